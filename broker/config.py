@@ -1,0 +1,101 @@
+"""``pirack.toml``: read once, at start; each package owns its table.
+
+An unknown key is an error that names the nearest right one, for a typo that is
+silently ignored costs an evening.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from broker.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class Document:
+    """A parsed configuration file, or an empty one.
+
+    Args:
+        tables: Top-level tables by name.
+        source: What to call it in an error.
+    """
+
+    def __init__(self, tables: dict[str, Any] | None = None, source: str = "") -> None:
+        self._tables = tables or {}
+        self._source = source or "built-in configuration"
+
+    def table(self, name: str, kind: type[T]) -> T:
+        """Return one table as the struct that documents it.
+
+        Raises:
+            ConfigError: A key is unknown, missing or of the wrong type.
+        """
+        return self._convert(self._tables.get(name, {}), kind, f"[{name}]")
+
+    def rows(self, name: str, kind: type[T]) -> tuple[T, ...]:
+        """Return an array of tables (``[[node]]``) as structs.
+
+        Raises:
+            ConfigError: A key is unknown, missing or of the wrong type.
+        """
+        rows = self._tables.get(name, [])
+        if not isinstance(rows, list):
+            text = f"{self._source}: write [[{name}]], not [{name}]"
+            raise ConfigError(text)
+        return tuple(
+            self._convert(row, kind, f"[[{name}]] number {number}")
+            for number, row in enumerate(rows, start=1)
+        )
+
+    def require_known(self, names: Iterable[str]) -> None:
+        """Refuse a table that nobody owns.
+
+        Raises:
+            ConfigError: A top-level name is not in ``names``.
+        """
+        known = sorted(names)
+        for name in self._tables:
+            if name not in known:
+                raise ConfigError(_unknown(self._source, f"[{name}]", name, known))
+
+    def _convert(self, value: object, kind: type[T], where: str) -> T:
+        fields = [field.encode_name for field in msgspec.structs.fields(kind)]  # type: ignore[arg-type]  # every table is a Struct
+        if isinstance(value, dict):
+            for key in value:
+                if key not in fields:
+                    raise ConfigError(_unknown(self._source, where, key, fields))
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            text = f"{self._source}: {where}: {error}"
+            raise ConfigError(text) from error
+
+
+def load(path: Path | None) -> Document:
+    """Read a configuration file; no path gives an empty document.
+
+    Raises:
+        ConfigError: The file cannot be read or is no TOML.
+    """
+    if path is None:
+        return Document()
+    try:
+        with path.open("rb") as file:
+            return Document(tomllib.load(file), str(path))
+    except OSError as error:
+        text = f"{path}: cannot be read: {error.strerror}"
+        raise ConfigError(text) from error
+    except tomllib.TOMLDecodeError as error:
+        text = f"{path}: is no TOML: {error}"
+        raise ConfigError(text) from error
+
+
+def _unknown(source: str, where: str, key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return f"{source}: {where}: unknown key {key!r}; {hint}"

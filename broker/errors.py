@@ -1,0 +1,43 @@
+"""Every error PiRack raises on purpose.
+
+PiRackError
+├── ConfigError            the configuration cannot be used: a person must change it
+├── ContractError          something said breaks the MQTT contract
+│   ├── TopicError         a topic or a name outside the contract (also a ValueError)
+│   └── PayloadError       a payload that does not decode or is too large (ValueError)
+├── LinkError              the broker cannot be reached or used
+│   └── NotConnectedError  nothing can be sent now (also a ConnectionError)
+└── BrokerError            the Mosquitto child cannot be found, started or configured
+"""
+
+
+class PiRackError(Exception):
+    """Base of every error PiRack raises on purpose."""
+
+
+class ConfigError(PiRackError):
+    """The configuration cannot be used; the text says which key and what is right."""
+
+
+class ContractError(PiRackError):
+    """Something said breaks the MQTT contract."""
+
+
+class TopicError(ContractError, ValueError):
+    """A topic or a name is outside the contract."""
+
+
+class PayloadError(ContractError, ValueError):
+    """A payload does not decode, or is larger than the contract allows."""
+
+
+class LinkError(PiRackError):
+    """The broker cannot be reached or used."""
+
+
+class NotConnectedError(LinkError, ConnectionError):
+    """Nothing can be sent now: the connection to the broker is down."""
+
+
+class BrokerError(PiRackError):
+    """Mosquitto cannot be found, started or configured."""

@@ -1,0 +1,61 @@
+"""Every payload of the contract as a frozen struct; units live in the field names."""
+
+from broker.messages.codec import MAX_PAYLOAD_BYTES, Wire, decode, encode
+from broker.messages.command import (
+    DEFAULT_TTL_S,
+    Command,
+    Order,
+    Phase,
+    Reply,
+    Result,
+    TargetRow,
+)
+from broker.messages.event import Event, EventKind
+from broker.messages.node import (
+    Ability,
+    Details,
+    Heartbeat,
+    Status,
+    Throttled,
+    ThrottleFlag,
+)
+from broker.messages.state import (
+    InstallState,
+    MasterDetails,
+    NodeState,
+    Power,
+    RackState,
+    Running,
+    StackState,
+    Verdict,
+)
+
+__all__ = [
+    "DEFAULT_TTL_S",
+    "MAX_PAYLOAD_BYTES",
+    "Ability",
+    "Command",
+    "Details",
+    "Event",
+    "EventKind",
+    "Heartbeat",
+    "InstallState",
+    "MasterDetails",
+    "NodeState",
+    "Order",
+    "Phase",
+    "Power",
+    "RackState",
+    "Reply",
+    "Result",
+    "Running",
+    "StackState",
+    "Status",
+    "TargetRow",
+    "ThrottleFlag",
+    "Throttled",
+    "Verdict",
+    "Wire",
+    "decode",
+    "encode",
+]

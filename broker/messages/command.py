@@ -1,0 +1,158 @@
+"""Asking and answering: commands and replies, and the orders and results of nodes."""
+
+import enum
+
+from broker.messages.codec import Count, Seconds, ShortText, Token, Wire
+
+DEFAULT_TTL_S = 30.0
+"""How long a command without ``ttl_s`` may wait before it is answered ``expired``."""
+
+
+class Phase(enum.StrEnum):
+    """Where a command stands, for one target or for all of them."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    NOT_DELIVERED = "not-delivered"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more follows."""
+        return self not in {Phase.ACCEPTED, Phase.RUNNING}
+
+
+class Command(Wire, frozen=True, kw_only=True):
+    """What a person or program asks, on ``P/<scope>/cmd/<verb>``.
+
+    Args:
+        id: Chosen by the sender to match the reply; empty: the master gives one.
+        args: Words after the verb; ``name=value`` fills an alias's placeholder.
+        ttl_s: Seconds, counted from receipt, after which it must not start any more.
+        expires: Unix time after which it must not start, seconds; a second opinion.
+        confirm: The scope again (``stack/3``), for destructive verbs on more than one.
+        by: Who asks, for the event log.
+    """
+
+    id: str = ""
+    args: tuple[ShortText, ...] = ()
+    ttl_s: Seconds = DEFAULT_TTL_S
+    expires: float | None = None
+    confirm: ShortText = ""
+    by: ShortText = ""
+
+
+class Order(Wire, frozen=True, kw_only=True):
+    """What the master tells one node, on ``P/node/<id>/order``.
+
+    Args:
+        id: Id of the command it comes from; a node obeys an id once.
+        verb: Verb or alias.
+        args: As in the command.
+        ttl_s: Seconds from receipt after which the node must not start it.
+        expires: Unix time of the master's clock, seconds; heeded only by a node whose
+            own clock is set.
+        by: Who asked.
+    """
+
+    id: Token
+    verb: Token
+    args: tuple[ShortText, ...] = ()
+    ttl_s: Seconds = DEFAULT_TTL_S
+    expires: float | None = None
+    by: ShortText = ""
+
+
+class Result(Wire, frozen=True, kw_only=True):
+    """What a node answers to an order, on ``P/node/<id>/result``.
+
+    Args:
+        id: Of the order.
+        verb: Of the order.
+        session: The connection that answers.
+        phase: accepted, running, done, failed, refused or expired.
+        exit_code: Of the program run; None where none ran.
+        stdout: Its output, tail kept when too long.
+        stderr: Likewise.
+        truncated: Whether output was cut.
+        error: Why it was not done, in words; empty otherwise.
+        duration_s: From start to end, seconds.
+    """
+
+    id: Token
+    verb: Token
+    session: Token
+    phase: Phase
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    error: str = ""
+    duration_s: Seconds = 0.0
+
+
+class TargetRow(Wire, frozen=True, kw_only=True):
+    """One target's line in a receipt.
+
+    Args:
+        node: Node id.
+        name: Display name.
+        phase: Where it stands.
+        verified: The effect was seen (another boot id, a read-back outlet), not only
+            an exit code of zero.
+        error: Why not, in words.
+        exit_code: Of the program run on the node; None where none ran.
+        stdout: Its output, tail kept.
+        stderr: Likewise.
+        truncated: Whether output was cut.
+        duration_s: From order to end, seconds.
+    """
+
+    node: str
+    name: str
+    phase: Phase
+    verified: bool = False
+    error: str = ""
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    duration_s: Seconds = 0.0
+
+
+class Reply(Wire, frozen=True, kw_only=True):
+    """The receipt, on ``P/<scope>/reply/<verb>``.
+
+    The same id is answered several times while it runs; a final phase ends it. Long
+    receipts come in numbered parts, each with its share of the rows.
+
+    Args:
+        id: Of the command.
+        verb: Of the command.
+        scope: As asked, for example ``stack/3``.
+        phase: Where the whole stands.
+        ok: Whether every target is done; None while it runs.
+        error: Why it was refused or failed, in words.
+        targets: A row per target; progress replies carry only the rows that changed.
+        by: Who asked.
+        verified: Whether every target's effect was seen.
+        duration_s: From acceptance to this reply, seconds.
+        part: Number of this part, from 1.
+        parts: How many parts there are.
+    """
+
+    id: str
+    verb: str
+    scope: str
+    phase: Phase
+    ok: bool | None = None
+    error: str = ""
+    targets: tuple[TargetRow, ...] = ()
+    by: str = ""
+    verified: bool = False
+    duration_s: Seconds = 0.0
+    part: Count = 1
+    parts: Count = 1

@@ -1,0 +1,43 @@
+"""One line of the rack's history."""
+
+import enum
+
+from broker.messages.codec import Wire
+
+
+class EventKind(enum.StrEnum):
+    """What an event is about."""
+
+    VERDICT = "verdict"
+    COMMAND = "command"
+    POWER = "power"
+    FAULT = "fault"
+    REGISTRY = "registry"
+    SERVICE = "service"
+    INSTALL = "install"
+
+
+class Event(Wire, frozen=True, kw_only=True):
+    """One line of the rack's history, on ``P/event``.
+
+    Args:
+        seq: Counts up over the life of the rack.
+        ts: Unix time of the master's clock, seconds.
+        kind: What it is about.
+        text: A sentence a person reads.
+        node: Node id, where it concerns one.
+        stack: Stack number, where it concerns one.
+        verb: Of the command, where there is one.
+        by: Who caused it; empty for the system itself.
+        correlation: Id of the command that caused it.
+    """
+
+    seq: int
+    ts: float
+    kind: EventKind
+    text: str
+    node: str = ""
+    stack: int | None = None
+    verb: str = ""
+    by: str = ""
+    correlation: str = ""

@@ -1,0 +1,136 @@
+"""What a node says about itself: presence, details, heartbeat."""
+
+import enum
+
+from broker.messages.codec import Count, Percent, Seconds, ShortText, Token, Wire
+
+
+class Status(enum.StrEnum):
+    """The plain text of ``status``; readable by Home Assistant without a template."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class Ability(Wire, frozen=True, kw_only=True):
+    """One order the node can really perform.
+
+    Args:
+        verb: Verb or alias.
+        placeholders: Argument names the alias takes, in the order they appear.
+        note: What it does, from the command file; may be empty.
+    """
+
+    verb: Token
+    placeholders: tuple[ShortText, ...] = ()
+    note: ShortText = ""
+
+
+class Details(Wire, frozen=True, kw_only=True):
+    """What changes rarely; retained on ``P/node/<id>/details``.
+
+    Args:
+        session: The connection that says this; every connection has its own.
+        boot_id: The kernel's random id of this boot.
+        hostname: As the node calls itself; cloned cards share it, so it is no identity.
+        model: Board model, for example ``Raspberry Pi 4 Model B Rev 1.4``.
+        serial: Board serial, hex; empty where the machine has none.
+        macs: Hardware addresses, wired first, ``aa:bb:cc:dd:ee:ff``.
+        addresses: IP addresses, the one that reaches the broker first.
+        os: Distribution and version.
+        kernel: Kernel release.
+        architecture: Machine type, for example ``aarch64``.
+        cpu_count: Logical processors.
+        memory_bytes: Installed memory, bytes.
+        disk_bytes: Size of the root file system, bytes.
+        agent_version: Version of PiRack on the node.
+        abilities: What it was probed to be able to do.
+        interval_s: Seconds between heartbeats.
+        clock_synced: Whether the kernel says its clock is set; None if not known.
+        reason: Why the node says ``offline`` right after this; empty while online.
+        simulated: True for an invented board.
+        ts: Unix time of the node's clock, seconds; may be wrong.
+    """
+
+    session: Token
+    boot_id: Token
+    hostname: ShortText
+    interval_s: Seconds
+    agent_version: ShortText
+    model: ShortText = ""
+    serial: ShortText = ""
+    macs: tuple[ShortText, ...] = ()
+    addresses: tuple[ShortText, ...] = ()
+    os: ShortText = ""
+    kernel: ShortText = ""
+    architecture: ShortText = ""
+    cpu_count: Count = 0
+    memory_bytes: Count = 0
+    disk_bytes: Count = 0
+    abilities: tuple[Ability, ...] = ()
+    clock_synced: bool | None = None
+    reason: ShortText = ""
+    simulated: bool = False
+    ts: float = 0.0
+
+
+class ThrottleFlag(enum.StrEnum):
+    """What the Raspberry Pi firmware can complain about (bits 0-3 of get_throttled)."""
+
+    UNDER_VOLTAGE = "under-voltage"
+    FREQUENCY_CAPPED = "frequency-capped"
+    THROTTLED = "throttled"
+    SOFT_TEMPERATURE_LIMIT = "soft-temperature-limit"
+
+
+class Throttled(Wire, frozen=True, kw_only=True):
+    """The firmware's throttle bits.
+
+    Args:
+        now: What holds at this moment (bits 0-3).
+        since_boot: What has held since boot (bits 16-19).
+        unknown: Why they cannot be read, for example ``no permission``; when set, the
+            other two say nothing: unknown is not ok.
+    """
+
+    now: tuple[ThrottleFlag, ...] = ()
+    since_boot: tuple[ThrottleFlag, ...] = ()
+    unknown: ShortText = ""
+
+
+class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The vitals of one moment; not retained, on ``P/node/<id>/heartbeat``.
+
+    Args:
+        session: The connection that says this.
+        seq: Counts up by one from 1 within a session.
+        ts: Unix time of the node's clock, seconds; may be wrong.
+        uptime_s: Seconds since boot.
+        cpu_percent: Busy share of all processors since the last heartbeat.
+        load: Load averages over 1, 5 and 15 minutes.
+        memory_percent: Memory in use.
+        swap_percent: Swap in use.
+        disk_percent: Root file system in use.
+        disk_read_only: The root file system is mounted read-only.
+        temperature_c: Processor temperature in °C; None where there is no sensor.
+        throttled: Throttle bits; None on a machine without that firmware.
+        rx_bytes: Received on all interfaces but loopback, since boot.
+        tx_bytes: Sent, likewise.
+        disk_written_bytes: Written to block devices since boot.
+    """
+
+    session: Token
+    seq: Count
+    ts: float
+    uptime_s: Seconds
+    cpu_percent: Percent
+    load: tuple[Seconds, Seconds, Seconds]
+    memory_percent: Percent
+    disk_percent: Percent
+    swap_percent: Percent = 0.0
+    disk_read_only: bool = False
+    temperature_c: float | None = None
+    throttled: Throttled | None = None
+    rx_bytes: Count = 0
+    tx_bytes: Count = 0
+    disk_written_bytes: Count = 0

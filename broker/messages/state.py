@@ -1,0 +1,174 @@
+"""What the master says: the retained state of nodes, stacks, rack and install."""
+
+import enum
+
+import msgspec
+
+from broker.messages.codec import Count, ShortText, Wire
+from broker.messages.command import Phase
+
+
+class Verdict(enum.StrEnum):
+    """What the rack owner wants to know about a node, in one word."""
+
+    ONLINE = "online"
+    LATE = "late"
+    BOOTING = "booting"
+    REBOOTING = "rebooting"
+    STOPPING = "stopping"
+    HUNG = "hung"
+    LOST = "lost"
+    UNPOWERED = "unpowered"
+    OFF = "off"
+    UNSEEN = "unseen"
+    """Known from the configuration, never heard."""
+    UNKNOWN = "unknown"
+    """The broker or the master just came back: nothing can be said yet."""
+
+
+class Power(enum.StrEnum):
+    """The state of an outlet, as read back."""
+
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+
+class Running(Wire, frozen=True, kw_only=True):
+    """A command under way on a node.
+
+    Args:
+        id: Of the command.
+        verb: What is being done.
+        phase: accepted or running.
+        by: Who asked.
+    """
+
+    id: str
+    verb: str
+    phase: Phase
+    by: str = ""
+
+
+class NodeState(Wire, frozen=True, kw_only=True):
+    """The master's view of one node, on ``P/node/<id>/state``.
+
+    Published when it changes; ``last_seen`` alone is no change.
+
+    Args:
+        id: Node id.
+        name: Display name.
+        verdict: In one word.
+        since: Unix time of the master's clock when the verdict began, seconds.
+        reason: Why, in words a person can act on.
+        stack: Stack number; None where the node has no place.
+        slot: Position in the stack from 1, top first; None likewise.
+        tags: Sorted.
+        power: Of the outlet that feeds it; None where none is known.
+        last_seen: Unix time of the master's clock when it was last heard, seconds.
+        faults: Named faults, for example ``duplicate identity: …``; empty when none.
+        running: The command under way, if any.
+    """
+
+    id: str
+    name: str
+    verdict: Verdict
+    since: float
+    reason: str = ""
+    stack: int | None = None
+    slot: int | None = None
+    tags: tuple[str, ...] = ()
+    power: Power | None = None
+    last_seen: float | None = None
+    faults: tuple[str, ...] = ()
+    running: Running | None = None
+
+
+class StackState(Wire, frozen=True, kw_only=True):
+    """The master's view of one stack, on ``P/stack/<n>/state``.
+
+    Args:
+        stack: Number.
+        name: What people call it.
+        x: Column in the rack, from 0.
+        y: Row in the rack, from 0, top first.
+        slots: How many boards it holds.
+        wanted: What its outlet should be, from disk; None where it has no outlet.
+        power: What the outlet reads back.
+        worst: The worst verdict of its nodes; None where it has none.
+        totals: Nodes per verdict.
+    """
+
+    stack: int
+    name: str
+    x: Count
+    y: Count
+    slots: Count
+    wanted: Power | None = None
+    power: Power | None = None
+    worst: Verdict | None = None
+    totals: dict[Verdict, int] = msgspec.field(default_factory=dict)
+
+
+class RackState(Wire, frozen=True, kw_only=True):
+    """The whole rack in one message, on ``P/rack/state``.
+
+    Args:
+        rack: Name.
+        stacks: Numbers of all stacks.
+        nodes: How many nodes are known.
+        totals: Nodes per verdict.
+        versions: Program to version: ``pirack``, ``python``.
+        frozen: Why verdicts are frozen, in words; empty in normal operation.
+        rejected: Messages from outside that were refused since start, by kind.
+    """
+
+    rack: str
+    stacks: tuple[int, ...] = ()
+    nodes: Count = 0
+    totals: dict[Verdict, int] = msgspec.field(default_factory=dict)
+    versions: dict[str, str] = msgspec.field(default_factory=dict)
+    frozen: str = ""
+    rejected: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class MasterDetails(Wire, frozen=True, kw_only=True):
+    """Who the master is, retained on ``P/master/details``; nodes receive it too.
+
+    Args:
+        session: The connection that says this.
+        hostname: Of the master's Pi.
+        version: Version of PiRack.
+        started: Unix time the service started, seconds.
+        node: Id of the node that is the master's own Pi; empty if not known.
+        addresses: Its IP addresses.
+        interval_s: Heartbeat interval the rack expects, seconds.
+    """
+
+    session: str
+    hostname: ShortText
+    version: ShortText
+    started: float
+    node: str = ""
+    addresses: tuple[str, ...] = ()
+    interval_s: float = 10.0
+
+
+class InstallState(Wire, frozen=True, kw_only=True):
+    """Progress of the install run, on ``P/install/state``.
+
+    Args:
+        run: Id of the run; empty when there was none.
+        step: What it is doing.
+        stack: Which stack; None between stacks.
+        done: Boards finished.
+        total: Boards expected.
+        problems: In words, one each.
+    """
+
+    run: str = ""
+    step: str = "idle"
+    stack: int | None = None
+    done: Count = 0
+    total: Count = 0
+    problems: tuple[str, ...] = ()

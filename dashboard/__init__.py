@@ -1,0 +1,1 @@
+"""The pages a rack owner looks at, drawn from what is published over MQTT."""

@@ -1,0 +1,1 @@
+"""What runs on every Pi: vitals, details, orders, presence; and the simulator."""

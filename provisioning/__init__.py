@@ -1,0 +1,1 @@
+"""Finding, placing and addressing boards: DHCP back ends and the install run."""
