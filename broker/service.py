@@ -1,12 +1,16 @@
 """How every service process runs: until SIGINT or SIGTERM, then a clean stop."""
 
+import argparse
 import asyncio
 import logging
 import signal
 import sys
+from pathlib import Path
 from typing import Protocol
 
+from broker.config import Document, load
 from broker.errors import ConfigError, PiRackError
+from broker.log import set_up
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +18,23 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 3
+EXIT_NO_BROKER = 4
+
+TABLES = (
+    "agent",
+    "broker",
+    "dashboard",
+    "master",
+    "node",
+    "outlet",
+    "power",
+    "rack",
+    "simulator",
+    "stack",
+)
+"""Every top-level table of ``pirack.toml``, whichever package owns it."""
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Service(Protocol):
@@ -54,3 +75,47 @@ def run(service: Service) -> int:
         sys.stderr.write(f"pirack: {error}\n")
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     return EXIT_OK
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Give a service's command line the options all of them share."""
+    group = parser.add_argument_group("common options")
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="pirack.toml to read (without it: built-in values)",
+    )
+    group.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default="info",
+        help="how much to say on standard error (default: info)",
+    )
+    group.add_argument(
+        "--log-file",
+        type=Path,
+        metavar="FILE",
+        help="append the log to this file too (by default nothing is written)",
+    )
+
+
+def load_common(args: argparse.Namespace) -> Document:
+    """Set up logging and read the configuration the common options name.
+
+    Args:
+        args: What a parser with ``add_common`` returned.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, has a table nobody owns, or
+            the log file cannot be written.
+    """
+    log_file: Path | None = args.log_file
+    try:
+        set_up(level=args.log_level, file=log_file)
+    except OSError as error:
+        text = f"--log-file {log_file}: cannot be written: {error.strerror}"
+        raise ConfigError(text) from error
+    document = load(args.config)
+    document.require_known(TABLES)
+    return document
