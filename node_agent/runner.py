@@ -1,0 +1,88 @@
+"""Running a command: one interface, a real one and a fake one.
+
+``node_agent.subprocess_runner.SubprocessRunner`` starts programs, the simulator acts
+them, and ``FakeRunner`` answers what a test tells it to.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+DEFAULT_TIMEOUT_S = 30.0
+
+
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """One command, ready to run.
+
+    Args:
+        verb: The alias it comes from; a simulated board acts by it.
+        argv: Program and arguments; a shell alias is ``("/bin/sh", "-c", text)``.
+        timeout_s: Seconds after which it and its children are killed.
+    """
+
+    verb: str
+    argv: tuple[str, ...]
+    timeout_s: float = DEFAULT_TIMEOUT_S
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an invocation.
+
+    Args:
+        exit_code: Of the program; negative the number of the signal that ended it;
+            None when it could not be started.
+        stdout: Its output, the tail when too long.
+        stderr: Likewise.
+        truncated: Whether either was cut.
+        duration_s: From start to end, seconds.
+        timed_out: Whether it was killed for taking too long.
+        error: Why it could not be started, in words; empty otherwise.
+    """
+
+    exit_code: int | None
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    duration_s: float = 0.0
+    timed_out: bool = False
+    error: str = ""
+
+
+class Runner(Protocol):
+    """Runs commands without blocking the loop."""
+
+    async def run(self, invocation: Invocation) -> Outcome:
+        """Run to the end or the timeout; never raises for what the command does."""
+
+    async def why_not(self, invocation: Invocation) -> str:
+        """Return why it cannot work here, in words; empty when it can.
+
+        Probes only, and never runs the command itself.
+        """
+
+
+class FakeRunner:
+    """Answers what a test tells it to and remembers what it was asked.
+
+    Args:
+        outcomes: Outcome by verb; others end with exit code 0 at once.
+        obstacles: Why not, by verb; others can be run.
+    """
+
+    def __init__(
+        self,
+        outcomes: dict[str, Outcome] | None = None,
+        obstacles: dict[str, str] | None = None,
+    ) -> None:
+        self.outcomes = outcomes or {}
+        self.obstacles = obstacles or {}
+        self.invocations: list[Invocation] = []
+
+    async def run(self, invocation: Invocation) -> Outcome:
+        """Note the invocation and return the outcome set for its verb."""
+        self.invocations.append(invocation)
+        return self.outcomes.get(invocation.verb, Outcome(exit_code=0))
+
+    async def why_not(self, invocation: Invocation) -> str:
+        """Return the obstacle set for the verb."""
+        return self.obstacles.get(invocation.verb, "")
