@@ -1,4 +1,4 @@
-"""The tables of ``pirack.toml`` that every service reads: ``[rack]`` and ``[broker]``."""
+"""The tables of ``pirack.toml`` every service reads: ``[rack]`` and ``[broker]``."""
 
 from typing import Annotated
 

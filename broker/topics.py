@@ -262,3 +262,20 @@ def _parse(rest: str) -> Address:
             return kind(Scope.parse("/".join(scope)), check_name(verb, "verb"))
     text = f"topic level(s) {rest[:128]!r} are not part of the contract"
     raise TopicError(text)
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether a subscription filter (with ``+`` and ``#``) covers a topic.
+
+    A wildcard as first level does not cover topics that start with ``$`` (MQTT 5.0,
+    4.7.2).
+    """
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in {"+", "#"}:
+        return False
+    for index, want in enumerate(wanted):
+        if want == "#":
+            return True
+        if index >= len(levels) or want not in {"+", levels[index]}:
+            return False
+    return len(wanted) == len(levels)

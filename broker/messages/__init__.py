@@ -1,6 +1,6 @@
 """Every payload of the contract as a frozen struct; units live in the field names."""
 
-from broker.messages.codec import MAX_PAYLOAD_BYTES, Wire, decode, encode
+from broker.messages.codec import MAX_PAYLOAD_BYTES, Wire, check_size, decode, encode
 from broker.messages.command import (
     DEFAULT_TTL_S,
     Command,
@@ -56,6 +56,7 @@ __all__ = [
     "Throttled",
     "Verdict",
     "Wire",
+    "check_size",
     "decode",
     "encode",
 ]

@@ -34,6 +34,23 @@ def _decoder(kind: type[M]) -> msgspec.json.Decoder[M]:
     return found
 
 
+def check_size(payload: bytes, what: str) -> None:
+    """Refuse to send a payload that the contract does not allow.
+
+    Args:
+        payload: What would be sent.
+        what: What it is, for the error text.
+
+    Raises:
+        PayloadError: It is larger than 16 KiB.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        text = (
+            f"{what} is {len(payload)} bytes; the contract allows {MAX_PAYLOAD_BYTES}"
+        )
+        raise PayloadError(text)
+
+
 def encode(message: Wire) -> bytes:
     """Return the message as UTF-8 JSON.
 
@@ -41,12 +58,7 @@ def encode(message: Wire) -> bytes:
         PayloadError: The result is larger than 16 KiB.
     """
     payload = _encoder.encode(message)
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        text = (
-            f"{type(message).__name__} is {len(payload)} bytes; "
-            f"the contract allows {MAX_PAYLOAD_BYTES}"
-        )
-        raise PayloadError(text)
+    check_size(payload, type(message).__name__)
     return payload
 
 
