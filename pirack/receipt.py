@@ -1,0 +1,100 @@
+"""A command's receipt, put together from the replies as they arrive; pure."""
+
+from collections.abc import Iterable
+
+from broker.messages import Phase, Reply, TargetRow
+
+_SYMBOL = {
+    Phase.DONE: "✓",
+    Phase.ACCEPTED: "·",
+    Phase.RUNNING: "…",
+}
+_NOT_DONE = "✗"
+_NAME_WIDTH = 12
+_PHASE_WIDTH = 13
+
+
+class Receipt:
+    """What is known so far about one command.
+
+    Args:
+        command_id: Id the command was sent with; replies to others are ignored.
+    """
+
+    def __init__(self, command_id: str) -> None:
+        self._id = command_id
+        self._rows: dict[str, TargetRow] = {}
+        self._parts: set[int] = set()
+        self._last: Reply | None = None
+        self.complete = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether anything at all came back."""
+        return self._last is not None
+
+    @property
+    def rows(self) -> tuple[TargetRow, ...]:
+        """The newest row of each target, by name."""
+        return tuple(sorted(self._rows.values(), key=lambda row: row.name))
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is over and every target is done."""
+        return self.complete and self._last is not None and self._last.ok is True
+
+    def add(self, reply: Reply) -> tuple[TargetRow, ...]:
+        """Take one reply and return the rows it changed, in its own order.
+
+        A final reply may come in numbered parts in any order; the receipt is complete
+        when all have arrived.
+        """
+        if reply.id != self._id or self.complete:
+            return ()
+        changed = tuple(row for row in reply.targets if self._rows.get(row.node) != row)
+        self._rows.update((row.node, row) for row in changed)
+        self._last = reply
+        if reply.phase.final:
+            self._parts.add(reply.part)
+            self.complete = len(self._parts) >= reply.parts
+        return changed
+
+    def whole(self) -> Reply | None:
+        """Return everything as one reply; None when nothing came back."""
+        if self._last is None:
+            return None
+        fields = {name: getattr(self._last, name) for name in Reply.__struct_fields__}
+        return Reply(**fields | {"targets": self.rows, "part": 1, "parts": 1})
+
+    def summary(self) -> str:
+        """Say in one line where it stands."""
+        if self._last is None:
+            return "no answer"
+        reply = self._last
+        done = sum(row.phase is Phase.DONE for row in self._rows.values())
+        counted = f"{done} of {len(self._rows)} done" if self._rows else ""
+        verified = "verified" if reply.verified else ""
+        took = f"{reply.duration_s:.2f} s"
+        words = [part for part in (counted, verified, took, reply.error) if part]
+        return f"{reply.scope} {reply.verb}: {reply.phase} ({', '.join(words)})"
+
+
+def row_lines(row: TargetRow) -> Iterable[str]:
+    """Say in words what became of one target; more lines only for more output."""
+    symbol = _SYMBOL.get(row.phase, _NOT_DONE)
+    said = [*_output(row.stdout), *_output(row.stderr)]
+    rest = [row.error, f"exit code {row.exit_code}" if row.exit_code else ""]
+    if len(said) == 1:
+        rest.append(said.pop())
+    if row.truncated:
+        rest.append("(output cut)")
+    text = "  ".join(part for part in rest if part)
+    yield (
+        f"  {symbol} {row.name:<{_NAME_WIDTH}} {row.phase:<{_PHASE_WIDTH}}"
+        f"{row.duration_s * 1000:7.0f} ms  {text}"
+    ).rstrip()
+    yield from (f"      {line}" for line in said)
+
+
+def _output(text: str) -> list[str]:
+    return text.rstrip().splitlines()

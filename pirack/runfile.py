@@ -1,0 +1,107 @@
+"""``run.json``: where a running ``pirack up`` says how to reach it.
+
+It is there while the rack runs and gone when it stops, so that scripts and the other
+sub-commands need no options. It holds passwords: mode 0600, in a directory of 0700.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from broker.atomic import replace
+from broker.errors import ConfigError
+
+DATA_VARIABLE = "PIRACK_DATA"
+DEFAULT_DATA = Path(".pirack")
+RUN_FILE = "run.json"
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may sign in to the page."""
+
+    username: str
+    password: str
+
+
+class MqttAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the broker listens and as whom a person signs in."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+
+
+class RunFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a script needs to use a running rack.
+
+    Args:
+        rack: Name, part of every topic.
+        url: Of the page.
+        login: For the page.
+        mqtt: The operator's access to the broker.
+        pids: Process ids: ``supervisor`` and each part by name.
+        tools: Directory of option files for ``XDG_CONFIG_HOME=… mosquitto_pub``.
+    """
+
+    rack: str
+    url: str
+    login: Login
+    mqtt: MqttAccess
+    pids: dict[str, int]
+    tools: str = ""
+
+
+def data_directory(given: Path | None = None) -> Path:
+    """Return the data directory: as given, else ``$PIRACK_DATA``, else ``.pirack``."""
+    return given or Path(os.environ.get(DATA_VARIABLE) or DEFAULT_DATA)
+
+
+def write(data: Path, run: RunFile) -> None:
+    """Put ``run.json`` in place, readable by its owner only.
+
+    Raises:
+        OSError: The directory cannot be written.
+    """
+    text = msgspec.json.format(msgspec.json.encode(run), indent=2)
+    replace(data / RUN_FILE, text + b"\n", mode=0o600)
+
+
+def read(data: Path) -> RunFile | None:
+    """Return what a running ``pirack up`` says; None when none runs here.
+
+    A file left behind by a supervisor that was killed counts as none.
+
+    Raises:
+        ConfigError: The file is there but cannot be read.
+    """
+    path = data / RUN_FILE
+    try:
+        run = msgspec.json.decode(path.read_bytes(), type=RunFile)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        text = f"{path}: cannot be read: {error}"
+        raise ConfigError(text) from error
+    return run if is_alive(run.pids.get("supervisor", 0)) else None
+
+
+def remove(data: Path) -> None:
+    """Take ``run.json`` away; that it is gone already is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        (data / RUN_FILE).unlink()
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process has this id."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
