@@ -1,8 +1,16 @@
 """What a node says about itself: presence, details, heartbeat."""
 
 import enum
+from typing import Annotated
+
+import msgspec
 
 from broker.messages.codec import Count, Percent, Seconds, ShortText, Token, Wire
+
+MAX_EXTRAS = 32
+"""How many numbers of its own a node may add to a heartbeat."""
+
+Extras = Annotated[dict[Token, float], msgspec.Meta(max_length=MAX_EXTRAS)]
 
 
 class Status(enum.StrEnum):
@@ -117,6 +125,8 @@ class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
         rx_bytes: Received on all interfaces but loopback, since boot.
         tx_bytes: Sent, likewise.
         disk_written_bytes: Written to block devices since boot.
+        extra: Numbers of the node's own, by name with the unit in it (``fan_rpm``);
+            at most 32. What a node that does more reports.
     """
 
     session: Token
@@ -134,3 +144,4 @@ class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
     rx_bytes: Count = 0
     tx_bytes: Count = 0
     disk_written_bytes: Count = 0
+    extra: Extras = msgspec.field(default_factory=dict)
