@@ -1,0 +1,1 @@
+"""``pirack up``: the whole rack on this machine, started and stopped as one."""

@@ -1,0 +1,119 @@
+"""The arrows between packages, the rooms of the big dependencies, and the house's size.
+
+The picture is in docs/architecture.md; house rules in CONTRIBUTING.md.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "broker": set(),
+    "node_agent": {"broker"},
+    "provisioning": {"broker"},
+    "dashboard": {"broker"},
+    "master_service": {"broker", "provisioning"},
+    "pirack": {
+        "broker",
+        "dashboard",
+        "master_service",
+        "node_agent",
+        "provisioning",
+    },
+}
+
+ROOMS: dict[str, tuple[str, ...]] = {
+    "paho": ("broker/client.py",),
+    "psutil": ("node_agent/vitals.py",),
+    "RPi": ("master_service/power/",),
+    "gpiod": ("master_service/power/",),
+    "nicegui": ("dashboard/",),
+    "rich": ("pirack/",),
+    "shtab": ("pirack/",),
+}
+
+MAX_LINES = 300
+REASON_FOR_LENGTH = "# long:"
+"""A file over the limit says why on a line that starts so."""
+
+PACKAGES = sorted(MAY_IMPORT)
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_along_its_arrows(package: str) -> None:
+    allowed = MAY_IMPORT[package] | {package}
+    strays = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in _files(package)
+        for name in sorted(set(_imports(file)))
+        if name in MAY_IMPORT and name not in allowed
+    ]
+    assert not strays
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_big_dependency_enters_only_through_its_room(package: str) -> None:
+    strays = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in _files(package)
+        for name in sorted(set(_imports(file)) & ROOMS.keys())
+        if not file.relative_to(ROOT).as_posix().startswith(ROOMS[name])
+    ]
+    assert not strays
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_node_imports_at_start_is_there_without_any_extra(package: str) -> None:
+    """Rich and shtab are extras: imported inside functions, never with the module."""
+    eager = [
+        f"{file.relative_to(ROOT)} imports {name} with the module"
+        for file in _files(package)
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body
+        for name in ("rich", "shtab")
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+        and name in ast.unparse(statement).replace(".", " ").split()
+        and not file.name.endswith("_rich.py")
+    ]
+    assert not eager
+
+
+def test_test_folders_are_no_packages() -> None:
+    """``tests/broker/__init__.py`` would shadow the real ``broker`` package."""
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_modules_are_not_named_after_the_standard_library() -> None:
+    """``python broker/x.py`` with a ``broker/json.py`` beside it would import that."""
+    names = {"asyncio", "json", "logging", "queue", "signal", "socket", "types"}
+    assert not [
+        file for package in PACKAGES for file in _files(package) if file.stem in names
+    ]
+
+
+def test_no_file_is_longer_than_a_person_reads_at_once() -> None:
+    long = [
+        f"{file.relative_to(ROOT)} has {len(lines)} lines; split it, or say why on a "
+        f"line that starts with {REASON_FOR_LENGTH!r}"
+        for folder in (*PACKAGES, "tests", "bench")
+        for file in _files(folder)
+        for lines in [file.read_text(encoding="utf-8").splitlines()]
+        if len(lines) > MAX_LINES
+        and not any(line.startswith(REASON_FOR_LENGTH) for line in lines)
+    ]
+    assert not long
