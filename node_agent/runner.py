@@ -18,11 +18,13 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
         verb: The alias it comes from; a simulated board acts by it.
         argv: Program and arguments; a shell alias is ``("/bin/sh", "-c", text)``.
         timeout_s: Seconds after which it and its children are killed.
+        probe: Command that tells by its exit code whether this one can work.
     """
 
     verb: str
     argv: tuple[str, ...]
     timeout_s: float = DEFAULT_TIMEOUT_S
+    probe: tuple[str, ...] = ()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
