@@ -26,12 +26,17 @@ class Receipt:
         self._rows: dict[str, TargetRow] = {}
         self._parts: set[int] = set()
         self._last: Reply | None = None
-        self.complete = False
+        self._complete = False
 
     @property
     def answered(self) -> bool:
         """Whether anything at all came back."""
         return self._last is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last word is said and nothing more will come."""
+        return self._complete
 
     @property
     def rows(self) -> tuple[TargetRow, ...]:
@@ -56,7 +61,7 @@ class Receipt:
         self._last = reply
         if reply.phase.final:
             self._parts.add(reply.part)
-            self.complete = len(self._parts) >= reply.parts
+            self._complete = len(self._parts) >= reply.parts
         return changed
 
     def whole(self) -> Reply | None:

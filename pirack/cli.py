@@ -1,0 +1,152 @@
+"""The ``pirack`` command: its sub-commands, each imported only when it runs."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from broker.service import EXIT_CONFIG, EXIT_FAILED
+from broker.version import VERSION
+
+DESCRIPTION = """\
+See, command and power a rack of Raspberry Pis over plain MQTT.
+
+  pirack up                     the whole rack on this machine, page included
+  pirack send stack/3 ping      a command, with a receipt for each target
+  pirack watch                  a live table in the terminal
+  pirack doctor                 what is wrong, and what to do about it
+"""
+
+EPILOG = """\
+topics (everything above is also a topic; P is pirack/v1/<rack>)
+  P/node/<id>/status            online or offline, retained
+  P/node/<id>/state             what the master thinks of a node, retained
+  P/<target>/cmd/<verb>         ask a node/<name>, stack/<n>, tag/<tag> or the rack
+  P/<target>/reply/<verb>       the receipt
+
+exit codes
+  0 fine   1 not all is   2 wrong usage   3 configuration   4 broker not reachable
+
+`pirack <command> --help` teaches each. Completion: `pirack completion --help`.
+"""
+
+
+class Module(Protocol):
+    """What a sub-command's module has."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add its options."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it and return the exit code."""
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A sub-command that is not imported yet.
+
+    Args:
+        name: As typed.
+        module: Where it lives.
+        summary: A line for the list.
+        extra: Extra of the distribution it needs; empty for none.
+    """
+
+    name: str
+    module: str
+    summary: str
+    extra: str = ""
+
+
+COMMANDS = (
+    Command("up", "pirack.up.cli", "run the whole rack on this machine", "rack"),
+    Command("send", "pirack.send", "send a command and print its receipt"),
+    Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
+    Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
+    Command("agent", "node_agent.cli", "report this machine and obey orders"),
+    Command(
+        "master", "master_service.cli", "keep the rack: verdicts, commands, events"
+    ),
+    Command("dashboard", "dashboard.cli", "serve the page", "dashboard"),
+    Command("simulate", "node_agent.simulator.cli", "run a rack of invented boards"),
+    Command("completion", "pirack.completion", "print completion for your shell"),
+)
+
+
+def parser(*, only: str | None = None) -> argparse.ArgumentParser:
+    """Return the command line's parser.
+
+    Args:
+        only: Sub-command whose module is imported for its options; None for all.
+
+    Raises:
+        ModuleNotFoundError: A dependency of that sub-command is not installed.
+    """
+    top = argparse.ArgumentParser(
+        prog="pirack",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"pirack {VERSION}")
+    commands = top.add_subparsers(dest="command", metavar="<command>", required=True)
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.summary)
+        if only in {None, command.name}:
+            fill(sub, command)
+    return top
+
+
+def fill(sub: argparse.ArgumentParser, command: Command) -> None:
+    """Import a sub-command and let it add its options and its help.
+
+    Raises:
+        ModuleNotFoundError: A dependency of it is not installed.
+    """
+    module: Module = importlib.import_module(command.module)
+    sub.description = f"{module.HELP[:1].upper()}{module.HELP[1:].rstrip('.')}."
+    sub.epilog = getattr(module, "EPILOG", None)
+    sub.formatter_class = argparse.RawDescriptionHelpFormatter
+    module.add_arguments(sub)
+    sub.set_defaults(run=module.run)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a sub-command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in words if not word.startswith("-")), "")
+    try:
+        args = parser(only=chosen).parse_args(words)
+        return int(args.run(args))
+    except ModuleNotFoundError as error:
+        return _missing(chosen, error)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has seen enough.
+        sys.stderr.close()
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> int:
+    """Say which extra brings what is not installed.
+
+    Raises:
+        ModuleNotFoundError: It is a module of our own: a broken installation.
+    """
+    command = next((one for one in COMMANDS if one.name == name), None)
+    if command is None or not command.extra:
+        raise error
+    sys.stderr.write(
+        f"pirack {name}: {error.name} is not installed; it comes with the extra "
+        f"{command.extra!r}: pip install 'pirack[{command.extra}]'\n"
+    )
+    return EXIT_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

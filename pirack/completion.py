@@ -1,0 +1,38 @@
+"""``pirack completion``: tab completion for bash, zsh and tcsh."""
+
+import argparse
+import sys
+
+from broker.service import EXIT_CONFIG, EXIT_OK
+
+HELP = "print a completion script for your shell"
+
+EPILOG = """\
+examples
+  pirack completion bash > ~/.local/share/bash-completion/completions/pirack
+  pirack completion zsh > ~/.zfunc/_pirack          (with fpath+=~/.zfunc in ~/.zshrc)
+  pirack completion tcsh >> ~/.tcshrc
+"""
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the name of the shell."""
+    parser.add_argument("shell", choices=SHELLS, help="whose completion to print")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the script and return the exit code."""
+    try:
+        import shtab  # noqa: PLC0415  # an extra: the rest works without it
+    except ModuleNotFoundError:
+        sys.stderr.write(
+            "pirack completion: shtab is not installed; it comes with the extra "
+            "'rack': pip install 'pirack[rack]'\n"
+        )
+        return EXIT_CONFIG
+    from pirack.cli import parser  # noqa: PLC0415  # the two know each other
+
+    print(shtab.complete(parser(), shell=args.shell))
+    return EXIT_OK

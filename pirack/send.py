@@ -1,0 +1,230 @@
+"""``pirack send``: a command, with its receipt."""
+
+import argparse
+import asyncio
+import getpass
+import socket
+import sys
+import uuid
+
+import msgspec
+
+from broker.errors import ConfigError, LinkError, PiRackError, TopicError
+from broker.link import Connect
+from broker.messages import DEFAULT_TTL_S, Command, TargetRow
+from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
+from broker.topics import Scope, ScopeKind, Topics, check_name
+from broker.verbs import DESTRUCTIVE
+from pirack import where
+from pirack.ask import Patience, Question, ask
+from pirack.receipt import Receipt, row_lines
+
+HELP = "send a command to a node, stack, tag or the rack, and print the receipt"
+
+EPILOG = """\
+targets
+  s03n1 or node/s03n1   one node, by name or id
+  stack/3  tag/gpu  rack
+  sim                   the simulator: faults on demand
+
+verbs
+  ping refresh identify temperature reboot shutdown update power run …, and every alias
+  of the nodes' command files (`pirack send s03n1 snapshot` is refused with the list).
+
+examples
+  pirack send stack/3 ping
+  pirack send rack temperature --json
+  pirack send s03n1 reboot
+  pirack send stack/3 power cycle --confirm stack/3
+  pirack send s03n1 run unit=nginx            an alias with an argument
+  pirack send sim crash s03n1 for=30          the simulator only
+
+It publishes pirack/v1/<rack>/<target>/cmd/<verb> and reads …/reply/<verb>, as
+  mosquitto_pub -t pirack/v1/lab/stack/3/cmd/ping -n
+
+exit codes
+  0 every target is done   1 not all are, or nothing answers   2 wrong usage
+  3 configuration          4 the broker cannot be reached
+"""
+
+DEFAULT_TIMEOUT_S = 30.0
+DESTRUCTIVE_TIMEOUT_S = 600.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``pirack send`` takes."""
+    parser.add_argument(
+        "target", help="node name or id, stack/<n>, tag/<tag>, rack, or sim"
+    )
+    parser.add_argument("verb", help="what to do: ping, reboot, or an alias")
+    parser.add_argument(
+        "args", nargs="*", help="words after the verb; name=value fills a placeholder"
+    )
+    parser.add_argument(
+        "--ttl",
+        type=float,
+        default=DEFAULT_TTL_S,
+        metavar="S",
+        help="a target that has not started after so many seconds must not "
+        f"(default: {DEFAULT_TTL_S:g})",
+    )
+    parser.add_argument(
+        "--confirm",
+        default="",
+        metavar="TARGET",
+        help="the target again: needed for what interrupts more than one node",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="wait so many seconds for the whole receipt (default: "
+        f"{DEFAULT_TIMEOUT_S:g}; {DESTRUCTIVE_TIMEOUT_S:g} for what restarts a node)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the whole receipt as one JSON object"
+    )
+    where.add_options(parser)
+
+
+def parse_target(text: str) -> Scope:
+    """Read a target as a person types it; a bare word is a node.
+
+    Raises:
+        TopicError: It is no target.
+    """
+    if "/" in text or text in {ScopeKind.RACK, ScopeKind.SIM}:
+        return Scope.parse(text)
+    return Scope(ScopeKind.NODE, text)
+
+
+def question(args: argparse.Namespace) -> Question:
+    """Return what the options ask.
+
+    Raises:
+        TopicError: Target or verb cannot stand in a topic.
+    """
+    return Question(
+        scope=parse_target(args.target),
+        verb=check_name(args.verb, "verb"),
+        command=Command(
+            id=uuid.uuid4().hex,
+            args=tuple(args.args),
+            ttl_s=args.ttl,
+            confirm=args.confirm,
+            by=f"{getpass.getuser()}@{socket.gethostname()}",
+        ),
+    )
+
+
+def timeout_s(args: argparse.Namespace) -> float:
+    """Return how long to wait for the whole receipt, in seconds."""
+    if args.timeout is not None:
+        return float(args.timeout)
+    return DESTRUCTIVE_TIMEOUT_S if args.verb in DESTRUCTIVE else DEFAULT_TIMEOUT_S
+
+
+def run(args: argparse.Namespace) -> int:
+    """Send and print the receipt; return the exit code."""
+    try:
+        asked = question(args)
+    except TopicError as error:
+        return _fail(str(error), EXIT_USAGE)
+    try:
+        place = where.find(args)
+    except (ConfigError, TopicError) as error:
+        return _fail(str(error), EXIT_CONFIG)
+    from broker.client import connector  # noqa: PLC0415  # paho, only when needed
+
+    patience = Patience(whole_s=timeout_s(args))
+    printer = Printer(as_json=args.json)
+    try:
+        receipt = asyncio.run(
+            talk(connector(place.endpoint), place.topics, asked, patience, printer)
+        )
+    except LinkError as error:
+        return _fail(f"{place.endpoint}: {error}", EXIT_NO_BROKER)
+    except PiRackError as error:
+        return _fail(str(error), EXIT_FAILED)
+    except KeyboardInterrupt:
+        return _fail("stopped waiting; what was asked goes on", EXIT_FAILED)
+    return printer.end(receipt, patience)
+
+
+async def talk(
+    connect: Connect,
+    topics: Topics,
+    asked: Question,
+    patience: Patience,
+    printer: "Printer",
+) -> Receipt:
+    """Ask, print what comes, and return the receipt.
+
+    Raises:
+        LinkError: The broker cannot be reached.
+        NoAnswerError: The master is offline, or nothing answers.
+    """
+    return await ask(
+        connect, topics, asked, patience=patience, progress=printer.progress
+    )
+
+
+class Printer:
+    """Prints a receipt while it grows.
+
+    Args:
+        as_json: Print nothing but one object at the end.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._accepted = False
+        self._counter = sys.stderr.isatty() and not as_json
+
+    def progress(self, receipt: Receipt, rows: tuple[TargetRow, ...]) -> None:
+        """Print the targets that are finished now."""
+        if self._as_json:
+            return
+        self._wipe()
+        if not self._accepted and not receipt.complete:
+            self._accepted = True
+            print(receipt.summary(), flush=True)
+        for row in rows:
+            if row.phase.final:
+                print("\n".join(row_lines(row)), flush=True)
+        self._count(receipt)
+
+    def end(self, receipt: Receipt, patience: Patience) -> int:
+        """Print the last line and return the exit code."""
+        if self._as_json:
+            whole = receipt.whole()
+            print(msgspec.json.encode(whole).decode() if whole else "null")
+        else:
+            self._wipe()
+            for row in receipt.rows:
+                if not row.phase.final:
+                    print("\n".join(row_lines(row)))
+            print(receipt.summary())
+        if not receipt.complete:
+            text = (
+                f"gave up after {patience.whole_s:g} s; what was asked may still go on"
+            )
+            return _fail(text, EXIT_FAILED)
+        return EXIT_OK if receipt.ok else EXIT_FAILED
+
+    def _count(self, receipt: Receipt) -> None:
+        """Say on a terminal how many are finished, in a line that is written over."""
+        if self._counter and not receipt.complete and receipt.rows:
+            ended = sum(row.phase.final for row in receipt.rows)
+            sys.stderr.write(f"  {ended} of {len(receipt.rows)} …")
+            sys.stderr.flush()
+
+    def _wipe(self) -> None:
+        if self._counter:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"pirack send: {text}\n")
+    return code

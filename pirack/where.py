@@ -1,0 +1,134 @@
+"""Which rack a sub-command talks to, and as whom.
+
+In this order: what an option names; ``--config``; the ``run.json`` of a running
+``pirack up``. Never a password on a command line: it would be in the process list.
+"""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from broker.config import Document, load
+from broker.endpoint import Endpoint
+from broker.errors import ConfigError
+from broker.service import TABLES
+from broker.settings import BrokerSettings, RackSettings
+from broker.topics import Topics
+from pirack import runfile
+from pirack.runfile import RunFile
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A rack that can be talked to.
+
+    Args:
+        topics: Of the rack.
+        endpoint: Its broker, and who we are there.
+        run: What its ``pirack up`` says; None for a rack found by configuration.
+        source: Where all this was found, for a person.
+    """
+
+    topics: Topics
+    endpoint: Endpoint
+    run: RunFile | None
+    source: str
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a sub-command the options that say which rack is meant."""
+    group = parser.add_argument_group(
+        "which rack",
+        "Without any of these: the one `pirack up` runs from the data directory.",
+    )
+    group.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="data directory of that `pirack up` (default: $PIRACK_DATA, or .pirack)",
+    )
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="pirack.toml: its [rack], [broker]"
+    )
+    group.add_argument("--rack", metavar="NAME", help="rack name, as in the topics")
+    group.add_argument("--host", help="broker: name or address")
+    group.add_argument("--port", type=int, help="broker: TCP port")
+    group.add_argument(
+        "--credentials",
+        type=Path,
+        metavar="FILE",
+        help="JSON file (mode 0600) with `username` and `password`",
+    )
+    group.add_argument(
+        "--ca-file",
+        type=Path,
+        metavar="FILE",
+        help="certificate authority of the broker; turns TLS on",
+    )
+
+
+def find(args: argparse.Namespace) -> Place:
+    """Return the rack the options name.
+
+    Raises:
+        ConfigError: Nothing says where the broker is, or a file cannot be read.
+        TopicError: The rack's name is illegal.
+    """
+    data = runfile.data_directory(args.data)
+    run = None if args.config else runfile.read(data)
+    if run is None and not (args.config or args.host or args.credentials):
+        text = (
+            f"no rack found: no `pirack up` is running on {data}. Start one, name its "
+            "directory with --data, or give --config FILE, or --host and --credentials"
+        )
+        raise ConfigError(text)
+    found = _from_run(run, data) if run else _from_config(args.config)
+    return _with_options(found, args)
+
+
+def _from_run(run: RunFile, data: Path) -> Place:
+    access = run.mqtt
+    return Place(
+        topics=Topics(run.rack),
+        endpoint=Endpoint(
+            host=access.host,
+            port=access.port,
+            username=access.username,
+            password=access.password,
+        ),
+        run=run,
+        source=str(data / runfile.RUN_FILE),
+    )
+
+
+def _from_config(path: Path | None) -> Place:
+    document = load(path)
+    document.require_known(TABLES)
+    return Place(
+        topics=Topics(document.table("rack", RackSettings).name),
+        endpoint=_endpoint(document),
+        run=None,
+        source=str(path) if path else "options",
+    )
+
+
+def _endpoint(document: Document) -> Endpoint:
+    from broker.credentials import endpoint  # noqa: PLC0415  # needed here only
+
+    return endpoint(document.table("broker", BrokerSettings))
+
+
+def _with_options(found: Place, args: argparse.Namespace) -> Place:
+    """Put single options in the place of what was found."""
+    given = {
+        name: value
+        for name in ("host", "port", "ca_file")
+        if (value := getattr(args, name)) is not None
+    }
+    if args.credentials:
+        settings = BrokerSettings(credentials=str(args.credentials))
+        signed = _endpoint(Document({"broker": msgspec.to_builtins(settings)}))
+        given |= {"username": signed.username, "password": signed.password}
+    topics = Topics(args.rack) if args.rack else found.topics
+    endpoint = msgspec.structs.replace(found.endpoint, **given)
+    return msgspec.structs.replace(found, topics=topics, endpoint=endpoint)

@@ -1,0 +1,82 @@
+"""A receipt grows from replies: rows, numbered parts, a final word."""
+
+from broker.messages import Phase, Reply, TargetRow
+from pirack.receipt import Receipt, row_lines
+
+
+def row(name: str, phase: Phase = Phase.DONE, **rest: object) -> TargetRow:
+    return TargetRow(node=f"pi-{name}", name=name, phase=phase, **rest)  # type: ignore[arg-type]  # fields by name
+
+
+def reply(phase: Phase, *rows: TargetRow, **rest: object) -> Reply:
+    fields = {"id": "a", "verb": "ping", "scope": "rack", "phase": phase} | rest
+    return Reply(targets=rows, **fields)  # type: ignore[arg-type]  # fields by name
+
+
+def test_a_reply_to_somebody_else_changes_nothing() -> None:
+    receipt = Receipt("a")
+    assert receipt.add(reply(Phase.DONE, row("s01n1"), id="b", ok=True)) == ()
+    assert not receipt.answered
+    assert receipt.summary() == "no answer"
+
+
+def test_progress_gives_only_the_rows_that_changed() -> None:
+    receipt = Receipt("a")
+    running = row("s01n1", Phase.RUNNING)
+    assert receipt.add(reply(Phase.RUNNING, running)) == (running,)
+    assert receipt.add(reply(Phase.RUNNING, running, row("s01n2"))) == (row("s01n2"),)
+    assert not receipt.complete
+
+
+def test_it_is_complete_only_when_all_numbered_parts_are_there() -> None:
+    receipt = Receipt("a")
+    receipt.add(reply(Phase.DONE, row("s01n2"), ok=True, part=2, parts=2))
+    assert (receipt.complete, receipt.ok) == (False, False)
+    receipt.add(reply(Phase.DONE, row("s01n1"), ok=True, part=1, parts=2))
+    assert (receipt.complete, receipt.ok) == (True, True)
+    assert [one.name for one in receipt.rows] == ["s01n1", "s01n2"]
+
+
+def test_a_part_that_comes_twice_counts_once() -> None:
+    receipt = Receipt("a")
+    part = reply(Phase.DONE, row("s01n2"), ok=True, part=2, parts=2)
+    receipt.add(part)
+    receipt.add(part)
+    assert not receipt.complete
+
+
+def test_it_is_not_ok_when_the_master_says_so() -> None:
+    receipt = Receipt("a")
+    receipt.add(reply(Phase.FAILED, row("s01n1", Phase.FAILED), ok=False))
+    assert receipt.complete
+    assert not receipt.ok
+
+
+def test_the_whole_receipt_is_one_reply_with_every_row() -> None:
+    receipt = Receipt("a")
+    receipt.add(reply(Phase.RUNNING, row("s01n1")))
+    receipt.add(reply(Phase.DONE, row("s01n2"), ok=True))
+    whole = receipt.whole()
+    assert whole is not None
+    assert [one.name for one in whole.targets] == ["s01n1", "s01n2"]
+    assert (whole.part, whole.parts, whole.ok) == (1, 1, True)
+
+
+def test_the_summary_counts_and_says_why_it_was_refused() -> None:
+    receipt = Receipt("a")
+    receipt.add(reply(Phase.REFUSED, ok=False, error="needs confirm=rack"))
+    assert receipt.summary() == "rack ping: refused (0.00 s, needs confirm=rack)"
+
+
+def test_a_row_shows_one_line_of_output_beside_the_name() -> None:
+    (line,) = row_lines(row("s01n1", stdout="51.2\n", duration_s=0.0123))
+    assert line.split() == ["✓", "s01n1", "done", "12", "ms", "51.2"]
+
+
+def test_a_row_shows_more_output_below_and_the_reason_beside() -> None:
+    failed = row(
+        "s01n1", Phase.FAILED, stderr="one\ntwo\n", exit_code=3, error="no such unit"
+    )
+    first, *more = row_lines(failed)
+    assert first.endswith("no such unit  exit code 3")
+    assert [line.strip() for line in more] == ["one", "two"]
