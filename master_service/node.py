@@ -1,0 +1,122 @@
+"""What the master remembers of one node: the registry's own, mutable record."""
+
+from broker.messages import Details, NodeState, Running, Status, Verdict
+from master_service.presence import NEVER, Pending, Probe
+
+UNNAMED = ""
+
+
+class Node:
+    """One node; only the registry changes it. Slots: there may be thousands.
+
+    Args:
+        node_id: Its id.
+        name: Display name.
+        stack: Stack number, if it has a place.
+        slot: Position in the stack, likewise.
+        tags: Sorted words.
+    """
+
+    __slots__ = (
+        "boot_s",
+        "deadline",
+        "details",
+        "details_round",
+        "dropped_at",
+        "faults",
+        "goodbye",
+        "halted_by",
+        "heard_at",
+        "heartbeat_topic",
+        "id",
+        "interval_s",
+        "known",
+        "name",
+        "older_session",
+        "pending",
+        "probe",
+        "probe_at",
+        "probe_due",
+        "probe_note",
+        "published",
+        "reason",
+        "running",
+        "seq",
+        "session",
+        "since",
+        "slot",
+        "stack",
+        "status",
+        "status_at",
+        "status_round",
+        "tags",
+        "under_voltage",
+        "verdict",
+        "wants_probe",
+    )
+
+    def __init__(
+        self,
+        node_id: str,
+        *,
+        name: str = UNNAMED,
+        stack: int | None = None,
+        slot: int | None = None,
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        self.id = node_id
+        self.name = name or node_id
+        self.stack = stack
+        self.slot = slot
+        self.tags = tags
+        self.heartbeat_topic = ""
+        self.known = False
+        self.details: Details | None = None
+        self.interval_s = 0.0
+        self.session = ""
+        self.older_session = ""
+        self.seq = 0
+        self.heard_at: float | None = None
+        self.status: Status | None = None
+        self.status_at = 0.0
+        self.goodbye = ""
+        self.status_round = 0
+        self.details_round = 0
+        self.dropped_at: float | None = None
+        self.probe = Probe.UNASKED
+        self.probe_at = 0.0
+        self.probe_due = 0.0
+        self.probe_note = ""
+        self.wants_probe = False
+        self.pending: Pending | None = None
+        self.halted_by = ""
+        self.boot_s: float | None = None
+        self.verdict = Verdict.UNSEEN
+        self.reason = "never heard"
+        self.since = 0.0
+        self.deadline = NEVER
+        self.under_voltage = False
+        self.faults: dict[str, str] = {}
+        self.running: Running | None = None
+        self.published: NodeState | None = None
+
+    @property
+    def boot_id(self) -> str:
+        """The last boot id it told; empty if none."""
+        return self.details.boot_id if self.details is not None else ""
+
+    @property
+    def address(self) -> str:
+        """The IPv4 address that reaches the broker best; empty if none is known."""
+        found = self.details.addresses if self.details is not None else ()
+        return next((one for one in found if ":" not in one), "")
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """The verbs it can perform, as it says; empty if it said nothing yet."""
+        known = self.details.abilities if self.details is not None else ()
+        return tuple(ability.verb for ability in known)
+
+    def __repr__(self) -> str:
+        """Show id, name and verdict in a debugger or a failed test."""
+        return f"Node({self.id!r}, name={self.name!r}, verdict={self.verdict})"

@@ -1,0 +1,275 @@
+"""One verdict per node, from everything that is known about it; pure.
+
+Relay, status, silence, ping and pending command are joined here and nowhere else.
+``tests/master_service/test_presence.py`` is the table of cases.
+"""
+
+import enum
+import math
+
+import msgspec
+
+from broker.messages import Power, Status, Verdict
+from broker.verbs import Verb
+
+LATE_INTERVALS = 2.0
+"""Silence, in heartbeat intervals, after which a node is late."""
+GONE_INTERVALS = 3.0
+"""Silence, in heartbeat intervals, after which the ping decides: hung or lost."""
+PROBE_PATIENCE_S = 2.0
+"""Seconds a probe may take before silence alone decides."""
+BOOT_MARGIN = 2.0
+"""A board may take this many times the boot time it was seen to need."""
+NEVER = math.inf
+
+
+class Probe(enum.StrEnum):
+    """What the board itself answered, apart from its agent."""
+
+    UNASKED = "unasked"
+    ANSWERED = "answered"
+    SILENT = "silent"
+    UNAVAILABLE = "unavailable"
+
+
+class Outlet(msgspec.Struct, frozen=True):
+    """The supply of a node.
+
+    Args:
+        wanted: What it should be, from disk.
+        level: What it reads back.
+        since: Monotonic second of the last change seen; None: before the master began.
+    """
+
+    wanted: Power
+    level: Power
+    since: float | None = None
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A reboot or shutdown that is under way.
+
+    Args:
+        verb: ``reboot`` or ``shutdown``.
+        by: Who asked; empty if not said.
+        deadline: Monotonic second after which it has failed.
+    """
+
+    verb: Verb
+    by: str
+    deadline: float
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about one node at one moment; times are monotonic seconds.
+
+    Args:
+        now: This moment.
+        interval_s: Seconds between its heartbeats.
+        before: The verdict it had.
+        link_down: The master has no broker.
+        back_at: When the broker or the master came back.
+        grace_until: End of the grace that began then.
+        known: It was heard at some time, maybe before the master started.
+        heard_at: When it was last heard; None: not since the master started.
+        status: The last word on its status topic.
+        status_at: When that arrived.
+        goodbye: The reason it gave before it went offline; empty: it gave none.
+        probe: What the board answered last.
+        probe_at: When.
+        probe_note: Why it cannot be probed, when it cannot.
+        outlet: Its supply; None where none is known.
+        pending: A reboot or shutdown under way.
+        halted_by: Who had it shut down, with proof; empty: nobody.
+        boot_s: Seconds it needs to boot, as learnt.
+        together: How many boards of its stack, itself included, fell silent with it
+            while none of the stack answers anything.
+    """
+
+    now: float
+    interval_s: float = 10.0
+    before: Verdict = Verdict.UNSEEN
+    link_down: bool = False
+    back_at: float = 0.0
+    grace_until: float = 0.0
+    known: bool = False
+    heard_at: float | None = None
+    status: Status | None = None
+    status_at: float = 0.0
+    goodbye: str = ""
+    probe: Probe = Probe.UNASKED
+    probe_at: float = 0.0
+    probe_note: str = ""
+    outlet: Outlet | None = None
+    pending: Pending | None = None
+    halted_by: str = ""
+    boot_s: float = 120.0
+    together: int = 0
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A verdict and what follows from it.
+
+    Args:
+        verdict: In one word.
+        reason: In words a person can act on; empty where there is nothing to say.
+        until: Monotonic second at which time alone may change it.
+        ask: Whether the board should be probed.
+    """
+
+    verdict: Verdict
+    reason: str = ""
+    until: float = NEVER
+    ask: bool = False
+
+
+def judge(facts: Facts) -> Finding:
+    """Return the verdict on one node."""
+    if facts.link_down:
+        return Finding(facts.before, "frozen: the master has no connection to a broker")
+    return (
+        _asked_for(facts)
+        or _switched_off(facts)
+        or _talking(facts)
+        or _coming(facts)
+        or _silent(facts)
+    )
+
+
+def talking(facts: Facts) -> bool:
+    """Whether the agent was heard less than two intervals ago and did not leave."""
+    return (
+        facts.heard_at is not None
+        and facts.now - facts.heard_at < LATE_INTERVALS * facts.interval_s
+        and not _left(facts)
+    )
+
+
+def _left(facts: Facts) -> bool:
+    """Whether ``offline`` is the last thing heard: a later heartbeat outweighs it."""
+    return facts.status is Status.OFFLINE and (
+        facts.heard_at is None or facts.status_at >= facts.heard_at
+    )
+
+
+def _asked_for(facts: Facts) -> Finding | None:
+    pending = facts.pending
+    if pending is None or facts.now >= pending.deadline:
+        return None
+    by = f" by {pending.by}" if pending.by else ""
+    if pending.verb is Verb.REBOOT:
+        reason = f"reboot asked{by}; waiting for another boot id"
+        return Finding(Verdict.REBOOTING, reason, pending.deadline)
+    reason = f"shutdown asked{by}; waiting until it is down"
+    return Finding(Verdict.STOPPING, reason, pending.deadline, ask=_left(facts))
+
+
+def _switched_off(facts: Facts) -> Finding | None:
+    outlet = facts.outlet
+    if outlet is None or outlet.level is not Power.OFF or _heard_after(facts, outlet):
+        return None
+    if outlet.wanted is Power.OFF:
+        return Finding(Verdict.OFF, "its outlet is off")
+    reason = "its outlet reads off although it should be on; check the relay"
+    return Finding(Verdict.UNPOWERED, reason)
+
+
+def _heard_after(facts: Facts, outlet: Outlet) -> bool:
+    """Whether it speaks although its outlet has been off for longer than a beat."""
+    since = outlet.since if outlet.since is not None else -NEVER
+    return (
+        talking(facts)
+        and facts.heard_at is not None
+        and facts.heard_at > since + facts.interval_s
+    )
+
+
+def _talking(facts: Facts) -> Finding | None:
+    if not talking(facts) or facts.heard_at is None:
+        return None
+    reason = ""
+    if facts.outlet is not None and facts.outlet.level is Power.OFF:
+        reason = "it speaks although its outlet reads off; check the wiring"
+    until = facts.heard_at + LATE_INTERVALS * facts.interval_s
+    return Finding(Verdict.ONLINE, reason, until)
+
+
+def _coming(facts: Facts) -> Finding | None:
+    """Return a verdict for a node from which nothing can be expected yet."""
+    on_since = _powered_since(facts)
+    if on_since is not None:
+        ready = on_since + BOOT_MARGIN * facts.boot_s
+        if facts.now < ready:
+            reason = f"power came; it may take {BOOT_MARGIN * facts.boot_s:.0f} s"
+            return Finding(Verdict.BOOTING, reason, ready)
+    if facts.halted_by:
+        reason = f"shut down by {facts.halted_by}; its outlet is not switched off"
+        return Finding(Verdict.OFF, reason)
+    if not facts.known:
+        return Finding(Verdict.UNSEEN, "never heard")
+    if facts.now < facts.grace_until and not _news(facts):
+        reason = "the broker or the master just came back; not heard again yet"
+        return Finding(Verdict.UNKNOWN, reason, facts.grace_until)
+    return None
+
+
+def _powered_since(facts: Facts) -> float | None:
+    """Return when its outlet came on, if nothing was heard after that."""
+    outlet = facts.outlet
+    if outlet is None or outlet.level is not Power.ON or outlet.since is None:
+        return None
+    heard = facts.heard_at is not None and facts.heard_at > outlet.since
+    return None if heard else outlet.since
+
+
+def _news(facts: Facts) -> bool:
+    """Whether it was heard since the broker is back: its silence is no old news."""
+    return facts.heard_at is not None and facts.heard_at >= facts.back_at
+
+
+def _silent(facts: Facts) -> Finding:
+    """Return the verdict on a node that should speak and does not."""
+    quiet = _quiet(facts)
+    since = max(_silent_since(facts), facts.grace_until if not _news(facts) else 0.0)
+    if not _left(facts) and facts.heard_at is not None:
+        gone_at = facts.heard_at + GONE_INTERVALS * facts.interval_s
+        if facts.now < gone_at:
+            return Finding(Verdict.LATE, quiet, gone_at, ask=True)
+    asked = facts.probe is not Probe.UNASKED and facts.probe_at >= since
+    if not asked and facts.now < since + PROBE_PATIENCE_S:
+        reason = f"{quiet}; asking the board itself"
+        return Finding(Verdict.LATE, reason, since + PROBE_PATIENCE_S, ask=True)
+    return _gone(facts, quiet, facts.probe if asked else Probe.UNASKED)
+
+
+def _silent_since(facts: Facts) -> float:
+    """Return from when on its silence meant something."""
+    if _left(facts):
+        return facts.status_at
+    if facts.heard_at is None:
+        return facts.back_at
+    return facts.heard_at + LATE_INTERVALS * facts.interval_s
+
+
+def _gone(facts: Facts, quiet: str, probe: Probe) -> Finding:
+    if probe is Probe.ANSWERED:
+        return Finding(Verdict.HUNG, f"{quiet}, but the board answers ping", ask=True)
+    if facts.together > 1:
+        reason = (
+            f"all {facts.together} boards of its stack fell silent together; "
+            "check the supply"
+        )
+        return Finding(Verdict.UNPOWERED, reason, ask=True)
+    if probe is Probe.SILENT:
+        return Finding(Verdict.LOST, f"{quiet}, and no answer to ping", ask=True)
+    why = facts.probe_note or "it did not come to an answer"
+    return Finding(Verdict.LOST, f"{quiet}; not pinged: {why}", ask=True)
+
+
+def _quiet(facts: Facts) -> str:
+    """Say how it is silent; no running number, for that would be news every second."""
+    if _left(facts):
+        return f"it left: {facts.goodbye}" if facts.goodbye else "its connection broke"
+    if facts.heard_at is None:
+        return "not heard since the master started"
+    return f"no heartbeat for more than {LATE_INTERVALS * facts.interval_s:.0f} s"

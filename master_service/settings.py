@@ -1,0 +1,197 @@
+"""The tables of ``pirack.toml`` that the master owns."""
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+from broker.config import Document
+from broker.errors import ConfigError
+from broker.settings import RackSettings
+from broker.topics import check_name
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+Text = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[master]``: how the master watches and answers.
+
+    Args:
+        data_dir: Folder of the master's own state; made when it is missing.
+        node: Id of the node that is the master's own Pi; empty if not known.
+        interval_s: Heartbeat interval of a node that has not said its own, seconds.
+        probe: How a silent board is asked: ``icmp``, ``echo:<port>`` (RFC 862 over
+            UDP, which the simulator answers) or ``none``.
+        grace_s: Seconds after the broker or the master came back in which a silent
+            node is ``unknown`` and never ``lost``.
+        boot_s: Seconds a board is given to boot until its own time is learnt.
+        answer_s: Seconds in which an agent must begin to answer an order.
+        run_s: Seconds after which an order that was begun counts as failed.
+        stop_s: Seconds in which a shutdown must be proven.
+        clock_skew_s: Difference of clocks, seconds, from which it is a fault.
+        events_kept: Lines of history kept on disk.
+        flush_s: Seconds that what may be lost (history) waits for the next commit.
+    """
+
+    data_dir: str = "data/master"
+    node: str = ""
+    interval_s: Positive = 10.0
+    probe: Annotated[str, msgspec.Meta(pattern=r"^(icmp|none|echo:[0-9]{1,5})$")] = (
+        "icmp"
+    )
+    grace_s: NotNegative = 30.0
+    boot_s: Positive = 120.0
+    answer_s: Positive = 5.0
+    run_s: Positive = 900.0
+    stop_s: Positive = 90.0
+    clock_skew_s: Positive = 10.0
+    events_kept: Annotated[int, msgspec.Meta(ge=100)] = 100_000
+    flush_s: Positive = 30.0
+
+
+class Driver(enum.StrEnum):
+    """What switches an outlet."""
+
+    NONE = "none"
+    FAKE = "fake"
+
+
+class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[power]``: the outlets in general.
+
+    Args:
+        driver: With a driver every stack without an ``[[outlet]]`` of its own has one
+            called ``stack-<n>``; ``none`` leaves those stacks without an outlet.
+        settle_s: Seconds between the proof that a board is down and the cut, for its
+            card to finish.
+        min_off_s: Seconds an outlet stays off before it may come on again.
+    """
+
+    driver: Driver = Driver.NONE
+    settle_s: NotNegative = 3.0
+    min_off_s: NotNegative = 5.0
+
+
+class StackRow(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[stack]]``: one stack that differs from the regular shape of ``[rack]``.
+
+    Args:
+        number: As in its topic.
+        name: What people call it; without it ``stack <n>``.
+        x: Column in the picture, from 0; None: by number.
+        y: Row in the picture, from 0, top first; None: by number.
+        slots: Boards it holds; None: as the rack says.
+    """
+
+    number: Annotated[int, msgspec.Meta(ge=1, le=9999)]
+    name: Text = ""
+    x: Annotated[int, msgspec.Meta(ge=0, le=1024)] | None = None
+    y: Annotated[int, msgspec.Meta(ge=0, le=1024)] | None = None
+    slots: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+
+
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[node]]``: a board that is expected, and its place.
+
+    Args:
+        id: From the board: ``pi-`` and 8 hex digits.
+        name: Display name; without it the id.
+        stack: Stack number; None: it has no place.
+        slot: Position in the stack from 1, top first; None likewise.
+        tags: Words it can be addressed by.
+    """
+
+    id: str
+    name: str = ""
+    stack: Annotated[int, msgspec.Meta(ge=1, le=9999)] | None = None
+    slot: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    tags: tuple[str, ...] = ()
+
+
+class OutletRow(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[outlet]]``: one switched supply and what it feeds.
+
+    Args:
+        name: Its name on disk and in texts.
+        driver: What switches it.
+        stack: The stack it feeds; None: it feeds ``nodes``.
+        nodes: Ids of the boards it feeds, when it is not a whole stack.
+    """
+
+    name: str
+    driver: Driver = Driver.FAKE
+    stack: Annotated[int, msgspec.Meta(ge=1, le=9999)] | None = None
+    nodes: tuple[str, ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All the master reads from the configuration.
+
+    Args:
+        rack: ``[rack]``.
+        master: ``[master]``.
+        power: ``[power]``.
+        stacks: Every ``[[stack]]``.
+        nodes: Every ``[[node]]``.
+        outlets: Every ``[[outlet]]``.
+    """
+
+    rack: RackSettings = RackSettings()
+    master: MasterSettings = MasterSettings()
+    power: PowerSettings = PowerSettings()
+    stacks: tuple[StackRow, ...] = ()
+    nodes: tuple[NodeRow, ...] = ()
+    outlets: tuple[OutletRow, ...] = ()
+
+
+def read(document: Document) -> Settings:
+    """Read and check the master's share of the configuration.
+
+    Raises:
+        ConfigError: A key, a name, or a pair of rows that contradict each other.
+    """
+    settings = Settings(
+        rack=document.table("rack", RackSettings),
+        master=document.table("master", MasterSettings),
+        power=document.table("power", PowerSettings),
+        stacks=document.rows("stack", StackRow),
+        nodes=document.rows("node", NodeRow),
+        outlets=document.rows("outlet", OutletRow),
+    )
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Refuse rows that contradict each other, with both named.
+
+    Raises:
+        ConfigError: The first contradiction found.
+    """
+    try:
+        for node in settings.nodes:
+            for word in (node.id, node.name or node.id, *node.tags):
+                check_name(word, f"[[node]] {node.id!r}:")
+        for outlet in settings.outlets:
+            check_name(outlet.name, "[[outlet]] name")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    _unique("[[stack]] number", [str(row.number) for row in settings.stacks])
+    _unique("[[node]] id", [row.id for row in settings.nodes])
+    _unique("[[node]] name", [row.name or row.id for row in settings.nodes])
+    _unique("[[outlet]] name", [row.name for row in settings.outlets])
+    _unique("[[outlet]] stack", [str(r.stack) for r in settings.outlets if r.stack])
+    _unique("[[outlet]] nodes", [n for row in settings.outlets for n in row.nodes])
+    _unique(
+        "[[node]] place (stack/slot)",
+        [f"{n.stack}/{n.slot}" for n in settings.nodes if n.stack and n.slot],
+    )
+
+
+def _unique(what: str, values: list[str]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            text = f"{what} {value} stands twice; each may stand once"
+            raise ConfigError(text)

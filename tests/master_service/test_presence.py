@@ -1,0 +1,284 @@
+"""The table of verdicts: what is known about a node, and what the rack says of it.
+
+Interval 10 s, so late at 20 s of silence, hung or lost at 30 s. The master came back at
+second 100 with a grace until 130; a case is judged at second 1000.
+"""
+
+from typing import Any
+
+import pytest
+
+from broker.messages import Power, Status, Verdict
+from broker.verbs import Verb
+from master_service.presence import Facts, Outlet, Pending, Probe, judge
+
+V = Verdict
+ONLINE, OFFLINE = Status.ONLINE, Status.OFFLINE
+ON = Outlet(Power.ON, Power.ON)
+OFF = Outlet(Power.OFF, Power.OFF)
+TRIPPED = Outlet(Power.ON, Power.OFF)
+BLIND = Outlet(Power.ON, Power.UNKNOWN)
+
+
+def on_since(second: float) -> Outlet:
+    return Outlet(Power.ON, Power.ON, second)
+
+
+def off_since(second: float) -> Outlet:
+    return Outlet(Power.OFF, Power.OFF, second)
+
+
+def asked(verb: Verb, until: float = 1100.0) -> Pending:
+    return Pending(verb, "ann", until)
+
+
+YES = {"probe": Probe.ANSWERED, "probe_at": 999.0}
+NO = {"probe": Probe.SILENT, "probe_at": 999.0}
+CANNOT = {"probe": Probe.UNAVAILABLE, "probe_at": 999.0, "probe_note": "no rights"}
+LEFT = {"status": OFFLINE, "status_at": 998.5}
+NEW = {"known": False}
+BACK = {"back_at": 990.0, "grace_until": 1020.0}
+
+CASES: list[tuple[str, dict[str, Any], Verdict, str]] = [
+    # what it is, facts, verdict, words of the reason
+    ("heard a second ago", {"heard_at": 999}, V.ONLINE, ""),
+    ("heard 19 s ago", {"heard_at": 981}, V.ONLINE, ""),
+    ("heard 20 s ago", {"heard_at": 980}, V.LATE, "no heartbeat"),
+    ("heard 29 s ago, ping unanswered", {"heard_at": 971, **NO}, V.LATE, ""),
+    ("heard 29 s ago, ping answered", {"heard_at": 971, **YES}, V.LATE, ""),
+    ("silent 30 s, pings", {"heard_at": 970, **YES}, V.HUNG, "answers ping"),
+    ("silent 30 s, no ping", {"heard_at": 970, **NO}, V.LOST, "no answer to ping"),
+    ("silent 30 s, cannot ping", {"heard_at": 970, **CANNOT}, V.LOST, "no rights"),
+    ("silent 30 s, ping never came back", {"heard_at": 970}, V.LOST, "not pinged"),
+    (
+        "an answer from before the silence says nothing",
+        {"heard_at": 985, "status": OFFLINE, "status_at": 999.5, **YES},
+        V.LATE,
+        "asking the board",
+    ),
+    ("will, board not asked yet", {"heard_at": 997, **LEFT}, V.LATE, "asking"),
+    ("will, pings", {"heard_at": 997, **LEFT, **YES}, V.HUNG, "connection broke"),
+    ("will, no ping", {"heard_at": 997, **LEFT, **NO}, V.LOST, "connection broke"),
+    ("will, cannot ping", {"heard_at": 997, **LEFT, **CANNOT}, V.LOST, "no rights"),
+    (
+        "goodbye, pings",
+        {"heard_at": 997, "goodbye": "stopped by systemd", **LEFT, **YES},
+        V.HUNG,
+        "it left: stopped by systemd",
+    ),
+    (
+        "goodbye, no ping",
+        {"heard_at": 997, "goodbye": "going down", **LEFT, **NO},
+        V.LOST,
+        "it left: going down",
+    ),
+    ("a stale will: heartbeat after it", {"heard_at": 999, **LEFT}, V.ONLINE, ""),
+    (
+        "stored online, but silent",
+        {"heard_at": 900, "status": ONLINE, "status_at": 900, **NO},
+        V.LOST,
+        "",
+    ),
+    (
+        "fast node, 1 s interval, 1.5 s ago",
+        {"heard_at": 998.5, "interval_s": 1},
+        V.ONLINE,
+        "",
+    ),
+    ("fast node, 2 s ago", {"heard_at": 998, "interval_s": 1}, V.LATE, ""),
+    (
+        "slow node, 60 s interval, 90 s ago",
+        {"heard_at": 910, "interval_s": 60},
+        V.ONLINE,
+        "",
+    ),
+    # the outlet
+    ("outlet off on purpose", {"heard_at": 900, "outlet": OFF}, V.OFF, "outlet is off"),
+    ("off on purpose, never heard", {**NEW, "outlet": OFF}, V.OFF, "outlet is off"),
+    (
+        "just cut, last beat before",
+        {"heard_at": 995, "outlet": off_since(996)},
+        V.OFF,
+        "",
+    ),
+    (
+        "speaks though its outlet is off",
+        {"heard_at": 999, "outlet": off_since(900)},
+        V.ONLINE,
+        "check the wiring",
+    ),
+    (
+        "relay tripped",
+        {"heard_at": 900, "outlet": TRIPPED},
+        V.UNPOWERED,
+        "check the relay",
+    ),
+    ("relay unreadable, heard", {"heard_at": 999, "outlet": BLIND}, V.ONLINE, ""),
+    ("relay unreadable, gone", {"heard_at": 900, "outlet": BLIND, **NO}, V.LOST, ""),
+    (
+        "power came, boots",
+        {"heard_at": 800, "outlet": on_since(950)},
+        V.BOOTING,
+        "power came",
+    ),
+    (
+        "power came, new board",
+        {**NEW, "outlet": on_since(950)},
+        V.BOOTING,
+        "power came",
+    ),
+    (
+        "power came, answered already",
+        {"heard_at": 999, "outlet": on_since(950)},
+        V.ONLINE,
+        "",
+    ),
+    (
+        "power came long ago, pings",
+        {"heard_at": 300, "outlet": on_since(400), **YES},
+        V.HUNG,
+        "",
+    ),
+    (
+        "power came long ago, silent",
+        {"heard_at": 300, "outlet": on_since(400), **NO},
+        V.LOST,
+        "",
+    ),
+    (
+        "boots fast as learnt, and is over its time",
+        {"heard_at": 800, "outlet": on_since(950), "boot_s": 20, **NO},
+        V.LOST,
+        "",
+    ),
+    ("powered, pings, no agent", {"heard_at": 900, "outlet": ON, **YES}, V.HUNG, ""),
+    (
+        "all four of a stack at once",
+        {"heard_at": 970, "outlet": ON, "together": 4, **NO},
+        V.UNPOWERED,
+        "all 4 boards",
+    ),
+    ("all at once but it pings", {"heard_at": 970, "together": 4, **YES}, V.HUNG, ""),
+    ("alone in its stack", {"heard_at": 970, "together": 1, **NO}, V.LOST, ""),
+    # what we asked for
+    (
+        "reboot asked, still talking",
+        {"heard_at": 999, "pending": asked(Verb.REBOOT)},
+        V.REBOOTING,
+        "asked by ann",
+    ),
+    (
+        "reboot asked, gone",
+        {"heard_at": 950, "pending": asked(Verb.REBOOT), **LEFT, **NO},
+        V.REBOOTING,
+        "another boot id",
+    ),
+    (
+        "reboot asked, deadline passed, gone",
+        {"heard_at": 900, "pending": asked(Verb.REBOOT, 990), **NO},
+        V.LOST,
+        "",
+    ),
+    (
+        "shutdown asked, still talking",
+        {"heard_at": 999, "pending": asked(Verb.SHUTDOWN)},
+        V.STOPPING,
+        "asked by ann",
+    ),
+    (
+        "shutdown asked, deadline passed, talks",
+        {"heard_at": 999, "pending": asked(Verb.SHUTDOWN, 990)},
+        V.ONLINE,
+        "",
+    ),
+    (
+        "shut down with proof",
+        {"heard_at": 900, "halted_by": "ann", **NO},
+        V.OFF,
+        "by ann",
+    ),
+    ("shut down, woke by itself", {"heard_at": 999, "halted_by": "ann"}, V.ONLINE, ""),
+    # nothing known yet, and outages
+    ("expected, never heard", NEW, V.UNSEEN, "never heard"),
+    ("never heard, in the grace", {**NEW, **BACK}, V.UNSEEN, ""),
+    ("back, not heard again", {"heard_at": 900, **BACK}, V.UNKNOWN, "just came back"),
+    ("back, heard", {"heard_at": 995, **BACK}, V.ONLINE, ""),
+    ("master new, not heard", {"heard_at": None, **BACK}, V.UNKNOWN, ""),
+    (
+        "back, and the broker stored offline",
+        {"heard_at": 985, "status": OFFLINE, "status_at": 991, **BACK},
+        V.UNKNOWN,
+        "",
+    ),
+    (
+        "back, heard, then its will came",
+        {"heard_at": 995, **LEFT, **NO, **BACK},
+        V.LOST,
+        "connection broke",
+    ),
+    ("back, outlet off", {"heard_at": 900, "outlet": OFF, **BACK}, V.OFF, ""),
+    (
+        "grace over, silent, no ping",
+        {"heard_at": None, **NO},
+        V.LOST,
+        "since the master",
+    ),
+    ("grace over, silent, pings", {"heard_at": None, **YES}, V.HUNG, ""),
+    (
+        "grace just over, board not asked",
+        {"heard_at": None, "back_at": 970, "grace_until": 999},
+        V.LATE,
+        "asking",
+    ),
+    (
+        "no broker: was online",
+        {"heard_at": 900, "before": V.ONLINE, "link_down": True},
+        V.ONLINE,
+        "frozen",
+    ),
+    (
+        "no broker: was lost",
+        {"heard_at": 900, "before": V.LOST, "link_down": True},
+        V.LOST,
+        "frozen",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "words"),
+    [case[1:] for case in CASES],
+    ids=[case[0] for case in CASES],
+)
+def test_a_node_is_judged(facts: dict[str, Any], verdict: Verdict, words: str) -> None:
+    base: dict[str, Any] = {
+        "now": 1000.0,
+        "known": True,
+        "back_at": 100.0,
+        "grace_until": 130.0,
+    }
+    finding = judge(Facts(**{**base, **facts}))
+    assert finding.verdict is verdict, finding
+    assert words in finding.reason
+    assert finding.until > 1000.0, "a verdict must not ask to be judged again at once"
+
+
+def test_the_table_knows_every_verdict() -> None:
+    assert {case[2] for case in CASES} == set(Verdict)
+
+
+def test_a_silent_node_is_late_exactly_after_two_intervals() -> None:
+    finding = judge(Facts(now=1000.0, known=True, heard_at=995.0))
+    assert finding.until == 1015.0
+    assert judge(Facts(now=1015.0, known=True, heard_at=995.0)).verdict is Verdict.LATE
+
+
+@pytest.mark.parametrize("silent_s", [25.0, 31.0, 300.0])
+def test_the_board_of_a_silent_node_is_asked(silent_s: float) -> None:
+    assert judge(Facts(now=1000.0, known=True, heard_at=1000 - silent_s)).ask
+
+
+def test_the_reason_of_a_long_silence_does_not_change_with_every_second() -> None:
+    facts = {"known": True, "heard_at": 900.0, **NO}
+    first, later = (judge(Facts(now=now, **facts)) for now in (1000.0, 1001.0))  # type: ignore[arg-type]  # the table's facts are untyped on purpose
+    assert first == later
