@@ -1,0 +1,229 @@
+"""The counter where commands are handed in: permission, publication, receipts.
+
+A command leaves as exactly what ``mosquitto_pub`` could send; its receipt is put
+together from the replies and pushed to the tab that asked.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from broker.errors import ContractError, NotConnectedError, PiRackError
+from broker.link import Link
+from broker.messages import Command, Phase, Reply, TargetRow, encode
+from broker.topics import Scope, ScopeKind, Topics
+from broker.verbs import Verb
+from dashboard.users import Role, User, Users
+from dashboard.view import View
+
+log = logging.getLogger(__name__)
+
+FIRST_ANSWER_S = 5.0
+"""A living master accepts at once; longer means that nobody will answer."""
+LAST_ANSWER_S = 900.0
+"""Installing or updating a rack in waves takes minutes; nothing takes longer."""
+_MAX_OPEN = 500
+_MAX_OUTPUT_CHARACTERS = 4000
+_ADMIN_VERBS = frozenset(
+    {
+        Verb.POWER,
+        Verb.UPDATE,
+        Verb.INSTALL,
+        Verb.FORGET,
+        Verb.NAME,
+        Verb.PLACE,
+        Verb.TAG,
+    }
+)
+
+
+class RefusedError(PiRackError):
+    """The page may not send this, or cannot now; the text says why."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a tab asks for.
+
+    Args:
+        scope: As in a topic: ``node/<id>``, ``stack/<n>``, ``tag/<tag>`` or ``rack``.
+        verb: Verb or alias.
+        args: Words after the verb.
+        confirm: The scope again, for destructive verbs on more than one.
+    """
+
+    scope: str
+    verb: str
+    args: tuple[str, ...] = ()
+    confirm: str = ""
+
+
+class Ticket:
+    """A command that was sent, until its last answer.
+
+    Args:
+        id: Of the command.
+        ask: What was asked.
+        view: The tab that gets the receipt.
+        sent_at: Monotonic time, seconds.
+    """
+
+    def __init__(self, id: str, ask: Ask, view: View, sent_at: float) -> None:  # noqa: A002  # the contract's word
+        self.id = id
+        self.ask = ask
+        self.view = view
+        self.sent_at = sent_at
+        self.answered = False
+        self.parts: set[int] = set()
+
+    def deadline(self) -> float:
+        """Monotonic time from which no answer is expected any more, seconds."""
+        wait_s = LAST_ANSWER_S if self.answered else FIRST_ANSWER_S
+        return self.sent_at + wait_s
+
+
+def needed_role(verb: str) -> Role:
+    """Return the least role that may send a verb."""
+    return Role.ADMIN if verb in _ADMIN_VERBS else Role.OPERATOR
+
+
+class Desk:
+    """Takes commands from tabs and brings them their receipts.
+
+    Args:
+        topics: The rack's topics.
+        users: Asked again for every command: an open page outlives a revoked session.
+        clock: Monotonic time, seconds.
+        new_id: Makes command ids.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        users: Users,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.link: Link | None = None
+        self._topics = topics
+        self._users = users
+        self._clock = clock
+        self._new_id = new_id
+        self._open: dict[str, Ticket] = {}
+
+    def ask(self, view: View, ask: Ask) -> str:
+        """Send a command and return its id.
+
+        Raises:
+            RefusedError: No permission, no connection, or it breaks the contract.
+        """
+        user = self._permitted(view, ask)
+        ticket = Ticket(self._new_id(), ask, view, self._clock())
+        try:
+            scope = Scope.parse(ask.scope)
+            if scope.kind is ScopeKind.SIM:
+                text = "the page does not break nodes on purpose; use pirack send"
+                raise RefusedError(text)
+            topic = self._topics.command(scope, ask.verb)
+            payload = encode(
+                Command(id=ticket.id, args=ask.args, confirm=ask.confirm, by=user.name)
+            )
+            self._publish(topic, payload)
+        except (ContractError, NotConnectedError) as error:
+            raise RefusedError(str(error)) from error
+        self._keep(ticket)
+        log.info("%s asked %s for %s", user.name, ask.scope, ask.verb)
+        return ticket.id
+
+    def answer(self, reply: Reply) -> None:
+        """Take a reply from the master; those to other people's commands are ignored."""
+        ticket = self._open.get(reply.id)
+        if ticket is None:
+            return
+        ticket.answered = True
+        ticket.parts.add(reply.part)
+        complete = reply.phase.final and len(ticket.parts) >= reply.parts
+        ticket.view.push("receipts", _receipt(ticket, reply, complete=complete))
+        if complete:
+            del self._open[ticket.id]
+
+    def tick(self) -> None:
+        """Tell the tabs whose commands nobody answered."""
+        now = self._clock()
+        for ticket in [each for each in self._open.values() if now > each.deadline()]:
+            del self._open[ticket.id]
+            ticket.view.push("receipts", _silence(ticket))
+
+    def forget(self, view: View) -> None:
+        """Keep nothing for a tab that closed; its commands go on."""
+        for ticket in [each for each in self._open.values() if each.view is view]:
+            del self._open[ticket.id]
+
+    def _permitted(self, view: View, ask: Ask) -> User:
+        user = self._users.session(view.user.name, view.user.stamp)
+        if user is None:
+            text = "your session has ended: sign in again"
+            raise RefusedError(text)
+        needed = needed_role(ask.verb)
+        if not user.role.may(needed):
+            text = f"{ask.verb} needs the role {needed}; {user.name} is {user.role}"
+            raise RefusedError(text)
+        return user
+
+    def _publish(self, topic: str, payload: bytes) -> None:
+        if self.link is None or not self.link.connected:
+            text = "the broker is not connected: nothing was sent"
+            raise NotConnectedError(text)
+        self.link.publish(topic, payload, qos=1)
+
+    def _keep(self, ticket: Ticket) -> None:
+        self._open[ticket.id] = ticket
+        if len(self._open) > _MAX_OPEN:
+            del self._open[next(iter(self._open))]
+
+
+def _receipt(ticket: Ticket, reply: Reply, *, complete: bool) -> dict[str, Any]:
+    return {
+        "id": ticket.id,
+        "phase": reply.phase.value,
+        "complete": complete,
+        "ok": reply.ok,
+        "error": reply.error,
+        "verified": reply.verified,
+        "duration": reply.duration_s,
+        "rows": [_target(row) for row in reply.targets],
+    }
+
+
+def _target(row: TargetRow) -> list[Any]:
+    """Return ``node, name, phase, error, exit, output, duration, verified``."""
+    output = "\n".join(text for text in (row.stdout, row.stderr) if text)
+    return [
+        row.node,
+        row.name,
+        row.phase.value,
+        row.error,
+        row.exit_code,
+        output[-_MAX_OUTPUT_CHARACTERS:],
+        row.duration_s,
+        row.verified,
+    ]
+
+
+def _silence(ticket: Ticket) -> dict[str, Any]:
+    if ticket.answered:
+        error = "no final answer came; the events may tell what happened"
+    else:
+        error = f"no answer within {FIRST_ANSWER_S:.0f} s: is the master running?"
+    return {
+        "id": ticket.id,
+        "phase": Phase.FAILED.value,
+        "complete": True,
+        "ok": False,
+        "error": error,
+        "verified": False,
+        "duration": FIRST_ANSWER_S,
+        "rows": [],
+    }

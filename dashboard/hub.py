@@ -1,0 +1,244 @@
+"""One look at the mirror per tick, one small message to every tab.
+
+The hub owns what was last sent; a node that would be drawn the same is not sent again.
+Everything runs on the service's loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from broker.messages import Status
+from dashboard import rows
+from dashboard.model import Mirror
+from dashboard.record import HISTORY_STEP_S, Record
+from dashboard.settings import Thresholds
+from dashboard.view import View
+
+log = logging.getLogger(__name__)
+
+SPARKLINES_UP_TO = 120
+"""Racks up to this size are drawn with sparklines; larger ones as cells."""
+_PULSE_S = 5.0
+_EVENTS_SENT = 100
+_LATE_S = 0.5
+_SLOWEST_S = 2.0
+
+
+class Pace:
+    """How long to wait between ticks: twice as long after a late one, never a queue.
+
+    Args:
+        tick_s: The wait when all is well, seconds.
+    """
+
+    def __init__(self, tick_s: float) -> None:
+        self._tick_s = tick_s
+        self.period_s = tick_s
+
+    @property
+    def slowed(self) -> bool:
+        """Whether updates come slower than they should."""
+        return self.period_s > self._tick_s
+
+    def note(self, late_s: float) -> None:
+        """Take account of how late the last tick was, seconds."""
+        if late_s > _LATE_S:
+            self.period_s = max(min(self.period_s * 2, _SLOWEST_S), self._tick_s)
+        elif late_s < _LATE_S / 5:
+            self.period_s = max(self.period_s / 2, self._tick_s)
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """How the dashboard stands with the broker and the master.
+
+    Args:
+        broker: Whether the broker is connected.
+        since: Unix time this began, seconds.
+        why: Why it is not, in words.
+        master: ``online``, ``offline``, or empty if it was never heard.
+        frozen: Why the master's verdicts are frozen; empty when they are not.
+        slowed: Whether updates come slower than they should.
+        ready: Whether the master has told what the rack looks like.
+    """
+
+    broker: bool = False
+    since: float = 0.0
+    why: str = ""
+    master: str = ""
+    frozen: str = ""
+    slowed: bool = False
+    ready: bool = False
+
+
+class Hub:
+    """Tells every open tab what changed.
+
+    Args:
+        mirror: What is known of the rack.
+        limits: From where on a vital is bad.
+        tick_s: Time between messages, seconds.
+        clock: Monotonic time, seconds.
+        wall: Unix time, seconds.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        limits: Thresholds,
+        *,
+        tick_s: float,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self.views: set[View] = set()
+        self.mirror = mirror
+        self.pace = Pace(tick_s)
+        self._limits = limits
+        self._clock = clock
+        self._wall = wall
+        self._broker = (False, wall(), "not reached yet")
+        self._connection_sent = Connection()
+        self._rows: dict[int, rows.Row] = {}
+        self._notes: dict[int, rows.Note] = {}
+        self._abilities = rows.AbilitySets()
+        self._abilities_sent = 0
+        self._sampled_at = clock()
+        self._pulsed_at = clock()
+
+    def broker_is(self, *, up: bool, why: str = "") -> None:
+        """Note that the connection to the broker came or went."""
+        if up != self._broker[0]:
+            self._broker = (up, self._wall(), why)
+        if up:
+            self.mirror.connection_made()
+
+    @property
+    def connection(self) -> Connection:
+        """How things stand right now."""
+        up, since, why = self._broker
+        rack, master = self.mirror.rack, self.mirror.master
+        return Connection(
+            broker=up,
+            since=round(since),
+            why=why,
+            master=master.value if isinstance(master, Status) else "",
+            frozen=rack.frozen if rack is not None else "",
+            slowed=self.pace.slowed,
+            ready=rack is not None,
+        )
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self.pace.period_s
+        while True:
+            await asyncio.sleep(max(due - loop.time(), 0))
+            self.pace.note(loop.time() - due)
+            due = loop.time() + self.pace.period_s
+            self.tick()
+
+    def tick(self) -> None:
+        """Send each view what changed since the last tick."""
+        now, wall = self._clock(), self._wall()
+        self._sample(now)
+        changed = list(self.mirror.dirty | self.mirror.moved)
+        delta = self._delta(now, wall)
+        shared = msgspec.json.encode(delta).decode() if delta else ""
+        made: list[str] = []
+
+        def snapshot() -> str:
+            if not made:
+                made.append(msgspec.json.encode(self._snapshot(wall)).decode())
+            return made[0]
+
+        for view in tuple(self.views):
+            view.deliver(
+                shared, changed, self.mirror.nodes, snapshot, now=now, wall=wall
+            )
+
+    def _sample(self, now: float) -> None:
+        if now - self._sampled_at < HISTORY_STEP_S:
+            return
+        self._sampled_at = now
+        for record in self.mirror.nodes.values():
+            record.sample()
+
+    def _delta(self, now: float, wall: float) -> dict[str, Any]:
+        """Take the marks off the mirror and return what they amount to."""
+        mirror, delta = self.mirror, {}
+        if mirror.moved:
+            delta["meta"] = [self._meta(record) for record in mirror.moved]
+        if len(self._abilities) != self._abilities_sent:
+            self._abilities_sent = len(self._abilities)
+            delta["abilities"] = self._abilities.rows()
+        self._tiles(delta, wall)
+        if mirror.gone:
+            delta["gone"] = sorted(mirror.gone)
+            for index in mirror.gone:
+                self._rows.pop(index, None)
+                self._notes.pop(index, None)
+        if mirror.stacks_changed:
+            delta |= self._stacks(mirror.stacks_changed)
+        if mirror.new_events:
+            events = mirror.new_events[-_EVENTS_SENT:]
+            delta["events"] = [rows.event_row(event) for event in events]
+        if self.connection != self._connection_sent:
+            self._connection_sent = self.connection
+            delta["connection"] = msgspec.to_builtins(self.connection)
+        for marks in (mirror.dirty, mirror.moved, mirror.gone, mirror.stacks_changed):
+            marks.clear()
+        mirror.new_events.clear()
+        if delta or now - self._pulsed_at >= _PULSE_S:
+            self._pulsed_at = now
+            delta["now"] = wall
+        return delta
+
+    def _meta(self, record: Record) -> list[Any]:
+        return rows.meta_row(record, self._abilities.number(record))
+
+    def _tiles(self, delta: dict[str, Any], wall: float) -> None:
+        """Judge what may have changed; keep the rows that would look different."""
+        changed, notes = [], []
+        for record in self.mirror.dirty:
+            tile = record.judge(self._limits, wall)
+            row = rows.tile_row(record.index, tile)
+            if self._rows.get(record.index) != row:
+                self._rows[record.index] = row
+                changed.append(row)
+            note = rows.tile_note(tile, record.tile_since)
+            if self._notes.get(record.index) != note:
+                self._notes[record.index] = note
+                notes.append((record.index, *note))
+        if changed:
+            delta["rows"] = changed
+        if notes:
+            delta["notes"] = notes
+
+    def _stacks(self, numbers: set[int]) -> dict[str, Any]:
+        known = self.mirror.stacks
+        here = [rows.stack_row(known[each]) for each in numbers if each in known]
+        return {"stacks": here, "stacksGone": sorted(numbers - known.keys())}
+
+    def _snapshot(self, wall: float) -> dict[str, Any]:
+        """Return everything; called after a tick has judged what was new."""
+        mirror = self.mirror
+        nodes = mirror.nodes.values()
+        found: dict[str, Any] = {
+            "snapshot": True,
+            "now": wall,
+            "rack": mirror.topics.rack,
+            "connection": msgspec.to_builtins(self.connection),
+            "meta": [self._meta(record) for record in nodes],
+            "stacks": [rows.stack_row(stack) for stack in mirror.stacks.values()],
+            "rows": [self._rows[each.index] for each in nodes],
+            "notes": [(each.index, *self._notes[each.index]) for each in nodes],
+            "events": [rows.event_row(e) for e in list(mirror.events)[-_EVENTS_SENT:]],
+        }
+        found["abilities"] = self._abilities.rows()
+        if len(nodes) <= SPARKLINES_UP_TO:
+            found["history"] = [(each.index, *each.history) for each in nodes]
+        return found

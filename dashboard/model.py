@@ -1,0 +1,226 @@
+"""The dashboard's mirror of the rack: what is published, decoded at the edge.
+
+Pure: bytes and times come in, records change and are marked; nothing is sent from here.
+"""
+
+from collections import deque
+
+from broker.errors import ContractError, PayloadError
+from broker.link import Message, Subscription
+from broker.messages import (
+    Details,
+    Event,
+    Heartbeat,
+    InstallState,
+    MasterDetails,
+    NodeState,
+    RackState,
+    Reply,
+    StackState,
+    Status,
+    decode,
+)
+from broker.rejections import Rejections
+from broker.topics import (
+    CommandTopic,
+    Fixed,
+    FixedTopic,
+    NodeLeaf,
+    NodeTopic,
+    ReplyTopic,
+    StackTopic,
+    Topics,
+)
+from dashboard.record import Record
+
+MAX_NODES = 20_000
+"""Ids that are no boards must not fill the memory."""
+_EVENTS_KEPT = 300
+
+
+def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
+    """Return everything a dashboard listens to; the filters do not overlap."""
+    leaves = (NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.STATE)
+    kept = [topics.node("+", leaf) for leaf in leaves]
+    kept += [topics.stack("+"), topics.rack_state, topics.install_state]
+    kept += [topics.master_status, topics.master_details]
+    return (
+        Subscription(topics.node("+", NodeLeaf.HEARTBEAT)),
+        *(Subscription(text, qos=1) for text in kept),
+        *(
+            Subscription(text, qos=1, retained=False)
+            for text in (topics.event, *topics.reply_filters())
+        ),
+    )
+
+
+class Mirror:
+    """Everything published about one rack, and what changed since the last look.
+
+    Args:
+        topics: The rack's topics.
+        rejections: Counts what cannot be read.
+    """
+
+    def __init__(self, topics: Topics, rejections: Rejections) -> None:
+        self.topics = topics
+        self.rejections = rejections
+        self.nodes: dict[str, Record] = {}
+        self.stacks: dict[int, StackState] = {}
+        self.rack: RackState | None = None
+        self.install: InstallState | None = None
+        self.master: Status | None = None
+        self.master_details: MasterDetails | None = None
+        self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self.dirty: set[Record] = set()
+        """Nodes whose tile may look different."""
+        self.moved: set[Record] = set()
+        """Nodes whose name, place, tags or abilities may be different."""
+        self.gone: set[int] = set()
+        self.stacks_changed: set[int] = set()
+        self.new_events: list[Event] = []
+        self._by_heartbeat: dict[str, Record] = {}
+        self._next_index = 0
+
+    def apply(self, message: Message, now: float) -> Reply | None:
+        """Take one message; return it if it is the answer to a command.
+
+        Args:
+            message: As it came from the broker.
+            now: Monotonic time of its arrival, seconds.
+        """
+        record = self._by_heartbeat.get(message.topic)
+        try:
+            if record is not None:
+                self._heartbeat(record, message, now)
+                return None
+            return self._route(message, now)
+        except ContractError as error:
+            self.rejections.add(_kind(message.topic), f"{message.topic[:128]}: {error}")
+            return None
+
+    def connection_made(self) -> None:
+        """Doubt everything until it is heard again: the broker was away."""
+        for record in self.nodes.values():
+            record.confirmed = False
+            self.dirty.add(record)
+
+    def drop_unconfirmed(self) -> None:
+        """Forget what was not heard again since the broker came back."""
+        for record in list(self.nodes.values()):
+            if not record.confirmed:
+                self._remove(record)
+
+    def _route(self, message: Message, now: float) -> Reply | None:
+        match self.topics.parse(message.topic):
+            case NodeTopic(node=node, leaf=leaf):
+                self._node(node, leaf, message, now)
+            case StackTopic(stack=stack):
+                self._stack(stack, message.payload)
+            case FixedTopic(which=which):
+                self._fixed(which, message)
+            case ReplyTopic() if not message.retain:
+                return decode(message.payload, Reply)
+            case ReplyTopic() | CommandTopic():
+                pass
+        return None
+
+    def _heartbeat(self, record: Record, message: Message, now: float) -> None:
+        if message.retain:
+            text = "a heartbeat is never retained: old vitals would look live"
+            raise PayloadError(text)
+        record.beat = decode(message.payload, Heartbeat)
+        record.heard_at = now
+        record.confirmed = True
+        if record.status is None:
+            record.status = Status.ONLINE
+        self.dirty.add(record)
+
+    def _node(self, node: str, leaf: NodeLeaf, message: Message, now: float) -> None:
+        payload = message.payload
+        new = node not in self.nodes
+        record = self._record(node)
+        match leaf:
+            case NodeLeaf.HEARTBEAT:
+                self._heartbeat(record, message, now)
+            case NodeLeaf.STATUS:
+                record.status = _status(payload) if payload else None
+            case NodeLeaf.DETAILS:
+                record.details = decode(payload, Details) if payload else None
+            case NodeLeaf.STATE:
+                record.state = decode(payload, NodeState) if payload else None
+            case NodeLeaf.ORDER | NodeLeaf.RESULT:
+                return
+        record.confirmed = True
+        if not payload and record.state is None:
+            record.beat = None
+        if not record.known:
+            self._remove(record)
+            return
+        self.nodes[node] = record
+        self._by_heartbeat[self.topics.node(node, NodeLeaf.HEARTBEAT)] = record
+        self.dirty.add(record)
+        if new or leaf in {NodeLeaf.DETAILS, NodeLeaf.STATE}:
+            self.moved.add(record)
+
+    def _record(self, node: str) -> Record:
+        """Return the node's record, or a new one that is kept once it decodes."""
+        record = self.nodes.get(node)
+        if record is not None:
+            return record
+        if len(self.nodes) >= MAX_NODES:
+            text = f"node {node!r} is one more than the {MAX_NODES} a page shows"
+            raise PayloadError(text)
+        self._next_index += 1
+        return Record(node, self._next_index)
+
+    def _remove(self, record: Record) -> None:
+        self._by_heartbeat.pop(self.topics.node(record.id, NodeLeaf.HEARTBEAT), None)
+        if self.nodes.pop(record.id, None) is not None:
+            self.gone.add(record.index)
+        self.dirty.discard(record)
+        self.moved.discard(record)
+
+    def _stack(self, stack: int, payload: bytes) -> None:
+        if payload:
+            self.stacks[stack] = decode(payload, StackState)
+        else:
+            self.stacks.pop(stack, None)
+        self.stacks_changed.add(stack)
+
+    def _fixed(self, which: Fixed, message: Message) -> None:
+        payload = message.payload
+        match which:
+            case Fixed.EVENT if payload and not message.retain:
+                event = decode(payload, Event)
+                self.events.append(event)
+                self.new_events.append(event)
+            case Fixed.EVENT:
+                pass
+            case Fixed.MASTER_STATUS:
+                self.master = _status(payload) if payload else None
+            case Fixed.MASTER_DETAILS:
+                self.master_details = (
+                    decode(payload, MasterDetails) if payload else None
+                )
+            case Fixed.RACK_STATE:
+                self.rack = decode(payload, RackState) if payload else None
+            case Fixed.INSTALL_STATE:
+                self.install = decode(payload, InstallState) if payload else None
+
+
+def _status(payload: bytes) -> Status:
+    try:
+        return Status(payload.decode())
+    except ValueError as error:
+        text = f"status {payload[:32]!r} must be online or offline"
+        raise PayloadError(text) from error
+
+
+def _kind(topic: str) -> str:
+    """Return a word from a closed set for what was refused."""
+    last = topic.rpartition("/")[2]
+    known = {"heartbeat", "details", "status", "state", "event"}
+    if last in known:
+        return last
+    return "reply" if "/reply/" in topic else "message"

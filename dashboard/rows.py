@@ -1,0 +1,141 @@
+"""The compact rows a browser is sent; components/parts/store.js reads them.
+
+Times are Unix seconds of this machine; the page counts ages up from ``now`` by its own
+monotonic clock, so a browser with a wrong clock still tells the right age.
+"""
+
+from typing import Any
+
+import msgspec
+
+from broker.messages import Ability, Event, StackState
+from dashboard.record import Record
+from dashboard.tile import Tile
+
+Row = tuple[int, ...]
+Note = tuple[str, float, str]
+
+
+def tile_row(index: int, tile: Tile) -> Row:
+    """Return ``index, state, cpu, memory, temperature, levels, working``."""
+    return (
+        index,
+        tile.state,
+        tile.cpu,
+        tile.memory,
+        tile.temperature,
+        tile.levels.packed,
+        int(tile.working),
+    )
+
+
+def tile_note(tile: Tile, seen_since: float) -> Note:
+    """Return ``words, since, reason``.
+
+    Args:
+        tile: What the node shows.
+        seen_since: Unix time this dashboard saw the state begin, seconds.
+    """
+    since = tile.since if tile.since is not None else seen_since
+    return (tile.words, round(since), tile.reason)
+
+
+def meta_row(record: Record, abilities: int) -> list[Any]:
+    """Return ``index, id, name, stack, slot, tags, abilities``.
+
+    Args:
+        record: The node.
+        abilities: Number of its set of abilities.
+    """
+    state = record.state
+    return [
+        record.index,
+        record.id,
+        record.name,
+        state.stack if state else None,
+        state.slot if state else None,
+        list(state.tags) if state else [],
+        abilities,
+    ]
+
+
+def stack_row(stack: StackState) -> list[Any]:
+    """Return ``number, name, x, y, slots, power, wanted``."""
+    return [
+        stack.stack,
+        stack.name,
+        stack.x,
+        stack.y,
+        stack.slots,
+        stack.power,
+        stack.wanted,
+    ]
+
+
+def event_row(event: Event) -> list[Any]:
+    """Return ``seq, ts, kind, text, node, stack, by``."""
+    kind = event.kind.value
+    return [
+        event.seq,
+        round(event.ts),
+        kind,
+        event.text,
+        event.node,
+        event.stack,
+        event.by,
+    ]
+
+
+def ability_rows(abilities: tuple[Ability, ...]) -> list[list[Any]]:
+    """Return ``verb, placeholders, note`` for each ability."""
+    return [[each.verb, list(each.placeholders), each.note] for each in abilities]
+
+
+class AbilitySets:
+    """Numbers the different sets of abilities: hundreds of nodes share a few."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[Ability, ...], int] = {}
+
+    def number(self, record: Record) -> int:
+        """Return the number of a node's set; 0 where it has said nothing yet."""
+        if record.details is None:
+            return 0
+        found = self._numbers
+        return found.setdefault(record.details.abilities, len(found) + 1)
+
+    def rows(self) -> dict[int, list[list[Any]]]:
+        """Return every set by number."""
+        return {number: ability_rows(key) for key, number in self._numbers.items()}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+def vitals(record: Record, now: float, wall: float) -> dict[str, Any]:
+    """Return what the panel of an open node shows and changes often.
+
+    Args:
+        record: The node.
+        now: Monotonic time, seconds.
+        wall: Unix time, seconds.
+    """
+    heard = None if record.heard_at is None else wall - (now - record.heard_at)
+    return {
+        "id": record.id,
+        "index": record.index,
+        "beat": msgspec.to_builtins(record.beat),
+        "state": msgspec.to_builtins(record.state),
+        "status": record.status,
+        "heard": heard,
+        "history": list(record.history),
+    }
+
+
+def details(record: Record) -> dict[str, Any] | None:
+    """Return what the panel shows and hardly ever changes; abilities go elsewhere."""
+    if record.details is None:
+        return None
+    found: dict[str, Any] = msgspec.to_builtins(record.details)
+    found.pop("abilities", None)
+    return found

@@ -1,0 +1,124 @@
+"""The dashboard without its pages: the link, the mirror, the hub and the desk."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+
+from broker.link import Connect, Link, Message
+from broker.rejections import Rejections
+from broker.topics import Topics
+from dashboard.desk import Desk
+from dashboard.hub import Hub
+from dashboard.model import Mirror, subscriptions
+from dashboard.settings import DashboardSettings
+from dashboard.users import Users
+from dashboard.view import View
+
+log = logging.getLogger(__name__)
+
+CLIENT_ID = "dashboard"
+_SWEEP_AFTER_S = 15.0
+"""Every node answers within 5 s after the broker is back; retained state comes sooner."""
+
+
+class Dashboard:
+    """Everything the pages draw from, one per process.
+
+    Args:
+        settings: ``[dashboard]``.
+        rack: The rack's name.
+        connect: Makes the link to the broker.
+        users: Who may do what.
+    """
+
+    def __init__(
+        self,
+        settings: DashboardSettings,
+        rack: str,
+        connect: Connect,
+        users: Users,
+    ) -> None:
+        topics = Topics(rack)
+        self.settings = settings
+        self.users = users
+        self.mirror = Mirror(topics, Rejections("dashboard"))
+        self.hub = Hub(
+            self.mirror,
+            settings.thresholds,
+            tick_s=settings.tick_ms / 1000,
+            clock=time.monotonic,
+            wall=time.time,
+        )
+        self.desk = Desk(
+            topics, users, clock=time.monotonic, new_id=lambda: secrets.token_hex(8)
+        )
+        self._link: Link = connect(
+            self, client_id=CLIENT_ID, subscriptions=subscriptions(topics)
+        )
+        self.desk.link = self._link
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sweep: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Begin to listen and to tell the tabs; the broker may come later."""
+        await self._link.start()
+        self._tasks = [
+            asyncio.create_task(self.hub.run(), name="hub"),
+            asyncio.create_task(self._desk_ticks(), name="desk"),
+        ]
+
+    async def stop(self) -> None:
+        """Undo ``start``; calling it twice is fine."""
+        self._cancel_sweep()
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks = []
+        await self._link.stop()
+
+    def join(self, view: View) -> None:
+        """Show a tab everything from the next tick on."""
+        self.hub.views.add(view)
+
+    def leave(self, view: View) -> None:
+        """Forget a tab; calling it twice is fine."""
+        self.hub.views.discard(view)
+        self.desk.forget(view)
+
+    def on_connected(self, session: str) -> None:
+        """The broker is there (again): doubt everything until it is heard anew."""
+        log.info("broker connected, session %s", session)
+        self.hub.broker_is(up=True)
+        self._cancel_sweep()
+        loop = asyncio.get_running_loop()
+        self._sweep = loop.call_later(_SWEEP_AFTER_S, self._drop_unheard)
+
+    def on_disconnected(self, reason: str) -> None:
+        """The broker is gone: the pages freeze and say so."""
+        log.warning("broker lost: %s", reason)
+        self.hub.broker_is(up=False, why=reason)
+        self._cancel_sweep()
+
+    def on_message(self, message: Message) -> None:
+        """Take one message into the mirror; bring a reply to the desk."""
+        reply = self.mirror.apply(message, time.monotonic())
+        if reply is not None:
+            self.desk.answer(reply)
+
+    def _drop_unheard(self) -> None:
+        """Forget nodes the rack forgot while we were away, if a master can tell."""
+        if self.hub.connection.master == "online":
+            self.mirror.drop_unconfirmed()
+
+    def _cancel_sweep(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    async def _desk_ticks(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self.desk.tick()

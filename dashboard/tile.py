@@ -1,0 +1,279 @@
+"""What a tile shows: verdict, vitals and thresholds become one state and a few words.
+
+Pure: everything comes in as arguments, so the whole vocabulary is a table of tests.
+"""
+
+import enum
+
+import msgspec
+
+from broker.messages import (
+    Details,
+    Heartbeat,
+    NodeState,
+    Phase,
+    Status,
+    ThrottleFlag,
+    Verdict,
+)
+from broker.verbs import DESTRUCTIVE, Verb
+from dashboard.settings import Thresholds
+
+NO_VALUE = -1
+"""A vital that is not known; every real one is shown as an integer from 0."""
+
+_HYSTERESIS = 2.0
+
+
+class State(enum.IntEnum):
+    """What a tile can be; the numbers go over the wire (components/parts/states.js)."""
+
+    OK = 0
+    WARN = 1
+    CRIT = 2
+    BUSY = 3
+    STALE = 4
+    OFFLINE = 5
+    OFF = 6
+    UNSEEN = 7
+    FROZEN = 8
+
+
+class Level(enum.IntEnum):
+    """How bad one vital is."""
+
+    OK = 0
+    WARN = 1
+    CRIT = 2
+
+
+class Levels(msgspec.Struct, frozen=True):
+    """How bad each vital is."""
+
+    cpu: Level = Level.OK
+    memory: Level = Level.OK
+    temperature: Level = Level.OK
+    disk: Level = Level.OK
+
+    @property
+    def packed(self) -> int:
+        """Two bits each: processor lowest, then memory, temperature, disk."""
+        return self.cpu | self.memory << 2 | self.temperature << 4 | self.disk << 6
+
+
+class Tile(msgspec.Struct, frozen=True):
+    """Everything a tile draws.
+
+    Args:
+        state: Decides glyph and colour.
+        cpu: Percent, or NO_VALUE.
+        memory: Percent, or NO_VALUE.
+        temperature: °C, or NO_VALUE.
+        levels: How bad each vital is.
+        working: A harmless command runs; a hint, no state.
+        words: A few, for the place of the bars; empty when all is well.
+        reason: A sentence, for the panel and the attention list.
+        since: Unix time the state began by the master's clock, seconds; None: it
+            began when the dashboard saw it.
+    """
+
+    state: State
+    cpu: int = NO_VALUE
+    memory: int = NO_VALUE
+    temperature: int = NO_VALUE
+    levels: Levels = Levels()
+    working: bool = False
+    words: str = ""
+    reason: str = ""
+    since: float | None = None
+
+
+_VERDICTS: dict[Verdict, tuple[State, str]] = {
+    Verdict.LATE: (State.STALE, "no heartbeat"),
+    Verdict.BOOTING: (State.BUSY, "Booting"),
+    Verdict.REBOOTING: (State.BUSY, "Rebooting"),
+    Verdict.STOPPING: (State.BUSY, "Shutting down"),
+    Verdict.HUNG: (State.OFFLINE, "agent hung"),
+    Verdict.LOST: (State.OFFLINE, "no answer"),
+    Verdict.UNPOWERED: (State.OFFLINE, "no power"),
+    Verdict.OFF: (State.OFF, "powered off"),
+    Verdict.UNSEEN: (State.UNSEEN, "never heard"),
+    Verdict.UNKNOWN: (State.FROZEN, "not known yet"),
+}
+_WORKING = {
+    Verb.UPDATE: "Updating",
+    Verb.INSTALL: "Installing",
+    Verb.REBOOT: "Rebooting",
+    Verb.SHUTDOWN: "Shutting down",
+    Verb.POWER: "Switching power",
+}
+
+
+def grade(value: float, warn: float, crit: float, before: Level = Level.OK) -> Level:
+    """Return how bad a value is; a level once reached is left two units lower.
+
+    Args:
+        value: The measured value.
+        warn: From here on it is a warning.
+        crit: From here on it is critical.
+        before: The level it had, so that a value on the line does not flicker.
+    """
+    if value >= crit - (_HYSTERESIS if before is Level.CRIT else 0):
+        return Level.CRIT
+    if value >= warn - (_HYSTERESIS if before is not Level.OK else 0):
+        return Level.WARN
+    return Level.OK
+
+
+def grade_vitals(
+    beat: Heartbeat, limits: Thresholds, before: Levels, cpu_mean: float | None
+) -> Levels:
+    """Return how bad each vital of a heartbeat is.
+
+    Args:
+        beat: The latest heartbeat.
+        limits: The rack's thresholds.
+        before: The levels so far.
+        cpu_mean: Processor use over the last three minutes, percent; None while that
+            is not known.
+    """
+    cpu = grade(cpu_mean or 0, limits.cpu_warn_percent, float("inf"), before.cpu)
+    memory = grade(
+        beat.memory_percent,
+        limits.memory_warn_percent,
+        limits.memory_crit_percent,
+        before.memory,
+    )
+    temperature = Level.OK
+    if beat.temperature_c is not None:
+        temperature = grade(
+            beat.temperature_c,
+            limits.temperature_warn_c,
+            limits.temperature_crit_c,
+            before.temperature,
+        )
+    disk = grade(
+        beat.disk_percent,
+        limits.disk_warn_percent,
+        limits.disk_crit_percent,
+        before.disk,
+    )
+    return Levels(cpu, memory, temperature, disk)
+
+
+def make_tile(
+    *,
+    state: NodeState | None,
+    details: Details | None,
+    status: Status | None,
+    beat: Heartbeat | None,
+    limits: Thresholds,
+    before: Levels = Levels(),  # noqa: B008  # a frozen struct is a value
+    cpu_mean: float | None = None,
+    confirmed: bool = True,
+) -> Tile:
+    """Return what a node's tile shows.
+
+    Args:
+        state: The master's view; None while it has said nothing.
+        details: What the node said about itself.
+        status: The node's presence topic.
+        beat: Its latest heartbeat.
+        limits: The rack's thresholds.
+        before: The levels of the last tile.
+        cpu_mean: Processor use over the last three minutes, percent, if known.
+        confirmed: False until something of the node was heard since the broker came
+            back: what is known may be old.
+    """
+    from_verdict = _from_verdict(state, details, status)
+    if from_verdict is not None:
+        return from_verdict
+    if not confirmed:
+        return Tile(State.FROZEN, words="not known yet", reason="not heard again yet")
+    if beat is None:
+        return Tile(State.OK, words="waiting for the first heartbeat")
+    levels = grade_vitals(beat, limits, before, cpu_mean)
+    worst, reasons = _judge(state, beat, levels, cpu_mean)
+    return Tile(
+        State(worst),
+        round(beat.cpu_percent),
+        round(beat.memory_percent),
+        NO_VALUE if beat.temperature_c is None else max(round(beat.temperature_c), 0),
+        levels,
+        working=state is not None and state.running is not None,
+        words=reasons[0] if reasons else "",
+        reason=" · ".join(reasons),
+    )
+
+
+def _from_verdict(
+    state: NodeState | None, details: Details | None, status: Status | None
+) -> Tile | None:
+    """Return the tile of a node that is not simply online; None if it is."""
+    if state is None:
+        return _without_master(details, status)
+    running = state.running
+    if running is not None and running.verb in DESTRUCTIVE:
+        words = _WORKING.get(Verb(running.verb), running.verb)
+        waiting = running.phase is Phase.ACCEPTED
+        reason = f"{words}, asked by {running.by}" if running.by else words
+        return Tile(
+            State.BUSY,
+            words=f"{words} (queued)" if waiting else words,
+            reason=reason,
+            since=state.since if state.verdict is not Verdict.ONLINE else None,
+        )
+    if state.verdict is Verdict.ONLINE:
+        return None
+    kind, words = _VERDICTS[state.verdict]
+    heard = state.last_seen if kind in {State.STALE, State.OFFLINE} else None
+    return Tile(
+        kind,
+        words=words,
+        reason=state.reason or words,
+        since=heard if heard is not None else state.since,
+    )
+
+
+def _without_master(details: Details | None, status: Status | None) -> Tile | None:
+    """Judge by the node's own words while no master has said anything."""
+    if status is Status.ONLINE:
+        return None
+    if status is Status.OFFLINE:
+        reason = details.reason if details is not None else ""
+        return Tile(
+            State.OFFLINE, words="said offline", reason=reason or "said offline"
+        )
+    return Tile(State.UNSEEN, words="never heard", reason="never heard")
+
+
+def _judge(
+    state: NodeState | None, beat: Heartbeat, levels: Levels, cpu_mean: float | None
+) -> tuple[Level, list[str]]:
+    """Return the worst level and the reasons, worst first."""
+    found: list[tuple[Level, str]] = []
+    if state is not None:
+        found += [(Level.CRIT, fault) for fault in state.faults]
+    if beat.disk_read_only:
+        found.append((Level.CRIT, "disk is read-only"))
+    now = beat.throttled.now if beat.throttled is not None else ()
+        found += [
+            (
+                Level.CRIT if flag == "under-voltage" else Level.WARN,
+                flag.replace("-", " "),
+            )
+            for flag in beat.throttled.now
+        ]
+    found += [
+        (levels.temperature, f"{beat.temperature_c or 0:.0f} °C"),
+        (levels.memory, f"memory {beat.memory_percent:.0f} %"),
+        (levels.disk, f"disk {beat.disk_percent:.0f} % full"),
+        (levels.cpu, f"CPU {cpu_mean or 0:.0f} % for 3 min"),
+    ]
+    bad = sorted((row for row in found if row[0]), key=lambda row: -row[0])
+    return (bad[0][0] if bad else Level.OK), [text for _, text in bad]
+
+
+def _flag_level(flag: ThrottleFlag) -> Level:
+    """Under-voltage corrupts cards; the other flags only make a board slow."""
+    return Level.CRIT if flag is ThrottleFlag.UNDER_VOLTAGE else Level.WARN

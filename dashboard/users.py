@@ -1,0 +1,215 @@
+"""Who may sign in: scrypt hashes in a file of mode 0600, read again when it changes."""
+
+import enum
+import hashlib
+import hmac
+import logging
+import secrets
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from broker.atomic import replace
+from broker.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_SCRYPT_N = 2**14
+_SCRYPT_R = 8
+_SCRYPT_P = 1
+_SALT_BYTES = 16
+_MAX_MEMORY_BYTES = 64 * 1024 * 1024
+_PASSWORD_LETTERS = string.ascii_lowercase.replace("l", "") + "23456789"
+_PASSWORD_GROUPS = 4
+_PASSWORD_GROUP_LENGTH = 4
+_MAX_PASSWORD_CHARACTERS = 256
+
+
+class Role(enum.StrEnum):
+    """What a person may do; each role may all that the one before may."""
+
+    VIEWER = "viewer"
+    """Look."""
+    OPERATOR = "operator"
+    """Ask nodes for something, reboot and shut down."""
+    ADMIN = "admin"
+    """Everything."""
+
+    def may(self, needed: "Role") -> bool:
+        """Whether this role is at least ``needed``."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """One person.
+
+    Args:
+        name: Sign-in name.
+        role: What they may do.
+        salt: Hex.
+        digest: scrypt of the password, hex.
+        stamp: Random, new with every password: sessions carry it, so a changed or
+            deleted password ends them all.
+    """
+
+    name: str
+    role: Role
+    salt: str
+    digest: str
+    stamp: str
+
+
+class _File(msgspec.Struct, frozen=True):
+    """The users file."""
+
+    users: tuple[User, ...] = ()
+
+
+def generate_password() -> str:
+    """Return a password that can be read aloud: 16 letters, about 80 bits."""
+    return "-".join(
+        "".join(
+            secrets.choice(_PASSWORD_LETTERS) for _ in range(_PASSWORD_GROUP_LENGTH)
+        )
+        for _ in range(_PASSWORD_GROUPS)
+    )
+
+
+def _digest(password: str, salt: str) -> str:
+    return hashlib.scrypt(
+        password.encode(),
+        salt=bytes.fromhex(salt),
+        n=_SCRYPT_N,
+        r=_SCRYPT_R,
+        p=_SCRYPT_P,
+        maxmem=_MAX_MEMORY_BYTES,
+    ).hex()
+
+
+def make_user(name: str, role: Role, password: str) -> User:
+    """Return a user with a fresh salt and stamp."""
+    salt = secrets.token_hex(_SALT_BYTES)
+    return User(
+        name=name,
+        role=role,
+        salt=salt,
+        digest=_digest(password, salt),
+        stamp=secrets.token_hex(8),
+    )
+
+
+class Users:
+    """The users file; a change on disk is seen at the next look.
+
+    Args:
+        path: The file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int] | None = None
+        self._users: dict[str, User] = {}
+        self._nobody = make_user("", Role.VIEWER, secrets.token_hex())
+
+    def get(self, name: str) -> User | None:
+        """Return the user of that name, or None.
+
+        Raises:
+            ConfigError: The file cannot be read or is not ours.
+        """
+        self._refresh()
+        return self._users.get(name)
+
+    def all(self) -> tuple[User, ...]:
+        """Return every user.
+
+        Raises:
+            ConfigError: The file cannot be read or is not ours.
+        """
+        self._refresh()
+        return tuple(self._users.values())
+
+    def verify(self, name: str, password: str) -> User | None:
+        """Return the user if the password is theirs.
+
+        Takes as long for an unknown name as for a wrong password.
+
+        Raises:
+            ConfigError: The file cannot be read or is not ours.
+        """
+        found = self.get(name)
+        user = found or self._nobody
+        given = _digest(password[:_MAX_PASSWORD_CHARACTERS], user.salt)
+        return found if hmac.compare_digest(given, user.digest) else None
+
+    def session(self, name: str, stamp: str) -> User | None:
+        """Return the user a session belongs to, or None if it was revoked."""
+        user = self.get(name)
+        if user is None or not hmac.compare_digest(user.stamp, stamp):
+            return None
+        return user
+
+    def put(self, user: User) -> None:
+        """Add a user, or replace the one of that name.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        self._refresh()
+        self._users[user.name] = user
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        content = msgspec.json.encode(_File(tuple(self._users.values())))
+        replace(self._path, msgspec.json.format(content, indent=2))
+        self._seen = None
+
+    def _refresh(self) -> None:
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            self._users, self._seen = {}, None
+            return
+        seen = (stat.st_mtime_ns, stat.st_ino)
+        if seen == self._seen:
+            return
+        self._users = {user.name: user for user in _read(self._path).users}
+        self._seen = seen
+
+
+def _read(path: Path) -> _File:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File)
+    except (OSError, msgspec.MsgspecError) as error:
+        text = (
+            f"{path}: is no users file: {error}; "
+            "restore it, or delete it and run pirack up"
+        )
+        raise ConfigError(text) from error
+
+
+def ensure_admin(
+    path: Path, *, name: str = "admin", password: Callable[[], str] = generate_password
+) -> str | None:
+    """Create the first administrator if there is nobody yet.
+
+    Args:
+        path: The users file.
+        name: Sign-in name of the administrator.
+        password: Makes the password.
+
+    Returns:
+        The generated password, told this once; None if there are users already.
+
+    Raises:
+        ConfigError: The file exists and is not ours.
+        OSError: The file cannot be written.
+    """
+    users = Users(path)
+    if users.all():
+        return None
+    secret = password()
+    users.put(make_user(name, Role.ADMIN, secret))
+    log.info("created the administrator %s in %s", name, path)
+    return secret
