@@ -29,6 +29,11 @@ class Document:
         self._tables = tables or {}
         self._source = source or "built-in configuration"
 
+    @property
+    def tables(self) -> dict[str, Any]:
+        """Every top-level table as it was read, for a program that writes another."""
+        return dict(self._tables)
+
     def table(self, name: str, kind: type[T]) -> T:
         """Return one table as the struct that documents it.
 

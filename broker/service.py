@@ -31,6 +31,7 @@ TABLES = (
     "rack",
     "simulator",
     "stack",
+    "up",
 )
 """Every top-level table of ``pirack.toml``, whichever package owns it."""
 

@@ -1,0 +1,120 @@
+"""What the rack says about itself, kept as a picture in memory; pure."""
+
+import msgspec
+
+from broker.errors import ContractError
+from broker.link import Message, Subscription
+from broker.messages import (
+    Event,
+    Heartbeat,
+    NodeState,
+    RackState,
+    StackState,
+    Wire,
+    decode,
+)
+from broker.topics import Fixed, FixedTopic, NodeLeaf, NodeTopic, StackTopic, Topics
+
+UNPLACED = 10_000
+"""Sorts nodes without a stack last."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One node: what the master thinks of it, and its newest vitals."""
+
+    state: NodeState
+    heartbeat: Heartbeat | None
+
+
+class Mirror:
+    """Takes messages in, gives rows out.
+
+    Args:
+        topics: Of the rack.
+    """
+
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+        self._nodes: dict[str, NodeState] = {}
+        self._heartbeats: dict[str, Heartbeat] = {}
+        self.stacks: dict[int, StackState] = {}
+        self.rack: RackState | None = None
+        self.master = ""
+        """Plain status of the master; empty until heard."""
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Return the filters that feed it."""
+        topics = self._topics
+        return (
+            Subscription(topics.node("+", NodeLeaf.STATE), qos=1),
+            Subscription(topics.node("+", NodeLeaf.HEARTBEAT)),
+            Subscription(topics.stack("+"), qos=1),
+            Subscription(topics.rack_state, qos=1),
+            Subscription(topics.master_status, qos=1),
+            Subscription(topics.event, qos=1),
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether every node the master counts has been heard of."""
+        return self.rack is not None and len(self._nodes) >= self.rack.nodes
+
+    def rows(self) -> list[Row]:
+        """Return the nodes by stack and slot; those without a place last, by name."""
+        states = sorted(self._nodes.values(), key=_place)
+        return [Row(state, self._heartbeats.get(state.id)) for state in states]
+
+    def take(self, message: Message) -> Wire | None:
+        """Take a message; return it decoded, or None where it says nothing to us.
+
+        A cleared topic takes its node away; what does not decode is ignored, for the
+        master counts and reports it.
+        """
+        try:
+            address = self._topics.parse(message.topic)
+            match address:
+                case NodeTopic(node=node, leaf=NodeLeaf.STATE):
+                    return self._node(node, message.payload)
+                case NodeTopic(node=node, leaf=NodeLeaf.HEARTBEAT):
+                    beat = decode(message.payload, Heartbeat)
+                    self._heartbeats[node] = beat
+                    return beat
+                case StackTopic(stack=stack):
+                    return self._stack(stack, message.payload)
+                case FixedTopic(which=which):
+                    return self._fixed(which, message.payload)
+                case _:
+                    return None
+        except ContractError:
+            return None
+
+    def _node(self, node: str, payload: bytes) -> NodeState | None:
+        if not payload:
+            self._nodes.pop(node, None)
+            self._heartbeats.pop(node, None)
+            return None
+        state = self._nodes[node] = decode(payload, NodeState)
+        return state
+
+    def _stack(self, stack: int, payload: bytes) -> StackState | None:
+        if not payload:
+            self.stacks.pop(stack, None)
+            return None
+        state = self.stacks[stack] = decode(payload, StackState)
+        return state
+
+    def _fixed(self, which: Fixed, payload: bytes) -> Wire | None:
+        match which:
+            case Fixed.RACK_STATE if payload:
+                self.rack = decode(payload, RackState)
+                return self.rack
+            case Fixed.MASTER_STATUS:
+                self.master = payload.decode("ascii", "replace")
+            case Fixed.EVENT:
+                return decode(payload, Event)
+        return None
+
+
+def _place(state: NodeState) -> tuple[int, int, str]:
+    stack = UNPLACED if state.stack is None else state.stack
+    return (stack, state.slot or 0, state.name)

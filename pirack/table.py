@@ -1,0 +1,121 @@
+"""The rack as a table of plain words, for any terminal, file or pipe; pure."""
+
+from collections.abc import Iterable, Iterator
+
+from broker.messages import Heartbeat, Verdict
+from pirack.mirror import Mirror, Row
+
+HEAD = ("node", "verdict", "for", "cpu", "mem", "disk", "temp", "up", "reason")
+NUMBERS = frozenset({"for", "cpu", "mem", "disk", "temp", "up"})
+"""Columns that are aligned to the right."""
+
+WELL = frozenset({Verdict.ONLINE})
+AWAITED = frozenset(
+    {
+        Verdict.BOOTING,
+        Verdict.REBOOTING,
+        Verdict.STOPPING,
+        Verdict.OFF,
+        Verdict.UNSEEN,
+        Verdict.UNKNOWN,
+    }
+)
+"""Not online, and nothing to worry about yet; all others need a person."""
+
+_MINUTE_S = 60
+_HOUR_S = 3600
+_DAY_S = 86_400
+
+
+def span(seconds: float) -> str:
+    """Return a duration as a number and a unit: ``42s``, ``7m``, ``3h``, ``9d``."""
+    whole = max(0, int(seconds))
+    for unit_s, letter in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "m")):
+        if whole >= unit_s:
+            return f"{whole // unit_s}{letter}"
+    return f"{whole}s"
+
+
+def cells(row: Row, now: float) -> tuple[str, ...]:
+    """Return a node's cells, one for each of ``HEAD``.
+
+    Args:
+        row: The node.
+        now: Unix time, seconds.
+    """
+    state = row.state
+    vitals = _vitals(row.heartbeat) if state.verdict in WELL else ("",) * 5
+    reason = "; ".join((*filter(None, [state.reason]), *state.faults))
+    verdict = state.verdict.value
+    if state.running is not None:
+        verdict += f" ({state.running.verb})"
+    return (state.name, verdict, span(now - state.since), *vitals, reason)
+
+
+def _vitals(beat: Heartbeat | None) -> tuple[str, ...]:
+    if beat is None:
+        return ("",) * 5
+    warm = "" if beat.temperature_c is None else f"{beat.temperature_c:.0f}°"
+    return (
+        f"{beat.cpu_percent:.0f}%",
+        f"{beat.memory_percent:.0f}%",
+        f"{beat.disk_percent:.0f}%",
+        warm,
+        span(beat.uptime_s),
+    )
+
+
+def title(mirror: Mirror) -> str:
+    """Say the whole rack in one line."""
+    rows = mirror.rows()
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.state.verdict] = counts.get(row.state.verdict, 0) + 1
+    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    name = mirror.rack.rack if mirror.rack else "rack"
+    notes = [mirror.rack.frozen] if mirror.rack and mirror.rack.frozen else []
+    if mirror.master != "online":
+        notes.append("master offline: this is its last word")
+    said = f"{name}: {words or 'no nodes yet'}"
+    return " · ".join((said, *notes))
+
+
+def heading(stack: int | None, mirror: Mirror) -> str:
+    """Return what stands above a stack's rows."""
+    if stack is None:
+        return "no stack"
+    state = mirror.stacks.get(stack)
+    power = f" · power {state.power}" if state and state.power else ""
+    named = f" {state.name}" if state and state.name != f"Stack {stack}" else ""
+    return f"stack {stack}{named}{power}"
+
+
+def by_stack(rows: Iterable[Row]) -> dict[int | None, list[Row]]:
+    """Return rows grouped, in the order they come."""
+    groups: dict[int | None, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.state.stack, []).append(row)
+    return groups
+
+
+def plain(mirror: Mirror, now: float) -> Iterator[str]:
+    """Return the table as lines for any terminal, file or pipe."""
+    groups = by_stack(mirror.rows())
+    table = [cells(row, now) for rows in groups.values() for row in rows]
+    widths = [max(map(len, column)) for column in zip(HEAD, *table, strict=True)]
+    yield title(mirror)
+    if not table:
+        return
+    yield _line(HEAD, widths)
+    for stack, rows in groups.items():
+        yield heading(stack, mirror)
+        for row in rows:
+            yield _line(cells(row, now), widths)
+
+
+def _line(texts: tuple[str, ...], widths: list[int]) -> str:
+    padded = (
+        text.rjust(width) if name in NUMBERS else text.ljust(width)
+        for name, text, width in zip(HEAD, texts, widths, strict=True)
+    )
+    return ("  " + "  ".join(padded)).rstrip()

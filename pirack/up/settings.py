@@ -1,0 +1,115 @@
+"""``[up]`` of ``pirack.toml``, and what the command line puts in its place."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from broker.config import Document
+from broker.errors import ConfigError
+from broker.settings import BrokerSettings, RackSettings
+from broker.topics import check_name
+from dashboard.settings import DashboardSettings
+from pirack.runfile import data_directory
+
+DEFAULT_SHAPE = "12x4"
+MAX_STACKS = 9999
+MAX_BOARDS = 64
+_SHAPE = re.compile(r"([0-9]{1,4})(?:x([0-9]{1,2}))?")
+
+
+class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[up]``: what only ``pirack up`` reads.
+
+    Args:
+        data: Directory of everything that is kept; empty for ``$PIRACK_DATA``, else
+            ``.pirack`` in the working directory.
+        simulate: Stacks x boards to simulate, for example ``12x4``; ``0`` for none;
+            empty for the shape ``[rack]`` has, else ``12x4``.
+    """
+
+    data: str = ""
+    simulate: Annotated[str, msgspec.Meta(max_length=16)] = ""
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """A regular rack: stacks, and boards in each."""
+
+    stacks: int
+    boards: int
+
+    def __str__(self) -> str:
+        """As typed: ``12x4``, ``0``."""
+        return f"{self.stacks}x{self.boards}" if self.stacks else "0"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What to start: command line over file over built-in values.
+
+    Args:
+        tables: The configuration file's tables, for the parts.
+        rack: Name.
+        shape: What to simulate; no stacks for none.
+        data: Data directory.
+        mqtt_host: Address the broker listens on.
+        mqtt_port: Port wanted for the broker.
+        http_host: Address the page listens on.
+        http_port: Port wanted for the page.
+        verbose: Show what the parts say at level info too.
+    """
+
+    tables: dict[str, Any]
+    rack: str
+    shape: Shape
+    data: Path
+    mqtt_host: str
+    mqtt_port: int
+    http_host: str
+    http_port: int
+    verbose: bool
+
+
+def parse_shape(text: str) -> Shape:
+    """Read ``12x4``, or ``0`` for no simulation.
+
+    Raises:
+        ConfigError: It is no shape, or larger than the contract can address.
+    """
+    match = _SHAPE.fullmatch(text.strip().lower())
+    stacks, boards = (int(part or 0) for part in match.groups()) if match else (-1, 0)
+    if stacks == 0:
+        return Shape(0, 0)
+    if 1 <= stacks <= MAX_STACKS and 1 <= boards <= MAX_BOARDS:
+        return Shape(stacks, boards)
+    limit = f"{MAX_STACKS}x{MAX_BOARDS}"
+    text = f"--simulate {text!r}: use stacks x boards, up to {limit}, or 0 for none"
+    raise ConfigError(text)
+
+
+def resolve(args: argparse.Namespace, document: Document) -> Options:
+    """Put the command line over the file.
+
+    Raises:
+        ConfigError: A table or the shape cannot be used.
+        TopicError: The rack's name is illegal.
+    """
+    up = document.table("up", UpSettings)
+    rack = document.table("rack", RackSettings)
+    broker = document.table("broker", BrokerSettings)
+    page = document.table("dashboard", DashboardSettings)
+    own_shape = f"{rack.stacks}x{rack.boards}" if rack.stacks else DEFAULT_SHAPE
+    shape = args.simulate or up.simulate or own_shape
+    given = args.data or (Path(up.data) if up.data else None)
+    return Options(
+        tables=document.tables,
+        rack=check_name(args.rack or rack.name, "rack"),
+        shape=parse_shape(shape),
+        data=data_directory(given).absolute(),
+        mqtt_host=broker.host,
+        mqtt_port=args.mqtt_port or broker.port,
+        http_host=args.http_host or page.host,
+        http_port=args.http_port or page.http_port,
+        verbose=args.verbose,
+    )
