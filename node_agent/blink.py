@@ -1,7 +1,8 @@
-"""Blinks the board's ACT light so that a person finds it: ``python3 -m node_agent.blink``.
+"""Blinks the board's ACT light so that a person finds it.
 
-Works without a shell or sudo: the light's files must be writable for the agent's group.
-The trigger that was set (the SD card, on a Pi) is put back at the end.
+``python3 -m node_agent.blink`` needs no shell and no sudo: the light's files must be
+writable for the agent's group. The trigger that was set (the SD card, on a Pi) is put
+back at the end.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def main() -> int:
     if obstacle or led is None:
         sys.stderr.write(f"{obstacle}\n")
         return 1
-    # A kill by the agent's timeout must not leave the light without its trigger.
+    # The agent ends what takes too long; the light must get its trigger back then too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if not asked.check:
         blink(led, asked.seconds, time.sleep)

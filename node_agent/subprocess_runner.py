@@ -1,13 +1,14 @@
-"""Runs programs: no shell, little environment, bounded in time, output and number.
+"""Runs programs: no shell, little environment, bounded in time and output.
 
-Each command leads a process group of its own, which is killed as a whole on timeout.
+Each command leads a process group of its own, which is ended as a whole on timeout. How
+many run at once is the node's business: an order can expire while it waits.
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,14 +19,13 @@ from node_agent.runner import Invocation, Outcome
 MAX_STDOUT_BYTES = 8 * 1024
 MAX_STDERR_BYTES = 4 * 1024
 """Both fit into one 16 KiB result; the tail is kept, for errors stand at the end."""
-MAX_AT_ONCE = 4
 PROBE_TIMEOUT_S = 5.0
 
-_CHUNK_BYTES = 4096
 _AFTER_END_S = 0.5
 """How long output is still read when the program has ended: a child that it left
 behind may hold the pipe open for ever."""
-_AFTER_KILL_S = 2.0
+_GRACE_S = 1.0
+"""Between asking a group to end and killing it, and to see that it is gone."""
 _SUDO = ("sudo", "-n")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -34,7 +34,6 @@ class SubprocessRunner:
     """The real ``Runner``.
 
     Args:
-        at_once: How many programs run at the same time; others wait.
         clock: Monotonic clock, seconds.
         root_user: Whether we are root, who needs no sudo; found out when None.
     """
@@ -42,20 +41,17 @@ class SubprocessRunner:
     def __init__(
         self,
         *,
-        at_once: int = MAX_AT_ONCE,
         clock: Callable[[], float] = time.monotonic,
         root_user: bool | None = None,
     ) -> None:
-        self._slots = asyncio.Semaphore(at_once)
         self._clock = clock
         self._root_user = os.geteuid() == 0 if root_user is None else root_user
         self._environment = _environment()
 
     async def run(self, invocation: Invocation) -> Outcome:
         """Run to the end or the timeout; see ``Runner.run``."""
-        async with self._slots:
-            argv = self._without_sudo(invocation.argv)
-            return await self._run(argv, invocation.timeout_s)
+        argv = self._without_sudo(invocation.argv)
+        return await self._run(argv, invocation.timeout_s)
 
     async def why_not(self, invocation: Invocation) -> str:
         """Look for the program, ask sudo and the probe; see ``Runner.why_not``."""
@@ -93,11 +89,10 @@ class SubprocessRunner:
     async def _run(self, argv: tuple[str, ...], timeout_s: float) -> Outcome:
         started = self._clock()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, watcher = await asyncio.get_running_loop().subprocess_exec(
+                _Watcher,
                 *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 env=self._environment,
                 cwd="/",
                 start_new_session=True,
@@ -105,45 +100,55 @@ class SubprocessRunner:
         except OSError as error:
             text = f"{argv[0]!r} cannot be started: {error.strerror}"
             return Outcome(exit_code=None, error=text)
-        return await self._watch(process, argv[0], timeout_s, started)
-
-    async def _watch(
-        self,
-        process: asyncio.subprocess.Process,
-        program: str,
-        timeout_s: float,
-        started: float,
-    ) -> Outcome:
-        """Wait for a program and its output, and end it when its time is up."""
-        tails = _Tail(MAX_STDOUT_BYTES), _Tail(MAX_STDERR_BYTES)
-        readers = [
-            asyncio.create_task(tail.read(stream))
-            for tail, stream in zip(
-                tails, (process.stdout, process.stderr), strict=True
-            )
-            if stream is not None
-        ]
-        error = ""
+        group, outlast = transport.get_pid(), ""
         try:
-            timed_out = await _ends_within(process, timeout_s) is False
-            if timed_out:
-                error = await _kill(process, program, timeout_s)
-            await asyncio.wait(readers, timeout=_AFTER_END_S)
+            if not await _within(watcher.exited, timeout_s):
+                ended = await _end(group, watcher)
+                outlast = _outlast(argv[0], timeout_s, ended=ended)
+            await _within(watcher.silent, _AFTER_END_S)
         except asyncio.CancelledError:
-            _signal_group(process)
+            await _end(group, watcher)
             raise
         finally:
-            for reader in readers:
-                reader.cancel()
+            transport.close()
         return Outcome(
-            exit_code=process.returncode,
-            stdout=tails[0].text,
-            stderr=tails[1].text,
-            truncated=any(tail.truncated for tail in tails),
+            exit_code=transport.get_returncode(),
+            stdout=watcher.stdout.text,
+            stderr=watcher.stderr.text,
+            truncated=watcher.stdout.truncated or watcher.stderr.truncated,
             duration_s=self._clock() - started,
-            timed_out=timed_out,
-            error=error,
+            timed_out=bool(outlast),
+            error=outlast,
         )
+
+
+class _Watcher(asyncio.SubprocessProtocol):
+    """Takes a program's output and notes its end.
+
+    ``asyncio``'s own ``Process.wait`` waits for the pipes too, which a child that the
+    program left behind may hold for ever; so exit and end of output are told apart.
+    """
+
+    def __init__(self) -> None:
+        self.stdout = _Tail(MAX_STDOUT_BYTES)
+        self.stderr = _Tail(MAX_STDERR_BYTES)
+        self.exited = asyncio.Event()
+        self.silent = asyncio.Event()
+        self._open = 2
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Keep the tail, so that the program never blocks on us."""
+        (self.stdout if fd == 1 else self.stderr).add(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
+        """Note that one of the two pipes is at its end."""
+        self._open -= 1
+        if self._open == 0:
+            self.silent.set()
+
+    def process_exited(self) -> None:
+        """Note that the program itself has ended."""
+        self.exited.set()
 
 
 class _Tail:
@@ -154,13 +159,12 @@ class _Tail:
         self._limit = limit
         self._kept = bytearray()
 
-    async def read(self, stream: asyncio.StreamReader) -> None:
-        """Read to the end of the stream, so that the program never blocks on us."""
-        while chunk := await stream.read(_CHUNK_BYTES):
-            self._kept += chunk
-            if len(self._kept) > self._limit:
-                self.truncated = True
-                del self._kept[: -self._limit]
+    def add(self, data: bytes) -> None:
+        """Append, and forget what is too long ago."""
+        self._kept += data
+        if len(self._kept) > self._limit:
+            self.truncated = True
+            del self._kept[: -self._limit]
 
     @property
     def text(self) -> str:
@@ -168,33 +172,34 @@ class _Tail:
         return self._kept.decode("utf-8", errors="replace")
 
 
-async def _ends_within(process: asyncio.subprocess.Process, timeout_s: float) -> bool:
+async def _within(event: asyncio.Event, timeout_s: float) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
-            await process.wait()
+            await event.wait()
     except TimeoutError:
         return False
     return True
 
 
-async def _kill(
-    process: asyncio.subprocess.Process, program: str, timeout_s: float
-) -> str:
-    """End the whole group and say what came of it."""
-    killed = _signal_group(process)
-    ended = killed and await _ends_within(process, _AFTER_KILL_S)
-    text = f"{program!r} took longer than {timeout_s:g} s"
-    return f"{text} and was killed" if ended else f"{text} and could not be killed"
+async def _end(group: int, watcher: _Watcher) -> bool:
+    """Ask a process group to end, then kill it; return whether its leader is gone.
 
-
-def _signal_group(process: asyncio.subprocess.Process) -> bool:
-    """Kill the process group; return False where another user's it is (sudo)."""
-    with contextlib.suppress(ProcessLookupError):
+    A group that sudo gave to another user cannot be signalled.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(group, number)
+        except ProcessLookupError:
+            break
         except PermissionError:
             return False
-    return True
+        await _within(watcher.exited, _GRACE_S)
+    return await _within(watcher.exited, _GRACE_S)
+
+
+def _outlast(program: str, timeout_s: float, *, ended: bool) -> str:
+    result = "was ended" if ended else "could not be ended: it is another user's"
+    return f"{program!r} took longer than {timeout_s:g} s and {result}"
 
 
 def _environment() -> dict[str, str]:
