@@ -138,7 +138,7 @@ class Desk:
         return ticket.id
 
     def answer(self, reply: Reply) -> None:
-        """Take a reply from the master; those to other people's commands are ignored."""
+        """Take a reply from the master; other people's are ignored."""
         ticket = self._open.get(reply.id)
         if ticket is None:
             return

@@ -139,7 +139,12 @@ class Hub:
             await asyncio.sleep(max(due - loop.time(), 0))
             self.pace.note(loop.time() - due)
             due = loop.time() + self.pace.period_s
-            self.tick()
+            try:
+                self.tick()
+            except Exception:  # noqa: BLE001  # one bad tick must not end all pages
+                log.exception("a tick failed; the next one sends everything again")
+                for view in self.views:
+                    view.resync()
 
     def tick(self) -> None:
         """Send each view what changed since the last tick."""

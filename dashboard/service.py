@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 CLIENT_ID = "dashboard"
 _SWEEP_AFTER_S = 15.0
-"""Every node answers within 5 s after the broker is back; retained state comes sooner."""
+"""Nodes answer within 5 s after the broker is back; retained state comes sooner."""
 
 
 class Dashboard:

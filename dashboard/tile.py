@@ -257,13 +257,7 @@ def _judge(
     if beat.disk_read_only:
         found.append((Level.CRIT, "disk is read-only"))
     now = beat.throttled.now if beat.throttled is not None else ()
-        found += [
-            (
-                Level.CRIT if flag == "under-voltage" else Level.WARN,
-                flag.replace("-", " "),
-            )
-            for flag in beat.throttled.now
-        ]
+    found += [(_flag_level(flag), flag.replace("-", " ")) for flag in now]
     found += [
         (levels.temperature, f"{beat.temperature_c or 0:.0f} °C"),
         (levels.memory, f"memory {beat.memory_percent:.0f} %"),
