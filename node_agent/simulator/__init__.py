@@ -1,0 +1,1 @@
+"""A rack of invented boards that run the real agent: for demos, tests, rehearsals."""
