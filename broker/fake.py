@@ -202,6 +202,8 @@ class FakeLink:
         self._listener = listener
         self._session = ""
         self._started = False
+        self._paused = False
+        self._held: list[_Action] = []
         self._up = asyncio.Event()
 
     @property
@@ -261,6 +263,27 @@ class FakeLink:
             Message(topic, payload, retain, qos, own, response_topic, correlation)
         )
 
+    def abort(self) -> None:
+        """Cut the connection without a goodbye and stay down: the will fires."""
+        self._started = False
+        if self.connected:
+            self.lose("cut", will=True)
+
+    def pause(self) -> None:
+        """Take nothing until ``resume``; what arrives waits, as in a socket.
+
+        The broker notices nothing until a test calls its ``kill``, as keepalive would.
+        """
+        self._paused = True
+
+    def resume(self) -> None:
+        """Take what waited; connect again if the broker ended the connection."""
+        self._paused = False
+        held, self._held = self._held, []
+        for action in held:
+            self._broker.soon(self, action)
+        self.attempt()
+
     def attempt(self) -> None:
         """Try to connect at the loop's next turn, if it is started and down."""
         self._broker.soon(self, _Attempt())
@@ -280,6 +303,9 @@ class FakeLink:
 
     def act(self, action: _Action) -> None:
         """Do what was put off to this turn of the loop."""
+        if self._paused:
+            self._held.append(action)
+            return
         match action:
             case _Delivery():
                 self._deliver(action)

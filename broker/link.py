@@ -144,3 +144,33 @@ class Connect(Protocol):
             subscriptions: Held over every reconnect.
             status_topic: The presence topic the link owns; None for no presence.
         """
+
+
+class BreakableLink(Link, Protocol):
+    """A link whose connection can be broken in the ways a rack breaks them.
+
+    The simulator breaks links so; nothing else does.
+    """
+
+    def abort(self) -> None:
+        """Cut the connection without a goodbye and stay down: the will is due."""
+
+    def pause(self) -> None:
+        """Send and take nothing, not even keepalive; the connection stays open."""
+
+    def resume(self) -> None:
+        """Go on; a connection that the broker ended meanwhile is made again."""
+
+
+class BreakableConnect(Protocol):
+    """A ``Connect`` that makes such links."""
+
+    def __call__(
+        self,
+        listener: Listener,
+        *,
+        client_id: str,
+        subscriptions: Sequence[Subscription],
+        status_topic: str | None = None,
+    ) -> BreakableLink:
+        """Make a link that is not started yet; see ``Connect``."""

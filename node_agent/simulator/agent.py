@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from broker.link import Connect
+from broker.link import BreakableConnect, Connect
 from node_agent.node import Node
-from node_agent.simulator.gate import BreakableConnect, Gate
+from node_agent.simulator.gate import Gate
 
 log = logging.getLogger(__name__)
 

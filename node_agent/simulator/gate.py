@@ -5,36 +5,15 @@ The agent does not know; it is the same code that runs on a Pi.
 
 import enum
 from collections.abc import Sequence
-from typing import Protocol
 
-from broker.link import Link, Listener, Message, Subscription
-
-
-class BreakableLink(Link, Protocol):
-    """A link whose connection can be broken in the ways a rack breaks them."""
-
-    def abort(self) -> None:
-        """Drop the connection without a goodbye, and stay down: the will is due."""
-
-    def pause(self) -> None:
-        """Send and take nothing, not even keepalive; the connection stays open."""
-
-    def resume(self) -> None:
-        """Go on; a connection that the broker ended meanwhile is made again."""
-
-
-class BreakableConnect(Protocol):
-    """A ``Connect`` that makes such links."""
-
-    def __call__(
-        self,
-        listener: Listener,
-        *,
-        client_id: str,
-        subscriptions: Sequence[Subscription],
-        status_topic: str | None = None,
-    ) -> BreakableLink:
-        """Make a link that is not started yet; see ``broker.link.Connect``."""
+from broker.link import (
+    BreakableConnect,
+    BreakableLink,
+    Link,
+    Listener,
+    Message,
+    Subscription,
+)
 
 
 class Valve(enum.Enum):

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
-from broker.link import Connect
+from broker.link import BreakableConnect, Connect
 from node_agent.board import Board, Facts
 from node_agent.node import Node
+from node_agent.order_memory import OrderMemory
 from node_agent.runner import Runner
 from node_agent.simulator import life as lives
 from node_agent.simulator.agent import Agent
@@ -15,7 +17,6 @@ from node_agent.simulator.board import SimulatedBoard
 from node_agent.simulator.chance import between, boot_id
 from node_agent.simulator.condition import Condition, condition
 from node_agent.simulator.faults import CURED_BY_BOOT, Fault, FaultRequest
-from node_agent.simulator.gate import BreakableConnect
 from node_agent.simulator.life import Life, Phase
 from node_agent.simulator.runner import SimulatedRunner
 from node_agent.simulator.schedule import Schedule
@@ -55,7 +56,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         wall: The right time, Unix seconds.
         boot_s: How long a board takes to boot, seconds, give or take.
         connect_as: Returns how the node of an id connects.
-        make_node: Returns the agent for an id, its board, its runner and its link.
+        make_node: Returns the agent for an id, what it remembers of orders, its board,
+            its runner and its link.
     """
 
     schedule: Schedule
@@ -63,7 +65,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     wall: Callable[[], float]
     boot_s: float
     connect_as: Callable[[str], BreakableConnect]
-    make_node: Callable[[str, Board, Runner, Connect], Node]
+    make_node: Callable[[str, OrderMemory, Board, Runner, Connect], Node]
 
 
 class Machine:
@@ -86,6 +88,7 @@ class Machine:
         self._twin: Machine | None = None
         self._begun = False
         self._outlet_on = True
+        self._orders = OrderMemory()
         self._life = lives.off()
         self._faults: dict[Fault, FaultRequest] = {}
         self._agent: Agent | None = None
@@ -245,7 +248,7 @@ class Machine:
         board = self._board
         runner = SimulatedRunner(board, self)
         self._agent = Agent(
-            lambda connect: self._world.make_node(self.id, board, runner, connect),
+            partial(self._world.make_node, self.id, self._orders, board, runner),
             self._world.connect_as(self.id),
         )
         self._agent.start(after=self._last_agent)
