@@ -3,8 +3,6 @@
 from broker.messages import Details, NodeState, Running, Status, Verdict
 from master_service.presence import NEVER, Pending, Probe
 
-UNNAMED = ""
-
 
 class Node:
     """One node; only the registry changes it. Slots: there may be thousands.
@@ -12,9 +10,6 @@ class Node:
     Args:
         node_id: Its id.
         name: Display name.
-        stack: Stack number, if it has a place.
-        slot: Position in the stack, likewise.
-        tags: Sorted words.
     """
 
     __slots__ = (
@@ -23,6 +18,7 @@ class Node:
         "details",
         "details_round",
         "dropped_at",
+        "edited",
         "faults",
         "goodbye",
         "halted_by",
@@ -41,7 +37,6 @@ class Node:
         "published",
         "reason",
         "running",
-        "seq",
         "session",
         "since",
         "slot",
@@ -55,27 +50,19 @@ class Node:
         "wants_probe",
     )
 
-    def __init__(
-        self,
-        node_id: str,
-        *,
-        name: str = UNNAMED,
-        stack: int | None = None,
-        slot: int | None = None,
-        tags: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, node_id: str, name: str) -> None:
         self.id = node_id
-        self.name = name or node_id
-        self.stack = stack
-        self.slot = slot
-        self.tags = tags
+        self.name = name
+        self.stack: int | None = None
+        self.slot: int | None = None
+        self.tags: tuple[str, ...] = ()
+        self.edited = False
         self.heartbeat_topic = ""
         self.known = False
         self.details: Details | None = None
         self.interval_s = 0.0
         self.session = ""
         self.older_session = ""
-        self.seq = 0
         self.heard_at: float | None = None
         self.status: Status | None = None
         self.status_at = 0.0

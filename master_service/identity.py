@@ -1,0 +1,132 @@
+"""Two boards that claim to be one, and clocks that lie: faults with a name; pure.
+
+Cloned cards are the usual cause. A broker that sees one client id twice ends the older
+connection, so two such boards throw each other off in turn: boot ids, serials, MACs or
+sessions that come back after another took their place are the proof.
+"""
+
+from broker.messages import Details
+from master_service.node import Node
+
+DUPLICATE_ID = "duplicate identity"
+DUPLICATE_HOSTNAME = "duplicate hostname"
+CLOCK = "clock skew"
+DUPLICATE_MEMORY_S = 300.0
+"""How long a duplicate stays a fault after its last sign, seconds."""
+RETURNS_OF_SESSION = 2
+"""A session that comes back once may be a message that was on its way."""
+NAMED_HOSTS = 3
+"""Namesakes that a text lists."""
+
+
+class Identities:
+    """What is watched over all nodes to tell two boards from one."""
+
+    def __init__(self) -> None:
+        self._past: dict[str, list[Details]] = {}
+        self._returns: dict[str, int] = {}
+        self._seen_at: dict[str, float] = {}
+        self._hosts: dict[str, set[str]] = {}
+
+    def duplicate(self, node: Node, details: Details, now: float) -> str:
+        """Return why these details show a second board with this id, or nothing.
+
+        Args:
+            node: The node as it was known until now.
+            details: What it says now.
+            now: Monotonic seconds.
+        """
+        past = self._past.setdefault(node.id, [])
+        text = _other_board(past, details, node.id) if past else ""
+        if not past or _hardware(past[-1]) != _hardware(details):
+            self._past[node.id] = [*past, details][-2:]
+        if text:
+            self._seen_at[node.id] = now
+        return text
+
+    def session_returned(self, node: Node, now: float) -> bool:
+        """Count a beat of the session before; return whether two boards send them."""
+        count = self._returns.get(node.id, 0) + 1
+        self._returns[node.id] = count
+        if count < RETURNS_OF_SESSION:
+            return False
+        self._seen_at[node.id] = now
+        return True
+
+    def over(self, node: Node, now: float) -> bool:
+        """Whether the last sign of a duplicate is long ago, or there was none."""
+        seen = self._seen_at.get(node.id)
+        if seen is not None and now - seen < DUPLICATE_MEMORY_S:
+            return False
+        self._seen_at.pop(node.id, None)
+        self._returns.pop(node.id, None)
+        return True
+
+    def again_at(self, node: Node) -> float | None:
+        """Return when the fault of a node may be over, monotonic seconds."""
+        seen = self._seen_at.get(node.id)
+        return None if seen is None else seen + DUPLICATE_MEMORY_S
+
+    def hostname(self, node: Node, hostname: str) -> set[str]:
+        """Take a node's hostname; return the ids whose namesakes changed."""
+        before = node.details.hostname if node.details is not None else ""
+        if before == hostname and node.id in self._hosts.get(hostname, ()):
+            return set()
+        touched = self._leave(node.id, before)
+        self._hosts.setdefault(hostname, set()).add(node.id)
+        return touched | self._hosts[hostname]
+
+    def namesakes(self, node: Node) -> str:
+        """Say which other nodes have this hostname, or nothing."""
+        hostname = node.details.hostname if node.details is not None else ""
+        others = sorted(self._hosts.get(hostname, set()) - {node.id})
+        if not others:
+            return ""
+        more = f" and {len(others) - NAMED_HOSTS} more" * (len(others) > NAMED_HOSTS)
+        listed = ", ".join(others[:NAMED_HOSTS])
+        return f"hostname {hostname!r} is also that of {listed}{more}"
+
+    def forget(self, node: Node) -> set[str]:
+        """Drop a node; return the ids whose namesakes changed."""
+        for memory in (self._past, self._returns, self._seen_at):
+            memory.pop(node.id, None)
+        return self._leave(node.id, node.details.hostname if node.details else "")
+
+    def _leave(self, node_id: str, hostname: str) -> set[str]:
+        there = self._hosts.get(hostname, set())
+        there.discard(node_id)
+        if not there:
+            self._hosts.pop(hostname, None)
+        return set(there)
+
+
+def clock_skew(skew_s: float, *, allowed_s: float, standing: bool) -> str:
+    """Say that a node's clock is wrong, or nothing.
+
+    Args:
+        skew_s: Node's time less the master's, seconds.
+        allowed_s: From which it is a fault.
+        standing: It is one already; then it ends at half of that, not at once.
+    """
+    if abs(skew_s) <= (allowed_s / 2 if standing else allowed_s):
+        return ""
+    side = "ahead of" if skew_s > 0 else "behind"
+    return f"its clock is {abs(skew_s):.0f} s {side} the master's"
+
+
+def _hardware(details: Details) -> tuple[str, tuple[str, ...], str]:
+    return details.serial, details.macs, details.boot_id
+
+
+def _other_board(past: list[Details], new: Details, node_id: str) -> str:
+    last = past[-1]
+    if last.serial and new.serial and last.serial != new.serial:
+        return f"serials {last.serial} and {new.serial} both say they are {node_id}"
+    if last.macs and new.macs and not set(last.macs) & set(new.macs):
+        return f"boards {last.macs[0]} and {new.macs[0]} both say they are {node_id}"
+    older = past[0]
+    if older.boot_id == new.boot_id != last.boot_id:
+        return (
+            f"boot ids {last.boot_id[:8]} and {new.boot_id[:8]} take turns as {node_id}"
+        )
+    return ""

@@ -1,0 +1,1 @@
+"""Outlets: what switches them, which boards they feed, what they should be."""

@@ -1,0 +1,55 @@
+"""The door to whatever switches power: one interface for every driver.
+
+PowerError
+└── OutletBusyError    it may work in a moment: worth another attempt
+"""
+
+from typing import Protocol
+
+from broker.errors import PiRackError
+from broker.messages import Power
+
+
+class PowerError(PiRackError):
+    """An outlet cannot be claimed, switched or read; trying again does not help."""
+
+
+class OutletBusyError(PowerError):
+    """An outlet did not answer this time; it may if asked again."""
+
+
+class Outlets(Protocol):
+    """A driver and its outlets, named as in ``[[outlet]]``.
+
+    Only ``switch`` ever changes a level: neither claiming, closing nor losing the
+    process may. A method that waits gives up by itself after a few seconds.
+    """
+
+    async def claim(self, outlet: str, level: Power) -> None:
+        """Take hold of an outlet without changing its level.
+
+        Args:
+            outlet: Its name.
+            level: The level it was last seen at, which a driver that has to set one
+                when it opens a line sets; unknown for an outlet never switched.
+
+        Raises:
+            PowerError: There is no such outlet, or it cannot be had.
+        """
+
+    async def read(self, outlet: str) -> Power:
+        """Return the level the outlet really has; unknown if it does not tell.
+
+        Raises:
+            PowerError: It cannot be asked.
+        """
+
+    async def switch(self, outlet: str, *, on: bool) -> None:
+        """Bring the outlet to a level; bringing it to the one it has is fine.
+
+        Raises:
+            PowerError: It could not be switched.
+        """
+
+    async def close(self) -> None:
+        """Let go of every outlet and leave each as it is."""

@@ -1,0 +1,132 @@
+"""Every outlet of the rack: what it feeds, what it should be, what it is; pure."""
+
+import msgspec
+
+from broker.messages import Power
+from master_service.layout import Stack
+from master_service.node import Node
+from master_service.presence import Outlet
+from master_service.settings import Driver, OutletRow, Settings
+
+
+class OutletRecord(msgspec.Struct, frozen=True):
+    """What is on disk about one outlet.
+
+    Args:
+        name: Of the outlet.
+        wanted: What it should be.
+        level: What it was last read back as.
+        changed: Unix time it was last switched, seconds; 0: never.
+    """
+
+    name: str
+    wanted: Power
+    level: Power = Power.UNKNOWN
+    changed: float = 0.0
+
+
+class Fed:
+    """One outlet and what is known about it; the panel's own, mutable record.
+
+    Args:
+        row: From the configuration.
+        wanted: What it should be.
+        level: What it was last read back as.
+    """
+
+    __slots__ = ("changed", "fault", "level", "row", "since", "wanted")
+
+    def __init__(self, row: OutletRow, wanted: Power, level: Power) -> None:
+        self.row = row
+        self.wanted = wanted
+        self.level = level
+        self.since: float | None = None
+        self.changed = 0.0
+        self.fault = ""
+
+    def record(self) -> OutletRecord:
+        """Return what belongs on disk."""
+        return OutletRecord(self.row.name, self.wanted, self.level, self.changed)
+
+    def feeds(self, node: Node) -> bool:
+        """Whether the node loses power with it."""
+        if self.row.stack is not None:
+            return node.stack == self.row.stack
+        return node.id in self.row.nodes
+
+    def view(self) -> Outlet:
+        """Return what presence needs to know."""
+        return Outlet(self.wanted, self.level, self.since)
+
+
+class Panel:
+    """The outlets by name.
+
+    Args:
+        rows: Every outlet there is; see ``outlet_rows``.
+        records: What is on disk.
+    """
+
+    def __init__(
+        self, rows: tuple[OutletRow, ...], records: tuple[OutletRecord, ...] = ()
+    ) -> None:
+        known = {record.name: record for record in records}
+        self.outlets: dict[str, Fed] = {}
+        for row in rows:
+            self.outlets[row.name] = fed = Fed(row, Power.UNKNOWN, Power.UNKNOWN)
+            record = known.get(row.name)
+            if record is not None:
+                fed.wanted, fed.level = record.wanted, record.level
+                fed.changed = record.changed
+        self._by_stack = {
+            fed.row.stack: fed
+            for fed in self.outlets.values()
+            if fed.row.stack is not None
+        }
+        self._by_node = {
+            node: fed for fed in self.outlets.values() for node in fed.row.nodes
+        }
+
+    def of_stack(self, stack: int) -> Fed | None:
+        """Return the outlet that feeds a whole stack."""
+        return self._by_stack.get(stack)
+
+    def of_node(self, node: Node) -> Fed | None:
+        """Return the outlet that feeds a node: its own, else its stack's."""
+        own = self._by_node.get(node.id)
+        if own is not None or node.stack is None:
+            return own
+        return self._by_stack.get(node.stack)
+
+    def read_back(self, name: str, level: Power, now: float) -> bool:
+        """Take what an outlet reads; return whether that is another level.
+
+        The first reading after a start is no edge: nobody saw when it came.
+
+        Args:
+            name: Of the outlet.
+            level: As read.
+            now: Monotonic seconds.
+        """
+        fed = self.outlets[name]
+        before, fed.level, fed.fault = fed.level, level, ""
+        if fed.wanted is Power.UNKNOWN:
+            fed.wanted = level
+        if before is level:
+            return False
+        if before is not Power.UNKNOWN:
+            fed.since = now
+        return True
+
+
+def outlet_rows(settings: Settings, stacks: dict[int, Stack]) -> tuple[OutletRow, ...]:
+    """Return the configured outlets, and one for every stack that has none."""
+    rows = list(settings.outlets)
+    if settings.power.driver is not Driver.NONE:
+        fed = {row.stack for row in rows}
+        rows += [
+            OutletRow(name=f"stack-{n}", driver=settings.power.driver, stack=n)
+            for n in stacks
+            if n not in fed
+        ]
+    return tuple(row for row in rows if row.driver is not Driver.NONE)

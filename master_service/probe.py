@@ -1,0 +1,238 @@
+"""Asking a silent board itself: is it there, apart from its agent?
+
+ICMP without privileges (a datagram socket, as ``ping`` uses where
+``net.ipv4.ping_group_range`` allows), else with a raw socket; or RFC 862 echo over UDP,
+which simulated boards answer. One socket serves every board; the loop is never blocked.
+"""
+
+import asyncio
+import itertools
+import socket
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+TIMEOUT_S = 1.0
+AT_ONCE = 256
+"""Probes under way together; more wait for a place."""
+ECHO_REQUEST = 8
+ECHO_REPLY = 0
+_HEADER = struct.Struct("!BBHHH")
+_TOKEN = struct.Struct("!8sQ")
+_MARK = b"pirack-p"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What became of one probe.
+
+    Args:
+        answered: The board is there.
+        rtt_s: From question to answer, seconds; 0 without an answer.
+        note: Why it could not be asked; empty if it was.
+    """
+
+    answered: bool
+    rtt_s: float = 0.0
+    note: str = ""
+
+
+class Prober(Protocol):
+    """Something that can ask boards whether they are there."""
+
+    async def start(self) -> None:
+        """Open what is needed; if that cannot be had, every answer says why."""
+
+    async def probe(self, address: str) -> Answer:
+        """Ask a board once; takes about a second when it is not there.
+
+        Args:
+            address: IPv4 address; empty if none is known.
+        """
+
+    async def stop(self) -> None:
+        """Close; calling it twice is fine."""
+
+
+class NoProber:
+    """Asks nobody, and says so."""
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def probe(self, address: str) -> Answer:  # noqa: ARG002  # nobody is asked
+        """Return that nobody is asked."""
+        return Answer(answered=False, note='[master] probe is "none"')
+
+    async def stop(self) -> None:
+        """Do nothing."""
+
+
+class FakeProber:
+    """Answers for the addresses a test names; see ``Prober``.
+
+    Args:
+        alive: Addresses that answer.
+    """
+
+    def __init__(self, alive: set[str] | None = None) -> None:
+        self.alive = alive if alive is not None else set()
+        self.asked: list[str] = []
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def probe(self, address: str) -> Answer:
+        """Answer at once."""
+        self.asked.append(address)
+        return Answer(address in self.alive, 0.001 * (address in self.alive))
+
+    async def stop(self) -> None:
+        """Do nothing."""
+
+
+class SocketProber:
+    """Probes with one datagram socket.
+
+    Args:
+        opener: Makes the socket; an OSError of it becomes the note of every answer.
+        pack: Token to datagram.
+        unpack: Datagram to token; None for one that is no answer.
+        port: Where to send to; 0 where that has no meaning.
+        timeout_s: How long an answer may take, seconds.
+    """
+
+    def __init__(
+        self,
+        opener: Callable[[], socket.socket],
+        pack: Callable[[bytes], bytes],
+        unpack: Callable[[bytes], bytes | None],
+        port: int = 0,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._opener = opener
+        self._pack = pack
+        self._unpack = unpack
+        self._port = port
+        self._timeout_s = timeout_s
+        self._socket: socket.socket | None = None
+        self._why_not = "the prober is not started"
+        self._numbers = itertools.count(1)
+        self._waiting: dict[tuple[bytes, str], asyncio.Future[float]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def start(self) -> None:
+        """Open the socket and read it on this loop."""
+        try:
+            self._socket = self._opener()
+        except OSError as error:
+            self._why_not = f"no socket: {error.strerror or error}"
+            return
+        self._socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+
+    async def probe(self, address: str) -> Answer:
+        """Ask a board once."""
+        if self._socket is None:
+            return Answer(answered=False, note=self._why_not)
+        if not address:
+            return Answer(answered=False, note="no IPv4 address is known")
+        async with self._places:
+            return await self._ask(self._socket, address)
+
+    async def stop(self) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    async def _ask(self, sock: socket.socket, address: str) -> Answer:
+        loop = asyncio.get_running_loop()
+        token = _TOKEN.pack(_MARK, next(self._numbers))
+        answer: asyncio.Future[float] = loop.create_future()
+        self._waiting[token, address] = answer
+        began = loop.time()
+        try:
+            sock.sendto(self._pack(token), (address, self._port))
+            arrived = await asyncio.wait_for(answer, self._timeout_s)
+        except TimeoutError:
+            return Answer(answered=False)
+        except OSError as error:
+            unreachable = f"cannot send: {error.strerror or error}"
+            return Answer(answered=False, note=unreachable)
+        finally:
+            del self._waiting[token, address]
+        return Answer(answered=True, rtt_s=arrived - began)
+
+    def _read(self) -> None:
+        """Take every datagram that waits; anything unexpected is not for us."""
+        loop = asyncio.get_running_loop()
+        while self._socket is not None:
+            try:
+                datagram, source = self._socket.recvfrom(2048)
+            except OSError:
+                return
+            token = self._unpack(datagram)
+            future = self._waiting.get((token, source[0])) if token else None
+            if future is not None and not future.done():
+                future.set_result(loop.time())
+
+
+def make(probe: str) -> Prober:
+    """Return the prober that ``[master] probe`` names: icmp, none or echo:<port>."""
+    if probe == "none":
+        return NoProber()
+    if probe == "icmp":
+        return SocketProber(_icmp_socket, icmp_request, icmp_token)
+    port = int(probe.removeprefix("echo:"))
+    return SocketProber(_udp_socket, bytes, _own_token, port)
+
+
+def icmp_request(token: bytes) -> bytes:
+    """Return an ICMP echo request that carries a token (RFC 792)."""
+    empty = _HEADER.pack(ECHO_REQUEST, 0, 0, 0, 1) + token
+    return _HEADER.pack(ECHO_REQUEST, 0, _checksum(empty), 0, 1) + token
+
+
+def icmp_token(datagram: bytes) -> bytes | None:
+    """Return the token of an ICMP echo reply, with or without its IP header."""
+    if datagram and datagram[0] >> 4 == socket.IPPROTO_IPIP:  # IP version 4
+        datagram = datagram[(datagram[0] & 0x0F) * 4 :]
+    if len(datagram) < _HEADER.size or datagram[0] != ECHO_REPLY:
+        return None
+    return _own_token(datagram[_HEADER.size :])
+
+
+def _own_token(payload: bytes) -> bytes | None:
+    return payload if payload.startswith(_MARK) else None
+
+
+def _checksum(data: bytes) -> int:
+    """Return the Internet checksum (RFC 1071) of an even number of bytes."""
+    total = sum(word for (word,) in struct.iter_unpack("!H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def _icmp_socket() -> socket.socket:
+    """Open an ICMP socket, without privileges if the kernel lets us.
+
+    Raises:
+        OSError: Neither kind is allowed; the text says what would allow it.
+    """
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        try:
+            return socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP)
+        except PermissionError:
+            continue
+    why = (
+        "ICMP is not allowed: set net.ipv4.ping_group_range to include this group, "
+        "or give CAP_NET_RAW"
+    )
+    raise OSError(1, why)
+
+
+def _udp_socket() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

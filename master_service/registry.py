@@ -1,0 +1,237 @@
+"""Who is in the rack and where: nodes by id, name, place and tag; pure."""
+
+import difflib
+from collections.abc import Iterable
+
+import msgspec
+
+from broker.errors import TopicError
+from broker.topics import NodeLeaf, Scope, ScopeKind, Topics, check_name
+from master_service.node import Node
+from master_service.settings import NodeRow
+
+MAX_NODES = 10_000
+"""More ids than this are no rack but a mistake, or somebody at play."""
+
+
+class NodeRecord(msgspec.Struct, frozen=True):
+    """What is on disk about one node.
+
+    Args:
+        id: Node id.
+        name: Display name.
+        stack: Stack number, if it has a place.
+        slot: Position in the stack, likewise.
+        tags: Sorted.
+        known: It was heard at some time.
+        boot_s: Seconds it needs to boot; None: not learnt.
+        edited: A person gave it name, place or tags: these outweigh the configuration.
+    """
+
+    id: str
+    name: str
+    stack: int | None = None
+    slot: int | None = None
+    tags: tuple[str, ...] = ()
+    known: bool = False
+    boot_s: float | None = None
+    edited: bool = False
+
+
+class Registry:
+    """The nodes of the rack.
+
+    Args:
+        topics: Of the rack.
+    """
+
+    def __init__(self, topics: Topics) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.by_heartbeat: dict[str, Node] = {}
+        """Heartbeat topic to node: the one look-up of the hot path."""
+        self.tombstones: set[str] = set()
+        """Ids that were forgotten; what they still say is not heard."""
+        self._topics = topics
+        self._names: dict[str, Node] = {}
+        self._stacks: dict[int, list[Node]] = {}
+
+    def restore(
+        self,
+        rows: Iterable[NodeRow],
+        records: Iterable[NodeRecord],
+        tombstones: Iterable[str],
+    ) -> None:
+        """Fill the registry at start: what a person changed outweighs configuration.
+
+        Args:
+            rows: From ``pirack.toml``.
+            records: From disk.
+            tombstones: Ids that were forgotten.
+        """
+        self.tombstones.update(tombstones)
+        saved = {record.id: record for record in records}
+        for row in rows:
+            if row.id not in self.tombstones:
+                record = saved.pop(row.id, None)
+                self._admit(_from_row(row, record))
+        for record in saved.values():
+            if record.id not in self.tombstones:
+                self._admit(record)
+
+    def add(self, node_id: str) -> Node:
+        """Return a node, known from now on if it was not.
+
+        Raises:
+            TopicError: It was forgotten, the id is illegal, or there are too many.
+        """
+        node = self.nodes.get(node_id)
+        if node is not None:
+            return node
+        if node_id in self.tombstones:
+            text = f"node {node_id} was forgotten; `forget undo` lets it come back"
+            raise TopicError(text)
+        if len(self.nodes) >= MAX_NODES:
+            text = f"node {node_id[:64]!r} is one too many; {MAX_NODES} are known"
+            raise TopicError(text)
+        return self._admit(NodeRecord(check_name(node_id, "node"), node_id))
+
+    def find(self, word: str) -> Node | None:
+        """Return the node with this id or display name."""
+        return self.nodes.get(word) or self._names.get(word)
+
+    def nearest(self, word: str) -> str:
+        """Return the name or id most like a word that fits none; empty: none is."""
+        words = [*self._names, *self.nodes]
+        return next(iter(difflib.get_close_matches(word, words, n=1)), "")
+
+    def in_stack(self, stack: int) -> list[Node]:
+        """Return the nodes placed in a stack, in no order."""
+        return self._stacks.get(stack, [])
+
+    def targets(self, scope: Scope) -> list[Node]:
+        """Return whom a scope means, in the order of their places.
+
+        Raises:
+            TopicError: It means nobody; the text says why and names the nearest.
+        """
+        match scope.kind:
+            case ScopeKind.NODE:
+                return [self._named(scope.name)]
+            case ScopeKind.STACK:
+                found = list(self.in_stack(int(scope.name)))
+            case ScopeKind.TAG:
+                found = [n for n in self.nodes.values() if scope.name in n.tags]
+            case _:
+                found = list(self.nodes.values())
+        if not found:
+            text = f"no node is in {scope}"
+            raise TopicError(text)
+        return sorted(found, key=_by_place)
+
+    def rename(self, node: Node, name: str) -> None:
+        """Give a node a display name.
+
+        Raises:
+            TopicError: The name is illegal, or another node's.
+        """
+        check_name(name, "name")
+        other = self.find(name)
+        if other is not None and other is not node:
+            text = f"name {name!r} is that of {other.id}; each may have its own"
+            raise TopicError(text)
+        self._names.pop(node.name, None)
+        node.name = name
+        node.edited = True
+        self._names[name] = node
+
+    def move(self, node: Node, stack: int | None, slot: int | None) -> None:
+        """Give a node a place, or none.
+
+        Raises:
+            TopicError: Another node is there.
+        """
+        if stack is not None and slot is not None:
+            there = [n for n in self.in_stack(stack) if n.slot == slot]
+            if there and there != [node]:
+                text = f"{there[0].name} is in stack {stack} slot {slot}; move it first"
+                raise TopicError(text)
+        self._take_out(node)
+        node.stack, node.slot, node.edited = stack, slot, True
+        self._put_in(node)
+
+    def retag(self, node: Node, tags: Iterable[str]) -> None:
+        """Give a node its tags.
+
+        Raises:
+            TopicError: A tag is illegal.
+        """
+        node.tags = tuple(sorted({check_name(tag, "tag") for tag in tags}))
+        node.edited = True
+
+    def forget(self, node: Node) -> None:
+        """Drop a node and hear nothing of it from now on."""
+        self.tombstones.add(node.id)
+        self.nodes.pop(node.id, None)
+        self.by_heartbeat.pop(node.heartbeat_topic, None)
+        self._names.pop(node.name, None)
+        self._take_out(node)
+
+    def record(self, node: Node) -> NodeRecord:
+        """Return what belongs on disk about a node."""
+        return NodeRecord(
+            node.id,
+            node.name,
+            node.stack,
+            node.slot,
+            node.tags,
+            node.known,
+            node.boot_s,
+            node.edited,
+        )
+
+    def _named(self, word: str) -> Node:
+        node = self.find(word)
+        if node is not None:
+            return node
+        if word in self.tombstones:
+            text = f"node {word} was forgotten; `forget undo` lets it come back"
+            raise TopicError(text)
+        near = self.nearest(word)
+        hint = f"did you mean {near!r}?" if near else "`pirack node list` shows all"
+        text = f"node {word!r} is not known; {hint}"
+        raise TopicError(text)
+
+    def _admit(self, record: NodeRecord) -> Node:
+        name = record.name if self.find(record.name) is None else record.id
+        node = Node(record.id, name)
+        node.stack, node.slot, node.tags = record.stack, record.slot, record.tags
+        node.known, node.boot_s = record.known, record.boot_s
+        node.edited = record.edited
+        node.heartbeat_topic = self._topics.node(record.id, NodeLeaf.HEARTBEAT)
+        self.nodes[node.id] = node
+        self.by_heartbeat[node.heartbeat_topic] = node
+        self._names[node.name] = node
+        self._put_in(node)
+        return node
+
+    def _put_in(self, node: Node) -> None:
+        if node.stack is not None:
+            self._stacks.setdefault(node.stack, []).append(node)
+
+    def _take_out(self, node: Node) -> None:
+        if node.stack is not None:
+            self._stacks[node.stack].remove(node)
+
+
+def _from_row(row: NodeRow, record: NodeRecord | None) -> NodeRecord:
+    known = record.known if record is not None else False
+    boot_s = record.boot_s if record is not None else None
+    if record is not None and record.edited:
+        return record
+    tags = tuple(sorted(set(row.tags)))
+    name = row.name or row.id
+    return NodeRecord(row.id, name, row.stack, row.slot, tags, known, boot_s)
+
+
+def _by_place(node: Node) -> tuple[int, int, str]:
+    return node.stack or 10_000, node.slot or 100, node.name

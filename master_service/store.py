@@ -1,0 +1,288 @@
+"""What the master must not forget, in SQLite: ``docs/decisions/master-store.md``.
+
+One thread of its own does all reading and writing, so the loop never waits for a card.
+Callers on the loop only queue rows; ``commit`` hands the queue over and returns when it
+is on disk. A transaction is there as a whole or not at all, whenever the process ends.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from broker.errors import ConfigError
+from broker.messages import Event
+from master_service.power.panel import OutletRecord
+from master_service.registry import NodeRecord
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Statement = tuple[str, tuple[object, ...]]
+
+SCHEMA_VERSION = 1
+SEQ_BLOCK = 1_000
+"""Event numbers are reserved in blocks, so that none is ever given twice although the
+events themselves are written later."""
+IDS_KEPT = 10_000
+"""Destructive command ids that are remembered."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS node (id TEXT PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS tombstone (id TEXT PRIMARY KEY, ts REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS outlet (name TEXT PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS done (id TEXT PRIMARY KEY, ts REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS event (
+  seq INTEGER PRIMARY KEY, ts REAL NOT NULL, node TEXT NOT NULL, record BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS event_by_node ON event (node, seq);
+"""
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """Everything that was on disk at start.
+
+    Args:
+        nodes: Every node ever known.
+        tombstones: Ids that were forgotten.
+        outlets: Wanted and last level of each.
+        done: Ids of destructive commands that were begun.
+        seq: First event number that was never given.
+        problem: What was wrong with the file, in words; empty: nothing.
+    """
+
+    nodes: tuple[NodeRecord, ...] = ()
+    tombstones: tuple[str, ...] = ()
+    outlets: tuple[OutletRecord, ...] = ()
+    done: tuple[str, ...] = ()
+    seq: int = 1
+    problem: str = ""
+
+
+class Store:
+    """The master's database.
+
+    Args:
+        path: Of the file; its folder is made if it is missing.
+        events_kept: Lines of history kept.
+    """
+
+    def __init__(self, path: Path, *, events_kept: int = 100_000) -> None:
+        self._path = path
+        self._events_kept = events_kept
+        self._queue: list[Statement] = []
+        self._thread: ThreadPoolExecutor | None = None
+        self._database: sqlite3.Connection | None = None
+        self._reserved = 0
+        self._next_seq = 1
+
+    async def open(self) -> Saved:
+        """Open the database and return what is in it.
+
+        A file that is none any more is put aside, loudly, and a new one begun.
+
+        Raises:
+            ConfigError: The folder or the file cannot be written.
+        """
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="master-store")
+        saved = await self._run(self._open)
+        self._next_seq = saved.seq
+        self._reserve(saved.seq + SEQ_BLOCK)
+        await self.commit()
+        return saved
+
+    async def close(self) -> None:
+        """Write what is queued and close; calling it twice is fine."""
+        if self._thread is None:
+            return
+        self._reserve(self._next_seq)
+        try:
+            await self.commit()
+        finally:
+            await self._run(self._close)
+            self._thread.shutdown()
+            self._thread = None
+
+    def keep_node(self, record: NodeRecord) -> None:
+        """Queue a node."""
+        self._put("node", record.id, msgspec.json.encode(record))
+
+    def keep_outlet(self, record: OutletRecord) -> None:
+        """Queue an outlet."""
+        self._put("outlet", record.name, msgspec.json.encode(record))
+
+    def keep_tombstone(self, node_id: str) -> None:
+        """Queue that a node was forgotten."""
+        self._queue.append(("DELETE FROM node WHERE id = ?", (node_id,)))
+        self._put("tombstone", node_id, time.time())
+
+    def drop_tombstone(self, node_id: str) -> None:
+        """Queue that a node may come back."""
+        self._queue.append(("DELETE FROM tombstone WHERE id = ?", (node_id,)))
+
+    def keep_done(self, command_id: str) -> None:
+        """Queue the id of a destructive command that is about to begin."""
+        self._put("done", command_id, time.time())
+        oldest = "SELECT rowid FROM done ORDER BY rowid DESC LIMIT -1 OFFSET ?"
+        prune = f"DELETE FROM done WHERE rowid IN ({oldest})"  # noqa: S608  # both halves are constants
+        self._queue.append((prune, (IDS_KEPT,)))
+
+    def keep_event(self, event: Event) -> None:
+        """Queue a line of history."""
+        sql = "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)"
+        record = msgspec.json.encode(event)
+        self._queue.append((sql, (event.seq, event.ts, event.node, record)))
+        self._next_seq = event.seq + 1
+        if event.seq >= self._reserved - SEQ_BLOCK // 2:
+            self._reserve(event.seq + SEQ_BLOCK)
+
+    @property
+    def waiting(self) -> int:
+        """Statements that are not on disk yet."""
+        return len(self._queue)
+
+    async def commit(self) -> None:
+        """Return when everything queued until now is on disk.
+
+        Raises:
+            sqlite3.Error: It cannot be written, for example because the card is full;
+                the statements stay queued.
+        """
+        statements, self._queue = self._queue, []
+        if not statements:
+            return
+        try:
+            await self._run(lambda: self._write(statements))
+        except sqlite3.Error:
+            self._queue[:0] = statements
+            raise
+
+    async def events(self, *, before: int | None = None, limit: int) -> list[Event]:
+        """Return the newest events on disk, newest first.
+
+        Args:
+            before: Only with a lower number than this.
+            limit: How many at most.
+        """
+        return await self._run(lambda: self._events(before, limit))
+
+    def _put(self, table: str, key: str, value: object) -> None:
+        sql = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"  # noqa: S608  # table is one of this file's own words
+        self._queue.append((sql, (key, value)))
+
+    def _reserve(self, seq: int) -> None:
+        self._reserved = seq
+        self._put("meta", "seq", seq)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do work on the store's own thread.
+
+        A SQLite connection belongs to the thread that made it, and one thread is what
+        keeps the order of the commits.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, work)
+
+    def _open(self) -> Saved:
+        """Open, and put a broken file aside; on the store's thread."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return self._load()
+        except OSError as error:
+            text = f"{self._path}: cannot be written: {error.strerror}"
+            raise ConfigError(text) from error
+        except sqlite3.OperationalError as error:
+            text = f"{self._path}: cannot be opened: {error}"
+            raise ConfigError(text) from error
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+            self._close()
+            problem = f"{self._path} is broken ({error}); kept as {self._put_aside()}"
+            log.error("%s; names, places and wanted power are lost", problem)  # noqa: TRY400  # a person needs the sentence, not the traceback
+            return msgspec.structs.replace(self._load(), problem=problem)
+
+    def _load(self) -> Saved:
+        self._database = database = sqlite3.connect(self._path, isolation_level=None)
+        self._path.chmod(0o600)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            database.execute(f"PRAGMA {pragma}")
+        verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        database.executescript(_TABLES)
+        database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        oldest = "SELECT max(seq) FROM event"
+        database.execute(
+            f"DELETE FROM event WHERE seq <= ({oldest}) - ?",  # noqa: S608  # a constant
+            (self._events_kept,),
+        )
+        return self._saved(database)
+
+    def _saved(self, database: sqlite3.Connection) -> Saved:
+        def column(sql: str) -> Iterable[object]:
+            return (row[0] for row in database.execute(sql))
+
+        def records(table: str, kind: type[T]) -> tuple[T, ...]:
+            sql = f"SELECT record FROM {table} ORDER BY rowid"  # noqa: S608  # table is one of this file's own words
+            return tuple(
+                msgspec.json.decode(row[0], type=kind) for row in database.execute(sql)
+            )
+
+        sql = (
+            "SELECT max(v) FROM (SELECT value AS v FROM meta WHERE key = 'seq' "
+            "UNION SELECT seq + 1 FROM event UNION SELECT 1)"
+        )
+        return Saved(
+            nodes=records("node", NodeRecord),
+            tombstones=tuple(map(str, column("SELECT id FROM tombstone"))),
+            outlets=records("outlet", OutletRecord),
+            done=tuple(map(str, column("SELECT id FROM done ORDER BY rowid"))),
+            seq=int(database.execute(sql).fetchone()[0]),
+        )
+
+    def _write(self, statements: list[Statement]) -> None:
+        """Put statements on disk as one transaction; on the store's thread."""
+        database = self._open_database()
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            for sql, values in statements:
+                database.execute(sql, values)
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
+    def _events(self, before: int | None, limit: int) -> list[Event]:
+        sql = (
+            "SELECT record FROM event WHERE ? IS NULL OR seq < ? "
+            "ORDER BY seq DESC LIMIT ?"
+        )
+        rows = self._open_database().execute(sql, (before, before, limit))
+        return [msgspec.json.decode(row[0], type=Event) for row in rows]
+
+    def _open_database(self) -> sqlite3.Connection:
+        if self._database is None:
+            text = "the store is not open; call open() first"
+            raise RuntimeError(text)
+        return self._database
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _put_aside(self) -> Path:
+        """Move the broken file and its journals away; return its new name."""
+        aside = self._path.with_name(f"{self._path.name}.broken-{time.time_ns()}")
+        self._path.replace(aside)
+        for suffix in ("-wal", "-shm"):
+            journal = self._path.with_name(self._path.name + suffix)
+            if journal.exists():
+                journal.replace(aside.with_name(aside.name + suffix))
+        return aside

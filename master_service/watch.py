@@ -1,0 +1,236 @@
+"""Watching the nodes: what they say, what their silence means; pure.
+
+The watch is told what arrived and what time it is; what follows it leaves in the
+outbox. The way of a heartbeat through here is the hottest of the master: it makes no
+object and no text unless something is news.
+"""
+
+from broker.messages import (
+    Details,
+    EventKind,
+    Heartbeat,
+    Status,
+    Throttled,
+    ThrottleFlag,
+    Verdict,
+)
+from master_service.events import Outbox
+from master_service.identity import (
+    CLOCK,
+    DUPLICATE_HOSTNAME,
+    DUPLICATE_ID,
+    Identities,
+    clock_skew,
+)
+from master_service.judging import Judging
+from master_service.node import Node
+from master_service.presence import Pending, Probe
+from master_service.registry import Registry
+
+SHORTEST_INTERVAL_S = 0.2
+LONGEST_INTERVAL_S = 3600.0
+"""A node that says it beats less often than this would never be missed."""
+FRESH_S = 3.0
+"""Stored details this young, by a clock that is right, were said just now."""
+LONGEST_BOOT_S = 900.0
+
+
+class Watch:
+    """Takes in what nodes say; see ``Judging`` for what is made of it.
+
+    Args:
+        registry: The nodes.
+        judging: Verdicts.
+        outbox: Where news go.
+        clock_skew_s: Difference of clocks, seconds, from which it is a fault.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        judging: Judging,
+        outbox: Outbox,
+        *,
+        clock_skew_s: float,
+    ) -> None:
+        self._registry = registry
+        self._judging = judging
+        self._outbox = outbox
+        self._allowed_skew_s = clock_skew_s
+        self._identities = Identities()
+
+    def heartbeat(self, node: Node, beat: Heartbeat, now: float) -> None:
+        """Take a live heartbeat.
+
+        Args:
+            node: Who says it.
+            beat: What it says.
+            now: Monotonic seconds.
+        """
+        node.heard_at = now
+        if beat.session != node.session:
+            self._session(node, beat.session, now)
+        if node.under_voltage or beat.throttled is not None:
+            self._voltage(node, beat.throttled)
+        skew_s = beat.ts - now - self._judging.wall_less_monotonic
+        if abs(skew_s) > self._allowed_skew_s or CLOCK in node.faults:
+            self._clock(node, skew_s)
+        if node.verdict is not Verdict.ONLINE:
+            self._heard(node, now)
+
+    def details(
+        self, node: Node, details: Details, now: float, *, stored: bool
+    ) -> None:
+        """Take a node's details.
+
+        Args:
+            node: Who says it.
+            details: What it says.
+            now: Monotonic seconds.
+            stored: They may be old: the broker keeps them.
+        """
+        again = node.details_round == self._judging.round
+        node.details_round = self._judging.round
+        age_s = now + self._judging.wall_less_monotonic - details.ts
+        if not stored or again or abs(age_s) < FRESH_S:
+            node.heard_at = now
+        duplicate = self._identities.duplicate(node, details, now)
+        if duplicate:
+            self.fault(node, DUPLICATE_ID, duplicate)
+        touched = self._identities.hostname(node, details.hostname)
+        rebooted = bool(node.boot_id) and node.boot_id != details.boot_id
+        node.details = details
+        node.goodbye = details.reason
+        node.interval_s = min(
+            max(details.interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S
+        )
+        if details.session != node.session:
+            self._session(node, details.session, now)
+        if rebooted and not duplicate:
+            self._rebooted(node, now)
+        for node_id in touched:
+            self._namesakes(self._registry.nodes[node_id])
+        self._heard(node, now)
+
+    def status(
+        self, node: Node, status: Status, session: str, now: float, *, stored: bool
+    ) -> bool:
+        """Take the word on a node's status topic; return False if it was fenced.
+
+        The will of an older connection may come after the birth of the new one; with
+        the session tag of MQTT 5 it is known for what it is.
+
+        Args:
+            node: Whose status it is.
+            status: The word.
+            session: The tag; empty when there is none.
+            now: Monotonic seconds.
+            stored: It may be old: the broker keeps it.
+        """
+        foreign = bool(session and node.session) and session != node.session
+        if status is Status.OFFLINE and foreign:
+            return False
+        again = node.status_round == self._judging.round
+        node.status_round = self._judging.round
+        if status is Status.ONLINE and (not stored or again):
+            node.heard_at = now
+        if status is Status.OFFLINE and node.status is not Status.OFFLINE:
+            node.dropped_at = now
+        node.status, node.status_at = status, now
+        if foreign:
+            self._session(node, session, now)
+        self._heard(node, now)
+        return True
+
+    def probed(self, node: Node, probe: Probe, note: str, now: float) -> None:
+        """Take what the board itself answered, or why it was not asked."""
+        node.probe, node.probe_at, node.probe_note = probe, now, note
+        self._outbox.moved.add(node.id)
+        self._judging.judge(node, now)
+
+    def expect(self, node: Node, pending: Pending | None, now: float) -> None:
+        """Say that a node is being rebooted or shut down, or no more."""
+        node.pending = pending
+        if pending is not None:
+            node.halted_by = ""
+        self._judging.judge(node, now)
+
+    def halted(self, node: Node, by: str, now: float) -> None:
+        """Say that a node was shut down, with proof."""
+        node.pending, node.halted_by = None, by or "command"
+        self._judging.judge(node, now)
+
+    def forget(self, node: Node) -> None:
+        """Drop what is remembered about a node that is forgotten."""
+        for node_id in self._identities.forget(node):
+            self._namesakes(self._registry.nodes[node_id])
+
+    def fault(self, node: Node, name: str, text: str) -> None:
+        """Raise a named fault, or end it with an empty text."""
+        if node.faults.get(name, "") == text:
+            return
+        standing = name in node.faults
+        if text:
+            node.faults[name] = text
+        else:
+            del node.faults[name]
+        if text and not standing:
+            self._say(node, f"{name}: {text}")
+        elif not text:
+            self._say(node, f"{name} is over")
+        self._outbox.changed.add(node.id)
+
+    def tick(self, now: float) -> None:
+        """End the faults that time alone ends; once a second is enough."""
+        for node in self._registry.nodes.values():
+            if DUPLICATE_ID in node.faults and self._identities.over(node, now):
+                self.fault(node, DUPLICATE_ID, "")
+
+    def _heard(self, node: Node, now: float) -> None:
+        if not node.known:
+            node.known = True
+            self._outbox.learnt.add(node.id)
+            self._outbox.note(
+                EventKind.REGISTRY, f"{node.name} was heard for the first time", node.id
+            )
+        if node.halted_by and node.status is not Status.OFFLINE:
+            node.halted_by = ""
+        self._outbox.moved.add(node.id)
+        self._judging.judge(node, now)
+
+    def _session(self, node: Node, session: str, now: float) -> None:
+        returned = session == node.older_session
+        if returned and self._identities.session_returned(node, now):
+            text = f"two connections take turns as {node.id}"
+            self.fault(node, DUPLICATE_ID, node.faults.get(DUPLICATE_ID, text))
+        node.older_session, node.session = node.session, session
+
+    def _rebooted(self, node: Node, now: float) -> None:
+        self._outbox.note(EventKind.VERDICT, f"{node.name} has booted", node.id)
+        node.halted_by = ""
+        down_at = self._judging.down_since(node)
+        node.dropped_at = None
+        if down_at is None or not 0 < now - down_at < LONGEST_BOOT_S:
+            return
+        took_s = now - down_at
+        node.boot_s = took_s if node.boot_s is None else (node.boot_s + took_s) / 2
+        self._outbox.learnt.add(node.id)
+
+    def _voltage(self, node: Node, throttled: Throttled | None) -> None:
+        low = throttled is not None and ThrottleFlag.UNDER_VOLTAGE in throttled.now
+        if low is node.under_voltage:
+            return
+        node.under_voltage = low
+        self.fault(node, "under-voltage", "its supply is too low now" if low else "")
+
+    def _clock(self, node: Node, skew_s: float) -> None:
+        before = node.faults.get(CLOCK, "")
+        text = clock_skew(skew_s, allowed_s=self._allowed_skew_s, standing=bool(before))
+        if bool(before) is not bool(text):
+            self.fault(node, CLOCK, text)
+
+    def _namesakes(self, node: Node) -> None:
+        self.fault(node, DUPLICATE_HOSTNAME, self._identities.namesakes(node))
+
+    def _say(self, node: Node, text: str) -> None:
+        self._outbox.note(EventKind.FAULT, f"{node.name}: {text}", node.id)

@@ -1,0 +1,174 @@
+"""What was committed is there again, whatever happened in between."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from broker.errors import ConfigError
+from broker.messages import Event, EventKind, Power
+from master_service.power.panel import OutletRecord
+from master_service.registry import NodeRecord
+from master_service.store import Saved, Store
+
+NODE = NodeRecord("pi-00000001", "s01n1", 1, 1, ("web",), known=True, boot_s=20.5)
+OUTLET = OutletRecord("stack-1", Power.OFF, Power.ON, 1_700_000_000.0)
+
+
+def event(seq: int) -> Event:
+    return Event(seq=seq, ts=1.0, kind=EventKind.SERVICE, text=f"line {seq}")
+
+
+async def reopened(path: Path) -> Saved:
+    store = Store(path)
+    saved = await store.open()
+    await store.close()
+    return saved
+
+
+async def test_everything_kept_is_there_after_a_restart(tmp_path: Path) -> None:
+    store = Store(tmp_path / "new" / "master.db")
+    assert await store.open() == Saved()
+    store.keep_node(NODE)
+    store.keep_outlet(OUTLET)
+    store.keep_tombstone("pi-dead0000")
+    store.keep_done("reboot-1")
+    store.keep_event(event(1))
+    await store.close()
+    saved = await reopened(tmp_path / "new" / "master.db")
+    assert saved.nodes == (NODE,)
+    assert saved.outlets == (OUTLET,)
+    assert saved.tombstones == ("pi-dead0000",)
+    assert saved.done == ("reboot-1",)
+    assert saved.seq == 2
+
+
+async def test_a_forgotten_node_is_gone_from_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path / "master.db")
+    await store.open()
+    store.keep_node(NODE)
+    store.keep_tombstone(NODE.id)
+    await store.close()
+    assert (await reopened(tmp_path / "master.db")).nodes == ()
+
+
+async def test_what_is_not_committed_is_not_waited_for(tmp_path: Path) -> None:
+    store = Store(tmp_path / "master.db")
+    await store.open()
+    store.keep_node(NODE)
+    assert store.waiting == 1
+    await store.commit()
+    assert store.waiting == 0
+    await store.close()
+    await store.close()
+
+
+async def test_events_are_read_newest_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "master.db")
+    await store.open()
+    for seq in range(1, 6):
+        store.keep_event(event(seq))
+    await store.commit()
+    assert [one.seq for one in await store.events(limit=2)] == [5, 4]
+    assert [one.seq for one in await store.events(before=4, limit=9)] == [3, 2, 1]
+    await store.close()
+
+
+async def test_only_so_many_events_are_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path / "master.db", events_kept=3)
+    await store.open()
+    for seq in range(1, 11):
+        store.keep_event(event(seq))
+    await store.close()
+    store = Store(tmp_path / "master.db", events_kept=3)
+    await store.open()
+    assert [one.seq for one in await store.events(limit=9)] == [10, 9, 8]
+    await store.close()
+
+
+async def test_a_broken_file_is_kept_aside_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "master.db"
+    path.write_bytes(b"this is no database, it is a shopping list\n" * 100)
+    store = Store(path)
+    saved = await store.open()
+    assert "is broken" in saved.problem
+    store.keep_node(NODE)
+    await store.close()
+    (aside,) = tmp_path.glob("master.db.broken-*")  # noqa: ASYNC240  # a test waits for nobody
+    assert aside.read_bytes().startswith(b"this is no database")
+    assert (await reopened(path)).nodes == (NODE,)
+
+
+async def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = Store(tmp_path / "file" / "master.db")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        await store.open()
+
+
+async def test_a_failed_commit_keeps_what_it_could_not_write(tmp_path: Path) -> None:
+    store = Store(tmp_path / "master.db")
+    await store.open()
+    other = sqlite3.connect(tmp_path / "master.db", isolation_level=None, timeout=0)
+    other.execute("DROP TABLE node")
+    store.keep_node(NODE)
+    with pytest.raises(sqlite3.OperationalError):
+        await store.commit()
+    assert store.waiting == 1
+    other.execute("CREATE TABLE node (id TEXT PRIMARY KEY, record BLOB NOT NULL)")
+    other.close()
+    await store.close()
+    assert (await reopened(tmp_path / "master.db")).nodes == (NODE,)
+
+
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from broker.messages import Event, EventKind
+from master_service.registry import NodeRecord
+from master_service.store import Store
+
+async def main():
+    store = Store(Path(sys.argv[1]))
+    saved = await store.open()
+    seq = saved.seq
+    while True:
+        store.keep_node(NodeRecord("pi-1", f"n{seq}"))
+        store.keep_node(NodeRecord("pi-2", f"n{seq}"))
+        store.keep_event(Event(seq=seq, ts=1.0, kind=EventKind.SERVICE, text="x"))
+        await store.commit()
+        print(seq, flush=True)
+        seq += 1
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.system
+async def test_kill_at_any_moment_loses_nothing_that_was_acknowledged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "master.db"
+    last_seq = 0
+    for lines in (1, 7, 23):
+        writer = subprocess.Popen(  # noqa: ASYNC220  # a few lines are read from it, then it is killed
+            [sys.executable, "-c", _WRITER, str(path)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        )
+        assert writer.stdout is not None
+        seen = [int(writer.stdout.readline()) for _ in range(lines)]
+        writer.send_signal(signal.SIGKILL)
+        writer.wait(timeout=10)
+        writer.stdout.close()
+        assert seen[0] > last_seq, "an event number was given twice"
+        saved = await reopened(path)
+        assert not saved.problem
+        names = {node.name for node in saved.nodes}
+        assert len(names) == 1, "half a transaction is on disk"
+        assert int(names.pop()[1:]) >= seen[-1]
+        last_seq = seen[-1]
