@@ -19,6 +19,7 @@ AT_ONCE = 256
 """Probes under way together; more wait for a place."""
 ECHO_REQUEST = 8
 ECHO_REPLY = 0
+IP_VERSION = 4
 _HEADER = struct.Struct("!BBHHH")
 _TOKEN = struct.Struct("!8sQ")
 _MARK = b"pirack-p"
@@ -129,7 +130,7 @@ class SocketProber:
         except OSError as error:
             self._why_not = f"no socket: {error.strerror or error}"
             return
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     async def probe(self, address: str) -> Answer:
@@ -198,7 +199,7 @@ def icmp_request(token: bytes) -> bytes:
 
 def icmp_token(datagram: bytes) -> bytes | None:
     """Return the token of an ICMP echo reply, with or without its IP header."""
-    if datagram and datagram[0] >> 4 == socket.IPPROTO_IPIP:  # IP version 4
+    if datagram and datagram[0] >> 4 == IP_VERSION:
         datagram = datagram[(datagram[0] & 0x0F) * 4 :]
     if len(datagram) < _HEADER.size or datagram[0] != ECHO_REPLY:
         return None
@@ -211,7 +212,7 @@ def _own_token(payload: bytes) -> bytes | None:
 
 def _checksum(data: bytes) -> int:
     """Return the Internet checksum (RFC 1071) of an even number of bytes."""
-    total = sum(word for (word,) in struct.iter_unpack("!H", data))
+    total: int = sum(word for (word,) in struct.iter_unpack("!H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
 
