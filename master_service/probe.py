@@ -15,8 +15,10 @@ from typing import Protocol
 import msgspec
 
 TIMEOUT_S = 1.0
-AT_ONCE = 256
-"""Probes under way together; more wait for a place."""
+ATTEMPTS = 2
+"""Questions within the timeout: one lost datagram must not make a board lost."""
+AT_ONCE = 100
+"""Probes under way together; more wait for a place, or socket buffers overflow."""
 ECHO_REQUEST = 8
 ECHO_REPLY = 0
 IP_VERSION = 4
@@ -156,16 +158,17 @@ class SocketProber:
         self._waiting[token, address] = answer
         began = loop.time()
         try:
-            sock.sendto(self._pack(token), (address, self._port))
-            arrived = await asyncio.wait_for(answer, self._timeout_s)
-        except TimeoutError:
-            return Answer(answered=False)
+            for _ in range(ATTEMPTS):
+                sock.sendto(self._pack(token), (address, self._port))
+                await asyncio.wait([answer], timeout=self._timeout_s / ATTEMPTS)
+                if answer.done():
+                    return Answer(answered=True, rtt_s=answer.result() - began)
         except OSError as error:
             unreachable = f"cannot send: {error.strerror or error}"
             return Answer(answered=False, note=unreachable)
         finally:
             del self._waiting[token, address]
-        return Answer(answered=True, rtt_s=arrived - began)
+        return Answer(answered=False)
 
     def _read(self) -> None:
         """Take every datagram that waits; anything unexpected is not for us."""
