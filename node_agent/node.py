@@ -1,26 +1,53 @@
 """A node on the bus: presence, details, heartbeats, and orders obeyed and answered.
 
-``Node`` is the agent, and the base class to write a node of one's own that does more.
+``Node`` is the agent, and the base class to write a node of one's own that does more:
+
+    class Greenhouse(Node):
+        async def extra(self) -> Mapping[str, float]:
+            return {"soil_percent": await read_soil()}
+
+Those numbers go out with every heartbeat. ``examples/counter_node.py`` runs.
 """
 
+import asyncio
+import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
-from broker.link import Connect
-from broker.messages import MasterDetails
-from broker.topics import Topics
+from broker.errors import ContractError
+from broker.link import Connect, Message, Subscription
+from broker.messages import MasterDetails, Order, decode
+from broker.messages.node import Status
+from broker.rejections import Rejections
+from broker.topics import HOME_ASSISTANT_STATUS, NodeLeaf, Topics
 from node_agent.actions import Actions
 from node_agent.board import Board
-from node_agent.orders import OrderMemory
+from node_agent.order_desk import AT_ONCE, OrderDesk
+from node_agent.order_memory import OrderMemory
 from node_agent.runner import Runner
+from node_agent.schedule import next_beat
+from node_agent.voice import Voice
+
+log = logging.getLogger(__name__)
+
+REFRESH_SPREAD_S = 5.0
+"""A whole rack is asked at once; it answers over this time."""
+FACTS_EVERY_S = 60.0
+EXTRA_WITHIN_S = 2.0
+"""How long ``extra`` may take; the heartbeat then goes out without it."""
+
+_JUST_SAID_S = 1.0
+"""A stored ``online`` of the master comes right after connecting, when all was said."""
+_ONLINE = Status.ONLINE.encode()
 
 
 class Node:
     """One node on the bus; start it, and it lives until it is stopped.
 
     Args:
-        node_id: Stable id, ``pi-`` and eight hex digits.
+        node_id: Stable id, ``pi-`` and eight hex digits; also its MQTT client id.
         board: The machine it speaks for.
         actions: The aliases it obeys.
         runner: What runs them.
@@ -29,7 +56,9 @@ class Node:
         interval_s: Seconds between heartbeats.
         memory: Remembers obeyed orders, also across a reboot.
         clock: Monotonic clock, seconds.
+        sleep: Waits, seconds.
         rng: Source of the random delays.
+        at_once: How many programs it runs at the same time.
     """
 
     def __init__(
@@ -44,25 +73,195 @@ class Node:
         interval_s: float = 10.0,
         memory: OrderMemory | None = None,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
+        at_once: int = AT_ONCE,
     ) -> None:
-        raise NotImplementedError
+        self.node_id = node_id
+        self.master: MasterDetails | None = None
+        """The master's details, once they were received."""
+        self.rejections = Rejections(node_id)
+        """Bad input, by kind."""
+        self._topics = topics
+        self._interval_s = interval_s
+        self._clock = clock
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311  # spreads load, keeps no secret
+        self._order_topic = topics.node(node_id, NodeLeaf.ORDER)
+        self._link = connect(
+            self,
+            client_id=node_id,
+            subscriptions=self._subscriptions(),
+            status_topic=topics.node(node_id, NodeLeaf.STATUS),
+        )
+        self._voice = Voice(
+            node_id,
+            board=board,
+            link=self._link,
+            topics=topics,
+            interval_s=interval_s,
+            rejections=self.rejections,
+            clock=clock,
+        )
+        self._desk = OrderDesk(
+            actions=actions,
+            runner=runner,
+            memory=memory or OrderMemory(),
+            answer=self._voice.answer,
+            refresh=self._probe_and_refresh,
+            clock=clock,
+            at_once=at_once,
+        )
+        self._beating: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin to connect and to beat; returns at once and never gives up."""
-        raise NotImplementedError
-
-    async def stop(self, reason: str = "stopped") -> None:
-        """Say why in details, say offline, disconnect; twice is fine.
-
-        Args:
-            reason: Published in details before ``offline``.
-        """
-        raise NotImplementedError
+    # -- what a node of one's own overrides ---------------------------------------
 
     async def extra(self) -> Mapping[str, float]:
-        """Return numbers of one's own, to go out with every heartbeat; override it."""
+        """Return numbers of one's own, to go out with every heartbeat; override it.
+
+        Called once a heartbeat on the loop, so it awaits what takes time. What it
+        raises is counted and logged once, and the heartbeat goes out without it.
+
+        Returns:
+            Number by name, the unit in the name: ``{"fan_rpm": 2400.0}``; at most 32.
+        """
         return {}
 
     def on_master(self, details: MasterDetails) -> None:
-        """Take the master's details, when they arrive and when they change; override."""
+        """Take the master's details when they come, and when they change; override it.
+
+        They are also in ``master``.
+        """
+
+    # -- life ---------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Find out what works here, then begin to connect; it never gives up."""
+        self._voice.abilities = await self._desk.probe()
+        await self._link.start()
+
+    async def stop(self, reason: str = "stopped") -> None:
+        """End what runs, say why in details, say offline, disconnect; twice is fine.
+
+        Args:
+            reason: Published in details before ``offline``; a reboot or shutdown that
+                was ordered is named instead.
+        """
+        await self._desk.stop()
+        _end(self._beating)
+        _end(self._refreshing)
+        if self._link.connected:
+            self._voice.say_details(self._desk.leaving or reason)
+        await self._link.stop()
+
+    # -- Listener -----------------------------------------------------------------
+
+    def on_connected(self, session: str) -> None:
+        """Say everything at once, and begin to beat."""
+        log.info("%s is connected, session %s", self.node_id, session)
+        self._voice.begin(session)
+        _end(self._beating)
+        self._beating = _task(self._beat())
+
+    def on_disconnected(self, reason: str) -> None:
+        """Stop to beat; the link is being made again."""
+        log.warning("%s lost its connection: %s", self.node_id, reason)
+        _end(self._beating)
+        _end(self._refreshing)
+
+    def on_message(self, message: Message) -> None:
+        """Take an order, news of the master, or Home Assistant's birth."""
+        topic = message.topic
+        try:
+            if topic == self._order_topic:
+                self._on_order(message)
+            elif topic == self._topics.master_details:
+                self._on_master_details(message)
+            elif message.payload == _ONLINE:
+                self._refresh_soon()
+        except ContractError as error:
+            self.rejections.add(topic.rpartition("/")[2], str(error))
+
+    def _subscriptions(self) -> tuple[Subscription, ...]:
+        """Return disjoint filters; no order is asked for that was stored."""
+        return (
+            Subscription(self._order_topic, qos=1, retained=False),
+            Subscription(self._topics.master_details, qos=1),
+            Subscription(self._topics.master_status, qos=1, retained=False),
+            Subscription(HOME_ASSISTANT_STATUS, qos=1, retained=False),
+        )
+
+    def _on_order(self, message: Message) -> None:
+        if not message.payload:
+            return  # somebody cleared a retained order
+        if message.retain:
+            self._voice.send(self._order_topic, b"", qos=1, retain=True)
+        order = decode(message.payload, Order)
+        wall_time = None if order.expires is None else self._voice.trusted_time()
+        self._desk.take(order, retained=message.retain, wall_time=wall_time)
+
+    def _on_master_details(self, message: Message) -> None:
+        if not message.payload:
+            return  # the master was forgotten
+        details = decode(message.payload, MasterDetails)
+        if details == self.master:
+            return
+        self.master = details
+        try:
+            self.on_master(details)
+        except Exception as error:  # noqa: BLE001  # an overriding method is anyone's
+            self.rejections.add("on_master", repr(error))
+
+    # -- heartbeats ---------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Beat now, and then every interval at a phase of its own within the rack."""
+        due = self._clock() + self._interval_s * self._rng.uniform(0.5, 1.0)
+        self._voice.beat(await self._extra())
+        while True:
+            await self._sleep(max(0.0, due - self._clock()))
+            if self._clock() - self._voice.said_at >= FACTS_EVERY_S:
+                self._voice.say_changed_details()
+            self._voice.beat(await self._extra())
+            due = next_beat(due, self._clock(), self._interval_s)
+
+    async def _extra(self) -> Mapping[str, float]:
+        if type(self).extra is Node.extra:
+            return {}  # spares thousands of simulated nodes a timer each
+        try:
+            async with asyncio.timeout(EXTRA_WITHIN_S):
+                return await self.extra()
+        except Exception as error:  # noqa: BLE001  # an overriding method is anyone's
+            self.rejections.add("extra", repr(error))
+            return {}
+
+    # -- refresh ------------------------------------------------------------------
+
+    def _refresh_soon(self) -> None:
+        """Say everything again in a moment, if that is not about to happen anyway."""
+        pending = self._refreshing is not None and not self._refreshing.done()
+        if not pending and self._clock() - self._voice.said_at >= _JUST_SAID_S:
+            self._refreshing = _task(self._refresh())
+
+    def _probe_and_refresh(self) -> None:
+        """Somebody asks by hand: find out again what works here, too."""
+        _end(self._refreshing)
+        self._refreshing = _task(self._refresh(probe=True))
+
+    async def _refresh(self, *, probe: bool = False) -> None:
+        await self._sleep(self._rng.uniform(0.0, REFRESH_SPREAD_S))
+        if probe:
+            self._voice.abilities = await self._desk.probe()
+        self._voice.say_status()
+        self._voice.say_details()
+        self._voice.beat(await self._extra())
+
+
+def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(work)
+
+
+def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()

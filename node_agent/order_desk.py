@@ -1,0 +1,216 @@
+"""Takes the orders of one node: judges, answers, and has them performed.
+
+A destructive order is acknowledged, its id put on disk, and only then performed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from broker.errors import ContractError
+from broker.messages import Ability, Order, Phase, Result
+from broker.verbs import DESTRUCTIVE, Verb
+from node_agent.abilities import Probed, probe
+from node_agent.actions import Actions
+from node_agent.order_memory import OrderMemory
+from node_agent.orders import Judgement, Ruling, alias_of, judge
+from node_agent.runner import Invocation, Outcome, Runner
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Programs that run at the same time."""
+WAITING = 32
+"""Orders under way, those that wait for their turn included."""
+
+_LEAVING = frozenset({Verb.REBOOT, Verb.SHUTDOWN})
+_NOT_RUN = Outcome(exit_code=None)
+_NO_SESSION = "-"
+"""Until the node, which knows its connection, puts that in."""
+
+
+class OrderDesk:
+    """The orders of one node.
+
+    Args:
+        actions: The aliases it obeys.
+        runner: What runs them.
+        memory: What was seen already.
+        answer: Publishes a result, whose session it fills in.
+        refresh: Has everything sent again.
+        clock: Monotonic clock, seconds.
+        at_once: How many programs run at the same time.
+    """
+
+    def __init__(
+        self,
+        *,
+        actions: Actions,
+        runner: Runner,
+        memory: OrderMemory,
+        answer: Callable[[Result], None],
+        refresh: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        self.leaving = ""
+        """Why the machine is about to go down; empty while it is not."""
+        self._actions = actions
+        self._runner = runner
+        self._memory = memory
+        self._answer = answer
+        self._refresh = refresh
+        self._clock = clock
+        self._slots = asyncio.Semaphore(at_once)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._probed = Probed()
+
+    async def probe(self) -> tuple[Ability, ...]:
+        """Find out which actions can work here, and return all that do."""
+        before, self._probed = self._probed, await probe(self._actions, self._runner)
+        for verb, why in self._probed.obstacles.items():
+            if before.obstacles.get(verb) != why:
+                log.info("%s is not offered: %s", verb, why)
+        return self._probed.abilities
+
+    def take(self, order: Order, *, retained: bool, wall_time: float | None) -> None:
+        """Judge an order, answer, and begin to perform it.
+
+        Args:
+            order: As received.
+            retained: Whether the broker had it stored.
+            wall_time: The node's own clock; None while that is not set.
+        """
+        # What was retained is not noted: the same id may still be sent properly.
+        seen = not retained and self._memory.seen(order.id)
+        judgement = judge(order, retained=retained, seen=seen, wall_time=wall_time)
+        if judgement.ruling is Ruling.OBEY:
+            self._obey(order)
+        else:
+            self._decline(order, judgement)
+
+    async def stop(self) -> None:
+        """End what runs; each asker gets an answer."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _decline(self, order: Order, judgement: Judgement) -> None:
+        phase = judgement.ruling.phase
+        log.info("order %s %s: %s", order.id, order.verb, judgement.reason)
+        if phase is not None:
+            self._say(order, phase, judgement.reason)
+
+    def _obey(self, order: Order) -> None:
+        if order.verb == Verb.PING:
+            self._say(order, Phase.DONE)
+        elif order.verb == Verb.REFRESH:
+            self._refresh()
+            self._say(order, Phase.DONE)
+        else:
+            self._begin(order)
+
+    def _begin(self, order: Order) -> None:
+        """Acknowledge an order that runs an alias, and start on it."""
+        try:
+            invocation = self._invocation(order)
+        except ContractError as error:
+            self._say(order, Phase.REFUSED, str(error))
+            return
+        self._say(order, Phase.ACCEPTED)
+        deadline = self._clock() + order.ttl_s
+        task = asyncio.create_task(self._perform(order, invocation, deadline))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _invocation(self, order: Order) -> Invocation:
+        """Return what an order asks to run.
+
+        Raises:
+            ContractError: It cannot be run, and why.
+        """
+        alias, arguments = alias_of(order)
+        if len(self._tasks) >= WAITING:
+            text = f"{WAITING} orders are under way already; try again later"
+            raise ContractError(text)
+        if alias in self._probed.obstacles:
+            why = self._probed.obstacles[alias]
+            text = f"{alias} cannot work on this node: {why}"
+            raise ContractError(text)
+        action = self._actions.get(alias)
+        if action is None:
+            known = ", ".join(ability.verb for ability in self._probed.abilities)
+            text = f"unknown verb {alias!r}; this node can: {known}"
+            raise ContractError(text)
+        return action.invocation(arguments)
+
+    async def _perform(
+        self, order: Order, invocation: Invocation, deadline: float
+    ) -> None:
+        """Wait for a turn, run, and answer whatever happens."""
+        try:
+            if not await self._turn(deadline):
+                text = f"it waited longer than its ttl_s of {order.ttl_s:g} s"
+                self._say(order, Phase.EXPIRED, text)
+                return
+            try:
+                await self._run(order, invocation)
+            finally:
+                self._slots.release()
+        except asyncio.CancelledError:
+            # A reboot that ends us is under way, not failed.
+            if order.verb not in _LEAVING:
+                self._say(order, Phase.FAILED, "the agent was stopped")
+            raise
+        except Exception as error:  # a runner may be anyone's
+            log.exception("order %s %s", order.id, order.verb)
+            self._say(order, Phase.FAILED, f"{type(error).__name__}: {error}")
+
+    async def _turn(self, deadline: float) -> bool:
+        """Wait for a slot; return whether it came in time."""
+        try:
+            async with asyncio.timeout(max(0.0, deadline - self._clock())):
+                await self._slots.acquire()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _run(self, order: Order, invocation: Invocation) -> None:
+        log.info("order %s %s %s by %r", order.id, order.verb, order.args, order.by)
+        if order.verb in DESTRUCTIVE:
+            try:
+                await asyncio.to_thread(self._memory.keep, order.id)
+            except OSError as error:
+                text = f"its id cannot be kept across a reboot: {error}"
+                self._say(order, Phase.REFUSED, text)
+                return
+        if order.verb in _LEAVING:
+            self.leaving = f"{order.verb} ordered by {order.by or 'nobody named'}"
+        self._say(order, Phase.RUNNING)
+        self._report(order, await self._runner.run(invocation))
+
+    def _report(self, order: Order, outcome: Outcome) -> None:
+        done = outcome.exit_code == 0 and not outcome.timed_out
+        if not done:
+            self.leaving = ""
+        error = outcome.error or ("" if done else f"exit code {outcome.exit_code}")
+        self._say(order, Phase.DONE if done else Phase.FAILED, error, outcome)
+
+    def _say(
+        self, order: Order, phase: Phase, error: str = "", outcome: Outcome = _NOT_RUN
+    ) -> None:
+        result = Result(
+            id=order.id,
+            verb=order.verb,
+            session=_NO_SESSION,
+            phase=phase,
+            error=error,
+            exit_code=outcome.exit_code,
+            stdout=outcome.stdout,
+            stderr=outcome.stderr,
+            truncated=outcome.truncated,
+            duration_s=max(0.0, outcome.duration_s),
+        )
+        self._answer(result)

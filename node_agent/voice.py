@@ -1,0 +1,190 @@
+"""What a node says: status, details, heartbeats, results; on one link, in one session.
+
+Nothing here raises for what a board, a broken link or a number of one's own does.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from broker.errors import LinkError, PayloadError
+from broker.link import Link
+from broker.messages import Ability, Details, Result, encode
+from broker.messages.node import Status
+from broker.rejections import Rejections
+from broker.topics import NodeLeaf, Topics
+from node_agent import report
+from node_agent.board import Board, Facts
+
+log = logging.getLogger(__name__)
+
+UNSENT_RESULTS = 32
+"""Results that ended while the broker was away; they are sent when it is back."""
+
+T = TypeVar("T")
+
+
+class Voice:
+    """Speaks for one node.
+
+    Args:
+        node_id: Of the node.
+        board: The machine it speaks for.
+        link: Its connection.
+        topics: Of its rack.
+        interval_s: Seconds between heartbeats.
+        rejections: Where failures are counted.
+        clock: Monotonic clock, seconds.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        *,
+        board: Board,
+        link: Link,
+        topics: Topics,
+        interval_s: float,
+        rejections: Rejections,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.abilities: Sequence[Ability] = ()
+        """What details say the node can do."""
+        self.said_at = 0.0
+        """When details were last said or found unchanged, by the clock."""
+        self._board = board
+        self._link = link
+        self._interval_s = interval_s
+        self._rejections = rejections
+        self._clock = clock
+        self._status, self._details, self._heartbeat, self._result = (
+            topics.node(node_id, leaf)
+            for leaf in (
+                NodeLeaf.STATUS,
+                NodeLeaf.DETAILS,
+                NodeLeaf.HEARTBEAT,
+                NodeLeaf.RESULT,
+            )
+        )
+        self._session = ""
+        self._seq = 0
+        self._facts: Facts | None = None
+        self._unsent: deque[Result] = deque(maxlen=UNSENT_RESULTS)
+
+    def begin(self, session: str) -> None:
+        """Speak in a new session: say details, and what could not be said before."""
+        self._session = session
+        self._seq = 0
+        self.say_details()
+        while self._unsent and self._send_result(self._unsent[0]):
+            self._unsent.popleft()
+
+    def say_status(self) -> None:
+        """Say ``online`` again; the link does so itself when it connects."""
+        self.send(self._status, Status.ONLINE.encode(), qos=1, retain=True)
+
+    def say_details(self, reason: str = "") -> None:
+        """Publish details as they are now.
+
+        Args:
+            reason: Why the node goes offline right after; empty while it stays.
+        """
+        facts = self._ask("facts", self._board.facts)
+        if facts is not None:
+            self._facts = facts
+            self._publish_details(facts, reason)
+
+    def say_changed_details(self) -> None:
+        """Publish details if the board's facts are not what was said last."""
+        facts = self._ask("facts", self._board.facts)
+        self.said_at = self._clock()
+        if facts is not None and facts != self._facts:
+            self._facts = facts
+            self._publish_details(facts)
+
+    def beat(self, extra: Mapping[str, float]) -> None:
+        """Publish one heartbeat.
+
+        Args:
+            extra: Numbers of the node's own.
+        """
+        numbers, wrong = report.usable(extra)
+        if wrong:
+            self._rejections.add("extra", wrong)
+        payload = self._ask("vitals", lambda: self._beat_payload(numbers))
+        if payload is not None:
+            self._seq += 1
+            self.send(self._heartbeat, payload)
+
+    def trusted_time(self) -> float | None:
+        """Return the node's own clock, Unix seconds; None while it is not set."""
+        facts = self._ask("facts", self._board.facts)
+        return self._board.wall_time() if facts and facts.clock_synced else None
+
+    def answer(self, result: Result) -> None:
+        """Publish a result; a final one is kept for later while the link is down."""
+        if not self._send_result(result) and result.phase.final:
+            self._unsent.append(result)
+
+    def send(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False
+    ) -> bool:
+        """Publish; return False while the link is down.
+
+        Args:
+            topic: Full topic.
+            payload: At most 16 KiB.
+            qos: 0 or 1.
+            retain: Store it on the broker.
+        """
+        try:
+            self._link.publish(topic, payload, qos=qos, retain=retain)
+        except LinkError:
+            return False
+        return True
+
+    def _beat_payload(self, numbers: Mapping[str, float]) -> bytes:
+        return encode(
+            report.heartbeat(
+                self._board.vitals(),
+                session=self._session,
+                seq=self._seq + 1,
+                ts=self._board.wall_time(),
+                extra=numbers,
+            )
+        )
+
+    def _publish_details(self, facts: Facts, reason: str = "") -> None:
+        self.said_at = self._clock()
+        details: Details = report.details(
+            facts,
+            session=self._session,
+            interval_s=self._interval_s,
+            abilities=self.abilities,
+            ts=self._board.wall_time(),
+            reason=reason,
+        )
+        try:
+            payload = report.encode_details(details)
+        except PayloadError as error:
+            self._rejections.add("details", str(error))
+            return
+        self.send(self._details, payload, qos=1, retain=True)
+
+    def _send_result(self, result: Result) -> bool:
+        if not self._session:
+            return False
+        ours = msgspec.structs.replace(result, session=self._session)
+        return self.send(self._result, report.encode_result(ours), qos=1)
+
+    def _ask(self, what: str, reading: Callable[[], T]) -> T | None:
+        """Ask the board; a failure is counted, and there is nothing to say."""
+        try:
+            return reading()
+        except Exception as error:  # noqa: BLE001  # a board is anyone's; the node must live
+            self._rejections.add(what, repr(error))
+            return None
