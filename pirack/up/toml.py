@@ -1,8 +1,12 @@
 """Write TOML: the standard library only reads it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""Keys that need no quotes (TOML 1.0, "Keys")."""
 
 
 def dumps(document: Mapping[str, Any]) -> str:
@@ -34,7 +38,7 @@ def _table(header: str, content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _key(name: str) -> str:
-    return name if name.replace("_", "").replace("-", "").isalnum() else _value(name)
+    return name if _BARE.fullmatch(name) else _value(name)
 
 
 def _value(value: Any) -> str:  # noqa: ANN401  # whatever TOML holds

@@ -1,0 +1,1 @@
+"""``pirack doctor``: checks everything a person would, and says what to do."""

@@ -1,0 +1,129 @@
+"""``pirack doctor``: the report."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from broker.config import Document, load
+from broker.errors import ConfigError, PiRackError, TopicError
+from broker.service import EXIT_FAILED, EXIT_OK
+from broker.settings import BrokerSettings
+from dashboard.settings import DashboardSettings
+from pirack import runfile, where
+from pirack.doctor.finding import Finding, Level, fail, warn
+
+HELP = "check everything a person would, and say what to do"
+
+EPILOG = """\
+examples
+  pirack doctor                          this machine, and the rack `pirack up` runs
+  pirack doctor --config pirack.toml     a rack found by configuration
+  pirack doctor --json | jq -r 'select(.level=="fail").advice'
+
+It asks the rack for one ping, changes nothing, and sends nothing else.
+
+exit codes
+  0 nothing failed (warnings may be there)   1 something failed   2 wrong usage
+"""
+
+_MARK = {Level.OK: "ok  ", Level.WARN: "warn", Level.FAIL: "FAIL"}
+_COLOUR = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "1;31"}
+_SUBJECT_WIDTH = 18
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``pirack doctor`` takes."""
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object a line for each finding"
+    )
+    where.add_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, print as findings come, and return the exit code."""
+    worst = EXIT_OK
+    for finding in findings(args):
+        print(_json(finding) if args.json else _words(finding), flush=True)
+        if finding.level is Level.FAIL:
+            worst = EXIT_FAILED
+    return worst
+
+
+def findings(args: argparse.Namespace) -> Iterator[Finding]:
+    """Check from the inside out: this machine, its files, then the running rack."""
+    # Only now: completion and --help need none of what the checks read.
+    from node_agent import kernel_clock  # noqa: PLC0415
+    from pirack.doctor import broker_program, files, machine  # noqa: PLC0415
+
+    yield machine.python(sys.version_info[:3])
+    yield from machine.dependencies()
+    yield from broker_program.check()
+    yield machine.clock(synced=kernel_clock.synced())
+    yield machine.icmp()
+    yield machine.data_directory(runfile.data_directory(args.data).absolute())
+    yield from files.configuration(args.config)
+    yield from _running(args)
+
+
+def _running(args: argparse.Namespace) -> Iterator[Finding]:
+    """Check the rack the options name; where none runs, whether one could."""
+    from pirack.doctor import live  # noqa: PLC0415
+
+    try:
+        place = where.find(args)
+    except (ConfigError, TopicError) as error:
+        yield from _ports(args.config)
+        advice = "start it: pirack up (or make run)"
+        yield warn("rack", str(error), advice)
+        return
+    from broker.client import connector  # noqa: PLC0415  # paho, only when needed
+
+    try:
+        yield from asyncio.run(live.rack(connector(place.endpoint), place))
+    except PiRackError as error:
+        yield fail("broker", str(error), "correct it in the configuration")
+        return
+    yield live.page(place.run.url if place.run else _page_url(args.config))
+
+
+def _ports(config: Path | None) -> Iterator[Finding]:
+    from pirack.doctor import machine  # noqa: PLC0415
+
+    document = _document(config)
+    broker = document.table("broker", BrokerSettings)
+    page = document.table("dashboard", DashboardSettings)
+    yield machine.port("broker port", broker.host, broker.port)
+    yield machine.port("page port", page.host, page.http_port)
+
+
+def _page_url(config: Path | None) -> str:
+    page = _document(config).table("dashboard", DashboardSettings)
+    host = "127.0.0.1" if page.host == "0.0.0.0" else page.host  # noqa: S104  # compared
+    return f"http://{host}:{page.http_port}/"
+
+
+def _document(config: Path | None) -> Document:
+    """Return the file, or built-in values where it is unusable and reported as such."""
+    try:
+        return load(config)
+    except ConfigError:
+        return Document()
+
+
+def _words(finding: Finding) -> str:
+    mark = _MARK[finding.level]
+    if sys.stdout.isatty():
+        mark = f"\x1b[{_COLOUR[finding.level]}m{mark}\x1b[0m"
+    line = f"{mark} {finding.subject:<{_SUBJECT_WIDTH}} {finding.text}"
+    if not finding.advice:
+        return line
+    return f"{line}\n{'':5}{'':{_SUBJECT_WIDTH}} → {finding.advice}"
+
+
+def _json(finding: Finding) -> str:
+    return json.dumps(msgspec.to_builtins(finding), ensure_ascii=False)

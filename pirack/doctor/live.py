@@ -1,0 +1,131 @@
+"""Checks of a running rack: broker, rights, master, nodes, page, forgotten commands."""
+
+import asyncio
+import getpass
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+
+from broker.errors import LinkError, PiRackError
+from broker.link import Connect, Message, Subscription
+from broker.messages import Command, Phase
+from broker.topics import Scope, ScopeKind, Topics
+from broker.verbs import Verb
+from pirack.ask import NoAnswerError, Patience, Question, ask
+from pirack.doctor.finding import Finding, fail, ok, warn
+from pirack.receipt import Receipt
+from pirack.where import Place
+
+PATIENCE = Patience(connect_s=5.0, status_s=1.0, first_s=3.0, whole_s=15.0)
+LISTEN_S = 0.5
+NAMED = 5
+"""How many bad nodes are named before the rest is counted."""
+
+
+class Sweeper:
+    """Collects what is retained on command topics: each was an accident."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def on_connected(self, session: str) -> None:
+        """Nothing to do: what is retained comes by itself."""
+
+    def on_disconnected(self, reason: str) -> None:
+        """Nothing to do: the ping said already whether the broker is there."""
+
+    def on_message(self, message: Message) -> None:
+        """Keep the topic of what came out of the store."""
+        if message.retain and message.payload:
+            self.found.append(message.topic)
+
+
+async def rack(connect: Connect, place: Place) -> list[Finding]:
+    """Check everything that goes through the broker, with one ping of the rack."""
+    try:
+        receipt = await ask(
+            connect,
+            place.topics,
+            _ping(),
+            patience=PATIENCE,
+            progress=lambda _receipt, _rows: None,
+        )
+    except LinkError as error:
+        advice = "is it running? `pirack up` starts one; host, port and user right?"
+        return [fail("broker", f"{place.endpoint}: {error}", advice)]
+    except NoAnswerError as error:
+        return [_reached(place), fail("master", str(error), "see what it logs")]
+    except PiRackError as error:
+        return [fail("broker", str(error), "see docs/protocol.md")]
+    swept = await retained_commands(connect, place.topics)
+    return [_reached(place), *nodes(receipt), swept]
+
+
+def _reached(place: Place) -> Finding:
+    return ok("broker", f"{place.endpoint} (found by {place.source})")
+
+
+def _ping() -> Question:
+    command = Command(id=uuid.uuid4().hex, by=f"doctor ({getpass.getuser()})")
+    return Question(scope=Scope(ScopeKind.RACK), verb=Verb.PING, command=command)
+
+
+def nodes(receipt: Receipt) -> Iterator[Finding]:
+    """Say from a ping of the rack how master and nodes are."""
+    if not receipt.complete:
+        advice = "it accepted the ping and did not finish: see what it logs"
+        yield fail("master", receipt.summary(), advice)
+        return
+    yield ok("master", "online, answers, and this user may ask")
+    silent = [row for row in receipt.rows if row.phase is not Phase.DONE]
+    if not receipt.rows:
+        yield warn("nodes", "none known yet", "start `pirack-agent` on a Pi")
+    elif silent:
+        named = "; ".join(
+            f"{row.name}: {row.error or row.phase}" for row in silent[:NAMED]
+        )
+        more = f"; and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
+        text = f"{len(silent)} of {len(receipt.rows)} did not answer: {named}{more}"
+        yield warn("nodes", text, "`pirack watch` shows what the master thinks of each")
+    else:
+        yield ok("nodes", f"all {len(receipt.rows)} answer")
+
+
+async def retained_commands(connect: Connect, topics: Topics) -> Finding:
+    """Check that no command lies on the broker for whoever starts next."""
+    sweeper = Sweeper()
+    link = connect(
+        sweeper,
+        client_id=f"pirack-doctor-{uuid.uuid4().hex[:8]}",
+        subscriptions=[Subscription(one) for one in topics.command_filters()],
+    )
+    try:
+        await link.start()
+        await link.wait_connected(PATIENCE.connect_s)
+        await asyncio.sleep(LISTEN_S)
+    finally:
+        await link.stop()
+    if not sweeper.found:
+        return ok("retained commands", "none lies on the broker")
+    topic = sweeper.found[0]
+    return warn(
+        "retained commands",
+        f"{len(sweeper.found)} on the broker, for example {topic}",
+        f"published with -r by somebody; clear it: mosquitto_pub -r -n -t {topic}",
+    )
+
+
+def page(url: str, timeout_s: float = 5.0) -> Finding:
+    """Check that the page answers.
+
+    Args:
+        url: Of the page; ours, from run.json or the configuration.
+        timeout_s: How long to wait, seconds.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310  # our own address
+            return ok("page", f"{url} answers ({answer.status})")
+    except (OSError, urllib.error.URLError) as error:
+        advice = "is `pirack dashboard` (or `pirack up`) running? see what it logs"
+        return fail("page", f"{url}: {error}", advice)

@@ -1,0 +1,153 @@
+"""The configuration of each part, made from the person's own; pure.
+
+A part reads one file, as it would on a machine of its own: the person's tables, with
+what ``pirack up`` decides (names, ports, paths) put over them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from node_agent.simulator.layout import Place, boards
+from pirack.up.layout import Layout
+from pirack.up.settings import Shape
+
+Tables = dict[str, Any]
+
+MASTER = "master"
+DASHBOARD = "dashboard"
+AGENT = "agent"
+SIMULATOR = "simulator"
+OPERATOR = "operator"
+VIEWER = "viewer"
+SERVICES = (MASTER, DASHBOARD)
+PEOPLE = (OPERATOR, VIEWER)
+
+NOT_FOR_PARTS = frozenset({"up"})
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``pirack up`` decides for its parts.
+
+    Args:
+        rack: Name.
+        shape: What is simulated.
+        layout: Paths.
+        mqtt_host: Where the parts reach the broker.
+        mqtt_port: Its port.
+        http_host: Address the page listens on.
+        http_port: Its port.
+        echo_port: UDP port on which simulated boards answer pings.
+        node: Id of this machine.
+        node_name: What this machine is called in the rack.
+        paste: How a line to paste begins.
+    """
+
+    rack: str
+    shape: Shape
+    layout: Layout
+    mqtt_host: str
+    mqtt_port: int
+    http_host: str
+    http_port: int
+    echo_port: int
+    node: str
+    node_name: str
+    paste: str
+
+
+def places(shape: Shape) -> tuple[Place, ...]:
+    """Return the simulated boards."""
+    return boards(shape.stacks, shape.boards) if shape.stacks else ()
+
+
+def documents(own: Mapping[str, Any], decided: Decided) -> dict[str, Tables]:
+    """Return each part's configuration by the part's name.
+
+    Args:
+        own: The person's tables.
+        decided: What goes over them.
+    """
+    shared = {name: own[name] for name in own if name not in NOT_FOR_PARTS}
+    parts = {
+        MASTER: _master(shared, decided),
+        DASHBOARD: _dashboard(shared, decided),
+        AGENT: _agent(shared, decided),
+    }
+    if decided.shape.stacks:
+        parts[SIMULATOR] = _simulator(shared, decided)
+    return parts
+
+
+def _base(own: Tables, decided: Decided, user: str) -> Tables:
+    rack: Tables = {"name": decided.rack}
+    if decided.shape.stacks:
+        rack |= {"stacks": decided.shape.stacks, "boards": decided.shape.boards}
+    broker = {"host": decided.mqtt_host, "port": decided.mqtt_port}
+    if user:
+        broker["credentials"] = str(decided.layout.credentials(user))
+    return _over(own, {"rack": rack, "broker": broker})
+
+
+def _master(own: Tables, decided: Decided) -> Tables:
+    master: Tables = {"data_dir": str(decided.layout.master), "node": decided.node}
+    tables = _base(own, decided, MASTER)
+    if decided.shape.stacks:
+        master["probe"] = f"echo:{decided.echo_port}"
+        tables = _under(tables, {"power": {"driver": "fake"}})
+    tables["node"] = _nodes(own.get("node", []), decided)
+    return _over(tables, {"master": master})
+
+
+def _nodes(own: list[Tables], decided: Decided) -> list[Tables]:
+    """Return the person's rows, then those the simulation and this machine add."""
+    ids = {row.get("id") for row in own}
+    names = {row.get("name") for row in own}
+    simulated = [
+        {"id": one.id, "name": one.name, "stack": one.stack, "slot": one.slot}
+        for one in places(decided.shape)
+        if one.id not in ids
+    ]
+    here = [{"id": decided.node, "name": decided.node_name}]
+    taken = ids | names | {row["name"] for row in simulated}
+    if decided.node in ids:
+        here = []
+    elif decided.node_name in taken:
+        here[0]["name"] = decided.node
+    return [*own, *simulated, *here]
+
+
+def _dashboard(own: Tables, decided: Decided) -> Tables:
+    page = {
+        "host": decided.http_host,
+        "http_port": decided.http_port,
+        "data": str(decided.layout.dashboard),
+        "mosquitto_pub": decided.paste,
+    }
+    return _over(_base(own, decided, DASHBOARD), {"dashboard": page})
+
+
+def _agent(own: Tables, decided: Decided) -> Tables:
+    agent = {"id": decided.node, "state_dir": str(decided.layout.agent)}
+    return _over(_base(own, decided, decided.node), {"agent": agent})
+
+
+def _simulator(own: Tables, decided: Decided) -> Tables:
+    simulator = {
+        "stacks": decided.shape.stacks,
+        "boards": decided.shape.boards,
+        "echo_port": decided.echo_port,
+        "credentials": str(decided.layout.simulated),
+    }
+    return _over(_base(own, decided, ""), {"simulator": simulator})
+
+
+def _over(tables: Mapping[str, Any], more: Mapping[str, Tables]) -> Tables:
+    """Return tables with single keys put over those that are there."""
+    return {**tables, **{name: tables.get(name, {}) | more[name] for name in more}}
+
+
+def _under(tables: Mapping[str, Any], more: Mapping[str, Tables]) -> Tables:
+    """Return tables with keys added where the person said nothing."""
+    return {**tables, **{name: more[name] | tables.get(name, {}) for name in more}}

@@ -1,0 +1,94 @@
+"""Each part gets the person's configuration with what ``pirack up`` decided over it."""
+
+from pathlib import Path
+
+from broker.config import Document
+from dashboard.settings import DashboardSettings
+from master_service import settings as master_settings
+from node_agent.simulator.settings import SimulatorSettings
+from pirack.up.configure import AGENT, DASHBOARD, MASTER, SIMULATOR, Decided, documents
+from pirack.up.layout import Layout
+from pirack.up.settings import Shape
+
+SHAPE = Shape(2, 2)
+LAYOUT = Layout(Path("/data"), "lab-2x2")
+
+
+def decided(shape: Shape = SHAPE) -> Decided:
+    return Decided(
+        rack="lab",
+        shape=shape,
+        layout=LAYOUT,
+        mqtt_host="127.0.0.1",
+        mqtt_port=1884,
+        http_host="127.0.0.1",
+        http_port=8081,
+        echo_port=7007,
+        node="pi-0000abcd",
+        node_name="attic",
+        paste="mosquitto_pub",
+    )
+
+
+def test_every_part_reads_what_is_written_for_it() -> None:
+    parts = documents({}, decided())
+    settings = master_settings.read(Document(parts[MASTER]))
+    assert [node.name for node in settings.nodes] == [
+        "s01n1",
+        "s01n2",
+        "s02n1",
+        "s02n2",
+        "attic",
+    ]
+    assert settings.master.probe == "echo:7007"
+    assert settings.power.driver is master_settings.Driver.FAKE
+    simulator = Document(parts[SIMULATOR]).table("simulator", SimulatorSettings)
+    assert (simulator.stacks, simulator.boards, simulator.echo_port) == (2, 2, 7007)
+    page = Document(parts[DASHBOARD]).table("dashboard", DashboardSettings)
+    assert (page.http_port, page.data) == (8081, "/data/dashboard")
+
+
+def test_each_part_signs_in_as_itself() -> None:
+    parts = documents({}, decided())
+    assert {
+        name: tables["broker"].get("credentials") for name, tables in parts.items()
+    } == {
+        MASTER: "/data/secrets/master.json",
+        DASHBOARD: "/data/secrets/dashboard.json",
+        AGENT: "/data/secrets/pi-0000abcd.json",
+        SIMULATOR: None,
+    }
+
+
+def test_without_simulation_there_is_no_simulator_and_no_fake_power() -> None:
+    parts = documents({}, decided(Shape(0, 0)))
+    assert SIMULATOR not in parts
+    settings = master_settings.read(Document(parts[MASTER]))
+    assert settings.master.probe == "icmp"
+    assert settings.power.driver is master_settings.Driver.NONE
+    assert [node.id for node in settings.nodes] == ["pi-0000abcd"]
+
+
+def test_the_persons_own_tables_stay_as_they_are() -> None:
+    own = {
+        "up": {"data": "/data"},
+        "master": {"grace_s": 5.0},
+        "power": {"settle_s": 1.0},
+        "node": [
+            {"id": "pi-0000abcd", "name": "shed"},
+            {"id": "pi-1", "name": "attic"},
+        ],
+    }
+    parts = documents(own, decided())
+    assert "up" not in parts[MASTER]
+    settings = master_settings.read(Document(parts[MASTER]))
+    assert settings.master.grace_s == 5.0
+    assert settings.power.settle_s == 1.0
+    assert [node.name for node in settings.nodes][:2] == ["shed", "attic"]
+    assert len(settings.nodes) == 6
+
+
+def test_this_machine_gives_way_when_its_name_is_taken() -> None:
+    own = {"node": [{"id": "pi-1", "name": "attic"}]}
+    rows = documents(own, decided())[MASTER]["node"]
+    assert rows[-1] == {"id": "pi-0000abcd", "name": "pi-0000abcd"}

@@ -1,0 +1,78 @@
+"""What to start: command line over file over built-in values."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from broker.config import Document
+from broker.errors import ConfigError
+from pirack.up.settings import Shape, parse_shape, resolve
+
+
+def arguments(**given: object) -> argparse.Namespace:
+    names = ("simulate", "rack", "data", "http_host", "http_port", "mqtt_port")
+    empty: dict[str, object] = dict.fromkeys(names)
+    return argparse.Namespace(**(empty | {"verbose": False} | given))
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("12x4", Shape(12, 4)),
+        (" 2X2 ", Shape(2, 2)),
+        ("0", Shape(0, 0)),
+        ("0x4", Shape(0, 0)),
+        ("9999x64", Shape(9999, 64)),
+    ],
+)
+def test_a_shape_is_stacks_and_boards(text: str, shape: Shape) -> None:
+    assert parse_shape(text) == shape
+
+
+@pytest.mark.parametrize(
+    "text", ["", "12", "x4", "12x", "1x65", "-1x4", "12x4x2", "ax4"]
+)
+def test_what_is_no_shape_is_refused_with_the_right_form(text: str) -> None:
+    with pytest.raises(ConfigError, match="use stacks x boards, up to 9999x64, or 0"):
+        parse_shape(text)
+
+
+def test_without_any_word_it_is_the_rack_of_the_readme(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PIRACK_DATA", raising=False)
+    options = resolve(arguments(), Document())
+    assert (options.rack, str(options.shape)) == ("lab", "12x4")
+    assert (options.mqtt_port, options.http_port) == (1883, 8080)
+    assert options.data == Path(".pirack").absolute()
+
+
+def test_the_environment_names_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PIRACK_DATA", str(tmp_path))
+    assert resolve(arguments(), Document()).data == tmp_path
+
+
+def test_the_file_goes_over_built_in_values_and_the_command_line_over_the_file() -> (
+    None
+):
+    document = Document(
+        {
+            "rack": {"name": "attic", "stacks": 3, "boards": 2},
+            "broker": {"port": 2883},
+            "dashboard": {"http_port": 9080},
+            "up": {"data": "/srv/rack"},
+        }
+    )
+    options = resolve(arguments(http_port=9999), document)
+    assert (options.rack, str(options.shape)) == ("attic", "3x2")
+    assert (options.mqtt_port, options.http_port) == (2883, 9999)
+    assert options.data == Path("/srv/rack")
+    assert resolve(arguments(rack="shed", simulate="0"), document).rack == "shed"
+
+
+def test_a_typing_mistake_in_the_file_names_the_right_key() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'simulate'"):
+        resolve(arguments(), Document({"up": {"simulat": "2x2"}}))
