@@ -41,6 +41,7 @@ class Control:
         topics: Of the rack.
         connect: Makes its link.
         wall: The right time, Unix seconds.
+        connected: Called whenever the link is up.
     """
 
     def __init__(
@@ -48,12 +49,15 @@ class Control:
         rack: SimulatedRack,
         topics: Topics,
         connect: Connect,
+        *,
         wall: Callable[[], float],
+        connected: Callable[[], None],
     ) -> None:
         self.rejections = Rejections("simulator")
         self._rack = rack
         self._topics = topics
         self._wall = wall
+        self._connected = connected
         self._ids = itertools.count(1)
         self._clearing: set[str] = set()
         commands = f"{topics.prefix}/{SIM}/cmd/+"
@@ -70,16 +74,14 @@ class Control:
         """Begin to connect."""
         await self._link.start()
 
-    async def wait_connected(self, timeout_s: float) -> bool:
-        """Wait for the connection; return whether it is up."""
-        return await self._link.wait_connected(timeout_s)
-
     async def stop(self) -> None:
         """Disconnect; twice is fine."""
         await self._link.stop()
 
     def on_connected(self, session: str) -> None:
-        """Nothing to say: the subscriptions bring what is needed."""
+        """Tell that outlets are being heard of; ``session`` is of no use here."""
+        del session
+        self._connected()
 
     def on_disconnected(self, reason: str) -> None:
         """Nothing to do: the boards have links of their own."""

@@ -96,7 +96,9 @@ class Gate:
     @property
     def connected(self) -> bool:
         """Whether the agent may think so."""
-        return self._link is not None and self._link.connected
+        if self._link is None or self._valve is Valve.GONE:
+            return False
+        return self._link.connected
 
     @property
     def session(self) -> str:

@@ -246,7 +246,7 @@ class Machine:
 
     def _start_agent(self) -> None:
         board = self._board
-        runner = SimulatedRunner(board, self)
+        runner = SimulatedRunner(board, self, self._world.schedule.sleep)
         self._agent = Agent(
             partial(self._world.make_node, self.id, self._orders, board, runner),
             self._world.connect_as(self.id),

@@ -35,6 +35,9 @@ class SimulatedRack:
     def __init__(self, places: Iterable[Place], world: World, seed: int) -> None:
         self._world = world
         self.machines = {place: _machine(place, world, seed) for place in places}
+        self._by_address = {
+            place.address: machine for place, machine in self.machines.items()
+        }
 
     def begin(self) -> float:
         """Let the boards appear one after another; return how long that takes, s."""
@@ -48,6 +51,11 @@ class SimulatedRack:
         """Let every agent say goodbye; twice is fine."""
         machines = self.machines.values()
         await asyncio.gather(*(one.stop("simulation ended") for one in machines))
+
+    def answers_echo(self, address: str) -> bool:
+        """Whether the board of an IP address answers a ping now."""
+        machine = self._by_address.get(address)
+        return machine is not None and machine.answers_echo
 
     def set_outlet(self, stack: int, *, on: bool) -> None:
         """Switch the boards of a stack, as its outlet does."""

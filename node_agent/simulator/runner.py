@@ -1,6 +1,5 @@
 """Acts the commands of an invented board: what they would print, what they would do."""
 
-import asyncio
 import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import PurePosixPath
@@ -48,7 +47,7 @@ class SimulatedRunner:
         self,
         board: Board,
         deeds: Deeds,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._board = board
         self._deeds = deeds

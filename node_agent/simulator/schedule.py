@@ -5,6 +5,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable
+from functools import partial
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,12 @@ class Schedule:
         if self._heap[0][2] is action:
             self._arm()
 
+    async def sleep(self, delay_s: float) -> None:
+        """Wait; a thousand agents that wait so cost the loop one timer."""
+        woken = asyncio.get_running_loop().create_future()
+        self.after(delay_s, partial(_wake, woken))
+        await woken
+
     def run_due(self) -> None:
         """Do everything whose time has come, oldest first."""
         while self._heap and self._heap[0][0] <= self._clock():
@@ -66,3 +73,8 @@ class Schedule:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
