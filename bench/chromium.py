@@ -1,0 +1,92 @@
+"""One real browser: Chromium, driven by Playwright, and what it sees change."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+import msgspec
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from bench.latency import Seen
+from bench.workshop import BenchError
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WINDOW = ViewportSize(width=1440, height=900)
+
+_OBSERVE = """
+spec => {
+  const pattern = new RegExp(spec.pattern);
+  const last = new Map();
+  window.benchSeen = [];
+  new MutationObserver(mutations => {
+    const now = Date.now() / 1000;
+    for (const { target } of mutations) {
+      const isText = target.nodeType === Node.TEXT_NODE;
+      const tile = (isText ? target.parentElement : target)?.closest(spec.tile);
+      const number = tile?.textContent.match(pattern)?.[1];
+      if (number === undefined) continue;
+      const key = tile.getAttribute(spec.key);
+      if (last.get(key) === number) continue;
+      last.set(key, number);
+      window.benchSeen.push([now, key, Number(number)]);
+    }
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}
+"""
+
+
+class Tiles(msgspec.Struct, frozen=True):
+    """Where a page shows a node's temperature.
+
+    Args:
+        tile: CSS selector of the element around everything a node shows.
+        key: Attribute of it that names the node.
+        pattern: Regular expression whose first group is the temperature.
+    """
+
+    tile: str
+    key: str
+    pattern: str = r"(\d+)\s*°"
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Start Chromium without a window; leaving closes it.
+
+    Raises:
+        BenchError: It is not installed.
+    """
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        text = "no Chromium is installed: run `apt install chromium`"
+        raise BenchError(text)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def observe(page: Page, tiles: Tiles) -> None:
+    """Begin to note when which node's temperature changes."""
+    page.evaluate(_OBSERVE, msgspec.to_builtins(tiles))
+
+
+def seen(page: Page, numbers: dict[str, int]) -> list[Seen]:
+    """Return what changed since ``observe``.
+
+    Args:
+        page: The page.
+        numbers: Number of a node by the page's name for it.
+    """
+    rows: list[tuple[float, str, int]] = page.evaluate("window.benchSeen")
+    return [(at, numbers[key], value) for at, key, value in rows if key in numbers]

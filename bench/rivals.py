@@ -1,0 +1,102 @@
+"""Programs of others that publish vitals: psmqtt and Glances, from PyPI.
+
+They live in a virtual environment of their own below the system's temporary folder,
+made once and used again: what PiRack needs stays free of them.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.workshop import BenchError
+
+PACKAGES = ("psmqtt==2.6.2", "Glances==4.5.8", "certifi")
+"""Pinned, so that tables of different days compare; Glances' MQTT export imports
+certifi without asking for it."""
+
+_INSTALL_S = 300.0
+
+_PSMQTT = """\
+logging:
+  level: WARNING
+  report_status_period_sec: 3600
+mqtt:
+  broker:
+    host: 127.0.0.1
+    port: {port}
+  clientid: psmqtt-bench
+  publish_topic_prefix: psmqtt
+schedule:
+  - cron: "every {interval_s} seconds"
+    tasks:
+      - {{task: boot_time}}
+      - {{task: cpu_percent}}
+      - {{task: getloadavg, params: ["*"]}}
+      - {{task: virtual_memory, params: [percent]}}
+      - {{task: swap_memory, params: [percent]}}
+      - {{task: disk_usage, params: [percent, "/"]}}
+      - {{task: disk_io_counters, params: [write_bytes]}}
+      - {{task: net_io_counters, params: [bytes_recv]}}
+      - {{task: net_io_counters, params: [bytes_sent]}}
+"""
+
+_GLANCES = """\
+[global]
+check_update=False
+[mqtt]
+host=127.0.0.1
+port={port}
+password=bench
+tls=False
+topic=glances
+topic_structure=per-plugin
+"""
+
+_GLANCES_PLUGINS = "cpu,load,mem,memswap,fs,diskio,network,sensors,uptime"
+
+
+def environment() -> Path:
+    """Return the virtual environment of the rivals; make it if it is not there.
+
+    Raises:
+        BenchError: It could not be installed, for example without a network.
+    """
+    folder = Path(tempfile.gettempdir()) / f"pirack-bench-rivals-{os.getuid()}"
+    marker = folder / "installed.txt"
+    wanted = " ".join(PACKAGES)
+    if marker.exists() and marker.read_text() == wanted:
+        return folder
+    _run(sys.executable, "-m", "venv", "--clear", str(folder))
+    _run(str(folder / "bin" / "pip"), "install", "--quiet", *PACKAGES)
+    marker.write_text(wanted)
+    return folder
+
+
+def psmqtt_config(port: int, interval_s: int) -> str:
+    """Return a psmqtt.yaml with the values of our heartbeat."""
+    return _PSMQTT.format(port=port, interval_s=interval_s)
+
+
+def glances_config(port: int) -> str:
+    """Return a glances.conf that publishes to the bench's broker."""
+    return _GLANCES.format(port=port)
+
+
+def glances_arguments(config: Path, interval_s: int) -> list[str]:
+    """Return the arguments that make Glances a quiet publisher of the same values."""
+    return [
+        *("--quiet", "--export", "mqtt", "--config", str(config)),
+        *("--time", str(interval_s), "--disable-check-update"),
+        *("--disable-plugin", "all", "--enable-plugin", _GLANCES_PLUGINS),
+    ]
+
+
+def _run(*argv: str) -> None:
+    try:
+        subprocess.run(argv, check=True, capture_output=True, timeout=_INSTALL_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        output = getattr(error, "stderr", b"") or b""
+        text = f"{' '.join(argv)}: {error} {output.decode(errors='replace')[-500:]}"
+        raise BenchError(text) from error
