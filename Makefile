@@ -66,6 +66,7 @@ clean: ## remove what was built or cached; .pirack (your rack's data) stays
 # Stamp files: made again only when pyproject.toml changes, so a second run is quick.
 
 $(VENV)/.made:
+	@echo 'pirack: preparing $(VENV), once (a minute; on a Pi a few)'
 	@PYTHON="$(PYTHON)" scripts/venv $(VENV)
 	@touch $@
 

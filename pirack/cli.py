@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_CONFIG, EXIT_FAILED
 from broker.version import VERSION
 
@@ -124,6 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except ModuleNotFoundError as error:
         return _missing(chosen, error)
+    except PiRackError as error:
+        sys.stderr.write(f"pirack {chosen}: {error}\n")
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough.
         sys.stderr.close()

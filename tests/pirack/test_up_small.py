@@ -1,0 +1,188 @@
+"""The runner's small parts: lock, passwords, option files, names, what it prints."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from broker.errors import ConfigError
+from dashboard.users import Users
+from pirack import runfile
+from pirack.runfile import Login, MqttAccess, RunFile
+from pirack.up import announce, here, lock, passwords, tools
+from pirack.up.child import LONGEST_DELAY_S, how_it_ended, restart_delay_s
+from pirack.up.settings import Shape
+
+ACCESS = MqttAccess(
+    host="127.0.0.1", port=1884, username="operator", password="se cret"
+)
+RUN = RunFile(
+    rack="lab",
+    url="http://127.0.0.1:8081/",
+    login=Login(username="admin", password="abcd-efgh"),
+    mqtt=ACCESS,
+    pids={"supervisor": 1},
+)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_second_rack_on_the_same_directory_is_refused_with_the_way_out(
+    tmp_path: Path,
+) -> None:
+    with (
+        lock.held(tmp_path),
+        pytest.raises(ConfigError, match=r"process \d+\) uses .*--data DIR"),
+        lock.held(tmp_path),
+    ):
+        pass
+    with lock.held(tmp_path):
+        pass
+
+
+def test_passwords_are_kept_and_for_the_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "master.json"
+    first = passwords.mqtt_password(path, "master")
+    assert len(first) >= 32
+    assert mode(path) == 0o600
+    assert passwords.mqtt_password(path, "master") == first
+
+
+def test_new_nodes_get_passwords_and_old_ones_keep_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "simulated.json"
+    first = passwords.node_passwords(path, ["a", "b"])
+    second = passwords.node_passwords(path, ["b", "c"])
+    assert second["b"] == first["b"]
+    assert set(second) == {"b", "c"}
+    assert passwords.node_passwords(path, ["a"]) == {"a": first["a"]}
+
+
+def test_a_broken_password_file_is_named_and_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "master.json"
+    path.write_text("{")
+    with pytest.raises(ConfigError, match=r"master\.json: cannot be read"):
+        passwords.mqtt_password(path, "master")
+    assert path.read_text() == "{"
+
+
+def test_the_login_told_at_every_start_opens_the_page(tmp_path: Path) -> None:
+    kept, users = tmp_path / "page.json", tmp_path / "users.json"
+    login = passwords.page_login(kept, users)
+    assert passwords.page_login(kept, users) == login
+    assert Users(users).verify(login.username, login.password) is not None
+
+
+def test_a_lost_users_file_gets_a_new_administrator(tmp_path: Path) -> None:
+    kept, users = tmp_path / "page.json", tmp_path / "users.json"
+    passwords.page_login(kept, users)
+    users.unlink()
+    login = passwords.page_login(kept, users)
+    assert Users(users).verify(login.username, login.password) is not None
+
+
+def test_option_files_hold_the_secret_so_that_the_line_does_not(tmp_path: Path) -> None:
+    directory = tools.write(tmp_path, ACCESS)
+    assert mode(directory) == 0o700
+    assert mode(directory / "mosquitto_pub") == 0o600
+    assert (directory / "mosquitto_rr").read_text().splitlines() == [
+        "-h 127.0.0.1",
+        "-p 1884",
+        "-u operator",
+        "-P se cret",
+    ]
+    line = tools.line(directory, "mosquitto_pub", "-t", "a/b c")
+    assert line == f"XDG_CONFIG_HOME={directory} mosquitto_pub -t 'a/b c'"
+
+
+def test_the_run_file_is_for_the_owner_only_and_comes_back(tmp_path: Path) -> None:
+    runfile.write(tmp_path, RUN)
+    assert mode(tmp_path / "run.json") == 0o600
+    assert runfile.read(tmp_path) == RUN
+    runfile.remove(tmp_path)
+    runfile.remove(tmp_path)
+    assert runfile.read(tmp_path) is None
+
+
+def test_a_run_file_left_behind_by_a_killed_supervisor_counts_as_none(
+    tmp_path: Path,
+) -> None:
+    gone = RunFile(
+        rack="lab", url="", login=RUN.login, mqtt=ACCESS, pids={"supervisor": 2**30}
+    )
+    runfile.write(tmp_path, gone)
+    assert runfile.read(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("hostname", "name"),
+    [
+        ("Attic.local", "attic"),
+        ("My Pi_4", "my-pi-4"),
+        ("--", "pi-1"),
+        ("", "pi-1"),
+        ("a" * 40, "a" * 32),
+    ],
+)
+def test_a_hostname_becomes_a_name_of_the_contract(hostname: str, name: str) -> None:
+    assert here.node_name("pi-1", hostname) == name
+
+
+def test_the_id_a_person_chose_is_this_machines() -> None:
+    assert here.node_id({"agent": {"id": "pi-mine"}}) == "pi-mine"
+
+
+def test_a_part_is_started_again_soon_then_ever_more_slowly() -> None:
+    delays = [restart_delay_s(deaths, 0.0) for deaths in (1, 2, 3, 4, 5, 500)]
+    assert delays == [2.0, 4.0, 8.0, 16.0, LONGEST_DELAY_S, LONGEST_DELAY_S]
+    assert restart_delay_s(1, 1.0) == pytest.approx(2.2)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(1, "exit code 1"), (-9, "killed by SIGKILL"), (-99, "killed by signal 99")],
+)
+def test_how_a_part_ended_is_said_in_words(code: int, words: str) -> None:
+    assert how_it_ended(code) == words
+
+
+def told(shape: Shape, *moved: tuple[str, int, int]) -> list[str]:
+    return list(
+        announce.lines(
+            announce.Announcement(
+                run=RUN,
+                shape=shape,
+                node_name="attic",
+                broker="Mosquitto 2.0.11",
+                data=Path("/data"),
+                tools=Path("/data/client"),
+                publish="mosquitto_pub",
+                subscribe="mosquitto_sub",
+                send="pirack",
+                moved=moved,
+            )
+        )
+    )
+
+
+def test_the_start_tells_where_the_page_is_how_to_sign_in_and_what_to_paste() -> None:
+    text = "\n".join(told(Shape(12, 4)))
+    assert "PiRack lab: 12 stacks of 4, simulated, and this machine (attic)" in text
+    assert "http://127.0.0.1:8081/" in text
+    assert "admin   abcd-efgh" in text
+    assert (
+        "XDG_CONFIG_HOME=/data/client mosquitto_pub "
+        "-t pirack/v1/lab/stack/3/cmd/ping -n"
+    ) in text
+    assert "se cret" not in text
+
+
+def test_a_small_rack_gets_an_example_that_exists() -> None:
+    assert announce.example_target(Shape(2, 2)) == "stack/2"
+    assert announce.example_target(Shape(0, 0)) == "rack"
+
+
+def test_a_port_that_moved_is_the_first_thing_said() -> None:
+    first = told(Shape(1, 1), ("page", 8080, 8081))[0]
+    assert first == "Port 8080 is taken by another program: the page uses 8081."
