@@ -1,20 +1,27 @@
 """What each fault looks like to somebody who only sees MQTT."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from broker.messages import Phase, ThrottleFlag
+from node_agent.simulator.rehearsal import Rehearsal
 
 NAMES = ("s01n1", "s01n2", "s02n1", "s02n2")
 
+Make = Callable[..., Awaitable[Rehearsal]]
 
-async def test_every_board_is_online_with_details_of_its_own(stage):
+
+async def test_every_board_is_online_with_details_of_its_own(stage: Rehearsal) -> None:
     assert [stage.status(name) for name in NAMES] == ["online"] * 4
     assert len({stage.details(name).boot_id for name in NAMES}) == 4
     assert stage.details("s01n1").simulated
     assert stage.beats("s02n2")
 
 
-async def test_a_crashed_agent_is_declared_offline_by_the_broker(stage):
+async def test_a_crashed_agent_is_declared_offline_by_the_broker(
+    stage: Rehearsal,
+) -> None:
     session = stage.details("s01n2").session
     await stage.ask("crash", "s01n2")
     assert stage.status("s01n2") == "offline"
@@ -24,7 +31,9 @@ async def test_a_crashed_agent_is_declared_offline_by_the_broker(stage):
     assert stage.status("s01n1") == "online"
 
 
-async def test_a_crash_ends_when_its_time_is_over_without_a_reboot(stage):
+async def test_a_crash_ends_when_its_time_is_over_without_a_reboot(
+    stage: Rehearsal,
+) -> None:
     before = stage.details("s01n2")
     await stage.ask("crash", "s01n2 for=5")
     await stage.advance(4.5)
@@ -36,7 +45,7 @@ async def test_a_crash_ends_when_its_time_is_over_without_a_reboot(stage):
     assert after.boot_id == before.boot_id
 
 
-async def test_a_hung_agent_is_connected_and_says_nothing(stage):
+async def test_a_hung_agent_is_connected_and_says_nothing(stage: Rehearsal) -> None:
     await stage.ask("hang", "s01n1")
     beats = len(stage.beats("s01n1"))
     await stage.order("s01n1", "ping")
@@ -47,7 +56,7 @@ async def test_a_hung_agent_is_connected_and_says_nothing(stage):
     assert stage.machine("s01n1").answers_echo
 
 
-async def test_a_hung_agent_that_is_healed_beats_again(stage):
+async def test_a_hung_agent_that_is_healed_beats_again(stage: Rehearsal) -> None:
     await stage.ask("hang", "s01n1")
     await stage.advance(5)
     beats = len(stage.beats("s01n1"))
@@ -56,7 +65,9 @@ async def test_a_hung_agent_that_is_healed_beats_again(stage):
     assert len(stage.beats("s01n1")) > beats
 
 
-async def test_an_agent_that_hung_over_a_broker_restart_introduces_itself(stage):
+async def test_an_agent_that_hung_over_a_broker_restart_introduces_itself(
+    stage: Rehearsal,
+) -> None:
     await stage.ask("hang", "s01n1")
     stage.broker.stop()
     stage.broker.start(keep_retained=False)
@@ -66,7 +77,9 @@ async def test_an_agent_that_hung_over_a_broker_restart_introduces_itself(stage)
 
 
 @pytest.mark.parametrize("fault", ["freeze", "network-cut"])
-async def test_a_board_without_network_is_silent_until_keepalive_ends_it(stage, fault):
+async def test_a_board_without_network_is_silent_until_keepalive_ends_it(
+    stage: Rehearsal, fault: str
+) -> None:
     await stage.ask(fault, "s02n1")
     beats = len(stage.beats("s02n1"))
     await stage.advance(10)
@@ -79,7 +92,9 @@ async def test_a_board_without_network_is_silent_until_keepalive_ends_it(stage, 
 
 
 @pytest.mark.parametrize("fault", ["freeze", "network-cut"])
-async def test_a_board_whose_network_is_back_connects_again(stage, fault):
+async def test_a_board_whose_network_is_back_connects_again(
+    stage: Rehearsal, fault: str
+) -> None:
     before = stage.details("s02n1")
     await stage.ask(fault, "s02n1")
     stage.broker.kill(stage.machine("s02n1").id)
@@ -92,13 +107,17 @@ async def test_a_board_whose_network_is_back_connects_again(stage, fault):
     assert stage.machine("s02n1").answers_echo
 
 
-async def test_a_crash_behind_a_cut_cable_is_not_told_to_the_broker(stage):
+async def test_a_crash_behind_a_cut_cable_is_not_told_to_the_broker(
+    stage: Rehearsal,
+) -> None:
     await stage.ask("network-cut", "s02n1")
     await stage.ask("crash", "s02n1")
     assert stage.status("s02n1") == "online"
 
 
-async def test_a_brown_out_silences_one_stack_and_its_cure_boots_it(stage):
+async def test_a_brown_out_silences_one_stack_and_its_cure_boots_it(
+    stage: Rehearsal,
+) -> None:
     before = {name: stage.details(name).boot_id for name in NAMES}
     reply = await stage.ask("brown-out", "stack/1")
     assert [row.name for row in reply.targets] == ["s01n1", "s01n2"]
@@ -111,18 +130,24 @@ async def test_a_brown_out_silences_one_stack_and_its_cure_boots_it(stage):
     assert changed == ["s01n1", "s01n2"]
 
 
-async def test_under_voltage_is_reported_now_and_afterwards_since_boot(stage):
+async def test_under_voltage_is_reported_now_and_afterwards_since_boot(
+    stage: Rehearsal,
+) -> None:
     await stage.ask("under-voltage", "s01n1 for=3")
     await stage.advance(2.5)
     during = stage.beats("s01n1")[-1].throttled
     await stage.advance(4)
     after = stage.beats("s01n1")[-1].throttled
+    assert during is not None
+    assert after is not None
     assert ThrottleFlag.UNDER_VOLTAGE in during.now
     assert after.now == ()
     assert ThrottleFlag.UNDER_VOLTAGE in after.since_boot
 
 
-async def test_a_duplicate_takes_the_place_of_the_board_under_another_name(stage):
+async def test_a_duplicate_takes_the_place_of_the_board_under_another_name(
+    stage: Rehearsal,
+) -> None:
     mine = stage.details("s01n1")
     await stage.ask("duplicate", "s01n1")
     theirs = stage.details("s01n1")
@@ -133,7 +158,9 @@ async def test_a_duplicate_takes_the_place_of_the_board_under_another_name(stage
     assert stage.broker.clients().count(stage.machine("s01n1").id) == 1
 
 
-async def test_when_the_duplicate_is_gone_the_board_has_its_place_again(stage):
+async def test_when_the_duplicate_is_gone_the_board_has_its_place_again(
+    stage: Rehearsal,
+) -> None:
     mine = stage.details("s01n1")
     await stage.ask("duplicate", "s01n1 for=5")
     await stage.advance(6)
@@ -144,7 +171,7 @@ async def test_when_the_duplicate_is_gone_the_board_has_its_place_again(stage):
     assert stage.status("s01n1") == "online"
 
 
-async def test_a_slow_boot_takes_as_long_as_was_said(stage):
+async def test_a_slow_boot_takes_as_long_as_was_said(stage: Rehearsal) -> None:
     await stage.ask("slow-boot", "s01n1 seconds=20")
     before = stage.details("s01n1").boot_id
     await stage.order("s01n1", "reboot")
@@ -155,21 +182,23 @@ async def test_a_slow_boot_takes_as_long_as_was_said(stage):
     assert stage.details("s01n1").boot_id != before
 
 
-async def test_a_skewed_clock_shows_in_the_heartbeat(stage):
+async def test_a_skewed_clock_shows_in_the_heartbeat(stage: Rehearsal) -> None:
     await stage.ask("clock-skew", "s01n1 seconds=-7200")
     await stage.advance(3)
     skewed, right = stage.beats("s01n1")[-1], stage.beats("s01n2")[-1]
     assert skewed.ts - right.ts == pytest.approx(-7200, abs=3)
 
 
-async def test_a_fault_cannot_happen_to_a_board_that_does_not_run(stage):
+async def test_a_fault_cannot_happen_to_a_board_that_does_not_run(
+    stage: Rehearsal,
+) -> None:
     await stage.ask("brown-out", "stack/1")
     reply = await stage.ask("crash", "s01n1")
     assert reply.phase is Phase.FAILED
     assert reply.targets[0].error == "s01n1 is off: nothing runs that could crash"
 
 
-async def test_a_reboot_cures_an_agent_that_hangs(stage):
+async def test_a_reboot_cures_an_agent_that_hangs(stage: Rehearsal) -> None:
     await stage.ask("hang", "s01n1")
     await stage.ask("brown-out", "stack/1 for=1")
     await stage.advance(6)
@@ -178,7 +207,9 @@ async def test_a_reboot_cures_an_agent_that_hangs(stage):
     assert len(stage.beats("s01n1")) > beats
 
 
-async def test_a_fault_of_the_configuration_begins_after_its_delay(make_stage):
+async def test_a_fault_of_the_configuration_begins_after_its_delay(
+    make_stage: Make,
+) -> None:
     stage = await make_stage(faults=("crash s01n1 for=3 after=4",))
     assert stage.status("s01n1") == "online"
     await stage.advance(4)

@@ -3,9 +3,12 @@
 from broker.messages import Phase as OrderPhase
 from broker.messages import Power
 from node_agent.simulator.life import Phase
+from node_agent.simulator.rehearsal import Rehearsal
 
 
-async def test_an_outlet_that_goes_off_cuts_its_stack_without_a_goodbye(stage):
+async def test_an_outlet_that_goes_off_cuts_its_stack_without_a_goodbye(
+    stage: Rehearsal,
+) -> None:
     await stage.outlet(1, Power.OFF)
     assert stage.machine("s01n1").phase is Phase.OFF
     assert stage.details("s01n1").reason == ""
@@ -15,7 +18,9 @@ async def test_an_outlet_that_goes_off_cuts_its_stack_without_a_goodbye(stage):
     assert stage.machine("s02n1").phase is Phase.RUNNING
 
 
-async def test_an_outlet_that_comes_on_boots_its_stack_with_new_boot_ids(stage):
+async def test_an_outlet_that_comes_on_boots_its_stack_with_new_boot_ids(
+    stage: Rehearsal,
+) -> None:
     before = stage.details("s01n1").boot_id
     await stage.outlet(1, Power.OFF)
     await stage.outlet(1, Power.ON)
@@ -27,16 +32,16 @@ async def test_an_outlet_that_comes_on_boots_its_stack_with_new_boot_ids(stage):
     assert stage.beats("s01n1")[-1].uptime_s < 5
 
 
-async def test_an_outlet_of_unknown_state_changes_nothing(stage):
+async def test_an_outlet_of_unknown_state_changes_nothing(stage: Rehearsal) -> None:
     await stage.outlet(1, Power.UNKNOWN)
     assert stage.machine("s01n1").phase is Phase.RUNNING
 
 
 async def test_an_outlet_that_was_off_before_the_start_keeps_its_boards_off(
-    make_stage, stage
-):
+    stage: Rehearsal,
+) -> None:
     await stage.outlet(1, Power.OFF)
-    later = stage.__class__(stage.service.settings)
+    later = Rehearsal(stage.service.settings)
     later.broker.retained.update(stage.broker.retained)
     later.broker.retained = {
         topic: message
@@ -50,14 +55,16 @@ async def test_an_outlet_that_was_off_before_the_start_keeps_its_boards_off(
     await later.service.stop()
 
 
-async def test_a_brown_out_ignores_that_the_outlet_is_on(stage):
+async def test_a_brown_out_ignores_that_the_outlet_is_on(stage: Rehearsal) -> None:
     await stage.ask("brown-out", "stack/1")
     await stage.outlet(1, Power.ON)
     await stage.advance(10)
     assert stage.machine("s01n1").phase is Phase.OFF
 
 
-async def test_a_reboot_says_goodbye_and_comes_back_with_another_boot_id(stage):
+async def test_a_reboot_says_goodbye_and_comes_back_with_another_boot_id(
+    stage: Rehearsal,
+) -> None:
     before = stage.details("s01n1")
     await stage.order("s01n1", "reboot")
     await stage.advance(0.5)
@@ -71,7 +78,9 @@ async def test_a_reboot_says_goodbye_and_comes_back_with_another_boot_id(stage):
     assert stage.results("s01n1")[-1].phase is OrderPhase.DONE
 
 
-async def test_the_order_that_caused_a_reboot_is_not_obeyed_after_it(stage):
+async def test_the_order_that_caused_a_reboot_is_not_obeyed_after_it(
+    stage: Rehearsal,
+) -> None:
     await stage.order("s01n1", "reboot")
     await stage.advance(5)
     boot = stage.details("s01n1").boot_id
@@ -80,7 +89,9 @@ async def test_the_order_that_caused_a_reboot_is_not_obeyed_after_it(stage):
     assert stage.details("s01n1").boot_id == boot
 
 
-async def test_a_board_that_was_shut_down_stays_off_until_its_power_is_cycled(stage):
+async def test_a_board_that_was_shut_down_stays_off_until_its_power_is_cycled(
+    stage: Rehearsal,
+) -> None:
     await stage.order("s01n1", "shutdown")
     await stage.advance(1)
     assert stage.status("s01n1") == "offline"
@@ -95,7 +106,9 @@ async def test_a_board_that_was_shut_down_stays_off_until_its_power_is_cycled(st
     assert stage.status("s01n1") == "online"
 
 
-async def test_power_that_flickers_while_booting_starts_the_boot_anew(stage):
+async def test_power_that_flickers_while_booting_starts_the_boot_anew(
+    stage: Rehearsal,
+) -> None:
     await stage.outlet(1, Power.OFF)
     await stage.outlet(1, Power.ON)
     await stage.advance(2)
@@ -107,19 +120,21 @@ async def test_power_that_flickers_while_booting_starts_the_boot_anew(stage):
     assert stage.machine("s01n1").phase is Phase.RUNNING
 
 
-async def test_stopping_the_simulation_lets_every_board_say_goodbye(stage):
+async def test_stopping_the_simulation_lets_every_board_say_goodbye(
+    stage: Rehearsal,
+) -> None:
     await stage.service.stop()
     assert stage.status("s01n1") == "offline"
     assert stage.details("s02n2").reason == "simulation ended"
 
 
-async def test_identify_is_noticed_by_the_board(stage):
+async def test_identify_is_noticed_by_the_board(stage: Rehearsal) -> None:
     await stage.order("s01n1", "identify")
     await stage.settle()
     assert stage.machine("s01n1").blinks == 1
 
 
-async def test_temperature_answers_as_the_real_command_does(stage):
+async def test_temperature_answers_as_the_real_command_does(stage: Rehearsal) -> None:
     await stage.order("s01n1", "temperature")
     await stage.settle()
     result = stage.results("s01n1")[-1]

@@ -1,0 +1,120 @@
+"""A simulated rack on a broker in memory, with a clock that one turns: for tests."""
+
+import asyncio
+
+from broker.fake import FakeBroker
+from broker.messages import (
+    Details,
+    Heartbeat,
+    Order,
+    Power,
+    Reply,
+    Result,
+    StackState,
+    decode,
+    encode,
+)
+from broker.topics import NodeLeaf, Topics
+from node_agent.simulator.machine import Machine
+from node_agent.simulator.service import SimulatorService
+from node_agent.simulator.settings import SimulatorSettings
+
+STEP_S = 0.1
+EPOCH = 1_800_000_000.0
+"""Unix time at zero of the rehearsal's clock, seconds."""
+
+
+class Rehearsal:
+    """The simulated rack ``lab``, its broker, and its clock; no socket, no waiting.
+
+    Args:
+        settings: ``[simulator]``; its echo port must be 0.
+    """
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self.broker = FakeBroker()
+        self.topics = Topics("lab")
+        self.clock_s = 1000.0
+        self.service = SimulatorService(
+            settings,
+            topics=self.topics,
+            connect=self.broker.connect,
+            connect_as=lambda _: self.broker.connect,
+            clock=lambda: self.clock_s,
+            wall=lambda: EPOCH + self.clock_s,
+        )
+
+    async def start(self) -> None:
+        """Start, and wait until every board that has power is on the bus."""
+        await self.service.start()
+        await self.advance(1.0)
+
+    async def advance(self, seconds: float) -> None:
+        """Let simulated time pass, and everything happen that is due."""
+        end_s = self.clock_s + seconds
+        while self.clock_s < end_s:
+            self.clock_s = min(end_s, self.clock_s + STEP_S)
+            self.service.schedule.run_due()
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Let tasks, a thread that writes, and messages on their way come through."""
+        for _ in range(3):
+            for _ in range(6):
+                await asyncio.sleep(0)
+            await self.broker.settle()
+        await asyncio.to_thread(int)
+        await self.broker.settle()
+
+    def machine(self, name: str) -> Machine:
+        """Return a board by its name."""
+        (machine,) = self.service.rack.targets(name)
+        return machine
+
+    def status(self, name: str) -> str:
+        """Return what is retained on a board's status topic."""
+        message = self.broker.retained.get(self.topic(name, NodeLeaf.STATUS))
+        return "" if message is None else message.payload.decode()
+
+    def details(self, name: str) -> Details:
+        """Return what is retained on a board's details topic."""
+        message = self.broker.retained[self.topic(name, NodeLeaf.DETAILS)]
+        return decode(message.payload, Details)
+
+    def beats(self, name: str) -> list[Heartbeat]:
+        """Return every heartbeat a board has sent."""
+        sent = self.broker.sent(self.topic(name, NodeLeaf.HEARTBEAT))
+        return [decode(message.payload, Heartbeat) for message in sent]
+
+    def results(self, name: str) -> list[Result]:
+        """Return every result a board has sent."""
+        sent = self.broker.sent(self.topic(name, NodeLeaf.RESULT))
+        return [decode(message.payload, Result) for message in sent]
+
+    def topic(self, name: str, leaf: NodeLeaf) -> str:
+        """Return a topic of a board."""
+        return self.topics.node(self.machine(name).id, leaf)
+
+    async def order(self, name: str, verb: str, order_id: str = "o1") -> None:
+        """Order as the master would."""
+        payload = encode(Order(id=order_id, verb=verb, by="test"))
+        self.broker.publish(self.topic(name, NodeLeaf.ORDER), payload, qos=1)
+        await self.settle()
+
+    async def outlet(self, stack: int, power: Power) -> None:
+        """Say what the master says when it has switched an outlet."""
+        state = StackState(stack=stack, name="", x=0, y=0, slots=2, power=power)
+        self.broker.publish(self.topics.stack(stack), encode(state), qos=1, retain=True)
+        await self.settle()
+
+    async def ask(self, verb: str, payload: str, *, retain: bool = False) -> Reply:
+        """Ask the simulator as a person would, and return its last answer."""
+        topic = f"{self.topics.prefix}/sim/cmd/{verb}"
+        self.broker.publish(topic, payload.encode(), qos=1, retain=retain)
+        await self.settle()
+        return self.replies(verb)[-1]
+
+    def replies(self, verb: str) -> list[Reply]:
+        """Return every answer to a verb."""
+        sent = self.broker.sent(f"{self.topics.prefix}/sim/reply/{verb}")
+        return [decode(message.payload, Reply) for message in sent]
