@@ -6,7 +6,9 @@ PiRackError
 │   ├── TopicError         a topic or a name outside the contract (also a ValueError)
 │   └── PayloadError       a payload that does not decode or is too large (ValueError)
 ├── LinkError              the broker cannot be reached or used
-│   └── NotConnectedError  nothing can be sent now (also a ConnectionError)
+│   ├── NotConnectedError  nothing can be sent now (also a ConnectionError)
+│   ├── RefusedError       the broker answered a connection with a refusal
+│   └── SilentError        the broker closed a connection instead of an answer
 └── BrokerError            the Mosquitto child cannot be found, started or configured
 """
 
@@ -37,6 +39,23 @@ class LinkError(PiRackError):
 
 class NotConnectedError(LinkError, ConnectionError):
     """Nothing can be sent now: the connection to the broker is down."""
+
+
+class RefusedError(LinkError):
+    """The broker answered a connection with a refusal.
+
+    Args:
+        text: The refusal in words.
+        version: Whether it is the version of MQTT that the broker does not speak.
+    """
+
+    def __init__(self, text: str, *, version: bool) -> None:
+        super().__init__(text)
+        self.version = version
+
+
+class SilentError(LinkError):
+    """The broker took a connection and closed it instead of an answer."""
 
 
 class BrokerError(PiRackError):

@@ -1,0 +1,251 @@
+"""The real link: keeps one connection to the broker up until it is stopped."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import ssl
+import time
+from collections.abc import Sequence
+
+from broker.endpoint import Endpoint
+from broker.errors import LinkError, NotConnectedError, RefusedError, SilentError
+from broker.faults import Faults
+from broker.link import Connect, Listener, Message, Subscription
+from broker.messages.codec import check_size
+from broker.presence import OFFLINE, ONLINE, Presence
+from broker.reconnect import Backoff, VersionChoice
+from broker.wire import packets
+from broker.wire.client import Identity
+from broker.wire.connection import Connection
+
+log = logging.getLogger(__name__)
+
+
+def connector(endpoint: Endpoint) -> Connect:
+    """Return what makes links to a broker.
+
+    Its links share what one of them learns about the broker's version of MQTT.
+
+    Raises:
+        ConfigError: The certificate authority cannot be read.
+    """
+    tls = endpoint.tls()
+    version = VersionChoice()
+
+    def connect(
+        listener: Listener,
+        *,
+        client_id: str,
+        subscriptions: Sequence[Subscription],
+        status_topic: str | None = None,
+    ) -> MqttLink:
+        presence = Presence(status_topic, subscriptions)
+        return MqttLink(
+            endpoint, listener, client_id, presence, version=version, tls=tls
+        )
+
+    return connect
+
+
+class MqttLink:
+    """A ``Link`` to a real broker; made by a ``connector``.
+
+    Args:
+        endpoint: Where the broker is.
+        listener: Who is told.
+        client_id: Fixed for a node or service.
+        presence: What it does about its status topic.
+        version: Which MQTT to speak; shared with other links to the broker.
+        tls: From ``endpoint.tls()``.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        listener: Listener,
+        client_id: str,
+        presence: Presence,
+        *,
+        version: VersionChoice,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self.faults = Faults(client_id)
+        """What the listener raised."""
+        self._endpoint = endpoint
+        self._listener = listener
+        self._client_id = client_id
+        self._presence = presence
+        self._version = version
+        self._tls = tls
+        self._backoff = Backoff(random.random)
+        self._task: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+        self._up = asyncio.Event()
+        self._complaint = ""
+
+    @property
+    def connected(self) -> bool:
+        """Whether something published now would be sent now."""
+        return self._connection is not None and not self._connection.lost.done()
+
+    @property
+    def session(self) -> str:
+        """Id of the present connection; empty when there is none."""
+        return self._connection.session if self._connection is not None else ""
+
+    async def start(self) -> None:
+        """Begin to connect, and return at once; it never gives up."""
+        if self._task is None:
+            self._task = asyncio.create_task(
+                self._run(), name=f"mqtt {self._client_id}"
+            )
+
+    async def stop(self) -> None:
+        """Say offline, flush and disconnect; calling it twice is fine."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        connection, self._connection = self._connection, None
+        self._up.clear()
+        if connection is not None:
+            await connection.close(self._say(connection, OFFLINE))
+
+    async def wait_connected(self, timeout_s: float) -> bool:
+        """Wait for the connection, at most ``timeout_s``; return whether it is up."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._up.wait(), timeout_s)
+        return self.connected
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        expiry_s: float | None = None,
+        response_topic: str = "",
+        correlation: bytes = b"",
+    ) -> None:
+        """Send one message now; see ``Link.publish``.
+
+        Raises:
+            NotConnectedError: The link is down.
+            PayloadError: The payload is too large.
+            TopicError: No broker would take such a topic.
+        """
+        check_size(payload, topic)
+        connection = self._connection
+        if connection is None:
+            text = f"{self._client_id} is not connected; {topic} was not sent"
+            raise NotConnectedError(text)
+        properties = packets.for_publish(
+            session=connection.session if topic == self._presence.topic else "",
+            expiry_s=expiry_s,
+            response_topic=response_topic,
+            correlation=correlation,
+        )
+        connection.publish(
+            topic, payload, qos=qos, retain=retain, properties=properties
+        )
+
+    async def _run(self) -> None:
+        """Connect, live, and connect again, for as long as the link lives."""
+        while True:
+            lived_s = 0.0
+            try:
+                connection = await self._open()
+            except LinkError as error:
+                self._complain(error)
+            else:
+                began = time.monotonic()
+                await self._live(connection)
+                lived_s = time.monotonic() - began
+            await asyncio.sleep(self._backoff.after(lived_s))
+
+    async def _open(self) -> Connection:
+        identity = Identity(self._client_id, secrets.token_hex(8), self._presence.topic)
+        version = self._version.current
+        connection = Connection(
+            self._endpoint, identity, version, self._tls, self._on_message
+        )
+        try:
+            await connection.open()
+        except RefusedError as error:
+            if error.version:
+                self._version.refused()
+            raise
+        except SilentError:
+            self._version.silent()
+            raise
+        log.info(
+            "%s: connected to %r, MQTT %s",
+            self._client_id,
+            self._endpoint,
+            version.value,
+        )
+        self._complaint = ""
+        return connection
+
+    async def _live(self, connection: Connection) -> None:
+        self._connection = connection
+        self._up.set()
+        connection.subscribe(self._presence.subscriptions)
+        self._say(connection, ONLINE)
+        self._tell("on_connected", connection.session)
+        reason = await asyncio.shield(connection.lost)
+        self._connection = None
+        self._up.clear()
+        self._version.ended()
+        log.warning("%s: disconnected: %s", self._client_id, reason)
+        self._tell("on_disconnected", reason)
+
+    def _complain(self, error: LinkError) -> None:
+        """Log why there is no connection; the same reason only once."""
+        text = str(error)
+        level = logging.DEBUG if text == self._complaint else logging.WARNING
+        log.log(level, "%s: %s; trying for ever", self._client_id, text)
+        self._complaint = text
+
+    def _say(self, connection: Connection, status: bytes) -> int | None:
+        """Publish the status; return the packet's number, None without presence."""
+        if self._presence.topic is None:
+            return None
+        try:
+            return connection.publish(
+                self._presence.topic,
+                status,
+                qos=1,
+                retain=True,
+                properties=packets.for_publish(session=connection.session),
+            )
+        except NotConnectedError:
+            return None  # the will says offline, and the next connection says online
+
+    def _on_message(self, message: Message) -> None:
+        """Take one message from the connection; this is the hot path."""
+        if message.topic == self._presence.topic and self._is_private(message):
+            return
+        try:
+            self._listener.on_message(message)
+        except Exception as error:  # noqa: BLE001  # a listener may raise anything; the reader must live
+            self.faults.add(error, "on_message")
+
+    def _is_private(self, message: Message) -> bool:
+        """Heal the own status if need be; return whether the owner did not ask."""
+        connection = self._connection
+        if connection is not None and self._presence.must_heal(
+            message, connection.session
+        ):
+            log.warning("%s: %s said offline; healed", self._client_id, message.topic)
+            self._say(connection, ONLINE)
+        return self._presence.hides(message)
+
+    def _tell(self, method: str, argument: str) -> None:
+        try:
+            getattr(self._listener, method)(argument)
+        except Exception as error:  # noqa: BLE001  # as in _on_message
+            self.faults.add(error, method)

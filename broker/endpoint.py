@@ -1,0 +1,54 @@
+"""Where the broker is and how to sign in."""
+
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from broker.errors import ConfigError
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a connection needs to know; its ``repr`` hides the password.
+
+    Args:
+        host: Name or address.
+        port: TCP port.
+        username: Empty for an anonymous connection.
+        password: Secret; belongs to ``username``.
+        ca_file: Certificate authority that signed the broker's certificate; None for a
+            connection without TLS.
+        keepalive_s: Seconds of silence after which the broker asks whether we live.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    username: str = ""
+    password: str = ""
+    ca_file: Path | None = None
+    keepalive_s: int = 15
+
+    def __repr__(self) -> str:
+        """What may stand in a log."""
+        user = f"{self.username}@" if self.username else ""
+        scheme = "mqtts" if self.ca_file else "mqtt"
+        return f"Endpoint({scheme}://{user}{self.host}:{self.port})"
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return what verifies the broker, or None for a connection without TLS.
+
+        Raises:
+            ConfigError: The certificate authority cannot be read.
+        """
+        if self.ca_file is None:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=str(self.ca_file))
+        except OSError as error:
+            text = (
+                f"{self.ca_file}: cannot be used as certificate authority: {error}; "
+                "give a PEM file of the authority that signed the broker's certificate"
+            )
+            raise ConfigError(text) from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context

@@ -1,0 +1,268 @@
+"""One MQTT connection, from CONNECT to its end.
+
+A connection is never used twice. paho keeps messages that were not acknowledged and
+sends them again after a reconnect; with a client of its own for each connection they
+die with it, and no command is fired late.
+"""
+
+import asyncio
+import logging
+import math
+import ssl
+import time
+from collections.abc import Callable, Sequence
+
+from paho.mqtt.client import (
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+)
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from broker.endpoint import Endpoint
+from broker.errors import (
+    LinkError,
+    NotConnectedError,
+    RefusedError,
+    SilentError,
+    TopicError,
+)
+from broker.link import Message, Subscription
+from broker.reconnect import Version
+from broker.wire import packets
+from broker.wire.client import CONNECT_TIMEOUT_S, Identity, make_client
+from broker.wire.filters import Filters
+from broker.wire.loop import PahoLoop
+
+log = logging.getLogger(__name__)
+
+FLUSH_TIMEOUT_S = 2.0
+SUSPICIOUS_S = 1.0
+"""A connection that ends so soon after we sent something may have ended because of it:
+brokers without MQTT 5 answer a forbidden topic that way."""
+_UNSUPPORTED_VERSION = 132
+
+
+class Connection:
+    """One connection; make it, ``open`` it once, await ``lost``.
+
+    Args:
+        endpoint: Where to.
+        identity: Who.
+        version: Which MQTT.
+        tls: From ``endpoint.tls()``.
+        deliver: Called with each message; must not raise.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        identity: Identity,
+        version: Version,
+        tls: ssl.SSLContext | None,
+        deliver: Callable[[Message], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.session = identity.session
+        self.lost: asyncio.Future[str] = loop.create_future()
+        """Done when the connection has ended; why, in words."""
+        self._accepted: asyncio.Future[None] = loop.create_future()
+        self._endpoint = endpoint
+        self._identity = identity
+        self._version = version
+        self._deliver = deliver
+        self._client = make_client(endpoint, identity, version, tls)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+        self._filters = Filters(self._client, identity.client_id, version)
+        self._driver = PahoLoop(
+            self._client, period_s=max(1.0, endpoint.keepalive_s / 5), failed=self._fail
+        )
+        self._unacknowledged: dict[int, str] = {}
+        self._awaited: dict[int, asyncio.Future[None]] = {}
+        self._last_sent = ("", -math.inf)
+
+    async def open(self) -> None:
+        """Connect and wait until the broker accepts.
+
+        Raises:
+            RefusedError: The broker said no.
+            SilentError: The broker closed the connection instead of an answer.
+            LinkError: It cannot be reached, or does not answer in time.
+        """
+        where = f"{self._endpoint.host}:{self._endpoint.port}"
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._dial)
+            self._driver.attach()
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._accepted
+        except TimeoutError as error:
+            text = f"{where} does not answer within {CONNECT_TIMEOUT_S:g} s"
+            raise LinkError(text) from error
+        except (OSError, ValueError) as error:
+            text = f"{where} cannot be reached: {error}"
+            raise LinkError(text) from error
+        finally:
+            if not self._accepted.done() or self._accepted.cancelled():
+                self.abort()  # a connection nobody waits for any more
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """Ask for filters; those the broker refuses are asked for again, for ever."""
+        if subscriptions and not self.lost.done():
+            self._last_sent = (subscriptions[0].filter, time.monotonic())
+            self._filters.ask(subscriptions)
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        properties: Properties | None = None,
+    ) -> int:
+        """Send now; return the packet's number.
+
+        Args:
+            topic: Full topic.
+            payload: Checked already.
+            qos: 0 or 1.
+            retain: Store it.
+            properties: From ``packets.for_publish``; ignored on 3.1.1.
+
+        Raises:
+            NotConnectedError: The connection is gone.
+            TopicError: No broker would take such a topic.
+        """
+        if self.lost.done():
+            text = f"{topic} was not sent: the connection is gone"
+            raise NotConnectedError(text)
+        carried = properties if self._version is Version.V5 else None
+        try:
+            sent = self._client.publish(topic, payload, qos, retain, carried)
+        except ValueError as error:
+            text = f"topic {topic[:128]!r} cannot be published to: {error}"
+            raise TopicError(text) from error
+        if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            text = f"{topic} was not sent: {sent.rc.name}"
+            raise NotConnectedError(text)
+        self._last_sent = (topic, time.monotonic())
+        if qos:
+            self._unacknowledged[sent.mid] = topic
+        return sent.mid
+
+    async def close(self, last: int | None) -> None:
+        """End in peace: the will does not fire.
+
+        Args:
+            last: Number of a QoS 1 packet that must be acknowledged before. If that
+                takes too long the connection is cut instead: the will then says what
+                the packet would have said.
+        """
+        try:
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                if last in self._unacknowledged:
+                    self._awaited[last] = asyncio.get_running_loop().create_future()
+                    await self._awaited[last]
+                self._client.disconnect()
+                await asyncio.shield(self.lost)
+        except TimeoutError:
+            log.warning("%s: the broker did not answer", self._identity.client_id)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection, if there still is one: the will fires."""
+        self._accepted.cancel()
+        sock = self._client.socket()
+        self._driver.detach()
+        if sock is not None:
+            sock.close()
+        self._end("cut")
+
+    def _dial(self) -> None:
+        """Connect, in a thread of the executor: name look-up, TCP and TLS block."""
+        endpoint = self._endpoint
+        self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
+        sock = self._client.socket()
+        if self.lost.done() and sock is not None:
+            sock.close()  # whoever waited for this connection has left
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _data: object,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self._accepted.done():
+            return
+        if not reason.is_failure:
+            self._accepted.set_result(None)
+            return
+        self._accepted.set_exception(
+            RefusedError(
+                f"the broker refused {self._identity.client_id}: {reason}",
+                version=reason.value == _UNSUPPORTED_VERSION,
+            )
+        )
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _data: object,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._end(f"the broker said {str(reason).lower()!r}")
+        elif reason.getName() == "Unspecified error":
+            self._end("the connection broke")
+        else:
+            self._end(str(reason).lower())
+
+    def _on_message(self, _client: Client, _data: object, packet: MQTTMessage) -> None:
+        self._driver.delivered += 1
+        try:
+            message = packets.to_message(packet)
+        except UnicodeDecodeError:
+            return  # the topic is no UTF-8; a broker should not have let it pass
+        self._deliver(message)
+
+    def _on_publish(
+        self,
+        _client: Client,
+        _data: object,
+        mid: int,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        topic = self._unacknowledged.pop(mid, "")
+        if reason.is_failure:
+            log.warning("%s: %s refused: %s", self._identity.client_id, topic, reason)
+        awaited = self._awaited.pop(mid, None)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        """Give up a connection whose parser is out of step."""
+        log.error("%s: paho failed", self._identity.client_id, exc_info=error)
+        self.abort()
+
+    def _end(self, reason: str) -> None:
+        self._filters.stop()
+        if not self._accepted.done():
+            self._accepted.set_exception(
+                SilentError(f"the broker closed the connection unasked ({reason})")
+            )
+        if not self.lost.done():
+            topic, when = self._last_sent
+            soon = time.monotonic() - when < SUSPICIOUS_S
+            self.lost.set_result(f"{reason}, just after {topic}" if soon else reason)
