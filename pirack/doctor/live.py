@@ -92,8 +92,16 @@ def nodes(receipt: Receipt) -> Iterator[Finding]:
         yield ok("nodes", f"all {len(receipt.rows)} answer")
 
 
-async def retained_commands(connect: Connect, topics: Topics) -> Finding:
-    """Check that no command lies on the broker for whoever starts next."""
+async def retained_commands(
+    connect: Connect, topics: Topics, listen_s: float = LISTEN_S
+) -> Finding:
+    """Check that no command lies on the broker for whoever starts next.
+
+    Args:
+        connect: As somebody who may read commands.
+        topics: Of the rack.
+        listen_s: How long retained messages may take to come, seconds.
+    """
     sweeper = Sweeper()
     link = connect(
         sweeper,
@@ -103,7 +111,7 @@ async def retained_commands(connect: Connect, topics: Topics) -> Finding:
     try:
         await link.start()
         await link.wait_connected(PATIENCE.connect_s)
-        await asyncio.sleep(LISTEN_S)
+        await asyncio.sleep(listen_s)
     finally:
         await link.stop()
     if not sweeper.found:

@@ -1,0 +1,224 @@
+"""``pirack up``: the whole rack on this machine."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from broker.client import connector
+from broker.config import load
+from broker.errors import ConfigError, PiRackError
+from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, TABLES
+from broker.topics import Topics
+from pirack import runfile
+from pirack.up import announce, lock, ready
+from pirack.up.prepare import Prepared, prepare
+from pirack.up.rack import Rack
+from pirack.up.settings import Options, resolve
+
+HELP = "run the whole rack on this machine"
+
+EPILOG = """\
+It starts a Mosquitto of its own, the master, the page, an agent that reports this
+machine, and simulated boards; it prints the page's address, the login, and lines for
+mosquitto_pub that work when pasted. A part that dies is started again. Ctrl-C stops
+everything. Names, passwords and history stay in the data directory.
+
+examples
+  pirack up                              12 stacks of 4 simulated boards
+  pirack up --simulate 0                 no simulation: this machine, and real Pis
+  pirack up --simulate 2x4 --rack attic --data ~/attic
+  pirack up --config pirack.toml         every option is a key there:
+      [up] simulate, data   [rack] name, stacks, boards
+      [broker] host, port   [dashboard] host, http_port
+
+While it runs, <data>/run.json (mode 0600) says how to reach it; `pirack send`, `watch`
+and `doctor` read it by themselves.
+
+exit codes
+  0 stopped by Ctrl-C or SIGTERM   1 a part could not be started   2 wrong usage
+  3 configuration: a file, a port, a directory, or no Mosquitto
+"""
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``pirack up`` takes."""
+    parser.add_argument(
+        "--simulate",
+        metavar="SHAPE",
+        help="stacks x boards to simulate, 0 for none (default: 12x4)",
+    )
+    parser.add_argument("--rack", metavar="NAME", help="rack name (default: lab)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="directory of all that is kept (default: $PIRACK_DATA, or .pirack)",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="pirack.toml")
+    parser.add_argument(
+        "--http-port",
+        type=_port,
+        metavar="N",
+        help="port of the page (default: 8080, or the next free one)",
+    )
+    parser.add_argument(
+        "--http-host",
+        metavar="ADDRESS",
+        help="where the page listens (default: 127.0.0.1; 0.0.0.0 for the network)",
+    )
+    parser.add_argument(
+        "--mqtt-port",
+        type=_port,
+        metavar="N",
+        help="port of the broker (default: 1883, or the next free one)",
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="show what the parts do, not only trouble",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the rack until it is told to stop; return the exit code.
+
+    Raises:
+        ConfigError: What was asked for cannot be.
+        BrokerError: There is no Mosquitto, or it cannot be started.
+    """
+    began = time.monotonic()
+    document = load(args.config)
+    document.require_known(TABLES)
+    options = resolve(args, document)
+    make_directory(options.data)
+    with lock.held(options.data):
+        try:
+            prepared = prepare(options)
+        except OSError as error:
+            text = (
+                f"{error.filename or options.data}: cannot be written: {error.strerror}"
+            )
+            raise ConfigError(text) from error
+        return asyncio.run(_live(prepared, options, began))
+
+
+def make_directory(data: Path) -> None:
+    """Make the data directory, for its owner only.
+
+    Raises:
+        ConfigError: It cannot be made or written.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+    except OSError as error:
+        reason = error.strerror
+    else:
+        if os.access(data, os.W_OK | os.X_OK):
+            return
+        reason = "Permission denied"
+    text = (
+        f"{data}: cannot be written: {reason}. Give another directory with --data DIR "
+        f"or $PIRACK_DATA, or make this one yours: sudo chown -R $(id -un) {data}"
+    )
+    raise ConfigError(text)
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; a terminal that is gone stops nothing."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+async def _live(prepared: Prepared, options: Options, began: float) -> int:
+    """Start, announce, keep, stop."""
+    ended = _stop_event()
+    data = options.data
+    rack: Rack
+
+    def note() -> None:
+        runfile.write(
+            data, prepared.run_file({"supervisor": os.getpid()} | rack.pids())
+        )
+
+    rack = Rack(prepared.broker(say, note), prepared.parts(), say, note)
+    watching: set[asyncio.Task[object]] = set()
+    try:
+        await rack.start()
+        note()
+        say("\n".join(announce.lines(prepared.announcement())))
+        watching = {
+            asyncio.create_task(_report(prepared, began), name="readiness"),
+            asyncio.create_task(_first(ended, rack), name="until the end"),
+        }
+        await next(task for task in watching if task.get_name() == "until the end")
+    except PiRackError as error:
+        sys.stderr.write(f"pirack up: {error}\n")
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        say("Stopping …")
+        await rack.stop()
+        runfile.remove(data)
+        say("Stopped.")
+    return EXIT_OK
+
+
+def _stop_event() -> asyncio.Event:
+    """Return an event that Ctrl-C and the usual signals set."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, ended.set)
+    return ended
+
+
+async def _first(ended: asyncio.Event, rack: Rack) -> None:
+    """Wait until a person ends it.
+
+    Raises:
+        ConfigError: A part refuses its configuration before that.
+    """
+    broken = asyncio.create_task(rack.broken(), name="broken")
+    end = asyncio.create_task(ended.wait(), name="end")
+    try:
+        await asyncio.wait({broken, end}, return_when=asyncio.FIRST_COMPLETED)
+        if broken.done():
+            broken.result()
+    finally:
+        broken.cancel()
+        end.cancel()
+        await asyncio.gather(broken, end, return_exceptions=True)
+
+
+async def _report(prepared: Prepared, began: float) -> None:
+    """Say when everything is up, once."""
+    readiness = await ready.wait(
+        connector(prepared.operator),
+        Topics(prepared.decided.rack),
+        (prepared.page_host, prepared.decided.http_port),
+        nodes=prepared.nodes,
+        began=began,
+    )
+    say(f"{readiness}\nCtrl-C stops everything.")
+
+
+def _port(text: str) -> int:
+    """Read a port number for argparse.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    if text.isdecimal() and 1 <= int(text) <= 65535:  # noqa: PLR2004  # TCP's range
+        return int(text)
+    message = f"{text!r} is no port; use 1 to 65535"
+    raise argparse.ArgumentTypeError(message)

@@ -1,0 +1,105 @@
+"""What the doctor finds, how bad it is, and what it says to do."""
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from broker.fake import FakeBroker
+from broker.messages import Phase, Reply, TargetRow
+from broker.topics import Topics
+from pirack.doctor import files, live, machine
+from pirack.doctor.finding import Level
+from pirack.receipt import Receipt
+
+
+def version(*missing: str) -> machine.Version:
+    def of(name: str) -> str:
+        if name in missing:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    return of
+
+
+def test_an_old_python_fails() -> None:
+    assert machine.python((3, 10, 9)).level is Level.FAIL
+    assert machine.python((3, 11, 2)).level is Level.OK
+
+
+def test_a_missing_base_package_fails_and_a_missing_extra_only_warns() -> None:
+    base, extras = machine.dependencies(version("psutil", "rich"))
+    assert (base.level, base.text) == (Level.FAIL, "missing: psutil")
+    assert (extras.level, extras.text) == (
+        Level.WARN,
+        "not installed: rich (coloured tables)",
+    )
+
+
+def test_a_data_directory_that_others_can_read_warns(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    finding = machine.data_directory(tmp_path)
+    assert finding.level is Level.WARN
+    assert finding.advice.endswith(f"chmod 700 {tmp_path}")
+    tmp_path.chmod(0o700)
+    assert machine.data_directory(tmp_path).level is Level.OK
+    assert machine.data_directory(tmp_path / "not/yet").level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("synced", "level"), [(True, Level.OK), (False, Level.WARN), (None, Level.WARN)]
+)
+def test_a_clock_that_is_not_set_warns(*, synced: bool | None, level: Level) -> None:
+    assert machine.clock(synced=synced).level is level
+
+
+def test_a_wrong_key_in_the_file_is_named_whichever_package_owns_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "pirack.toml"
+    for text, word in (
+        ("[agent]\nintervall_s = 5\n", "interval_s"),
+        ("[dashbord]\n", "dashboard"),
+        ("[simulator]\nstack = 3\n", "stacks"),
+        ("[[node]]\nid = 'PI'\n", "must match"),
+        ("[rack", "TOML"),
+    ):
+        path.write_text(text)
+        (finding,) = files.configuration(path)
+        assert finding.level is Level.FAIL
+        assert word in finding.text
+    path.write_text("[rack]\nname = 'attic'\n")
+    (finding,) = files.configuration(path)
+    assert finding.level is Level.OK
+
+
+def receipt(*rows: TargetRow, phase: Phase = Phase.DONE) -> Receipt:
+    made = Receipt("a")
+    made.add(Reply(id="a", verb="ping", scope="rack", phase=phase, targets=rows))
+    return made
+
+
+def test_nodes_that_do_not_answer_are_named_with_their_reason() -> None:
+    well = TargetRow(node="pi-1", name="s1", phase=Phase.DONE)
+    away = TargetRow(
+        node="pi-2", name="s2", phase=Phase.NOT_DELIVERED, error="offline since 12:00"
+    )
+    master, nodes = live.nodes(receipt(well, away))
+    assert master.level is Level.OK
+    assert nodes.level is Level.WARN
+    assert nodes.text == "1 of 2 did not answer: s2: offline since 12:00"
+
+
+def test_a_master_that_does_not_finish_fails() -> None:
+    (master,) = live.nodes(receipt(phase=Phase.ACCEPTED))
+    assert master.level is Level.FAIL
+
+
+async def test_a_command_left_on_the_broker_is_found() -> None:
+    broker, topics = FakeBroker(), Topics("lab")
+    finding = await live.retained_commands(broker.connect, topics, 0)
+    assert finding.level is Level.OK
+    broker.publish("pirack/v1/lab/node/s1/cmd/reboot", b"now", retain=True)
+    finding = await live.retained_commands(broker.connect, topics, 0)
+    assert finding.level is Level.WARN
+    assert finding.advice.endswith("-t pirack/v1/lab/node/s1/cmd/reboot")
