@@ -1,0 +1,72 @@
+"""What is remembered in memory, and what across a reboot."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from node_agent.order_memory import KEPT_ON_DISK, REMEMBERED, OrderMemory
+
+
+def test_an_id_is_new_once() -> None:
+    memory = OrderMemory()
+    assert not memory.seen("a")
+    assert memory.seen("a")
+
+
+def test_the_oldest_of_many_is_forgotten() -> None:
+    memory = OrderMemory()
+    for number in range(REMEMBERED + 1):
+        memory.seen(str(number))
+    assert memory.seen(str(REMEMBERED))
+    assert not memory.seen("0")
+
+
+def test_an_id_that_comes_again_stays_longer() -> None:
+    memory = OrderMemory()
+    memory.seen("a")
+    for number in range(REMEMBERED - 1):
+        memory.seen(str(number))
+    assert memory.seen("a")
+    memory.seen("one more")
+    assert memory.seen("a")
+
+
+def test_a_kept_id_is_known_after_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "orders.json"
+    OrderMemory.load(file).keep("reboot-1")
+    assert OrderMemory.load(file).seen("reboot-1")
+
+
+def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "orders.json"
+    memory = OrderMemory.load(file)
+    for number in range(KEPT_ON_DISK + 1):
+        memory.keep(str(number))
+    again = OrderMemory.load(file)
+    assert not again.seen("0")
+    assert again.seen("1")
+
+
+def test_looking_writes_nothing(tmp_path: Path) -> None:
+    memory = OrderMemory.load(tmp_path / "orders.json")
+    memory.seen("a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"destructive": 5}', b"\xff"])
+def test_a_broken_file_is_loud_and_put_aside(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "orders.json"
+    file.write_bytes(content)
+    assert not OrderMemory.load(file).seen("a")
+    assert (tmp_path / "orders.broken").read_bytes() == content
+    assert caplog.records[0].levelno == logging.ERROR
+
+
+def test_an_unreadable_path_is_loud_and_not_fatal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    OrderMemory.load(tmp_path)  # a directory
+    assert "a reboot may be obeyed twice" in caplog.text
