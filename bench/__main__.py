@@ -11,12 +11,19 @@ from pathlib import Path
 
 import msgspec
 
-from bench import agent
+from bench import agent, idle, ingest, memory, page, ping, recovery, startup
 from bench.figures import Figure, notes, table
 from bench.workshop import BenchError
 
 CASES: dict[str, Callable[[], list[Figure]]] = {
     agent.CASE: agent.measure,
+    ingest.CASE: ingest.measure,
+    memory.CASE: memory.measure,
+    ping.CASE: ping.measure,
+    page.CASE: page.measure,
+    startup.CASE: startup.measure,
+    recovery.CASE: recovery.measure,
+    idle.CASE: idle.measure,
 }
 
 EXIT_OK = 0
@@ -26,7 +33,11 @@ EXIT_BROKEN = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for and return the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for name in options.names:
+        if name not in CASES:
+            parser.error(f"no measurement {name!r}; there are {', '.join(CASES)}")
     print(machine(), flush=True)
     figures, broken = _measure(options.names or list(CASES))
     print(f"\n{table(figures)}\n\n{notes(figures)}")

@@ -21,9 +21,8 @@ _ARGUMENTS = [
 ]
 WINDOW = ViewportSize(width=1440, height=900)
 
-_OBSERVE = """
+_OBSERVE = r"""
 spec => {
-  const pattern = new RegExp(spec.pattern);
   const last = new Map();
   window.benchSeen = [];
   new MutationObserver(mutations => {
@@ -31,8 +30,8 @@ spec => {
     for (const { target } of mutations) {
       const isText = target.nodeType === Node.TEXT_NODE;
       const tile = (isText ? target.parentElement : target)?.closest(spec.tile);
-      const number = tile?.textContent.match(pattern)?.[1];
-      if (number === undefined) continue;
+      const number = tile?.querySelector(spec.value)?.textContent.match(/\d+/)?.[0];
+      if (!number) continue;
       const key = tile.getAttribute(spec.key);
       if (last.get(key) === number) continue;
       last.set(key, number);
@@ -49,12 +48,12 @@ class Tiles(msgspec.Struct, frozen=True):
     Args:
         tile: CSS selector of the element around everything a node shows.
         key: Attribute of it that names the node.
-        pattern: Regular expression whose first group is the temperature.
+        value: CSS selector, within it, of the temperature.
     """
 
     tile: str
     key: str
-    pattern: str = r"(\d+)\s*°"
+    value: str
 
 
 @contextlib.contextmanager

@@ -62,7 +62,9 @@ def _row(board: Board) -> None:
         ui.label().bind_text_from(board, "state")
         ui.label().bind_text_from(board, "cpu", lambda value: f"{value:.0f} %")
         ui.label().bind_text_from(board, "memory", lambda value: f"{value:.0f} %")
-        ui.label().bind_text_from(board, "temperature", lambda value: f"{value:.0f} °C")
+        ui.label().classes("temperature").bind_text_from(
+            board, "temperature", lambda value: f"{value:.0f} °C"
+        )
 
 
 def main(mqtt_port: int, http_port: int, nodes: int) -> None:

@@ -15,7 +15,7 @@ from bench.bus import Bus
 from bench.figures import Figure, at_most, percentile
 from bench.invented import TOPICS
 from bench.workshop import BenchError, Workshop
-from broker.messages import Command, Phase, Reply, Verdict, decode, encode
+from broker.messages import Command, Phase, Reply, decode, encode
 from broker.topics import NodeLeaf, Scope, ScopeKind
 
 CASE = "ping"
@@ -25,16 +25,11 @@ STACKS_LARGE = 250
 PINGS = 150
 PINGS_LARGE = 3
 WARM_UP = 5
-ONLINE_S = 120.0
+FLOOR_S = 30.0
 PING_S = 30.0
 FLOOR = "bare paho echo"
 
 _RACK = Scope(ScopeKind.RACK)
-_SIMULATED = """\
-[[stack]]
-number = {stack}
-slots = {boards}
-"""
 
 
 def measure() -> list[Figure]:
@@ -80,7 +75,7 @@ def _floor(clients: int) -> list[float]:
 
 
 def _until_all_echo(bus: Bus, clients: int) -> None:
-    deadline = time.monotonic() + ONLINE_S
+    deadline = time.monotonic() + FLOOR_S
     while len({topic for _, topic, _ in bus.heard()}) < clients:
         if time.monotonic() > deadline:
             text = f"only some of {clients} bare clients answer"
@@ -114,26 +109,15 @@ def _rack(stacks: int, pings: int) -> list[float]:
             workshop,
             port,
             services.master_table(workshop),
-            services.rack_rows(stacks, BOARDS),
+            services.rack_tables(stacks, BOARDS),
         )
         services.start_master(workshop, port, settings)
         with Bus(port, TOPICS.node("+", NodeLeaf.STATE)) as bus:
             services.start(workshop, "simulate", settings)
-            _until_online(bus, stacks * BOARDS)
+            services.wait_online(bus, stacks * BOARDS)
         reply = TOPICS.reply(_RACK, "ping")
         with Bus(port, reply) as bus:
             return _repeat(lambda: _ping(bus, stacks * BOARDS), pings)
-
-
-def _until_online(bus: Bus, nodes: int) -> None:
-    online: set[str] = set()
-    word = f'"verdict":"{Verdict.ONLINE}"'.encode()
-
-    def last(topic: str, payload: bytes) -> bool:
-        (online.add if word in payload else online.discard)(topic)
-        return len(online) >= nodes
-
-    bus.wait(last, ONLINE_S, f"{nodes} simulated nodes online")
 
 
 def _ping(bus: Bus, nodes: int) -> float:

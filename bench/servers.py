@@ -41,8 +41,8 @@ def ours() -> Server:
     return Server(
         name=OURS,
         start=_start_dashboard,
-        sign_in=_sign_in,
-        tiles=Tiles(tile="[data-id]", key="data-id"),
+        sign_in=lambda page, url: sign_in(page, url, "admin", PASSWORD),
+        tiles=Tiles(".slot[data-node]", "data-node", ".slot-temp"),
         key=invented.node_id,
     )
 
@@ -53,7 +53,7 @@ def naive() -> Server:
         name=NAIVE,
         start=_start_naive,
         sign_in=_just_open,
-        tiles=Tiles(tile="[data-node]", key="data-node"),
+        tiles=Tiles("[data-node]", "data-node", ".temperature"),
         key=str,
     )
 
@@ -69,20 +69,28 @@ def _start_dashboard(
     workshop: Workshop, mqtt_port: int, http_port: int, nodes: int
 ) -> "subprocess.Popen[bytes]":
     del nodes
-    data = workshop.folder / "dashboard"
-    ensure_admin(data / "users.json", password=lambda: PASSWORD)
-    table = f'[dashboard]\nhttp_port = {http_port}\ndata = "{data}"\n'
-    return services.start(
-        workshop, "dashboard", services.config(workshop, mqtt_port, table)
+    settings = services.config(
+        workshop, mqtt_port, dashboard_table(workshop, http_port)
     )
+    return services.start(workshop, "dashboard", settings)
 
 
-def _sign_in(page: Page, url: str) -> None:
+def dashboard_table(workshop: Workshop, http_port: int) -> str:
+    """Make the page's only user and return its ``[dashboard]`` table."""
+    data = workshop.folder / "dashboard"
+    data.mkdir()
+    ensure_admin(data / "users.json", password=lambda: PASSWORD)
+    return f'[dashboard]\nhttp_port = {http_port}\ndata = "{data}"\n'
+
+
+def sign_in(page: Page, url: str, user: str, password: str) -> None:
+    """Open the page; sign in where it asks for it."""
     page.goto(url)
-    page.get_by_label("User").fill("admin")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_url(url)
+    if page.get_by_label("Password").count():
+        page.get_by_label("User").fill(user)
+        page.get_by_label("Password").fill(password)
+        page.keyboard.press("Enter")
+        page.wait_for_url(url)
 
 
 def _just_open(page: Page, url: str) -> None:

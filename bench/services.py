@@ -6,10 +6,18 @@ from pathlib import Path
 from bench.bus import Bus
 from bench.invented import RACK, TOPICS
 from bench.workshop import BenchError, Workshop
+from broker.messages import NodeState, Verdict, decode
+from broker.topics import NodeLeaf
+from node_agent.simulator.layout import boards as places
 
 START_S = 30.0
+ONLINE_S = 120.0
+HERE = "pi-5fffffff"
+"""Id of the real agent on this machine, where a bench runs one."""
+HERE_NAME = "this-machine"
 
-_PIRACK = "import sys; from pirack.cli import main; sys.exit(main())"
+PIRACK = "import sys; from pirack.cli import main; sys.exit(main())"
+"""The ``pirack`` command, without asking where its script is installed."""
 
 
 def config(workshop: Workshop, port: int, *tables: str) -> Path:
@@ -24,12 +32,42 @@ def config(workshop: Workshop, port: int, *tables: str) -> Path:
     return workshop.write("pirack.toml", head + "\n".join(tables))
 
 
+def master_table(workshop: Workshop, probe: str = "none") -> str:
+    """Return a ``[master]`` table with its state in the workshop."""
+    return f'[master]\ndata_dir = "{workshop.folder}/master"\nprobe = "{probe}"\n'
+
+
+def rack_tables(stacks: int, boards: int, echo_port: int = 0) -> str:
+    """Return the tables of a regular rack of simulated boards, and of this machine."""
+    simulator = (
+        f"[simulator]\nstacks = {stacks}\nboards = {boards}\necho_port = {echo_port}\n"
+    )
+    rows = [
+        f"[[stack]]\nnumber = {stack + 1}\nslots = {boards}" for stack in range(stacks)
+    ]
+    rows += [
+        f'[[node]]\nid = "{one.id}"\nname = "{one.name}"\n'
+        f"stack = {one.stack}\nslot = {one.slot}"
+        for one in places(stacks, boards)
+    ]
+    return simulator + "\n".join(rows)
+
+
+def agent_tables(workshop: Workshop, interval_s: float = 10.0) -> str:
+    """Return the tables of a real agent on this machine."""
+    return (
+        f'[agent]\nid = "{HERE}"\ninterval_s = {interval_s}\n'
+        f'state_dir = "{workshop.folder}/agent"\n'
+        f'[[node]]\nid = "{HERE}"\nname = "{HERE_NAME}"\n'
+    )
+
+
 def start(
     workshop: Workshop, service: str, settings: Path
 ) -> "subprocess.Popen[bytes]":
-    """Start one service (``master``, ``simulate``, ``dashboard``)."""
+    """Start one service (``master``, ``agent``, ``simulate``, ``dashboard``)."""
     return workshop.python(
-        service, "-c", _PIRACK, service, "--config", settings, "--log-level", "warning"
+        service, "-c", PIRACK, service, "--config", settings, "--log-level", "warning"
     )
 
 
@@ -47,12 +85,21 @@ def start_master(
     return child
 
 
-def master_table(workshop: Workshop) -> str:
-    """Return a ``[master]`` table: state in the workshop, silent nodes not pinged."""
-    return f'[master]\ndata_dir = "{workshop.folder}/master"\nprobe = "none"\n'
+def wait_online(bus: Bus, nodes: int, timeout_s: float = ONLINE_S) -> float:
+    """Wait until the master calls so many nodes online; return when, monotonic.
 
+    Args:
+        bus: Subscribed to ``P/node/+/state``.
+        nodes: How many.
+        timeout_s: For how long, seconds.
+    """
+    online: set[str] = set()
 
-def rack_rows(stacks: int, boards: int) -> str:
-    """Return the tables of a regular rack of simulated boards."""
-    rows = [f"[simulator]\nstacks = {stacks}\nboards = {boards}\n"]
-    return "\n".join(rows)
+    def all_are(topic: str, payload: bytes) -> bool:
+        if topic.endswith(NodeLeaf.STATE):
+            state = decode(payload, NodeState)
+            is_online = state.verdict is Verdict.ONLINE
+            (online.add if is_online else online.discard)(topic)
+        return len(online) >= nodes
+
+    return bus.wait(all_are, timeout_s, f"{nodes} nodes online")[0]

@@ -4,19 +4,17 @@ Run as ``python -m bench.tabs URL COUNT``; the environment variable ``BENCH_COOK
 sent along. Each tab loads the page, opens the Socket.IO web socket with deflate
 offered, shakes hands, answers pings and acknowledges messages every three seconds
 (NiceGUI 3.18, ``static/nicegui.js``). ``tabs N`` on standard output says how many are
-at it.
+sent data.
 """
 
 import ast
 import asyncio
-import html
 import json
 import os
 import re
 import sys
 import urllib.parse
 import uuid
-from typing import Any
 
 import httpx
 import websockets
@@ -27,7 +25,6 @@ LOAD_S = 120.0
 MAX_MESSAGE_BYTES = 16 << 20
 
 _QUERY = re.compile(r"^\s*query: (\{.*\}),$", re.MULTILINE)
-_ELEMENTS = re.compile(r"parseElements\(String\.raw`(.*?)`\)", re.DOTALL)
 _NUMBER = re.compile(r'"_id":\s*(\d+)')
 
 
@@ -54,7 +51,7 @@ class Tab:
             await asyncio.sleep(RELOAD_S)
 
     async def _visit(self) -> None:
-        query, elements = await self._load()
+        query = await self._load()
         parts = urllib.parse.urlsplit(self._url)
         words = urllib.parse.urlencode({**query, "EIO": "4", "transport": "websocket"})
         address = f"ws://{parts.netloc}/_nicegui_ws/socket.io/?{words}"
@@ -67,19 +64,13 @@ class Tab:
         ) as socket:
             await socket.send("40")
             await self._shake_hands(socket, query)
-            await self._mount(socket, query["client_id"], elements)
-            say(+1)
-            try:
-                await self._listen(socket, query["client_id"])
-            finally:
-                say(-1)
+            await self._listen(socket, query["client_id"])
 
-    async def _load(self) -> tuple[dict[str, str], dict[str, Any]]:
+    async def _load(self) -> dict[str, str]:
         async with httpx.AsyncClient(headers=self._headers, timeout=LOAD_S) as client:
             page = await client.get(self._url)
         query = _QUERY.search(page.text)
-        elements = _ELEMENTS.search(page.text)
-        if query is None or elements is None:
+        if query is None:
             text = f"{self._url} answered {page.status_code} with no NiceGUI page"
             raise LookupError(text)
         found = {
@@ -88,7 +79,7 @@ class Tab:
         }
         found |= {"document_id": str(uuid.uuid4()), "tab_id": str(uuid.uuid4())}
         self._next_message = int(found["next_message_id"])
-        return found, json.loads(html.unescape(elements[1]))
+        return found
 
     async def _shake_hands(
         self, socket: websockets.ClientConnection, query: dict[str, str]
@@ -98,19 +89,11 @@ class Tab:
             return
         await socket.send("420" + json.dumps(["handshake", query]))
 
-    async def _mount(
-        self,
-        socket: websockets.ClientConnection,
-        client_id: str,
-        elements: dict[str, Any],
-    ) -> None:
-        """Emit what components emit once they are on the page."""
-        del socket, client_id, elements
-
     async def _listen(
         self, socket: websockets.ClientConnection, client_id: str
     ) -> None:
         acknowledging = asyncio.create_task(self._acknowledge(socket, client_id))
+        present = False
         try:
             async for frame in socket:
                 text = str(frame)
@@ -118,8 +101,11 @@ class Tab:
                     await socket.send("3")
                 elif numbers := _NUMBER.findall(text):
                     self._next_message = int(numbers[-1]) + 1
+                    say(0 if present else +1)
+                    present = True
         finally:
             acknowledging.cancel()
+            say(-1 if present else 0)
 
     async def _acknowledge(
         self, socket: websockets.ClientConnection, client_id: str
@@ -134,10 +120,11 @@ _present = 0
 
 
 def say(change: int) -> None:
-    """Tell how many tabs are at it."""
+    """Tell how many tabs are at it, when that changes."""
     global _present  # noqa: PLW0603  # one process, one count
     _present += change
-    print(f"tabs {_present}", flush=True)
+    if change:
+        print(f"tabs {_present}", flush=True)
 
 
 async def main(url: str, count: int) -> None:

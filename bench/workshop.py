@@ -40,6 +40,8 @@ class Workshop(contextlib.ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path()
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        """The latest process of each name."""
 
     def __enter__(self) -> "Workshop":
         """Make the folder."""
@@ -74,6 +76,7 @@ class Workshop(contextlib.ExitStack):
                 stderr=subprocess.STDOUT,
             )
         self.callback(stop, process)
+        self.children[name] = process
         return process
 
     def python(self, name: str, *arguments: str | Path) -> "subprocess.Popen[bytes]":
@@ -123,12 +126,16 @@ class Workshop(contextlib.ExitStack):
     def mosquitto(self) -> int:
         """Start a Mosquitto of our own on a free port of loopback; return the port."""
         port = free_port()
+        self.start_mosquitto(port)
+        return port
+
+    def start_mosquitto(self, port: int) -> None:
+        """Start a Mosquitto that keeps nothing on disk and wait until it answers."""
         config = self.write(
             f"mosquitto-{port}.conf", _MOSQUITTO_CONFIG.format(port=port)
         )
         self.start("mosquitto", [mosquitto_path(), "-c", config])
         wait_for(lambda: _answers(port), 10.0, f"Mosquitto on port {port}")
-        return port
 
     def _log_path(self, name: str) -> Path:
         return self.folder / f"{name}.log"
