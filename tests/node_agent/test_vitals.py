@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,7 +13,7 @@ Machine = Callable[[str], Path]
 
 
 def board_of(root: Path) -> LinuxBoard:
-    def no_vcgencmd() -> object:
+    def no_vcgencmd() -> NoReturn:
         raise FileNotFoundError(2, "No such file or directory")
 
     return LinuxBoard(root, ask=no_vcgencmd, clock_synced=lambda: None)

@@ -1,0 +1,128 @@
+"""Real programs: bounded in time and output, without a shell, input or our secrets."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from node_agent.runner import Invocation, Outcome
+from node_agent.subprocess_runner import MAX_STDOUT_BYTES, SubprocessRunner
+
+pytestmark = pytest.mark.system
+
+
+async def run(*argv: str, timeout_s: float = 10.0) -> Outcome:
+    runner = SubprocessRunner(root_user=False)
+    return await runner.run(Invocation(verb="x", argv=argv, timeout_s=timeout_s))
+
+
+async def why_not(*argv: str, probe: tuple[str, ...] = (), root: bool = False) -> str:
+    runner = SubprocessRunner(root_user=root)
+    return await runner.why_not(Invocation(verb="x", argv=argv, probe=probe))
+
+
+async def test_output_errors_and_exit_code_come_back() -> None:
+    outcome = await run("/bin/sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, "out\n", "err\n")
+    assert not outcome.timed_out
+    assert outcome.duration_s > 0
+
+
+async def test_an_argument_is_never_read_by_a_shell() -> None:
+    outcome = await run("echo", "$(id); `id` | id > /tmp/x")
+    assert outcome.stdout == "$(id); `id` | id > /tmp/x\n"
+
+
+async def test_what_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = f"trap '' TERM; sleep 60 & echo $! > {pids}; wait; sleep 60"
+    started = time.monotonic()
+    outcome = await run("/bin/sh", "-c", script, timeout_s=0.3)
+    assert time.monotonic() - started < 10
+    assert outcome.timed_out
+    assert "took longer than 0.3 s and was ended" in outcome.error
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids.read_text()), 0)
+
+
+async def test_a_child_left_behind_does_not_hold_up_the_answer() -> None:
+    started = time.monotonic()
+    outcome = await run("/bin/sh", "-c", "sleep 5 & echo done")
+    assert outcome.stdout == "done\n"
+    assert time.monotonic() - started < 4
+
+
+async def test_the_tail_of_long_output_is_kept() -> None:
+    outcome = await run("/bin/sh", "-c", "yes | head -n 100000; echo end")
+    assert outcome.truncated
+    assert len(outcome.stdout) == MAX_STDOUT_BYTES
+    assert outcome.stdout.endswith("y\nend\n")
+
+
+async def test_bytes_that_are_no_text_are_marked() -> None:
+    outcome = await run("printf", r"a\377b")
+    assert outcome.stdout == "a\N{REPLACEMENT CHARACTER}b"
+
+
+async def test_a_program_that_is_not_there_is_a_failure_in_words() -> None:
+    outcome = await run("no-such-program")
+    assert outcome.exit_code is None
+    assert outcome.error == (
+        "'no-such-program' cannot be started: No such file or directory"
+    )
+
+
+async def test_there_is_no_input_to_wait_for() -> None:
+    assert (await run("cat")).exit_code == 0
+
+
+async def test_our_environment_is_not_handed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PIRACK_SECRET", "hush")
+    outcome = await run("env")
+    names = {line.partition("=")[0] for line in outcome.stdout.splitlines()}
+    assert names <= {"HOME", "TZ", "PATH", "LANG"}
+
+
+async def test_a_missing_program_is_no_ability() -> None:
+    assert await why_not("no-such-program") == (
+        "program 'no-such-program' is not installed"
+    )
+    assert await why_not("uptime") == ""
+
+
+async def test_a_probe_says_why_not() -> None:
+    assert await why_not("true", probe=("true",)) == ""
+    assert await why_not("true", probe=("false",)) == "exit code 1"
+    probe = ("/bin/sh", "-c", "echo no light here >&2; exit 1")
+    assert await why_not("true", probe=probe) == "no light here"
+
+
+@pytest.fixture
+def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sudo that allows nothing but ``uptime``, first on the path."""
+    program = tmp_path / "sudo"
+    program.write_text(
+        '#!/bin/sh\n[ "$2 $3" = "-l uptime" ] && exit 0\n'
+        'echo "sudo: a password is required" >&2\nexit 1\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr("node_agent.subprocess_runner._SYSTEM_PATH", str(tmp_path))
+    return program
+
+
+async def test_what_sudo_does_not_allow_is_no_ability(sudo: Path) -> None:
+    del sudo
+    assert await why_not("sudo", "-n", "uptime") == ""
+    assert await why_not("sudo", "-n", "reboot") == (
+        "sudo does not allow it: sudo: a password is required"
+    )
+
+
+async def test_root_needs_no_sudo() -> None:
+    assert await why_not("sudo", "-n", "uptime", root=True) == ""
+    runner = SubprocessRunner(root_user=True)
+    outcome = await runner.run(Invocation(verb="x", argv=("sudo", "-n", "echo", "hi")))
+    assert outcome.stdout == "hi\n"
