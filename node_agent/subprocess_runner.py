@@ -20,6 +20,7 @@ MAX_STDOUT_BYTES = 8 * 1024
 MAX_STDERR_BYTES = 4 * 1024
 """Both fit into one 16 KiB result; the tail is kept, for errors stand at the end."""
 PROBE_TIMEOUT_S = 5.0
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _AFTER_END_S = 0.5
 """How long output is still read when the program has ended: a child that it left
@@ -27,7 +28,6 @@ behind may hold the pipe open for ever."""
 _GRACE_S = 1.0
 """Between asking a group to end and killing it, and to see that it is gone."""
 _SUDO = ("sudo", "-n")
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class SubprocessRunner:
@@ -36,6 +36,7 @@ class SubprocessRunner:
     Args:
         clock: Monotonic clock, seconds.
         root_user: Whether we are root, who needs no sudo; found out when None.
+        path: Where programs are looked for, after our own interpreter's directory.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class SubprocessRunner:
         *,
         clock: Callable[[], float] = time.monotonic,
         root_user: bool | None = None,
+        path: str = SYSTEM_PATH,
     ) -> None:
         self._clock = clock
         self._root_user = os.geteuid() == 0 if root_user is None else root_user
-        self._environment = _environment()
+        self._environment = _environment(path)
 
     async def run(self, invocation: Invocation) -> Outcome:
         """Run to the end or the timeout; see ``Runner.run``."""
@@ -202,8 +204,8 @@ def _outlast(program: str, timeout_s: float, *, ended: bool) -> str:
     return f"{program!r} took longer than {timeout_s:g} s and {result}"
 
 
-def _environment() -> dict[str, str]:
+def _environment(path: str) -> dict[str, str]:
     """Return all a command gets; our own interpreter first, so it finds our modules."""
     own = str(Path(sys.executable).parent)
     kept = {key: os.environ[key] for key in ("HOME", "TZ") if key in os.environ}
-    return kept | {"PATH": f"{own}:{_SYSTEM_PATH}", "LANG": "C.UTF-8"}
+    return kept | {"PATH": f"{own}:{path}", "LANG": "C.UTF-8"}
