@@ -14,7 +14,7 @@ from master_service.registry import Registry
 from master_service.settings import MasterSettings
 
 PROBE_SOON_S = 1.0
-"""First pause between two probes of a silent board; it doubles."""
+"""First pause between two probes of a silent board, and the one while it stops."""
 PROBE_LATER_S = 30.0
 """Longest pause between two probes."""
 TOGETHER_INTERVALS = 1.5
@@ -170,8 +170,9 @@ class Judging:
 
     def _next_probe(self, node: Node, now: float) -> None:
         """Ask a board soon at first, and ever less often while it stays the same."""
-        age_s = max(0.0, now + self.wall_less_monotonic - node.since)
-        node.probe_due = now + min(max(PROBE_SOON_S, age_s), PROBE_LATER_S)
+        age_s = max(PROBE_SOON_S, now + self.wall_less_monotonic - node.since)
+        pause_s = PROBE_SOON_S if node.pending is not None else age_s
+        node.probe_due = now + min(pause_s, PROBE_LATER_S)
 
     def _facts(self, node: Node, now: float) -> Facts:
         fed = self._panel.of_node(node)

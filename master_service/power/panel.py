@@ -48,12 +48,6 @@ class Fed:
         """Return what belongs on disk."""
         return OutletRecord(self.row.name, self.wanted, self.level, self.changed)
 
-    def feeds(self, node: Node) -> bool:
-        """Whether the node loses power with it."""
-        if self.row.stack is not None:
-            return node.stack == self.row.stack
-        return node.id in self.row.nodes
-
     def view(self) -> Outlet:
         """Return what presence needs to know."""
         return Outlet(self.wanted, self.level, self.since)

@@ -1,0 +1,1 @@
+"""What a person or program may ask, how it is done, and how it is proven done."""

@@ -1,0 +1,175 @@
+"""Commands about the registry itself: name, place, tag, forget; pure."""
+
+from collections.abc import Iterable
+
+from broker.errors import TopicError
+from broker.messages import Phase
+from broker.topics import NodeLeaf, ScopeKind, stack_number
+from broker.verbs import Verb
+from master_service.commands.effects import (
+    Bury,
+    ClearTopics,
+    Commit,
+    Effects,
+    KeepNode,
+    Moment,
+    RefusedError,
+    Unbury,
+)
+from master_service.commands.run import Row, Run
+from master_service.node import Node
+from master_service.rack import Rack
+
+VERBS = frozenset({Verb.NAME, Verb.PLACE, Verb.TAG, Verb.FORGET})
+_ONE_ONLY = frozenset({Verb.NAME, Verb.PLACE})
+_NOWHERE = "none"
+_UNDO = "undo"
+MAX_SLOT = 64
+MAX_TAGS = 32
+
+
+class Admin:
+    """Carries out commands about the registry.
+
+    Args:
+        rack: The rack.
+    """
+
+    def __init__(self, rack: Rack) -> None:
+        self._rack = rack
+        self._registry = rack.registry
+
+    def begin(self, run: Run, nodes: list[Node], at: Moment) -> Effects:
+        """Do it for every target; all of it is over at once.
+
+        Raises:
+            RefusedError: It makes no sense for so many targets.
+        """
+        verb = run.asked.verb
+        if verb in _ONE_ONLY and len(nodes) > 1:
+            text = f"{verb} is for one node; {run.asked.scope} has {len(nodes)}"
+            raise RefusedError(text)
+        effects: Effects = []
+        for node in nodes:
+            run.add(node.id, Row(node, node.name, at.now, at.now))
+            try:
+                done = self._do(verb, node, run.asked.command.args)
+            except (TopicError, RefusedError) as error:
+                run.end(node.id, Phase.REFUSED, at.now, error=str(error))
+                continue
+            effects += done
+            run.rows[node.id].name = node.name
+            run.rows[node.id].text = _cleared(done)
+            run.end(node.id, Phase.DONE, at.now, verified=True)
+        return [*effects, Commit()] if effects else []
+
+    def undo_forget(self, run: Run, at: Moment) -> Effects:
+        """Let a forgotten node come back.
+
+        Raises:
+            RefusedError: It was never forgotten.
+        """
+        node_id = run.asked.scope.name
+        if run.asked.scope.kind is not ScopeKind.NODE or node_id not in (
+            self._registry.tombstones
+        ):
+            text = f"{run.asked.scope} was not forgotten, so there is nothing to undo"
+            raise RefusedError(text)
+        self._registry.tombstones.discard(node_id)
+        node = self._registry.add(node_id)
+        self._rack.outbox.changed.add(node_id)
+        run.add(node_id, Row(node, node.name, at.now, at.now))
+        run.end(node_id, Phase.DONE, at.now, verified=True)
+        return [Unbury(node_id), KeepNode(node_id), Commit()]
+
+    def wants_undo(self, run: Run) -> bool:
+        """Whether this is the undoing of a ``forget``."""
+        return run.asked.verb == Verb.FORGET and run.asked.command.args == (_UNDO,)
+
+    def _do(self, verb: str, node: Node, args: tuple[str, ...]) -> Effects:
+        if verb == Verb.FORGET:
+            return self._forget(node, args)
+        if verb == Verb.NAME:
+            self._registry.rename(node, _one(args, "name <new name>"))
+        elif verb == Verb.PLACE:
+            self._place(node, args)
+        else:
+            self._registry.retag(node, _tags(node, args))
+        self._rack.outbox.changed.add(node.id)
+        return [KeepNode(node.id)]
+
+    def _place(self, node: Node, args: tuple[str, ...]) -> None:
+        if args == (_NOWHERE,):
+            self._registry.move(node, None, None)
+            return
+        words = args[0].split("/") if len(args) == 1 else list(args)
+        if len(words) != 2 or not words[1].isdecimal():  # noqa: PLR2004  # stack and slot
+            text = f"place {' '.join(args)!r}: write `<stack> <slot>`, `3/2` or `none`"
+            raise RefusedError(text)
+        stack, slot = stack_number(words[0]), int(words[1])
+        known = self._rack.stacks.get(stack)
+        if known is None:
+            listed = ", ".join(map(str, self._rack.stacks)) or "none"
+            text = f"stack {stack} is not in the rack; there are: {listed}"
+            raise RefusedError(text)
+        if not 1 <= slot <= known.slots:
+            text = f"slot {slot} is not in stack {stack}; it has 1 to {known.slots}"
+            raise RefusedError(text)
+        self._registry.move(node, stack, slot)
+
+    def _forget(self, node: Node, args: tuple[str, ...]) -> Effects:
+        if args:
+            text = f"forget {' '.join(args)!r}: write nothing, or `undo`"
+            raise RefusedError(text)
+        self._rack.watch.forget(node)
+        self._registry.forget(node)
+        self._rack.outbox.changed.discard(node.id)
+        topics = retained_topics(self._rack, node.id)
+        return [Bury(node.id), ClearTopics(topics)]
+
+
+def retained_topics(rack: Rack, node_id: str) -> tuple[str, ...]:
+    """Return every topic a node may have something stored on.
+
+    Status first: whoever looks at it alone must not see a ghost.
+    """
+    leaves = (
+        NodeLeaf.STATUS,
+        NodeLeaf.DETAILS,
+        NodeLeaf.HEARTBEAT,
+        NodeLeaf.ORDER,
+        NodeLeaf.RESULT,
+        NodeLeaf.STATE,
+    )
+    return tuple(rack.topics.node(node_id, leaf) for leaf in leaves)
+
+
+def _cleared(effects: Effects) -> str:
+    """List the topics that are cleared, one a line."""
+    cleared = [one.topics for one in effects if isinstance(one, ClearTopics)]
+    return "\n".join(topic for topics in cleared for topic in topics)
+
+
+def _one(args: tuple[str, ...], usage: str) -> str:
+    if len(args) != 1:
+        text = f"{len(args)} words given; write `{usage}`"
+        raise RefusedError(text)
+    return args[0]
+
+
+def _tags(node: Node, args: Iterable[str]) -> set[str]:
+    """Return the tags after adding ``word`` or ``+word`` and taking ``-word`` away."""
+    words = list(args)
+    if not words:
+        text = "no tag given; write `tag web -spare` to add web and remove spare"
+        raise RefusedError(text)
+    tags = set(node.tags)
+    for word in words:
+        if word.startswith("-"):
+            tags.discard(word[1:])
+        else:
+            tags.add(word.removeprefix("+"))
+    if len(tags) > MAX_TAGS:
+        text = f"{len(tags)} tags are too many; a node has at most {MAX_TAGS}"
+        raise RefusedError(text)
+    return tags

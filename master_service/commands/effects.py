@@ -1,0 +1,180 @@
+"""What the commands want done; the service does it, in order."""
+
+import msgspec
+
+from broker.errors import PiRackError
+from broker.messages import Command, Order, Reply
+from broker.topics import Scope
+
+
+class RefusedError(PiRackError):
+    """A command was understood and is not carried out; the text says why."""
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """One moment by both clocks.
+
+    Args:
+        now: Monotonic seconds: durations and deadlines.
+        wall: Unix time, seconds: what people and other machines are told.
+    """
+
+    now: float
+    wall: float
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Where answers go.
+
+    Args:
+        scope: Of the command.
+        verb: Of the command.
+        response_topic: MQTT 5 inbox of the asker, which is answered as well; empty:
+            none, or none that is honoured.
+        correlation: MQTT 5 correlation data of the asker.
+    """
+
+    scope: Scope
+    verb: str
+    response_topic: str = ""
+    correlation: bytes = b""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A command as it arrived, and understood as far as its payload allows.
+
+    Args:
+        topic: As published.
+        route: Where answers go.
+        payload: Raw.
+        retained: It came out of the broker's store, or was to be stored.
+    """
+
+    topic: str
+    route: Route
+    payload: bytes = b""
+    retained: bool = False
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A command that was let in.
+
+    Args:
+        id: Its id, given by us if the asker gave none.
+        command: What it says.
+        route: Where answers go.
+        at: When it was received.
+    """
+
+    id: str
+    command: Command
+    route: Route
+    at: Moment
+
+    @property
+    def scope(self) -> Scope:
+        """Whom it is for."""
+        return self.route.scope
+
+    @property
+    def verb(self) -> str:
+        """What is asked."""
+        return self.route.verb
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Publish one part of a receipt."""
+
+    reply: Reply
+    route: Route
+
+
+class SendOrder(msgspec.Struct, frozen=True):
+    """Send an order to a node.
+
+    Args:
+        node: Its id.
+        order: The order.
+    """
+
+    node: str
+    order: Order
+
+
+class AskBoard(msgspec.Struct, frozen=True):
+    """Probe a node's board now."""
+
+    node: str
+
+
+class ClearTopics(msgspec.Struct, frozen=True):
+    """Remove retained messages from the broker."""
+
+    topics: tuple[str, ...]
+
+
+class KeepNode(msgspec.Struct, frozen=True):
+    """Queue a node's record for the disk."""
+
+    node: str
+
+
+class Bury(msgspec.Struct, frozen=True):
+    """Queue a tombstone for the disk."""
+
+    node: str
+
+
+class Unbury(msgspec.Struct, frozen=True):
+    """Queue the end of a tombstone for the disk."""
+
+    node: str
+
+
+class KeepDone(msgspec.Struct, frozen=True):
+    """Queue the id of a destructive command for the disk."""
+
+    id: str
+
+
+class KeepOutlet(msgspec.Struct, frozen=True):
+    """Queue an outlet's record for the disk."""
+
+    outlet: str
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """Let what follows wait until everything queued is on disk."""
+
+
+class Switch(msgspec.Struct, frozen=True):
+    """Bring an outlet to a level, and read it back.
+
+    Args:
+        outlet: Its name.
+        on: The level.
+    """
+
+    outlet: str
+    on: bool
+
+
+class PublishAll(msgspec.Struct, frozen=True):
+    """Publish every retained state again."""
+
+
+Effect = (
+    Answer
+    | SendOrder
+    | AskBoard
+    | ClearTopics
+    | KeepNode
+    | Bury
+    | Unbury
+    | KeepDone
+    | KeepOutlet
+    | Commit
+    | Switch
+    | PublishAll
+)
+Effects = list[Effect]

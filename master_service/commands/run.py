@@ -1,0 +1,237 @@
+"""A command that is being carried out: its rows, and the receipts it gives; pure."""
+
+import msgspec
+
+from broker.messages import Phase, Reply, Result, Running, TargetRow
+from broker.verbs import DESTRUCTIVE, Verb
+from master_service.commands.effects import Answer, Asked, Effects
+from master_service.commands.receipt import parts
+from master_service.events import Outbox
+from master_service.node import Node
+
+PROGRESS_EVERY_S = 0.25
+"""Least time between two progress replies of one command, seconds."""
+NAMED_IN_ERROR = 3
+MAX_ERROR = 600
+_QUIET = frozenset({Verb.PING, Verb.REFRESH})
+"""Verbs so short that a node's state does not mention them."""
+
+
+class Row:
+    """One target of a command; the run's own, mutable record.
+
+    Args:
+        node: The target; None for an outlet that feeds no known board.
+        name: What people call it.
+        began: Monotonic second.
+        deadline: Monotonic second by which something must have happened.
+    """
+
+    __slots__ = (
+        "began",
+        "board_asked",
+        "boot_id",
+        "deadline",
+        "down",
+        "duration_s",
+        "error",
+        "name",
+        "node",
+        "phase",
+        "result",
+        "text",
+        "verified",
+    )
+
+    def __init__(
+        self, node: Node | None, name: str, began: float, deadline: float
+    ) -> None:
+        self.node = node
+        self.name = name
+        self.began = began
+        self.deadline = deadline
+        self.phase = Phase.ACCEPTED
+        self.verified = False
+        self.error = ""
+        self.result: Result | None = None
+        self.duration_s = 0.0
+        self.boot_id = node.boot_id if node is not None else ""
+        self.text = ""
+        self.board_asked = False
+        self.down = False
+
+    @property
+    def open(self) -> bool:
+        """Whether something is still to come."""
+        return not self.phase.final
+
+    def view(self) -> TargetRow:
+        """Return the row as it stands in a receipt."""
+        result = self.result
+        row = TargetRow(
+            node=self.node.id if self.node is not None else "",
+            name=self.name,
+            phase=self.phase,
+            verified=self.verified,
+            error=self.error,
+            stdout=self.text,
+            duration_s=self.duration_s,
+        )
+        if result is None:
+            return row
+        return msgspec.structs.replace(
+            row,
+            exit_code=result.exit_code,
+            stdout=result.stdout,
+            stderr=result.stderr,
+            truncated=result.truncated,
+        )
+
+
+class Run:
+    """One command under way.
+
+    Args:
+        asked: The command.
+        outbox: Told of the nodes whose state mentions it.
+    """
+
+    def __init__(self, asked: Asked, outbox: Outbox) -> None:
+        self.asked = asked
+        self._outbox = outbox
+        self.rows: dict[str, Row] = {}
+        self._open = 0
+        self._changed: set[str] = set()
+        self._said_at = asked.at.now
+
+    @property
+    def id(self) -> str:
+        """The command's id."""
+        return self.asked.id
+
+    @property
+    def destructive(self) -> bool:
+        """Whether it interrupts its targets."""
+        return self.asked.verb in DESTRUCTIVE
+
+    @property
+    def open(self) -> bool:
+        """Whether any target is not at its end."""
+        return self._open > 0
+
+    def add(self, key: str, row: Row) -> None:
+        """Take in a target that is at its beginning."""
+        self.rows[key] = row
+        self._open += 1
+
+    def sent(self, key: str) -> None:
+        """Say that a target was told."""
+        self._show(self.rows[key])
+
+    def mark(self, key: str, phase: Phase, now: float) -> None:
+        """Say that a target got on."""
+        row = self.rows[key]
+        if row.phase is phase:
+            return
+        row.phase = phase
+        row.duration_s = max(0.0, now - row.began)
+        self._changed.add(key)
+        self._show(row)
+
+    def end(
+        self,
+        key: str,
+        phase: Phase,
+        now: float,
+        *,
+        error: str = "",
+        verified: bool = False,
+    ) -> None:
+        """Say how it ended for a target; only the first word counts."""
+        row = self.rows[key]
+        if not row.open:
+            return
+        row.error, row.verified = error[:MAX_ERROR], verified
+        self._open -= 1
+        self.mark(key, phase, now)
+
+    def progress(self, now: float) -> Effects:
+        """Return the replies about what changed, if it is time for them."""
+        if not self._changed or now - self._said_at < PROGRESS_EVERY_S:
+            return []
+        self._said_at = now
+        rows = [self.rows[key].view() for key in self.rows if key in self._changed]
+        self._changed.clear()
+        return self._answers(self._reply(Phase.RUNNING, now), rows)
+
+    def accepted(self) -> Effects:
+        """Return the first reply."""
+        reply = self._reply(Phase.ACCEPTED, self.asked.at.now)
+        return self._answers(reply, [])
+
+    def final(self, now: float) -> Effects:
+        """Return the last replies, with every row."""
+        reply = msgspec.structs.replace(
+            self._reply(self.outcome, now),
+            ok=self.outcome is Phase.DONE,
+            verified=all(row.verified for row in self.rows.values()),
+            error=self.error,
+        )
+        return self._answers(reply, [row.view() for row in self.rows.values()])
+
+    @property
+    def outcome(self) -> Phase:
+        """How it ended as a whole: done only if every target is."""
+        phases = {row.phase for row in self.rows.values()}
+        if len(phases) > 1:
+            return Phase.FAILED
+        return phases.pop() if phases else Phase.DONE
+
+    @property
+    def summary(self) -> str:
+        """How it ended, for the history."""
+        done = sum(row.phase is Phase.DONE for row in self.rows.values())
+        counted = f"{self.outcome}, {done} of {len(self.rows)} done"
+        return f"{counted}; {self.error}" if self.error else counted
+
+    @property
+    def error(self) -> str:
+        """Which targets are not done, and why, the first few."""
+        bad = [row for row in self.rows.values() if row.phase is not Phase.DONE]
+        if not bad:
+            return ""
+        named = "; ".join(f"{row.name}: {row.error}" for row in bad[:NAMED_IN_ERROR])
+        more = (
+            f"; and {len(bad) - NAMED_IN_ERROR} more"
+            if len(bad) > NAMED_IN_ERROR
+            else ""
+        )
+        return f"{len(bad)} of {len(self.rows)} not done: {named}{more}"
+
+    def _show(self, row: Row) -> None:
+        """Let the node's state say what it is doing."""
+        if row.node is None or self.asked.verb in _QUIET:
+            return
+        self._outbox.changed.add(row.node.id)
+        if row.open:
+            row.node.running = Running(
+                id=self.id,
+                verb=self.asked.verb,
+                phase=row.phase,
+                by=self.asked.command.by,
+            )
+        elif row.node.running is not None and row.node.running.id == self.id:
+            row.node.running = None
+
+    def _reply(self, phase: Phase, now: float) -> Reply:
+        return Reply(
+            id=self.id,
+            verb=self.asked.verb,
+            scope=str(self.asked.scope),
+            phase=phase,
+            by=self.asked.command.by,
+            duration_s=max(0.0, now - self.asked.at.now),
+        )
+
+    def _answers(self, reply: Reply, rows: list[TargetRow]) -> Effects:
+        return [Answer(part, self.asked.route) for part in parts(reply, rows)]
