@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from broker.endpoint import Endpoint
 from broker.errors import LinkError, NotConnectedError, RefusedError, SilentError
 from broker.faults import Faults
-from broker.link import Connect, Listener, Message, Subscription
+from broker.link import BreakableConnect, Listener, Message, Subscription
 from broker.messages.codec import check_size
 from broker.presence import OFFLINE, ONLINE, Presence
 from broker.reconnect import Backoff, VersionChoice
@@ -23,7 +23,7 @@ from broker.wire.connection import Connection
 log = logging.getLogger(__name__)
 
 
-def connector(endpoint: Endpoint) -> Connect:
+def connector(endpoint: Endpoint) -> BreakableConnect:
     """Return what makes links to a broker.
 
     Its links share what one of them learns about the broker's version of MQTT.
@@ -83,6 +83,10 @@ class MqttLink:
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
         self._up = asyncio.Event()
+        self._running = asyncio.Event()
+        self._running.set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._complaint = ""
 
     @property
@@ -111,7 +115,29 @@ class MqttLink:
         connection, self._connection = self._connection, None
         self._up.clear()
         if connection is not None:
-            await connection.close(self._say(connection, OFFLINE))
+            await self._leave(connection)
+
+    def abort(self) -> None:
+        """Cut the connection without a goodbye and stay down: the will is due."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        connection, self._connection = self._connection, None
+        self._up.clear()
+        if connection is not None:
+            connection.abort()
+
+    def pause(self) -> None:
+        """Send and take nothing, not even keepalive; the connection stays open."""
+        self._flowing.clear()
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Go on; a connection that the broker ended meanwhile is made again."""
+        self._flowing.set()
+        if self._connection is not None:
+            self._connection.resume()
 
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait for the connection, at most ``timeout_s``; return whether it is up."""
@@ -155,6 +181,7 @@ class MqttLink:
     async def _run(self) -> None:
         """Connect, live, and connect again, for as long as the link lives."""
         while True:
+            await self._flowing.wait()
             lived_s = 0.0
             try:
                 connection = await self._open()
@@ -192,6 +219,8 @@ class MqttLink:
 
     async def _live(self, connection: Connection) -> None:
         self._connection = connection
+        if not self._flowing.is_set():
+            connection.pause()
         self._up.set()
         connection.subscribe(self._presence.subscriptions)
         self._say(connection, ONLINE)

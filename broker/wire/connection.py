@@ -176,6 +176,14 @@ class Connection:
         finally:
             self.abort()
 
+    def pause(self) -> None:
+        """Read and write nothing, not even keep-alive, on the open connection."""
+        self._driver.pause()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._driver.resume()
+
     def abort(self) -> None:
         """Cut the connection, if there still is one: the will fires."""
         self._accepted.cancel()
@@ -184,6 +192,14 @@ class Connection:
         if sock is not None:
             sock.close()
         self._end("cut")
+
+    def pause(self) -> None:
+        """Send and take nothing, not even keepalive; the connection stays open."""
+        self._driver.pause()
+
+    def resume(self) -> None:
+        """Go on; if the broker ended the connection meanwhile, that shows now."""
+        self._driver.resume()
 
     def _dial(self) -> None:
         """Connect, in a thread of the executor: name look-up, TCP and TLS block."""

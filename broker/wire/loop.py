@@ -40,33 +40,47 @@ class PahoLoop:
         self._loop = asyncio.get_running_loop()
         self._socket: SocketLike | None = None
         self._writing = False
+        self._paused = False
         self._timer: asyncio.TimerHandle | None = None
 
     def attach(self) -> None:
         """Begin to read and write; call it once, on the loop's thread."""
         client = self._client
         self._socket = client.socket()
-        if self._socket is None:
-            return
         client.on_socket_close = self._on_close
         client.on_socket_register_write = self._on_register_write
         client.on_socket_unregister_write = self._on_unregister_write
+        self.resume()
+
+    def detach(self) -> None:
+        """Let go of the socket; doing it twice is fine."""
+        self.pause()
+        self._socket = None
+
+    def pause(self) -> None:
+        """Read and write nothing, not even keep-alive; the socket stays open."""
+        if self._socket is None or self._paused:
+            return
+        self._paused = True
+        self._writing = False
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def resume(self) -> None:
+        """Go on."""
+        if self._socket is None or not self._paused:
+            return
+        self._paused = False
         self._loop.add_reader(self._socket, self._read)
         self._loop.call_soon(self._write)
         self._timer = self._loop.call_later(self._period_s, self._misc)
 
-    def detach(self) -> None:
-        """Let go of the socket; doing it twice is fine."""
-        sock, self._socket = self._socket, None
-        if sock is None:
-            return
-        self._loop.remove_reader(sock)
-        self._loop.remove_writer(sock)
-        if self._timer is not None:
-            self._timer.cancel()
-
     def _read(self) -> None:
         """Read until empty, within reason."""
+        if self._paused:
+            return
         client = self._client
         try:
             for _ in range(READS_PER_WAKE):
@@ -78,7 +92,7 @@ class PahoLoop:
         except Exception as error:  # noqa: BLE001  # whatever paho trips over in a packet, its parser is out of step afterwards
             self._failed(error)
             return
-        if self._buffered():
+        if not self._paused and self._buffered():
             self._loop.call_soon(self._read)
 
     def _buffered(self) -> bool:
@@ -88,7 +102,7 @@ class PahoLoop:
 
     def _write(self) -> None:
         client, sock = self._client, self._socket
-        if sock is None:
+        if sock is None or self._paused:
             return
         try:
             client.loop_write()
@@ -101,7 +115,7 @@ class PahoLoop:
 
     def _misc(self) -> None:
         self._client.loop_misc()
-        if self._socket is not None:
+        if not self._paused:
             self._timer = self._loop.call_later(self._period_s, self._misc)
 
     def _on_register_write(self, *_: object) -> None:
