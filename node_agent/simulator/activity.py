@@ -6,6 +6,7 @@ boards cost nothing while nobody asks.
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import msgspec
 
@@ -102,13 +103,11 @@ class Activity:
         """Yield the bursts begun by ``now_s`` that ended at most ``memory_s`` ago."""
         first = math.floor((now_s - memory_s - _LONGEST_BURST_S) / WINDOW_S)
         for window in range(first, math.floor(now_s / WINDOW_S) + 1):
-            if share(self._seed, 4, window) >= _BURST_CHANCE:
+            burst = _burst(self._seed, window)
+            if burst is None or burst.start_s > now_s:
                 continue
-            start_s = (window + share(self._seed, 5, window)) * WINDOW_S
-            length_s = between(20.0, _LONGEST_BURST_S, self._seed, 6, window)
-            if start_s <= now_s and start_s + length_s >= now_s - memory_s:
-                height = between(25.0, 80.0, self._seed, 7, window)
-                yield Burst(start_s, start_s + length_s, height)
+            if burst.end_s >= now_s - memory_s:
+                yield burst
 
     def _lagged_bursts(self, now_s: float, lag_s: float) -> float:
         total = 0.0
@@ -117,3 +116,16 @@ class Activity:
             risen = 1.0 - math.exp((burst.start_s - end_s) / lag_s)
             total += burst.height * risen * math.exp((end_s - now_s) / lag_s)
         return total
+
+
+@lru_cache(maxsize=65_536)
+def _burst(seed: int, window: int) -> Burst | None:
+    """Return the burst that begins in a window, if one does.
+
+    Remembered, for every heartbeat of a board asks for the same last few windows.
+    """
+    if share(seed, 4, window) >= _BURST_CHANCE:
+        return None
+    start_s = (window + share(seed, 5, window)) * WINDOW_S
+    length_s = between(20.0, _LONGEST_BURST_S, seed, 6, window)
+    return Burst(start_s, start_s + length_s, between(25.0, 80.0, seed, 7, window))

@@ -1,31 +1,42 @@
-"""How each simulated node signs in at the broker: as itself."""
+"""How the simulation signs in at the broker: each board as itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from broker.client import connector
 from broker.endpoint import Endpoint
-from broker.link import BreakableConnect
+from broker.link import BreakableConnect, Connect
+from node_agent.simulator.layout import SIMULATOR
 
 
-def connections(
-    endpoint: Endpoint, passwords: dict[str, str]
+def board_connections(
+    broker: Endpoint, passwords: Mapping[str, str]
 ) -> Callable[[str], BreakableConnect]:
     """Return how the node of an id connects.
 
     Args:
-        endpoint: Where the broker is.
+        broker: Where it is.
         passwords: By node id; empty for anonymous connections.
     """
     if not passwords:
-        shared = connector(msgspec.structs.replace(endpoint, username="", password=""))
+        shared = connector(_signed_in(broker, "", ""))
         return lambda _: shared
+    return lambda node_id: connector(_signed_in(broker, node_id, passwords[node_id]))
 
-    def connect_as(node_id: str) -> BreakableConnect:
-        own = msgspec.structs.replace(
-            endpoint, username=node_id, password=passwords[node_id]
-        )
-        return connector(own)
 
-    return connect_as
+def own_connection(broker: Endpoint, passwords: Mapping[str, str]) -> Connect:
+    """Return how the simulator itself connects.
+
+    Args:
+        broker: Where it is, and whom to sign in as if the simulator has no password.
+        passwords: By node id, and perhaps ``simulator``.
+    """
+    password = passwords.get(SIMULATOR)
+    if password is None:
+        return connector(broker)
+    return connector(_signed_in(broker, SIMULATOR, password))
+
+
+def _signed_in(broker: Endpoint, username: str, password: str) -> Endpoint:
+    return msgspec.structs.replace(broker, username=username, password=password)

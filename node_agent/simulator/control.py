@@ -20,11 +20,11 @@ from broker.messages import (
 from broker.rejections import Rejections
 from broker.topics import CommandTopic, Scope, ScopeKind, StackTopic, Topics
 from node_agent.simulator.faults import parse_words
+from node_agent.simulator.layout import SIMULATOR
 from node_agent.simulator.rack import SimulatedRack
 
 log = logging.getLogger(__name__)
 
-CLIENT_ID = "simulator"
 SIM = Scope(ScopeKind.SIM)
 ROWS_PER_PART = 48
 """Rows of a receipt that surely fit into one message."""
@@ -63,7 +63,7 @@ class Control:
         commands = f"{topics.prefix}/{SIM}/cmd/+"
         self._link = connect(
             self,
-            client_id=CLIENT_ID,
+            client_id=SIMULATOR,
             subscriptions=(
                 Subscription(topics.stack("+"), qos=1),
                 Subscription(commands, qos=1),

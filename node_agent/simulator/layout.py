@@ -5,6 +5,10 @@
 
 import msgspec
 
+SIMULATOR = "simulator"
+"""User name and client id of the simulator's own link, which takes faults and outlets;
+its password stands beside those of the boards."""
+
 MAX_STACKS = 9999
 MAX_BOARDS = 64
 _SERIAL_BASE = 0x51000000

@@ -22,8 +22,9 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
         boot_s: How long a board takes to boot, seconds, give or take a fifth.
         echo_port: UDP port on which each board echoes (RFC 862), on its own loopback
             address 127.77.<stack>.<slot>; 0 for none.
-        credentials: Path of a JSON file (mode 0600) with the password of each node id;
-            empty for anonymous connections.
+        credentials: Path of a JSON file (mode 0600) with the password of each node id
+            and of ``simulator``, the simulation's own link; without that last one the
+            link signs in as ``[broker]`` says. Empty for anonymous connections.
         faults: Begun at start, each as on the command line:
             ``crash s03n2 for=30 after=10``.
     """

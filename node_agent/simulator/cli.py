@@ -1,0 +1,158 @@
+"""``pirack simulate``: a rack of invented boards, with faults on demand."""
+
+import argparse
+import logging
+
+from broker import service
+from broker.config import Document
+from broker.credentials import endpoint
+from broker.settings import BrokerSettings, RackSettings
+from broker.topics import Topics
+from node_agent.simulator.connections import board_connections, own_connection
+from node_agent.simulator.service import SimulatorService
+from node_agent.simulator.settings import SimulatorSettings
+
+HELP = "run a rack of invented boards"
+
+DESCRIPTION = """\
+Run a rack of invented boards: each is the real agent, with vitals made up from a seed.
+
+  pirack simulate                               12 stacks of 4 on the local broker
+  pirack simulate --stacks 100 --boards 20      2 000 boards in one process
+  pirack simulate --fault 'crash s03n2 for=30 after=10' --fault 'brown-out stack/2'
+"""
+
+EPILOG = """\
+faults; a target is a node's id or name (s03n2), stack/<n> or rack
+  crash          the agent dies without a goodbye, the board lives
+  hang           the agent stays connected but says and does nothing
+  freeze         the whole board stops, its connection open and silent
+  network-cut    no packet in or out; the board is back when the cable is
+  brown-out      the supply of a stack fails though its outlet is on
+  under-voltage  the firmware complains, now and since boot
+  duplicate      a second board with the same id
+  slow-boot      the next boots take seconds=30
+  clock-skew     the board's clock is wrong by seconds=3600
+  heal           ends every fault of the target
+Each may have for=<seconds> and after=<seconds>. A reboot or a power cycle ends
+crash, hang and freeze too, as it would in a real rack.
+
+while it runs (P is pirack/v1/<rack>)
+  mosquitto_pub -t P/sim/cmd/crash -m 's03n2 for=30'    any fault, any time
+  mosquitto_sub -t 'P/sim/reply/+'                      the receipts
+An outlet that the master switches (P/stack/<n>/state) cuts or boots its boards.
+"""
+
+_OPTIONS = {
+    "simulator": (
+        "stacks",
+        "boards",
+        "interval_s",
+        "seed",
+        "boot_s",
+        "echo_port",
+        "credentials",
+        "faults",
+    ),
+    "rack": ("name",),
+    "broker": ("host", "port"),
+}
+"""Which keys of which table an option of the same name overrides."""
+
+_CHATTY = ("broker.client", "node_agent.node", "node_agent.order_desk")
+"""What an agent says of itself is of interest once, not once for each board."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the simulator's options."""
+    parser.description = DESCRIPTION
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    _add_rack(parser.add_argument_group("options that override [simulator]"))
+    rest = parser.add_argument_group("options that override [rack] and [broker]")
+    rest.add_argument("--rack", dest="name", metavar="NAME", help="name of the rack")
+    rest.add_argument("--host", help="the broker's name or address")
+    rest.add_argument("--port", type=int, help="the broker's TCP port")
+    service.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the simulated rack until it is told to end; return the exit code.
+
+    Raises:
+        PiRackError: The configuration cannot be used.
+    """
+    document = _overlaid(service.load_common(args), args)
+    if args.log_level != "debug":
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.ERROR)
+    settings = document.table("simulator", SimulatorSettings)
+    broker = endpoint(document.table("broker", BrokerSettings))
+    passwords = settings.passwords()
+    rack = SimulatorService(
+        settings,
+        topics=Topics(document.table("rack", RackSettings).name),
+        connect=own_connection(broker, passwords),
+        connect_as=board_connections(broker, passwords),
+    )
+    return service.run(rack)
+
+
+def _add_rack(group: argparse._ArgumentGroup) -> None:
+    """Add what the rack looks like and what befalls it."""
+    group.add_argument("--stacks", type=int, metavar="N", help="stacks (default: 12)")
+    group.add_argument(
+        "--boards", type=int, metavar="N", help="boards in a stack (default: 4)"
+    )
+    group.add_argument(
+        "--interval",
+        dest="interval_s",
+        type=float,
+        metavar="SECONDS",
+        help="between heartbeats (default: 10)",
+    )
+    group.add_argument(
+        "--seed", type=int, metavar="N", help="invents other boards (default: 1)"
+    )
+    group.add_argument(
+        "--boot-time",
+        dest="boot_s",
+        type=float,
+        metavar="SECONDS",
+        help="how long a boot takes, give or take a fifth (default: 3)",
+    )
+    echo = group.add_mutually_exclusive_group()
+    echo.add_argument(
+        "--echo-port",
+        type=int,
+        metavar="PORT",
+        help="UDP port on which boards answer pings, on 127.77.<stack>.<slot> "
+        "(default: 7007)",
+    )
+    echo.add_argument(
+        "--no-echo",
+        dest="echo_port",
+        action="store_const",
+        const=0,
+        help="answer no pings",
+    )
+    group.add_argument(
+        "--credentials", metavar="FILE", help="JSON file with a password per node id"
+    )
+    group.add_argument(
+        "--fault",
+        dest="faults",
+        action="append",
+        metavar="'FAULT TARGET …'",
+        help="begin with this fault; may be given several times",
+    )
+
+
+def _overlaid(document: Document, args: argparse.Namespace) -> Document:
+    """Return the configuration with the options that were given put over it."""
+    tables = document.tables
+    for table, keys in _OPTIONS.items():
+        given = {key: getattr(args, key) for key in keys}
+        chosen = {key: value for key, value in given.items() if value is not None}
+        tables[table] = {**tables.get(table, {}), **chosen}
+    return Document(tables, str(args.config or "command line"))
