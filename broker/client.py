@@ -115,7 +115,10 @@ class MqttLink:
         connection, self._connection = self._connection, None
         self._up.clear()
         if connection is not None:
-            await self._leave(connection)
+            if self._flowing.is_set():
+                await connection.close(self._say(connection, OFFLINE))
+            else:
+                connection.abort()
 
     def abort(self) -> None:
         """Cut the connection without a goodbye and stay down: the will is due."""

@@ -176,14 +176,6 @@ class Connection:
         finally:
             self.abort()
 
-    def pause(self) -> None:
-        """Read and write nothing, not even keep-alive, on the open connection."""
-        self._driver.pause()
-
-    def resume(self) -> None:
-        """Go on."""
-        self._driver.resume()
-
     def abort(self) -> None:
         """Cut the connection, if there still is one: the will fires."""
         self._accepted.cancel()

@@ -40,7 +40,7 @@ class PahoLoop:
         self._loop = asyncio.get_running_loop()
         self._socket: SocketLike | None = None
         self._writing = False
-        self._paused = False
+        self._paused = True
         self._timer: asyncio.TimerHandle | None = None
 
     def attach(self) -> None:
@@ -92,7 +92,7 @@ class PahoLoop:
         except Exception as error:  # noqa: BLE001  # whatever paho trips over in a packet, its parser is out of step afterwards
             self._failed(error)
             return
-        if not self._paused and self._buffered():
+        if self._buffered():
             self._loop.call_soon(self._read)
 
     def _buffered(self) -> bool:
