@@ -21,8 +21,6 @@ AGENT = "agent"
 SIMULATOR = "simulator"
 OPERATOR = "operator"
 VIEWER = "viewer"
-SERVICES = (MASTER, DASHBOARD)
-PEOPLE = (OPERATOR, VIEWER)
 
 NOT_FOR_PARTS = frozenset({"up"})
 
@@ -84,9 +82,11 @@ def _base(own: Tables, decided: Decided, user: str) -> Tables:
     rack: Tables = {"name": decided.rack}
     if decided.shape.stacks:
         rack |= {"stacks": decided.shape.stacks, "boards": decided.shape.boards}
-    broker = {"host": decided.mqtt_host, "port": decided.mqtt_port}
-    if user:
-        broker["credentials"] = str(decided.layout.credentials(user))
+    broker = {
+        "host": decided.mqtt_host,
+        "port": decided.mqtt_port,
+        "credentials": str(decided.layout.credentials(user)),
+    }
     return _over(own, {"rack": rack, "broker": broker})
 
 
@@ -140,7 +140,7 @@ def _simulator(own: Tables, decided: Decided) -> Tables:
         "echo_port": decided.echo_port,
         "credentials": str(decided.layout.simulated),
     }
-    return _over(_base(own, decided, ""), {"simulator": simulator})
+    return _over(_base(own, decided, SIMULATOR), {"simulator": simulator})
 
 
 def _over(tables: Mapping[str, Any], more: Mapping[str, Tables]) -> Tables:

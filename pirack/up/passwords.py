@@ -1,18 +1,19 @@
 """Passwords, made once and kept: files of mode 0600 in a directory of mode 0700."""
 
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from broker import credentials
 from broker.atomic import replace
+from broker.credentials import Credentials, generate_password
 from broker.errors import ConfigError
-from dashboard.users import Role, Users, generate_password, make_user
+from dashboard.users import Role, Users, make_user
+from dashboard.users import generate_password as readable_password
 from pirack.runfile import Login
 
-PASSWORD_BYTES = 24
 ADMIN = "admin"
 
 T = TypeVar("T")
@@ -31,10 +32,10 @@ def mqtt_password(path: Path, username: str) -> str:
         OSError: It cannot be written.
     """
     if path.exists():
-        return _read(path, Login).password
-    password = secrets.token_urlsafe(PASSWORD_BYTES)
-    _write(path, Login(username=username, password=password))
-    return password
+        return credentials.read(path).password
+    made = Credentials(username=username, password=generate_password())
+    credentials.write(path, made)
+    return made.password
 
 
 def node_passwords(path: Path, nodes: Iterable[str]) -> dict[str, str]:
@@ -51,7 +52,7 @@ def node_passwords(path: Path, nodes: Iterable[str]) -> dict[str, str]:
     wanted = list(nodes)
     kept = _read(path, dict[str, str]) if path.exists() else {}
     missing = [node for node in wanted if node not in kept]
-    kept |= {node: secrets.token_urlsafe(PASSWORD_BYTES) for node in missing}
+    kept |= {node: generate_password() for node in missing}
     if missing:
         _write(path, kept)
     return {node: kept[node] for node in wanted}
@@ -73,7 +74,7 @@ def page_login(path: Path, users_file: Path) -> Login:
         login = _read(path, Login)
         if users.get(login.username) is not None:
             return login
-    login = Login(username=ADMIN, password=generate_password())
+    login = Login(username=ADMIN, password=readable_password())
     users.put(make_user(login.username, Role.ADMIN, login.password))
     _write(path, login)
     return login

@@ -56,7 +56,7 @@ def test_each_part_signs_in_as_itself() -> None:
         MASTER: "/data/secrets/master.json",
         DASHBOARD: "/data/secrets/dashboard.json",
         AGENT: "/data/secrets/pi-0000abcd.json",
-        SIMULATOR: None,
+        SIMULATOR: "/data/secrets/simulator.json",
     }
 
 

@@ -62,7 +62,7 @@ def test_new_nodes_get_passwords_and_old_ones_keep_theirs(tmp_path: Path) -> Non
 def test_a_broken_password_file_is_named_and_never_replaced(tmp_path: Path) -> None:
     path = tmp_path / "master.json"
     path.write_text("{")
-    with pytest.raises(ConfigError, match=r"master\.json: cannot be read"):
+    with pytest.raises(ConfigError, match=r"master\.json: is no credentials file"):
         passwords.mqtt_password(path, "master")
     assert path.read_text() == "{"
 

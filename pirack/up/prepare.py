@@ -1,0 +1,234 @@
+"""Everything on disk that the parts need, before the first of them starts."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from broker import dynsec, mosquitto
+from broker.atomic import replace
+from broker.dynsec import Role, User
+from broker.endpoint import Endpoint
+from broker.mosquitto import Mosquitto
+from broker.mosquitto_child import MosquittoChild
+from broker.mosquitto_conf import Plan
+from broker.topics import Topics
+from pirack.runfile import Login, MqttAccess, RunFile
+from pirack.up import configure, here, passwords, ports, toml, tools
+from pirack.up.announce import Announcement
+from pirack.up.broker import KeptBroker
+from pirack.up.child import Part, Say
+from pirack.up.configure import SIMULATOR, Decided
+from pirack.up.layout import Layout, layout
+from pirack.up.rack import Broker
+from pirack.up.settings import Options
+
+ECHO_PORT = 7007
+OPERATOR = "operator"
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # what cannot be connected to
+ROLES = {
+    configure.MASTER: Role.MASTER,
+    configure.DASHBOARD: Role.DASHBOARD,
+    SIMULATOR: Role.SIMULATOR,
+    OPERATOR: Role.OPERATOR,
+    "viewer": Role.VIEWER,
+}
+SUB_COMMANDS = {SIMULATOR: "simulate"}
+"""Parts whose sub-command has another name."""
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A rack that only has to be started.
+
+    Args:
+        options: What was asked for.
+        decided: What was made of it.
+        mosquitto: The broker's program.
+        access: The operator's access to the broker.
+        login: For the page.
+        names: The parts.
+    """
+
+    options: Options
+    decided: Decided
+    mosquitto: Mosquitto
+    access: MqttAccess
+    login: Login
+    names: tuple[str, ...]
+
+    @property
+    def operator(self) -> Endpoint:
+        """The broker, signed in as a person."""
+        access = self.access
+        return Endpoint(
+            host=access.host,
+            port=access.port,
+            username=access.username,
+            password=access.password,
+        )
+
+    @property
+    def page_host(self) -> str:
+        """Where the page can be reached from here."""
+        return LOOPBACK.get(self.decided.http_host, self.decided.http_host)
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes should come online: the simulated ones and this machine."""
+        return len(configure.places(self.decided.shape)) + 1
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return what to run beside the broker."""
+        level = "info" if self.options.verbose else "warning"
+        return tuple(
+            Part(
+                name=name,
+                arguments=(
+                    SUB_COMMANDS.get(name, name),
+                    *("--config", str(self.decided.layout.part(name))),
+                    *("--log-level", level),
+                ),
+            )
+            for name in self.names
+        )
+
+    def broker(self, say: Say, changed: Callable[[], None]) -> Broker:
+        """Return the broker, not started yet."""
+        plan = Plan(
+            directory=self.decided.layout.broker,
+            plugin=self.mosquitto.plugin,
+            port=self.decided.mqtt_port,
+            host=self.options.mqtt_host,
+        )
+
+        def hear(line: str) -> None:
+            if self.options.verbose or line.startswith(("Error", "Warning")):
+                say(f"[broker] {line}")
+
+        return KeptBroker(MosquittoChild(self.mosquitto, plan, hear), say, changed)
+
+    def run_file(self, pids: Mapping[str, int]) -> RunFile:
+        """Return what ``run.json`` says."""
+        host = f"[{self.page_host}]" if ":" in self.page_host else self.page_host
+        return RunFile(
+            rack=self.decided.rack,
+            url=f"http://{host}:{self.decided.http_port}/",
+            login=self.login,
+            mqtt=self.access,
+            pids=dict(pids),
+            tools=str(self.options.data / tools.DIRECTORY),
+        )
+
+    def announcement(self) -> Announcement:
+        """Return what the person is told."""
+        decided, options = self.decided, self.options
+        moved = (
+            ("page", options.http_port, decided.http_port),
+            ("broker", options.mqtt_port, decided.mqtt_port),
+        )
+        return Announcement(
+            run=self.run_file({}),
+            shape=decided.shape,
+            node_name=decided.node_name,
+            broker=f"Mosquitto {self.mosquitto.version()}",
+            data=options.data,
+            tools=options.data / tools.DIRECTORY,
+            publish=tools.find("mosquitto_pub", self.mosquitto.program),
+            subscribe=tools.find("mosquitto_sub", self.mosquitto.program),
+            send=_own_command(options.data),
+            moved=tuple(one for one in moved if one[1] != one[2]),
+        )
+
+
+def prepare(options: Options) -> Prepared:
+    """Choose ports, make passwords, and write every file the parts read.
+
+    Raises:
+        BrokerError: There is no Mosquitto.
+        ConfigError: A port, a file or this machine's identity cannot be used.
+        OSError: Something cannot be written.
+    """
+    program = mosquitto.find()
+    where = layout(options)
+    for directory in where.directories():
+        directory.mkdir(mode=0o700, exist_ok=True)
+    decided = _decide(options, where, program)
+    access = _users(decided)
+    tools.write(options.data, access)
+    parts = configure.documents(options.tables, decided)
+    for name, tables in parts.items():
+        replace(where.part(name), toml.dumps(tables).encode())
+    return Prepared(
+        options=options,
+        decided=decided,
+        mosquitto=program,
+        access=access,
+        login=passwords.page_login(
+            where.credentials("page"), where.dashboard / "users.json"
+        ),
+        names=tuple(parts),
+    )
+
+
+def _decide(options: Options, where: Layout, program: Mosquitto) -> Decided:
+    """Turn wishes into facts: free ports, this machine's id and name."""
+    mqtt_port = ports.choose(options.mqtt_host, options.mqtt_port)
+    http_port = ports.choose(
+        options.http_host, options.http_port, taken=frozenset({mqtt_port})
+    )
+    node = here.node_id(options.tables)
+    publish = tools.find("mosquitto_pub", program.program)
+    return Decided(
+        rack=options.rack,
+        shape=options.shape,
+        layout=where,
+        mqtt_host=LOOPBACK.get(options.mqtt_host, options.mqtt_host),
+        mqtt_port=mqtt_port,
+        http_host=options.http_host,
+        http_port=http_port,
+        echo_port=ECHO_PORT,
+        node=node,
+        node_name=here.node_name(node),
+        paste=tools.line(options.data / tools.DIRECTORY, publish),
+    )
+
+
+def _users(decided: Decided) -> MqttAccess:
+    """Give everybody a password, tell the broker, and return the operator's access."""
+    where = decided.layout
+    roles = ROLES | {decided.node: Role.NODE}
+    users = [
+        User(
+            name=name,
+            password=passwords.mqtt_password(where.credentials(name), name),
+            role=role,
+        )
+        for name, role in roles.items()
+    ]
+    simulated = passwords.node_passwords(
+        where.simulated, (one.id for one in configure.places(decided.shape))
+    )
+    users += [
+        User(name=name, password=password, role=Role.NODE)
+        for name, password in simulated.items()
+    ]
+    dynsec.write(where.broker, users, Topics(decided.rack))
+    secret = next(user.password for user in users if user.name == OPERATOR)
+    return MqttAccess(
+        host=decided.mqtt_host,
+        port=decided.mqtt_port,
+        username=OPERATOR,
+        password=secret,
+    )
+
+
+def _own_command(data: Path) -> str:
+    """Return how this very ``pirack`` is called, with its data directory if needed."""
+    installed = Path(sys.executable).parent / "pirack"
+    command = "pirack" if shutil.which("pirack") == str(installed) else str(installed)
+    if data == Path.cwd() / ".pirack":
+        return shlex.quote(command)
+    return f"PIRACK_DATA={shlex.quote(str(data))} {shlex.quote(command)}"
