@@ -49,6 +49,11 @@ class Outbox:
         self.drafts: list[Draft] = []
         """History that has no number yet."""
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self.moved or self.changed or self.drafts or self.learnt)
+
     def note(self, kind: EventKind, text: str, node: str = "") -> None:
         """Add a line of history that nobody in particular caused."""
         self.drafts.append(Draft(kind=kind, text=text, node=node))

@@ -15,6 +15,7 @@ class Node:
     __slots__ = (
         "boot_s",
         "deadline",
+        "declared_dead",
         "details",
         "details_round",
         "dropped_at",
@@ -66,6 +67,7 @@ class Node:
         self.heard_at: float | None = None
         self.status: Status | None = None
         self.status_at = 0.0
+        self.declared_dead = False
         self.goodbye = ""
         self.status_round = 0
         self.details_round = 0

@@ -118,7 +118,8 @@ class Watch:
         """Take the word on a node's status topic; return False if it was fenced.
 
         The will of an older connection may come after the birth of the new one; with
-        the session tag of MQTT 5 it is known for what it is.
+        the session tag of MQTT 5 it is known for what it is. The master's own word that
+        a node is dead comes back here too, and is no news.
 
         Args:
             node: Whose status it is.
@@ -130,6 +131,9 @@ class Watch:
         foreign = bool(session and node.session) and session != node.session
         if status is Status.OFFLINE and foreign:
             return False
+        if status is Status.OFFLINE and node.declared_dead:
+            node.declared_dead = False
+            return True
         again = node.status_round == self._judging.round
         node.status_round = self._judging.round
         if status is Status.ONLINE and (not stored or again):
@@ -141,6 +145,12 @@ class Watch:
             self._session(node, session, now)
         self._heard(node, now)
         return True
+
+    def spoke(self, node: Node, now: float) -> None:
+        """Take any other live word of a node: its agent is there."""
+        node.heard_at = now
+        if node.verdict is not Verdict.ONLINE:
+            self._heard(node, now)
 
     def probed(self, node: Node, probe: Probe, note: str, now: float) -> None:
         """Take what the board itself answered, or why it was not asked."""

@@ -1,0 +1,96 @@
+"""``pirack master``: keep the rack."""
+
+import argparse
+from pathlib import Path
+
+from broker import service
+from broker.client import connector
+from broker.config import Document
+from broker.credentials import endpoint
+from broker.settings import BrokerSettings
+from master_service import layout, probe
+from master_service.power.fake import FakeOutlets
+from master_service.power.outlets import Outlets
+from master_service.power.panel import outlet_rows
+from master_service.service import Master
+from master_service.settings import Settings, read
+
+HELP = "keep the rack: verdicts, commands, events"
+
+DESCRIPTION = """\
+Keep one rack: judge every node, carry out commands with a receipt for each board,
+switch power by way of a clean shutdown, and remember names, places and history.
+
+  pirack master --config /etc/pirack/pirack.toml   as a service does
+  pirack master                                    a broker on this machine, no outlets
+
+Stopping, killing or starting it never switches an outlet.
+"""
+
+EPILOG = """\
+what it answers (P is pirack/v1/<rack>; the answer comes on the same path, reply for cmd)
+  P/node/<id or name>/cmd/<verb>   P/stack/<n>/cmd/<verb>   P/tag/<tag>/cmd/<verb>
+  P/rack/cmd/<verb>
+  ping refresh identify run reboot shutdown update, and every alias of the nodes
+  power on|off|cycle [force]    name <name>    place <stack> <slot>    tag web -spare
+  forget [undo]    snapshot
+  what interrupts more than one board needs confirm=<scope>, for example:
+  mosquitto_pub -t P/stack/3/cmd/power -m 'cycle confirm=stack/3'
+
+its state is in [master] data_dir: master.db (SQLite). A broken one is kept aside.
+"""
+
+FAKE_FILE = "fake-outlets.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the master's options."""
+    parser.description = DESCRIPTION
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where its state is kept (default: [master] data_dir)",
+    )
+    service.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the master until it is told to end; return the exit code.
+
+    Raises:
+        PiRackError: The configuration cannot be used.
+    """
+    return service.run(make(_overlaid(service.load_common(args), args)))
+
+
+def make(document: Document) -> Master:
+    """Return the master that a configuration describes.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+    """
+    settings = read(document)
+    return Master(
+        settings,
+        connect=connector(endpoint(document.table("broker", BrokerSettings))),
+        prober=probe.make(settings.master.probe),
+        outlets=outlets(settings),
+    )
+
+
+def outlets(settings: Settings) -> Outlets:
+    """Return the driver of the outlets; all are fake ones until others are asked."""
+    rows = outlet_rows(settings, layout.stacks(settings))
+    path = Path(settings.master.data_dir) / FAKE_FILE
+    return FakeOutlets(path, tuple(row.name for row in rows))
+
+
+def _overlaid(document: Document, args: argparse.Namespace) -> Document:
+    """Return the configuration with the options that were given put over it."""
+    if args.data_dir is None:
+        return document
+    tables = document.tables
+    tables["master"] = {**tables.get("master", {}), "data_dir": args.data_dir}
+    return Document(tables, str(args.config or "command line"))

@@ -1,0 +1,203 @@
+"""Every message that arrives: read, refused if bad, and brought to who it is for.
+
+Nothing that anybody can publish raises out of here or stops the master; what is refused
+is counted by kind, and logged once for each.
+"""
+
+from broker.errors import PayloadError, TopicError
+from broker.link import Message, Subscription
+from broker.messages import Details, Heartbeat, Result, Status, decode
+from broker.rejections import Rejections
+from broker.topics import (
+    Address,
+    CommandTopic,
+    NodeLeaf,
+    NodeTopic,
+    StackTopic,
+    Topics,
+)
+from master_service.commands.desk import Desk
+from master_service.commands.effects import (
+    ClearTopics,
+    Effects,
+    Moment,
+    Request,
+    Route,
+)
+from master_service.node import Node
+from master_service.rack import Rack
+
+ECHO_S = 10.0
+"""Seconds in which the echo of a clearing comes, if it comes."""
+NEVER_RETAINED = frozenset({NodeLeaf.HEARTBEAT, NodeLeaf.ORDER, NodeLeaf.RESULT})
+_STATUS = {status.encode(): status for status in Status}
+
+
+def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
+    """Return what the master subscribes to: disjoint filters.
+
+    It hears its own orders and states too: that is how it finds what was stored there
+    and must not be.
+    """
+    leaves = (
+        Subscription(topics.node("+", leaf), qos=0 if leaf is NodeLeaf.HEARTBEAT else 1)
+        for leaf in NodeLeaf
+    )
+    commands = (Subscription(text, qos=1) for text in topics.command_filters())
+    return (*leaves, Subscription(topics.stack("+"), qos=1), *commands)
+
+
+class Intake:
+    """Reads messages.
+
+    Args:
+        rack: Told what nodes say.
+        desk: Told what people ask.
+        rejections: Told what is bad.
+    """
+
+    def __init__(self, rack: Rack, desk: Desk, rejections: Rejections) -> None:
+        self._rack = rack
+        self._desk = desk
+        self._rejections = rejections
+        self._by_heartbeat = rack.registry.by_heartbeat
+        self._echoes: dict[str, float] = {}
+
+    def heartbeat(self, message: Message, now: float) -> bool:
+        """Take a heartbeat of a known node; return False if it is anything else.
+
+        The hot path: one look-up, one decoding, one update.
+        """
+        node = self._by_heartbeat.get(message.topic)
+        if node is None or message.retain:
+            return False
+        try:
+            beat = decode(message.payload, Heartbeat)
+        except PayloadError as error:
+            self._rejections.add("heartbeat", str(error))
+            return True
+        self._rack.watch.heartbeat(node, beat, now)
+        return True
+
+    def take(self, message: Message, at: Moment) -> Effects:
+        """Take any other message and return what is to be done."""
+        try:
+            address = self._rack.topics.parse(message.topic)
+        except TopicError as error:
+            self._rejections.add("topic", str(error))
+            return []
+        try:
+            return self._dispatch(address, message, at)
+        except PayloadError as error:
+            self._rejections.add(_kind(address), str(error))
+        except TopicError as error:
+            self._rejections.add("node", str(error))
+        return []
+
+    def cleared(self, topics: tuple[str, ...], now: float) -> None:
+        """Expect the echo of a clearing.
+
+        A 3.1.1 broker delivers it as an empty message without the retain flag, which
+        is exactly what a person sends to ask for a reboot.
+        """
+        for topic in topics:
+            self._echoes[topic] = now + ECHO_S
+
+    def disconnected(self) -> None:
+        """Expect no echoes any more."""
+        self._echoes.clear()
+
+    def _dispatch(self, address: Address, message: Message, at: Moment) -> Effects:
+        match address:
+            case CommandTopic():
+                return self._command(address, message, at)
+            case NodeTopic(node, leaf):
+                return self._from_node(node, leaf, message, at)
+            case StackTopic(stack) if stack not in self._rack.stacks:
+                return [ClearTopics((message.topic,))] if message.payload else []
+            case _:
+                return []
+
+    def _command(self, address: CommandTopic, message: Message, at: Moment) -> Effects:
+        echo_until = self._echoes.pop(message.topic, 0.0)
+        if not message.payload and (message.retain or at.now < echo_until):
+            return []
+        route = Route(
+            address.scope,
+            address.verb,
+            self._inbox(message.response_topic),
+            message.correlation,
+        )
+        request = Request(message.topic, route, message.payload, message.retain)
+        try:
+            return self._desk.accept(request, at)
+        except PayloadError as error:
+            self._rejections.add("command", str(error))
+            return self._desk.misread(request, error, at)
+
+    def _inbox(self, response_topic: str) -> str:
+        """Return a response topic if it is an inbox; anything else is not honoured."""
+        prefix = self._rack.topics.inbox("x").removesuffix("x")
+        client = response_topic.removeprefix(prefix)
+        if not response_topic.startswith(prefix):
+            return ""
+        try:
+            return self._rack.topics.inbox(client)
+        except TopicError:
+            return ""
+
+    def _from_node(
+        self, node_id: str, leaf: NodeLeaf, message: Message, at: Moment
+    ) -> Effects:
+        if not message.payload:
+            return []
+        registry = self._rack.registry
+        if node_id in registry.tombstones:
+            return [ClearTopics((message.topic,))] if leaf in _STORED else []
+        if leaf in NEVER_RETAINED and message.retain:
+            self._rejections.add("retained", f"{leaf} must never be retained")
+            return [ClearTopics((message.topic,))]
+        if leaf is NodeLeaf.ORDER:
+            return []
+        if leaf is NodeLeaf.STATE:
+            stray = node_id not in registry.nodes
+            return [ClearTopics((message.topic,))] if stray else []
+        return self._said(node_id, leaf, message, at)
+
+    def _said(
+        self, node_id: str, leaf: NodeLeaf, message: Message, at: Moment
+    ) -> Effects:
+        """Take what a node says; it is known from the first message that is valid."""
+        watch, registry = self._rack.watch, self._rack.registry
+        if leaf is NodeLeaf.STATUS:
+            status = _STATUS.get(message.payload)
+            if status is None:
+                text = f"status {message.payload[:32]!r} must be online or offline"
+                raise PayloadError(text)
+            node = self._node(node_id)
+            watch.status(node, status, message.session, at.now, stored=message.retain)
+        elif leaf is NodeLeaf.DETAILS:
+            details = decode(message.payload, Details)
+            watch.details(self._node(node_id), details, at.now, stored=message.retain)
+        elif leaf is NodeLeaf.HEARTBEAT:
+            beat = decode(message.payload, Heartbeat)
+            watch.heartbeat(self._node(node_id), beat, at.now)
+        else:
+            result = decode(message.payload, Result)
+            known = registry.nodes.get(node_id)
+            if known is not None:
+                watch.spoke(known, at.now)
+                return self._desk.result(known, result, at)
+        return []
+
+    def _node(self, node_id: str) -> Node:
+        node = self._rack.registry.add(node_id)
+        self._rack.outbox.changed.add(node_id)
+        return node
+
+
+_STORED = frozenset({NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.STATE})
+
+
+def _kind(address: Address) -> str:
+    return address.leaf.value if isinstance(address, NodeTopic) else "other"

@@ -1,0 +1,125 @@
+"""Publishes states when they change, and all of them at every connect.
+
+Changes are gathered: nodes and stacks for one turn of the loop, the rack for a tick.
+"""
+
+import logging
+
+import msgspec
+
+from broker.errors import NotConnectedError
+from broker.link import Link
+from broker.messages import RackState, StackState, Status, Verdict, Wire, encode
+from broker.rejections import Rejections
+from broker.topics import NodeLeaf
+from master_service import rollup
+from master_service.node import Node
+from master_service.rack import Rack
+
+log = logging.getLogger(__name__)
+
+DECLARED_DEAD = frozenset({Verdict.LOST, Verdict.HUNG, Verdict.UNPOWERED, Verdict.OFF})
+"""Verdicts that make a stored ``online`` a lie."""
+
+
+class Publisher:
+    """Keeps the master's retained topics true.
+
+    Args:
+        rack: The rack.
+        link: The connection.
+        rejections: What was refused, for the rack's state.
+    """
+
+    def __init__(self, rack: Rack, link: Link, rejections: Rejections) -> None:
+        self._rack = rack
+        self._link = link
+        self._rejections = rejections
+        self._stacks: dict[int, StackState] = {}
+        self._whole: RackState | None = None
+        self._stale_stacks: set[int] = set(rack.stacks)
+        self._everything = True
+
+    def everything(self) -> None:
+        """Publish every state again with the next flush."""
+        self._everything = True
+
+    def stack(self, number: int | None) -> None:
+        """Look at a stack with the next flush, for its power changed."""
+        if number in self._rack.stacks:
+            self._stale_stacks.add(number)
+
+    def flush(self) -> None:
+        """Publish what changed about nodes and stacks; nothing while it is down."""
+        if not self._link.connected:
+            return
+        changed = self._rack.outbox.changed
+        if self._everything:
+            changed.update(self._rack.registry.nodes)
+            self._forget_published()
+        if not changed and not self._stale_stacks:
+            return
+        try:
+            self._nodes(changed)
+            self._publish_stacks()
+        except NotConnectedError as error:
+            log.info("states wait for the connection: %s", error)
+
+    def rack_state(self, now: float) -> None:
+        """Publish the state of the whole rack if it changed; called by the tick."""
+        state = rollup.rack_state(self._rack, rejected=self._rejections.counts, now=now)
+        if state == self._whole or not self._link.connected:
+            return
+        self._put(self._rack.topics.rack_state, state)
+        self._whole = state
+
+    def _forget_published(self) -> None:
+        self._everything = False
+        self._whole = None
+        self._stacks.clear()
+        self._stale_stacks.update(self._rack.stacks)
+        for node in self._rack.registry.nodes.values():
+            node.published = None
+
+    def _nodes(self, changed: set[str]) -> None:
+        while changed:
+            node = self._rack.registry.nodes.get(next(iter(changed)))
+            if node is not None:
+                self._node(node)
+                changed.discard(node.id)
+            else:
+                changed.pop()
+
+    def _node(self, node: Node) -> None:
+        state = rollup.node_state(self._rack, node)
+        before = node.published
+        if before is not None:
+            self.stack(before.stack)
+            same = msgspec.structs.replace(before, last_seen=state.last_seen)
+            if same == state:
+                return
+        self.stack(node.stack)
+        self._put(self._rack.topics.node(node.id, NodeLeaf.STATE), state)
+        node.published = state
+        if node.verdict in DECLARED_DEAD and node.status is Status.ONLINE:
+            self._declare_offline(node)
+
+    def _declare_offline(self, node: Node) -> None:
+        """Put right the stored ``online`` of a node whose will did not fire.
+
+        If it lives after all, it sees the word on its own topic and says otherwise.
+        """
+        node.status, node.declared_dead = Status.OFFLINE, True
+        topic = self._rack.topics.node(node.id, NodeLeaf.STATUS)
+        self._link.publish(topic, Status.OFFLINE.encode(), qos=1, retain=True)
+
+    def _publish_stacks(self) -> None:
+        for number in sorted(self._stale_stacks):
+            state = rollup.stack_state(self._rack, number)
+            if state != self._stacks.get(number):
+                self._put(self._rack.topics.stack(number), state)
+                self._stacks[number] = state
+            self._stale_stacks.discard(number)
+
+    def _put(self, topic: str, state: Wire) -> None:
+        self._link.publish(topic, encode(state), qos=1, retain=True)

@@ -1,0 +1,271 @@
+"""The master: a thin shell that brings messages, time and the world to the rack.
+
+One asyncio loop owns everything. What decides is pure and lives elsewhere; here things
+are put together, started, ticked and stopped.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from broker.errors import LinkError
+from broker.link import Connect, Link, Message
+from broker.messages import EventKind, MasterDetails, Power, encode
+from broker.rejections import Rejections
+from broker.topics import Topics
+from broker.version import VERSION
+from master_service.commands.desk import Desk
+from master_service.commands.effects import Moment
+from master_service.intake import Intake, subscriptions
+from master_service.journal import Journal
+from master_service.performer import Performer
+from master_service.power.outlets import Outlets, PowerError
+from master_service.probe import Prober
+from master_service.publisher import Publisher
+from master_service.rack import Rack
+from master_service.settings import Settings
+from master_service.store import Saved, Store
+
+log = logging.getLogger(__name__)
+
+CLIENT_ID = "master"
+TICK_S = 0.25
+DATABASE = "master.db"
+ROWS_AT_MOST = 500
+"""Queued statements that are written without waiting for ``flush_s``."""
+
+
+class Master:
+    """The service; see ``broker.service.Service``.
+
+    Args:
+        settings: From the configuration.
+        connect: Makes the link.
+        prober: Asks boards.
+        outlets: Switches power.
+        clock: Monotonic clock, seconds.
+        wall: Wall clock, Unix seconds.
+        new_id: Makes ids for commands that have none.
+        ticking: False for a test that calls ``tick`` itself.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        connect: Connect,
+        prober: Prober,
+        outlets: Outlets,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex[:16],
+        ticking: bool = True,
+    ) -> None:
+        self.rejections = Rejections("master")
+        self._settings = settings
+        self._clock = clock
+        self._wall = wall
+        self._new_id = new_id
+        self._ticking = ticking
+        self._prober = prober
+        self._outlets = outlets
+        self._topics = Topics(settings.rack.name)
+        self._store = Store(
+            Path(settings.master.data_dir) / DATABASE,
+            events_kept=settings.master.events_kept,
+        )
+        self._link: Link = connect(
+            self,
+            client_id=CLIENT_ID,
+            subscriptions=subscriptions(self._topics),
+            status_topic=self._topics.master_status,
+        )
+        self._started = wall()
+        self._flush_due = clock()
+        self._flushing = False
+        self._ticker: asyncio.Task[None] | None = None
+        self._running = False
+        self._assemble(Saved())
+
+    async def start(self) -> None:
+        """Read the disk, take hold of the outlets as they are, and connect.
+
+        Raises:
+            ConfigError: The data folder cannot be used.
+        """
+        saved = await self._store.open()
+        self._assemble(saved)
+        self._running = True
+        self.rack.outbox.note(EventKind.SERVICE, f"master {VERSION} started")
+        if saved.problem:
+            self.rack.outbox.note(EventKind.FAULT, saved.problem)
+        await self._claim_outlets()
+        await self._prober.start()
+        await self._link.start()
+        if self._ticking:
+            self._ticker = asyncio.get_running_loop().create_task(self._tick_for_ever())
+
+    async def stop(self) -> None:
+        """Say offline, write everything, and leave every outlet as it is."""
+        if not self._running:
+            return
+        self._running = False
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        await self._performer.stop()
+        self.rack.outbox.note(EventKind.SERVICE, "master stopped")
+        self._collect()
+        await self._link.stop()
+        await self._prober.stop()
+        await self._outlets.close()
+        await self._store.close()
+
+    def on_connected(self, session: str) -> None:
+        """Judge everything anew and publish every state again."""
+        at = self._moment()
+        self.rack.judging.link_up(at.now, at.wall)
+        self.rack.outbox.note(EventKind.SERVICE, "the broker is there")
+        self._publisher.everything()
+        self._publish_details(session)
+        self._collect()
+
+    def on_disconnected(self, reason: str) -> None:
+        """Freeze every verdict."""
+        self.rack.judging.link_down(self._clock())
+        self._intake.disconnected()
+        self.rack.outbox.note(EventKind.SERVICE, f"the broker is away: {reason}")
+        self._collect()
+
+    def on_message(self, message: Message) -> None:
+        """Take one message; what is bad is counted and dropped."""
+        if not self._intake.heartbeat(message, self._clock()):
+            self._performer.perform(self._intake.take(message, self._moment()))
+        if self.rack.outbox.waiting:
+            self._collect()
+
+    def tick(self) -> None:
+        """Let time pass: verdicts by silence, deadlines, the rack's state, the disk."""
+        at = self._moment()
+        for node in self.rack.judging.tick(at.now, at.wall):
+            self._performer.probe(node)
+        self.rack.watch.tick(at.now)
+        self._performer.perform(self._desk.tick(at))
+        self._collect()
+        self._flush()
+        with contextlib.suppress(LinkError):
+            self._publisher.rack_state(at.now)
+        if self._store.waiting and (
+            at.now >= self._flush_due or self._store.waiting >= ROWS_AT_MOST
+        ):
+            self._flush_due = at.now + self._settings.master.flush_s
+            self._performer.commit_soon()
+
+    async def settle(self) -> None:
+        """Wait for everything under way, as a test does."""
+        await self._performer.settle()
+
+    def _assemble(self, saved: Saved) -> None:
+        """Put the parts together around what was on disk."""
+        self.rack = Rack(self._settings, saved)
+        self._desk = Desk(self.rack, saved.done, self._new_id)
+        self._intake = Intake(self.rack, self._desk, self.rejections)
+        self._publisher = Publisher(self.rack, self._link, self.rejections)
+        self._journal = Journal(self._store, self._link, self._topics, saved.seq)
+        self._performer = Performer(
+            rack=self.rack,
+            desk=self._desk,
+            intake=self._intake,
+            publisher=self._publisher,
+            link=self._link,
+            store=self._store,
+            prober=self._prober,
+            outlets=self._outlets,
+            moment=self._moment,
+            settled=self._collect,
+        )
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock(), self._wall())
+
+    def _collect(self) -> None:
+        """Do what the pure parts left in the outbox."""
+        outbox, at = self.rack.outbox, self._moment()
+        while outbox.moved:
+            node = self.rack.registry.nodes.get(outbox.moved.pop())
+            if node is not None:
+                self._performer.perform(self._desk.look(node, at))
+        for node_id in outbox.learnt:
+            known = self.rack.registry.nodes.get(node_id)
+            if known is not None:
+                self._store.keep_node(self.rack.registry.record(known))
+        outbox.learnt.clear()
+        self._journal.write(outbox.drafts, at.wall)
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Publish what changed since the loop's last turn, together."""
+        self._flushing = False
+        self._publisher.flush()
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                self.tick()
+            except Exception:  # one bad tick must not be the last
+                log.exception("a tick of the master failed")
+
+    async def _claim_outlets(self) -> None:
+        """Take hold of each outlet at its recorded level; nothing is switched."""
+        for name, fed in self.rack.panel.outlets.items():
+            try:
+                await self._outlets.claim(name, fed.level)
+                level = await self._outlets.read(name)
+            except PowerError as error:
+                fed.fault = str(error)
+                self.rack.outbox.note(EventKind.FAULT, f"outlet {name}: {error}")
+                continue
+            wanted = fed.wanted
+            self.rack.panel.read_back(name, level, self._clock())
+            fed.since = None
+            self._store.keep_outlet(fed.record())
+            if wanted not in {level, Power.UNKNOWN}:
+                text = f"outlet {name} is {level}; {wanted} was wanted; left as it is"
+                self.rack.outbox.note(EventKind.POWER, text)
+
+    def _publish_details(self, session: str) -> None:
+        details = MasterDetails(
+            session=session,
+            hostname=socket.gethostname(),
+            version=VERSION,
+            started=self._started,
+            node=self._settings.master.node,
+            addresses=own_addresses(),
+            interval_s=self._settings.master.interval_s,
+        )
+        with contextlib.suppress(LinkError):
+            self._link.publish(
+                self._topics.master_details, encode(details), qos=1, retain=True
+            )
+
+
+def own_addresses() -> tuple[str, ...]:
+    """Return the address other machines reach us by, as far as routing tells.
+
+    Connecting a UDP socket sends nothing; 192.0.2.1 is kept for documentation.
+    """
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+    ):
+        probe.connect(("192.0.2.1", 9))
+        return (str(probe.getsockname()[0]),)
+    return ()
