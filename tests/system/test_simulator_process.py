@@ -1,0 +1,261 @@
+"""A simulated rack as its own process on a real Mosquitto."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.client import connector
+from broker.endpoint import Endpoint
+from broker.errors import BrokerError
+from broker.link import Link, Message, Subscription
+from broker.messages import Details, Phase, Power, Reply, StackState, decode, encode
+from broker.mosquitto import find
+from broker.topics import NodeLeaf, NodeTopic, ReplyTopic, Topics
+from node_agent.simulator.layout import Place
+
+pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
+
+TOPICS = Topics("sim-test")
+STACKS, BOARDS = 12, 4
+KEEPALIVE_S = 5
+"""The least Mosquitto's tools know; its will comes after about twice of it (2.0)."""
+WILL_BY_KEEPALIVE_S = 2 * KEEPALIVE_S + 4
+
+
+class Eyes:
+    """Sees what the bus carries."""
+
+    def __init__(self) -> None:
+        self.status: dict[str, str] = {}
+        self.details: dict[str, Details] = {}
+        self.beats: dict[str, int] = {}
+        self.replies: list[Reply] = []
+
+    def on_connected(self, session: str) -> None:
+        pass
+
+    def on_disconnected(self, reason: str) -> None:
+        pass
+
+    def on_message(self, message: Message) -> None:
+        match TOPICS.parse(message.topic):
+            case NodeTopic(node=node, leaf=NodeLeaf.STATUS):
+                self.status[node] = message.payload.decode()
+            case NodeTopic(node=node, leaf=NodeLeaf.DETAILS):
+                self.details[node] = decode(message.payload, Details)
+            case NodeTopic(node=node, leaf=NodeLeaf.HEARTBEAT):
+                self.beats[node] = self.beats.get(node, 0) + 1
+            case ReplyTopic():
+                self.replies.append(decode(message.payload, Reply))
+
+    def online(self) -> int:
+        return list(self.status.values()).count("online")
+
+
+class Observer:
+    """A client that watches the rack and asks the simulator."""
+
+    def __init__(self, port: int) -> None:
+        self.eyes = Eyes()
+        leaves = (NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.HEARTBEAT)
+        filters = [TOPICS.node("+", leaf) for leaf in leaves]
+        self.link: Link = connector(Endpoint(port=port))(
+            self.eyes,
+            client_id=f"observer-{time.monotonic_ns()}",
+            subscriptions=[
+                Subscription(one, qos=1)
+                for one in (*filters, f"{TOPICS.prefix}/sim/reply/+")
+            ],
+        )
+
+    async def ask(self, fault: str, words: str) -> Reply:
+        self.eyes.replies.clear()
+        self.link.publish(f"{TOPICS.prefix}/sim/cmd/{fault}", words.encode(), qos=1)
+        await self.until(lambda: bool(self.eyes.replies), 2.0)
+        return self.eyes.replies[-1]
+
+    async def until(self, seen: Callable[[], bool], limit_s: float) -> float:
+        """Wait until something is seen; return how long that took, seconds."""
+        began = time.monotonic()
+        while not seen():
+            assert time.monotonic() - began < limit_s, "not seen in time"
+            await asyncio.sleep(0.01)
+        return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a Mosquitto that lets everybody in."""
+    try:
+        installed = find()
+    except BrokerError as error:
+        pytest.skip(str(error))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+    conf = tmp_path_factory.mktemp("mosquitto") / "mosquitto.conf"
+    conf.write_text(f"listener {number} 127.0.0.1\nallow_anonymous true\n")
+    broker = subprocess.Popen(
+        [installed.program, "-c", conf],
+        env=installed.environment(os.environ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield number
+    broker.terminate()
+    broker.wait(5)
+
+
+@pytest.fixture(scope="module")
+def echo_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+@pytest.fixture(scope="module")
+def simulator(
+    port: int, echo_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[subprocess.Popen[bytes]]:
+    """48 boards that beat every second."""
+    conf: Path = tmp_path_factory.mktemp("simulator") / "pirack.toml"
+    conf.write_text(
+        f'[rack]\nname = "{TOPICS.rack}"\n'
+        f"[broker]\nport = {port}\nkeepalive_s = {KEEPALIVE_S}\n"
+        f"[simulator]\nstacks = {STACKS}\nboards = {BOARDS}\ninterval_s = 1.0\n"
+        f"boot_s = 1.0\necho_port = {echo_port}\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pirack.cli", "simulate", "--config", conf]
+    )
+    yield process
+    process.kill()
+    process.wait(5)
+
+
+@pytest.fixture
+async def observer(
+    port: int, simulator: subprocess.Popen[bytes]
+) -> AsyncIterator[Observer]:
+    """An observer who sees all 48 boards online."""
+    assert simulator.poll() is None
+    observer = Observer(port)
+    await observer.link.start()
+    assert await observer.link.wait_connected(5.0)
+    await observer.until(lambda: observer.eyes.online() == STACKS * BOARDS, 10.0)
+    yield observer
+    await observer.link.stop()
+
+
+def echoes(place: Place, port: int) -> bool:
+    """Ping a board over UDP, from and to its own address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ping:
+        ping.settimeout(0.3)
+        ping.connect((place.address, port))
+        ping.send(b"ping")
+        try:
+            return ping.recv(64) == b"ping"
+        except TimeoutError:
+            return False
+
+
+async def test_a_crash_brings_the_will_within_a_second(
+    observer: Observer, echo_port: int
+) -> None:
+    place = Place(3, 2)
+    began = time.monotonic()
+    reply = await observer.ask("crash", "s03n2")
+    assert reply.phase is Phase.DONE
+    await observer.until(lambda: observer.eyes.status[place.id] == "offline", 1.0)
+    assert time.monotonic() - began < 1.0
+    assert await asyncio.to_thread(echoes, place, echo_port), "the board is alive"
+    await observer.ask("heal", "s03n2")
+    await observer.until(lambda: observer.eyes.status[place.id] == "online", 3.0)
+
+
+async def test_a_frozen_board_is_silent_until_keepalive_brings_the_will(
+    observer: Observer, echo_port: int
+) -> None:
+    place, eyes = Place(1, 1), observer.eyes
+    session = eyes.details[place.id].session
+    await observer.ask("freeze", place.id)
+    beats = eyes.beats.get(place.id, 0)
+    await asyncio.sleep(3.0)
+    assert eyes.beats.get(place.id, 0) == beats
+    assert eyes.status[place.id] == "online", "the broker cannot know yet"
+    assert not await asyncio.to_thread(echoes, place, echo_port)
+    assert await asyncio.to_thread(echoes, Place(1, 2), echo_port)
+    await observer.until(
+        lambda: eyes.status[place.id] == "offline", WILL_BY_KEEPALIVE_S
+    )
+    await observer.ask("heal", place.id)
+    await observer.until(lambda: eyes.status[place.id] == "online", 8.0)
+    await observer.until(lambda: eyes.details[place.id].session != session, 1.0)
+    await observer.until(lambda: eyes.beats.get(place.id, 0) > beats, 3.0)
+
+
+async def test_a_network_cut_shorter_than_keepalive_leaves_no_trace_but_silence(
+    observer: Observer,
+) -> None:
+    place, eyes = Place(2, 1), observer.eyes
+    session = eyes.details[place.id].session
+    await observer.ask("network-cut", "s02n1 for=3")
+    beats = eyes.beats.get(place.id, 0)
+    await asyncio.sleep(2.5)
+    assert eyes.beats.get(place.id, 0) <= beats + 1
+    await observer.until(lambda: eyes.beats.get(place.id, 0) > beats + 1, 4.0)
+    assert eyes.status[place.id] == "online"
+    assert eyes.details[place.id].session == session
+
+
+async def test_an_outlet_cuts_and_boots_its_stack(observer: Observer) -> None:
+    eyes, ids = observer.eyes, [Place(5, slot).id for slot in range(1, BOARDS + 1)]
+    boots = {node: eyes.details[node].boot_id for node in ids}
+    for power in (Power.OFF, Power.ON):
+        state = StackState(stack=5, name="", x=0, y=0, slots=BOARDS, power=power)
+        observer.link.publish(TOPICS.stack(5), encode(state), qos=1, retain=True)
+        await asyncio.sleep(0.3)
+    await observer.until(
+        lambda: all(eyes.details[node].boot_id != boots[node] for node in ids), 5.0
+    )
+    await observer.until(lambda: all(eyes.status[node] == "online" for node in ids), 5)
+
+
+async def test_two_boards_with_one_identity_fight_until_one_is_gone(
+    observer: Observer,
+) -> None:
+    place, names = Place(6, 1), set[str]()
+
+    def both_seen() -> bool:
+        names.add(observer.eyes.details[place.id].hostname)
+        return names == {"s06n1", "s06n1-clone"}
+
+    await observer.ask("duplicate", "s06n1")
+    await observer.until(both_seen, 10.0)
+    await observer.ask("heal", "s06n1")
+    await observer.until(
+        lambda: (
+            observer.eyes.details[place.id].hostname == "s06n1"
+            and observer.eyes.status[place.id] == "online"
+        ),
+        15.0,
+    )
+
+
+async def test_at_its_end_every_board_says_goodbye(
+    observer: Observer, simulator: subprocess.Popen[bytes]
+) -> None:
+    simulator.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(simulator.wait, 10) == 0
+    await observer.until(lambda: observer.eyes.online() == 0, 2.0)
+    reasons = {details.reason for details in observer.eyes.details.values()}
+    assert reasons == {"simulation ended"}
