@@ -141,7 +141,7 @@ class Hub:
             due = loop.time() + self.pace.period_s
             try:
                 self.tick()
-            except Exception:  # noqa: BLE001  # one bad tick must not end all pages
+            except Exception:  # one bad tick must not end all pages
                 log.exception("a tick failed; the next one sends everything again")
                 for view in self.views:
                     view.resync()
@@ -174,7 +174,8 @@ class Hub:
 
     def _delta(self, now: float, wall: float) -> dict[str, Any]:
         """Take the marks off the mirror and return what they amount to."""
-        mirror, delta = self.mirror, {}
+        mirror = self.mirror
+        delta: dict[str, Any] = {}
         if mirror.moved:
             delta["meta"] = [self._meta(record) for record in mirror.moved]
         if len(self._abilities) != self._abilities_sent:

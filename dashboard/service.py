@@ -31,6 +31,7 @@ class Dashboard:
         rack: The rack's name.
         connect: Makes the link to the broker.
         users: Who may do what.
+        publish_hint: How a ``mosquitto_pub`` line begins.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Dashboard:
         rack: str,
         connect: Connect,
         users: Users,
+        *,
+        publish_hint: str,
     ) -> None:
         topics = Topics(rack)
         self.settings = settings
-        self.users = users
+        self.publish_hint = publish_hint
         self.mirror = Mirror(topics, Rejections("dashboard"))
         self.hub = Hub(
             self.mirror,

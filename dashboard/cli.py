@@ -1,0 +1,69 @@
+"""``pirack dashboard``: serve the pages of a rack."""
+
+import argparse
+import os
+import sys
+
+from broker.config import Document
+from broker.errors import ConfigError, PiRackError
+from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, add_common, load_common
+from broker.settings import BrokerSettings, RackSettings
+from dashboard.settings import DashboardSettings
+from dashboard.users import Role, Users, ensure_admin, generate_password, make_user
+
+HELP = "serve the pages of the rack"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the dashboard's own options and the common ones."""
+    parser.add_argument(
+        "--add-user",
+        metavar="NAME",
+        help="make a user, or give one a new password, print it, and end",
+    )
+    parser.add_argument(
+        "--role",
+        choices=[role.value for role in Role],
+        default=Role.VIEWER.value,
+        help="what the new user may do (default: viewer)",
+    )
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop, and return the exit code."""
+    try:
+        return _run(args, load_common(args))
+    except (PiRackError, OSError) as error:
+        sys.stderr.write(f"pirack: {error}\n")
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
+
+
+def _run(args: argparse.Namespace, document: Document) -> int:
+    settings = document.table("dashboard", DashboardSettings)
+    if args.add_user:
+        return _add_user(settings, args.add_user, Role(args.role))
+    first = ensure_admin(settings.users_path)
+    if first is not None:
+        print(f"First user: admin, password {first} (told this once)", flush=True)
+    _serve(settings, document)
+    return EXIT_OK
+
+
+def _add_user(settings: DashboardSettings, name: str, role: Role) -> int:
+    password = generate_password()
+    Users(settings.users_path).put(make_user(name, role, password))
+    print(f"{name} ({role}) signs in with the password {password}")
+    return EXIT_OK
+
+
+def _serve(settings: DashboardSettings, document: Document) -> None:
+    """Import the web server only now: it is slow to load and reads its environment."""
+    os.environ["NICEGUI_STORAGE_PATH"] = str(settings.data_path / "nicegui")
+    from broker.client import connector  # noqa: PLC0415  # with the web server
+    from broker.credentials import endpoint  # noqa: PLC0415  # with the web server
+    from dashboard.server import serve  # noqa: PLC0415  # see the docstring
+
+    broker = document.table("broker", BrokerSettings)
+    rack = document.table("rack", RackSettings)
+    serve(settings, broker, rack.name, connector(endpoint(broker)))

@@ -1,0 +1,77 @@
+// Inline icons: line icons on a 24 grid, state glyphs on a 16 grid. Shapes differ, not
+// only colours, so that a printed page or a colour-blind person reads the same.
+
+import { s } from "pirack/dom.js";
+
+const LINES = {
+  overview: "M4 4h7v9H4z M13 4h7v5h-7z M13 11h7v9h-7z M4 15h7v5H4z",
+  about: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18z M12 11v5 M12 7.8v.2",
+  search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14z M20 20l-4-4",
+  close: "M6 6l12 12 M18 6L6 18",
+  more: "M12 5v.01 M12 12v.01 M12 19v.01",
+  bolt: "M13 3L5 14h6l-1 7 8-11h-6z",
+  ping: "M4 12h3l2-6 4 12 2.5-8 1.5 2h3",
+  refresh: "M20 11a8 8 0 0 0-14.5-3.5L4 9 M4 4v5h5 M4 13a8 8 0 0 0 14.5 3.5L20 15 M20 20v-5h-5",
+  identify: "M9 18h6 M10 21h4 M12 3a6 6 0 0 0-3.5 10.9c.6.5.9 1.2 1 2.1h5c.1-.9.4-1.6 1-2.1A6 6 0 0 0 12 3z",
+  temperature: "M14 14.5V5a2 2 0 1 0-4 0v9.5a4 4 0 1 0 4 0z",
+  reboot: "M19 12a7 7 0 1 1-2.2-5.1 M19 4v4h-4",
+  shutdown: "M12 3v8 M6.3 7a8 8 0 1 0 11.4 0",
+  power: "M9 3v5 M15 3v5 M6.5 8h11v3a5.5 5.5 0 0 1-11 0z M12 16.5V21",
+  unplugged: "M9 3v4 M15 3v5 M7 8h10.5v3c0 1-.3 2-.8 2.8 M13.5 16.3A5.5 5.5 0 0 1 6.5 11V9 M12 16.5V21 M4 4l16 16",
+  update: "M12 4v11 M7 10l5 5 5-5 M5 20h14",
+  run: "M4 5h16v14H4z M7.5 9.5l3 2.5-3 2.5 M12.5 15h4",
+  copy: "M9 9h11v11H9z M5 15H4V4h11v1",
+  check: "M5 12.5l4.5 4.5L19 7",
+  down: "M6 9.5l6 6 6-6",
+  cells: "M4 4h6.5v6.5H4z M13.5 4H20v6.5h-6.5z M4 13.5h6.5V20H4z M13.5 13.5H20V20h-6.5z",
+  slots: "M4 5h16v5.5H4z M4 13.5h16V19H4z",
+  auto: "M12 4a8 8 0 1 0 0 16z M12 4a8 8 0 0 1 0 16",
+  light: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8z M12 2.5v2 M12 19.5v2 M2.5 12h2 M19.5 12h2 M5.3 5.3l1.4 1.4 M17.3 17.3l1.4 1.4 M18.7 5.3l-1.4 1.4 M6.7 17.3l-1.4 1.4",
+  dark: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
+  help: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18z M9.5 9.5a2.5 2.5 0 1 1 3.6 2.2c-.8.4-1.1.9-1.1 1.8 M12 16.7v.1",
+  signout: "M14 4h6v16h-6 M4 12h11 M8 8l-4 4 4 4",
+};
+
+/** Return a line icon. */
+export function icon(name, size = 18) {
+  const path = s("path", { d: LINES[name] ?? LINES.run, fill: name === "auto" ? "currentColor" : "none" });
+  if (name === "auto") path.setAttribute("fill", "none");
+  return s("svg", { viewBox: "0 0 24 24", width: size, height: size, class: "icon", "aria-hidden": "true" }, path);
+}
+
+// One entry per State of dashboard/tile.py, in its order.
+export const STATES = [
+  { key: "ok", label: "OK", plural: "are fine" },
+  { key: "warn", label: "Warning", plural: "need a look" },
+  { key: "crit", label: "Critical", plural: "are critical" },
+  { key: "busy", label: "Busy", plural: "are busy" },
+  { key: "stale", label: "Stale", plural: "are late" },
+  { key: "offline", label: "Offline", plural: "do not answer" },
+  { key: "off", label: "Off", plural: "are off" },
+  { key: "unseen", label: "Unseen", plural: "were never heard" },
+  { key: "frozen", label: "Unknown", plural: "are not known yet" },
+];
+export const OK = 0, WARN = 1, CRIT = 2, BUSY = 3, STALE = 4, OFFLINE = 5, OFF = 6, UNSEEN = 7, FROZEN = 8;
+
+/** The worst first; what a stack shows of its members. */
+export const SEVERITY = [CRIT, OFFLINE, WARN, STALE, FROZEN, BUSY, UNSEEN, OFF, OK];
+
+const GLYPHS = [
+  [["circle", { cx: 8, cy: 8, r: 3.4, class: "fill" }]],
+  [["path", { d: "M8 1.8l6.6 11.9H1.4z", class: "fill" }], ["path", { d: "M8 6v3.6 M8 11.6v.2", class: "ink" }]],
+  [["path", { d: "M5.2 1.2h5.6l4 4v5.6l-4 4H5.2l-4-4V5.2z", class: "fill" }], ["path", { d: "M5.6 5.6l4.8 4.8 M10.4 5.6l-4.8 4.8", class: "ink" }]],
+  [["path", { d: "M13.4 8A5.4 5.4 0 1 1 11 3.5", class: "line" }], ["path", { d: "M8.6 3.4h3v-3", class: "line" }]],
+  [["circle", { cx: 8, cy: 8, r: 5.8, class: "line", "stroke-dasharray": "2.6 1.95" }], ["path", { d: "M8 4.8V8l2.2 1.6", class: "line" }]],
+  [["circle", { cx: 8, cy: 8, r: 5.8, class: "line" }], ["path", { d: "M4 12L12 4", class: "line" }]],
+  [["path", { d: "M8 1.8v5.4 M4.4 4.2a5.4 5.4 0 1 0 7.2 0", class: "line" }]],
+  [["circle", { cx: 8, cy: 8, r: 5.8, class: "line", "stroke-dasharray": ".1 2.93" }], ["path", { d: "M6.4 6.6a1.6 1.6 0 1 1 2.3 1.4c-.5.3-.7.6-.7 1.1 M8 10.9v.1", class: "line" }]],
+  [["path", { d: "M8 1.6v12.8 M2.5 4.8l11 6.4 M13.5 4.8l-11 6.4", class: "line" }]],
+];
+
+/** Return the glyph of a state; `label` false where the words stand beside it. */
+export function glyph(state, { size = 16, label = true } = {}) {
+  const attributes = { viewBox: "0 0 16 16", width: size, height: size, class: `glyph g-${STATES[state].key}` };
+  if (label) Object.assign(attributes, { role: "img", "aria-label": STATES[state].label });
+  else attributes["aria-hidden"] = "true";
+  return s("svg", attributes, ...GLYPHS[state].map(([tag, shape]) => s(tag, shape)));
+}

@@ -1,0 +1,205 @@
+// One board in full: a sheet at the side, on a phone from below.
+
+import { nodeTarget } from "pirack/actions.js";
+import { actionList, copyButton } from "pirack/dialogs.js";
+import { h, s, setAttr, setText, uniqueId } from "pirack/dom.js";
+import { glyph, icon, STATES } from "pirack/icons.js";
+import { Activity } from "pirack/side.js";
+import { phrase, sparkline } from "pirack/slot.js";
+import { frozen, level, now, store } from "pirack/store.js";
+import { age, bytes, plural, span, stamp } from "pirack/words.js";
+
+const LEVELS = ["", "warn", "crit"];
+const FLAGS = ["under-voltage", "frequency-capped", "throttled", "soft-temperature-limit"];
+
+class Vital {
+  constructor(label, unit, { marks = [], top = 100 } = {}) {
+    this.unit = unit;
+    this.top = top;
+    this.value = h("span", { class: "vital-value" });
+    this.fill = h("span", { class: "bar-fill" });
+    this.bar = h("span", { class: "bar", "aria-hidden": "true" }, this.fill, marks.map((mark) => h("span", { class: "bar-mark", style: `left:${(mark / top) * 100}%` })));
+    const limits = marks.length ? `limits ${marks.join(" and ")} ${unit}` : "";
+    this.element = h("div", { class: "vital", title: limits }, h("span", { class: "vital-label", text: label }), this.bar, this.value);
+  }
+
+  set(value, severity = 0) {
+    const known = value !== null && value !== undefined;
+    setText(this.value, known ? `${Math.round(value)} ${this.unit}` : "–");
+    this.fill.style.transform = `scaleX(${known ? Math.min(value / this.top, 1) : 0})`;
+    setAttr(this.element, "data-level", LEVELS[severity]);
+  }
+}
+
+function row(term, value, { code = false, copy = false } = {}) {
+  if (value === "" || value === null || value === undefined) return null;
+  const text = h("span", { class: code ? "code" : "", text: value });
+  return h("div", {}, h("dt", { text: term }), h("dd", {}, text, copy && copyButton(() => String(value), `Copy ${term}`, { small: true, title: `Copy ${term}` })));
+}
+
+/** The sheet. */
+export class Panel {
+  constructor({ onClose, onOpen }) {
+    this.onClose = onClose;
+    this.onOpen = onOpen;
+    const id = uniqueId("panel");
+    this.mark = h("span", { class: "panel-mark" });
+    this.title = h("h2", { id, tabindex: "-1" });
+    this.sentence = h("p", { class: "panel-sentence" });
+    const close = h("button", { class: "icon-button", type: "button", "aria-label": "Close", on: { click: () => onClose() } }, icon("close"));
+    this.body = h("div", { class: "panel-body" });
+    this.element = h("aside", { class: "panel", role: "dialog", "aria-labelledby": id, hidden: true }, h("header", { class: "panel-head" }, this.mark, h("div", {}, this.title, this.sentence), close), this.body);
+    this.shade = h("div", { class: "panel-shade", hidden: true, on: { click: () => onClose() } });
+  }
+
+  /** Show a node; "" closes. */
+  show(id) {
+    const opening = id && this.id !== id;
+    this.id = id;
+    setAttr(this.element, "hidden", !id);
+    setAttr(this.shade, "hidden", !id);
+    document.body.classList.toggle("panel-open", Boolean(id));
+    if (!opening) return;
+    this.actions = null;
+    this.build();
+    this.title.focus({ preventScroll: true });
+  }
+
+  build() {
+    const limits = store.settings.limits;
+    this.frozenNote = h("p", { class: "why", hidden: true });
+    this.faults = h("ul", { class: "faults", hidden: true });
+    this.cpu = new Vital("CPU", "%");
+    this.memory = new Vital("Memory", "%", { marks: limits.memory });
+    this.heat = new Vital("Temperature", "°C", { marks: limits.temperature, top: 100 });
+    this.disk = new Vital("Disk", "%", { marks: limits.disk });
+    this.swap = new Vital("Swap", "%");
+    this.line = s("path");
+    this.area = s("path", { class: "area" });
+    this.flags = h("ul", { class: "flags" });
+    this.numbers = h("dl", { class: "facts" });
+    this.actionPlace = h("div");
+    this.facts = h("dl", { class: "facts" });
+    this.activity = new Activity({ onOpen: this.onOpen, node: this.id });
+    const chart = s("svg", { class: "spark chart", viewBox: "0 0 320 56", preserveAspectRatio: "none", "aria-hidden": "true" }, this.area, this.line);
+    this.heartbeat = h("span", { class: "side-note" });
+    this.body.replaceChildren(
+      this.frozenNote,
+      this.faults,
+      h("section", { "aria-label": "Vitals" }, h("div", { class: "side-head" }, h("h3", { text: "Vitals" }), this.heartbeat), [this.cpu, this.memory, this.heat, this.disk, this.swap].map((vital) => vital.element), h("figure", {}, chart, h("figcaption", { text: "CPU over the last 3 minutes" })), this.numbers, this.flags),
+      h("section", { "aria-label": "Actions" }, h("div", { class: "side-head" }, h("h3", { text: "Actions" }), h("span", { class: "side-note", text: "the second button copies the mosquitto_pub line" })), this.actionPlace),
+      h("section", { "aria-label": "Details" }, h("div", { class: "side-head" }, h("h3", { text: "Details" })), this.facts),
+      this.activity.element,
+    );
+    this.factsOf = undefined;
+    this.draw();
+  }
+
+  take(change) {
+    if (!this.id) return;
+    this.activity.take(change);
+    if (change.node || change.snapshot || change.second || change.connection) this.draw();
+  }
+
+  draw() {
+    const node = store.ids.get(this.id);
+    setText(this.title, node?.name ?? this.id);
+    if (!node) {
+      setText(this.sentence, store.loaded && !frozen() ? `No node of this rack has the id ${this.id}.` : "");
+      return;
+    }
+    if (this.state !== node.state) {
+      this.state = node.state;
+      this.mark.replaceChildren(glyph(node.state, { size: 22 }));
+      this.element.dataset.state = STATES[node.state].key;
+    }
+    const label = STATES[node.state].label;
+    setText(this.sentence, node.reason ? `${label}: ${node.reason}` : node.words ? `${label}: ${phrase(node)}` : label);
+    const key = `${node.abilities} ${JSON.stringify(store.abilities[node.abilities] ?? 0)}`;
+    if (!this.actions || this.actionKey !== key) {
+      this.actionKey = key;
+      this.actions = actionList(nodeTarget(node));
+      this.actionPlace.replaceChildren(this.actions.element);
+    }
+    this.actions.refresh();
+    if (store.node?.id === this.id) this.drawVitals(node, store.node);
+  }
+
+  drawVitals(node, { beat, state, heard, details, history }) {
+    const why = frozen();
+    const old = heard === null ? "" : age(now() - heard);
+    setText(this.frozenNote, why ? `Frozen: ${why}. Values are ${old || "some time"} old.` : "");
+    setAttr(this.frozenNote, "hidden", !why);
+    setText(this.heartbeat, heard === null ? "no heartbeat heard" : `heartbeat ${old} ago`);
+    const stale = node.state > 3 || Boolean(why);
+    this.body.classList.toggle("stale", stale);
+    this.cpu.set(beat?.cpu_percent, level(node, "cpu"));
+    this.memory.set(beat?.memory_percent, level(node, "memory"));
+    this.heat.set(beat?.temperature_c, level(node, "temperature"));
+    this.disk.set(beat?.disk_percent, level(node, "disk"));
+    this.swap.set(beat?.swap_percent);
+    const path = sparkline(history, 320, 56);
+    this.line.setAttribute("d", path);
+    this.area.setAttribute("d", path && !path.slice(1).includes("M") ? `${path}L320 56L${path.slice(1).split(" ")[0]} 56Z` : "");
+    this.drawFaults(state, beat);
+    if (beat) this.drawNumbers(beat);
+    this.drawFlags(beat);
+    const facts = JSON.stringify([details, state?.stack, state?.slot, state?.tags, state?.power]);
+    if (facts !== this.factsOf) {
+      this.factsOf = facts;
+      this.drawFacts(node, details, state);
+    }
+  }
+
+  drawFaults(state, beat) {
+    const faults = [...(state?.faults ?? []), ...(beat?.disk_read_only ? ["disk is read-only: the card may be failing"] : [])];
+    setAttr(this.faults, "hidden", faults.length === 0);
+    this.faults.replaceChildren(...faults.map((text) => h("li", {}, glyph(2), h("span", { text }))));
+  }
+
+  drawNumbers(beat) {
+    this.numbers.replaceChildren(...[
+      row("Load", beat.load.map((value) => value.toFixed(2)).join("  ")),
+      row("Uptime", span(beat.uptime_s)),
+      row("Network", `${bytes(beat.rx_bytes)} in, ${bytes(beat.tx_bytes)} out`),
+      row("Disk writes", `${bytes(beat.disk_written_bytes)} since boot`),
+    ].filter(Boolean));
+  }
+
+  drawFlags(beat) {
+    const bits = beat?.throttled;
+    const text = !beat ? null : !bits ? "The firmware of this machine has no throttle bits." : bits.unknown ? `Throttle bits unknown: ${bits.unknown}` : "";
+    if (text === null || text) {
+      this.flags.replaceChildren(...(text ? [h("li", { class: "flag-note", text })] : []));
+      return;
+    }
+    this.flags.replaceChildren(...FLAGS.map((flag) => {
+      const here = (bits.now ?? []).includes(flag), before = (bits.since_boot ?? []).includes(flag);
+      return h("li", { "data-level": here ? "crit" : before ? "warn" : null }, glyph(here ? 2 : before ? 1 : 0, { size: 14, label: false }), h("span", { text: `${flag.replaceAll("-", " ")}: ${here ? "now" : before ? "since boot" : "never"}` }));
+    }));
+  }
+
+  drawFacts(node, details, state) {
+    const stack = store.stacks.get(state?.stack);
+    const place = stack ? `${stack.name || `Stack ${stack.number}`}, slot ${state.slot}` : "no place in the rack";
+    const d = details ?? {};
+    this.facts.replaceChildren(...[
+      row("Place", place),
+      row("Tags", (state?.tags ?? []).join(", ")),
+      row("Id", node.id, { code: true, copy: true }),
+      row("Hostname", d.hostname, { code: true }),
+      row("Address", (d.addresses ?? []).join(", "), { code: true, copy: true }),
+      row("MAC", (d.macs ?? []).join(", "), { code: true }),
+      row("Serial", d.serial, { code: true }),
+      row("Model", d.model),
+      row("System", d.os),
+      row("Kernel", d.kernel && `${d.kernel} ${d.architecture ?? ""}`),
+      row("Hardware", d.cpu_count && `${plural(d.cpu_count, "processor")}, ${bytes(d.memory_bytes ?? 0)} memory, ${bytes(d.disk_bytes ?? 0)} disk`),
+      row("Agent", d.agent_version && `${d.agent_version}, every ${d.interval_s} s${d.simulated ? ", simulated" : ""}`),
+      row("Clock", d.clock_synced === null || d.clock_synced === undefined ? "" : d.clock_synced ? "set" : "not set"),
+      row("Last heard", state?.last_seen && stamp(state.last_seen)),
+      row("Topic", `${store.settings.prefix}/node/${node.id}/#`, { code: true, copy: true }),
+    ].filter(Boolean));
+    if (!details) this.facts.append(h("p", { class: "quiet", text: "Waiting for the node to introduce itself." }));
+  }
+}

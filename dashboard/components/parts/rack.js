@@ -1,0 +1,179 @@
+// The rack from the front: stacks where they stand, every board in them.
+
+import { h, setAttr, setText } from "pirack/dom.js";
+import { CRIT, glyph, icon, OFF, OK, SEVERITY, STATES, WARN, OFFLINE } from "pirack/icons.js";
+import { Cell, METRICS, Slot } from "pirack/slot.js";
+import { filtering, members, shown, store } from "pirack/store.js";
+import { list, plural } from "pirack/words.js";
+
+const CELLS_ABOVE = 120;
+const SLOT_CARD_PX = 224;
+const CELL_PX = 30;
+const BORDERED = new Set([CRIT, OFFLINE, WARN]);
+
+/** Return the worst state among nodes, by SEVERITY. */
+export function worst(nodes) {
+  return SEVERITY.find((state) => nodes.some((node) => node.state === state)) ?? OK;
+}
+
+/** Draws the rack into an element and keeps it up to date. */
+export class Rack {
+  constructor(element, { onMenu }) {
+    this.element = element;
+    this.onMenu = onMenu;
+    this.boards = new Map();
+    this.cards = [];
+    this.metricName = "cpu";
+    this.wish = "";
+    this.due = 0;
+    this.observer = new ResizeObserver(() => this.place());
+    this.observer.observe(element);
+  }
+
+  /** "slots" or "cells": as chosen, else by the number of boards. */
+  get view() {
+    return this.wish || (store.nodes.size > CELLS_ABOVE ? "cells" : "slots");
+  }
+
+  choose(view) {
+    this.wish = view;
+    this.build();
+  }
+
+  metric(name) {
+    this.metricName = name;
+    for (const board of this.boards.values()) board.update();
+  }
+
+  /** Take one change of the store. */
+  take(change) {
+    if (change.snapshot) this.build();
+    else if (change.structure) this.buildSoon();
+    for (const node of change.rows) this.boards.get(node.index)?.update();
+    if (change.match || change.filter) this.refilter();
+    if (change.sampled) for (const board of this.boards.values()) board.sampled();
+    if (change.second) for (const board of this.boards.values()) if (board.node.words) board.second();
+    if (change.snapshot || change.stacks || change.rows.size || change.match || change.filter) this.headers();
+  }
+
+  refilter() {
+    for (const board of this.boards.values()) board.drawShown();
+  }
+
+  /** A thousand nodes introduce themselves one by one; draw them in a few strokes. */
+  buildSoon() {
+    if (this.due) return;
+    this.due = window.setTimeout(() => this.build(), 150);
+  }
+
+  build() {
+    window.clearTimeout(this.due);
+    this.due = 0;
+    const focused = document.activeElement?.dataset?.node;
+    this.boards.clear();
+    this.element.dataset.view = this.view;
+    const stacks = [...store.stacks.values()].sort((a, b) => a.number - b.number);
+    const places = new Map([[null, []], ...stacks.map((stack) => [stack.number, []])]);
+    for (const node of store.nodes.values()) places.get(places.has(node.stack) ? node.stack : null).push(node);
+    this.cards = stacks.map((stack) => this.card(stack, places.get(stack.number)));
+    const homeless = members(null);
+    if (homeless.length) this.cards.push(this.card(null, homeless));
+    this.element.replaceChildren(...this.cards.map((card) => card.element));
+    this.place();
+    this.headers();
+    const first = this.element.querySelector(".slot:not([inert]), .cell:not([inert])");
+    const again = focused && this.element.querySelector(`[data-node="${CSS.escape(focused)}"]`);
+    if (again) again.focus({ preventScroll: true });
+    (again ?? first)?.setAttribute("tabindex", "0");
+  }
+
+  card(stack, nodes) {
+    const title = h("h3", { class: "stack-name", text: stack ? stack.name || `Stack ${stack.number}` : "Without a place" });
+    const power = h("span", { class: "stack-power" });
+    const roll = h("span", { class: "stack-roll" });
+    const menu = stack && h("button", { class: "icon-button stack-menu", type: "button", "aria-label": `Actions for ${title.textContent}`, "aria-haspopup": "dialog", on: { click: () => this.onMenu(stack, menu) } }, icon("more"));
+    const body = h("div", { class: "stack-body" });
+    body.append(...this.fill(stack, nodes));
+    const element = h("section", { class: stack ? "stack" : "stack homeless", "aria-label": title.textContent }, h("header", { class: "stack-head" }, title, power, roll, menu), body);
+    if (stack && this.view === "cells") setText(title, String(stack.number));
+    return { stack, element, power, roll, body, powerShown: null, stateShown: null };
+  }
+
+  /** Boards by slot, with outlines where a slot is empty. */
+  fill(stack, nodes) {
+    const bySlot = new Map(nodes.map((node) => [node.slot, node]));
+    const rest = stack ? nodes.filter((node) => !(node.slot >= 1 && node.slot <= stack.slots) || bySlot.get(node.slot) !== node) : nodes;
+    const found = [];
+    for (let slot = 1; slot <= (stack?.slots ?? 0); slot += 1) {
+      const node = bySlot.get(slot);
+      found.push(node ? this.board(node).element : h("div", { class: this.view === "cells" ? "cell empty" : "slot empty", text: this.view === "cells" ? "" : `slot ${slot} is empty` }));
+    }
+    return [...found, ...rest.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true })).map((node) => this.board(node).element)];
+  }
+
+  board(node) {
+    const board = this.view === "cells" ? new Cell(node, () => this.metricName) : new Slot(node);
+    this.boards.set(node.index, board);
+    return board;
+  }
+
+  /** Stacks at their x,y where there is room for all columns; else in order. */
+  place() {
+    const stacks = this.cards.filter((card) => card.stack);
+    const columns = Math.max(0, ...stacks.map((card) => card.stack.x)) + 1;
+    const cells = this.view === "cells";
+    const across = Math.max(2, ...stacks.map((card) => Math.ceil(Math.sqrt(card.stack.slots || 4))));
+    const least = cells ? across * CELL_PX + 18 : SLOT_CARD_PX;
+    const spots = new Set(stacks.map(({ stack }) => `${stack.x},${stack.y}`));
+    const fits = columns * (least + 12) <= this.element.clientWidth && spots.size === stacks.length && columns > 1;
+    this.element.style.setProperty("--least", `${least}px`);
+    this.element.style.setProperty("--across", across);
+    this.element.style.gridTemplateColumns = fits ? `repeat(${columns}, minmax(0, 1fr))` : "";
+    for (const { element, stack } of this.cards) element.style.gridArea = fits && stack ? `${stack.y + 1} / ${stack.x + 1}` : "";
+  }
+
+  headers() {
+    for (const card of this.cards) this.header(card);
+  }
+
+  header(card) {
+    const nodes = [...card.body.children].map((element) => store.ids.get(element.dataset.node)).filter(Boolean);
+    const state = worst(nodes);
+    if (card.stateShown !== state) {
+      card.stateShown = state;
+      setAttr(card.element, "data-worst", BORDERED.has(state) ? STATES[state].key : null);
+    }
+    card.element.classList.toggle("dim-all", filtering() && !nodes.some(shown));
+    const online = nodes.filter((node) => node.state < 4).length;
+    const off = nodes.length > 0 && nodes.every((node) => node.state === OFF);
+    setText(card.roll, nodes.length === 0 ? "empty" : off ? "off" : online === nodes.length ? "" : `${online} of ${nodes.length} online`);
+    const power = card.stack && store.stacks.get(card.stack.number)?.power;
+    if (power !== card.powerShown) {
+      card.powerShown = power;
+      card.power.replaceChildren(...(power ? [icon(power === "off" ? "unplugged" : "power", 15), h("span", { class: "sr-only", text: `power ${power}` })] : []));
+      setAttr(card.power, "data-power", power);
+      setAttr(card.power, "title", power && `Outlet reads back: ${power}`);
+    }
+  }
+}
+
+/** The legend of the cells view. */
+export function legend(rack) {
+  const select = h("select", { "aria-label": "Shade by", on: { change: () => { rack.metric(select.value); draw(); } } }, Object.entries(METRICS).map(([name, { label }]) => h("option", { value: name, text: label })));
+  const low = h("span"), high = h("span");
+  const draw = () => {
+    const { low: least, high: most, unit } = METRICS[rack.metricName];
+    setText(low, `${least} ${unit}`);
+    setText(high, `${most} ${unit}`);
+  };
+  draw();
+  return h("div", { class: "legend" }, h("label", {}, "Shade by ", select), low, h("span", { class: "ramp", "aria-hidden": "true" }), high);
+}
+
+/** One sentence on what a set of nodes is. */
+export function describe(nodes) {
+  const counts = SEVERITY.map((state) => [state, nodes.filter((node) => node.state === state).length]).filter(([, count]) => count);
+  return `${plural(nodes.length, "board")}: ${list(counts.map(([state, count]) => `${count} ${STATES[state].label.toLowerCase()}`), 9)}`;
+}
+
+export { glyph };

@@ -1,0 +1,167 @@
+// The right column: what needs a look, how the services stand, what happened.
+
+import { h, setAttr, setText } from "pirack/dom.js";
+import { CRIT, glyph, OFFLINE, STALE, STATES, WARN } from "pirack/icons.js";
+import { frozen, members, notify, now, store } from "pirack/store.js";
+import { age, clock, list, plural, stamp } from "pirack/words.js";
+
+const URGENT = [CRIT, OFFLINE, WARN, STALE];
+const SHOWN = 8;
+const EVENTS_SHOWN = 14;
+
+/** What needs a look, the worst first; a stack that fell silent whole is one line. */
+export function concerns() {
+  const found = [], covered = new Set();
+  for (const stack of store.stacks.values()) {
+    const nodes = members(stack.number);
+    if (nodes.length < 2 || nodes.some((node) => node.state !== OFFLINE)) continue;
+    nodes.forEach((node) => covered.add(node));
+    const since = Math.max(...nodes.map((node) => node.since));
+    const power = stack.power ? `its outlet is ${stack.power}` : "it has no outlet we can read";
+    found.push({ key: `stack-${stack.number}`, state: OFFLINE, since, title: `${stack.name || `Stack ${stack.number}`}: no board answers`, text: `${plural(nodes.length, "board")} silent; ${power}.`, node: nodes[0] });
+  }
+  for (const node of store.nodes.values()) {
+    if (!URGENT.includes(node.state) || covered.has(node)) continue;
+    const place = store.stacks.get(node.stack);
+    const where = place ? ` · ${place.name || `Stack ${place.number}`}, slot ${node.slot ?? "?"}` : "";
+    found.push({ key: node.id, state: node.state, since: node.since, title: node.name, text: `${node.reason || node.words}${where}`, node });
+  }
+  return found.sort((a, b) => URGENT.indexOf(a.state) - URGENT.indexOf(b.state) || a.since - b.since);
+}
+
+class Item {
+  constructor(onOpen) {
+    this.mark = h("span", { class: "concern-mark" });
+    this.title = h("span", { class: "concern-title" });
+    this.since = h("span", { class: "concern-age" });
+    this.text = h("span", { class: "concern-text" });
+    const button = h("button", { class: "concern", type: "button", on: { click: () => onOpen(this.node.id) } }, this.mark, this.title, this.since, this.text);
+    this.element = h("li", {}, button);
+    this.button = button;
+  }
+
+  draw(concern) {
+    this.node = concern.node;
+    if (this.state !== concern.state) {
+      this.state = concern.state;
+      this.mark.replaceChildren(glyph(concern.state));
+      this.button.dataset.state = STATES[concern.state].key;
+    }
+    setText(this.title, concern.title);
+    setText(this.since, age(now() - concern.since));
+    setText(this.text, concern.text);
+  }
+}
+
+/** The list of what needs a look. */
+export class Attention {
+  constructor({ onOpen }) {
+    this.onOpen = onOpen;
+    this.items = new Map();
+    this.count = h("span", { class: "side-note" });
+    this.list = h("ol", { class: "concerns" });
+    this.quiet = h("p", { class: "quiet" });
+    this.more = h("button", { class: "link-button", type: "button", on: { click: () => this.showAll() } });
+    this.voice = h("div", { class: "sr-only", role: "status", "aria-live": "polite" });
+    this.element = h("section", { class: "attention", "aria-label": "Needs attention" }, h("div", { class: "side-head" }, h("h2", { text: "Needs attention" }), this.count), this.list, this.quiet, this.more, this.voice);
+    this.spoken = null;
+    this.spokenAt = -Infinity;
+  }
+
+  take(change) {
+    if (change.second || change.snapshot || change.connection) this.draw();
+  }
+
+  showAll() {
+    for (const state of URGENT) store.filter.add(STATES[state].key);
+    notify({ rows: new Set(), filter: true });
+  }
+
+  draw() {
+    const all = concerns();
+    const wanted = all.slice(0, SHOWN);
+    setText(this.count, all.length ? String(all.length) : "");
+    setText(this.more, all.length > SHOWN ? `Show all ${all.length} in the rack` : "");
+    setAttr(this.more, "hidden", all.length <= SHOWN);
+    setText(this.quiet, frozen() ? "Not known while the connection is down." : "All quiet. Boards that are late, silent, hot or full appear here.");
+    setAttr(this.quiet, "hidden", all.length > 0);
+    const keys = new Set(wanted.map((concern) => concern.key));
+    for (const [key, item] of this.items) if (!keys.has(key)) { item.element.remove(); this.items.delete(key); }
+    wanted.forEach((concern, position) => {
+      let item = this.items.get(concern.key);
+      if (!item) this.items.set(concern.key, (item = new Item(this.onOpen)));
+      item.draw(concern);
+      if (this.list.children[position] !== item.element) this.list.insertBefore(item.element, this.list.children[position] ?? null);
+    });
+    this.speak(all);
+  }
+
+  /** Tell a screen reader what is newly critical or silent, at most every five seconds. */
+  speak(all) {
+    const loud = new Map(all.filter(({ state }) => state === CRIT || state === OFFLINE).map((each) => [each.key, each]));
+    if (this.spoken === null) { this.spoken = new Set(loud.keys()); return; }
+    if (performance.now() - this.spokenAt < 5000) return;
+    const fresh = [...loud.values()].filter(({ key }) => !this.spoken.has(key));
+    this.spoken = new Set(loud.keys());
+    if (!fresh.length) return;
+    this.spokenAt = performance.now();
+    setText(this.voice, list(fresh.map(({ title, state }) => `${title} ${STATES[state].label.toLowerCase()}`)));
+  }
+}
+
+/** How broker and master stand. */
+export class Services {
+  constructor() {
+    this.rows = Object.fromEntries(["Broker", "Master", "Verdicts"].map((name) => [name, this.row(name)]));
+    this.element = h("section", { class: "services", "aria-label": "Services" }, h("div", { class: "side-head" }, h("h2", { text: "Services" })), h("dl", {}, Object.values(this.rows).map((row) => row.element)));
+  }
+
+  row(name) {
+    const value = h("dd");
+    return { element: h("div", {}, h("dt", { text: name }), value), value };
+  }
+
+  take(change) {
+    if (change.connection || change.snapshot || change.second) this.draw();
+  }
+
+  draw() {
+    const { broker, master, frozen: why } = store.connection;
+    this.set("Broker", broker, broker ? "connected" : "offline");
+    this.set("Master", broker && master === "online", !broker ? "not known" : master || "never heard");
+    const live = broker && master === "online" && !why;
+    this.set("Verdicts", live, live ? "live" : why || "frozen");
+  }
+
+  set(name, good, text) {
+    const { value } = this.rows[name];
+    setText(value, text);
+    setAttr(value, "data-good", good ? "yes" : "no");
+  }
+}
+
+/** The last events of the rack. */
+export class Activity {
+  constructor({ onOpen, node = "" }) {
+    this.onOpen = onOpen;
+    this.node = node;
+    this.list = h("ol", { class: "events" });
+    this.quiet = h("p", { class: "quiet", text: "Nothing has happened since this page was opened." });
+    this.element = h("section", { class: "activity", "aria-label": "Activity" }, h("div", { class: "side-head" }, h(node ? "h3" : "h2", { text: "Activity" })), this.list, this.quiet);
+    this.draw();
+  }
+
+  take(change) {
+    if (change.snapshot || change.events) this.draw();
+  }
+
+  draw() {
+    const events = store.events.filter((event) => !this.node || event[4] === this.node).slice(-EVENTS_SHOWN).reverse();
+    setAttr(this.quiet, "hidden", events.length > 0);
+    this.list.replaceChildren(...events.map(([, ts, kind, text, node]) => {
+      const line = h("span", { class: "event-text", text });
+      const row = !this.node && store.ids.has(node) ? h("button", { class: "event-open", type: "button", on: { click: () => this.onOpen(node) } }, line) : line;
+      return h("li", { "data-kind": kind }, h("time", { title: stamp(ts), text: clock(ts) }), row);
+    }));
+  }
+}

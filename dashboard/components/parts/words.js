@@ -1,0 +1,63 @@
+// Numbers, ages and names as a person reads them.
+
+const NBSP = " ";
+
+/** Seconds to "42 s", "3 min", "5 h", "2 d". */
+export function age(seconds) {
+  const value = Math.max(0, Math.round(seconds));
+  if (value < 60) return `${value}${NBSP}s`;
+  if (value < 3600) return `${Math.floor(value / 60)}${NBSP}min`;
+  if (value < 86400) return `${Math.floor(value / 3600)}${NBSP}h`;
+  return `${Math.floor(value / 86400)}${NBSP}d`;
+}
+
+/** Seconds to "3 d 4 h", for uptimes. */
+export function span(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  const parts = [[Math.floor(minutes / 1440), "d"], [Math.floor(minutes / 60) % 24, "h"], [minutes % 60, "min"]];
+  const first = parts.findIndex(([count]) => count > 0);
+  if (first < 0) return age(seconds);
+  return parts.slice(first, first + 2).map(([count, unit]) => `${count}${NBSP}${unit}`).join(" ");
+}
+
+/** How long a command took. */
+export function took(seconds) {
+  return seconds < 1 ? `${Math.round(seconds * 1000)}${NBSP}ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)}${NBSP}s`;
+}
+
+/** Unix seconds to a 24 h clock time. */
+export function clock(unix, { seconds = false } = {}) {
+  const date = new Date(unix * 1000);
+  const two = (number) => String(number).padStart(2, "0");
+  const base = `${two(date.getHours())}:${two(date.getMinutes())}`;
+  return seconds ? `${base}:${two(date.getSeconds())}` : base;
+}
+
+/** Unix seconds to ISO date and time, for titles. */
+export function stamp(unix) {
+  const date = new Date((unix - new Date(unix * 1000).getTimezoneOffset() * 60) * 1000);
+  return date.toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** Bytes in binary units. */
+export function bytes(count) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = count, unit = 0;
+  while (value >= 1024 && unit < units.length - 1) { value /= 1024; unit += 1; }
+  return `${value < 10 && unit ? value.toFixed(1) : Math.round(value)}${NBSP}${units[unit]}`;
+}
+
+export function plural(count, word, many = `${word}s`) {
+  return `${count} ${count === 1 ? word : many}`;
+}
+
+/** "a, b and 3 more" */
+export function list(words, most = 4) {
+  if (words.length <= most) return words.join(", ");
+  return `${words.slice(0, most).join(", ")} and ${words.length - most} more`;
+}
+
+/** Quote for a POSIX shell. */
+export function quote(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}

@@ -1,0 +1,125 @@
+"""The signed-in pages, inside one frame that stays while one goes from page to page."""
+
+import html
+import logging
+import platform
+from collections.abc import Callable
+
+import nicegui
+from nicegui import app, ui
+from starlette.requests import Request
+
+from broker.version import VERSION
+from dashboard.frame import Frame, Overview
+from dashboard.service import Dashboard
+from dashboard.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+LICENCE = "Apache-2.0"
+
+Build = Callable[[], object]
+_ORIGINAL_AUTHORS = (
+    "the PiRack students of ENSEIRB-MATMECA, Bordeaux, who built the first PiRack "
+    "in 2016: a rack of Raspberry Pis, a relay board, and a page to command them"
+)
+_TUTORIALS = (
+    "the RaspberryPiCluster tutorials, whose primary, nodes and their base class "
+    "showed how little a cluster needs to say to be alive"
+)
+
+
+class Pages:
+    """Builds the signed-in pages.
+
+    Args:
+        dashboard: What they show.
+        sessions: Knows who is signed in.
+        static: Where static files are served, with their version.
+    """
+
+    def __init__(self, dashboard: Dashboard, sessions: Sessions, static: str) -> None:
+        self._dashboard = dashboard
+        self._sessions = sessions
+        self._static = static
+
+    def mount(self) -> None:
+        """Add the routes; both lead into the same frame."""
+        for path in ("/", "/about"):
+            ui.page(path, title=f"PiRack · {self._dashboard.mirror.topics.rack}")(
+                self.shell
+            )
+        ui.add_head_html(
+            f'<script src="{self._static}/theme.js"></script>'
+            f'<link rel="stylesheet" href="{self._static}/tokens.css">'
+            f'<link rel="stylesheet" href="{self._static}/frame.css">'
+            f'<link rel="stylesheet" href="{self._static}/overview.css">'
+            f'<link rel="stylesheet" href="{self._static}/panel.css">'
+            '<meta name="theme-color" content="#c51a4a">',
+            shared=True,
+        )
+
+    def shell(self, request: Request) -> None:
+        """Build the frame and the page inside it."""
+        cookie = request.session
+        user = self._sessions.user(cookie)
+        if user is None:
+            ui.navigate.to("/login")
+            return
+        session = str(cookie["session"])
+        frame = Frame(self._dashboard, user, lambda: self._sessions.live(session, user))
+        with ui.element("main").props('id=main tabindex="-1"'):
+            ui.sub_pages(
+                {"/": self._page(frame, "overview", Overview)}
+                | {"/about": self._page(frame, "about", self._about)}
+            )
+
+    @staticmethod
+    def _page(
+        frame: Frame, name: str, build: Callable[[], object]
+    ) -> Callable[[], None]:
+        def page() -> None:
+            frame.show(name)
+            build()
+
+        return page
+
+    def _about(self) -> None:
+        mirror = self._dashboard.mirror
+        rack, master = mirror.rack, mirror.master_details
+        with ui.element("article").classes("about"):
+            _text("h2", "PiRack")
+            _text("p", "See, command, power and provision a rack of Raspberry Pis.")
+            with ui.element("dl").classes("facts"):
+                _fact("Version", VERSION)
+                _fact("Licence", LICENCE)
+                _fact("Rack", mirror.topics.rack)
+                _fact("Master", master.version if master else "not heard yet")
+                _fact("Boards known", str(len(mirror.nodes)))
+                if rack is not None and rack.versions:
+                    versions = rack.versions.items()
+                    _fact("Its parts", ", ".join(f"{k} {v}" for k, v in versions))
+                _fact("Python", platform.python_version())
+                _fact("NiceGUI", nicegui.__version__)
+                _fact("Refused messages", str(mirror.rejections.total))
+            _text("h3", "With thanks to")
+            with ui.element("ul"):
+                _text("li", _ORIGINAL_AUTHORS)
+                _text("li", _TUTORIALS)
+                _text("li", "the people of Mosquitto, paho, NiceGUI and msgspec")
+
+
+def _text(tag: str, text: str) -> None:
+    ui.html(html.escape(text), tag=tag, sanitize=False)
+
+
+def _fact(term: str, value: str) -> None:
+    with ui.element("div"):
+        _text("dt", term)
+        _text("dd", value)
+
+
+def add_lifecycle(dashboard: Dashboard) -> None:
+    """Start and stop the dashboard with the web server, on its loop."""
+    app.on_startup(dashboard.start)
+    app.on_shutdown(dashboard.stop)

@@ -1,0 +1,134 @@
+"""The pages that work without a session and without JavaScript: login, 404, failure."""
+
+import asyncio
+import html
+import logging
+import time
+from http import HTTPStatus
+from importlib import resources
+from string import Template
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from dashboard.guard import HEALTH, LOGIN
+from dashboard.sessions import Sessions, Throttle, safe_path
+from dashboard.users import User, Users
+
+log = logging.getLogger(__name__)
+
+_MAX_FORM_BYTES = 4096
+
+
+class Plain:
+    """Serves the plain pages.
+
+    Args:
+        users: Verify passwords.
+        sessions: Begins and ends sessions.
+        static: Where static files are served, with their version.
+        rack: The rack's name.
+    """
+
+    def __init__(
+        self, users: Users, sessions: Sessions, *, static: str, rack: str
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._throttle = Throttle(time.monotonic)
+        self._static = static
+        self._rack = rack
+        folder = resources.files("dashboard") / "static"
+        self._login = Template((folder / "login.html").read_text("utf-8"))
+        self._message = Template((folder / "message.html").read_text("utf-8"))
+
+    def mount(self, app: FastAPI) -> None:
+        """Add the routes."""
+        app.add_api_route(LOGIN, self.form, methods=["GET"])
+        app.add_api_route(LOGIN, self.sign_in, methods=["POST"])
+        app.add_api_route("/logout", self.sign_out, methods=["POST"])
+        app.add_api_route(HEALTH, self.health, methods=["GET"])
+
+    async def health(self) -> Response:
+        """Say that the server answers; for monitors."""
+        return JSONResponse({"status": "ok"})
+
+    async def form(self, request: Request) -> Response:
+        """Show the login form."""
+        wanted = safe_path(request.query_params.get("next", "/"))
+        if self._sessions.user(request.session) is not None:
+            return RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
+        return self._form(wanted=wanted)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Take name and password."""
+        fields = await _fields(request)
+        wanted = safe_path(fields.get("next", "/"))
+        name = fields.get("name", "").strip()
+        address = request.client.host if request.client else "?"
+        keys = (f"{address} {name}", address)
+        wait_s = max(self._throttle.wait_s(key) for key in keys)
+        if wait_s > 0:
+            text = f"Too many failed attempts. Try again in {wait_s:.0f} s."
+            return self._form(wanted, name, text, HTTPStatus.TOO_MANY_REQUESTS)
+        user = await self._verify(name, fields.get("password", ""))
+        if user is None:
+            for key in keys:
+                self._throttle.failed(key)
+            log.warning("failed sign-in from %s", address)
+            text = "That name and password do not belong together."
+            return self._form(wanted, name, text, HTTPStatus.UNAUTHORIZED)
+        for key in keys:
+            self._throttle.succeeded(key)
+        self._sessions.begin(request.session, user)
+        log.info("%s signed in from %s", user.name, address)
+        return RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
+
+    async def sign_out(self, request: Request) -> Response:
+        """End the session."""
+        self._sessions.end(request.session)
+        return RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
+
+    def message(self, status: HTTPStatus, title: str, text: str) -> HTMLResponse:
+        """Return a page that only says something."""
+        content = self._message.substitute(
+            static=self._static,
+            title=html.escape(title),
+            text=html.escape(text),
+            code=status.value,
+        )
+        return HTMLResponse(content, status)
+
+    async def _verify(self, name: str, password: str) -> User | None:
+        """Check a password beside the loop: scrypt takes its time on purpose."""
+        return await asyncio.to_thread(self._users.verify, name, password)
+
+    def _form(
+        self,
+        wanted: str = "/",
+        name: str = "",
+        error: str = "",
+        status: HTTPStatus = HTTPStatus.OK,
+    ) -> HTMLResponse:
+        content = self._login.substitute(
+            static=self._static,
+            rack=html.escape(self._rack),
+            next=html.escape(wanted, quote=True),
+            name=html.escape(name, quote=True),
+            error=html.escape(error),
+            shown="" if error else "hidden",
+        )
+        return HTMLResponse(content, status, {"Cache-Control": "no-store"})
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """Read a small form; the first value of each field."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM_BYTES:
+            return {}
+    parsed = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return {key: values[0] for key, values in parsed.items()}

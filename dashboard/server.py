@@ -1,0 +1,134 @@
+"""Puts the dashboard on NiceGUI's web server; the only place that starts it."""
+
+import hashlib
+import logging
+import secrets
+import shlex
+import uuid
+from http import HTTPStatus
+from importlib import resources
+from pathlib import Path
+
+from nicegui import app, ui
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from broker.atomic import replace
+from broker.link import Connect
+from broker.settings import BrokerSettings
+from dashboard.guard import STATIC, Guard
+from dashboard.pages import Pages, add_lifecycle
+from dashboard.plain import Plain
+from dashboard.service import Dashboard
+from dashboard.sessions import Sessions
+from dashboard.settings import DashboardSettings
+from dashboard.users import Users
+
+log = logging.getLogger(__name__)
+
+_RECONNECT_TIMEOUT_S = 20.0
+_SHUTDOWN_S = 2
+
+
+def serve(
+    settings: DashboardSettings, broker: BrokerSettings, rack: str, connect: Connect
+) -> None:
+    """Serve the pages until SIGINT or SIGTERM.
+
+    Args:
+        settings: ``[dashboard]``.
+        broker: ``[broker]``, for the lines people copy.
+        rack: The rack's name.
+        connect: Makes the link to the broker.
+
+    Raises:
+        ConfigError: The users file is not ours.
+        OSError: The data directory cannot be written.
+    """
+    users = Users(settings.users_path)
+    users.all()
+    sessions = Sessions(users)
+    hint = settings.mosquitto_pub or publish_hint(broker)
+    dashboard = Dashboard(settings, rack, connect, users, publish_hint=hint)
+    folder = Path(str(resources.files("dashboard") / "static"))
+    static = f"{STATIC}{fingerprint(folder)}"
+    app.add_static_files(static, folder, max_cache_age=365 * 24 * 3600)
+    plain = Plain(users, sessions, static=static, rack=rack)
+    plain.mount(app)
+    Pages(dashboard, sessions, static).mount()
+    _add_error_pages(plain)
+    app.add_middleware(Guard, sessions=sessions)
+    add_lifecycle(dashboard)
+    ui.run(
+        host=settings.host,
+        port=settings.http_port,
+        title="PiRack",
+        favicon=folder / "favicon.svg",
+        dark=None,
+        language="en-US",
+        binding_refresh_interval=None,
+        reconnect_timeout=_RECONNECT_TIMEOUT_S,
+        reload=False,
+        show=False,
+        show_welcome_message=False,
+        tailwind=False,
+        storage_secret=session_secret(settings.data_path / "session-secret"),
+        session_middleware_kwargs={
+            "same_site": "strict",
+            "https_only": settings.https,
+            "max_age": settings.session_hours * 3600,
+        },
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        access_log=False,
+        server_header=False,
+    )
+
+
+def publish_hint(broker: BrokerSettings) -> str:
+    """Return how a ``mosquitto_pub`` line begins, without credentials."""
+    words = ["mosquitto_pub", "-h", broker.host, "-p", str(broker.port)]
+    if broker.ca_file:
+        words += ["--cafile", broker.ca_file]
+    return shlex.join(words)
+
+
+def session_secret(path: Path) -> str:
+    """Return the secret that signs cookies, made once (mode 0600).
+
+    Raises:
+        OSError: The directory cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        replace(path, secrets.token_hex(32).encode())
+    return path.read_text("ascii")
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a short hash of a folder's files, so that browsers may keep them."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _add_error_pages(plain: Plain) -> None:
+    """Show our own 404 and 500; never a traceback."""
+
+    async def missing(request: Request, error: Exception) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            detail = getattr(error, "detail", "not found")
+            return JSONResponse({"error": detail}, HTTPStatus.NOT_FOUND)
+        text = "There is no page here. It may have moved, or the address has a typo."
+        return plain.message(HTTPStatus.NOT_FOUND, "Page not found", text)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        number = uuid.uuid4().hex[:8]
+        log.error("error %s on %s", number, request.url.path, exc_info=error)
+        text = f"The dashboard made a mistake; its log has it as error {number}."
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        return plain.message(status, "Something went wrong", text)
+
+    app.add_exception_handler(404, missing)
+    app.add_exception_handler(Exception, failed)
