@@ -16,6 +16,21 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
+def tie(parent: int, number: int) -> None:
+    """Have this process sent a signal when its parent ends.
+
+    Args:
+        parent: Process id of whoever started it; if that is no longer the parent, it
+            died before this line and this process ends.
+        number: The signal.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
 def main(arguments: list[str]) -> None:
     """Tie this process to its parent and become the program.
 
@@ -23,11 +38,7 @@ def main(arguments: list[str]) -> None:
         arguments: The parent's process id, the program and its arguments.
     """
     parent, program = int(arguments[0]), arguments[1:]
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit(1)  # it died before the line above
+    tie(parent, signal.SIGTERM)
     os.execv(program[0], program)  # noqa: S606  # no shell is the point
 
 

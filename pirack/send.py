@@ -143,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
             talk(connector(place.endpoint), place.topics, asked, patience, printer)
         )
     except LinkError as error:
-        return _fail(f"{place.endpoint}: {error}", EXIT_NO_BROKER)
+        return _fail(f"broker {place.broker}: {error}", EXIT_NO_BROKER)
     except PiRackError as error:
         return _fail(str(error), EXIT_FAILED)
     except KeyboardInterrupt:

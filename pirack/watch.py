@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return asyncio.run(follow(connector(place.endpoint), watcher, args))
     except LinkError as error:
-        sys.stderr.write(f"pirack watch: {place.endpoint}: {error}\n")
+        sys.stderr.write(f"pirack watch: broker {place.broker}: {error}\n")
         return EXIT_NO_BROKER
     except KeyboardInterrupt:
         return EXIT_OK

@@ -34,6 +34,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     run: RunFile | None
     source: str
 
+    @property
+    def broker(self) -> str:
+        """The broker in words, without a secret."""
+        signed_in = self.endpoint.username or "nobody"
+        return f"{self.endpoint.host}:{self.endpoint.port} as {signed_in}"
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a sub-command the options that say which rack is meant."""

@@ -19,6 +19,7 @@ from pirack.where import Place
 
 PATIENCE = Patience(connect_s=5.0, status_s=1.0, first_s=3.0, whole_s=15.0)
 LISTEN_S = 0.5
+SERVER_ERROR = 500
 NAMED = 5
 """How many bad nodes are named before the rest is counted."""
 
@@ -53,7 +54,7 @@ async def rack(connect: Connect, place: Place) -> list[Finding]:
         )
     except LinkError as error:
         advice = "is it running? `pirack up` starts one; host, port and user right?"
-        return [fail("broker", f"{place.endpoint}: {error}", advice)]
+        return [fail("broker", f"{place.broker}: {error}", advice)]
     except NoAnswerError as error:
         return [_reached(place), fail("master", str(error), "see what it logs")]
     except PiRackError as error:
@@ -63,7 +64,7 @@ async def rack(connect: Connect, place: Place) -> list[Finding]:
 
 
 def _reached(place: Place) -> Finding:
-    return ok("broker", f"{place.endpoint} (found by {place.source})")
+    return ok("broker", f"{place.broker} (found by {place.source})")
 
 
 def _ping() -> Question:
@@ -134,6 +135,10 @@ def page(url: str, timeout_s: float = 5.0) -> Finding:
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310  # our own address
             return ok("page", f"{url} answers ({answer.status})")
-    except (OSError, urllib.error.URLError) as error:
+    except urllib.error.HTTPError as error:
+        if error.code < SERVER_ERROR:
+            return ok("page", f"{url} answers ({error.code}: sign in)")
+        return fail("page", f"{url}: {error}", "see what the page logs")
+    except OSError as error:
         advice = "is `pirack dashboard` (or `pirack up`) running? see what it logs"
         return fail("page", f"{url}: {error}", advice)

@@ -3,14 +3,18 @@
 ``python -m pirack.up.part <supervisor pid> <sub-command> …``
 """
 
+import signal
 import sys
 
-from pirack.up.orphan import end_with_parent
+from broker.tether import tie
 
 
 def main(argv: list[str]) -> int:
-    """Run a sub-command of ``pirack`` that ends with its supervisor."""
-    end_with_parent(int(argv[0]))
+    """Run a sub-command of ``pirack`` that ends with its supervisor.
+
+    By SIGKILL: a part that hangs or is stopped must not outlive the rack either.
+    """
+    tie(int(argv[0]), signal.SIGKILL)
     from pirack.cli import main as run  # noqa: PLC0415  # only once we may live
 
     return run(argv[1:])

@@ -36,6 +36,8 @@ ROLES = {
     OPERATOR: Role.OPERATOR,
     "viewer": Role.VIEWER,
 }
+ROOT_WARNING = "should not be run as root"
+"""Mosquitto's advice; as another user it would not end with us (``broker.tether``)."""
 SUB_COMMANDS = {SIMULATOR: "simulate"}
 """Parts whose sub-command has another name."""
 
@@ -105,7 +107,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         )
 
         def hear(line: str) -> None:
-            if self.options.verbose or line.startswith(("Error", "Warning")):
+            trouble = line.startswith(("Error", "Warning")) and ROOT_WARNING not in line
+            if self.options.verbose or trouble:
                 say(f"[broker] {line}")
 
         return KeptBroker(MosquittoChild(self.mosquitto, plan, hear), say, changed)

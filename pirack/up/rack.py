@@ -46,9 +46,14 @@ class Rack:
         self._children = [Child(part, say, changed) for part in parts]
 
     def pids(self) -> dict[str, int]:
-        """Return the process id of each part by name; 0 while it is not running."""
+        """Return the process ids of what runs now, by name.
+
+        What is about to be started again is left out: somebody may kill what stands
+        here, and 0 would be their own process group.
+        """
         parts = {child.part.name: child.pid for child in self._children}
-        return {"broker": self._broker.pid or 0} | parts
+        all_pids = {"broker": self._broker.pid or 0} | parts
+        return {name: pid for name, pid in all_pids.items() if pid}
 
     async def start(self) -> None:
         """Start all at the same time: the parts wait for the broker by themselves.

@@ -1,0 +1,110 @@
+"""The built wheel, installed alone in a clean environment, is all that a node needs."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pirack.up import ports
+
+ROOT = Path(__file__).parent.parent.parent
+NODE_NEEDS = {"pirack", "paho-mqtt", "psutil", "msgspec"}
+COMES_WITH_PYTHON = {"pip", "setuptools"}
+BUILD_TIMEOUT_S = 240
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(BUILD_TIMEOUT_S)]
+
+
+def run(*command: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        timeout=BUILD_TIMEOUT_S,
+        check=False,
+        # Far from the tree: what is found is what was installed.
+        cwd="/",
+    )
+    assert done.returncode == code, f"{command}: {done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``bin`` directory of an environment that holds the wheel alone."""
+    directory = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", directory / "dist", ROOT)
+    (wheel,) = (directory / "dist").glob("pirack-*.whl")
+    run(sys.executable, "-m", "venv", directory / "venv")
+    python = directory / "venv/bin/python"
+    run(python, "-m", "pip", "install", "--quiet", wheel)
+    return directory / "venv/bin"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    """The port of an anonymous Mosquitto."""
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+    if program is None:
+        pytest.skip("mosquitto is not installed")
+    port = ports.choose("127.0.0.1", 21883)
+    configuration = tmp_path / "mosquitto.conf"
+    configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    process = subprocess.Popen([program, "-c", str(configuration)])
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+def test_a_node_gets_three_packages_and_nothing_else(node: Path) -> None:
+    listed = run(node / "python", "-m", "pip", "list", "--format=json").stdout
+    installed = {package["name"].lower() for package in json.loads(listed)}
+    assert installed - COMES_WITH_PYTHON == NODE_NEEDS
+    run(node / "python", "-m", "pip", "check")
+
+
+def test_the_agent_teaches_and_shows_what_it_would_report(node: Path) -> None:
+    assert "what it says" in run(node / "pirack-agent", "--help").stdout
+    shown = run(node / "pirack-agent", "--once", "--id", "pi-wheel").stdout
+    assert "pi-wheel" in shown
+    assert "cpu_percent" in shown
+
+
+@pytest.mark.mosquitto
+def test_the_agent_reports_to_a_real_broker_and_leaves_in_peace(
+    node: Path, broker: int, tmp_path: Path
+) -> None:
+    options = ("--id", "pi-wheel", "--rack", "lab", "--interval", "0.5")
+    where = ("--host", "127.0.0.1", "--port", str(broker))
+    agent = subprocess.Popen(
+        [node / "pirack-agent", *options, *where, "--state-dir", tmp_path], cwd="/"
+    )
+    heard: dict[str, str] = {}
+    try:
+        for leaf in ("heartbeat", "details", "status"):
+            topic = f"pirack/v1/lab/node/pi-wheel/{leaf}"
+            port = ("-p", str(broker))
+            tool = run("mosquitto_sub", *port, "-t", topic, "-C", "1", "-W", "20")
+            heard[leaf] = tool.stdout.strip()
+    finally:
+        agent.terminate()
+        assert agent.wait(10) == 0
+    assert heard["status"] == "online"
+    assert json.loads(heard["details"])["interval_s"] == 0.5
+    assert json.loads(heard["heartbeat"])["memory_percent"] > 0
+
+
+def test_the_command_says_which_extra_the_page_needs(node: Path) -> None:
+    assert "pirack send stack/3 ping" in run(node / "pirack", "--help").stdout
+    refused = run(node / "pirack", "dashboard", code=3)
+    assert "pip install 'pirack[dashboard]'" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_command_teaches_without_any_extra(node: Path) -> None:
+    for command in ("send", "watch", "doctor", "up"):
+        assert "exit codes" in run(node / "pirack", command, "--help").stdout
