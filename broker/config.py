@@ -4,7 +4,6 @@ An unknown key is an error that names the nearest right one, for a typo that is
 silently ignored costs an evening.
 """
 
-import difflib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -101,6 +100,8 @@ def load(path: Path | None) -> Document:
 
 
 def _unknown(source: str, where: str, key: str, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415  # a configuration that is right never needs it
+
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
     return f"{source}: {where}: unknown key {key!r}; {hint}"

@@ -7,7 +7,6 @@ import sys
 import msgspec
 
 from broker import service
-from broker.client import connector
 from broker.config import Document
 from broker.credentials import endpoint
 from broker.errors import ConfigError, PiRackError
@@ -17,6 +16,7 @@ from broker.version import VERSION
 from node_agent import actions, identity, report
 from node_agent.abilities import Probed, probe
 from node_agent.board import Board
+from node_agent.lean import connector
 from node_agent.node import Node
 from node_agent.order_memory import FILE_NAME, OrderMemory
 from node_agent.settings import AgentSettings

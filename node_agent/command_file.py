@@ -11,7 +11,6 @@ A comment directly above an alias is its description. A line means what it says:
 continuation, and no comment after a command, for ``#`` and ``;`` belong to the command.
 """
 
-import difflib
 from pathlib import Path
 
 import msgspec
@@ -169,6 +168,8 @@ def _seconds(value: str, where: str) -> float:
 def _check_alias(name: str, where: str) -> None:
     """Refuse a name no topic could carry, and a setting written wrong."""
     if "_" in name or name in _MISTAKEN:
+        import difflib  # noqa: PLC0415  # a node that is well never needs it
+
         near = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_SETTINGS)}"
         error = f"{where}: unknown setting {name!r}; {hint} (aliases have no '_')"
