@@ -28,7 +28,7 @@ Stopping, killing or starting it never switches an outlet.
 """
 
 EPILOG = """\
-what it answers (P is pirack/v1/<rack>; the answer comes on the same path, reply for cmd)
+what it answers (P is pirack/v1/<rack>; the answer comes on …/reply/<verb>)
   P/node/<id or name>/cmd/<verb>   P/stack/<n>/cmd/<verb>   P/tag/<tag>/cmd/<verb>
   P/rack/cmd/<verb>
   ping refresh identify run reboot shutdown update, and every alias of the nodes

@@ -120,7 +120,7 @@ class Performer:
         await self.settle()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._keep_task(work, self._tasks)
+        _ = self._keep_task(work, self._tasks)
 
     def _keep_task(
         self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]

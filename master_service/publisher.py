@@ -101,7 +101,8 @@ class Publisher:
         self.stack(node.stack)
         self._put(self._rack.topics.node(node.id, NodeLeaf.STATE), state)
         node.published = state
-        if node.verdict in DECLARED_DEAD and node.status is Status.ONLINE:
+        dead = node.verdict in DECLARED_DEAD and node.status is Status.ONLINE
+        if dead and not node.declared_dead:
             self._declare_offline(node)
 
     def _declare_offline(self, node: Node) -> None:
@@ -109,7 +110,7 @@ class Publisher:
 
         If it lives after all, it sees the word on its own topic and says otherwise.
         """
-        node.status, node.declared_dead = Status.OFFLINE, True
+        node.declared_dead = True
         topic = self._rack.topics.node(node.id, NodeLeaf.STATUS)
         self._link.publish(topic, Status.OFFLINE.encode(), qos=1, retain=True)
 

@@ -26,6 +26,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
         known: It was heard at some time.
         boot_s: Seconds it needs to boot; None: not learnt.
         edited: A person gave it name, place or tags: these outweigh the configuration.
+        halted_by: Who had it shut down, with proof; empty: nobody.
     """
 
     id: str
@@ -36,6 +37,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     known: bool = False
     boot_s: float | None = None
     edited: bool = False
+    halted_by: str = ""
 
 
 class Registry:
@@ -187,6 +189,7 @@ class Registry:
             node.known,
             node.boot_s,
             node.edited,
+            node.halted_by,
         )
 
     def _named(self, word: str) -> Node:
@@ -206,7 +209,7 @@ class Registry:
         node = Node(record.id, name)
         node.stack, node.slot, node.tags = record.stack, record.slot, record.tags
         node.known, node.boot_s = record.known, record.boot_s
-        node.edited = record.edited
+        node.edited, node.halted_by = record.edited, record.halted_by
         node.heartbeat_topic = self._topics.node(record.id, NodeLeaf.HEARTBEAT)
         self.nodes[node.id] = node
         self.by_heartbeat[node.heartbeat_topic] = node
@@ -224,13 +227,16 @@ class Registry:
 
 
 def _from_row(row: NodeRow, record: NodeRecord | None) -> NodeRecord:
-    known = record.known if record is not None else False
-    boot_s = record.boot_s if record is not None else None
+    """Return a configured node, with what was learnt of it."""
     if record is not None and record.edited:
         return record
-    tags = tuple(sorted(set(row.tags)))
-    name = row.name or row.id
-    return NodeRecord(row.id, name, row.stack, row.slot, tags, known, boot_s)
+    return msgspec.structs.replace(
+        record or NodeRecord(row.id, row.id),
+        name=row.name or row.id,
+        stack=row.stack,
+        slot=row.slot,
+        tags=tuple(sorted(set(row.tags))),
+    )
 
 
 def _by_place(node: Node) -> tuple[int, int, str]:

@@ -92,7 +92,8 @@ class Watch:
         again = node.details_round == self._judging.round
         node.details_round = self._judging.round
         age_s = now + self._judging.wall_less_monotonic - details.ts
-        if not stored or again or abs(age_s) < FRESH_S:
+        live = not stored or again or abs(age_s) < FRESH_S
+        if live:
             node.heard_at = now
         duplicate = self._identities.duplicate(node, details, now)
         if duplicate:
@@ -110,7 +111,11 @@ class Watch:
             self._rebooted(node, now)
         for node_id in touched:
             self._namesakes(self._registry.nodes[node_id])
-        self._heard(node, now)
+        if live:
+            self._heard(node, now)
+        else:
+            self._met(node)
+            self._news(node, now)
 
     def status(
         self, node: Node, status: Status, session: str, now: float, *, stored: bool
@@ -132,18 +137,20 @@ class Watch:
         if status is Status.OFFLINE and foreign:
             return False
         if status is Status.OFFLINE and node.declared_dead:
-            node.declared_dead = False
             return True
         again = node.status_round == self._judging.round
         node.status_round = self._judging.round
-        if status is Status.ONLINE and (not stored or again):
-            node.heard_at = now
         if status is Status.OFFLINE and node.status is not Status.OFFLINE:
             node.dropped_at = now
         node.status, node.status_at = status, now
         if foreign:
             self._session(node, session, now)
-        self._heard(node, now)
+        if status is Status.ONLINE and (not stored or again):
+            node.heard_at = now
+            self._heard(node, now)
+        else:
+            self._met(node)
+            self._news(node, now)
         return True
 
     def spoke(self, node: Node, now: float) -> None:
@@ -162,12 +169,13 @@ class Watch:
         """Say that a node is being rebooted or shut down, or no more."""
         node.pending = pending
         if pending is not None:
-            node.halted_by = ""
+            self._set_halted(node, "")
         self._judging.judge(node, now)
 
     def halted(self, node: Node, by: str, now: float) -> None:
         """Say that a node was shut down, with proof."""
-        node.pending, node.halted_by = None, by or "command"
+        node.pending = None
+        self._set_halted(node, by or "a command")
         self._judging.judge(node, now)
 
     def forget(self, node: Node) -> None:
@@ -197,14 +205,28 @@ class Watch:
                 self.fault(node, DUPLICATE_ID, "")
 
     def _heard(self, node: Node, now: float) -> None:
-        if not node.known:
-            node.known = True
-            self._outbox.learnt.add(node.id)
-            self._outbox.note(
-                EventKind.REGISTRY, f"{node.name} was heard for the first time", node.id
-            )
+        """Take note that a node spoke just now."""
+        self._met(node)
+        node.declared_dead = False
         if node.halted_by and node.status is not Status.OFFLINE:
-            node.halted_by = ""
+            self._set_halted(node, "")
+        self._news(node, now)
+
+    def _met(self, node: Node) -> None:
+        """Take note that there is, or was, such a node."""
+        if node.known:
+            return
+        node.known = True
+        self._outbox.learnt.add(node.id)
+        text = f"{node.name} was heard for the first time"
+        self._outbox.note(EventKind.REGISTRY, text, node.id)
+
+    def _set_halted(self, node: Node, by: str) -> None:
+        if node.halted_by != by:
+            node.halted_by = by
+            self._outbox.learnt.add(node.id)
+
+    def _news(self, node: Node, now: float) -> None:
         self._outbox.moved.add(node.id)
         self._judging.judge(node, now)
 
@@ -217,7 +239,7 @@ class Watch:
 
     def _rebooted(self, node: Node, now: float) -> None:
         self._outbox.note(EventKind.VERDICT, f"{node.name} has booted", node.id)
-        node.halted_by = ""
+        self._set_halted(node, "")
         down_at = self._judging.down_since(node)
         node.dropped_at = None
         if down_at is None or not 0 < now - down_at < LONGEST_BOOT_S:
