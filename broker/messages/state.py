@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from broker.messages.codec import Count, ShortText, Wire
+from broker.messages.codec import Count, Seconds, ShortText, Wire
 from broker.messages.command import Phase
 
 
@@ -164,6 +164,9 @@ class InstallState(Wire, frozen=True, kw_only=True):
         done: Boards finished.
         total: Boards expected.
         problems: In words, one each.
+        verdicts: Boards and slots by what was found out: ``ok``, ``missing``, ….
+        forecast: What the run will do, in words; said before it is confirmed.
+        eta_s: Seconds it may still take; None where nobody can say.
     """
 
     run: str = ""
@@ -172,3 +175,6 @@ class InstallState(Wire, frozen=True, kw_only=True):
     done: Count = 0
     total: Count = 0
     problems: tuple[str, ...] = ()
+    verdicts: dict[str, int] = msgspec.field(default_factory=dict)
+    forecast: tuple[str, ...] = ()
+    eta_s: Seconds | None = None

@@ -1,0 +1,1 @@
+"""DHCP servers behind one interface: ours, or somebody else's."""

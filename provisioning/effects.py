@@ -1,0 +1,153 @@
+"""Does what a run asks for and says how it went; never raises for what can go wrong."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from broker.errors import PiRackError
+from broker.messages import Power
+from provisioning.backends.backend import Backend
+from provisioning.run.messages import (
+    Applied,
+    Apply,
+    Check,
+    Checked,
+    ForeignServer,
+    Probe,
+    Probed,
+    Switch,
+    Switched,
+)
+from provisioning.run.state import Params, Problem
+from provisioning.seams import Network, StackPower
+
+SEARCH_S = 3.5
+"""Seconds to listen for other DHCP servers; ISC dhcpd answers after a ping of 1 s."""
+
+
+class Hands:
+    """Performs the effects of a run.
+
+    Args:
+        power: Switches stacks.
+        backend: The DHCP server.
+        network: Asks questions on the network.
+        search_s: How long to listen for other DHCP servers, seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        power: StackPower,
+        backend: Backend,
+        network: Network,
+        search_s: float = SEARCH_S,
+    ) -> None:
+        self._power = power
+        self._backend = backend
+        self._network = network
+        self._search_s = search_s
+        self._outlets: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def perform(
+        self, effect: Check | Switch | Probe | Apply, params: Params
+    ) -> Checked | Switched | Probed | Applied:
+        """Do it and return the answer.
+
+        Args:
+            effect: What is wanted.
+            params: Of the run.
+        """
+        match effect:
+            case Check():
+                return await self._check(effect, params)
+            case Switch():
+                return await self._switch(effect)
+            case Probe():
+                return await self._probe(effect, params)
+            case Apply():
+                return await self._apply(effect)
+
+    async def _check(self, effect: Check, params: Params) -> Checked:
+        stacks = [stack.number for stack in params.stacks]
+        own, servers, (levels, dark) = await asyncio.gather(
+            self._own_problems(), self._servers(params), self._levels(stacks)
+        )
+        return Checked(effect.turn, (*own, *servers, *dark), levels)
+
+    async def _own_problems(self) -> tuple[Problem, ...]:
+        try:
+            return await self._backend.check()
+        except PiRackError as error:
+            return (Problem(text=str(error), fatal=True),)
+
+    async def _servers(self, params: Params) -> tuple[Problem, ...]:
+        try:
+            found = await self._network.servers(within_s=self._search_s)
+        except PiRackError as error:
+            return (Problem(text=str(error), fatal=True),)
+        if params.reserves:
+            return tuple(map(_rival, found))
+        if not found:
+            text = (
+                "no DHCP server answers on the network, and the observe back end is "
+                "none: boards will ask in vain, though they are found"
+            )
+            return (Problem(text=text),)
+        return ()
+
+    async def _levels(
+        self, stacks: Sequence[int]
+    ) -> tuple[dict[int, Power], tuple[Problem, ...]]:
+        levels: dict[int, Power] = {}
+        problems: list[Problem] = []
+        for stack in stacks:
+            try:
+                levels[stack] = await self._power.read(stack)
+            except PiRackError as error:
+                text = f"the outlet of stack {stack} cannot be read: {error}"
+                problems.append(Problem(text=text, fatal=True))
+        return levels, tuple(problems)
+
+    async def _switch(self, effect: Switch) -> Switched:
+        # A cancelled run may want the same outlet back while the old switch is on.
+        async with self._outlets[effect.stack]:
+            try:
+                await self._power.switch(effect.stack, on=effect.on)
+                level = await self._power.read(effect.stack)
+            except PiRackError as error:
+                return Switched(effect.turn, effect.stack, Power.UNKNOWN, str(error))
+        return Switched(effect.turn, effect.stack, level)
+
+    async def _probe(self, effect: Probe, params: Params) -> Probed:
+        try:
+            answers = await self._network.probe(
+                effect.addresses, within_s=params.pace.probe_s
+            )
+        except PiRackError as error:
+            return Probed(effect.turn, (), error=str(error))
+        return Probed(effect.turn, answers, pool_used=await self._pool_used())
+
+    async def _pool_used(self) -> int:
+        try:
+            leases = await self._backend.leases()
+        except PiRackError:
+            return 0  # a server that is away says so itself; the probe is good
+        reserved = {row.address for row in self._backend.applied()}
+        return sum(1 for lease in leases if lease.address not in reserved)
+
+    async def _apply(self, effect: Apply) -> Applied:
+        try:
+            await self._backend.apply(effect.reservations)
+        except PiRackError as error:
+            return Applied(effect.turn, str(error))
+        return Applied(effect.turn)
+
+
+def _rival(server: ForeignServer) -> Problem:
+    text = (
+        f"another DHCP server, {server.address} ({server.mac}), answers on the rack's "
+        "network: switch it off there, put the rack on a network of its own, or use "
+        "the observe back end"
+    )
+    return Problem(text=text, fatal=True)

@@ -1,0 +1,255 @@
+"""A rack in memory: outlets, boards that boot and ask, a DHCP server, strangers.
+
+For tests, and for the install page of a simulated rack. Time is the event loop's.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address
+
+from broker.messages import InstallState, Power
+from provisioning.backends.backend import Lease
+from provisioning.errors import BackendError
+from provisioning.reservation import Change, Reservation, difference, validate
+from provisioning.run.messages import Answer, Ask, AskKind, ForeignServer
+from provisioning.run.state import Problem
+from provisioning.seams import Ear
+from provisioning.subnet import Subnet
+
+
+class FakeBoard:
+    """A board, or a stranger that is on no outlet.
+
+    Args:
+        mac: Hardware address.
+        stack: The stack whose outlet feeds it; None: it is always on.
+        boot_s: Seconds from power on to its first word.
+        silent: It never asks.
+        static: An address it has without asking; empty: it asks.
+    """
+
+    def __init__(
+        self,
+        mac: str,
+        stack: int | None = None,
+        *,
+        boot_s: float = 0.5,
+        silent: bool = False,
+        static: str = "",
+    ) -> None:
+        self.mac = mac
+        self.stack = stack
+        self.boot_s = boot_s
+        self.silent = silent
+        self.static = static
+        self.address = static
+
+
+class FakeRack:
+    """Boards on outlets, with everything the installer asks for.
+
+    Args:
+        subnet: The network.
+        boards: Who is there; more can be plugged in and pulled out at any time.
+    """
+
+    def __init__(self, subnet: Subnet, boards: Iterable[FakeBoard] = ()) -> None:
+        self.subnet = subnet
+        self.boards = list(boards)
+        self.levels: dict[int, Power] = {}
+        self.stuck: set[int] = set()
+        self.switches: list[tuple[int, bool]] = []
+        self.rivals: tuple[ForeignServer, ...] = ()
+        self.alive = True
+        self.power = FakePower(self)
+        self.network = FakeNetwork(self)
+        self.backend = FakeBackend(self)
+        self.source = FakeSource()
+        self._boots: dict[FakeBoard, asyncio.TimerHandle] = {}
+
+    def switch(self, stack: int, *, on: bool) -> None:
+        """Switch an outlet and everything on it."""
+        self.switches.append((stack, on))
+        if stack in self.stuck:
+            return
+        level = Power.ON if on else Power.OFF
+        if self.levels.get(stack) is level:
+            return
+        self.levels[stack] = level
+        for board in self.boards:
+            if board.stack == stack:
+                self._power(board, on=on)
+
+    def set_alive(self, *, yes: bool) -> None:
+        """Let the DHCP server die or come back."""
+        self.alive = yes
+
+    def speak(self, board: FakeBoard, *, after_s: float) -> None:
+        """Let a board ask for an address after a while."""
+        loop = asyncio.get_running_loop()
+        self._boots[board] = loop.call_later(after_s, self._ask, board)
+
+    def _power(self, board: FakeBoard, *, on: bool) -> None:
+        board.address = board.static
+        timer = self._boots.pop(board, None)
+        if timer is not None:
+            timer.cancel()
+        if on and not board.silent and not board.static:
+            self.speak(board, after_s=board.boot_s)
+
+    def _ask(self, board: FakeBoard) -> None:
+        self.source.hear(Ask(mac=board.mac, kind=AskKind.DISCOVER))
+        if not self.alive:
+            self.speak(board, after_s=1.0)
+            return
+        board.address = self.backend.lend(board.mac)
+        if board.address:
+            ask = Ask(mac=board.mac, kind=AskKind.REQUEST, address=board.address)
+            self.source.hear(ask)
+
+
+class FakePower:
+    """The outlets of a fake rack."""
+
+    def __init__(self, rack: FakeRack) -> None:
+        self._rack = rack
+
+    async def switch(self, stack: int, *, on: bool) -> None:
+        """Switch at once; a stuck outlet keeps its level."""
+        self._rack.switch(stack, on=on)
+
+    async def read(self, stack: int) -> Power:
+        """Return the level; off until it was switched."""
+        return self._rack.levels.get(stack, Power.OFF)
+
+
+class FakeNetwork:
+    """The network of a fake rack."""
+
+    def __init__(self, rack: FakeRack) -> None:
+        self._rack = rack
+
+    async def probe(
+        self, addresses: Collection[str], *, within_s: float
+    ) -> tuple[Answer, ...]:
+        """Return who has the addresses; boards of one hardware address add up."""
+        await asyncio.sleep(within_s)
+        counts: dict[tuple[str, str], int] = {}
+        for board in self._rack.boards:
+            if board.address in addresses and board.address:
+                key = (board.address, board.mac)
+                counts[key] = counts.get(key, 0) + 1
+        return tuple(
+            Answer(address=address, mac=mac, replies=replies)
+            for (address, mac), replies in counts.items()
+        )
+
+    async def servers(self, *, within_s: float) -> tuple[ForeignServer, ...]:
+        """Return the rack's rivals."""
+        await asyncio.sleep(within_s)
+        return self._rack.rivals
+
+
+class FakeSource:
+    """Hears every board of a fake rack."""
+
+    def __init__(self) -> None:
+        self._ear: Ear | None = None
+
+    async def start(self, ear: Ear) -> None:
+        """Begin to listen."""
+        self._ear = ear
+
+    async def stop(self) -> None:
+        """Stop to listen."""
+        self._ear = None
+
+    def hear(self, ask: Ask) -> None:
+        """Pass on what a board said, if somebody listens."""
+        if self._ear is not None:
+            self._ear.heard(ask)
+
+
+class FakeBackend:
+    """A DHCP server in memory that lends reserved addresses and those of the pool."""
+
+    name = "fake"
+    reserves = True
+
+    def __init__(self, rack: FakeRack) -> None:
+        self._rack = rack
+        self._lent: dict[str, str] = {}
+        self._sets: list[tuple[Reservation, ...]] = [()]
+        self.refusals = 0
+
+    async def start(self) -> None:
+        """Serve."""
+
+    async def stop(self) -> None:
+        """Do nothing: a fake server outlives its installer, as a real one does."""
+
+    async def check(self) -> tuple[Problem, ...]:
+        """Return no problem."""
+        return ()
+
+    async def alive(self) -> bool:
+        """Whether the rack says so."""
+        return self._rack.alive
+
+    async def leases(self) -> tuple[Lease, ...]:
+        """Return what is lent."""
+        return tuple(Lease(m, a, float("inf")) for m, a in self._lent.items())
+
+    async def apply(self, want: Collection[Reservation]) -> Change:
+        """Serve this set; refuse as many times as ``refusals`` says."""
+        if self.refusals:
+            self.refusals -= 1
+            text = "the fake server was told to refuse"
+            raise BackendError(text)
+        rows = validate(want, self._rack.subnet)
+        change = difference(self.applied(), rows)
+        if change:
+            self._sets.append(rows)
+        return change
+
+    def applied(self) -> tuple[Reservation, ...]:
+        """Return the set that is served."""
+        return self._sets[-1]
+
+    async def undo(self) -> Change:
+        """Serve the set before the present one again."""
+        if len(self._sets) == 1:
+            text = "there is no earlier set of reservations"
+            raise BackendError(text)
+        now = self._sets.pop()
+        return difference(now, self.applied())
+
+    def lend(self, mac: str) -> str:
+        """Return the address a board gets; empty when the pool is exhausted."""
+        for row in self.applied():
+            if row.mac == mac:
+                self._lent.pop(mac, None)
+                return row.address
+        if mac not in self._lent:
+            first = IPv4Address(self._rack.subnet.pool_first)
+            pool = (str(first + n) for n in range(self._rack.subnet.pool_size))
+            free = (a for a in pool if a not in self._lent.values())
+            self._lent[mac] = next(free, "")
+        return self._lent[mac]
+
+
+class FakeAnnouncer:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.states: list[InstallState] = []
+        self.events: list[str] = []
+
+    def state(self, state: InstallState) -> None:
+        """Keep a state."""
+        self.states.append(state)
+
+    def event(self, text: str, *, stack: int | None = None, mac: str = "") -> None:
+        """Keep a line."""
+        del stack, mac
+        self.events.append(text)

@@ -1,0 +1,53 @@
+"""Hardware addresses, and what can be told from one."""
+
+import re
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+
+# Blocks of Raspberry Pi (Trading) Ltd and the Foundation, IEEE registry. A hint only:
+# compute modules take a carrier's address, and USB adapters have their maker's.
+_RASPBERRY = frozenset(
+    {
+        "28:cd:c1",
+        "2c:cf:67",
+        "88:a2:9e",
+        "b8:27:eb",
+        "d8:3a:dd",
+        "dc:a6:32",
+        "e4:5f:01",
+    }
+)
+
+
+def mac_text(raw: bytes) -> str:
+    """Return six bytes as ``aa:bb:cc:dd:ee:ff``."""
+    return raw.hex(":")
+
+
+def mac_bytes(text: str) -> bytes:
+    """Return the six bytes of ``aa:bb:cc:dd:ee:ff``.
+
+    Raises:
+        ValueError: It is no hardware address.
+    """
+    return bytes.fromhex(normal_mac(text).replace(":", ""))
+
+
+def normal_mac(text: str) -> str:
+    """Return a hardware address in the one form that is compared: lower case, colons.
+
+    Raises:
+        ValueError: It is no hardware address.
+    """
+    mac = text.strip().lower().replace("-", ":")
+    if not _MAC.match(mac):
+        error = f"{text!r} is no hardware address; one looks like dc:a6:32:01:02:03"
+        raise ValueError(error)
+    return mac
+
+
+def looks_like_a_pi(mac: str) -> bool:
+    """Whether the address is from a block of Raspberry Pi; False proves nothing."""
+    return mac[:8] in _RASPBERRY

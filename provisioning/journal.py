@@ -1,0 +1,191 @@
+"""Runs and places on disk: one SQLite file, one transaction for each turn of a run.
+
+Written on the loop's own thread: a few dozen commits of a few kilobytes in a run of
+minutes, and the effects that follow must not begin before the bytes are down.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from provisioning.errors import JournalError
+from provisioning.plan import Place, Verdict
+from provisioning.run.state import Run
+from provisioning.seams import Clock
+
+SCHEMA = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS run (
+    id TEXT PRIMARY KEY, begun REAL NOT NULL, ended REAL, state BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS place (
+    stack INTEGER NOT NULL, slot INTEGER NOT NULL,
+    address TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE,
+    mac TEXT UNIQUE, serial TEXT NOT NULL, model TEXT NOT NULL,
+    verdict TEXT NOT NULL, reserved INTEGER NOT NULL,
+    PRIMARY KEY (stack, slot)
+) STRICT;
+"""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Run).decode
+
+
+class SqliteJournal:
+    """The journal in one file.
+
+    Args:
+        path: The file; made when it is missing, as is its folder.
+        clock: Dates the runs.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._database: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the file.
+
+        Raises:
+            JournalError: It cannot be opened, or is no journal of this version.
+        """
+        with self._translated():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path, isolation_level=None)
+            self._database = database
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version not in {0, SCHEMA}:
+                self.close()
+                text = f"{self._path} has version {version}; this PiRack reads {SCHEMA}"
+                raise JournalError(text)
+            database.executescript(_TABLES)
+            database.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def close(self) -> None:
+        """Close the file; calling it twice is fine."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def last(self) -> Run | None:
+        """Return the latest run, over or not; None: there was none.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        query = "SELECT state FROM run ORDER BY begun DESC, rowid DESC LIMIT 1"
+        with self._translated():
+            row = self._open.execute(query).fetchone()
+            if row is None:
+                return None
+            return _decode(row[0]).with_(places=self.places())
+
+    def places(self) -> tuple[Place, ...]:
+        """Return every place of the rack.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        query = (
+            "SELECT stack, slot, address, name, mac, serial, model, verdict, reserved "
+            "FROM place ORDER BY stack, slot"
+        )
+        with self._translated():
+            return tuple(map(_place, self._open.execute(query)))
+
+    def save(self, run: Run) -> None:
+        """Keep a run and its places, both or neither.
+
+        Raises:
+            JournalError: It cannot be written, or two boards would share a place.
+        """
+        now = self._clock.wall()
+        # Places live in their own table: one truth, and the file checks it.
+        state = _encode(run.with_(places=()))
+        with self._transaction() as database:
+            database.execute(
+                "INSERT INTO run (id, begun, ended, state) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, "
+                "state = excluded.state",
+                (run.id, now, now if run.over else None, state),
+            )
+            _write(database, run.places)
+
+    def keep(self, places: tuple[Place, ...]) -> None:
+        """Keep places that a person changed between two runs.
+
+        Raises:
+            JournalError: It cannot be written, or two boards would share a place.
+        """
+        with self._transaction() as database:
+            _write(database, places)
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            text = f"the journal {self._path} is not open"
+            raise JournalError(text)
+        return self._database
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._translated():
+            database = self._open
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error, msgspec.MsgspecError) as error:
+            text = f"the journal {self._path} cannot be used: {error}"
+            raise JournalError(text) from error
+
+
+def _write(database: sqlite3.Connection, places: tuple[Place, ...]) -> None:
+    """Replace all places: 48 rows, and boards that change places never collide."""
+    database.execute("DELETE FROM place")
+    database.executemany(
+        "INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, places)
+    )
+
+
+def _row(place: Place) -> tuple[object, ...]:
+    return (
+        place.stack,
+        place.slot,
+        place.address,
+        place.name,
+        place.mac or None,
+        place.serial,
+        place.model,
+        place.verdict.value,
+        int(place.reserved),
+    )
+
+
+def _place(row: tuple[int, int, str, str, str | None, str, str, str, int]) -> Place:
+    return Place(
+        stack=row[0],
+        slot=row[1],
+        address=row[2],
+        name=row[3],
+        mac=row[4] or "",
+        serial=row[5],
+        model=row[6],
+        verdict=Verdict(row[7]),
+        reserved=bool(row[8]),
+    )

@@ -1,0 +1,1 @@
+"""The install run: a state machine that is on disk before it acts."""

@@ -1,0 +1,115 @@
+"""The beginning of a run: preflight, a person's word, all off, baseline; pure."""
+
+from broker.messages import Power
+from provisioning import plan
+from provisioning.run import finish, scan, words
+from provisioning.run.messages import (
+    Ask,
+    AskKind,
+    Check,
+    Checked,
+    Confirmed,
+    Say,
+    Switch,
+    Switched,
+)
+from provisioning.run.state import Leave, Run, Step
+from provisioning.run.turns import Outcome, enter, found, note
+
+
+def preflight(run: Run, now: float) -> Outcome:
+    """Ask whether the run may begin."""
+    params = run.params
+    places = plan.prepare(run.places, params.layout, params.stacks)
+    wake = now + params.pace.preflight_s
+    run = enter(run, Step.PREFLIGHT, wake, places=places, busy=True)
+    return run, (Check(run.turn),)
+
+
+def checked(run: Run, message: Checked, now: float) -> Outcome:
+    """Go on, or end: with problems, or because it was asked only to say."""
+    run = run.with_(
+        before=dict(message.levels),
+        problems=tuple(problem.text for problem in message.problems),
+    )
+    run = run.with_(forecast=words.forecast(run))
+    fatal = [problem.text for problem in message.problems if problem.fatal]
+    if run.params.dry:
+        said = tuple(Say(f"would: {line}") for line in run.forecast)
+        warned = tuple(Say(f"problem: {line}") for line in run.problems)
+        ending = Step.FAILED if fatal and not run.params.force else Step.DONE
+        return enter(run, ending, float("inf")), said + warned
+    if fatal and not run.params.force:
+        return finish.fail(run.with_(problems=run.problems), now, fatal[0])
+    return confirm(run, now)
+
+
+def preflight_time(run: Run, now: float) -> Outcome:
+    """Time passed: a check that never ends is a problem of its own."""
+    return finish.fail(run, now, "the checks before the run did not end in time")
+
+
+def confirm(run: Run, now: float) -> Outcome:
+    """Wait for a person who has read the forecast."""
+    if run.params.confirmed:
+        return all_off(run, now)
+    run = enter(run, Step.CONFIRM, now + run.params.pace.confirm_s)
+    return run, tuple(Say(f"waiting for a word: {line}") for line in run.forecast)
+
+
+def confirmed(run: Run, message: Confirmed, now: float) -> Outcome:
+    """Begin for real."""
+    by = f" by {message.by}" if message.by else ""
+    run, said = note(run, f"install run confirmed{by}")
+    run, effects = all_off(run, now)
+    return run, said + effects
+
+
+def confirm_time(run: Run, now: float) -> Outcome:
+    """Time passed and nobody agreed: nothing was touched."""
+    return finish.restore(run, now, Step.CANCELLED, Leave.LEAVE)
+
+
+def all_off(run: Run, now: float) -> Outcome:
+    """Cut every stack that is scanned."""
+    stacks = tuple(stack.number for stack in run.params.stacks)
+    wake = now + run.params.pace.switch_s
+    run = enter(run, Step.ALL_OFF, wake, waiting=stacks, busy=True, outage_at=None)
+    return run, tuple(Switch(run.turn, stack, on=False) for stack in stacks)
+
+
+def switched_off(run: Run, message: Switched, now: float) -> Outcome:
+    """Count the outlets that are off; one that is not ends the run."""
+    if message.error or message.level is Power.ON:
+        why = message.error or "its outlet reads back on"
+        text = f"stack {message.stack} could not be switched off ({why})"
+        return finish.fail(run, now, f"{text}: without that no board can be placed")
+    waiting = tuple(stack for stack in run.waiting if stack != message.stack)
+    run = run.with_(waiting=waiting)
+    if waiting:
+        return run, ()
+    return run.with_(busy=False, wake=now + run.params.pace.settle_s), ()
+
+
+def off_time(run: Run, now: float) -> Outcome:
+    """Time passed while stacks are cut, or die."""
+    if run.busy:
+        text = f"{words.stacks(run.waiting)} did not go off in time: check the outlets"
+        return finish.fail(run, now, text)
+    return enter(run, Step.BASELINE, now + run.params.pace.baseline_s), ()
+
+
+def overheard(run: Run, ask: Ask) -> Outcome:
+    """Judge whoever talks with all scanned stacks off."""
+    scanned = {stack.number for stack in run.params.stacks}
+    at_home = any(p.mac == ask.mac and p.stack not in scanned for p in run.places)
+    lease = ask.kind is AskKind.LEASE
+    if ask.mac in run.foreign or at_home or lease:
+        return run, ()
+    run = run.with_(foreign=(*run.foreign, ask.mac))
+    return found(run, words.talks_while_off(run.params, ask.mac, run.places))
+
+
+def baseline_time(run: Run, now: float) -> Outcome:
+    """All strangers are known: begin with the stack whose turn it is."""
+    return scan.scan(run, now)

@@ -1,0 +1,265 @@
+"""The end of a run: all on, verify, and every way to stop; pure."""
+
+import msgspec
+
+from broker.messages import Power
+from provisioning.plan import Place, Verdict
+from provisioning.run import words
+from provisioning.run.messages import (
+    Answer,
+    Ask,
+    AskKind,
+    Effect,
+    Probe,
+    Probed,
+    Say,
+    Switch,
+    Switched,
+)
+from provisioning.run.state import Finding, Leave, Run, Step
+from provisioning.run.turns import MAX_TRIES, Outcome, enter, found, note, trouble
+
+ANSWER_S = 10.0
+"""Seconds beyond its own listening time after which a probe counts as lost."""
+
+HARMLESS = frozenset({Verdict.OK, Verdict.FOREIGN})
+"""Verdicts that do not keep a run from being done: a laptop on the network is no
+fault of the rack."""
+
+
+# --- switching one after the other: all on, restore -----------------------------------
+
+
+def all_on(run: Run, now: float) -> Outcome:
+    """Switch every scanned stack on, staggered for the inrush."""
+    stacks = tuple(stack.number for stack in run.params.stacks)
+    return _next(enter(run, Step.ALL_ON, now, waiting=stacks), now)
+
+
+def restore(run: Run, now: float, ending: Step, leave: Leave) -> Outcome:
+    """Bring the outlets where they are to be left, then end.
+
+    Args:
+        run: Any run that is not over.
+        now: Monotonic seconds.
+        ending: The terminal step.
+        leave: How the outlets are left.
+    """
+    untouched = run.step in {Step.PREFLIGHT, Step.CONFIRM}
+    run = run.with_(ending=ending, leave=leave)
+    if untouched or leave is Leave.LEAVE:
+        return _ended(run, ending)
+    stacks = tuple(stack.number for stack in run.params.stacks)
+    return _next(enter(run, Step.RESTORE, now, waiting=stacks), now)
+
+
+def fail(run: Run, now: float, text: str) -> Outcome:
+    """End the run because of something it cannot work around."""
+    run, said = trouble(run, text)
+    run, effects = restore(run, now, Step.FAILED, Leave.RESTORE)
+    return run, said + effects
+
+
+def _next(run: Run, now: float) -> Outcome:
+    """Switch the first outlet that waits."""
+    stack = run.waiting[0]
+    run = run.with_(busy=True, wake=now + run.params.pace.switch_s)
+    return run, (Switch(run.turn, stack, _target(run, stack)),)
+
+
+def _target(run: Run, stack: int) -> bool:
+    if run.step is Step.ALL_ON:
+        return True
+    if run.leave is Leave.OFF:
+        return False
+    # An outlet that cannot be read was most likely on, as a rack is.
+    return run.before.get(stack) is not Power.OFF
+
+
+def switched(run: Run, message: Switched, now: float) -> Outcome:
+    """Take the answer of an outlet and go to the next one."""
+    if not run.waiting or message.stack != run.waiting[0]:
+        return run, ()
+    wanted = Power.ON if _target(run, message.stack) else Power.OFF
+    error = message.error or _not_there(message, wanted)
+    run = run.with_(waiting=run.waiting[1:], busy=False)
+    run, said = trouble(run, error) if error else (run, ())
+    if run.waiting:
+        return run.with_(wake=now + run.params.pace.stagger_s), said
+    run, effects = verify(run, now) if run.step is Step.ALL_ON else _close(run)
+    return run, said + effects
+
+
+def _not_there(message: Switched, wanted: Power) -> str:
+    if message.level in {wanted, Power.UNKNOWN}:
+        return ""
+    return (
+        f"stack {message.stack} was switched {wanted} and reads back {message.level}: "
+        "check its outlet"
+    )
+
+
+def _close(run: Run) -> Outcome:
+    return _ended(run, run.ending)
+
+
+def switch_time(run: Run, now: float) -> Outcome:
+    """Time passed while outlets are switched."""
+    if not run.busy:
+        return _next(run, now)
+    stack = run.waiting[0]
+    text = f"the outlet of stack {stack} did not answer: check its driver"
+    return switched(run, Switched(run.turn, stack, Power.UNKNOWN, text), now)
+
+
+# --- verify ---------------------------------------------------------------------------
+
+
+def verify(run: Run, now: float) -> Outcome:
+    """Ask who answers at each board's address."""
+    until = now + run.params.pace.verify_s
+    run = enter(run, Step.VERIFY, until, until=until, powered_at=now, verified=())
+    return _probe(run, now)
+
+
+def expected(run: Run) -> dict[str, Place]:
+    """Return the boards that must come up, by the address they must have."""
+    numbers = {stack.number for stack in run.params.stacks}
+    return {
+        address: place
+        for place in run.places
+        if place.stack in numbers and place.mac and place.verdict is Verdict.OK
+        for address in [_address(run, place)]
+        if address
+    }
+
+
+def _address(run: Run, place: Place) -> str:
+    return place.address if run.params.reserves else run.heard.get(place.mac, "")
+
+
+def _probe(run: Run, now: float) -> Outcome:
+    # All of them each time: a twin of a board that is up may boot later than it.
+    run = run.with_(busy=True, wake=now + run.params.pace.probe_s + ANSWER_S)
+    return run, (Probe(run.turn, tuple(expected(run))),)
+
+
+def probed(run: Run, message: Probed, now: float) -> Outcome:
+    """Take who answered; ask again until all did or the patience ends."""
+    places = expected(run)
+    right, wrong = _compare(places, message.answers)
+    new = tuple(mac for mac in right if mac not in run.verified)
+    kept = tuple(mac for mac in run.verified if mac not in wrong)
+    run = run.with_(verified=kept + new, busy=False)
+    said: tuple[Effect, ...] = tuple(
+        Say(f"{place.name} answers at {address}: {place.mac}", place.stack, place.mac)
+        for address, place in places.items()
+        if place.mac in new
+    )
+    if now < run.until and (_unverified(run) or _twin_may_come(run, now)):
+        run = run.with_(wake=min(now + run.params.pace.retry_s, run.until))
+        return run, said
+    run, effects = _conclude(run, wrong)
+    return run, said + effects
+
+
+def _twin_may_come(run: Run, now: float) -> bool:
+    """Whether an empty slot may hold the twin of a board, which is still booting."""
+    numbers = {stack.number for stack in run.params.stacks}
+    gaps = any(
+        place.stack in numbers and place.verdict is Verdict.MISSING
+        for place in run.places
+    )
+    booted = (run.powered_at or 0.0) + run.boot_s + run.params.pace.quiet_s
+    return gaps and now < booted
+
+
+def _unverified(run: Run) -> list[Place]:
+    return [
+        place
+        for place in run.places
+        if place.stack in {stack.number for stack in run.params.stacks}
+        and place.mac
+        and place.verdict is Verdict.OK
+        and place.mac not in run.verified
+    ]
+
+
+def _compare(
+    places: dict[str, Place], answers: tuple[Answer, ...]
+) -> tuple[list[str], dict[str, Finding]]:
+    """Return who is right where, and what is wrong with the others."""
+    right: list[str] = []
+    wrong: dict[str, Finding] = {}
+    for answer in answers:
+        place = places.get(answer.address)
+        if place is None:
+            continue
+        if answer.mac != place.mac:
+            wrong[place.mac] = words.usurped(place, answer.address, answer.mac)
+        elif answer.replies > 1:
+            wrong[place.mac] = words.twins(place, answer.address)
+        else:
+            right.append(place.mac)
+    return [mac for mac in right if mac not in wrong], wrong
+
+
+def _conclude(run: Run, wrong: dict[str, Finding]) -> Outcome:
+    """Judge who did not come up, and end."""
+    silent = {
+        place.mac: wrong.get(place.mac) or words.silent(place, run.params.pace.verify_s)
+        for place in _unverified(run)
+    }
+    run = run.with_(places=tuple(_verdict(p, silent) for p in run.places))
+    run, said = found(run, *silent.values(), *map(words.late, _latecomers(run)))
+    bad = any(finding.verdict not in HARMLESS for finding in run.findings)
+    run, effects = _ended(run, Step.PROBLEMS if bad else Step.DONE)
+    return run, said + effects
+
+
+def _verdict(place: Place, silent: dict[str, Finding]) -> Place:
+    finding = silent.get(place.mac)
+    if finding is None:
+        return place
+    return msgspec.structs.replace(place, verdict=finding.verdict)
+
+
+def _latecomers(run: Run) -> list[str]:
+    """Return boards that were heard after all scans and have no place."""
+    judged = {finding.mac for finding in run.findings if finding.mac}
+    known = {place.mac for place in run.places} | judged | set(run.foreign)
+    return sorted(mac for mac in run.heard if mac not in known)
+
+
+def verify_time(run: Run, now: float) -> Outcome:
+    """Time passed while boards come up."""
+    if not run.busy:
+        return _probe(run, now)
+    return probed(run, Probed(run.turn, (), error="the probe was lost"), now)
+
+
+def asked(run: Run, ask: Ask) -> Outcome:
+    """Note the address a board asks for on its way up."""
+    heard = {**run.heard, ask.mac: ask.address or run.heard.get(ask.mac, "")}
+    run = run.with_(heard=heard)
+    if ask.kind is AskKind.DECLINE:
+        return note(run, f"{ask.mac} found {ask.address} in use and declined it")
+    return run, ()
+
+
+def _ended(run: Run, step: Step) -> Outcome:
+    run = enter(run, step, float("inf"))
+    placed = sum(1 for p in run.places if p.mac and p.verdict is Verdict.OK)
+    text = {
+        Step.DONE: f"install run done: {placed} boards placed",
+        Step.PROBLEMS: f"install run done: {placed} boards placed, "
+        f"{len(run.findings)} findings",
+        Step.FAILED: "install run failed: " + "; ".join(run.problems[-1:]),
+        Step.CANCELLED: f"install run cancelled; outlets: {run.leave}",
+    }[step]
+    return run, (Say(text),)
+
+
+def tries_left(run: Run) -> bool:
+    """Whether the present effect may be tried once more."""
+    return run.tries + 1 < MAX_TRIES

@@ -1,0 +1,202 @@
+"""The install run: ``state, message, now -> state, effects``; pure.
+
+The shell (``provisioning.installer``) writes the new state to disk, then performs the
+effects; after a crash it calls ``resume``. So an effect may happen twice, but never
+without being on disk, and each of them bears being done twice.
+"""
+
+from collections.abc import Callable
+
+from provisioning.plan import Place
+from provisioning.run import begin, finish, scan, words
+from provisioning.run.messages import (
+    Applied,
+    Asked,
+    Cancelled,
+    Checked,
+    Confirmed,
+    ForeignServer,
+    Message,
+    Probed,
+    Say,
+    ServerSeen,
+    Switched,
+    Tick,
+)
+from provisioning.run.state import Params, Run, Step
+from provisioning.run.turns import Outcome, note, trouble
+
+
+def start(
+    run_id: str, params: Params, places: tuple[Place, ...], now: float
+) -> Outcome:
+    """Begin a run.
+
+    Args:
+        run_id: Names it.
+        params: What it is asked to do.
+        places: What earlier runs found.
+        now: Monotonic seconds.
+    """
+    run = Run(id=run_id, params=params, places=places)
+    run, effects = begin.preflight(run, now)
+    by = f" by {params.by}" if params.by else ""
+    numbers = words.stacks(stack.number for stack in params.stacks)
+    dry = ", only to say what it would do" if params.dry else ""
+    return run, (Say(f"install run over {numbers} asked{by}{dry}"), *effects)
+
+
+def resume(run: Run, now: float) -> Outcome:
+    """Go on with a run whose process died.
+
+    What the boards of a half-scanned stack said is forgotten and the stack scanned
+    again; what was committed stays.
+    """
+    if run.over:
+        return run, ()
+    run = run.with_(outage_at=None)
+    again, effects = _RESUME[run.step](run, now)
+    said = Say(f"install run goes on after a restart, at {run.step}")
+    return again, (said, *effects)
+
+
+def _restore(run: Run, now: float) -> Outcome:
+    return finish.restore(run, now, run.ending, run.leave)
+
+
+_RESUME: dict[Step, Callable[[Run, float], Outcome]] = {
+    Step.PREFLIGHT: begin.preflight,
+    Step.CONFIRM: begin.confirm,
+    Step.ALL_OFF: begin.all_off,
+    Step.BASELINE: begin.all_off,
+    Step.SCAN: begin.all_off,
+    Step.CHECK: begin.all_off,
+    Step.COMMIT: scan.commit,
+    Step.ALL_ON: finish.all_on,
+    Step.VERIFY: finish.verify,
+    Step.RESTORE: _restore,
+}
+
+_TIME: dict[Step, Callable[[Run, float], Outcome]] = {
+    Step.PREFLIGHT: begin.preflight_time,
+    Step.CONFIRM: begin.confirm_time,
+    Step.ALL_OFF: begin.off_time,
+    Step.BASELINE: begin.baseline_time,
+    Step.SCAN: scan.window_over,
+    Step.CHECK: scan.check_time,
+    Step.COMMIT: scan.commit_time,
+    Step.ALL_ON: finish.switch_time,
+    Step.VERIFY: finish.verify_time,
+    Step.RESTORE: finish.switch_time,
+}
+
+_SWITCHED: dict[Step, Callable[[Run, Switched, float], Outcome]] = {
+    Step.ALL_OFF: begin.switched_off,
+    Step.SCAN: scan.powered,
+    Step.CHECK: scan.cut,
+    Step.ALL_ON: finish.switched,
+    Step.RESTORE: finish.switched,
+}
+
+
+def step(run: Run, message: Message, now: float) -> Outcome:
+    """Tell the run something.
+
+    Args:
+        run: As it is.
+        message: What it is told.
+        now: Monotonic seconds.
+    """
+    if run.over or _stale(run, message):
+        return run, ()
+    match message:
+        case Tick() if now >= run.wake:
+            outcome = _TIME[run.step](run, now)
+        case Asked():
+            outcome = _asked(run, message, now)
+        case Cancelled():
+            outcome = _cancelled(run, message, now)
+        case ServerSeen():
+            outcome = _server(run, message, now)
+        case ForeignServer():
+            outcome = _foreign_server(run, message)
+        case Confirmed() if run.step is Step.CONFIRM:
+            outcome = begin.confirmed(run, message, now)
+        case Checked() | Switched() | Probed() | Applied():
+            outcome = _answered(run, message, now)
+        case _:
+            outcome = run, ()
+    return outcome
+
+
+def _answered(
+    run: Run, message: Checked | Switched | Probed | Applied, now: float
+) -> Outcome:
+    match message:
+        case Checked() if run.step is Step.PREFLIGHT:
+            return begin.checked(run, message, now)
+        case Switched() if run.step in _SWITCHED:
+            return _SWITCHED[run.step](run, message, now)
+        case Probed() if run.step is Step.CHECK:
+            return scan.probed(run, message, now)
+        case Probed() if run.step is Step.VERIFY:
+            return finish.probed(run, message, now)
+        case Applied() if run.step is Step.COMMIT:
+            return scan.applied(run, message, now)
+    return run, ()
+
+
+def _stale(run: Run, message: Message) -> bool:
+    """Whether it answers a question of an earlier step, or nobody waits for it."""
+    if isinstance(message, Checked | Switched | Probed | Applied):
+        return message.turn != run.turn or not run.busy
+    return False
+
+
+def _asked(run: Run, message: Asked, now: float) -> Outcome:
+    match run.step:
+        case Step.BASELINE:
+            return begin.overheard(run, message.ask)
+        case Step.SCAN:
+            return scan.heard(run, message.ask, now)
+        case Step.CHECK:
+            return scan.still_heard(run, message.ask, now)
+        case Step.ALL_ON | Step.VERIFY:
+            return finish.asked(run, message.ask)
+    return run, ()
+
+
+def _cancelled(run: Run, message: Cancelled, now: float) -> Outcome:
+    if run.step is Step.RESTORE:
+        return run, ()
+    by = f" by {message.by}" if message.by else ""
+    run, said = note(run, f"install run cancelled{by} at {run.step}")
+    run, effects = finish.restore(run, now, Step.CANCELLED, message.leave)
+    return run, said + effects
+
+
+def _server(run: Run, message: ServerSeen, now: float) -> Outcome:
+    """Give a stack back the time the DHCP server was away."""
+    if not message.alive:
+        if run.outage_at is not None:
+            return run, ()
+        run = run.with_(outage_at=now)
+        return note(run, "the DHCP server is away: windows wait for it")
+    if run.outage_at is None:
+        return run, ()
+    away_s = now - run.outage_at
+    run = run.with_(outage_at=None)
+    if run.step in {Step.SCAN, Step.VERIFY} and not run.busy:
+        run = run.with_(until=run.until + away_s, wake=run.wake + away_s)
+    return note(run, f"the DHCP server is back after {away_s:.1f} s")
+
+
+def _foreign_server(run: Run, message: ForeignServer) -> Outcome:
+    if not run.params.reserves:
+        return run, ()
+    text = (
+        f"another DHCP server, {message.address} ({message.mac}), answers on the "
+        "network: boards may take its addresses; switch it off, or use the observe "
+        "back end"
+    )
+    return trouble(run, text)

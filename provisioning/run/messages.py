@@ -1,0 +1,199 @@
+"""What a run is told, and what it wants done.
+
+Every effect that is answered carries the turn it belongs to, and its answer the same.
+"""
+
+import enum
+
+import msgspec
+
+from broker.messages import Power
+from provisioning.reservation import Reservation
+from provisioning.run.state import Leave, Problem
+
+
+class AskKind(enum.StrEnum):
+    """How a board made itself heard."""
+
+    DISCOVER = "discover"
+    REQUEST = "request"
+    DECLINE = "decline"
+    """It found its address in use and gave it back."""
+    LEASE = "lease"
+    """The DHCP server wrote a lease for it."""
+    BIRTH = "birth"
+    """Its agent said who it is, over MQTT."""
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a board said.
+
+    Args:
+        mac: Its hardware address.
+        kind: How it was heard.
+        address: The address it wants, has, or declines; empty if it named none.
+        hostname: What it calls itself.
+        client_id: DHCP client identifier, hex; no identity: cloned cards share it.
+        vendor: DHCP vendor class.
+        model: Board model, where it said one.
+        serial: Board serial, 8 hex digits, likewise.
+    """
+
+    mac: str
+    kind: AskKind
+    address: str = ""
+    hostname: str = ""
+    client_id: str = ""
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers at an address.
+
+    Args:
+        address: The address asked for.
+        mac: Who answered.
+        replies: Most answers it gave to one question; more than one: two machines
+            with one hardware address.
+    """
+
+    address: str
+    mac: str
+    replies: int = 1
+
+
+# --- what a run is told ---------------------------------------------------------------
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """The checks before the run are through."""
+
+    turn: int
+    problems: tuple[Problem, ...]
+    levels: dict[int, Power]
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """A person read the forecast and agrees."""
+
+    by: str = ""
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """A person wants it to end."""
+
+    leave: Leave
+    by: str = ""
+
+
+class Switched(msgspec.Struct, frozen=True):
+    """An outlet was switched and read back; ``error`` says why not."""
+
+    turn: int
+    stack: int
+    level: Power
+    error: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A board was heard."""
+
+    ask: Ask
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """The answers to a probe, and how many pool addresses are lent.
+
+    Args:
+        turn: Of the probe.
+        answers: Who answered.
+        pool_used: Leases in the pool.
+        error: Why nobody could be asked; empty: everybody was.
+    """
+
+    turn: int
+    answers: tuple[Answer, ...]
+    pool_used: int = 0
+    error: str = ""
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The DHCP server has its reservations; ``error`` says why not."""
+
+    turn: int
+    error: str = ""
+
+
+class ServerSeen(msgspec.Struct, frozen=True):
+    """Whether the DHCP server is there."""
+
+    alive: bool
+
+
+class ForeignServer(msgspec.Struct, frozen=True):
+    """Another DHCP server spoke on the network while the run was under way."""
+
+    address: str
+    mac: str
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time passed."""
+
+
+Message = (
+    Checked
+    | Confirmed
+    | Cancelled
+    | Switched
+    | Asked
+    | Probed
+    | Applied
+    | ServerSeen
+    | ForeignServer
+    | Tick
+)
+
+
+# --- what a run wants done ------------------------------------------------------------
+
+
+class Check(msgspec.Struct, frozen=True):
+    """Ask whether the run may begin; answered by ``Checked``."""
+
+    turn: int
+
+
+class Switch(msgspec.Struct, frozen=True):
+    """Switch an outlet and read it back; answered by ``Switched``."""
+
+    turn: int
+    stack: int
+    on: bool
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """Ask who has these addresses; answered by ``Probed``."""
+
+    turn: int
+    addresses: tuple[str, ...]
+
+
+class Apply(msgspec.Struct, frozen=True):
+    """Give the DHCP server its whole set of reservations; answered by ``Applied``."""
+
+    turn: int
+    reservations: tuple[Reservation, ...]
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Write a line of the rack's history."""
+
+    text: str
+    stack: int | None = None
+    mac: str = ""
+
+
+Effect = Check | Switch | Probe | Apply | Say

@@ -1,0 +1,65 @@
+"""What a run shows of itself, on ``P/install/state``; pure."""
+
+from broker.messages import InstallState
+from provisioning.plan import Verdict
+from provisioning.run import words
+from provisioning.run.state import Run, Step
+
+MAX_PROBLEMS = 40
+"""How many sentences fit a message of 16 KiB with room to spare."""
+
+_SCANNING = frozenset({Step.SCAN, Step.CHECK, Step.COMMIT})
+_AFTER = frozenset({Step.ALL_ON, Step.VERIFY, Step.DONE, Step.PROBLEMS})
+
+
+def progress(run: Run) -> InstallState:
+    """Return what anybody may see of a run."""
+    return InstallState(
+        run=run.id,
+        step=run.step.value,
+        stack=run.stack.number if run.step in _SCANNING else None,
+        done=_done(run),
+        total=run.boards,
+        problems=_capped(run),
+        verdicts=_verdicts(run),
+        forecast=run.forecast,
+        eta_s=_eta_s(run),
+    )
+
+
+def _done(run: Run) -> int:
+    """Count boards: those that are back once all are on, until then those placed."""
+    if run.step in _AFTER - {Step.ALL_ON}:
+        return len(run.verified)
+    placed = sum(
+        1
+        for place in run.places
+        if place.stack in run.scanned and place.mac and place.verdict is Verdict.OK
+    )
+    return placed + (len(run.seen) if run.step is Step.SCAN else 0)
+
+
+def _capped(run: Run) -> tuple[str, ...]:
+    texts = run.problems + tuple(finding.text for finding in run.findings)
+    if len(texts) <= MAX_PROBLEMS:
+        return texts
+    more = len(texts) - MAX_PROBLEMS
+    return (*texts[:MAX_PROBLEMS], f"and {more} more; all are in the history")
+
+
+def _verdicts(run: Run) -> dict[str, int]:
+    """Count the findings by verdict, and the boards that are well."""
+    counts = {Verdict.OK.value: _done(run)}
+    for finding in run.findings:
+        counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
+    return counts
+
+
+def _eta_s(run: Run) -> float | None:
+    """Guess the seconds that are left; None once it is over or waits for a word."""
+    if run.over or run.step in {Step.CONFIRM, Step.RESTORE}:
+        return None
+    if run.step in _AFTER:
+        return round(run.boot_s + len(run.waiting) * run.params.pace.stagger_s)
+    left = len(run.params.stacks) - run.position
+    return round(words.estimate_s(run, left))

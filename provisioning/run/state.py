@@ -1,0 +1,230 @@
+"""All an install run knows; frozen, and on disk after every turn."""
+
+import enum
+
+import msgspec
+
+from broker.messages import Power
+from provisioning.plan import Layout, Place, Sighting, StackPlan, Verdict
+
+
+class Step(enum.StrEnum):
+    """What the run is doing."""
+
+    PREFLIGHT = "preflight"
+    """Asking whether it may begin; nothing is switched."""
+    CONFIRM = "confirm"
+    """Waiting for a person who has read what will happen."""
+    ALL_OFF = "all-off"
+    """Cutting the stacks."""
+    BASELINE = "baseline"
+    """Listening while all of them are off: whoever talks is foreign."""
+    SCAN = "scan"
+    """One stack is on; its boards ask for addresses."""
+    CHECK = "check"
+    """It is off again; whoever still answers is foreign."""
+    COMMIT = "commit"
+    """Its boards have places; the DHCP server is told."""
+    ALL_ON = "all-on"
+    """Switching the stacks on, one after the other."""
+    VERIFY = "verify"
+    """Each board must answer at its address, and nobody else."""
+    RESTORE = "restore"
+    """Bringing the outlets where they are to be left."""
+    DONE = "done"
+    PROBLEMS = "done-with-problems"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL = frozenset({Step.DONE, Step.PROBLEMS, Step.FAILED, Step.CANCELLED})
+"""Steps after which nothing happens."""
+
+
+class Leave(enum.StrEnum):
+    """How a cancelled run leaves the outlets."""
+
+    LEAVE = "leave"
+    """As they are."""
+    RESTORE = "restore"
+    """As they were before the run."""
+    OFF = "off"
+    """Off."""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the run waits for what; all in seconds.
+
+    Args:
+        preflight_s: At most for all checks before the run.
+        confirm_s: At most for a person's word.
+        switch_s: At most for one outlet, clean shutdown of its boards included.
+        settle_s: From the cut until boards are surely dead (their capacitors).
+        baseline_s: Listening with all stacks off.
+        quiet_s: Without a new board before a full stack counts as scanned.
+        window_s: At most for the boards of one stack to boot and ask.
+        probe_s: Listening for answers to ARP.
+        apply_s: At most for the DHCP server to take its reservations.
+        retry_s: Between two attempts at the same thing.
+        stagger_s: Between two stacks that are switched on: inrush.
+        verify_s: At most for all boards to come up at their addresses.
+    """
+
+    preflight_s: float = 60.0
+    confirm_s: float = 900.0
+    switch_s: float = 150.0
+    settle_s: float = 3.0
+    baseline_s: float = 5.0
+    quiet_s: float = 5.0
+    window_s: float = 120.0
+    probe_s: float = 1.0
+    apply_s: float = 30.0
+    retry_s: float = 2.0
+    stagger_s: float = 1.5
+    verify_s: float = 180.0
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is asked to do.
+
+    Args:
+        stacks: The stacks to scan, in this order: all of the rack, or one.
+        layout: How new slots get addresses.
+        network: The network whose addresses may be probed, as ``192.168.23.0/24``.
+        pool_size: Addresses the DHCP server has for boards without a reservation.
+        whole: All stacks of the rack are scanned, so everything may be switched off.
+        reserves: The DHCP server takes reservations; False for somebody else's.
+        dry: Say what would happen, and end.
+        confirmed: A person already agreed; no waiting for a word.
+        force: Go on over problems that would end the run.
+        pace: Waiting times.
+        by: Who asked.
+    """
+
+    stacks: tuple[StackPlan, ...]
+    layout: Layout
+    network: str
+    pool_size: int = 0
+    whole: bool = True
+    reserves: bool = True
+    dry: bool = False
+    confirmed: bool = False
+    force: bool = False
+    pace: Pace = Pace()
+    by: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a person should know or do.
+
+    Args:
+        text: What is wrong and what would be right.
+        fatal: The run does not begin with it, unless it is forced.
+    """
+
+    text: str
+    fatal: bool = False
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict about a board or a slot that is not ``ok``.
+
+    Args:
+        verdict: In one word.
+        text: In words a person can act on.
+        stack: The stack it concerns; None: none.
+        mac: The hardware address it concerns; empty: none.
+    """
+
+    verdict: Verdict
+    text: str
+    stack: int | None = None
+    mac: str = ""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One install run at one moment.
+
+    Args:
+        id: Names it in the journal and on the wire.
+        params: What it was asked to do.
+        places: Every place of the rack.
+        step: What it is doing.
+        turn: Counts the steps; an answer to an older turn is not listened to.
+        position: Index of the stack in ``params.stacks``.
+        attempt: Which scan of the same stack, from 1.
+        tries: Failed tries of the present effect.
+        busy: An effect is under way; time running out means it was lost.
+        wake: Monotonic second at which the run wants to be told that time passed.
+        until: While scanning and verifying: monotonic second the patience ends.
+        powered_at: While scanning: monotonic second the stack came on; None: not yet.
+        heard_at: While scanning: monotonic second of the last new board.
+        cut_at: While checking: second from which nobody of the stack can talk; None:
+            the outlet is not off yet.
+        waiting: Outlets still to be switched or read back.
+        before: Outlets as they were.
+        seen: Boards heard in the stack under scan.
+        still: Hardware addresses heard after the stack was cut.
+        foreign: Hardware addresses that talk with their stack off.
+        elsewhere: Boards of stacks that stay on during a run over one stack.
+        scanned: Boards committed in this run, by stack.
+        heard: Address each board asked for since all stacks came on.
+        verified: Hardware addresses that answered at their places.
+        findings: All verdicts that are not ``ok``.
+        problems: What the checks before the run said, and what went wrong since.
+        forecast: What it will do, in words.
+        outage_at: Monotonic second the DHCP server went away; None: it is there.
+        boot_s: Longest time a board took from power on to its first word, seconds.
+        ending: The terminal step that follows ``restore``.
+        leave: How ``restore`` leaves the outlets.
+    """
+
+    id: str
+    params: Params
+    places: tuple[Place, ...]
+    step: Step = Step.PREFLIGHT
+    turn: int = 0
+    position: int = 0
+    attempt: int = 1
+    tries: int = 0
+    busy: bool = False
+    wake: float = 0.0
+    until: float = 0.0
+    powered_at: float | None = None
+    heard_at: float = 0.0
+    cut_at: float | None = None
+    waiting: tuple[int, ...] = ()
+    before: dict[int, Power] = msgspec.field(default_factory=dict)
+    seen: dict[str, Sighting] = msgspec.field(default_factory=dict)
+    still: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    scanned: dict[int, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    heard: dict[str, str] = msgspec.field(default_factory=dict)
+    verified: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[str, ...] = ()
+    forecast: tuple[str, ...] = ()
+    outage_at: float | None = None
+    boot_s: float = 30.0
+    ending: Step = Step.FAILED
+    leave: Leave = Leave.RESTORE
+
+    @property
+    def stack(self) -> StackPlan:
+        """The stack whose turn it is."""
+        return self.params.stacks[self.position]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing happens any more."""
+        return self.step in TERMINAL
+
+    @property
+    def boards(self) -> int:
+        """How many boards the scanned stacks hold."""
+        return sum(stack.slots for stack in self.params.stacks)
+
+    def with_(self, **changes: object) -> "Run":
+        """Return the run with some fields changed."""
+        return msgspec.structs.replace(self, **changes)

@@ -1,0 +1,41 @@
+"""How a run comes from one step to the next."""
+
+from provisioning.run.messages import Effect, Say
+from provisioning.run.state import Finding, Run, Step
+
+Outcome = tuple[Run, tuple[Effect, ...]]
+
+MAX_TRIES = 3
+"""Tries of an effect before it counts as impossible."""
+
+
+def enter(run: Run, step: Step, wake: float, **changes: object) -> Run:
+    """Return the run at the start of a step.
+
+    Args:
+        run: As it was.
+        step: Where it goes.
+        wake: Monotonic second at which it wants to be told that time passed.
+        changes: Other fields that change with it.
+    """
+    fresh: dict[str, object] = {"tries": 0, "busy": False, "waiting": ()}
+    return run.with_(step=step, turn=run.turn + 1, wake=wake, **{**fresh, **changes})
+
+
+def found(run: Run, *findings: Finding) -> Outcome:
+    """Return the run with verdicts added, and the words that say so."""
+    new = tuple(finding for finding in findings if finding not in run.findings)
+    said = tuple(Say(one.text, stack=one.stack, mac=one.mac) for one in new)
+    return run.with_(findings=run.findings + new), said
+
+
+def trouble(run: Run, text: str) -> Outcome:
+    """Return the run with a problem added, and the words that say so, once."""
+    if text in run.problems:
+        return run, ()
+    return run.with_(problems=(*run.problems, text)), (Say(text),)
+
+
+def note(run: Run, text: str) -> Outcome:
+    """Return the run as it is, and words for the rack's history."""
+    return run, (Say(text),)

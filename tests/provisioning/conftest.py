@@ -1,0 +1,171 @@
+"""An event loop whose time jumps, and a rack in memory on it."""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from provisioning.clock import LoopClock
+from provisioning.effects import Hands
+from provisioning.fake import FakeAnnouncer, FakeBoard, FakeRack
+from provisioning.installer import Installer
+from provisioning.plan import Layout, Place, StackPlan
+from provisioning.run.state import Pace, Params, Run
+from provisioning.seams import Journal
+from provisioning.subnet import Subnet
+
+Virtually = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Never waits: time jumps to where the loop would have waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "everything waits for something else, for ever"
+            self.now += timeout
+        return ready
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jumping = JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+@pytest.fixture
+def virtually() -> Virtually:
+    """Run a coroutine in no time at all."""
+
+    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  # whatever it returns
+        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+            return runner.run(coroutine)
+
+    return run
+
+
+SUBNET = Subnet(
+    interface="eth1",
+    address="192.168.23.1/24",
+    first="192.168.23.10",
+    pool_first="192.168.23.200",
+    pool_last="192.168.23.250",
+)
+
+
+class MemoryJournal:
+    """A journal that forgets nothing as long as the test lasts."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self._places: tuple[Place, ...] = ()
+
+    def last(self) -> Run | None:
+        return self.runs[-1].with_(places=self._places) if self.runs else None
+
+    def places(self) -> tuple[Place, ...]:
+        return self._places
+
+    def save(self, run: Run) -> None:
+        self.runs.append(run)
+        self.keep(run.places)
+
+    def keep(self, places: tuple[Place, ...]) -> None:
+        self._places = places
+
+
+class Scene:
+    """A rack of ``stacks`` x ``slots`` boards and an installer on it."""
+
+    def __init__(self, stacks: int, slots: int, journal: Journal | None = None) -> None:
+        self.plans = tuple(StackPlan(n + 1, slots) for n in range(stacks))
+        self.params = Params(
+            stacks=self.plans,
+            layout=Layout(first=SUBNET.first, per_stack=slots),
+            network=str(SUBNET.network),
+            pool_size=SUBNET.pool_size,
+            confirmed=True,
+        )
+        self.rack = FakeRack(
+            SUBNET,
+            [
+                FakeBoard(mac(s, n), s, boot_s=20 + s + n)
+                for s in range(1, stacks + 1)
+                for n in range(1, slots + 1)
+            ],
+        )
+        self.memory = MemoryJournal()
+        self.journal: Journal = journal or self.memory
+        self.announcer = FakeAnnouncer()
+        self.ids = iter(range(1, 1000))
+
+    def installer(self) -> Installer:
+        return Installer(
+            journal=self.journal,
+            backend=self.rack.backend,
+            hands=Hands(
+                power=self.rack.power,
+                backend=self.rack.backend,
+                network=self.rack.network,
+            ),
+            sources=[self.rack.source],
+            announcer=self.announcer,
+            clock=LoopClock(),
+            new_id=lambda: f"run-{next(self.ids)}",
+        )
+
+    async def install(self, **changes: Any) -> Run:  # noqa: ANN401  # fields of Params
+        """Run to the end and return how it ended."""
+        installer = self.installer()
+        await installer.start()
+        installer.begin(msgspec.structs.replace(self.params, **changes))
+        run = await self.ended(installer)
+        await installer.stop()
+        return run
+
+    async def ended(self, installer: Installer) -> Run:
+        async with asyncio.timeout(7200):
+            while installer.run is None or not installer.run.over:  # noqa: ASYNC110  # virtual time; nothing tells
+                await asyncio.sleep(0.5)
+        return installer.run
+
+    def board(self, stack: int, slot: int) -> FakeBoard:
+        """The board that was built in as the n-th of a stack."""
+        return next(b for b in self.rack.boards if b.mac == mac(stack, slot))
+
+
+def mac(stack: int, slot: int) -> str:
+    return f"dc:a6:32:00:{stack:02x}:{slot:02x}"
+
+
+@pytest.fixture
+def scene() -> Callable[..., Scene]:
+    return Scene
+
+
+@pytest.fixture
+def quick() -> Pace:
+    """Waiting times of a test in real time."""
+    return Pace(
+        settle_s=0.01,
+        baseline_s=0.02,
+        quiet_s=0.02,
+        window_s=1.0,
+        probe_s=0.01,
+        retry_s=0.02,
+        stagger_s=0.0,
+        verify_s=2.0,
+    )

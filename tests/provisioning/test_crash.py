@@ -1,0 +1,104 @@
+"""A process that dies at any turn of a run: the next one finishes it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from broker.messages import Power
+from provisioning.plan import Place
+from provisioning.run.state import Run, Step
+from provisioning.seams import Journal
+
+if TYPE_CHECKING:
+    from tests.provisioning.conftest import Scene
+
+Scenes = Callable[..., "Scene"]
+Virtually = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class DyingJournal:
+    """Ends the process, as it were, before or after it writes for the n-th time."""
+
+    def __init__(self, inner: Journal, dies_at: int, *, written: bool) -> None:
+        self._inner = inner
+        self.left = dies_at
+        self._written = written
+        self.steps: list[Step] = []
+
+    def last(self) -> Run | None:
+        return self._inner.last()
+
+    def places(self) -> tuple[Place, ...]:
+        return self._inner.places()
+
+    def keep(self, places: tuple[Place, ...]) -> None:
+        self._inner.keep(places)
+
+    def save(self, run: Run) -> None:
+        self.left -= 1
+        dies = self.left == 0
+        if self._written or not dies:
+            self._inner.save(run)
+            self.steps.append(run.step)
+        if dies:
+            raise asyncio.CancelledError
+
+
+async def interrupted(
+    stage: "Scene", dies_at: int, *, written: bool
+) -> tuple[Run, bool]:
+    """Install with one death on the way; return the end and whether it came to it."""
+    healthy = stage.journal
+    stage.journal = dying = DyingJournal(healthy, dies_at, written=written)
+    installer = stage.installer()
+    await installer.start()
+    try:
+        installer.begin(stage.params)
+        async with asyncio.timeout(3600):
+            while installer.run is None or not installer.run.over:  # virtual time
+                await asyncio.sleep(1)
+                if dying.left <= 0:
+                    break
+    except asyncio.CancelledError:
+        pass
+    died = dying.left <= 0
+    await installer.stop()
+    await asyncio.sleep(3)
+    stage.journal = healthy
+    installer = stage.installer()
+    await installer.start()
+    if installer.run is None:
+        installer.begin(stage.params)
+    run = await stage.ended(installer)
+    await installer.stop()
+    return run, died
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
+def test_a_run_killed_at_any_write_loses_and_doubles_no_board(
+    scene: Scenes, virtually: Virtually, *, written: bool
+) -> None:
+    undisturbed = virtually(scene(2, 2).install())
+    steps: set[Step] = set()
+    for dies_at in range(1, 1000):
+        stage = scene(2, 2)
+        run, died = virtually(interrupted(stage, dies_at, written=written))
+        assert run.step is Step.DONE, (dies_at, run.problems, run.findings)
+        assert run.places == undisturbed.places
+        assert len(run.verified) == 4
+        assert set(stage.rack.levels.values()) == {Power.ON}
+        reserved = stage.rack.backend.applied()
+        assert len({row.address for row in reserved}) == len(reserved) == 4
+        steps.update(s.step for s in stage.memory.runs)
+        if not died:
+            break
+    assert dies_at > 10
+    assert steps == set(Step) - {
+        Step.CONFIRM,
+        Step.RESTORE,
+        Step.PROBLEMS,
+        Step.FAILED,
+        Step.CANCELLED,
+    }
