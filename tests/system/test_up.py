@@ -48,6 +48,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env=environment(),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -66,9 +67,10 @@ class Up:
         return loaded
 
     def until(self, words: str, timeout_s: float = START_S) -> None:
-        wait_until(
-            lambda: words in self.said or self.process.poll() is not None, timeout_s
-        )
+        deadline = time.monotonic() + timeout_s
+        while words not in self.said and self.process.poll() is None:
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
         assert words in self.said, self.said
 
     def ready(self) -> "Up":
@@ -78,9 +80,18 @@ class Up:
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
-        code = self.process.wait(30)
-        self._reader.join(5)
+        with self.process:  # waits, and closes the pipe
+            code = self.process.wait(30)
+            self._reader.join(5)
         return code
+
+
+def environment() -> dict[str, str]:
+    """A person's: without what pytest and NiceGUI's test plugin tell a child."""
+    mine = ("NICEGUI", "PYTEST", "PIRACK")
+    return {
+        name: text for name, text in os.environ.items() if not name.startswith(mine)
+    }
 
 
 def wait_until(true: Callable[[], bool], timeout_s: float) -> None:
@@ -112,18 +123,23 @@ def command(*words: str, data: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a space in its name: lines to paste must bear it."""
-    return tmp_path_factory.mktemp("up") / "my rack"
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A rack for the tests that only use one.
 
-
-@pytest.fixture
-def up(data: Path) -> Iterator[Up]:
+    Its directory has a space in its name: lines to paste must bear that.
+    """
+    data = tmp_path_factory.mktemp("up") / "my rack"
     started = Up(data, "--http-port", "28080", "--mqtt-port", "28883")
     try:
         yield started.ready()
     finally:
         started.stop()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory of its own, for a test that starts and stops racks."""
+    return tmp_path / "data"
 
 
 def test_all_are_online_and_the_run_file_says_how_to_reach_them(up: Up) -> None:
@@ -193,6 +209,14 @@ def test_the_doctor_finds_nothing_that_fails(up: Up) -> None:
     assert f"all {NODES} answer" in report.stdout
 
 
+def test_a_second_one_on_the_same_directory_is_refused(up: Up) -> None:
+    second = Up(up.data)
+    assert second.process.wait(20) == 3
+    second.stop()
+    assert f"another `pirack up` (process {up.process.pid}) uses" in second.said
+    assert "Traceback" not in second.said
+
+
 def test_a_part_that_is_killed_is_started_again(up: Up) -> None:
     for part in ("master", "dashboard", "agent", "simulator", "broker"):
         before = up.run["pids"][part]
@@ -209,7 +233,7 @@ def test_a_part_that_is_killed_is_started_again(up: Up) -> None:
 
 
 def test_ctrl_c_leaves_nothing_behind(data: Path) -> None:
-    up = Up(data, "--http-port", "28080", "--mqtt-port", "28883").ready()
+    up = Up(data, "--http-port", "28086", "--mqtt-port", "28886").ready()
     run, processes = up.run, family(up)
     assert up.stop(signal.SIGINT) == 0
     assert all_gone(processes)
@@ -225,14 +249,20 @@ def test_sigterm_stops_it_as_well(data: Path) -> None:
     assert all_gone(processes)
 
 
-def test_a_killed_supervisor_takes_every_part_along(data: Path) -> None:
+def test_a_killed_supervisor_takes_every_part_along_and_passwords_stay(
+    data: Path,
+) -> None:
     up = Up(data).ready()
     processes = family(up)
     assert len(processes) >= 5
+    before = up.run
     up.stop(signal.SIGKILL)
     wait_until(lambda: all_gone(processes), 5)
     again = Up(data).ready()
+    after = again.run
     assert again.stop() == 0
+    assert after["login"] == before["login"]
+    assert after["mqtt"]["password"] == before["mqtt"]["password"]
 
 
 def test_a_busy_port_moves_ours_and_says_so(data: Path) -> None:
@@ -249,28 +279,8 @@ def test_a_busy_port_moves_ours_and_says_so(data: Path) -> None:
     assert "Port 28885 is taken by another program: the broker uses" in up.said
 
 
-def test_a_second_one_on_the_same_directory_is_refused(up: Up) -> None:
-    second = Up(up.data)
-    assert second.process.wait(20) == 3
-    second.stop()
-    assert f"another `pirack up` (process {up.process.pid}) uses" in second.said
-    assert "Traceback" not in second.said
-
-
-def test_names_and_passwords_are_kept_over_a_restart(data: Path) -> None:
-    first = Up(data).ready()
-    login, access = first.run["login"], first.run["mqtt"]["password"]
-    first.stop()
-    second = Up(data).ready()
-    try:
-        assert second.run["login"] == login
-        assert second.run["mqtt"]["password"] == access
-    finally:
-        second.stop()
-
-
-def test_without_simulation_there_is_this_machine_alone(tmp_path: Path) -> None:
-    up = Up(tmp_path / "data", "--simulate", "0").ready()
+def test_without_simulation_there_is_this_machine_alone(data: Path) -> None:
+    up = Up(data, "--simulate", "0").ready()
     try:
         assert "1 of 1 online" in up.said
         assert "simulator" not in up.run["pids"]
