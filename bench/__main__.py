@@ -1,6 +1,7 @@
 """``python -m bench [NAME …]``: measure, print one table, say what does not hold."""
 
 import argparse
+import compileall
 import datetime
 import os
 import platform
@@ -13,7 +14,7 @@ import msgspec
 
 from bench import agent, idle, ingest, memory, page, ping, recovery, startup
 from bench.figures import Figure, notes, table
-from bench.workshop import BenchError
+from bench.workshop import ROOT, BenchError
 
 CASES: dict[str, Callable[[], list[Figure]]] = {
     agent.CASE: agent.measure,
@@ -25,6 +26,8 @@ CASES: dict[str, Callable[[], list[Figure]]] = {
     recovery.CASE: recovery.measure,
     idle.CASE: idle.measure,
 }
+
+PACKAGES = ("bench", "broker", "dashboard", "master_service", "node_agent", "pirack")
 
 EXIT_OK = 0
 EXIT_MISSED = 1
@@ -39,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in CASES:
             parser.error(f"no measurement {name!r}; there are {', '.join(CASES)}")
     print(machine(), flush=True)
+    for package in PACKAGES:
+        compileall.compile_dir(ROOT / package, quiet=1)
     figures, broken = _measure(options.names or list(CASES))
     print(f"\n{table(figures)}\n\n{notes(figures)}")
     for text in broken:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench import process, rivals
+from bench import environments, process, rivals
 from bench.bus import Bus
 from bench.figures import Figure, Target, at_most
 from bench.workshop import BenchError, Workshop
@@ -81,7 +81,8 @@ def measure() -> list[Figure]:
 
 def _start(workshop: Workshop, port: int) -> list[Runner]:
     interval = str(INTERVAL_S)
-    venv = rivals.environment()
+    node = environments.prepared("node", environments.NODE) / "python"
+    venv = environments.prepared("rivals", environments.RIVALS)
     ours = workshop.write(
         "pirack.toml",
         _CONFIG.format(port=port, interval_s=interval, folder=workshop.folder),
@@ -90,19 +91,20 @@ def _start(workshop: Workshop, port: int) -> list[Runner]:
     glances = workshop.write("glances.conf", rivals.glances_config(port))
     agent = "import sys; from node_agent.cli import main; sys.exit(main())"
     started = {
-        OURS: workshop.python(OURS, "-c", agent, "--config", ours),
-        "bare loop": workshop.python(
-            "bare loop", "-m", "bench.bare_agent", str(port), interval, "bare/load"
+        OURS: workshop.start(OURS, [node, "-c", agent, "--config", ours]),
+        "bare loop": workshop.start(
+            "bare loop",
+            [node, "-m", "bench.bare_agent", str(port), interval, "bare/vitals"],
         ),
         "psmqtt": workshop.start(
             "psmqtt",
-            [venv / "bin" / "psmqtt"],
+            [venv / "psmqtt"],
             environment={"PSMQTTCONFIG": str(psmqtt)},
         ),
         "Glances": workshop.start(
             "Glances",
             [
-                venv / "bin" / "glances",
+                venv / "glances",
                 *rivals.glances_arguments(glances, INTERVAL_S),
             ],
             environment={"HOME": str(workshop.folder)},
@@ -110,7 +112,7 @@ def _start(workshop: Workshop, port: int) -> list[Runner]:
     }
     ends = {OURS: "/heartbeat", "psmqtt": "getloadavg/last1min", "Glances": "/load"}
     return [
-        Runner(name, child, ends.get(name, "bare/load"))
+        Runner(name, child, ends.get(name, "bare/vitals"))
         for name, child in started.items()
     ]
 

@@ -1,22 +1,6 @@
-"""Programs of others that publish vitals: psmqtt and Glances, from PyPI.
+"""Programs of others that publish vitals: psmqtt and Glances, from PyPI."""
 
-They live in a virtual environment of their own below the system's temporary folder,
-made once and used again: what PiRack needs stays free of them.
-"""
-
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
-
-from bench.workshop import BenchError
-
-PACKAGES = ("psmqtt==2.6.2", "Glances==4.5.8", "certifi")
-"""Pinned, so that tables of different days compare; Glances' MQTT export imports
-certifi without asking for it."""
-
-_INSTALL_S = 300.0
 
 _PSMQTT = """\
 logging:
@@ -57,23 +41,6 @@ topic_structure=per-plugin
 _GLANCES_PLUGINS = "cpu,load,mem,memswap,fs,diskio,network,sensors,uptime"
 
 
-def environment() -> Path:
-    """Return the virtual environment of the rivals; make it if it is not there.
-
-    Raises:
-        BenchError: It could not be installed, for example without a network.
-    """
-    folder = Path(tempfile.gettempdir()) / f"pirack-bench-rivals-{os.getuid()}"
-    marker = folder / "installed.txt"
-    wanted = " ".join(PACKAGES)
-    if marker.exists() and marker.read_text() == wanted:
-        return folder
-    _run(sys.executable, "-m", "venv", "--clear", str(folder))
-    _run(str(folder / "bin" / "pip"), "install", "--quiet", *PACKAGES)
-    marker.write_text(wanted)
-    return folder
-
-
 def psmqtt_config(port: int, interval_s: int) -> str:
     """Return a psmqtt.yaml with the values of our heartbeat."""
     return _PSMQTT.format(port=port, interval_s=interval_s)
@@ -91,12 +58,3 @@ def glances_arguments(config: Path, interval_s: int) -> list[str]:
         *("--time", str(interval_s), "--disable-check-update"),
         *("--disable-plugin", "all", "--enable-plugin", _GLANCES_PLUGINS),
     ]
-
-
-def _run(*argv: str) -> None:
-    try:
-        subprocess.run(argv, check=True, capture_output=True, timeout=_INSTALL_S)
-    except (OSError, subprocess.SubprocessError) as error:
-        output = getattr(error, "stderr", b"") or b""
-        text = f"{' '.join(argv)}: {error} {output.decode(errors='replace')[-500:]}"
-        raise BenchError(text) from error

@@ -70,7 +70,7 @@ class Workshop(contextlib.ExitStack):
             process = subprocess.Popen(
                 [str(word) for word in argv],
                 cwd=ROOT,
-                env={**os.environ, **(environment or {})},
+                env={**_environment(), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -139,6 +139,16 @@ class Workshop(contextlib.ExitStack):
 
     def _log_path(self, name: str) -> Path:
         return self.folder / f"{name}.log"
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment, but byte code is kept, as it is where one installs.
+
+    Compiling its sources at every start would make a process larger and later.
+    """
+    kept = {**os.environ}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

@@ -40,6 +40,7 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
     assert percentile(values, 50) == 50
     assert percentile(values, 99) == 99
     assert percentile([7.0], 99) == 7
+    assert percentile([1.0, 2.0, 3.0], 50) == 2
 
 
 def test_a_percentile_of_nothing_is_an_error() -> None:
