@@ -188,6 +188,11 @@ class MqttLink:
             lived_s = 0.0
             try:
                 connection = await self._open()
+            except RefusedError as error:
+                self._complain(error)
+                if error.version:
+                    self._version.refused()
+                    continue  # at once: the next attempt speaks another version
             except LinkError as error:
                 self._complain(error)
             else:
@@ -204,10 +209,6 @@ class MqttLink:
         )
         try:
             await connection.open()
-        except RefusedError as error:
-            if error.version:
-                self._version.refused()
-            raise
         except SilentError:
             self._version.silent()
             raise
@@ -270,7 +271,7 @@ class MqttLink:
         """Heal the own status if need be; return whether the owner did not ask."""
         connection = self._connection
         if connection is not None and self._presence.must_heal(
-            message, connection.session
+            message, connection.session, mqtt5=connection.mqtt5
         ):
             log.warning("%s: %s said offline; healed", self._client_id, message.topic)
             self._say(connection, ONLINE)

@@ -5,16 +5,13 @@ until nothing is on its way. ``tests/contract`` holds it to what Mosquitto does.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 
 import msgspec
 
-from broker.errors import NotConnectedError
-from broker.faults import Faults
+from broker.fake_link import Action, Delivery, FakeLink
 from broker.link import Listener, Message, Subscription
-from broker.messages.codec import check_size
-from broker.presence import OFFLINE, ONLINE, Presence
+from broker.presence import Presence
 from broker.topics import matches
 
 
@@ -45,7 +42,7 @@ class FakeBroker:
         client_id: str,
         subscriptions: Sequence[Subscription],
         status_topic: str | None = None,
-    ) -> "FakeLink":
+    ) -> FakeLink:
         """Make a link that is not started yet; this method is a ``Connect``."""
         link = FakeLink(
             self, listener, client_id, Presence(status_topic, subscriptions)
@@ -107,7 +104,7 @@ class FakeBroker:
         while self._moving:  # noqa: ASYNC110  # turns of the loop are waited for, not time
             await asyncio.sleep(0)
 
-    def admit(self, link: "FakeLink") -> str:
+    def admit(self, link: FakeLink) -> str:
         """Take a client in, end the older one of its id, and return its session."""
         older = self._clients.get(link.client_id)
         if older is not None:
@@ -116,12 +113,12 @@ class FakeBroker:
         self._sessions += 1
         return f"session-{self._sessions}"
 
-    def dismiss(self, link: "FakeLink") -> None:
+    def dismiss(self, link: FakeLink) -> None:
         """Forget a client that is gone."""
         if self._clients.get(link.client_id) is link:
             del self._clients[link.client_id]
 
-    def replay(self, link: "FakeLink", asked: Subscription) -> None:
+    def replay(self, link: FakeLink, asked: Subscription) -> None:
         """Send the stored messages that a new subscription covers."""
         if self.mqtt5 and not asked.retained:
             return
@@ -146,204 +143,16 @@ class FakeBroker:
                 if matches(asked.filter, message.topic):
                     self._send(link, live, asked)
 
-    def soon(self, link: "FakeLink", action: "_Action") -> None:
+    def soon(self, link: FakeLink, action: Action) -> None:
         """Do something with a link at the loop's next turn, in order."""
         self._moving += 1
         link.actions.append(action)
         asyncio.get_running_loop().call_soon(self._next, link)
 
-    def _send(self, link: "FakeLink", message: Message, asked: Subscription) -> None:
+    def _send(self, link: FakeLink, message: Message, asked: Subscription) -> None:
         carried = msgspec.structs.replace(message, qos=min(message.qos, asked.qos))
-        self.soon(link, _Delivery(carried, link.session))
+        self.soon(link, Delivery(carried, link.session))
 
-    def _next(self, link: "FakeLink") -> None:
+    def _next(self, link: FakeLink) -> None:
         self._moving -= 1
         link.act(link.actions.popleft())
-
-
-class _Delivery(msgspec.Struct, frozen=True):
-    """A message on its way to one connection of a link."""
-
-    message: Message
-    session: str
-
-
-class _Attempt(msgspec.Struct, frozen=True):
-    """A link is about to try to connect."""
-
-
-class _Loss(msgspec.Struct, frozen=True):
-    """A link is about to notice that its connection is gone."""
-
-    reason: str
-
-
-_Action = _Delivery | _Attempt | _Loss
-
-
-class FakeLink:
-    """A ``Link`` to a ``FakeBroker``; made by its ``connect``.
-
-    Args:
-        broker: The broker it connects to.
-        listener: Who is told.
-        client_id: Its id on the broker.
-        presence: What it does about its status topic.
-    """
-
-    def __init__(
-        self, broker: FakeBroker, listener: Listener, client_id: str, presence: Presence
-    ) -> None:
-        self.client_id = client_id
-        self.presence = presence
-        self.actions: deque[_Action] = deque()
-        self.faults = Faults(client_id)
-        self._broker = broker
-        self._listener = listener
-        self._session = ""
-        self._started = False
-        self._paused = False
-        self._held: list[_Action] = []
-        self._up = asyncio.Event()
-
-    @property
-    def connected(self) -> bool:
-        """Whether something published now would be sent now."""
-        return self._up.is_set()
-
-    @property
-    def session(self) -> str:
-        """Id of the present connection; empty when there is none."""
-        return self._session
-
-    async def start(self) -> None:
-        """Begin to connect, and return at once."""
-        self._started = True
-        self.attempt()
-
-    async def stop(self) -> None:
-        """Say offline and disconnect; calling it twice is fine."""
-        self._started = False
-        if self.connected:
-            self._say(OFFLINE)
-            self._leave()
-
-    async def wait_connected(self, timeout_s: float) -> bool:
-        """Let what is on its way arrive and return whether the link is up.
-
-        No time passes, so ``timeout_s`` only says whether to wait at all.
-        """
-        if timeout_s > 0:
-            await self._broker.settle()
-        return self.connected
-
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int = 0,
-        retain: bool = False,
-        expiry_s: float | None = None,  # noqa: ARG002  # nothing waits in a fake broker, so nothing expires there
-        response_topic: str = "",
-        correlation: bytes = b"",
-    ) -> None:
-        """Send one message now; see ``Link.publish``.
-
-        Raises:
-            NotConnectedError: The link is down.
-            PayloadError: The payload is too large.
-        """
-        check_size(payload, topic)
-        if not self.connected:
-            text = f"{self.client_id} is not connected; {topic} was not sent"
-            raise NotConnectedError(text)
-        own = self._session if topic == self.presence.topic else ""
-        self._broker.route(
-            Message(topic, payload, retain, qos, own, response_topic, correlation)
-        )
-
-    def abort(self) -> None:
-        """Cut the connection without a goodbye and stay down: the will fires."""
-        self._started = False
-        if self.connected:
-            self.lose("cut", will=True)
-
-    def pause(self) -> None:
-        """Take nothing until ``resume``; what arrives waits, as in a socket.
-
-        The broker notices nothing until a test calls its ``kill``, as keepalive would.
-        """
-        self._paused = True
-
-    def resume(self) -> None:
-        """Take what waited; connect again if the broker ended the connection."""
-        self._paused = False
-        held, self._held = self._held, []
-        for action in held:
-            self._broker.soon(self, action)
-        self.attempt()
-
-    def attempt(self) -> None:
-        """Try to connect at the loop's next turn, if it is started and down."""
-        self._broker.soon(self, _Attempt())
-
-    def lose(self, reason: str, *, will: bool) -> None:
-        """End the connection from the broker's side.
-
-        Args:
-            reason: Told to the listener.
-            will: Whether the broker publishes the will.
-        """
-        session = self._session
-        self._leave()
-        if will and self.presence.topic is not None:
-            self._broker.route(Message(self.presence.topic, OFFLINE, True, 1, session))  # noqa: FBT003  # a field of the struct, in the order of link.py
-        self._broker.soon(self, _Loss(reason))
-
-    def act(self, action: _Action) -> None:
-        """Do what was put off to this turn of the loop."""
-        if self._paused:
-            self._held.append(action)
-            return
-        match action:
-            case _Delivery():
-                self._deliver(action)
-            case _Attempt():
-                self._connect()
-            case _Loss(reason):
-                self._tell("on_disconnected", reason)
-
-    def _connect(self) -> None:
-        if self.connected or not self._started or not self._broker.up:
-            return
-        self._session = self._broker.admit(self)
-        self._up.set()
-        for asked in self.presence.subscriptions:
-            self._broker.replay(self, asked)
-        self._say(ONLINE)
-        self._tell("on_connected", self._session)
-
-    def _deliver(self, delivery: _Delivery) -> None:
-        message = delivery.message
-        if delivery.session != self._session:
-            return
-        if self.presence.must_heal(message, self._session):
-            self._say(ONLINE)
-        if not self.presence.hides(message):
-            self._tell("on_message", message)
-
-    def _say(self, status: bytes) -> None:
-        if self.presence.topic is not None:
-            self.publish(self.presence.topic, status, qos=1, retain=True)
-
-    def _leave(self) -> None:
-        self._broker.dismiss(self)
-        self._session = ""
-        self._up.clear()
-
-    def _tell(self, method: str, argument: str | Message) -> None:
-        try:
-            getattr(self._listener, method)(argument)
-        except Exception as error:  # noqa: BLE001  # a listener may raise anything; the link must live
-            self.faults.add(error, method)

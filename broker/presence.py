@@ -41,20 +41,22 @@ class Presence:
         """Whether the owner did not ask for this message: only the link needs it."""
         return message.topic == self.topic and not self._covered
 
-    def must_heal(self, message: Message, session: str) -> bool:
+    def must_heal(self, message: Message, session: str, *, mqtt5: bool) -> bool:
         """Whether the status says offline although this connection lives.
 
-        A stored message that a 3.1.1 broker sends at subscribing is older than the
-        ``online`` of this connection, so it needs no answer.
+        What a 3.1.1 broker sends out of its store is older than the ``online`` of this
+        connection, so it needs no answer. MQTT 5 was asked not to send it.
 
         Args:
             message: One that arrived.
             session: Of the present connection; empty when there is none.
+            mqtt5: Whether the connection speaks MQTT 5.
         """
+        stored = message.retain and not mqtt5 and not self._covered
         return (
             message.topic == self.topic
             and message.payload == OFFLINE
             and bool(session)
             and message.session != session
-            and not (message.retain and not self._covered)
+            and not stored
         )

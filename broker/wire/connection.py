@@ -67,12 +67,12 @@ class Connection:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.session = identity.session
+        self.mqtt5 = version is Version.V5
         self.lost: asyncio.Future[str] = loop.create_future()
         """Done when the connection has ended; why, in words."""
         self._accepted: asyncio.Future[None] = loop.create_future()
         self._endpoint = endpoint
         self._identity = identity
-        self._version = version
         self._deliver = deliver
         self._client = make_client(endpoint, identity, version, tls)
         self._client.on_connect = self._on_connect
@@ -142,7 +142,7 @@ class Connection:
         if self.lost.done():
             text = f"{topic} was not sent: the connection is gone"
             raise NotConnectedError(text)
-        carried = properties if self._version is Version.V5 else None
+        carried = properties if self.mqtt5 else None
         try:
             sent = self._client.publish(topic, payload, qos, retain, carried)
         except ValueError as error:
@@ -217,7 +217,7 @@ class Connection:
         self._accepted.set_exception(
             RefusedError(
                 f"the broker refused {self._identity.client_id}: {reason}",
-                version=reason.value == _UNSUPPORTED_VERSION,
+                version=self.mqtt5 and reason.value == _UNSUPPORTED_VERSION,
             )
         )
 
