@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable
 
+from broker.errors import ConfigError, TopicError
 from broker.link import BreakableConnect, Connect
 from broker.topics import Topics
 from node_agent import actions
@@ -42,8 +43,7 @@ class SimulatorService:
         wall: The right time, Unix seconds.
 
     Raises:
-        ConfigError: A fault to begin with is not understood.
-        TopicError: Its target is not a board of this rack.
+        ConfigError: A fault to begin with is not understood, or is for nobody here.
     """
 
     def __init__(
@@ -79,8 +79,7 @@ class SimulatorService:
             self.rack, topics, connect, wall=wall, connected=self._on_connected
         )
         self._echo = EchoServer(settings.echo_port, self.rack.answers_echo)
-        for request in self._faults:
-            self.rack.targets(request.target)
+        self._check_targets()
 
     async def start(self) -> None:
         """Open the echo port and begin to connect; boards appear soon after.
@@ -101,6 +100,14 @@ class SimulatorService:
         await self._control.stop()
         await self.rack.stop()
         self.schedule.stop()
+
+    def _check_targets(self) -> None:
+        try:
+            for request in self._faults:
+                self.rack.targets(request.target)
+        except TopicError as error:
+            text = f"[simulator] faults: {error}"
+            raise ConfigError(text) from error
 
     def _on_connected(self) -> None:
         if not self._begun:

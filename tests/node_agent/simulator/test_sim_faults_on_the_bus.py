@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from broker.errors import ConfigError
 from broker.messages import Phase, ThrottleFlag
 from node_agent.simulator.rehearsal import Rehearsal
 
@@ -48,10 +49,11 @@ async def test_a_crash_ends_when_its_time_is_over_without_a_reboot(
 async def test_a_hung_agent_is_connected_and_says_nothing(stage: Rehearsal) -> None:
     await stage.ask("hang", "s01n1")
     beats = len(stage.beats("s01n1"))
-    await stage.order("s01n1", "ping")
+    await stage.order("s01n1", "identify")
     await stage.advance(10)
     assert len(stage.beats("s01n1")) == beats
     assert stage.results("s01n1") == []
+    assert stage.machine("s01n1").blinks == 0, "it did not hear the order either"
     assert stage.status("s01n1") == "online"
     assert stage.machine("s01n1").answers_echo
 
@@ -205,6 +207,13 @@ async def test_a_reboot_cures_an_agent_that_hangs(stage: Rehearsal) -> None:
     beats = len(stage.beats("s01n1"))
     await stage.advance(3)
     assert len(stage.beats("s01n1")) > beats
+
+
+async def test_a_fault_of_the_configuration_for_nobody_is_refused_at_once(
+    make_stage: Make,
+) -> None:
+    with pytest.raises(ConfigError, match="no simulated board is 's99n1'"):
+        await make_stage(faults=("crash s99n1",))
 
 
 async def test_a_fault_of_the_configuration_begins_after_its_delay(

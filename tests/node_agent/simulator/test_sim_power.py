@@ -55,6 +55,32 @@ async def test_an_outlet_that_was_off_before_the_start_keeps_its_boards_off(
     await later.service.stop()
 
 
+async def test_boards_appear_only_after_outlets_had_time_to_say_that_they_are_off(
+    stage: Rehearsal,
+) -> None:
+    later = Rehearsal(stage.service.settings)
+    await later.service.start()
+    await later.advance(0.1)
+    assert later.broker.clients() == ["simulator"]
+    await later.advance(0.2)
+    assert len(later.broker.clients()) == 5
+    await later.service.stop()
+
+
+async def test_boards_appear_although_there_is_no_broker_and_wait_for_it(
+    stage: Rehearsal,
+) -> None:
+    later = Rehearsal(stage.service.settings)
+    later.broker.stop()
+    await later.service.start()
+    await later.advance(6)
+    assert later.machine("s01n1").phase is Phase.RUNNING
+    later.broker.start()
+    await later.settle()
+    assert later.status("s01n1") == "online"
+    await later.service.stop()
+
+
 async def test_a_brown_out_ignores_that_the_outlet_is_on(stage: Rehearsal) -> None:
     await stage.ask("brown-out", "stack/1")
     await stage.outlet(1, Power.ON)
