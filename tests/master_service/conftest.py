@@ -53,6 +53,7 @@ class Board:
         self.address = address
         self.session = f"{node_id}-session"
         self.boot_id = f"{node_id}-boot"
+        self.beating = False
         self._seq = itertools.count(1)
 
     def say(self, leaf: NodeLeaf, payload: bytes, *, retain: bool = False) -> None:
@@ -89,13 +90,20 @@ class Board:
     def come(self) -> None:
         """Connect: details, online, a first beat; its board answers ping."""
         self._bench.prober.alive.add(self.address)
+        self.beating = True
         self.details()
         self.say(NodeLeaf.STATUS, b"online", retain=True)
         self.beat()
 
     def leave(self) -> None:
         """Lose the connection; the broker publishes the will."""
+        self.beating = False
         self.say(NodeLeaf.STATUS, b"offline", retain=True)
+
+    def freeze(self) -> None:
+        """Fall silent without a word; the board answers nothing either."""
+        self._bench.prober.alive.discard(self.address)
+        self.beating = False
 
     def die(self) -> None:
         """Lose connection and board."""
@@ -182,7 +190,7 @@ class Bench:
             self.now = min(end, self.now + 1.0)
             if beating:
                 for board in self.boards.values():
-                    if board.address in self.prober.alive:
+                    if board.beating:
                         board.beat()
             await self.calm()
             self.master.tick()
@@ -262,3 +270,9 @@ async def make_bench(tmp_path: Path) -> AsyncIterator[Callable[..., Bench]]:
     yield make
     for one in made:
         await one.master.stop()
+
+
+@pytest.fixture
+def bench_class() -> type[Bench]:
+    """What makes a bench, for a test that needs one for each of many runs."""
+    return Bench

@@ -35,7 +35,7 @@ async def test_boards_that_are_heard_are_online(bench: Bench) -> None:
 
 async def test_a_silent_board_is_late_then_lost(bench: Bench) -> None:
     silent = bench.boards["pi-11"]
-    bench.prober.alive.discard(silent.address)
+    silent.freeze()
     await bench.pass_time(19)
     assert bench.verdicts["s01n1"] == "online"
     await bench.pass_time(1)
@@ -62,7 +62,7 @@ async def test_a_stack_that_falls_silent_as_one_has_lost_its_supply(
     bench: Bench,
 ) -> None:
     for node_id in ("pi-11", "pi-12"):
-        bench.prober.alive.discard(bench.boards[node_id].address)
+        bench.boards[node_id].freeze()
     await bench.pass_time(32)
     assert bench.verdicts == {
         "s01n1": "unpowered",
@@ -74,7 +74,7 @@ async def test_a_stack_that_falls_silent_as_one_has_lost_its_supply(
 
 
 async def test_the_stored_online_of_a_lost_board_is_put_right(bench: Bench) -> None:
-    bench.prober.alive.discard(bench.boards["pi-11"].address)
+    bench.boards["pi-11"].freeze()
     await bench.pass_time(31)
     assert bench.stored(T.node("pi-11", NodeLeaf.STATUS)).payload == b"offline"
     assert bench.node("pi-11").verdict is Verdict.LOST
@@ -118,7 +118,7 @@ async def test_a_board_that_does_not_come_back_is_lost_after_the_grace(
     bench.broker.stop()
     await bench.calm()
     await bench.pass_time(60, beating=False)
-    bench.prober.alive.discard(bench.boards["pi-11"].address)
+    bench.boards["pi-11"].freeze()
     bench.broker.start()
     await bench.pass_time(29)
     assert bench.verdicts["s01n1"] == "unknown"

@@ -1,0 +1,382 @@
+"""Commands and their receipts: once, in time, to whom it was meant, with proof."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.messages import MAX_PAYLOAD_BYTES, Command, Phase, Verdict, encode
+from broker.topics import NodeLeaf, Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.master_service.conftest import Bench
+
+T = Topics("lab")
+
+
+async def answer_all(bench: Bench) -> None:
+    for board in bench.boards.values():
+        if board.orders:
+            board.answer(board.orders[-1])
+    await bench.calm()
+
+
+async def test_a_rack_wide_ping_has_a_row_for_every_board(bench: Bench) -> None:
+    (accepted,) = await bench.ask("rack ping")
+    assert accepted.phase is Phase.ACCEPTED
+    await answer_all(bench)
+    final = bench.final("rack ping")
+    assert final.ok is True
+    assert final.verified
+    assert [row.name for row in final.targets] == ["s01n1", "s01n2", "s02n1", "s02n2"]
+    assert {row.phase for row in final.targets} == {Phase.DONE}
+    assert final.id == accepted.id == bench.boards["pi-11"].orders[0].id
+
+
+@pytest.mark.parametrize(
+    ("scope", "hit"),
+    [
+        ("node/pi-12", ["s01n2"]),
+        ("node/s02n1", ["s02n1"]),
+        ("stack/2", ["s02n1", "s02n2"]),
+        ("tag/web", ["s01n1", "s02n1"]),
+    ],
+)
+async def test_a_scope_reaches_whom_it_names(
+    bench: Bench, scope: str, hit: list[str]
+) -> None:
+    await bench.ask(f"{scope} temperature")
+    await answer_all(bench)
+    assert [row.name for row in bench.final(f"{scope} temperature").targets] == hit
+
+
+@pytest.mark.parametrize(
+    ("where", "payload", "words"),
+    [
+        ("node/s01n9 ping", "", "did you mean 's01n"),
+        ("stack/7 ping", "", "no node is in stack/7"),
+        ("tag/nobody ping", "", "no node is in tag/nobody"),
+        ("rack history", "", "does not carry out 'history'"),
+        ("rack run", "", "run needs an alias"),
+        ("rack reboot", "", "interrupts 4 boards (s01n1, s01n2, s02n1, s02n2)"),
+        ("stack/1 shutdown", "confirm=stack/2", "repeat it with confirm=stack/1"),
+        ("rack ping", "{", "cannot be read"),
+        ("rack ping", '{"args": 3}', "cannot be read"),
+        ("rack ping", '{"ttl_s": NaN}', "cannot be read"),
+        ("rack ping", b"\xff\xfe", "neither plain UTF-8 words nor JSON"),
+        ("rack ping", b"a\x00b", "control characters"),
+        ("rack ping", "x" * 1_000_000, "1000000 bytes"),
+        ("rack ping", json.dumps({"id": "x" * 65}), "at most 64"),
+        ("rack name", "a", "name is for one node"),
+        ("node/s01n1 name", "s01n2", "is that of pi-12"),
+        ("node/s01n1 name", "Not Legal", "2 words"),
+        ("node/s01n1 name", "Böse", "must match"),
+        ("node/s01n1 place", "1 2", "s01n2 is in stack 1 slot 2"),
+        ("node/s01n1 place", "9 1", "stack 9 is not in the rack"),
+        ("node/s01n1 place", "1 9", "slot 9 is not in stack 1"),
+        ("node/s01n1 place", "left", "write `<stack> <slot>`"),
+        ("node/s01n1 tag", "", "no tag given"),
+        ("node/s01n1 forget", "please", "write nothing, or `undo`"),
+        ("node/s01n1 forget", "undo", "was not forgotten"),
+        ("stack/1 power", "", "write `power on`"),
+        ("stack/1 power", "on force", "is not known"),
+        ("stack/1 power", "off", "repeat it with confirm=stack/1"),
+        ("node/s01n1 power", "off", "s01n2 would lose power"),
+    ],
+)
+async def test_what_cannot_be_done_is_refused_with_what_would_be_right(
+    bench: Bench, where: str, payload: str | bytes, words: str
+) -> None:
+    replies = await bench.ask(where, payload)
+    assert replies[-1].phase is Phase.REFUSED
+    assert replies[-1].ok is False
+    assert words in replies[-1].error
+    assert not any(board.orders for board in bench.boards.values())
+
+
+async def test_a_typo_in_an_alias_names_the_nearest(bench: Bench) -> None:
+    final = (await bench.ask("node/s01n1 temprature"))[-1]
+    assert "did you mean 'temperature'?" in final.targets[0].error
+    assert not bench.boards["pi-11"].orders
+
+
+async def test_arguments_reach_the_node(bench: Bench) -> None:
+    await bench.ask("node/s01n1 run", "temperature unit=c")
+    order = bench.boards["pi-11"].orders[0]
+    assert (order.verb, order.args) == ("run", ("temperature", "unit=c"))
+    assert order.ttl_s == 30.0
+    assert order.expires == bench.wall + 30.0
+
+
+async def test_output_and_exit_code_come_back(bench: Bench) -> None:
+    await bench.ask("node/s01n1 temperature")
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0], Phase.ACCEPTED)
+    board.answer(board.orders[0], exit_code=0, stdout="48.5 °C\n")
+    await bench.calm()
+    (row,) = bench.final("node/s01n1 temperature").targets
+    assert (row.exit_code, row.stdout, row.verified) == (0, "48.5 °C\n", False)
+
+
+async def test_a_failure_of_one_is_a_failure_of_all_and_names_it(bench: Bench) -> None:
+    await bench.ask("stack/1 temperature")
+    good, bad = bench.boards["pi-11"], bench.boards["pi-12"]
+    good.answer(good.orders[0])
+    bad.answer(bad.orders[0], Phase.FAILED, exit_code=3)
+    await bench.calm()
+    final = bench.final("stack/1 temperature")
+    assert (final.phase, final.ok) == (Phase.FAILED, False)
+    assert final.error == "1 of 2 not done: s01n2: exit code 3"
+
+
+async def test_progress_carries_only_the_rows_that_changed(bench: Bench) -> None:
+    await bench.ask("stack/1 temperature")
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0], Phase.RUNNING)
+    await bench.pass_time(1)
+    progress = bench.replies("stack/1 temperature")[-1]
+    assert progress.phase is Phase.RUNNING
+    assert [row.name for row in progress.targets] == ["s01n1"]
+    assert bench.node("pi-11").running is not None
+    await bench.pass_time(1)
+    assert bench.replies("stack/1 temperature")[-1] == progress, "nothing was new"
+
+
+async def test_an_absent_board_is_answered_at_once(bench: Bench) -> None:
+    bench.boards["pi-11"].die()
+    await bench.pass_time(2)
+    final = (await bench.ask("node/s01n1 temperature"))[-1]
+    assert final.phase is Phase.NOT_DELIVERED
+    assert "offline since 2023-11-14" in final.targets[0].error
+    assert not bench.boards["pi-11"].orders
+
+
+async def test_a_board_that_never_spoke_is_answered_at_once(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench()
+    await bench.master.start()
+    await bench.calm()
+    final = (await bench.ask("rack reboot", "confirm=rack"))[-1]
+    assert {row.error for row in final.targets} == {"never heard"}
+
+
+async def test_no_answer_in_time_is_a_failure(bench: Bench) -> None:
+    await bench.ask("node/s01n1 temperature")
+    await bench.pass_time(5)
+    assert "no answer in 5 s" in bench.final("node/s01n1 temperature").error
+
+
+async def test_ping_tells_a_hung_board_from_a_lost_one(bench: Bench) -> None:
+    bench.boards["pi-11"].leave()
+    bench.boards["pi-12"].die()
+    await bench.pass_time(2)
+    final = (await bench.ask("stack/1 ping"))[-1]
+    assert [row.phase for row in final.targets] == [Phase.NOT_DELIVERED] * 2
+    assert "hung: the board answers ping" in final.targets[0].error
+    assert "no answer to ping either" in final.targets[1].error
+
+
+async def test_ping_of_an_agent_that_stopped_answering_asks_the_board(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 ping")
+    await bench.pass_time(6)
+    final = bench.final("node/s01n1 ping")
+    assert "no answer in 5 s; hung: the board answers ping" in final.error
+
+
+async def test_an_agent_that_leaves_midway_fails_its_row(bench: Bench) -> None:
+    await bench.ask("node/s01n1 temperature")
+    bench.now += 1
+    bench.boards["pi-11"].leave()
+    await bench.calm()
+    assert "left before it answered" in bench.final("node/s01n1 temperature").error
+
+
+async def test_the_same_id_runs_once(bench: Bench) -> None:
+    payload = encode(Command(id="mine"))
+    await bench.ask("node/s01n1 temperature", payload)
+    assert await bench.ask("node/s01n1 temperature", payload) == []
+    await answer_all(bench)
+    late = (await bench.ask("node/s01n1 temperature", payload))[-1]
+    assert late.phase is Phase.REFUSED
+    assert "an id runs once" in late.error
+    assert len(bench.boards["pi-11"].orders) == 1
+
+
+async def test_a_destructive_id_runs_once_across_a_restart(bench: Bench) -> None:
+    payload = encode(Command(id="reboot-once"))
+    await bench.ask("node/s01n1 reboot", payload)
+    assert len(bench.boards["pi-11"].orders) == 1
+    await bench.master.stop()
+    bench.master = bench.make()
+    await bench.master.start()
+    await bench.calm()
+    again = (await bench.ask("node/s01n1 reboot", payload))[-1]
+    assert "an id runs once" in again.error
+    assert len(bench.boards["pi-11"].orders) == 1
+
+
+@pytest.mark.parametrize("fields", [{"expires": 1.0}, {"ttl_s": 0.0}])
+async def test_an_expired_command_is_answered_expired(
+    bench: Bench, fields: dict[str, float]
+) -> None:
+    final = (await bench.ask("node/s01n1 reboot", json.dumps(fields)))[-1]
+    assert final.phase is Phase.EXPIRED
+    assert not bench.boards["pi-11"].orders
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+async def test_a_retained_command_is_refused_cleared_and_never_obeyed(
+    make_bench: Callable[..., Bench],
+    mqtt5: bool,  # noqa: FBT001  # a parameter of pytest
+) -> None:
+    bench = make_bench(mqtt5=mqtt5)
+    topic = f"{T.prefix}/node/s01n1/cmd/reboot"
+    bench.broker.publish(topic, b"please", qos=1, retain=True)
+    await bench.master.start()
+    await bench.calm()
+    bench.boards["pi-11"].come()
+    await bench.calm()
+    (refused,) = bench.replies("node/s01n1 reboot")
+    assert "never obeyed" in refused.error
+    assert topic not in bench.broker.retained
+    assert not bench.boards["pi-11"].orders
+    await bench.ask("node/s01n1 reboot")
+    assert len(bench.boards["pi-11"].orders) == 1, "a proper one is obeyed"
+
+
+async def test_a_retained_order_is_swept_away(bench: Bench) -> None:
+    topic = T.node("pi-11", NodeLeaf.ORDER)
+    bench.broker.publish(topic, b"{}", qos=1, retain=True)
+    await bench.calm()
+    assert topic not in bench.broker.retained
+
+
+async def test_reboot_is_done_only_with_another_boot_id(bench: Bench) -> None:
+    await bench.ask("node/s01n1 reboot", encode(Command(by="ann")))
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0], exit_code=0)
+    await bench.calm()
+    assert bench.replies("node/s01n1 reboot")[-1].phase is not Phase.DONE
+    assert bench.node("pi-11").verdict is Verdict.REBOOTING
+    board.die()
+    await bench.pass_time(20)
+    board.session = "back-with-the-old-boot"
+    board.come()
+    await bench.calm()
+    assert bench.node("pi-11").verdict is Verdict.REBOOTING
+    board.boot_id = "another"
+    board.come()
+    await bench.calm()
+    final = bench.final("node/s01n1 reboot")
+    assert final.ok is True
+    assert final.verified
+    assert bench.node("pi-11").verdict is Verdict.ONLINE
+    assert bench.node("pi-11").running is None
+
+
+async def test_a_reboot_that_never_comes_back_fails(bench: Bench) -> None:
+    await bench.ask("node/s01n1 reboot")
+    bench.boards["pi-11"].die()
+    await bench.pass_time(271)
+    final = bench.final("node/s01n1 reboot")
+    assert "no other boot id within 270 s" in final.error
+    assert bench.node("pi-11").verdict is Verdict.LOST
+
+
+async def test_shutdown_is_done_when_it_said_offline_and_pings_no_more(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 shutdown", encode(Command(by="ann")))
+    board = bench.boards["pi-11"]
+    bench.now += 1
+    board.leave()
+    await bench.pass_time(3)
+    assert bench.replies("node/s01n1 shutdown")[-1].phase is not Phase.DONE
+    bench.prober.alive.discard(board.address)
+    await bench.pass_time(3)
+    assert bench.final("node/s01n1 shutdown").verified
+    assert bench.node("pi-11").verdict is Verdict.OFF
+    assert "shut down by ann" in bench.node("pi-11").reason
+
+
+async def test_a_second_destructive_order_is_refused_while_one_runs(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 reboot", encode(Command(by="ann")))
+    final = (await bench.ask("node/s01n1 shutdown"))[-1]
+    assert final.phase is Phase.REFUSED
+    assert "busy: reboot by ann" in final.error
+
+
+async def test_a_node_that_refuses_is_told(bench: Bench) -> None:
+    await bench.ask("node/s01n1 reboot")
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0], Phase.REFUSED, error="sudo: not allowed")
+    await bench.calm()
+    final = bench.final("node/s01n1 reboot")
+    assert (final.phase, "sudo: not allowed" in final.error) == (Phase.REFUSED, True)
+    assert bench.node("pi-11").verdict is Verdict.ONLINE
+
+
+async def test_the_inbox_of_the_asker_is_answered_and_nothing_else(
+    bench: Bench,
+) -> None:
+    link = bench.broker.connect(bench.master, client_id="me", subscriptions=())
+    await link.start()
+    await bench.calm()
+    topic = f"{T.prefix}/stack/9/cmd/ping"
+    for inbox in (T.inbox("me"), "somewhere/else", f"{T.prefix}/node/pi-11/order"):
+        link.publish(topic, b"", qos=1, response_topic=inbox, correlation=b"7")
+    await bench.calm()
+    (answer,) = bench.broker.sent(T.inbox("me"))
+    assert answer.correlation == b"7"
+    assert not bench.broker.sent("somewhere/else")
+    assert not bench.boards["pi-11"].orders
+
+
+async def test_a_long_receipt_comes_in_parts_that_fit(bench: Bench) -> None:
+    await bench.ask("rack temperature")
+    for board in bench.boards.values():
+        board.answer(board.orders[0], stdout="x" * 12_000)
+    await bench.calm()
+    sent = bench.broker.sent(f"{T.prefix}/rack/reply/temperature")
+    assert max(len(message.payload) for message in sent) <= MAX_PAYLOAD_BYTES
+    parts = [r for r in bench.replies("rack temperature") if r.phase is Phase.DONE]
+    assert [(r.part, r.parts) for r in parts] == [(n, 4) for n in (1, 2, 3, 4)]
+    assert [row.name for r in parts for row in r.targets][-1] == "s02n2"
+
+
+async def test_an_order_that_cannot_be_sent_is_said_not_to_be_delivered(
+    bench: Bench,
+) -> None:
+    link = bench.master._link  # noqa: SLF001  # stands for a link that just broke
+    real = link.publish
+
+    def broken(topic: str, payload: bytes, **options: object) -> None:
+        if topic.endswith("/order"):
+            from broker.errors import NotConnectedError  # noqa: PLC0415  # only here
+
+            text = "the link just broke"
+            raise NotConnectedError(text)
+        real(topic, payload, **options)  # type: ignore[arg-type]  # passed on
+
+    link.publish = broken  # type: ignore[method-assign]  # as above
+    final = (await bench.ask("node/s01n1 temperature"))[-1]
+    assert final.phase is Phase.NOT_DELIVERED
+    assert "the link just broke" in final.error
+
+
+async def test_every_command_is_one_line_of_history(bench: Bench) -> None:
+    before = len(bench.events)
+    await bench.ask("stack/1 temperature", encode(Command(id="c7", by="ann")))
+    await answer_all(bench)
+    (event,) = bench.events[before:]
+    assert event.text == "temperature stack/1 by ann: done, 2 of 2 done"
+    assert (event.by, event.verb, event.correlation) == ("ann", "temperature", "c7")

@@ -1,0 +1,116 @@
+"""Names, places, tags and forgetting: changed by command, kept through a restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.errors import TopicError
+from broker.messages import Phase
+from broker.topics import NodeLeaf, Topics
+from master_service.registry import MAX_NODES, Registry
+
+if TYPE_CHECKING:
+    from tests.master_service.conftest import Bench
+
+T = Topics("lab")
+
+
+async def restart(bench: Bench) -> None:
+    await bench.master.stop()
+    bench.master = bench.make()
+    await bench.master.start()
+    await bench.calm()
+
+
+async def test_name_place_and_tags_survive_a_restart(bench: Bench) -> None:
+    for where, payload in (
+        ("node/s01n1 name", "alpha"),
+        ("node/s02n2 place", "none"),
+        ("node/alpha place", "2/2"),
+        ("node/alpha tag", "db -web"),
+    ):
+        assert (await bench.ask(where, payload))[-1].ok is True
+    for _ in range(2):
+        state = bench.node("pi-11")
+        assert (state.name, state.stack, state.slot) == ("alpha", 2, 2)
+        assert state.tags == ("db",)
+        assert bench.node("pi-22").stack is None
+        assert sum(bench.stack(1).totals.values()) == 1
+        await restart(bench)
+
+
+async def test_an_edited_node_outweighs_the_configuration_and_others_follow_it(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 name", "alpha")
+    await restart(bench)
+    assert bench.node("pi-11").name == "alpha"
+    assert bench.node("pi-12").name == "s01n2"
+
+
+async def test_a_new_name_is_an_address_at_once_and_the_old_one_is_free(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 name", "alpha")
+    assert (await bench.ask("node/alpha ping"))[0].phase is Phase.ACCEPTED
+    assert (await bench.ask("node/s01n1 ping"))[0].phase is Phase.REFUSED
+    assert (await bench.ask("node/s01n2 name", "s01n1"))[-1].ok is True
+
+
+async def test_forget_clears_every_topic_and_lists_them(bench: Bench) -> None:
+    final = (await bench.ask("node/s01n1 forget"))[-1]
+    assert final.ok is True
+    listed = final.targets[0].stdout.splitlines()
+    assert T.node("pi-11", NodeLeaf.STATUS) in listed
+    left = [topic for topic in bench.broker.retained if "/pi-11/" in topic]
+    assert left == []
+    assert "s01n1" not in bench.verdicts
+
+
+async def test_a_late_message_does_not_bring_a_forgotten_node_back(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 forget")
+    bench.boards["pi-11"].come()
+    await bench.calm()
+    assert "s01n1" not in bench.verdicts
+    assert [t for t in bench.broker.retained if "/pi-11/" in t] == []
+    await restart(bench)
+    assert "s01n1" not in bench.verdicts
+    assert "was forgotten" in (await bench.ask("node/pi-11 ping"))[-1].error
+
+
+async def test_a_forgotten_node_comes_back_when_a_person_says_so(bench: Bench) -> None:
+    await bench.ask("node/s01n1 forget")
+    assert (await bench.ask("node/pi-11 forget", "undo"))[-1].ok is True
+    bench.boards["pi-11"].come()
+    await bench.calm()
+    assert bench.verdicts["pi-11"] == "online"
+
+
+async def test_the_state_of_a_node_nobody_knows_is_a_ghost_and_goes(
+    bench: Bench,
+) -> None:
+    ghost, stack = T.node("pi-ghost", NodeLeaf.STATE), T.stack(99)
+    for topic in (ghost, stack):
+        bench.broker.publish(topic, b"{}", retain=True)
+    await bench.calm()
+    assert ghost not in bench.broker.retained
+    assert stack not in bench.broker.retained
+
+
+async def test_snapshot_publishes_every_state_again(bench: Bench) -> None:
+    before = len(bench.broker.sent(T.node("+", NodeLeaf.STATE)))
+    assert (await bench.ask("rack snapshot"))[-1].ok is True
+    await bench.calm()
+    assert len(bench.broker.sent(T.node("+", NodeLeaf.STATE))) == before + 4
+
+
+def test_ids_without_end_do_not_fill_the_memory() -> None:
+    registry = Registry(T)
+    for number in range(MAX_NODES):
+        registry.add(f"pi-{number}")
+    with pytest.raises(TopicError, match="one too many"):
+        registry.add("pi-more")
