@@ -36,7 +36,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
         mqtt_port: Its port.
         http_host: Address the page listens on.
         http_port: Its port.
-        echo_port: UDP port on which simulated boards answer pings.
+        echo_port: UDP port on which simulated boards answer pings; 0 for none.
         node: Id of this machine.
         node_name: What this machine is called in the rack.
         paste: How a line to paste begins.
@@ -94,7 +94,8 @@ def _master(own: Tables, decided: Decided) -> Tables:
     master: Tables = {"data_dir": str(decided.layout.master), "node": decided.node}
     tables = _base(own, decided, MASTER)
     if decided.shape.stacks:
-        master["probe"] = f"echo:{decided.echo_port}"
+        echo = decided.echo_port
+        master["probe"] = f"echo:{echo}" if echo else "none"
         tables = _under(tables, {"power": {"driver": "fake"}})
     tables["node"] = _nodes(own.get("node", []), decided)
     return _over(tables, {"master": master})

@@ -50,6 +50,28 @@ def choose(host: str, wanted: int, *, taken: frozenset[int] = frozenset()) -> in
     raise ConfigError(text)
 
 
+def choose_echo(host: str, wanted: int) -> int:
+    """Return a UDP port on which simulated boards can answer: ``wanted`` or the next.
+
+    Args:
+        host: Address of one of the boards.
+        wanted: Port to try first; 0 for none, which is free always.
+
+    Raises:
+        ConfigError: None is free.
+    """
+    last = min(wanted + TRIES, HIGHEST)
+    for port in range(wanted, last + 1):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    text = f"no UDP port from {wanted} to {last} is free; set [simulator] echo_port"
+    raise ConfigError(text)
+
+
 def _advice(error: OSError) -> str:
     if error.errno == errno.EACCES:
         return "ports below 1024 need root; use 1024 or above"

@@ -192,11 +192,19 @@ def _decide(options: Options, where: Layout, program: Mosquitto) -> Decided:
         mqtt_port=mqtt_port,
         http_host=options.http_host,
         http_port=http_port,
-        echo_port=ECHO_PORT,
+        echo_port=_echo_port(options),
         node=node,
         node_name=here.node_name(node),
         paste=tools.line(options.data / tools.DIRECTORY, publish),
     )
+
+
+def _echo_port(options: Options) -> int:
+    """Return where simulated boards answer pings; 0 where the person wants none."""
+    wanted = options.tables.get("simulator", {}).get("echo_port", ECHO_PORT)
+    if not options.shape.stacks or not wanted:
+        return 0
+    return ports.choose_echo(configure.places(options.shape)[0].address, wanted)
 
 
 def _users(decided: Decided) -> MqttAccess:

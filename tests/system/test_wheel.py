@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,10 @@ def broker(tmp_path: Path) -> Iterator[int]:
     configuration = tmp_path / "mosquitto.conf"
     configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = subprocess.Popen([program, "-c", str(configuration)])
+    deadline = time.monotonic() + 10
+    while ports.is_free("127.0.0.1", port):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     yield port
     process.terminate()
     process.wait(10)
