@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         PiRackError: The configuration cannot be used.
     """
-    document = _overlaid(service.load_common(args), args)
+    document = overlaid(service.load_common(args), args)
     settings = document.table("agent", AgentSettings)
     board = LinuxBoard()
     node_id = settings.id or _id_of(board)
@@ -123,7 +123,7 @@ def main() -> None:
         sys.exit(service.EXIT_CONFIG if isinstance(error, ConfigError) else code)
 
 
-def _overlaid(document: Document, args: argparse.Namespace) -> Document:
+def overlaid(document: Document, args: argparse.Namespace) -> Document:
     """Return the configuration with the options that were given put over it."""
     tables = document.tables
     for table, keys in _OPTIONS.items():

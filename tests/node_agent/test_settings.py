@@ -1,0 +1,68 @@
+"""``[agent]``, the options over it, and the version that details carry."""
+
+import argparse
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from broker.config import Document
+from broker.errors import ConfigError
+from broker.version import VERSION
+from node_agent.settings import AgentSettings
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings(**keys: object) -> AgentSettings:
+    return Document({"agent": keys}, "pirack.toml").table("agent", AgentSettings)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"interval": 5}, "unknown key 'interval'; did you mean 'interval_s'?"),
+        ({"interval_s": 0.01}, "Expected `float` >= 0.2"),
+        ({"id": "Pi One"}, "Expected `str` matching regex"),
+        ({"at_once": 0}, "Expected `int` >= 1"),
+    ],
+)
+def test_a_wrong_key_is_named_with_what_would_be_right(
+    keys: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(**keys)
+    assert told in str(caught.value)
+
+
+def test_the_state_directory_is_as_configured_else_systemds_else_the_users(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/pi")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    found = settings().state_directory()
+    assert found == Path("/home/pi/.local/state/pirack-agent")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/pirack-agent")
+    assert settings().state_directory() == Path("/var/lib/pirack-agent")
+    assert settings(state_dir="/data").state_directory() == Path("/data")
+
+
+def test_an_option_overrides_its_key_and_leaves_the_others(tmp_path: Path) -> None:
+    # Imported here: the agent's command line needs paho, which no other unit test does.
+    from node_agent import cli  # noqa: PLC0415
+
+    file = tmp_path / "pirack.toml"
+    file.write_text('[agent]\ninterval_s = 5.0\nid = "pi-one"\n')
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    asked = parser.parse_args(["--config", str(file), "--interval", "2", "--rack", "x"])
+    document = cli.overlaid(Document(tomllib.loads(file.read_text())), asked)
+    agent = document.table("agent", AgentSettings)
+    assert (agent.interval_s, agent.id) == (2.0, "pi-one")
+    assert document.tables["rack"] == {"name": "x"}
+
+
+def test_the_version_a_node_says_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
