@@ -92,7 +92,8 @@ class Watch:
         again = node.details_round == self._judging.round
         node.details_round = self._judging.round
         age_s = now + self._judging.wall_less_monotonic - details.ts
-        live = not stored or again or abs(age_s) < FRESH_S
+        gone = bool(details.reason) or node.status is Status.OFFLINE
+        live = not stored or again or (abs(age_s) < FRESH_S and not gone)
         if live:
             node.heard_at = now
         duplicate = self._identities.duplicate(node, details, now)

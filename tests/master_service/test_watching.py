@@ -268,3 +268,18 @@ async def test_an_unknown_board_is_taken_in(bench: Bench) -> None:
     await bench.calm()
     assert bench.node("pi-stranger").name == "pi-stranger"
     assert bench.node("pi-stranger").stack is None
+
+
+async def test_young_stored_details_of_a_board_that_left_are_no_sign_of_life(
+    bench: Bench,
+) -> None:
+    board = bench.boards["pi-11"]
+    board.details(reason="shut down")
+    board.die()
+    await bench.calm()
+    await bench.master.stop()
+    bench.now += 1
+    bench.master = bench.make()
+    await bench.master.start()
+    await bench.calm()
+    assert bench.verdicts["s01n1"] == "unknown"
