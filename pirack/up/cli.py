@@ -40,8 +40,8 @@ While it runs, <data>/run.json (mode 0600) says how to reach it; `pirack send`, 
 and `doctor` read it by themselves.
 
 exit codes
-  0 stopped by Ctrl-C or SIGTERM   1 a part could not be started   2 wrong usage
-  3 configuration: a file, a port, a directory, or no Mosquitto
+  0 stopped by Ctrl-C or SIGTERM   1 the broker could not be started, or there is none
+  2 wrong usage                    3 configuration: a file, a port, a directory
 """
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

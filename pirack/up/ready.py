@@ -8,11 +8,13 @@ import msgspec
 
 from broker.errors import ContractError
 from broker.link import Connect, Message, Subscription
-from broker.messages import RackState, Verdict, decode
-from broker.topics import Topics
+from broker.messages import MasterDetails, RackState, Verdict, decode
+from broker.topics import Fixed, FixedTopic, NodeLeaf, NodeTopic, Topics
 
 LONGEST_S = 60.0
 LOOK_S = 0.1
+CLOCK_S = 0.5
+"""Rounding between the monotonic clock and the wall's."""
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,22 +42,54 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counter:
-    """Listens to the rack's roll-up."""
+    """Counts who is online: so the new master says, and so says the node itself.
 
-    def __init__(self) -> None:
-        self.online = 0
+    What the broker kept from the last run counts for nothing.
+
+    Args:
+        topics: Of the rack.
+        since: Unix time of this start: the master must be younger, seconds.
+    """
+
+    def __init__(self, topics: Topics, since: float) -> None:
+        self._topics = topics
+        self._since = since
+        self._master_is_new = False
+        self._judged = 0
+        self._heard: set[str] = set()
+
+    @property
+    def online(self) -> int:
+        """How many nodes are online."""
+        return min(self._judged, len(self._heard))
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Return what must be heard."""
+        topics = self._topics
+        return (
+            Subscription(topics.rack_state, qos=1),
+            Subscription(topics.master_details, qos=1),
+            Subscription(topics.node("+", NodeLeaf.HEARTBEAT)),
+        )
 
     def on_connected(self, session: str) -> None:
-        """Nothing to do: the roll-up is retained."""
+        """Nothing to do: what is retained comes by itself."""
 
     def on_disconnected(self, reason: str) -> None:
         """Nothing to do: the link comes back by itself."""
 
     def on_message(self, message: Message) -> None:
-        """Count who is online."""
+        """Take a sign of life or a judgement."""
         with contextlib.suppress(ContractError):
-            totals = decode(message.payload, RackState).totals
-            self.online = totals.get(Verdict.ONLINE, 0)
+            match self._topics.parse(message.topic):
+                case NodeTopic(node=node):
+                    self._heard.add(node)
+                case FixedTopic(which=Fixed.MASTER_DETAILS):
+                    details = decode(message.payload, MasterDetails)
+                    self._master_is_new = details.started >= self._since
+                case FixedTopic(which=Fixed.RACK_STATE) if self._master_is_new:
+                    totals = decode(message.payload, RackState).totals
+                    self._judged = totals.get(Verdict.ONLINE, 0)
 
 
 async def wait(
@@ -70,11 +104,12 @@ async def wait(
         nodes: How many should be online.
         began: When the start began, on the monotonic clock.
     """
-    counter = Counter()
+    took_s = time.monotonic() - began
+    counter = Counter(topics, since=time.time() - took_s - CLOCK_S)
     link = connect(
         counter,
         client_id=f"pirack-up-{time.monotonic_ns():x}",
-        subscriptions=[Subscription(topics.rack_state, qos=1)],
+        subscriptions=counter.subscriptions(),
     )
     await link.start()
     try:

@@ -1,0 +1,95 @@
+"""The command line: help that teaches, exit codes, and no secret to type."""
+
+from pathlib import Path
+
+import pytest
+
+from broker.version import VERSION
+from pirack import completion
+from pirack.cli import COMMANDS, main, parser
+
+
+def code_of(*words: str) -> int | str | None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return ended.value.code
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--version") == 0
+    assert capsys.readouterr().out == f"pirack {VERSION}\n"
+
+
+def test_the_help_teaches_topics_and_exit_codes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert code_of("--help") == 0
+    said = capsys.readouterr().out
+    for words in ("pirack send stack/3 ping", "P/<target>/cmd/<verb>", "exit codes"):
+        assert words in said
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_every_sub_command_has_help_that_fits_a_terminal(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert code_of(command, "--help") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: pirack {command}")
+    assert max(map(len, said.splitlines())) <= 100
+
+
+def test_no_option_takes_a_password() -> None:
+    assert not [word for word in _options() if "password" in word]
+
+
+def _options() -> list[str]:
+    subs = parser()._subparsers  # noqa: SLF001  # argparse has no other way to ask
+    assert subs is not None
+    choices = subs._group_actions[0].choices  # noqa: SLF001  # likewise
+    assert isinstance(choices, dict)
+    return [word for sub in choices.values() for word in sub._option_string_actions]  # noqa: SLF001  # likewise
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("fly",), ("send",), ("send", "rack"), ("up", "--http-port", "0")]
+)
+def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
+    assert code_of(*words) == 2
+
+
+@pytest.mark.parametrize("target", ["stack/0", "shelf/1", "Attic", "rack/1"])
+def test_a_target_that_is_none_is_wrong_usage_and_says_what_is_right(
+    target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["send", target, "ping"]) == 2
+    assert capsys.readouterr().err.startswith("pirack send: ")
+
+
+@pytest.mark.parametrize("words", [("send", "rack", "ping"), ("watch",)])
+def test_no_rack_to_be_found_is_exit_code_3_with_the_way_out(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--data", str(tmp_path)]) == 3
+    said = capsys.readouterr().err
+    assert "no `pirack up` is running on" in said
+    assert "--config FILE" in said
+
+
+def test_a_typing_mistake_in_the_file_is_exit_code_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pirack.toml"
+    path.write_text("[brocker]\nport = 1\n")
+    assert main(["up", "--config", str(path), "--data", str(tmp_path)]) == 3
+    assert "did you mean 'broker'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", completion.SHELLS)
+def test_completion_knows_the_sub_commands(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == 0
+    said = capsys.readouterr().out
+    assert all(command.name in said for command in COMMANDS)
