@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 SPARKLINES_UP_TO = 120
 """Racks up to this size are drawn with sparklines; larger ones as cells."""
+_CROWD = 240
+_CROWD_TICK_S = 0.5
+"""A crowd is drawn as shades, where half a second is soon enough."""
 _PULSE_S = 5.0
 _EVENTS_SENT = 100
 _LATE_S = 0.5
@@ -134,17 +137,21 @@ class Hub:
     async def run(self) -> None:
         """Tick until cancelled."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + self.pace.period_s
+        due = loop.time() + self._wait_s()
         while True:
             await asyncio.sleep(max(due - loop.time(), 0))
             self.pace.note(loop.time() - due)
-            due = loop.time() + self.pace.period_s
+            due = loop.time() + self._wait_s()
             try:
                 self.tick()
             except Exception:  # one bad tick must not end all pages
                 log.exception("a tick failed; the next one sends everything again")
                 for view in self.views:
                     view.resync()
+
+    def _wait_s(self) -> float:
+        crowd = len(self.mirror.nodes) > _CROWD
+        return max(self.pace.period_s, _CROWD_TICK_S if crowd else 0.0)
 
     def tick(self) -> None:
         """Send each view what changed since the last tick."""

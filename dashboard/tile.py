@@ -251,12 +251,13 @@ def _judge(
     state: NodeState | None, beat: Heartbeat, levels: Levels, cpu_mean: float | None
 ) -> tuple[Level, list[str]]:
     """Return the worst level and the reasons, worst first."""
-    found: list[tuple[Level, str]] = []
-    if state is not None:
-        found += [(Level.CRIT, fault) for fault in state.faults]
+    now = beat.throttled.now if beat.throttled is not None else ()
+    faults = state.faults if state is not None else ()
+    if not (now or faults or beat.disk_read_only or levels.packed):
+        return Level.OK, []  # the usual case, a thousand times a second
+    found = [(Level.CRIT, fault) for fault in faults]
     if beat.disk_read_only:
         found.append((Level.CRIT, "disk is read-only"))
-    now = beat.throttled.now if beat.throttled is not None else ()
     found += [(_flag_level(flag), flag.replace("-", " ")) for flag in now]
     found += [
         (levels.temperature, f"{beat.temperature_c or 0:.0f} °C"),

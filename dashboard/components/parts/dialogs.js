@@ -7,9 +7,9 @@ import { blocked, listen, store } from "pirack/store.js";
 import { plural } from "pirack/words.js";
 
 const CONSEQUENCE = {
-  reboot: "It stops what runs there and is away for about a minute.",
-  shutdown: "It stays off until its power is cycled.",
-  update: "It installs what the update command says and may restart the agent.",
+  reboot: "What runs there stops; a board is away for about a minute.",
+  shutdown: "What runs there stops; a board stays off until its power is cycled.",
+  update: "The board's update command runs; the agent may restart.",
   cycle: "The outlet is switched off and on again, after a clean shutdown where the boards still answer.",
   off: "The boards are asked to shut down, then the outlet is switched off.",
 };
@@ -66,10 +66,10 @@ function boardList(target, action) {
 function askConsent(target, action) {
   const many = target.nodes.length !== 1 || action.verb === "power";
   const what = many ? plural(target.nodes.length, "board") : target.nodes[0].name;
-  const title = many ? `${action.label}: ${what} in ${target.title}?` : `${action.label} ${what}?`;
+  const title = action.verb === "power" ? `${action.label}: ${target.title}, ${what}?` : many ? `${action.label} ${what} in ${target.title}?` : `${action.label} ${what}?`;
   const word = target.scope === "rack" ? store.rack : "";
   const line = lineBox(publishLine(target, action));
-  const go = h("button", { class: "button primary danger", type: "button", disabled: Boolean(word), text: many ? `${action.label} ${what}` : action.label, on: { click: () => { dialog.close(); send(target, action); } } });
+  const go = h("button", { class: "button primary danger", type: "button", disabled: Boolean(word), text: action.verb !== "power" && many ? `${action.label} ${what}` : action.label, on: { click: () => { dialog.close(); send(target, action); } } });
   const typed = word && h("label", { class: "typed" }, h("span", {}, "Type ", h("b", { text: word }), " to confirm"), h("input", { autocomplete: "off", spellcheck: "false", on: { input: (event) => setAttr(go, "disabled", event.target.value.trim() !== word) } }));
   const cancel = h("button", { class: "button", type: "button", text: "Cancel", autofocus: true, on: { click: () => dialog.close() } });
   const note = CONSEQUENCE[action.args[0] ?? action.verb] ?? "";
@@ -85,7 +85,7 @@ function askWords(target, action) {
   const form = h("form", { class: "dialog-body", method: "dialog", id: uniqueId("form"), on: { submit: () => send(target, action, words()) } }, action.note && h("p", { text: action.note }), inputs.map((input) => h("label", { class: "field" }, h("span", { text: input.name }), input)), boardList(target, action), line.element);
   const cancel = h("button", { class: "button", type: "button", text: "Cancel", on: { click: () => dialog.close() } });
   const go = h("button", { class: action.danger ? "button primary danger" : "button primary", type: "submit", form: form.id, text: action.label });
-  const dialog = openDialog(`${action.label}: ${target.title}`, { body: form, buttons: [cancel, go], danger: action.danger });
+  const dialog = openDialog(`${action.label} on ${target.title}`, { body: form, buttons: [cancel, go], danger: action.danger });
   inputs[0].focus();
 }
 

@@ -34,9 +34,8 @@ const LINES = {
 
 /** Return a line icon. */
 export function icon(name, size = 18) {
-  const path = s("path", { d: LINES[name] ?? LINES.run, fill: name === "auto" ? "currentColor" : "none" });
-  if (name === "auto") path.setAttribute("fill", "none");
-  return s("svg", { viewBox: "0 0 24 24", width: size, height: size, class: "icon", "aria-hidden": "true" }, path);
+  const path = s("path", { d: LINES[name] ?? LINES.run });
+  return s("svg", { viewBox: "0 0 24 24", width: size, height: size, class: `icon i-${name}`, "aria-hidden": "true" }, path);
 }
 
 // One entry per State of dashboard/tile.py, in its order.

@@ -96,6 +96,8 @@ export class Rack {
     body.append(...this.fill(stack, nodes));
     const element = h("section", { class: stack ? "stack" : "stack homeless", "aria-label": title.textContent }, h("header", { class: "stack-head" }, title, power, roll, menu), body);
     if (stack && this.view === "cells") setText(title, String(stack.number));
+    const longest = Math.max(...nodes.map((node) => node.name.length), 5);
+    element.style.setProperty("--name", `${Math.min(longest, 14) * 0.56 + 0.2}em`);
     return { stack, element, power, roll, body, powerShown: null, stateShown: null };
   }
 

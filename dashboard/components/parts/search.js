@@ -1,6 +1,6 @@
 // The search box in the top bar; the grammar itself is dashboard/search.py.
 
-import { h, setAttr, setText, uniqueId } from "pirack/dom.js";
+import { h, narrow, setAttr, setText, uniqueId } from "pirack/dom.js";
 import { icon } from "pirack/icons.js";
 import { shown, store } from "pirack/store.js";
 
@@ -12,7 +12,7 @@ export class Search {
     this.onChange = onChange;
     this.text = "";
     const id = uniqueId("hint");
-    this.input = h("input", { type: "search", class: "search-input", placeholder: "Search: name, IP, MAC, state:offline, temp:>70", "aria-label": "Search boards", "aria-describedby": id, autocomplete: "off", spellcheck: "false", maxlength: "200", enterkeyhint: "search", on: { input: () => this.later(), keydown: (event) => this.key(event) } });
+    this.input = h("input", { type: "search", class: "search-input", placeholder: narrow.matches ? "Search boards" : "Search: name, IP, MAC, state:offline, temp:>70", "aria-label": "Search boards", "aria-describedby": id, autocomplete: "off", spellcheck: "false", maxlength: "200", enterkeyhint: "search", on: { input: () => this.later(), keydown: (event) => this.key(event) } });
     this.count = h("span", { class: "search-count" });
     this.key_ = h("kbd", { class: "search-key", "aria-hidden": "true", text: "/" });
     this.clearButton = h("button", { class: "icon-button search-clear", type: "button", "aria-label": "Clear the search", hidden: true, on: { click: () => { this.set(""); this.input.focus(); } } }, icon("close", 16));

@@ -146,7 +146,7 @@ export class Activity {
     this.onOpen = onOpen;
     this.node = node;
     this.list = h("ol", { class: "events" });
-    this.quiet = h("p", { class: "quiet", text: "Nothing has happened since this page was opened." });
+    this.quiet = h("p", { class: "quiet", text: "Nothing has happened since the dashboard started." });
     this.element = h("section", { class: "activity", "aria-label": "Activity" }, h("div", { class: "side-head" }, h(node ? "h3" : "h2", { text: "Activity" })), this.list, this.quiet);
     this.draw();
   }

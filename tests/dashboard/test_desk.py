@@ -1,0 +1,193 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.fake import FakeBroker
+from broker.link import Message
+from broker.messages import Command, Phase, Reply, TargetRow, decode
+from broker.topics import Topics
+from dashboard.desk import FIRST_ANSWER_S, Ask, Desk, RefusedError
+from dashboard.users import Role, Users, make_user
+from dashboard.view import View
+from tests.dashboard.conftest import FakePort
+
+
+class Deaf:
+    """A listener that does not care."""
+
+    def on_connected(self, session: str) -> None:
+        """Do nothing."""
+
+    def on_disconnected(self, reason: str) -> None:
+        """Do nothing."""
+
+    def on_message(self, message: Message) -> None:
+        """Do nothing."""
+
+
+class Shop:
+    """A desk on a broker in memory."""
+
+    def __init__(self, path: Path, role: Role) -> None:
+        self.users = Users(path)
+        self.user = make_user("ada", role, "x")
+        self.users.put(self.user)
+        self.now = 0.0
+        self.broker = FakeBroker()
+        self.view = View(FakePort(), self.user)
+        self.desk = Desk(
+            Topics("lab"), self.users, clock=lambda: self.now, new_id=lambda: "id-1"
+        )
+        self.desk.link = self.broker.connect(Deaf(), client_id="d", subscriptions=())
+
+    async def open(self) -> None:
+        assert self.desk.link is not None
+        await self.desk.link.start()
+        assert await self.desk.link.wait_connected(1)
+
+    def pushed(self, key: str) -> list[Any]:
+        found: list[Any] = self.view._private.get(key, [])  # noqa: SLF001  # what the next message will carry
+        return found
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> Shop:
+    shop = Shop(tmp_path / "users.json", Role.ADMIN)
+    await shop.open()
+    return shop
+
+
+def reply(**values: object) -> Reply:
+    base: dict[str, Any] = {"id": "id-1", "verb": "ping", "scope": "rack"}
+    base |= {"phase": Phase.DONE, "ok": True}
+    base.update(values)
+    return Reply(**base)
+
+
+async def test_a_command_is_what_mosquitto_pub_could_send(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("stack/3", "reboot", confirm="stack/3"))
+
+    (message,) = shop.broker.published
+    assert message.topic == "pirack/v1/lab/stack/3/cmd/reboot"
+    assert not message.retain
+    command = decode(message.payload, Command)
+    assert (command.id, command.confirm, command.by) == ("id-1", "stack/3", "ada")
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "allowed"),
+    [
+        (Role.VIEWER, "ping", False),
+        (Role.OPERATOR, "ping", True),
+        (Role.OPERATOR, "reboot", True),
+        (Role.OPERATOR, "power", False),
+        (Role.ADMIN, "power", True),
+        (Role.OPERATOR, "forget", False),
+    ],
+)
+async def test_the_role_decides_not_what_the_page_hides(
+    tmp_path: Path, role: Role, verb: str, *, allowed: bool
+) -> None:
+    shop = Shop(tmp_path / "users.json", role)
+    await shop.open()
+
+    if allowed:
+        shop.desk.ask(shop.view, Ask("rack", verb))
+    else:
+        with pytest.raises(RefusedError, match=f"{verb} needs the role"):
+            shop.desk.ask(shop.view, Ask("rack", verb))
+    assert len(shop.broker.published) == allowed
+
+
+async def test_an_open_page_does_not_outlive_its_session(shop: Shop) -> None:
+    shop.users.put(make_user("ada", Role.ADMIN, "another password"))
+
+    with pytest.raises(RefusedError, match="sign in again"):
+        shop.desk.ask(shop.view, Ask("rack", "ping"))
+
+
+@pytest.mark.parametrize(
+    ("scope", "verb"),
+    [
+        ("node/Bad Name", "ping"),
+        ("nowhere/3", "ping"),
+        ("rack", "Not A Verb"),
+        ("rack", "../x"),
+        ("sim", "crash"),
+    ],
+)
+async def test_what_breaks_the_contract_is_refused(
+    shop: Shop, scope: str, verb: str
+) -> None:
+    with pytest.raises(RefusedError):
+        shop.desk.ask(shop.view, Ask(scope, verb))
+    assert shop.broker.published == []
+
+
+async def test_nothing_is_sent_while_the_broker_is_away(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "users.json", Role.ADMIN)
+
+    with pytest.raises(RefusedError, match="not connected: nothing was sent"):
+        shop.desk.ask(shop.view, Ask("rack", "ping"))
+
+
+async def test_a_receipt_is_brought_to_the_tab_that_asked(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "ping"))
+    row = TargetRow(node="pi-1", name="s01n1", phase=Phase.DONE, stdout="out")
+
+    shop.desk.answer(reply(phase=Phase.RUNNING, ok=None))
+    shop.desk.answer(reply(targets=(row,)))
+
+    first, final = shop.pushed("receipts")
+    assert not first["complete"]
+    assert final["complete"]
+    assert final["rows"] == [
+        ["pi-1", "s01n1", "done", "", None, "out", 0.0, False],
+    ]
+
+
+async def test_a_receipt_in_parts_is_complete_with_the_last(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "ping"))
+
+    shop.desk.answer(reply(part=2, parts=2))
+    shop.desk.answer(reply(part=1, parts=2))
+
+    assert [each["complete"] for each in shop.pushed("receipts")] == [False, True]
+
+
+async def test_answers_to_other_people_are_ignored(shop: Shop) -> None:
+    shop.desk.answer(reply(id="somebody-else"))
+
+    assert shop.pushed("receipts") == []
+
+
+async def test_silence_is_told(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "ping"))
+    shop.now = FIRST_ANSWER_S + 0.1
+
+    shop.desk.tick()
+    shop.desk.tick()
+
+    (receipt,) = shop.pushed("receipts")
+    assert receipt["ok"] is False
+    assert "no answer within 5 s: is the master running?" in receipt["error"]
+
+
+async def test_a_long_command_may_take_its_time(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "update"))
+    shop.desk.answer(reply(verb="update", phase=Phase.ACCEPTED, ok=None))
+    shop.now = 300
+
+    shop.desk.tick()
+
+    assert len(shop.pushed("receipts")) == 1
+
+
+async def test_a_closed_tab_leaves_nothing_behind(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "ping"))
+    shop.desk.forget(shop.view)
+
+    shop.desk.answer(reply())
+
+    assert shop.pushed("receipts") == []

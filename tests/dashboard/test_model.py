@@ -1,0 +1,119 @@
+import pytest
+
+from broker.link import Message
+from broker.messages import Phase, Reply, Status
+from broker.topics import NodeLeaf, Scope, matches
+from dashboard.model import subscriptions
+from tests.dashboard.conftest import Bench
+
+
+def test_a_node_is_known_by_what_is_said_about_it(bench: Bench) -> None:
+    record = bench.node()
+
+    assert record.name == "s01n1"
+    assert record.beat is not None
+    assert record.heard_at == bench.now
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"{", b"\xff\xfe", b"NaN", b'{"session":1}', b"[]", b"x" * 20_000],
+)
+@pytest.mark.parametrize("leaf", [NodeLeaf.HEARTBEAT, NodeLeaf.DETAILS, NodeLeaf.STATE])
+def test_rubbish_is_counted_and_changes_nothing(
+    bench: Bench, payload: bytes, leaf: NodeLeaf
+) -> None:
+    record = bench.node()
+    before = (record.beat, record.state, record.details)
+
+    bench.say(bench.topics.node("pi-1", leaf), payload, retain=False)
+
+    assert (record.beat, record.state, record.details) == before
+    assert bench.mirror.rejections.total == 1
+
+
+def test_rubbish_about_a_new_node_does_not_make_one(bench: Bench) -> None:
+    bench.say(bench.topics.node("pi-9", NodeLeaf.DETAILS), b"rubbish")
+
+    assert bench.mirror.nodes == {}
+    assert bench.mirror.moved == set()
+
+
+def test_a_topic_outside_the_contract_is_counted(bench: Bench) -> None:
+    bench.say("pirack/v1/lab/node/pi-1/nonsense/x", b"1")
+
+    assert bench.mirror.rejections.counts == {"message": 1}
+
+
+def test_a_retained_heartbeat_is_refused_for_it_is_old(bench: Bench) -> None:
+    record = bench.node()
+    bench.now += 60
+
+    topic = bench.topics.node("pi-1", NodeLeaf.HEARTBEAT)
+    bench.mirror.apply(Message(topic, b"{}", retain=True), bench.now)
+
+    assert record.heard_at == bench.now - 60
+    assert bench.mirror.rejections.counts == {"heartbeat": 1}
+
+
+def test_a_node_is_gone_when_all_its_retained_topics_are_cleared(bench: Bench) -> None:
+    record = bench.node()
+
+    for leaf in (NodeLeaf.STATE, NodeLeaf.STATUS, NodeLeaf.DETAILS):
+        bench.say(bench.topics.node("pi-1", leaf), b"")
+
+    assert bench.mirror.nodes == {}
+    assert bench.mirror.gone == {record.index}
+
+
+def test_what_the_broker_no_longer_knows_is_dropped_after_an_outage(
+    bench: Bench,
+) -> None:
+    bench.node(1)
+    bench.node(2)
+
+    bench.mirror.connection_made()
+    bench.beat(1)
+    bench.mirror.drop_unconfirmed()
+
+    assert list(bench.mirror.nodes) == ["pi-1"]
+
+
+def test_a_reply_is_handed_on(bench: Bench) -> None:
+    reply = Reply(id="1", verb="ping", scope="rack", phase=Phase.DONE)
+    topic = bench.topics.reply(Scope.parse("rack"), "ping")
+
+    message = Message(topic, b'{"id":"1","verb":"ping","scope":"rack","phase":"done"}')
+
+    assert bench.mirror.apply(message, 0) == reply
+
+
+def test_a_retained_event_or_reply_is_history_and_not_shown(bench: Bench) -> None:
+    bench.say(bench.topics.event, b'{"seq":1,"ts":1,"kind":"fault","text":"x"}')
+
+    assert not bench.mirror.events
+
+
+def test_presence_of_the_master_is_plain_text(bench: Bench) -> None:
+    bench.say(bench.topics.master_status, "online")
+    assert bench.mirror.master is Status.ONLINE
+    bench.say(bench.topics.master_status, "maybe")
+    assert bench.mirror.master is Status.ONLINE
+    assert bench.mirror.rejections.total == 1
+
+
+def test_the_filters_do_not_overlap(bench: Bench) -> None:
+    topics = [
+        bench.topics.node("pi-1", NodeLeaf.HEARTBEAT),
+        bench.topics.node("pi-1", NodeLeaf.STATE),
+        bench.topics.stack(3),
+        bench.topics.rack_state,
+        bench.topics.master_status,
+        bench.topics.event,
+        bench.topics.reply(Scope.parse("node/pi-1"), "ping"),
+        bench.topics.reply(Scope.parse("rack"), "ping"),
+    ]
+    filters = [each.filter for each in subscriptions(bench.topics)]
+
+    for topic in topics:
+        assert sum(matches(each, topic) for each in filters) == 1, topic

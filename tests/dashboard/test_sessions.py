@@ -1,0 +1,103 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.guard import same_origin
+from dashboard.sessions import Sessions, Throttle, safe_path
+from dashboard.users import Role, Users, make_user
+
+
+@pytest.mark.parametrize("wanted", ["/", "/about", "/?q=temp:%3E70&node=pi-1"])
+def test_a_path_of_ours_is_where_one_goes_after_signing_in(wanted: str) -> None:
+    assert safe_path(wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "",
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "https://evil.example/",
+        "javascript:alert(1)",
+        "about",
+        "/\tx",
+        "/\r\nSet-Cookie: x=1",
+    ],
+)
+def test_another_place_is_not(wanted: str) -> None:
+    assert safe_path(wanted) == "/"
+
+
+def test_guessing_becomes_slow_after_five_failures() -> None:
+    now = 0.0
+    throttle = Throttle(lambda: now)
+    for _ in range(5):
+        assert throttle.wait_s("eve") == 0
+        throttle.failed("eve")
+
+    assert throttle.wait_s("eve") == 2
+    throttle.failed("eve")
+    assert throttle.wait_s("eve") == 4
+    assert throttle.wait_s("ada") == 0
+    for _ in range(40):
+        throttle.failed("eve")
+    assert throttle.wait_s("eve") == 300
+    now = 1000.0
+    assert throttle.wait_s("eve") == 0
+
+
+def test_signing_in_forgets_the_failures() -> None:
+    throttle = Throttle(lambda: 0.0)
+    for _ in range(9):
+        throttle.failed("ada")
+
+    throttle.succeeded("ada")
+
+    assert throttle.wait_s("ada") == 0
+
+
+def test_a_session_ends_when_one_signs_out_even_for_a_copy_of_the_cookie(
+    tmp_path: Path,
+) -> None:
+    users = Users(tmp_path / "users.json")
+    ada = make_user("ada", Role.VIEWER, "x")
+    users.put(ada)
+    sessions = Sessions(users)
+    cookie: dict[str, Any] = {}
+    sessions.begin(cookie, ada)
+    copy = dict(cookie)
+    assert sessions.user(cookie) == ada
+    assert sessions.live(cookie["session"], ada)
+
+    sessions.end(cookie)
+
+    assert cookie == {}
+    assert sessions.user(copy) is None
+    assert not sessions.live(copy["session"], ada)
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [{}, {"user": "ada"}, {"user": 1, "stamp": 2, "session": 3}, {"user": "eve"}],
+)
+def test_a_strange_cookie_is_nobody(tmp_path: Path, cookie: dict[str, Any]) -> None:
+    assert Sessions(Users(tmp_path / "users.json")).user(cookie) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "ours"),
+    [
+        ({"host": "rack:8080", "origin": "http://rack:8080"}, True),
+        ({"host": "rack:8080", "origin": "http://evil.example"}, False),
+        ({"host": "rack:8080", "origin": "null"}, False),
+        ({"host": "rack:8080", "sec-fetch-site": "cross-site"}, False),
+        ({"host": "rack:8080"}, True),
+    ],
+)
+def test_only_our_own_pages_may_change_things(
+    headers: dict[str, str], *, ours: bool
+) -> None:
+    assert same_origin(headers) is ours

@@ -1,0 +1,203 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from broker.messages import (
+    Details,
+    Heartbeat,
+    NodeState,
+    Phase,
+    Running,
+    Status,
+    Throttled,
+    ThrottleFlag,
+    Verdict,
+)
+from dashboard.settings import Thresholds
+from dashboard.tile import NO_VALUE, Level, Levels, State, Tile, grade, make_tile
+
+Make = Callable[..., Any]
+
+
+class Cook:
+    """Makes tiles of nodes that are fine but for what a test says."""
+
+    def __init__(self, state: Make, beat: Make, details: Make) -> None:
+        self.state, self.beat, self.details = state, beat, details
+
+    def tile(
+        self,
+        state: dict[str, Any] | None = None,
+        beat: dict[str, Any] | None = None,
+        **more: object,
+    ) -> Tile:
+        known: NodeState = self.state(**(state or {}))
+        heard: Heartbeat = self.beat(**(beat or {}))
+        said: Details = self.details()
+        base: dict[str, Any] = {
+            "state": known,
+            "beat": heard,
+            "details": said,
+            "status": Status.ONLINE,
+            "limits": Thresholds(),
+        }
+        base.update(more)
+        return make_tile(**base)
+
+
+@pytest.fixture
+def cook(make_state: Make, make_heartbeat: Make, make_details: Make) -> Cook:
+    return Cook(make_state, make_heartbeat, make_details)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state"),
+    [
+        (Verdict.ONLINE, State.OK),
+        (Verdict.LATE, State.STALE),
+        (Verdict.BOOTING, State.BUSY),
+        (Verdict.REBOOTING, State.BUSY),
+        (Verdict.STOPPING, State.BUSY),
+        (Verdict.HUNG, State.OFFLINE),
+        (Verdict.LOST, State.OFFLINE),
+        (Verdict.UNPOWERED, State.OFFLINE),
+        (Verdict.OFF, State.OFF),
+        (Verdict.UNSEEN, State.UNSEEN),
+        (Verdict.UNKNOWN, State.FROZEN),
+    ],
+)
+def test_every_verdict_has_its_state(
+    cook: Cook, verdict: Verdict, state: State
+) -> None:
+    tile = cook.tile({"verdict": verdict})
+
+    assert tile.state is state
+    assert (tile.words == "") == (state is State.OK)
+
+
+def test_no_verdict_was_forgotten(cook: Cook) -> None:
+    for verdict in Verdict:
+        assert cook.tile({"verdict": verdict}).state in State
+
+
+def test_an_online_node_shows_its_vitals_as_whole_numbers(cook: Cook) -> None:
+    tile = cook.tile()
+
+    assert (tile.cpu, tile.memory, tile.temperature) == (12, 31, 45)
+
+
+def test_a_node_that_is_not_online_shows_no_vitals(cook: Cook) -> None:
+    tile = cook.tile({"verdict": Verdict.LOST})
+
+    assert (tile.cpu, tile.memory, tile.temperature) == (NO_VALUE,) * 3
+
+
+@pytest.mark.parametrize(
+    ("temperature", "state"), [(69.9, State.OK), (70, State.WARN), (80, State.CRIT)]
+)
+def test_heat_is_judged_by_the_thresholds(
+    cook: Cook, temperature: float, state: State
+) -> None:
+    assert cook.tile(beat={"temperature_c": temperature}).state is state
+
+
+def test_a_node_without_a_sensor_has_no_temperature(cook: Cook) -> None:
+    tile = cook.tile(beat={"temperature_c": None})
+
+    assert tile.temperature == NO_VALUE
+    assert tile.state is State.OK
+
+
+def test_a_level_is_left_two_units_lower_than_it_was_reached() -> None:
+    assert grade(79, 70, 80) is Level.WARN
+    assert grade(79, 70, 80, Level.CRIT) is Level.CRIT
+    assert grade(77.9, 70, 80, Level.CRIT) is Level.WARN
+    assert grade(69, 70, 80, Level.WARN) is Level.WARN
+    assert grade(67.9, 70, 80, Level.WARN) is Level.OK
+
+
+def test_one_moment_of_full_cpu_is_no_warning(cook: Cook) -> None:
+    assert cook.tile(beat={"cpu_percent": 100}).state is State.OK
+
+
+def test_three_minutes_of_full_cpu_are_a_warning_but_never_critical(cook: Cook) -> None:
+    tile = cook.tile(beat={"cpu_percent": 100}, cpu_mean=100)
+
+    assert tile.state is State.WARN
+    assert tile.words == "CPU 100 % for 3 min"
+
+
+def test_under_voltage_is_critical_at_once(cook: Cook) -> None:
+    bits = Throttled(now=(ThrottleFlag.UNDER_VOLTAGE,))
+
+    tile = cook.tile(beat={"throttled": bits})
+
+    assert tile.state is State.CRIT
+    assert tile.words == "under voltage"
+
+
+def test_what_has_been_since_boot_alarms_nobody(cook: Cook) -> None:
+    bits = Throttled(since_boot=(ThrottleFlag.UNDER_VOLTAGE,))
+
+    assert cook.tile(beat={"throttled": bits}).state is State.OK
+
+
+def test_a_read_only_disk_and_a_named_fault_are_critical(cook: Cook) -> None:
+    assert cook.tile(beat={"disk_read_only": True}).state is State.CRIT
+    tile = cook.tile({"faults": ("duplicate identity: two boards say pi-1",)})
+    assert tile.state is State.CRIT
+    assert tile.reason.startswith("duplicate identity")
+
+
+def test_the_worst_reason_comes_first(cook: Cook) -> None:
+    tile = cook.tile(beat={"temperature_c": 83.4, "memory_percent": 90})
+
+    assert tile.state is State.CRIT
+    assert tile.reason == "83 °C · memory 90 %"
+    assert tile.levels == Levels(memory=Level.WARN, temperature=Level.CRIT)
+
+
+def test_a_destructive_command_makes_the_node_busy(cook: Cook) -> None:
+    running = Running(id="1", verb="reboot", phase=Phase.RUNNING, by="ada")
+
+    tile = cook.tile({"running": running})
+
+    assert tile.state is State.BUSY
+    assert tile.reason == "Rebooting, asked by ada"
+
+
+def test_a_harmless_command_only_hints_that_it_runs(cook: Cook) -> None:
+    running = Running(id="1", verb="ping", phase=Phase.RUNNING)
+
+    tile = cook.tile({"running": running})
+
+    assert tile.state is State.OK
+    assert tile.working
+
+
+def test_silence_is_counted_from_when_the_node_was_last_heard(cook: Cook) -> None:
+    tile = cook.tile({"verdict": Verdict.LATE, "since": 500.0, "last_seen": 480.0})
+
+    assert tile.since == 480
+
+
+def test_without_a_master_the_word_of_the_node_counts(cook: Cook) -> None:
+    assert cook.tile(state=None, status=Status.ONLINE).state is State.OK
+    alone: dict[str, Any] = {"beat": None, "limits": Thresholds()}
+    offline = make_tile(state=None, details=None, status=Status.OFFLINE, **alone)
+    assert offline.state is State.OFFLINE
+    unheard = make_tile(state=None, details=None, status=None, **alone)
+    assert unheard.state is State.UNSEEN
+
+
+def test_what_was_not_heard_again_since_an_outage_is_not_shown_as_live(
+    cook: Cook,
+) -> None:
+    assert cook.tile(confirmed=False).state is State.FROZEN
+
+
+def test_levels_fit_into_one_number() -> None:
+    levels = Levels(Level.WARN, Level.CRIT, Level.OK, Level.CRIT)
+
+    assert levels.packed == 1 | 2 << 2 | 0 << 4 | 2 << 6

@@ -1,0 +1,73 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from broker.errors import ConfigError
+from dashboard.users import Role, Users, ensure_admin, make_user
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "users.json"
+
+
+def test_the_first_administrator_is_made_once(path: Path) -> None:
+    password = ensure_admin(path)
+
+    assert password is not None
+    user = Users(path).verify("admin", password)
+    assert user is not None
+    assert user.role is Role.ADMIN
+    assert ensure_admin(path) is None
+    assert Users(path).verify("admin", password) == user
+
+
+def test_the_file_is_private_and_holds_no_password(path: Path) -> None:
+    password = ensure_admin(path) or ""
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert password not in path.read_text()
+
+
+def test_a_wrong_password_or_name_opens_nothing(path: Path) -> None:
+    users = Users(path)
+    users.put(make_user("ada", Role.VIEWER, "right"))
+
+    assert users.verify("ada", "wrong") is None
+    assert users.verify("eve", "right") is None
+    assert users.verify("ada", "right") is not None
+
+
+def test_a_new_password_ends_old_sessions(path: Path) -> None:
+    users = Users(path)
+    first = make_user("ada", Role.VIEWER, "one")
+    users.put(first)
+    assert users.session("ada", first.stamp) is not None
+
+    users.put(make_user("ada", Role.VIEWER, "two"))
+
+    assert users.session("ada", first.stamp) is None
+
+
+def test_a_change_on_disk_is_seen(path: Path) -> None:
+    users, other = Users(path), Users(path)
+    assert users.get("ada") is None
+
+    other.put(make_user("ada", Role.VIEWER, "one"))
+
+    assert users.get("ada") is not None
+
+
+def test_a_broken_file_is_told_with_the_way_out(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("{")
+
+    with pytest.raises(ConfigError, match="is no users file"):
+        Users(path).all()
+
+
+def test_roles_include_the_ones_below() -> None:
+    assert Role.ADMIN.may(Role.OPERATOR)
+    assert Role.OPERATOR.may(Role.OPERATOR)
+    assert not Role.VIEWER.may(Role.OPERATOR)
