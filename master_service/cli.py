@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         PiRackError: The configuration cannot be used.
     """
-    return service.run(make(_overlaid(service.load_common(args), args)))
+    return service.run(make(overlaid(service.load_common(args), args)))
 
 
 def make(document: Document) -> Master:
@@ -87,7 +87,7 @@ def outlets(settings: Settings) -> Outlets:
     return FakeOutlets(path, tuple(row.name for row in rows))
 
 
-def _overlaid(document: Document, args: argparse.Namespace) -> Document:
+def overlaid(document: Document, args: argparse.Namespace) -> Document:
     """Return the configuration with the options that were given put over it."""
     if args.data_dir is None:
         return document

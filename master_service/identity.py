@@ -5,6 +5,8 @@ connection, so two such boards throw each other off in turn: boot ids, serials, 
 sessions that come back after another took their place are the proof.
 """
 
+import itertools
+
 from broker.messages import Details
 from master_service.node import Node
 
@@ -26,7 +28,7 @@ class Identities:
         self._past: dict[str, list[Details]] = {}
         self._returns: dict[str, int] = {}
         self._seen_at: dict[str, float] = {}
-        self._hosts: dict[str, set[str]] = {}
+        self._hosts: dict[str, dict[str, None]] = {}
 
     def duplicate(self, node: Node, details: Details, now: float) -> str:
         """Return why these details show a second board with this id, or nothing.
@@ -62,27 +64,29 @@ class Identities:
         self._returns.pop(node.id, None)
         return True
 
-    def again_at(self, node: Node) -> float | None:
-        """Return when the fault of a node may be over, monotonic seconds."""
-        seen = self._seen_at.get(node.id)
-        return None if seen is None else seen + DUPLICATE_MEMORY_S
-
     def hostname(self, node: Node, hostname: str) -> set[str]:
-        """Take a node's hostname; return the ids whose namesakes changed."""
+        """Take a node's hostname; return the ids whose namesakes changed.
+
+        Where a text says "and others" already, one more changes it for the newcomer
+        alone: a rack of cloned cards must not cost the square of its size.
+        """
         before = node.details.hostname if node.details is not None else ""
-        if before == hostname and node.id in self._hosts.get(hostname, ()):
+        there = self._hosts.setdefault(hostname, {})
+        if node.id in there:
             return set()
-        touched = self._leave(node.id, before)
-        self._hosts.setdefault(hostname, set()).add(node.id)
-        return touched | self._hosts[hostname]
+        touched = self._leave(node.id, before) if before != hostname else set()
+        there[node.id] = None
+        crowd = len(there) > NAMED_HOSTS + 2
+        return touched | ({node.id} if crowd else set(there))
 
     def namesakes(self, node: Node) -> str:
         """Say which other nodes have this hostname, or nothing."""
         hostname = node.details.hostname if node.details is not None else ""
-        others = sorted(self._hosts.get(hostname, set()) - {node.id})
+        first = itertools.islice(self._hosts.get(hostname, ()), NAMED_HOSTS + 2)
+        others = [one for one in first if one != node.id][: NAMED_HOSTS + 1]
         if not others:
             return ""
-        more = f" and {len(others) - NAMED_HOSTS} more" * (len(others) > NAMED_HOSTS)
+        more = " and others" if len(others) > NAMED_HOSTS else ""
         listed = ", ".join(others[:NAMED_HOSTS])
         return f"hostname {hostname!r} is also that of {listed}{more}"
 
@@ -93,11 +97,13 @@ class Identities:
         return self._leave(node.id, node.details.hostname if node.details else "")
 
     def _leave(self, node_id: str, hostname: str) -> set[str]:
-        there = self._hosts.get(hostname, set())
-        there.discard(node_id)
+        """Take a node from its namesakes; return those whose text names it no more."""
+        there = self._hosts.get(hostname, {})
+        named = node_id in itertools.islice(there, NAMED_HOSTS + 2)
+        there.pop(node_id, None)
         if not there:
             self._hosts.pop(hostname, None)
-        return set(there)
+        return set(there) if named else set()
 
 
 def clock_skew(skew_s: float, *, allowed_s: float, standing: bool) -> str:

@@ -82,13 +82,11 @@ class Publisher:
             node.published = None
 
     def _nodes(self, changed: set[str]) -> None:
-        while changed:
-            node = self._rack.registry.nodes.get(next(iter(changed)))
+        for node_id in tuple(changed):
+            node = self._rack.registry.nodes.get(node_id)
             if node is not None:
                 self._node(node)
-                changed.discard(node.id)
-            else:
-                changed.pop()
+            changed.discard(node_id)
 
     def _node(self, node: Node) -> None:
         state = rollup.node_state(self._rack, node)

@@ -380,3 +380,11 @@ async def test_every_command_is_one_line_of_history(bench: Bench) -> None:
     (event,) = bench.events[before:]
     assert event.text == "temperature stack/1 by ann: done, 2 of 2 done"
     assert (event.by, event.verb, event.correlation) == ("ann", "temperature", "c7")
+
+
+async def test_the_history_is_on_disk_after_a_flush(bench: Bench) -> None:
+    await bench.ask("rack snapshot")
+    await bench.pass_time(31)
+    store = bench.master._store  # noqa: SLF001  # what is on disk is the point
+    assert store.waiting == 0
+    assert "snapshot rack" in " ".join(e.text for e in await store.events(limit=9))
