@@ -1,0 +1,45 @@
+"""docs/protocol.md is what the code says."""
+
+import pytest
+
+from broker import protocol_doc
+from broker.messages import decode, encode
+from broker.protocol_doc import read_docstring
+from broker.protocol_examples import EXAMPLES
+from broker.protocol_topics import EXAMPLE, ROWS
+from broker.topics import Fixed, NodeLeaf
+
+FILLED = {"<id>": "pi-51000302", "<n>": "3", "<scope>": "rack", "<verb>": "ping"}
+
+
+def test_the_document_is_up_to_date() -> None:
+    shipped = protocol_doc.PATH.read_text(encoding="utf-8")
+    assert shipped == protocol_doc.render(), "run: python -m broker.protocol_doc"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.topic)
+def test_every_topic_in_the_document_is_one_the_parser_knows(row: object) -> None:
+    topic = getattr(row, "topic", "")
+    if topic.startswith("inbox/"):
+        return  # nobody parses it: it is answered to, never listened to
+    for name, value in FILLED.items():
+        topic = topic.replace(name, value)
+    EXAMPLE.parse(f"{EXAMPLE.prefix}/{topic}")
+
+
+def test_no_topic_of_the_contract_is_missing() -> None:
+    documented = {row.topic for row in ROWS}
+    assert {f"node/<id>/{leaf}" for leaf in NodeLeaf} <= documented
+    assert {fixed.value for fixed in Fixed} <= documented
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda one: type(one).__name__)
+def test_every_example_can_be_read(example: object) -> None:
+    assert decode(encode(example), type(example)) == example  # type: ignore[arg-type]  # a parametrised Wire
+
+
+def test_every_field_of_every_payload_is_explained() -> None:
+    for row in ROWS:
+        fields = getattr(row.payload, "__struct_fields__", ())
+        _, about = read_docstring(row.payload)
+        assert set(fields) <= set(about), row.payload.__name__
