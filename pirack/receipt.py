@@ -96,9 +96,15 @@ def row_lines(row: TargetRow) -> Iterable[str]:
     text = "  ".join(part for part in rest if part)
     yield (
         f"  {symbol} {row.name:<{_NAME_WIDTH}} {row.phase:<{_PHASE_WIDTH}}"
-        f"{row.duration_s * 1000:7.0f} ms  {text}"
+        f"{_took(row.duration_s)}  {text}"
     ).rstrip()
     yield from (f"      {line}" for line in said)
+
+
+def _took(duration_s: float) -> str:
+    if duration_s < 1:
+        return f"{duration_s * 1000:5.0f} ms"
+    return f"{duration_s:5.1f} s "
 
 
 def _output(text: str) -> list[str]:

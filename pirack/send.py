@@ -2,22 +2,21 @@
 
 import argparse
 import asyncio
-import getpass
-import socket
 import sys
 import uuid
 
 import msgspec
 
 from broker.errors import ConfigError, LinkError, PiRackError, TopicError
-from broker.link import Connect
-from broker.messages import DEFAULT_TTL_S, Command, TargetRow
+from broker.messages import DEFAULT_TTL_S, Command, Phase, TargetRow
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from broker.topics import Scope, ScopeKind, Topics, check_name
+from broker.topics import Scope, ScopeKind, check_name
 from broker.verbs import DESTRUCTIVE
 from pirack import where
 from pirack.ask import Patience, Question, ask
+from pirack.person import person
 from pirack.receipt import Receipt, row_lines
+from pirack.where import Place
 
 HELP = "send a command to a node, stack, tag or the rack, and print the receipt"
 
@@ -112,7 +111,7 @@ def question(args: argparse.Namespace) -> Question:
             args=tuple(args.args),
             ttl_s=args.ttl,
             confirm=args.confirm,
-            by=f"{getpass.getuser()}@{socket.gethostname()}",
+            by=person(),
         ),
     )
 
@@ -134,29 +133,33 @@ def run(args: argparse.Namespace) -> int:
         place = where.find(args)
     except (ConfigError, TopicError) as error:
         return _fail(str(error), EXIT_CONFIG)
-    from broker.client import connector  # noqa: PLC0415  # paho, only when needed
-
     patience = Patience(whole_s=timeout_s(args))
     printer = Printer(as_json=args.json)
     try:
-        receipt = asyncio.run(
-            talk(connector(place.endpoint), place.topics, asked, patience, printer)
-        )
+        receipt = asyncio.run(talk(place, asked, patience, printer))
     except LinkError as error:
-        return _fail(f"broker {place.broker}: {error}", EXIT_NO_BROKER)
+        return _fail(str(error), EXIT_NO_BROKER)
     except PiRackError as error:
         return _fail(str(error), EXIT_FAILED)
     except KeyboardInterrupt:
         return _fail("stopped waiting; what was asked goes on", EXIT_FAILED)
-    return printer.end(receipt, patience)
+    code = printer.end(receipt, patience)
+    if needs_confirm(asked, receipt):
+        again = f"to mean it: --confirm {asked.scope}"
+        sys.stderr.write(f"pirack send: {again}\n")
+    return code
+
+
+def needs_confirm(asked: Question, receipt: Receipt) -> bool:
+    """Return whether it was refused because nobody said twice whom it hits."""
+    whole = receipt.whole()
+    refused = whole is not None and whole.phase is Phase.REFUSED
+    unconfirmed = asked.command.confirm != str(asked.scope)
+    return refused and unconfirmed and asked.verb in DESTRUCTIVE
 
 
 async def talk(
-    connect: Connect,
-    topics: Topics,
-    asked: Question,
-    patience: Patience,
-    printer: "Printer",
+    place: Place, asked: Question, patience: Patience, printer: "Printer"
 ) -> Receipt:
     """Ask, print what comes, and return the receipt.
 
@@ -165,7 +168,11 @@ async def talk(
         NoAnswerError: The master is offline, or nothing answers.
     """
     return await ask(
-        connect, topics, asked, patience=patience, progress=printer.progress
+        await where.connect(place),
+        place.topics,
+        asked,
+        patience=patience,
+        progress=printer.progress,
     )
 
 

@@ -86,8 +86,10 @@ def heading(stack: int | None, mirror: Mirror) -> str:
         return "no stack"
     state = mirror.stacks.get(stack)
     power = f" · power {state.power}" if state and state.power else ""
-    named = f" {state.name}" if state and state.name != f"Stack {stack}" else ""
-    return f"stack {stack}{named}{power}"
+    name = f"stack {stack}"
+    if state and state.name.lower() != name:
+        name += f" {state.name}"
+    return name + power
 
 
 def by_stack(rows: Iterable[Row]) -> dict[int | None, list[Row]]:

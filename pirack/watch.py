@@ -16,6 +16,7 @@ from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK
 from broker.topics import Topics
 from pirack import table, where
 from pirack.mirror import Mirror
+from pirack.where import Place
 
 HELP = "show all nodes, live, in the terminal"
 
@@ -101,16 +102,18 @@ def run(args: argparse.Namespace) -> int:
     except (ConfigError, TopicError) as error:
         sys.stderr.write(f"pirack watch: {error}\n")
         return EXIT_CONFIG
-    from broker.client import connector  # noqa: PLC0415  # paho, only when needed
-
     watcher = Watcher(place.topics, as_json=args.json)
     try:
-        return asyncio.run(follow(connector(place.endpoint), watcher, args))
+        return asyncio.run(_run(place, watcher, args))
     except LinkError as error:
-        sys.stderr.write(f"pirack watch: broker {place.broker}: {error}\n")
+        sys.stderr.write(f"pirack watch: {error}\n")
         return EXIT_NO_BROKER
     except KeyboardInterrupt:
         return EXIT_OK
+
+
+async def _run(place: Place, watcher: Watcher, args: argparse.Namespace) -> int:
+    return await follow(await where.connect(place), watcher, args)
 
 
 async def follow(connect: Connect, watcher: Watcher, args: argparse.Namespace) -> int:

@@ -11,7 +11,8 @@ import msgspec
 
 from broker.config import Document, load
 from broker.endpoint import Endpoint
-from broker.errors import ConfigError
+from broker.errors import ConfigError, LinkError
+from broker.link import Connect
 from broker.service import TABLES
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import Topics
@@ -36,9 +37,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def broker(self) -> str:
-        """The broker in words, without a secret."""
-        signed_in = self.endpoint.username or "nobody"
-        return f"{self.endpoint.host}:{self.endpoint.port} as {signed_in}"
+        """The broker and who we are there, in words, without a secret."""
+        name = self.endpoint.username or "nobody in particular"
+        return f"{self.endpoint.host}:{self.endpoint.port}, signed in as {name}"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -138,3 +139,24 @@ def _with_options(found: Place, args: argparse.Namespace) -> Place:
     topics = Topics(args.rack) if args.rack else found.topics
     endpoint = msgspec.structs.replace(found.endpoint, **given)
     return msgspec.structs.replace(found, topics=topics, endpoint=endpoint)
+
+
+async def connect(place: Place) -> Connect:
+    """Return what makes links, after one attempt that says why there can be none.
+
+    Raises:
+        ConfigError: The certificate authority cannot be read.
+        LinkError: There is no broker, or it refuses us.
+    """
+    from broker.client import connector  # noqa: PLC0415  # paho, only when needed
+    from broker.reach import reach  # noqa: PLC0415  # likewise
+
+    try:
+        await reach(place.endpoint)
+    except LinkError as error:
+        text = (
+            f"{error}. Is the broker running, and are host, port and user "
+            f"({place.endpoint.username or 'none'}) right? See `pirack doctor`"
+        )
+        raise LinkError(text) from error
+    return connector(place.endpoint)

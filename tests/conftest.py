@@ -1,4 +1,22 @@
-"""What every test can use."""
+"""What every test can use, and what CI does not let pass."""
+
+import os
+from collections.abc import Generator
+
+import pytest
 
 pytest_plugins = ["nicegui.testing.user_plugin"]
 """NiceGUI's browserless ``user``; it must be named here, at the root of the tests."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure in CI, where every program a test needs is there."""
+    report = yield
+    allowed = item.get_closest_marker("hardware") or hasattr(report, "wasxfail")
+    if report.skipped and os.environ.get("CI") == "true" and not allowed:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+    return report

@@ -81,10 +81,8 @@ def _running(args: argparse.Namespace) -> Iterator[Finding]:
         advice = "start it: pirack up (or make run)"
         yield warn("rack", str(error), advice)
         return
-    from broker.client import connector  # noqa: PLC0415  # paho, only when needed
-
     try:
-        yield from asyncio.run(live.rack(connector(place.endpoint), place))
+        yield from asyncio.run(live.rack(place))
     except PiRackError as error:
         yield fail("broker", str(error), "correct it in the configuration")
         return

@@ -1,7 +1,6 @@
 """Checks of a running rack: broker, rights, master, nodes, page, forgotten commands."""
 
 import asyncio
-import getpass
 import urllib.error
 import urllib.request
 import uuid
@@ -12,8 +11,10 @@ from broker.link import Connect, Message, Subscription
 from broker.messages import Command, Phase
 from broker.topics import Scope, ScopeKind, Topics
 from broker.verbs import Verb
+from pirack import where
 from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.doctor.finding import Finding, fail, ok, warn
+from pirack.person import person
 from pirack.receipt import Receipt
 from pirack.where import Place
 
@@ -42,9 +43,10 @@ class Sweeper:
             self.found.append(message.topic)
 
 
-async def rack(connect: Connect, place: Place) -> list[Finding]:
+async def rack(place: Place) -> list[Finding]:
     """Check everything that goes through the broker, with one ping of the rack."""
     try:
+        connect = await where.connect(place)
         receipt = await ask(
             connect,
             place.topics,
@@ -53,8 +55,7 @@ async def rack(connect: Connect, place: Place) -> list[Finding]:
             progress=lambda _receipt, _rows: None,
         )
     except LinkError as error:
-        advice = "is it running? `pirack up` starts one; host, port and user right?"
-        return [fail("broker", f"{place.broker}: {error}", advice)]
+        return [fail("broker", str(error), "start one: pirack up (or make run)")]
     except NoAnswerError as error:
         return [_reached(place), fail("master", str(error), "see what it logs")]
     except PiRackError as error:
@@ -68,7 +69,7 @@ def _reached(place: Place) -> Finding:
 
 
 def _ping() -> Question:
-    command = Command(id=uuid.uuid4().hex, by=f"doctor ({getpass.getuser()})")
+    command = Command(id=uuid.uuid4().hex, by=f"doctor of {person()}")
     return Question(scope=Scope(ScopeKind.RACK), verb=Verb.PING, command=command)
 
 

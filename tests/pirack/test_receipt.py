@@ -73,6 +73,11 @@ def test_a_row_shows_one_line_of_output_beside_the_name() -> None:
     assert line.split() == ["✓", "s01n1", "done", "12", "ms", "51.2"]
 
 
+def test_a_long_duration_is_told_in_seconds() -> None:
+    (line,) = row_lines(row("s01n1", duration_s=13.37))
+    assert line.split() == ["✓", "s01n1", "done", "13.4", "s"]
+
+
 def test_a_row_shows_more_output_below_and_the_reason_beside() -> None:
     failed = row(
         "s01n1", Phase.FAILED, stderr="one\ntwo\n", exit_code=3, error="no such unit"

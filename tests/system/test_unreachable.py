@@ -26,9 +26,9 @@ def test_a_broker_that_is_not_there_is_exit_code_4(words: tuple[str, ...]) -> No
         check=False,
     )
     assert done.returncode == 4
-    assert f"broker 127.0.0.1:{port} as nobody:" in done.stderr
+    assert f"127.0.0.1:{port} cannot be reached" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 5
 
 
 def test_the_doctor_says_what_is_wrong_and_what_to_do() -> None:
@@ -42,7 +42,7 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do() -> None:
     )
     assert done.returncode == 1
     assert "FAIL broker" in done.stdout
-    assert "→ is it running?" in done.stdout
+    assert "→ start one: pirack up" in done.stdout
 
 
 def test_no_mosquitto_is_said_with_the_way_out(tmp_path: Path) -> None:

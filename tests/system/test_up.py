@@ -196,6 +196,19 @@ def test_send_prints_the_receipt_and_says_by_its_exit_code_whether_all_are_ok(
     assert "confirm" in refused.stdout
 
 
+def test_a_wrong_password_is_said_at_once_with_its_own_exit_code(
+    up: Up, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text('{"username": "operator", "password": "guess"}')
+    wrong.chmod(0o600)
+    words = ("send", "rack", "ping", "--credentials", str(wrong))
+    done = command(*words, data=up.data)
+    assert done.returncode == 4
+    assert "operator" in done.stderr
+    assert "guess" not in done.stderr
+
+
 def test_watch_prints_every_node_without_a_terminal(up: Up) -> None:
     shown = command("watch", "--once", data=up.data)
     assert shown.returncode == 0, shown.stderr

@@ -1,0 +1,31 @@
+"""One attempt to connect, for a person who waits: a link would try for ever."""
+
+import secrets
+
+from broker.endpoint import Endpoint
+from broker.errors import RefusedError, SilentError
+from broker.reconnect import VersionChoice
+from broker.wire.client import Identity
+from broker.wire.connection import Connection
+
+
+async def reach(endpoint: Endpoint) -> None:
+    """Connect once and leave; return if there is a broker that takes us.
+
+    Raises:
+        ConfigError: The certificate authority cannot be read.
+        LinkError: There is no broker, or it refuses us; says which.
+    """
+    who = Identity(f"pirack-{secrets.token_hex(6)}", "", None)
+    connection = Connection(
+        endpoint, who, VersionChoice().current, endpoint.tls(), lambda _message: None
+    )
+    try:
+        await connection.open()
+    except RefusedError as error:
+        if not error.version:
+            raise
+    except SilentError:
+        return  # it is there; perhaps it speaks 3.1.1 only, which a link finds out
+    finally:
+        connection.abort()
