@@ -211,6 +211,13 @@ class Bench:
         await self.calm()
         return self.replies(where)[before:]
 
+    async def answer_all(self) -> None:
+        """Let every board that has an order say that it is done."""
+        for board in self.boards.values():
+            if board.orders:
+                board.answer(board.orders[-1])
+        await self.calm()
+
     def replies(self, where: str) -> list[Reply]:
         scope, verb = where.split()
         sent = self.broker.sent(T.reply(Scope.parse(scope), verb))

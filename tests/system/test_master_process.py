@@ -1,5 +1,7 @@
 """The master as its own process, on a real Mosquitto, over a simulated rack."""
 
+# long: starting a site takes seconds, so all that is asked of one is asked here
+
 from __future__ import annotations
 
 import asyncio

@@ -1,0 +1,210 @@
+"""Commands run once, in time, and are done only when their effect was seen."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.messages import MAX_PAYLOAD_BYTES, Command, Phase, Verdict, encode
+from broker.topics import NodeLeaf, Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.master_service.conftest import Bench
+
+T = Topics("lab")
+
+
+async def test_the_same_id_runs_once(bench: Bench) -> None:
+    payload = encode(Command(id="mine"))
+    await bench.ask("node/s01n1 temperature", payload)
+    assert await bench.ask("node/s01n1 temperature", payload) == []
+    await bench.answer_all()
+    late = (await bench.ask("node/s01n1 temperature", payload))[-1]
+    assert late.phase is Phase.REFUSED
+    assert "an id runs once" in late.error
+    assert len(bench.boards["pi-11"].orders) == 1
+
+
+async def test_a_destructive_id_runs_once_across_a_restart(bench: Bench) -> None:
+    payload = encode(Command(id="reboot-once"))
+    await bench.ask("node/s01n1 reboot", payload)
+    assert len(bench.boards["pi-11"].orders) == 1
+    await bench.master.stop()
+    bench.master = bench.make()
+    await bench.master.start()
+    await bench.calm()
+    again = (await bench.ask("node/s01n1 reboot", payload))[-1]
+    assert "an id runs once" in again.error
+    assert len(bench.boards["pi-11"].orders) == 1
+
+
+@pytest.mark.parametrize("fields", [{"expires": 1.0}, {"ttl_s": 0.0}])
+async def test_an_expired_command_is_answered_expired(
+    bench: Bench, fields: dict[str, float]
+) -> None:
+    final = (await bench.ask("node/s01n1 reboot", json.dumps(fields)))[-1]
+    assert final.phase is Phase.EXPIRED
+    assert not bench.boards["pi-11"].orders
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+async def test_a_retained_command_is_refused_cleared_and_never_obeyed(
+    make_bench: Callable[..., Bench],
+    mqtt5: bool,  # noqa: FBT001  # a parameter of pytest
+) -> None:
+    bench = make_bench(mqtt5=mqtt5)
+    topic = f"{T.prefix}/node/s01n1/cmd/reboot"
+    bench.broker.publish(topic, b"please", qos=1, retain=True)
+    await bench.master.start()
+    await bench.calm()
+    bench.boards["pi-11"].come()
+    await bench.calm()
+    (refused,) = bench.replies("node/s01n1 reboot")
+    assert "never obeyed" in refused.error
+    assert topic not in bench.broker.retained
+    assert not bench.boards["pi-11"].orders
+    await bench.ask("node/s01n1 reboot")
+    assert len(bench.boards["pi-11"].orders) == 1, "a proper one is obeyed"
+
+
+async def test_a_retained_order_is_swept_away(bench: Bench) -> None:
+    topic = T.node("pi-11", NodeLeaf.ORDER)
+    bench.broker.publish(topic, b"{}", qos=1, retain=True)
+    await bench.calm()
+    assert topic not in bench.broker.retained
+
+
+async def test_reboot_is_done_only_with_another_boot_id(bench: Bench) -> None:
+    await bench.ask("node/s01n1 reboot", encode(Command(by="ann")))
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0], exit_code=0)
+    await bench.calm()
+    assert bench.replies("node/s01n1 reboot")[-1].phase is not Phase.DONE
+    assert bench.node("pi-11").verdict is Verdict.REBOOTING
+    board.die()
+    await bench.pass_time(20)
+    board.session = "back-with-the-old-boot"
+    board.come()
+    await bench.calm()
+    assert bench.node("pi-11").verdict is Verdict.REBOOTING
+    board.boot_id = "another"
+    board.come()
+    await bench.calm()
+    final = bench.final("node/s01n1 reboot")
+    assert final.ok is True
+    assert final.verified
+    assert bench.node("pi-11").verdict is Verdict.ONLINE
+    assert bench.node("pi-11").running is None
+
+
+async def test_a_reboot_that_never_comes_back_fails(bench: Bench) -> None:
+    await bench.ask("node/s01n1 reboot")
+    bench.boards["pi-11"].die()
+    await bench.pass_time(271)
+    final = bench.final("node/s01n1 reboot")
+    assert "no other boot id within 270 s" in final.error
+    assert bench.node("pi-11").verdict is Verdict.LOST
+
+
+async def test_shutdown_is_done_when_it_said_offline_and_pings_no_more(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 shutdown", encode(Command(by="ann")))
+    board = bench.boards["pi-11"]
+    bench.now += 1
+    board.leave()
+    await bench.pass_time(3)
+    assert bench.replies("node/s01n1 shutdown")[-1].phase is not Phase.DONE
+    bench.prober.alive.discard(board.address)
+    await bench.pass_time(3)
+    assert bench.final("node/s01n1 shutdown").verified
+    assert bench.node("pi-11").verdict is Verdict.OFF
+    assert "shut down by ann" in bench.node("pi-11").reason
+
+
+async def test_a_second_destructive_order_is_refused_while_one_runs(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 reboot", encode(Command(by="ann")))
+    final = (await bench.ask("node/s01n1 shutdown"))[-1]
+    assert final.phase is Phase.REFUSED
+    assert "busy: reboot by ann" in final.error
+
+
+async def test_a_node_that_refuses_is_told(bench: Bench) -> None:
+    await bench.ask("node/s01n1 reboot")
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0], Phase.REFUSED, error="sudo: not allowed")
+    await bench.calm()
+    final = bench.final("node/s01n1 reboot")
+    assert (final.phase, "sudo: not allowed" in final.error) == (Phase.REFUSED, True)
+    assert bench.node("pi-11").verdict is Verdict.ONLINE
+
+
+async def test_the_inbox_of_the_asker_is_answered_and_nothing_else(
+    bench: Bench,
+) -> None:
+    link = bench.broker.connect(bench.master, client_id="me", subscriptions=())
+    await link.start()
+    await bench.calm()
+    topic = f"{T.prefix}/stack/9/cmd/ping"
+    for inbox in (T.inbox("me"), "somewhere/else", f"{T.prefix}/node/pi-11/order"):
+        link.publish(topic, b"", qos=1, response_topic=inbox, correlation=b"7")
+    await bench.calm()
+    (answer,) = bench.broker.sent(T.inbox("me"))
+    assert answer.correlation == b"7"
+    assert not bench.broker.sent("somewhere/else")
+    assert not bench.boards["pi-11"].orders
+
+
+async def test_a_long_receipt_comes_in_parts_that_fit(bench: Bench) -> None:
+    await bench.ask("rack temperature")
+    for board in bench.boards.values():
+        board.answer(board.orders[0], stdout="x" * 12_000)
+    await bench.calm()
+    sent = bench.broker.sent(f"{T.prefix}/rack/reply/temperature")
+    assert max(len(message.payload) for message in sent) <= MAX_PAYLOAD_BYTES
+    parts = [r for r in bench.replies("rack temperature") if r.phase is Phase.DONE]
+    assert [(r.part, r.parts) for r in parts] == [(n, 4) for n in (1, 2, 3, 4)]
+    assert [row.name for r in parts for row in r.targets][-1] == "s02n2"
+
+
+async def test_an_order_that_cannot_be_sent_is_said_not_to_be_delivered(
+    bench: Bench,
+) -> None:
+    link = bench.master._link  # noqa: SLF001  # stands for a link that just broke
+    real = link.publish
+
+    def broken(topic: str, payload: bytes, **options: object) -> None:
+        if topic.endswith("/order"):
+            from broker.errors import NotConnectedError  # noqa: PLC0415  # only here
+
+            text = "the link just broke"
+            raise NotConnectedError(text)
+        real(topic, payload, **options)  # type: ignore[arg-type]  # passed on
+
+    link.publish = broken  # type: ignore[method-assign]  # as above
+    final = (await bench.ask("node/s01n1 temperature"))[-1]
+    assert final.phase is Phase.NOT_DELIVERED
+    assert "the link just broke" in final.error
+
+
+async def test_every_command_is_one_line_of_history(bench: Bench) -> None:
+    before = len(bench.events)
+    await bench.ask("stack/1 temperature", encode(Command(id="c7", by="ann")))
+    await bench.answer_all()
+    (event,) = bench.events[before:]
+    assert event.text == "temperature stack/1 by ann: done, 2 of 2 done"
+    assert (event.by, event.verb, event.correlation) == ("ann", "temperature", "c7")
+
+
+async def test_the_history_is_on_disk_after_a_flush(bench: Bench) -> None:
+    await bench.ask("rack snapshot")
+    await bench.pass_time(31)
+    store = bench.master._store  # noqa: SLF001  # what is on disk is the point
+    assert store.waiting == 0
+    assert "snapshot rack" in " ".join(e.text for e in await store.events(limit=9))
