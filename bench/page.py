@@ -12,15 +12,18 @@ from collections.abc import Callable
 import msgspec
 from playwright.sync_api import Browser, BrowserContext
 
-from bench import chromium, process, services
+from bench import chromium, invented, process, services
 from bench.feeder import Feeder
 from bench.figures import Figure, Target, at_most, percentile
 from bench.latency import delays_s
 from bench.servers import NAIVE, Server, naive, ours, serves
 from bench.workshop import BenchError, Workshop, free_port
+from broker.topics import NodeLeaf
 
 CASE = "page"
+BARE = "bare paho"
 WINDOW_S = 20.0
+FLOOR_S = 10.0
 SETTLE_S = 4.0
 TABS_S = 150.0
 
@@ -77,8 +80,25 @@ def measure() -> list[Figure]:
             if mine.tabs < load.browsers:
                 text = f"only {mine.tabs} of {load.browsers} browsers stayed"
                 raise BenchError(text)
-            figures += _figures(load, mine, _run(browser, naive(), load))
+            figures += _figures(load, mine, _run(browser, naive(), load), _floor(load))
     return figures
+
+
+def _floor(load: Load) -> float:
+    """Return what only receiving the heartbeats costs: paho, percent of one core."""
+    with Workshop() as workshop:
+        port = workshop.mosquitto()
+        rack = Feeder(port, load.nodes)
+        rack.start()
+        workshop.callback(rack.stop)
+        heartbeats = invented.TOPICS.node("+", NodeLeaf.HEARTBEAT)
+        child = workshop.python(
+            BARE, "-m", "bench.bare_subscriber", str(port), heartbeats
+        )
+        time.sleep(SETTLE_S)
+        cpu_s = process.cpu_s(child.pid)
+        time.sleep(FLOOR_S)
+        return 100 * (process.cpu_s(child.pid) - cpu_s) / FLOOR_S
 
 
 class _Visit(msgspec.Struct, frozen=True):
@@ -163,7 +183,9 @@ def _tabs(workshop: Workshop) -> int:
     return int(lines[-1].split()[1]) if lines else 0
 
 
-def _figures(load: Load, mine: Cost, naive_cost: Cost) -> list[Figure]:
+def _figures(
+    load: Load, mine: Cost, naive_cost: Cost, floor_percent: float
+) -> list[Figure]:
     where = f"{load.nodes} nodes, {load.browsers} browsers"
     note = f"{where}, over {WINDOW_S:g} s; "
     if naive_cost.tabs < load.browsers:
@@ -192,7 +214,15 @@ def _figures(load: Load, mine: Cost, naive_cost: Cost) -> list[Figure]:
         )
 
     found = [
-        row("server CPU", "%", lambda cost: cost.cpu_percent, load.cpu, "of one core"),
+        Figure(
+            case=CASE,
+            what=f"{where}: server CPU",
+            ours=mine.cpu_percent,
+            unit="%",
+            beside={NAIVE: naive_cost.cpu_percent, BARE: floor_percent},
+            target=load.cpu,
+            note=f"{note}of one core; bare paho only receives the same heartbeats",
+        ),
         row(
             "server memory a browser",
             "MB",

@@ -149,17 +149,39 @@ def _freeze(rack: Rack, bus: Bus) -> float:
 
 
 def _lose_broker(rack: Rack) -> tuple[float, int]:
-    """Return after how long all were online again, and how many were called lost."""
+    """Return after how long all were online again, and how many were called lost.
+
+    Online is what a node says and the master says: either alone could be a memory.
+    """
     rack.broker.kill()
     rack.broker.wait()
     time.sleep(BROKER_AWAY_S)
     back = time.monotonic()
     rack.workshop.start_mosquitto(rack.port)
-    with Bus(rack.port, TOPICS.node("+", NodeLeaf.STATE)) as bus:
-        online = services.wait_online(bus, NODES)
-        verdicts = [decode(payload, NodeState).verdict for _, _, payload in bus.heard()]
+    states, statuses = (
+        TOPICS.node("+", leaf) for leaf in (NodeLeaf.STATE, NodeLeaf.STATUS)
+    )
+    with Bus(rack.port, states, statuses) as bus:
+        judged = services.wait_online(bus, NODES)
+        said = _wait_said_online(bus)
+        verdicts = [
+            decode(payload, NodeState).verdict
+            for _, topic, payload in bus.heard()
+            if topic.endswith(NodeLeaf.STATE)
+        ]
     lost = sum(verdict in {Verdict.LOST, Verdict.HUNG} for verdict in verdicts)
-    return online - back, lost
+    return max(judged, said) - back, lost
+
+
+def _wait_said_online(bus: Bus) -> float:
+    said: set[str] = set()
+
+    def all_have(topic: str, payload: bytes) -> bool:
+        if topic.endswith(NodeLeaf.STATUS) and payload == b"online":
+            said.add(topic)
+        return len(said) >= NODES
+
+    return bus.wait(all_have, services.ONLINE_S, f"{NODES} nodes that say online")[0]
 
 
 def _says_offline(topic: str, payload: bytes) -> bool:

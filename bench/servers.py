@@ -86,9 +86,9 @@ def dashboard_table(workshop: Workshop, http_port: int) -> str:
 def sign_in(page: Page, url: str, user: str, password: str) -> None:
     """Open the page; sign in where it asks for it."""
     page.goto(url)
-    if page.get_by_label("Password").count():
-        page.get_by_label("User").fill(user)
-        page.get_by_label("Password").fill(password)
+    if page.locator("[name=password]").count():
+        page.locator("[name=name]").fill(user)
+        page.locator("[name=password]").fill(password)
         page.keyboard.press("Enter")
         page.wait_for_url(url)
 
