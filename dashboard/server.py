@@ -4,10 +4,14 @@ import hashlib
 import logging
 import secrets
 import shlex
+import signal
+import sys
 import uuid
 from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from nicegui import app, ui
 from starlette.requests import Request
@@ -59,6 +63,8 @@ def serve(
     _add_error_pages(plain)
     app.add_middleware(Guard, sessions=sessions)
     add_lifecycle(dashboard)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     ui.run(
         host=settings.host,
         port=settings.http_port,
@@ -83,6 +89,11 @@ def serve(
         access_log=False,
         server_header=False,
     )
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # a signal handler's signature
+    """End with code 0: uvicorn stops cleanly, then raises the signal once more."""
+    sys.exit(0)
 
 
 def publish_hint(broker: BrokerSettings) -> str:

@@ -51,10 +51,10 @@ export default {
       this.legend = legend(this.rack);
       this.parts = [this.rack, new Figures({ onOpen: open }), new Chips(), new Attention({ onOpen: open }), new Services(), new Activity({ onOpen: open }), this.panel, this.hover, this.search];
       const [, figures, chips, attention, services, activity] = this.parts;
-      const skeleton = h("div", { class: "rack skeleton", "aria-hidden": "true" }, Array.from({ length: 12 }, () => h("div", { class: "stack ghost" }, Array.from({ length: 4 }, () => h("span")))));
+      const skeleton = h("div", { class: "rack skeleton", "aria-hidden": "true" }, Array.from({ length: 12 }, () => h("div", { class: "ghost" }, Array.from({ length: 4 }, () => h("span")))));
       this.skeleton = h("div", { role: "status" }, h("span", { class: "sr-only", text: "Loading the rack" }), skeleton);
       const bar = h("div", { class: "bar-row" }, chips.element, h("div", { class: "tools" }, this.viewSwitch(), this.rackButton()));
-      this.main = h("div", { class: "column" }, figures.element, bar, this.empty, h("div", { class: "rack-frame" }, this.skeleton, this.rackElement), h("p", { class: "caption" }), this.legend);
+      this.main = h("div", { class: "column" }, figures.element, bar, this.legend, this.empty, h("div", { class: "rack-frame" }, this.skeleton, this.rackElement), h("p", { class: "caption" }));
       this.caption = this.main.querySelector(".caption");
       const side = h("div", { class: "side" }, attention.element, services.element, activity.element);
       this.$el.append(this.main, side, this.panel.shade, this.panel.element, this.hover.element);

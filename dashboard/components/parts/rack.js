@@ -8,7 +8,7 @@ import { list, plural } from "pirack/words.js";
 
 const CELLS_ABOVE = 120;
 const SLOT_CARD_PX = 224;
-const CELL_PX = 30;
+const CELL_PX = 24;
 const BORDERED = new Set([CRIT, OFFLINE, WARN]);
 
 /** Return the worst state among nodes, by SEVERITY. */
@@ -125,7 +125,7 @@ export class Rack {
     const columns = Math.max(0, ...stacks.map((card) => card.stack.x)) + 1;
     const cells = this.view === "cells";
     const across = Math.max(2, ...stacks.map((card) => Math.ceil(Math.sqrt(card.stack.slots || 4))));
-    const least = cells ? across * CELL_PX + 18 : SLOT_CARD_PX;
+    const least = cells ? across * (CELL_PX + 4) + 10 : SLOT_CARD_PX;
     const spots = new Set(stacks.map(({ stack }) => `${stack.x},${stack.y}`));
     const fits = columns * (least + 12) <= this.element.clientWidth && spots.size === stacks.length && columns > 1;
     this.element.style.setProperty("--least", `${least}px`);

@@ -1,0 +1,126 @@
+"""One Chromium for all, a rack of 48 boards on stage, and a signed-in page."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, StorageState, sync_playwright
+
+from tests.browser.stage import PASSWORD, Actor, Stage
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+SignIn = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser/" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(120))
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed: apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    try:
+        stage.start_broker()
+        stage.start_dashboard()
+        yield stage
+    finally:
+        stage.close()
+
+
+@pytest.fixture(scope="package")
+def rack(stage: Stage) -> Iterator[Actor]:
+    actor = Actor(stage.mqtt_port, 12, 4)
+    yield actor
+    actor.stop()
+
+
+@pytest.fixture(scope="package")
+def cookies() -> dict[tuple[str, str], StorageState]:
+    """What a role's browser keeps after signing in, by address and role."""
+    return {}
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """Console errors, exceptions, and requests to another host."""
+    return []
+
+
+@pytest.fixture
+def sign_in(
+    browser: Browser,
+    stage: Stage,
+    cookies: dict[tuple[str, str], StorageState],
+    complaints: list[str],
+) -> Iterator[SignIn]:
+    """Open a page as a role; at the end it must have complained of nothing."""
+    contexts = []
+
+    def open_page(
+        role: str = "admin",
+        path: str = "/",
+        *,
+        at: Stage | None = None,
+        **more: Any,  # noqa: ANN401  # Playwright's own options
+    ) -> Page:
+        url = (at or stage).url
+        known = cookies.get((url, role))
+        context = browser.new_context(storage_state=known, **more)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        watch(page, url, complaints)
+        page.goto(url + path)
+        if known is None:
+            page.fill("#name", role)
+            page.fill("#password", PASSWORD)
+            page.click("button[type=submit]")
+            page.wait_for_selector(".page-title")
+            cookies[url, role] = context.storage_state()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def watch(page: Page, url: str, complaints: list[str]) -> None:
+    """Note console errors, exceptions and requests to another host."""
+    own = (url, url.replace("http", "ws"), "data:", "blob:")
+
+    def asked(address: str) -> None:
+        if not address.startswith(own):
+            complaints.append(f"request to {address}")
+
+    page.on("request", lambda request: asked(request.url))
+    page.on("websocket", lambda socket: asked(socket.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: complaints.append(said.text) if said.type == "error" else None,
+    )

@@ -1,0 +1,111 @@
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SignIn
+from tests.browser.stage import Actor, Stage, node_id
+
+BOARD = ".slot[data-node]"
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Iterator[Stage]:
+    """A stage of its own, to be broken."""
+    stage = Stage(tmp_path)
+    yield stage
+    stage.close()
+
+
+def test_opened_while_the_broker_is_down_the_page_says_so_and_heals(
+    sign_in: SignIn, fragile: Stage
+) -> None:
+    fragile.start_dashboard()
+    page = sign_in(at=fragile)
+
+    expect(page.locator(".pill-text")).to_have_text(re.compile("Broker offline since"))
+    expect(page.locator(".empty h2")).to_have_text("The broker cannot be reached")
+
+    fragile.start_broker()
+    actor = Actor(fragile.mqtt_port, 2, 4)
+    expect(page.locator(BOARD)).to_have_count(8, timeout=20_000)
+    expect(page.locator(".pill-text")).to_have_text("Live")
+    actor.stop()
+
+
+def test_a_broker_outage_freezes_the_page_and_ends_by_itself(
+    sign_in: SignIn, fragile: Stage
+) -> None:
+    fragile.start_broker()
+    fragile.start_dashboard()
+    actor = Actor(fragile.mqtt_port, 2, 4)
+    page = sign_in(at=fragile)
+    expect(page.locator(BOARD)).to_have_count(8)
+    page.click(f'[data-node="{node_id(1, 1)}"]')
+    ping = page.locator(".panel [data-verb=ping]")
+    expect(ping).to_be_enabled()
+
+    fragile.kill_broker()
+
+    expect(page.locator(".banner")).to_contain_text("values are frozen")
+    expect(page.locator("body")).to_have_class(re.compile("veiled"))
+    expect(ping).to_be_disabled()
+    expect(page.locator(".panel .why").first).to_contain_text("Values are")
+    fragile.start_broker()
+    expect(page.locator(".pill-text")).to_have_text("Live", timeout=20_000)
+    expect(ping).to_be_enabled()
+    expect(page.locator(f"{BOARD}[data-state=ok]")).to_have_count(8)
+    actor.stop()
+
+
+def test_an_empty_rack_says_what_to_do(sign_in: SignIn, fragile: Stage) -> None:
+    fragile.start_broker()
+    fragile.start_dashboard()
+    actor = Actor(fragile.mqtt_port, 0, 0)
+    page = sign_in(at=fragile)
+
+    expect(page.locator(".empty h2")).to_have_text("No nodes yet")
+    expect(page.locator(".empty")).to_contain_text("pirack up --simulate")
+    actor.say(actor.topics.master_status, "offline")
+    expect(page.locator(".pill-text")).to_have_text("Master offline")
+    actor.stop()
+
+
+def test_a_page_outlives_a_restart_of_the_dashboard(
+    sign_in: SignIn, fragile: Stage, complaints: list[str]
+) -> None:
+    fragile.start_broker()
+    first = fragile.start_dashboard()
+    actor = Actor(fragile.mqtt_port, 1, 4)
+    page = sign_in("viewer", at=fragile)
+    expect(page.locator(BOARD)).to_have_count(4)
+
+    began = time.monotonic()
+    first.terminate()
+    assert first.wait(10) == 0
+    assert time.monotonic() - began < 6
+    expect(page.locator(".pill-text")).to_have_text("Reconnecting…")
+    expect(page.locator(".banner")).to_contain_text("lost the dashboard")
+    fragile.start_dashboard()
+    expect(page.locator(".pill-text")).to_have_text("Live", timeout=30_000)
+    expect(page.locator(BOARD)).to_have_count(4)
+    actor.stop()
+    complaints.clear()  # the console tells of every connection refused meanwhile
+
+
+def test_a_thousand_boards_are_drawn_as_cells(sign_in: SignIn, fragile: Stage) -> None:
+    fragile.start_broker()
+    fragile.start_dashboard()
+    actor = Actor(fragile.mqtt_port, 250, 4)
+    page = sign_in(at=fragile, viewport={"width": 1440, "height": 900})
+
+    expect(page.locator(".cell[data-node]")).to_have_count(1000, timeout=30_000)
+    elements = page.evaluate("Object.keys(mounted_app.elements).length")
+    assert elements < 300
+    page.select_option(".legend select", "temperature")
+    page.locator(".cell[data-node]").nth(500).click()
+    expect(page.locator(".panel")).to_be_visible()
+    actor.stop()

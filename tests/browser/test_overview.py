@@ -1,0 +1,307 @@
+import re
+import subprocess
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from broker.messages import Verdict
+from tests.browser.conftest import SignIn
+from tests.browser.stage import Actor, Stage, node_id, wait_until
+
+pytestmark = pytest.mark.usefixtures("rack")
+
+BOARD = ".slot[data-node]"
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
+
+
+def board(page: Page, stack: int, slot: int) -> str:
+    selector = f'[data-node="{node_id(stack, slot)}"]'
+    page.wait_for_selector(selector)
+    return selector
+
+
+def ready(page: Page) -> Page:
+    expect(page.locator(BOARD)).to_have_count(48)
+    expect(page.locator(".pill-text")).to_have_text("Live")
+    return page
+
+
+def test_every_board_is_shown_live_by_stack(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+
+    expect(page.locator(".stack")).to_have_count(12)
+    expect(page.locator(".kpi-online .kpi-value")).to_have_text("48")
+    first = page.locator(".stack").first
+    expect(first.locator(".stack-name")).to_have_text("Stack 01")
+    expect(first.locator(BOARD)).to_have_count(4)
+    expect(first.locator(".slot-temp").first).to_have_text("45°")
+
+
+def test_a_heartbeat_changes_the_text_on_the_page(sign_in: SignIn, rack: Actor) -> None:
+    page = ready(sign_in())
+    place = page.locator(board(page, 3, 2)).locator(".slot-temp")
+
+    rack.beat(node_id(3, 2), temperature_c=58.6)
+
+    expect(place).to_have_text("59°", timeout=1000)
+
+
+def test_a_hot_board_is_told_in_colour_shape_and_words(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    for _ in range(4):
+        rack.beat(node_id(6, 3), temperature_c=83)
+    place = page.locator(board(page, 6, 3))
+
+    expect(place).to_have_attribute("data-state", "crit")
+    expect(place.locator("svg[role=img]")).to_have_attribute("aria-label", "Critical")
+
+
+def test_a_silent_board_says_since_when_and_counts_up(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    node = node_id(11, 1)
+    rack.state(node, verdict=Verdict.LOST, last_seen=time.time() - 57, reason="silent")
+    words = page.locator(board(page, 11, 1)).locator(".slot-words")
+
+    expect(words).to_have_text(re.compile("no answer · 5[789] s"))
+    expect(words).to_have_text(re.compile("no answer · 1 min"))
+    expect(page.locator(".concern-title")).to_contain_text(["s11n1"])
+    rack.state(node)
+    expect(page.locator(board(page, 11, 1))).to_have_attribute("data-state", "ok")
+
+
+def test_words_of_a_node_are_never_markup(sign_in: SignIn, rack: Actor) -> None:
+    page = ready(sign_in())
+    evil = "<img src=x onerror=document.title='stolen'>"
+    rack.state(node_id(1, 1), name=evil)
+    rack.event(evil)
+
+    expect(page.locator(board(page, 1, 1)).locator(".slot-name")).to_have_text(evil)
+    expect(page.locator(".event-text", has_text="onerror")).to_be_visible()
+    assert page.locator("main img").count() == 0
+    assert "stolen" not in page.title()
+    rack.state(node_id(1, 1))
+    expect(page.locator(board(page, 1, 1)).locator(".slot-name")).to_have_text("s01n1")
+
+
+def test_state_chips_filter_and_are_kept_in_the_address(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    rack.state(node_id(2, 1), verdict=Verdict.REBOOTING)
+    page.locator(".chip[data-state=busy]").click()
+
+    expect(page.locator(f"{BOARD}:not(.dim)")).to_have_count(1)
+    assert "state=busy" in page.url
+    page.keyboard.press("Escape")
+    expect(page.locator(f"{BOARD}.dim")).to_have_count(0)
+    rack.state(node_id(2, 1))
+
+
+def test_the_search_box_finds_hints_and_opens(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    page.locator("body").press("/")
+    page.keyboard.type("s03n2 colour:red")
+
+    expect(page.locator(".search-hint")).to_contain_text("“colour:” is unknown")
+    expect(page.locator(".search-count")).to_have_text("1 of 48")
+    page.keyboard.press("Enter")
+    expect(page.locator(".panel h2")).to_have_text("s03n2")
+    assert "q=s03n2" in page.url
+    assert f"node={node_id(3, 2)}" in page.url
+
+
+def test_a_shared_address_opens_the_same_view(sign_in: SignIn) -> None:
+    page = sign_in(path=f"/?q=stack:3&node={node_id(3, 4)}")
+
+    expect(page.locator(".panel h2")).to_have_text("s03n4")
+    expect(page.locator(f"{BOARD}:not(.dim)")).to_have_count(4)
+
+
+def test_nothing_found_says_so_with_the_way_back(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    page.fill(".search-input", "no-such-board")
+
+    expect(page.locator(".empty h2")).to_have_text("No board matches")
+    page.click("text=Show all boards")
+    expect(page.locator(f"{BOARD}.dim")).to_have_count(0)
+
+
+def test_the_rack_is_walked_by_keyboard(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    page.locator(board(page, 1, 1)).focus()
+
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    focused = "document.activeElement.dataset.node"
+    assert page.evaluate(focused) == node_id(2, 2)
+    tabbable = page.locator(f'{BOARD}[tabindex="0"]')
+    assert tabbable.count() == 1
+    page.keyboard.press("Enter")
+    expect(page.locator(".panel h2")).to_have_text("s02n2")
+    page.keyboard.press("Escape")
+    expect(page.locator(".panel")).to_be_hidden()
+    assert page.evaluate(focused) == node_id(2, 2)
+    page.keyboard.press("?")
+    expect(page.locator("dialog h2")).to_have_text("Keys and search")
+
+
+def test_a_board_opens_its_details_and_vitals(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    page.click(board(page, 5, 1))
+    panel = page.locator(".panel")
+
+    expect(panel.locator(".vital").first).to_contain_text("20 %")
+    expect(panel).to_contain_text(f"10000000{node_id(5, 1)[3:]}")
+    expect(panel).to_contain_text("Stack 05, slot 1")
+
+
+def test_a_ping_shows_its_receipt(sign_in: SignIn, rack: Actor) -> None:
+    page = ready(sign_in("operator"))
+    page.click(board(page, 4, 1))
+    page.click(".panel [data-verb=ping]")
+
+    expect(page.locator(".receipt[data-phase=good]")).to_contain_text("done · 100 ms")
+    topic, command = rack.commands[-1]
+    assert topic == f"pirack/v1/lab/node/{node_id(4, 1)}/cmd/ping"
+    assert command.by == "operator"
+
+
+def test_rebooting_a_stack_names_every_board_and_confirms(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    page.locator(".stack").nth(2).locator(".stack-menu").click()
+    page.click(".menu [data-verb=reboot]")
+    dialog = page.locator("dialog")
+    names = ["s03n1", "s03n2", "s03n3", "s03n4"]
+
+    expect(dialog.locator("h2")).to_have_text("Reboot 4 boards in Stack 03?")
+    expect(dialog.locator(".hit-list li span:nth-child(2)")).to_have_text(names)
+    focused = "document.activeElement.textContent"
+    assert page.evaluate(focused) == "Cancel"
+    count = len(rack.commands)
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    assert len(rack.commands) == count
+
+    page.locator(".stack").nth(2).locator(".stack-menu").click()
+    page.click(".menu [data-verb=reboot]")
+    page.click("dialog .primary")
+    expect(page.locator(".receipt[data-phase=good]")).to_be_visible()
+    topic, command = rack.commands[-1]
+    assert topic == "pirack/v1/lab/stack/3/cmd/reboot"
+    assert command.confirm == "stack/3"
+
+
+def test_the_whole_rack_needs_its_name_typed(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    page.click(".rack-actions")
+    page.click(".menu [data-verb=shutdown]")
+    go = page.locator("dialog .primary")
+
+    expect(go).to_be_disabled()
+    page.fill("dialog input", "lab")
+    expect(go).to_be_enabled()
+
+
+def test_the_copied_line_does_the_same_when_pasted(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    page.click(board(page, 4, 2))
+    page.click(".panel [data-verb=say]")
+    page.fill("dialog input", "it's 5 o'clock; $HOME")
+    line = page.locator("dialog .line-text").text_content() or ""
+    rack.commands.clear()
+
+    subprocess.run(["/bin/sh", "-c", line], check=True, timeout=10)
+    wait_until(lambda: bool(rack.commands), "the pasted command")
+    page.click("dialog .primary")
+    wait_until(lambda: len(rack.commands) == 2, "the command of the page")
+
+    by_hand, by_page = rack.commands
+    assert by_hand[0] == by_page[0]
+    assert by_hand[1].args == by_page[1].args == ("text=it's 5 o'clock; $HOME",)
+
+
+def test_a_master_that_does_not_answer_is_told(sign_in: SignIn, rack: Actor) -> None:
+    page = ready(sign_in())
+    rack.answering = False
+    page.click(board(page, 4, 1))
+    page.click(".panel [data-verb=ping]")
+
+    error = page.locator(".receipt-error")
+    expect(error).to_contain_text("no answer within 5 s", timeout=10_000)
+    rack.answering = True
+
+
+def test_a_viewer_sees_but_is_offered_nothing(sign_in: SignIn) -> None:
+    page = ready(sign_in("viewer"))
+    page.click(board(page, 4, 1))
+
+    expect(page.locator(".panel")).to_contain_text("may look but not ask")
+    assert page.locator(".panel .action").count() == 0
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_no_width_scrolls_sideways(sign_in: SignIn, width: int) -> None:
+    page = ready(sign_in(viewport={"width": width, "height": 844}))
+    page.wait_for_timeout(300)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_phone_has_targets_for_fingers(sign_in: SignIn) -> None:
+    page = ready(sign_in(**PHONE))
+
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("button, a, input")]
+        .filter((each) => each.checkVisibility())
+        .map((each) => [each.className, each.getBoundingClientRect()])
+        .filter(([name, box]) => box.width && (box.height < 44 || box.width < 44))
+        .filter(([name]) => !["skip", "event-open"].includes(name))
+        .map(([name, box]) => `${name} ${box.width}x${box.height}`)"""
+    )
+    assert small == []
+    page.locator(board(page, 1, 1)).tap()
+    expect(page.locator(".panel h2")).to_have_text("s01n1")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_theme_is_kept(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    button = page.locator("[aria-label^=Theme]")
+    button.click()
+    button.click()
+    page.reload()
+
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(button).to_have_attribute("aria-label", "Theme: dark")
+
+
+def test_about_says_what_this_is_and_the_way_back(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    page.click("text=About")
+
+    expect(page.locator(".about")).to_contain_text("Apache-2.0")
+    expect(page.locator(".about")).to_contain_text("ENSEIRB-MATMECA")
+    page.click(".rail-link >> text=Overview")
+    expect(page.locator(BOARD)).to_have_count(48)
+
+
+def test_a_wrong_address_says_so(sign_in: SignIn, stage: Stage) -> None:
+    page = ready(sign_in())
+    answer = page.request.get(f"{stage.url}/nowhere", headers={"Accept": "text/html"})
+
+    assert answer.status == 404
+    assert "Page not found" in answer.text()

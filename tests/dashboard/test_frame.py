@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+from nicegui import ui
+from nicegui.testing import User as Visitor
+
+from broker.fake import FakeBroker
+from dashboard.frame import Frame, Overview
+from dashboard.service import Dashboard
+from dashboard.settings import DashboardSettings
+from dashboard.users import Role, Users, make_user
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Dashboard:
+    users = Users(tmp_path / "users.json")
+    users.put(make_user("ada", Role.ADMIN, "x"))
+    connect = FakeBroker().connect
+    return Dashboard(
+        DashboardSettings(), "lab", connect, users, publish_hint="mosquitto_pub"
+    )
+
+
+def page(dashboard: Dashboard, *, alive: bool = True) -> None:
+    user = make_user("ada", Role.ADMIN, "x")
+
+    @ui.page("/framed")
+    def build() -> None:
+        Frame(dashboard, user, lambda: alive).show("overview")
+        Overview()
+
+
+async def test_a_closed_tab_leaves_nothing_in_the_hub(
+    user: Visitor, dashboard: Dashboard
+) -> None:
+    page(dashboard)
+    for _ in range(3):
+        await user.open("/framed")
+        assert len(dashboard.hub.views) == 1
+        assert user.client is not None
+        user.client.delete()
+        assert dashboard.hub.views == set()
+
+
+async def test_a_page_is_a_handful_of_elements(
+    user: Visitor, dashboard: Dashboard
+) -> None:
+    page(dashboard)
+    await user.open("/framed")
+
+    assert user.client is not None
+    assert len(user.client.elements) < 30
+
+
+async def test_a_tick_is_one_message(user: Visitor, dashboard: Dashboard) -> None:
+    page(dashboard)
+    await user.open("/framed")
+    (view,) = dashboard.hub.views
+    sent: list[object] = []
+    view.port.send = lambda *words: sent.append(words)  # type: ignore[method-assign]  # watch the door
+
+    for _ in range(3):
+        dashboard.hub.tick()
+
+    assert len(sent) == 1
+
+
+async def test_a_revoked_session_is_shown_nothing_more(
+    user: Visitor, dashboard: Dashboard
+) -> None:
+    page(dashboard, alive=False)
+    await user.open("/framed")
+
+    dashboard.hub.tick()
+
+    assert dashboard.hub.views == set()
+
+
+async def test_a_malformed_wish_is_counted(user: Visitor, dashboard: Dashboard) -> None:
+    page(dashboard)
+    await user.open("/framed")
+
+    user.find(Frame).trigger("say", {"kind": "rule the world"})
+    user.find(Frame).trigger("say", {"kind": "search", "text": "x" * 9999})
+
+    assert dashboard.mirror.rejections.counts == {"wish": 1}
