@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -51,34 +50,6 @@ class Recorder:
 
     def payloads(self, topic: str) -> list[bytes]:
         return [one.payload for one in self.messages if one.topic == topic]
-
-
-class Stage(Protocol):
-    """A broker and the ways to hurt it."""
-
-    v5: bool
-
-    def link(
-        self,
-        recorder: Recorder,
-        client_id: str,
-        subscriptions: Sequence[Subscription] = (),
-        status_topic: str | None = None,
-    ) -> BreakableLink: ...
-
-    async def until(self, condition: Callable[[], object]) -> None: ...
-
-    async def quiet(self) -> None: ...
-
-    async def kill(self, client_id: str) -> None: ...
-
-    async def reconnect(self, client_id: str) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class FakeStage:
@@ -281,9 +252,11 @@ STAGES = [
 
 
 @pytest.fixture(params=STAGES)
-async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[FakeStage | MosquittoStage]:
     kind, version = request.param.split("-")
-    made: Stage
+    made: FakeStage | MosquittoStage
     if kind == "fake":
         made = FakeStage(v5=version == "5")
     else:
