@@ -24,6 +24,7 @@ TABLES = (
     "agent",
     "broker",
     "dashboard",
+    "heal",
     "master",
     "node",
     "outlet",

@@ -13,6 +13,7 @@ class Verb(enum.StrEnum):
     REBOOT = "reboot"
     SHUTDOWN = "shutdown"
     UPDATE = "update"
+    RESTART_AGENT = "restart-agent"
     POWER = "power"
     INSTALL = "install"
     NAME = "name"
@@ -22,6 +23,11 @@ class Verb(enum.StrEnum):
     SILENCE = "silence"
     SNAPSHOT = "snapshot"
     HISTORY = "history"
+    EVENTS = "events"
+    """Asks for lines of the rack's history; the scope says about whom."""
+    LOCK = "lock"
+    """Reserves a node or a stack: the destructive commands of others are refused."""
+    UNLOCK = "unlock"
 
 
 DESTRUCTIVE = frozenset(

@@ -21,6 +21,7 @@ from broker.messages.node import (
 )
 from broker.messages.state import (
     InstallState,
+    Lock,
     MasterDetails,
     NodeState,
     Power,
@@ -40,6 +41,7 @@ __all__ = [
     "EventKind",
     "Heartbeat",
     "InstallState",
+    "Lock",
     "MasterDetails",
     "NodeState",
     "Order",

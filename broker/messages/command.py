@@ -3,6 +3,7 @@
 import enum
 
 from broker.messages.codec import Count, Seconds, ShortText, Token, Wire
+from broker.messages.event import Event
 
 DEFAULT_TTL_S = 30.0
 """How long a command without ``ttl_s`` may wait before it is answered ``expired``."""
@@ -142,6 +143,7 @@ class Reply(Wire, frozen=True, kw_only=True):
         duration_s: From acceptance to this reply, seconds.
         part: Number of this part, from 1.
         parts: How many parts there are.
+        events: Lines of history, oldest first, where ``events`` asked for them.
     """
 
     id: str
@@ -156,3 +158,4 @@ class Reply(Wire, frozen=True, kw_only=True):
     duration_s: Seconds = 0.0
     part: Count = 1
     parts: Count = 1
+    events: tuple[Event, ...] = ()

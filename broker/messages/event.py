@@ -15,6 +15,10 @@ class EventKind(enum.StrEnum):
     REGISTRY = "registry"
     SERVICE = "service"
     INSTALL = "install"
+    INCIDENT = "incident"
+    """The headline of lines that belong together: what it is, and where to look."""
+    HEAL = "heal"
+    """What self-healing does, would do, or leaves alone."""
 
 
 class Event(Wire, frozen=True, kw_only=True):
@@ -30,6 +34,8 @@ class Event(Wire, frozen=True, kw_only=True):
         verb: Of the command, where there is one.
         by: Who caused it; empty for the system itself.
         correlation: Id of the command that caused it.
+        incident: Id of the incident it belongs to; a reader may show all lines of one
+            as one: its newest ``incident`` line, else its newest line.
     """
 
     seq: int
@@ -41,3 +47,4 @@ class Event(Wire, frozen=True, kw_only=True):
     verb: str = ""
     by: str = ""
     correlation: str = ""
+    incident: str = ""

@@ -50,6 +50,22 @@ class Running(Wire, frozen=True, kw_only=True):
     by: str = ""
 
 
+class Lock(Wire, frozen=True, kw_only=True):
+    """Who has reserved a node or a stack, and until when.
+
+    Args:
+        scope: What was reserved: ``node/<id>`` or ``stack/<n>``.
+        by: Who; only the same name may interrupt it.
+        until: Unix time of the master's clock, seconds.
+        reason: In words; may be empty.
+    """
+
+    scope: str
+    by: str
+    until: float
+    reason: str = ""
+
+
 class NodeState(Wire, frozen=True, kw_only=True):
     """The master's view of one node, on ``P/node/<id>/state``.
 
@@ -68,6 +84,7 @@ class NodeState(Wire, frozen=True, kw_only=True):
         last_seen: Unix time of the master's clock when it was last heard, seconds.
         faults: Named faults, for example ``duplicate identity: …``; empty when none.
         running: The command under way, if any.
+        lock: Who has reserved it, or its stack; None: nobody.
     """
 
     id: str
@@ -82,6 +99,7 @@ class NodeState(Wire, frozen=True, kw_only=True):
     last_seen: float | None = None
     faults: tuple[str, ...] = ()
     running: Running | None = None
+    lock: Lock | None = None
 
 
 class StackState(Wire, frozen=True, kw_only=True):
@@ -97,6 +115,7 @@ class StackState(Wire, frozen=True, kw_only=True):
         power: What the outlet reads back.
         worst: The worst verdict of its nodes; None where it has none.
         totals: Nodes per verdict.
+        lock: Who has reserved the stack as a whole; None: nobody.
     """
 
     stack: int
@@ -108,6 +127,7 @@ class StackState(Wire, frozen=True, kw_only=True):
     power: Power | None = None
     worst: Verdict | None = None
     totals: dict[Verdict, int] = msgspec.field(default_factory=dict)
+    lock: Lock | None = None
 
 
 class RackState(Wire, frozen=True, kw_only=True):
