@@ -23,6 +23,8 @@ class Verb(enum.StrEnum):
     SILENCE = "silence"
     SNAPSHOT = "snapshot"
     HISTORY = "history"
+    CANCEL = "cancel"
+    """Stops what its scope, or an id, has under way: what has not begun never does."""
     EVENTS = "events"
     """Asks for lines of the rack's history; the scope says about whom."""
     LOCK = "lock"

@@ -4,6 +4,7 @@ from broker.messages.codec import MAX_PAYLOAD_BYTES, Wire, check_size, decode, e
 from broker.messages.command import (
     DEFAULT_TTL_S,
     Command,
+    OnFailure,
     Order,
     Phase,
     Reply,
@@ -44,6 +45,7 @@ __all__ = [
     "Lock",
     "MasterDetails",
     "NodeState",
+    "OnFailure",
     "Order",
     "Phase",
     "Power",

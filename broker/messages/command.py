@@ -1,12 +1,16 @@
 """Asking and answering: commands and replies, and the orders and results of nodes."""
 
 import enum
+from typing import Annotated
+
+import msgspec
 
 from broker.messages.codec import Count, Seconds, ShortText, Token, Wire
 from broker.messages.event import Event
 
 DEFAULT_TTL_S = 30.0
 """How long a command without ``ttl_s`` may wait before it is answered ``expired``."""
+MAX_PAUSE_S = 86_400.0
 
 
 class Phase(enum.StrEnum):
@@ -26,8 +30,19 @@ class Phase(enum.StrEnum):
         return self not in {Phase.ACCEPTED, Phase.RUNNING}
 
 
+class OnFailure(enum.StrEnum):
+    """What a command in waves does when a target fails."""
+
+    STOP = "stop"
+    """Targets that have not begun never begin, and are answered ``not-delivered``."""
+    CONTINUE = "continue"
+
+
 class Command(Wire, frozen=True, kw_only=True):
     """What a person or program asks, on ``P/<scope>/cmd/<verb>``.
+
+    In plain words ``confirm``, ``wave``, ``pause_s`` and ``on_failure`` are written as
+    ``name=value``.
 
     Args:
         id: Chosen by the sender to match the reply; empty: the master gives one.
@@ -35,6 +50,10 @@ class Command(Wire, frozen=True, kw_only=True):
         ttl_s: Seconds, counted from receipt, after which it must not start any more.
         expires: Unix time after which it must not start, seconds; a second opinion.
         confirm: The scope again (``stack/3``), for destructive verbs on more than one.
+        wave: How many nodes at a time; 0: all at once; null: as the verb needs it,
+            which is 4 for ``reboot`` and ``update`` and all at once for others.
+        pause_s: Seconds between the end of one wave and the next.
+        on_failure: Whether later waves begin when a target has failed.
         by: Who asks, for the event log.
     """
 
@@ -43,6 +62,9 @@ class Command(Wire, frozen=True, kw_only=True):
     ttl_s: Seconds = DEFAULT_TTL_S
     expires: float | None = None
     confirm: ShortText = ""
+    wave: Count | None = None
+    pause_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_PAUSE_S)] = 0.0
+    on_failure: OnFailure = OnFailure.STOP
     by: ShortText = ""
 
 
