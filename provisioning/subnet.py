@@ -4,12 +4,14 @@ Reservations lie outside the pool. ISC dhcpd gives one address to the reserved b
 to the lease's holder at once when they overlap, and the others withhold it; measured.
 """
 
-import ipaddress
+import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import msgspec
 
 from provisioning.errors import SubnetError
+
+_INTERFACE = re.compile(r"^[A-Za-z0-9_.-]{1,15}$")
 
 POOL_PER_BOARD = 2
 """A pool holds the largest stack this many times: the leases of the stack before it
@@ -75,8 +77,11 @@ def check(subnet: Subnet, *, boards: int, largest_stack: int) -> None:
     Raises:
         SubnetError: The first contradiction found, with what would be right.
     """
-    if not subnet.interface:
-        text = "no interface is named; name the one the rack hangs on, for example eth1"
+    if not _INTERFACE.match(subnet.interface):
+        text = (
+            f"interface {subnet.interface!r} is no name of one; name the one the rack "
+            "hangs on, for example eth1"
+        )
         raise SubnetError(text)
     for name in ("first", "pool_first", "pool_last"):
         _inside(subnet, name, getattr(subnet, name))
@@ -129,12 +134,3 @@ def _inside(subnet: Subnet, name: str, value: str) -> None:
     if address in (network.network_address, network.broadcast_address):
         text = f"{name} {value} is the network's own or broadcast address"
         raise SubnetError(text)
-
-
-def parse_address(text: str) -> str:
-    """Return an IPv4 address in its one form.
-
-    Raises:
-        ValueError: It is none.
-    """
-    return str(ipaddress.IPv4Address(text.strip()))

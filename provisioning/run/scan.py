@@ -68,7 +68,7 @@ def _no_power(run: Run, text: str) -> tuple[Finding, ...]:
 
 def heard(run: Run, ask: Ask, now: float) -> Outcome:
     """Take what a board says while its stack is on."""
-    if run.powered_at is None or ask.mac in run.foreign or ask.mac in run.elsewhere:
+    if run.powered_at is None or _known_elsewhere(run, ask):
         return run, ()
     before = run.seen.get(ask.mac)
     sighting = _merge(before, ask, now - run.powered_at)
@@ -80,6 +80,15 @@ def heard(run: Run, ask: Ask, now: float) -> Outcome:
         run = run.with_(wake=min(now + run.params.pace.quiet_s, run.until))
     said = Say(words.heard(run.stack.number, sighting), run.stack.number, ask.mac)
     return run, (said,)
+
+
+def _known_elsewhere(run: Run, ask: Ask) -> bool:
+    """Whether it is sure that the board stands elsewhere."""
+    if ask.mac in run.foreign or ask.mac in run.elsewhere:
+        return True
+    # A lease is read late: it may be from the window before this one.
+    scanned = (macs for n, macs in run.scanned.items() if n != run.stack.number)
+    return ask.kind is AskKind.LEASE and any(ask.mac in macs for macs in scanned)
 
 
 def _boot(run: Run) -> float:

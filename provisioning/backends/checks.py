@@ -1,0 +1,43 @@
+"""What can be checked on this machine before boards are asked for."""
+
+from provisioning.backends.process_table import somebody_serves_dhcp
+from provisioning.discovery.packet_socket import carrier
+from provisioning.errors import BackendError
+from provisioning.run.state import Problem
+from provisioning.subnet import Subnet
+
+
+def require_interface(subnet: Subnet) -> None:
+    """Refuse to serve on an interface that is not there, before a server is started.
+
+    Raises:
+        BackendError: It is not there, or down.
+    """
+    if carrier(subnet.interface) is None:
+        raise BackendError(_not_there(subnet))
+
+
+def _not_there(subnet: Subnet) -> str:
+    return f"interface {subnet.interface} is not there or down; bring it up"
+
+
+def common_problems(subnet: Subnet, *, serving: bool) -> tuple[Problem, ...]:
+    """Return what stands in the way of serving on an interface.
+
+    Args:
+        subnet: The network.
+        serving: Whether our own server runs.
+    """
+    problems = []
+    link = carrier(subnet.interface)
+    if link is None:
+        problems.append(Problem(text=_not_there(subnet), fatal=True))
+    elif not link:
+        text = f"interface {subnet.interface} has no link; check cable and switch"
+        problems.append(Problem(text=text))
+    if not serving:
+        rival = somebody_serves_dhcp()
+        why = "another program has UDP port 67" if rival else "see its log"
+        text = f"our DHCP server does not run: {why}"
+        problems.append(Problem(text=text, fatal=True))
+    return tuple(problems)

@@ -1,0 +1,80 @@
+"""The files dnsmasq reads; pure."""
+
+import os
+import pwd
+from pathlib import Path
+
+import msgspec
+
+from provisioning.reservation import Reservation
+from provisioning.subnet import Subnet
+
+
+class Netboot(msgspec.Struct, frozen=True):
+    """Boot files for boards that boot over the network.
+
+    Args:
+        root: Folder TFTP serves. A board asks below its serial (``51000101/``), or its
+            hardware address, as its boot EEPROM's ``TFTP_PREFIX`` says.
+    """
+
+    root: Path
+
+
+def configuration(subnet: Subnet, folder: Path, netboot: Netboot | None = None) -> str:
+    """Return ``dnsmasq.conf``.
+
+    Args:
+        subnet: The network.
+        folder: Where its other files are.
+        netboot: Serve boot files too; None: do not.
+    """
+    dns = "".join(f",{address}" for address in subnet.dns)
+    gateway = f",{subnet.gateway}" if subnet.gateway else ""
+    pool = f"{subnet.pool_first},{subnet.pool_last}"
+    lines = [
+        "# Written by PiRack at every start; changes are lost.",
+        "port=0",  # no DNS
+        f"interface={subnet.interface}",
+        "bind-interfaces",
+        "except-interface=lo",
+        "no-hosts",
+        "no-resolv",
+        f"user={pwd.getpwuid(os.geteuid()).pw_name}",
+        "pid-file=",
+        "log-facility=-",
+        "dhcp-authoritative",
+        # Cards are cloned, and their client identifiers with them: without this three
+        # boards got one address (measured).
+        "dhcp-ignore-clid",
+        # Its ping blocks the server for 3 s for each new board; we probe by ARP.
+        "no-ping",
+        f"dhcp-range={pool},{subnet.network.netmask},{subnet.pool_lease_s}s",
+        f"dhcp-option=3{gateway}",
+        f"dhcp-option=6{dns}",
+        f"dhcp-hostsdir={folder}/hosts.d",
+        f"dhcp-leasefile={folder}/leases",
+    ]
+    if netboot is not None:
+        lines += _netboot(netboot)
+    return "\n".join(lines) + "\n"
+
+
+def _netboot(netboot: Netboot) -> list[str]:
+    return [
+        "enable-tftp",
+        f"tftp-root={netboot.root}",
+        # Option 43: a Pi 3's boot ROM goes on only if it finds this very text, with
+        # the three spaces at its end (boot-net.adoc).
+        'pxe-service=0,"Raspberry Pi Boot   "',
+    ]
+
+
+def host_file(row: Reservation) -> str:
+    """Return the name of a board's file."""
+    return row.mac.replace(":", "-")
+
+
+def host_line(row: Reservation, subnet: Subnet) -> str:
+    """Return what a board's file says."""
+    return f"{row.mac},{row.address},{row.name},{subnet.lease_s}\n"

@@ -1,0 +1,68 @@
+"""The set of reservations that is served, and the one before it; on disk."""
+
+from pathlib import Path
+
+import msgspec
+
+from broker import atomic
+from provisioning.errors import BackendError
+from provisioning.reservation import Reservation
+
+Rows = tuple[Reservation, ...]
+
+
+class _Page(msgspec.Struct, frozen=True):
+    served: Rows = ()
+    before: Rows | None = None
+
+
+class Ledger:
+    """Remembers two sets of reservations in one file.
+
+    Args:
+        path: The file; its folder must exist once ``write`` is called.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def served(self) -> Rows:
+        """Return the set that is served; empty when none ever was."""
+        return self._read().served
+
+    def before(self) -> Rows:
+        """Return the set before it.
+
+        Raises:
+            BackendError: There is none.
+        """
+        before = self._read().before
+        if before is None:
+            text = "there is no earlier set of reservations to go back to"
+            raise BackendError(text)
+        return before
+
+    def write(self, rows: Rows) -> None:
+        """Remember a set as the served one.
+
+        Raises:
+            BackendError: It cannot be written.
+        """
+        page = self._read()
+        if rows == page.served and page.before is not None:
+            return
+        new = _Page(served=rows, before=page.served)
+        try:
+            atomic.replace(self._path, msgspec.json.encode(new), mode=0o644)
+        except OSError as error:
+            text = f"{self._path} cannot be written: {error.strerror}"
+            raise BackendError(text) from error
+
+    def _read(self) -> _Page:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_Page)
+        except FileNotFoundError:
+            return _Page()
+        except (OSError, msgspec.MsgspecError) as error:
+            text = f"{self._path} cannot be read: {error}; put it aside to begin anew"
+            raise BackendError(text) from error

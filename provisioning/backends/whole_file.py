@@ -1,0 +1,180 @@
+"""What dhcpd and Kea share: one file with everything, checked, replaced, read again."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from provisioning.backends import files
+from provisioning.backends.backend import Lease
+from provisioning.backends.checks import common_problems, require_interface
+from provisioning.backends.daemon import Daemon
+from provisioning.backends.ledger import Ledger
+from provisioning.errors import BackendError
+from provisioning.reservation import Change, Reservation, difference, validate
+from provisioning.run.state import Problem
+from provisioning.subnet import Subnet
+
+Rows = Collection[Reservation]
+
+
+class Dialect(Protocol):
+    """How one server wants its file, and how it says what is lent."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables the program needs."""
+
+    def path(self, folder: Path) -> Path:
+        """Return where the file lies."""
+
+    def render(self, subnet: Subnet, folder: Path, rows: Rows) -> str:
+        """Return the file's text."""
+
+    def test(self, draft: Path) -> list[str]:
+        """Return the command that judges a file."""
+
+    def prepare(self, folder: Path) -> None:
+        """Make what the server wants to find beside its file."""
+
+    def leases(self, folder: Path) -> tuple[Lease, ...]:
+        """Return what is lent now."""
+
+    async def renew(self, daemon: Daemon, folder: Path) -> None:
+        """Let the server read the file again; effective when it returns.
+
+        Raises:
+            BackendError: It would not.
+        """
+
+    async def take_back(self, lease: Lease, folder: Path) -> None:
+        """End a lease of an address that is now reserved for somebody else."""
+
+
+class WholeFile:
+    """A back end whose server reads one file.
+
+    Args:
+        dialect: Which server.
+        subnet: The network it serves.
+        folder: Its own: configuration, reservations, leases.
+        daemon: Runs it.
+        now: Returns Unix time, seconds.
+    """
+
+    reserves = True
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        subnet: Subnet,
+        folder: Path,
+        daemon: Daemon,
+        now: Callable[[], float],
+    ) -> None:
+        self._dialect = dialect
+        self._subnet = subnet
+        self._folder = folder
+        self._daemon = daemon
+        self._now = now
+        self._ledger = Ledger(folder / "reservations.json")
+
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
+        return self._dialect.name
+
+    async def start(self) -> None:
+        """Write the configuration with what was last applied, and serve.
+
+        Raises:
+            BackendError: It cannot be started.
+        """
+        require_interface(self._subnet)
+        files.make_folder(self._folder)
+        self._dialect.prepare(self._folder)
+        await self._put(self._ledger.served())
+        await self._daemon.start()
+
+    async def stop(self) -> None:
+        """End it; calling it twice is fine."""
+        await self._daemon.stop()
+
+    async def check(self) -> tuple[Problem, ...]:
+        """Return what stands in the way of serving."""
+        return common_problems(self._subnet, serving=await self._daemon.alive())
+
+    async def alive(self) -> bool:
+        """Whether it runs."""
+        return await self._daemon.alive()
+
+    async def leases(self) -> tuple[Lease, ...]:
+        """Return what is lent now."""
+        now = self._now()
+        return tuple(
+            lease for lease in self._dialect.leases(self._folder) if lease.ends > now
+        )
+
+    async def apply(self, want: Collection[Reservation]) -> Change:
+        """Serve this set; the last good one stays if it cannot be.
+
+        Raises:
+            RefusedError: The set contradicts itself, or the server says so.
+            BackendError: The server did not come back with it.
+        """
+        rows = validate(want, self._subnet)
+        served = self._ledger.served()
+        if await self._put(rows):
+            try:
+                await self._dialect.renew(self._daemon, self._folder)
+            except BackendError:
+                await self._go_back(served)
+                raise
+        self._ledger.write(rows)
+        await self._take_back(rows)
+        return difference(served, rows)
+
+    def applied(self) -> tuple[Reservation, ...]:
+        """Return the set that is served."""
+        return self._ledger.served()
+
+    async def undo(self) -> Change:
+        """Serve the set before the present one again.
+
+        Raises:
+            BackendError: There is none, or it cannot be applied.
+        """
+        return await self.apply(self._ledger.before())
+
+    async def _put(self, rows: Rows) -> bool:
+        """Replace the file once the program finds it right; return whether it changed.
+
+        A file Kea finds wrong must never be loaded: Kea 2.2 then serves nobody until a
+        good one is (measured).
+        """
+        path = self._dialect.path(self._folder)
+        text = self._dialect.render(self._subnet, self._folder, rows)
+        if files.read(path) == text:
+            return False
+        draft = path.with_name(f"{path.name}.draft")
+        files.write(draft, text)
+        try:
+            await files.judge(self._dialect.test(draft), self._dialect.environment)
+        finally:
+            draft.unlink(missing_ok=True)
+        files.write(path, text)
+        return True
+
+    async def _go_back(self, rows: Rows) -> None:
+        text = self._dialect.render(self._subnet, self._folder, rows)
+        files.write(self._dialect.path(self._folder), text)
+        await self._daemon.restart()
+
+    async def _take_back(self, rows: Rows) -> None:
+        owners = {row.address: row.mac for row in rows}
+        for lease in await self.leases():
+            if owners.get(lease.address, lease.mac) != lease.mac:
+                await self._dialect.take_back(lease, self._folder)

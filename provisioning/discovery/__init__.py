@@ -1,0 +1,1 @@
+"""Hearing boards: on the wire, in the leases of a server, and from their agents."""

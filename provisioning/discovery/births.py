@@ -1,0 +1,61 @@
+"""The third source: agents that say who they are, over MQTT.
+
+For racks whose DHCP is somebody else's and out of hearing: an agent dials out, so its
+first words after power on tell hardware address, serial and address at once.
+"""
+
+from broker.messages import Details
+from provisioning.hardware import normal_mac
+from provisioning.run.messages import Ask, AskKind
+from provisioning.seams import Ear
+
+SERIAL_DIGITS = 8
+"""What a node id is made of, and all that option 97 tells."""
+
+
+class BirthSource:
+    """A source that is told by whoever holds the link to the broker."""
+
+    def __init__(self) -> None:
+        self._ear: Ear | None = None
+        self._sessions: dict[str, str] = {}
+
+    async def start(self, ear: Ear) -> None:
+        """Begin to pass on."""
+        self._ear = ear
+
+    async def stop(self) -> None:
+        """Stop; calling it twice is fine."""
+        self._ear = None
+
+    def said(self, details: Details, *, retained: bool) -> None:
+        """Take the details of a node.
+
+        Args:
+            details: As they arrived.
+            retained: They came out of the broker's store: they may be of any time.
+        """
+        ask = born(details)
+        if ask is None:
+            return
+        again = self._sessions.get(ask.mac) == details.session
+        self._sessions[ask.mac] = details.session
+        if self._ear and not (retained or again or details.reason):
+            self._ear.heard(ask)
+
+
+def born(details: Details) -> Ask | None:
+    """Return what details say about a board; None without a hardware address."""
+    try:
+        mac = normal_mac(details.macs[0])
+    except (IndexError, ValueError):
+        return None
+    ipv4 = (address for address in details.addresses if "." in address)
+    return Ask(
+        mac=mac,
+        kind=AskKind.BIRTH,
+        address=next(ipv4, ""),
+        hostname=details.hostname,
+        model=details.model,
+        serial=details.serial[-SERIAL_DIGITS:],
+    )

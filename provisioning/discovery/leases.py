@@ -1,0 +1,69 @@
+"""The second source: leases that the DHCP server wrote.
+
+It hears what a sniffer may miss (a switch that filters, an interface that was down) but
+not a board that asks again for what it has, so it only ever adds.
+"""
+
+import asyncio
+import logging
+
+from provisioning.backends.backend import Backend, Lease
+from provisioning.errors import BackendError
+from provisioning.run.messages import Ask, AskKind
+from provisioning.seams import Ear
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+"""Seconds between two looks; a stat and a few kilobytes."""
+
+
+class LeaseSource:
+    """A source that watches the leases of a server.
+
+    Args:
+        backend: The server.
+        poll_s: Seconds between two looks.
+    """
+
+    def __init__(self, backend: Backend, poll_s: float = POLL_S) -> None:
+        self._backend = backend
+        self._poll_s = poll_s
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, ear: Ear) -> None:
+        """Begin to watch; leases that are already there are no news."""
+        known = await self._read()
+        self._task = asyncio.create_task(self._watch(ear, known))
+
+    async def stop(self) -> None:
+        """Stop; calling it twice is fine."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch(self, ear: Ear, known: frozenset[Lease]) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            now = await self._read()
+            for lease in sorted(now - known, key=lambda one: one.mac):
+                ear.heard(heard(lease))
+            known = now
+
+    async def _read(self) -> frozenset[Lease]:
+        try:
+            return frozenset(await self._backend.leases())
+        except BackendError as error:
+            log.debug("leases: %s", error)
+            return frozenset()
+
+
+def heard(lease: Lease) -> Ask:
+    """Return what a lease says about a board."""
+    return Ask(
+        mac=lease.mac,
+        kind=AskKind.LEASE,
+        address=lease.address,
+        hostname=lease.hostname,
+    )

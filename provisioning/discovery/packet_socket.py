@@ -1,0 +1,104 @@
+"""A packet socket on one interface, with a filter in the kernel.
+
+Needs CAP_NET_RAW and nothing else. The filter is set before the socket is bound: what
+the kernel queued until then would reach us unfiltered.
+"""
+
+import ctypes
+import fcntl
+import socket
+import struct
+from collections.abc import Sequence
+
+from provisioning.discovery.frame import ETH_P_ARP, ETH_P_IP, UDP
+from provisioning.errors import NetworkError
+
+FRAME_BYTES = 2048
+_SO_ATTACH_FILTER = 26
+_SIOCGIFFLAGS = 0x8913
+_IFF_UP = 0x1
+_IFF_RUNNING = 0x40
+
+Instruction = tuple[int, int, int, int]
+"""Code, jump if true, jump if false, operand (classic BPF)."""
+
+_DROP: Instruction = (0x06, 0, 0, 0)
+_TAKE: Instruction = (0x06, 0, 0, FRAME_BYTES)
+
+DHCP_FILTER: tuple[Instruction, ...] = (
+    (0x28, 0, 0, 12),  # ethertype
+    (0x15, 0, 9, ETH_P_IP),
+    (0x30, 0, 0, 23),  # protocol
+    (0x15, 0, 7, UDP),
+    (0x28, 0, 0, 20),  # flags and fragment offset
+    (0x45, 5, 0, 0x1FFF),
+    (0xB1, 0, 0, 14),  # X = length of the IP header
+    (0x48, 0, 0, 16),  # destination port
+    (0x15, 1, 0, 67),
+    (0x15, 0, 1, 68),
+    _TAKE,
+    _DROP,
+)
+"""Takes UDP to port 67 or 68 and drops everything else."""
+
+ARP_FILTER: tuple[Instruction, ...] = (
+    (0x28, 0, 0, 12),
+    (0x15, 0, 1, ETH_P_ARP),
+    _TAKE,
+    _DROP,
+)
+"""Takes ARP and drops everything else."""
+
+
+def open_packet_socket(
+    interface: str, program: Sequence[Instruction], ethertype: int
+) -> socket.socket:
+    """Return a socket that does not block and hears what the filter takes.
+
+    Args:
+        interface: The only interface it hears and speaks on.
+        program: Classic BPF.
+        ethertype: What it is bound to.
+
+    Raises:
+        NetworkError: There is no such interface, or no right to listen on it.
+    """
+    try:
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    except PermissionError as error:
+        text = f"no right to listen on {interface}: give the service CAP_NET_RAW"
+        raise NetworkError(text) from error
+    try:
+        _attach(raw, program)
+        raw.bind((interface, ethertype))
+        raw.settimeout(0)
+    except OSError as error:
+        raw.close()
+        text = f"cannot listen on interface {interface!r}: {error.strerror}"
+        raise NetworkError(text) from error
+    return raw
+
+
+def _attach(raw: socket.socket, program: Sequence[Instruction]) -> None:
+    code = b"".join(struct.pack("HBBI", *one) for one in program)
+    buffer = ctypes.create_string_buffer(code)
+    head = struct.pack("HL", len(program), ctypes.addressof(buffer))
+    raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, head)
+
+
+def own_mac(raw: socket.socket) -> str:
+    """Return the hardware address of the interface a packet socket is bound to."""
+    address: bytes = raw.getsockname()[4]
+    return address[:6].hex(":")
+
+
+def carrier(interface: str) -> bool | None:
+    """Whether the interface has a link; None when it is down or not there."""
+    request = struct.pack("16s16x", interface.encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request)
+        except OSError:
+            return None
+    (flags,) = struct.unpack_from("H", answer, 16)
+    return bool(flags & _IFF_RUNNING) if flags & _IFF_UP else None

@@ -1,0 +1,168 @@
+"""Asks questions on the rack's network: who has this address, who serves DHCP here."""
+
+import asyncio
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection
+
+from provisioning.discovery import dhcp
+from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
+from provisioning.discovery.frame import (
+    ARP_REPLY,
+    ETH_P_ARP,
+    Datagram,
+    decode_arp,
+    decode_udp,
+    encode_probe,
+    encode_udp,
+)
+from provisioning.discovery.packet_socket import (
+    ARP_FILTER,
+    FRAME_BYTES,
+    open_packet_socket,
+    own_mac,
+)
+from provisioning.discovery.sniffer import NO_ADDRESS, foreign_server, open_dhcp_socket
+from provisioning.errors import NetworkError
+from provisioning.run.messages import Answer, ForeignServer
+
+ROUNDS = 2
+"""Questions for each address: one frame may be lost."""
+
+Claims = dict[tuple[str, str], int]
+
+
+class Wire:
+    """The network behind one interface.
+
+    Args:
+        interface: Where to ask.
+        own: Our own address there.
+        random: Returns a random number of so many bits; names our own questions.
+    """
+
+    def __init__(self, interface: str, own: str, random: Callable[[int], int]) -> None:
+        self._interface = interface
+        self._own = own
+        self._random = random
+
+    async def probe(
+        self, addresses: Collection[str], *, within_s: float
+    ) -> tuple[Answer, ...]:
+        """Return who answers at these addresses, with the most replies to one question.
+
+        Args:
+            addresses: IPv4 addresses.
+            within_s: How long to listen, seconds.
+
+        Raises:
+            NetworkError: The interface cannot be used.
+        """
+        if not addresses:
+            return ()
+        raw = open_packet_socket(self._interface, ARP_FILTER, ETH_P_ARP)
+        best: Claims = {}
+        with contextlib.closing(raw):
+            for _ in range(ROUNDS):
+                for address in addresses:
+                    _send(raw, encode_probe(own_mac(raw), address), self._interface)
+                claims = await _collect(raw, set(addresses), within_s / ROUNDS)
+                for key, count in claims.items():
+                    best[key] = max(best.get(key, 0), count)
+        return tuple(
+            Answer(address=address, mac=mac, replies=count)
+            for (address, mac), count in sorted(best.items())
+        )
+
+    async def servers(self, *, within_s: float) -> tuple[ForeignServer, ...]:
+        """Return the DHCP servers that make an offer and are not ours.
+
+        The question comes from an invented board, so no lease of a real one moves.
+
+        Args:
+            within_s: How long to listen, seconds.
+
+        Raises:
+            NetworkError: The interface cannot be used.
+        """
+        raw = open_dhcp_socket(self._interface)
+        found: dict[str, ForeignServer] = {}
+        with contextlib.closing(raw):
+            question = self._discover()
+            _send(raw, _broadcast(own_mac(raw), question), self._interface)
+            async with contextlib.aclosing(_frames(raw, within_s)) as frames:
+                async for frame in frames:
+                    server = _offer(frame, question)
+                    if server and server.address != self._own:
+                        found[server.address] = server
+        return tuple(found.values())
+
+    def _discover(self) -> Dhcp:
+        mac = (0x02 << 40 | self._random(40)).to_bytes(6)
+        return Dhcp(
+            op=Op.REQUEST,
+            kind=Kind.DISCOVER,
+            mac=mac.hex(":"),
+            xid=self._random(32),
+            options={Option.PARAMETERS: bytes([1, 3, 6])},
+            broadcast=True,
+        )
+
+
+def _offer(frame: bytes, question: Dhcp) -> ForeignServer | None:
+    datagram = decode_udp(frame)
+    message = dhcp.decode(datagram.payload) if datagram else None
+    if datagram is None or message is None or message.xid != question.xid:
+        return None
+    return foreign_server(datagram, message)
+
+
+def _broadcast(mac: str, message: Dhcp) -> bytes:
+    return encode_udp(
+        Datagram(
+            mac=mac,
+            source=NO_ADDRESS,
+            source_port=dhcp.CLIENT_PORT,
+            target="255.255.255.255",
+            target_port=dhcp.SERVER_PORT,
+            payload=dhcp.encode(message),
+        )
+    )
+
+
+async def _collect(raw: socket.socket, wanted: set[str], within_s: float) -> Claims:
+    """Count the replies of everybody who says that an address is his."""
+    claims: Counter[tuple[str, str]] = Counter()
+    async with contextlib.aclosing(_frames(raw, within_s)) as frames:
+        async for frame in frames:
+            arp = decode_arp(frame)
+            if arp and arp.operation == ARP_REPLY and arp.address in wanted:
+                claims[arp.address, arp.mac] += 1
+    return dict(claims)
+
+
+async def _frames(raw: socket.socket, within_s: float) -> AsyncGenerator[bytes, None]:
+    """Yield what others send, until the time is over."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within_s
+    while (left_s := end - loop.time()) > 0:
+        try:
+            frame, origin = await asyncio.wait_for(
+                loop.sock_recvfrom(raw, FRAME_BYTES), left_s
+            )
+        except TimeoutError:
+            return
+        except OSError as error:
+            text = f"the network cannot be heard: {error.strerror}"
+            raise NetworkError(text) from error
+        if origin[2] != socket.PACKET_OUTGOING:
+            yield frame
+
+
+def _send(raw: socket.socket, frame: bytes, interface: str) -> None:
+    try:
+        raw.send(frame)
+    except OSError as error:
+        text = f"nothing can be sent on {interface}: {error.strerror}; is it up?"
+        raise NetworkError(text) from error

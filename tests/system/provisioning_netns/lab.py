@@ -1,0 +1,285 @@
+"""A rack of network namespaces: a switch, a master, a neighbour, and Pis on outlets.
+
+Nothing touches the host's network: veth pairs are made inside the namespaces, which
+have no way out. Each name carries our process id, so that runs do not meet.
+"""
+
+import asyncio
+import ctypes
+import itertools
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from broker.messages import Power
+from provisioning.subnet import Subnet
+
+T = TypeVar("T")
+
+CLONE_NEWNET = 0x40000000
+MASTER, SWITCH, NEIGHBOUR = "m", "sw", "lan"
+
+SUBNET = Subnet(
+    interface="eth1",
+    address="10.77.0.1/24",
+    first="10.77.0.10",
+    pool_first="10.77.0.200",
+    pool_last="10.77.0.250",
+)
+
+BOOT = """
+ip link set eth0 up
+sleep "$1"; shift
+date +%s%N >"$STATE/started"
+exec udhcpc -f -i eth0 -t 3 -T 1 -A 1 -s "$HOOK" "$@" >>"$STATE/log" 2>&1
+"""
+
+HOOK = """#!/bin/sh
+case $1 in
+deconfig) ip address flush dev eth0 ;;
+bound | renew)
+    ip address flush dev eth0
+    ip address add "$ip/$mask" dev eth0
+    echo "$ip $hostname" >"$STATE/address"
+    ;;
+esac
+"""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_numbers = itertools.count(1)
+
+
+def run_ip(*arguments: str, lines: str | None = None) -> None:
+    subprocess.run(
+        ["ip", *arguments], input=lines, text=True, check=True, capture_output=True
+    )
+
+
+class Pi:
+    """A board: a namespace, a boot time, and udhcpc."""
+
+    def __init__(
+        self,
+        lab: "Lab",
+        mac: str,
+        *,
+        stack: int | None = None,
+        boot_s: float = 0.2,
+        client: tuple[str, ...] = (),
+    ) -> None:
+        self.lab = lab
+        self.mac = mac
+        self.stack = stack
+        self.boot_s = boot_s
+        self.client = client
+        self.silent = False
+        self.namespace = lab.plug_in(mac)
+        self.state = lab.folder / self.namespace
+        self.state.mkdir()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def power_on(self) -> None:
+        if self._process is not None or self.silent:
+            return
+        for name in ("address", "started"):
+            (self.state / name).unlink(missing_ok=True)
+        command = ["sh", "-c", BOOT, "boot", f"{self.boot_s:.2f}", *self.client]
+        self._process = subprocess.Popen(
+            ["ip", "netns", "exec", self.namespace, *command],
+            env={**os.environ, "STATE": str(self.state), "HOOK": str(self.lab.hook)},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def power_off(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        off = "address flush dev eth0\nlink set eth0 down\n"
+        run_ip("-n", self.namespace, "-batch", "-", lines=off)
+
+    @property
+    def address(self) -> str:
+        """The address it was given since it was switched on; empty: none yet."""
+        return self._said().partition(" ")[0]
+
+    @property
+    def hostname(self) -> str:
+        return self._said().partition(" ")[2]
+
+    @property
+    def started(self) -> float:
+        """Unix time its client started, seconds."""
+        return int((self.state / "started").read_text()) / 1e9
+
+    def _said(self) -> str:
+        try:
+            return (self.state / "address").read_text().strip()
+        except FileNotFoundError:
+            return ""
+
+    def wait_address(self, timeout_s: float = 8.0) -> str:
+        end = time.monotonic() + timeout_s
+        while not self.address and time.monotonic() < end:
+            time.sleep(0.02)
+        return self.address
+
+    def restart(self) -> str:
+        """Power-cycle it and return the address it gets."""
+        self.power_off()
+        self.power_on()
+        return self.wait_address()
+
+
+class Lab:
+    """The namespaces of one test, gone when it is closed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.prefix = f"pirack{os.getpid()}-{next(_numbers)}-"
+        self.namespaces: list[str] = []
+        self.pis: list[Pi] = []
+        self.levels: dict[int, Power] = {}
+        self._programs: list[subprocess.Popen[bytes]] = []
+        self._ports = itertools.count(1)
+        self.hook = folder / "hook"
+        self.hook.write_text(HOOK)
+        self.hook.chmod(0o755)
+
+    def open(self) -> None:
+        for name in (SWITCH, MASTER, NEIGHBOUR):
+            self._add(name)
+        switch = self.name(SWITCH)
+        lines = "link add br0 type bridge\nlink set br0 up\n"
+        run_ip("-n", switch, "-batch", "-", lines=lines)
+        for name, device, address in (
+            (MASTER, "eth1", SUBNET.address),
+            (NEIGHBOUR, "eth0", "10.77.0.2/24"),
+        ):
+            self._cable(self.name(name), device, f"02:00:00:00:77:{len(name):02x}")
+            up = f"link set {device} up\naddress add {address} dev {device}\n"
+            up += "link set lo up\n"
+            run_ip("-n", self.name(name), "-batch", "-", lines=up)
+
+    def close(self) -> None:
+        """End every process in our namespaces, then the namespaces."""
+        for pi in self.pis:
+            pi.power_off()
+        for namespace in self.namespaces:
+            self._end_processes(namespace)
+        for program in self._programs:
+            program.wait()
+        lines = "".join(f"netns delete {name}\n" for name in self.namespaces)
+        self.namespaces.clear()
+        run_ip("-batch", "-", lines=lines)
+
+    @staticmethod
+    def _end_processes(namespace: str) -> None:
+        found = subprocess.run(
+            ["ip", "netns", "pids", namespace],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for pid in found.stdout.split():
+            # A thread of ours that is inside names us too.
+            if int(pid) != os.getpid():
+                os.kill(int(pid), signal.SIGKILL)
+
+    def name(self, short: str) -> str:
+        return f"{self.prefix}{short}"
+
+    def _add(self, short: str) -> str:
+        name = self.name(short)
+        self.namespaces.append(name)
+        run_ip("netns", "add", name)
+        return name
+
+    def _cable(self, namespace: str, device: str, mac: str) -> None:
+        port, switch = f"p{next(self._ports)}", self.name(SWITCH)
+        one = ["name", device, "address", mac, "netns", namespace, "type", "veth"]
+        run_ip("link", "add", *one, "peer", "name", port, "netns", switch)
+        run_ip("-n", switch, "link", "set", port, "master", "br0", "up")
+
+    def plug_in(self, mac: str) -> str:
+        """Make the namespace of a board and return its name."""
+        name = self._add(f"n{next(_numbers)}")
+        self._cable(name, "eth0", mac)
+        return name
+
+    def pi(self, mac: str, **options: Any) -> Pi:  # noqa: ANN401  # options of Pi
+        pi = Pi(self, mac, **options)
+        self.pis.append(pi)
+        return pi
+
+    def pull_out(self, pi: Pi) -> None:
+        """Take a board out of the rack for good."""
+        pi.power_off()
+        self.pis.remove(pi)
+
+    def static(self, address: str, mac: str) -> Pi:
+        """Add a device that is always on and has an address of its own."""
+        pi = self.pi(mac)
+        lines = f"link set eth0 up\naddress add {address}/24 dev eth0\n"
+        run_ip("-n", pi.namespace, "-batch", "-", lines=lines)
+        return pi
+
+    def start(self, where: str, *command: str) -> subprocess.Popen[bytes]:
+        """Start a program in a namespace; it ends with the lab."""
+        program = subprocess.Popen(
+            ["ip", "netns", "exec", self.name(where), *command],
+            stdin=subprocess.DEVNULL,
+        )
+        self._programs.append(program)
+        return program
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]], where: str = MASTER) -> T:
+        """Run a coroutine in a thread that is inside a namespace, and its children."""
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def inside() -> None:
+            try:
+                _enter(self.name(where))
+                results.append(asyncio.run(main()))
+            except BaseException as error:  # noqa: BLE001  # raised again outside
+                errors.append(error)
+
+        thread = threading.Thread(target=inside)
+        thread.start()
+        thread.join()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    # --- the outlets ------------------------------------------------------------------
+
+    async def switch(self, stack: int, *, on: bool) -> None:
+        self.levels[stack] = Power.ON if on else Power.OFF
+        pis = [pi for pi in self.pis if pi.stack == stack]
+        await asyncio.to_thread(self._switch, pis, on=on)
+
+    @staticmethod
+    def _switch(pis: list[Pi], *, on: bool) -> None:
+        for pi in pis:
+            if on:
+                pi.power_on()
+            else:
+                pi.power_off()
+
+    async def read(self, stack: int) -> Power:
+        return self.levels.get(stack, Power.OFF)
+
+
+def _enter(namespace: str) -> None:
+    """Move the calling thread into a namespace; its children are born there."""
+    with Path(f"/run/netns/{namespace}").open() as file:
+        if _libc.setns(file.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"setns {namespace}")

@@ -1,0 +1,164 @@
+"""An installer on a lab: real server, sniffer and packets, on the lab's outlets."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from provisioning.clock import LoopClock
+from provisioning.discovery.leases import LeaseSource
+from provisioning.discovery.sniffer import Sniffer
+from provisioning.discovery.wire import Wire
+from provisioning.effects import Hands
+from provisioning.fake import FakeAnnouncer
+from provisioning.installer import Installer
+from provisioning.journal import SqliteJournal
+from provisioning.plan import Layout, Place, StackPlan, Verdict
+from provisioning.run.state import Pace, Params, Run
+from provisioning.seams import StackPower
+from provisioning.subnet import Subnet
+from tests.system.provisioning_netns.lab import SUBNET, Lab
+from tests.system.provisioning_netns.servers import make_dnsmasq
+
+PACE = Pace(
+    preflight_s=20,
+    settle_s=0.1,
+    baseline_s=0.4,
+    quiet_s=0.3,
+    window_s=4,
+    probe_s=0.3,
+    retry_s=0.2,
+    stagger_s=0,
+    verify_s=15,
+)
+SEARCH_S = 0.5
+"""Seconds to look for other DHCP servers; dnsmasq answers at once."""
+
+Story = Callable[[Installer], Awaitable[None]]
+
+
+def params(stacks: int, slots: int, subnet: Subnet = SUBNET) -> Params:
+    return Params(
+        stacks=tuple(StackPlan(n + 1, slots) for n in range(stacks)),
+        layout=Layout(first=subnet.first, per_stack=slots),
+        network=str(subnet.network),
+        pool_size=subnet.pool_size,
+        confirmed=True,
+        pace=PACE,
+    )
+
+
+class Rack:
+    """``stacks`` x ``slots`` Pis of a lab.
+
+    Args:
+        lab: Where they are built.
+        stacks: How many stacks.
+        slots: Boards in each.
+        boot_s: Returns how long the next board boots, seconds.
+    """
+
+    def __init__(
+        self, lab: Lab, stacks: int, slots: int, boot_s: Callable[[], float]
+    ) -> None:
+        self.lab = lab
+        self.params = params(stacks, slots)
+        self.events: list[str] = []
+        self.pis = {
+            (stack, slot): lab.pi(mac(stack, slot), stack=stack, boot_s=boot_s())
+            for stack in range(1, stacks + 1)
+            for slot in range(1, slots + 1)
+        }
+
+    def install(
+        self,
+        beside: Story | None = None,
+        *,
+        subnet: Subnet = SUBNET,
+        **changes: object,
+    ) -> Run:
+        """Run an install to its end; ``beside`` happens while it is under way."""
+        wanted = msgspec.structs.replace(self.params, **changes)
+
+        async def main() -> Run:
+            master = Master(self.lab, self.lab.folder / "master", self.events, subnet)
+            return await master.install(wanted, beside)
+
+        return self.lab.run(main)
+
+
+def mac(stack: int, slot: int) -> str:
+    return f"dc:a6:32:00:{stack:02x}:{slot:02x}"
+
+
+def taken(run: Run) -> dict[str, tuple[str, str]]:
+    """Return name and address by hardware address, of boards that are well."""
+    return {p.mac: (p.name, p.address) for p in run.places if p.verdict is Verdict.OK}
+
+
+def place(run: Run, name: str) -> Place:
+    return next(place for place in run.places if place.name == name)
+
+
+def texts(run: Run, verdict: Verdict) -> str:
+    return "\n".join(one.text for one in run.findings if one.verdict is verdict)
+
+
+class Master:
+    """What runs on the master's Pi.
+
+    Args:
+        power: The outlets.
+        folder: Its own.
+        events: Where lines of history go.
+        subnet: The rack's network.
+    """
+
+    def __init__(
+        self, power: StackPower, folder: Path, events: list[str], subnet: Subnet
+    ) -> None:
+        self.journal = SqliteJournal(folder / "install.sqlite", LoopClock())
+        backend, _child = make_dnsmasq(subnet, folder / "dhcp")
+        wire = Wire(subnet.interface, str(subnet.own), secrets.randbits)
+        announcer = FakeAnnouncer()
+        announcer.events = events
+        self.installer = Installer(
+            journal=self.journal,
+            backend=backend,
+            hands=Hands(power=power, backend=backend, network=wire, search_s=SEARCH_S),
+            sources=[Sniffer(subnet.interface, str(subnet.own)), LeaseSource(backend)],
+            announcer=announcer,
+            clock=LoopClock(),
+            new_id=lambda: f"run-{time.time_ns()}",
+        )
+
+    async def install(self, wanted: Params, beside: Story | None = None) -> Run:
+        """Run an install, or go on with the one a killed process left."""
+        installer = self.installer
+        self.journal.open()
+        await installer.start()
+        story = None
+        try:
+            if installer.run is None or installer.run.over:
+                installer.begin(wanted)
+            if beside is not None:
+                story = asyncio.ensure_future(beside(installer))
+            async with asyncio.timeout(120):
+                while installer.run is None or not installer.run.over:  # noqa: ASYNC110  # nobody is told
+                    await asyncio.sleep(0.02)
+            return installer.run
+        finally:
+            if story is not None:
+                await story
+            await installer.stop()
+            self.journal.close()
+
+
+async def reach(installer: Installer, when: Callable[[Run], bool]) -> None:
+    """Wait until a run is where it should be."""
+    async with asyncio.timeout(60):
+        while installer.run is None or not when(installer.run):  # noqa: ASYNC110  # nobody is told
+            await asyncio.sleep(0.01)

@@ -1,0 +1,231 @@
+"""The sniffer, the probes and network boot against real sockets and servers."""
+
+import asyncio
+import secrets
+import socket
+
+import pytest
+
+from provisioning.backends import dnsmasq
+from provisioning.backends.daemon import Child
+from provisioning.backends.dnsmasq_config import Netboot
+from provisioning.discovery import dhcp
+from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
+from provisioning.discovery.frame import Datagram, decode_udp, encode_udp
+from provisioning.discovery.sniffer import NO_ADDRESS, Sniffer, open_dhcp_socket
+from provisioning.discovery.wire import Wire
+from provisioning.errors import NetworkError
+from provisioning.reservation import Reservation
+from provisioning.run.messages import Answer, Ask, AskKind, ForeignServer
+from tests.system.provisioning_netns.lab import NEIGHBOUR, SUBNET, Lab
+
+pytestmark = pytest.mark.system
+
+BOARD = "dc:a6:32:01:36:c2"
+GUID = b"\0RPi4" + bytes.fromhex("1131c000") + bytes.fromhex("c2360132")
+GUID += bytes.fromhex("01030051")
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.asks: list[Ask] = []
+        self.servers: list[ForeignServer] = []
+
+    def heard(self, ask: Ask) -> None:
+        self.asks.append(ask)
+
+    def server(self, server: ForeignServer) -> None:
+        self.servers.append(server)
+
+
+def boot_rom(kind: Kind, *, pxe: bool, xid: int = 0x51, **options: bytes) -> bytes:
+    """What a board's boot code or its system says, as a frame."""
+    extra: dict[int, bytes] = {
+        Option[name.upper()]: value for name, value in options.items()
+    }
+    if pxe:
+        extra |= {
+            Option.VENDOR: b"PXEClient:Arch:00000:UNDI:002001",
+            Option.ARCHITECTURE: b"\0\0",
+            Option.INTERFACE_VERSION: b"\1\2\1",
+            Option.GUID: GUID,
+        }
+    message = Dhcp(
+        op=Op.REQUEST, kind=kind, mac=BOARD, xid=xid, options=extra, broadcast=True
+    )
+    datagram = Datagram(
+        BOARD, NO_ADDRESS, 68, "255.255.255.255", 67, dhcp.encode(message)
+    )
+    return encode_udp(datagram)
+
+
+def send(lab: Lab, *frames: bytes) -> None:
+    """Send frames from the neighbour's namespace."""
+
+    async def main() -> None:
+        with open_dhcp_socket("eth0") as raw:
+            for frame in frames:
+                raw.send(frame)
+
+    lab.run(main, NEIGHBOUR)
+
+
+def test_the_sniffer_hears_what_boards_say_and_nothing_else(lab: Lab) -> None:
+    ear = Ear()
+    noise = Datagram(BOARD, "10.77.0.9", 5353, "255.255.255.255", 5353, b"x" * 400)
+
+    async def main() -> None:
+        sniffer = Sniffer("eth1", str(SUBNET.own))
+        await sniffer.start(ear)
+        await asyncio.to_thread(
+            send,
+            lab,
+            encode_udp(noise),
+            b"\xff" * 60,
+            boot_rom(Kind.DISCOVER, pxe=True),
+            boot_rom(
+                Kind.REQUEST,
+                pxe=False,
+                requested_address=bytes([10, 77, 0, 10]),
+                hostname=b"raspberrypi\0\x1b",
+                client_id=b"\xff\1\2",
+            ),
+            boot_rom(Kind.DECLINE, pxe=False, requested_address=bytes([10, 77, 0, 11])),
+            boot_rom(Kind.RELEASE, pxe=False),
+        )
+        async with asyncio.timeout(5):
+            while len(ear.asks) < 3:  # noqa: ASYNC110  # nobody is told
+                await asyncio.sleep(0.01)
+        await sniffer.stop()
+        await sniffer.stop()
+
+    lab.run(main)
+    discover, request, decline = ear.asks
+    assert (discover.kind, discover.model, discover.serial) == (
+        AskKind.DISCOVER,
+        "Raspberry Pi 4",
+        "51000301",
+    )
+    assert (request.address, request.hostname, request.client_id) == (
+        "10.77.0.10",
+        "raspberrypi",
+        "ff0102",
+    )
+    assert (decline.kind, decline.address) == (AskKind.DECLINE, "10.77.0.11")
+    assert not ear.servers
+
+
+def test_an_interface_that_is_not_there_is_named(lab: Lab) -> None:
+    async def main() -> None:
+        with pytest.raises(NetworkError, match="'eth9'"):
+            await Sniffer("eth9", str(SUBNET.own)).start(Ear())
+
+    lab.run(main)
+
+
+def test_who_has_an_address_is_told_with_all_who_answer(lab: Lab) -> None:
+    lab.static("10.77.0.20", "00:00:00:00:00:20")
+    lab.static("10.77.0.21", "00:00:00:00:00:21")
+    lab.static("10.77.0.21", "00:00:00:00:00:22")
+
+    async def main() -> tuple[Answer, ...]:
+        wire = Wire("eth1", str(SUBNET.own), secrets.randbits)
+        wanted = ["10.77.0.19", "10.77.0.20", "10.77.0.21"]
+        assert await wire.probe([], within_s=9) == ()
+        return await wire.probe(wanted, within_s=0.5)
+
+    assert lab.run(main) == (
+        Answer(address="10.77.0.20", mac="00:00:00:00:00:20"),
+        Answer(address="10.77.0.21", mac="00:00:00:00:00:21"),
+        Answer(address="10.77.0.21", mac="00:00:00:00:00:22"),
+    )
+
+
+def test_a_dhcp_server_of_somebody_else_is_found_and_ours_is_not(lab: Lab) -> None:
+    folder = lab.folder / "dhcp"
+
+    async def main() -> tuple[ForeignServer, ...]:
+        ours = dnsmasq.Dnsmasq(SUBNET, folder, Child(dnsmasq.command(folder), folder))
+        await ours.start()
+        wire = Wire("eth1", str(SUBNET.own), secrets.randbits)
+        found = await wire.servers(within_s=0.3)
+        await ours.stop()
+        return found
+
+    assert lab.run(main) == ()
+    lab.start(
+        NEIGHBOUR,
+        *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"),
+        *("--interface=eth0", "--user=root", "--pid-file=", "--no-ping"),
+        "--dhcp-range=10.77.0.150,10.77.0.160,2m",
+        f"--dhcp-leasefile={lab.folder}/rival",
+    )
+
+    async def again() -> tuple[ForeignServer, ...]:
+        await asyncio.sleep(0.2)
+        return await main()
+
+    assert lab.run(again) == (ForeignServer("10.77.0.2", "02:00:00:00:77:03"),)
+
+
+@pytest.mark.parametrize("on", [False, True], ids=["off", "on"])
+def test_network_boot_is_told_only_to_boot_code_and_only_when_it_is_on(
+    lab: Lab, *, on: bool
+) -> None:
+    folder, root = lab.folder / "dhcp", lab.folder / "tftp"
+    (root / "51000301").mkdir(parents=True)
+    (root / "51000301" / "start4.elf").write_bytes(b"firmware")
+
+    async def offers() -> list[Dhcp]:
+        return await asyncio.to_thread(lab.run, ask, NEIGHBOUR)
+
+    async def ask() -> list[Dhcp]:
+        with open_dhcp_socket("eth0") as raw:
+            raw.settimeout(2)
+            found = []
+            for pxe in (True, False):
+                raw.send(boot_rom(Kind.DISCOVER, pxe=pxe, xid=0x51 + pxe))
+                found.append(_offer(raw, 0x51 + pxe))
+            return found
+
+    async def main() -> tuple[Dhcp, Dhcp, bytes]:
+        child = Child(dnsmasq.command(folder), folder)
+        netboot = Netboot(root) if on else None
+        backend = dnsmasq.Dnsmasq(SUBNET, folder, child, netboot)
+        await backend.start()
+        await backend.apply([Reservation(BOARD, "10.77.0.10", "s01n1")])
+        rom, system = await offers()
+        fetched = await asyncio.to_thread(lab.run, fetch, NEIGHBOUR)
+        await backend.stop()
+        return rom, system, fetched
+
+    async def fetch() -> bytes:
+        return _tftp("51000301/start4.elf")
+
+    rom, system, fetched = lab.run(main)
+    assert rom.yiaddr == system.yiaddr == "10.77.0.10"
+    assert (b"Raspberry Pi Boot   " in rom.options.get(Option.VENDOR_DATA, b"")) is on
+    assert Option.VENDOR_DATA not in system.options
+    assert fetched == (b"firmware" if on else b"")
+
+
+def _offer(raw: socket.socket, xid: int) -> Dhcp:
+    while True:
+        datagram = decode_udp(raw.recv(2048))
+        message = dhcp.decode(datagram.payload) if datagram else None
+        if message and message.kind is Kind.OFFER and message.xid == xid:
+            return message
+
+
+def _tftp(path: str) -> bytes:
+    """Fetch a small file; empty when nobody serves it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.5)
+        request = b"\0\1" + path.encode() + b"\0octet\0"
+        client.sendto(request, (str(SUBNET.own), 69))
+        try:
+            answer, server = client.recvfrom(1024)
+        except (TimeoutError, ConnectionRefusedError):
+            return b""
+        client.sendto(b"\0\4\0\1", server)
+        return answer[4:]

@@ -1,0 +1,156 @@
+"""Whole installs over real packets: dnsmasq, udhcpc, sniffer, ARP."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from provisioning.installer import Installer
+from provisioning.plan import Verdict
+from provisioning.run.state import Run, Step
+from tests.system.provisioning_netns.lab import NEIGHBOUR, SUBNET, Lab
+from tests.system.provisioning_netns.rack import Rack, mac, place, reach, taken, texts
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+
+def boots(longest_s: float) -> Callable[[], float]:
+    numbers = random.Random(1)  # noqa: S311  # boot times, no secret
+    return lambda: numbers.uniform(0.2, longest_s)
+
+
+def swap(rack: Rack, stack: int, slot: int) -> str:
+    """Replace a board by a new one and return the new one's hardware address."""
+    rack.lab.pull_out(rack.pis[stack, slot])
+    new = f"dc:a6:32:ff:{stack:02x}:{slot:02x}"
+    rack.pis[stack, slot] = rack.lab.pi(new, stack=stack, boot_s=0.3)
+    return new
+
+
+def again_after_swaps(rack: Rack, swaps: list[tuple[int, int]]) -> Run:
+    """Install, again, and again after boards were replaced; return the last run."""
+    first = rack.install()
+    assert first.step is Step.DONE, (first.problems, first.findings)
+    assert rack.install().places == first.places
+    before = taken(first)
+    new = {swap(rack, *where): before[mac(*where)] for where in swaps}
+    last = rack.install()
+    assert last.step is Step.DONE, (last.problems, last.findings)
+    after = taken(last)
+    assert {m: after[m] for m in new} == new
+    assert {m: a for m, a in after.items() if m in before} == {
+        m: a for m, a in before.items() if m in after
+    }
+    assert {rack.pis[where].address for where in swaps} == {a for _, a in new.values()}
+    return last
+
+
+def test_twelve_stacks_of_four_are_placed_addressed_and_verified(
+    lab: Lab, record_property: Callable[[str, object], None]
+) -> None:
+    rack = Rack(lab, 12, 4, boots(0.8))
+    began = time.monotonic()
+    run = rack.install()
+    took_s = time.monotonic() - began
+    boot_s = sum(
+        max(rack.pis[stack, slot].boot_s for slot in range(1, 5))
+        for stack in range(1, 13)
+    )
+    # Looked at, not asserted: it depends on who else uses the machine.
+    record_property("overhead_s_per_stack", round((took_s - boot_s) / 12, 2))
+    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert len(run.verified) == 48
+    for (stack, _slot), pi in rack.pis.items():
+        name, address = taken(run)[pi.mac]
+        assert name.startswith(f"s{stack:02}")
+        assert (pi.address, pi.hostname) == (address, name)
+
+
+def test_installed_again_new_boards_take_over_places_and_one_stack_can_be_scanned(
+    lab: Lab,
+) -> None:
+    rack = Rack(lab, 2, 3, boots(0.4))
+    before = taken(again_after_swaps(rack, [(1, 2), (2, 3)]))
+    new = swap(rack, 2, 1)
+    neighbour = rack.pis[1, 1]
+    since = neighbour.started
+    run = rack.install(stacks=(rack.params.stacks[1],), whole=False)
+    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert taken(run)[new] == before[mac(2, 1)]
+    assert neighbour.started == since
+
+
+def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> None:
+    rack = Rack(lab, 3, 3, boots(0.5))
+    # One board of stack 1 is silent; one of stack 3 has the address of one of stack 1.
+    rack.pis[1, 2].silent = True
+    lab.pull_out(rack.pis[3, 1])
+    rack.pis[3, 1] = lab.pi(mac(1, 1), stack=3, boot_s=0.3)
+    # Somebody who is not on any outlet asks while stack 2 is on; another one sits on
+    # an address that belongs to a slot of stack 2.
+    rogue = lab.pi("00:11:22:33:44:55", boot_s=0)
+    lab.static("10.77.0.14", "00:66:77:88:99:aa")
+
+    async def beside(installer: Installer) -> None:
+        await reach(
+            installer, lambda run: run.step is Step.SCAN and run.stack.number == 2
+        )
+        rogue.power_on()
+
+    run = rack.install(beside)
+    assert run.step is Step.PROBLEMS
+    assert "00:11:22:33:44:55 asked while stack 2 was on" in texts(run, Verdict.FOREIGN)
+    assert "in stack 1 and in stack 3" in texts(run, Verdict.IN_TWO_STACKS)
+    assert "s01n3: no board was heard" in texts(run, Verdict.MISSING)
+    assert "10.77.0.14, the address of s02n2, is used by 00:66:77" in texts(
+        run, Verdict.CONFLICT
+    )
+    assert place(run, "s02n2").mac == mac(2, 2)
+    assert sorted(run.verified) == sorted(
+        [mac(1, 3), mac(2, 1), mac(2, 3), mac(3, 2), mac(3, 3)]
+    )
+
+
+def test_cloned_client_ids_and_a_full_pool_hide_no_board(lab: Lab) -> None:
+    rack = Rack(lab, 2, 3, boots(0.5))
+    for pi in rack.pis.values():
+        pi.client = ("-C", "-x", "0x3d:ff11223344")
+    small = msgspec.structs.replace(SUBNET, pool_last="10.77.0.202")
+    run = rack.install(subnet=small, pool_size=3)
+    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert len(run.verified) == 6
+    assert any("all 3 addresses of the pool" in text for text in run.problems)
+
+
+def test_another_dhcp_server_stops_the_run_unless_it_is_forced(lab: Lab) -> None:
+    rack = Rack(lab, 1, 2, boots(0.5))
+    lab.start(
+        NEIGHBOUR,
+        *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"),
+        *("--interface=eth0", "--user=root", "--pid-file=", "--no-ping"),
+        "--dhcp-range=10.77.0.150,10.77.0.160,2m",
+        f"--dhcp-leasefile={lab.folder}/rival",
+        "--dhcp-authoritative",
+    )
+    time.sleep(0.2)
+    run = rack.install()
+    assert run.step is Step.FAILED
+    assert "another DHCP server, 10.77.0.2 (02:00:00:00:77:03)" in run.problems[0]
+    assert not lab.levels
+
+
+def test_a_dhcp_server_killed_midway_costs_no_board(lab: Lab) -> None:
+    rack = Rack(lab, 2, 2, boots(0.5))
+    pid_file = lab.folder / "master" / "dhcp" / "server.pid"
+
+    async def beside(installer: Installer) -> None:
+        await reach(installer, lambda run: run.position == 1)
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+    run = rack.install(beside)
+    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert len(run.verified) == 4
