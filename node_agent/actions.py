@@ -43,6 +43,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         timeout_s: Seconds after which it is killed.
         probe: Words of the command that tells whether it can work; may be empty.
         note: What it does.
+        withheld: Why it must not be done here; empty when it may.
     """
 
     verb: str
@@ -51,6 +52,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
     probe: tuple[str, ...]
     note: str
+    withheld: str = ""
 
     @property
     def ability(self) -> Ability:
@@ -64,8 +66,12 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
             arguments: A value for each placeholder, in order or as ``name=value``.
 
         Raises:
-            ContractError: Too many, too few, or a value that is not safe.
+            ContractError: Too many, too few, or a value that is not safe; or it is
+                withheld.
         """
+        if self.withheld:
+            text = f"{self.verb} is withheld: {self.withheld}"
+            raise ContractError(text)
         values = self._bind(arguments)
         for value in values.values():
             _check_value(value)
@@ -138,6 +144,19 @@ def load(path: Path | None = None) -> Actions:
     if path is not None:
         found |= _read(path)
     return Actions(action for action in found.values() if action is not None)
+
+
+def withhold(actions: Actions, reasons: Mapping[str, str]) -> Actions:
+    """Return the actions, some of which are not to be done here.
+
+    Args:
+        actions: All of them, whichever file they are from.
+        reasons: Why not, by verb; whoever asks is told.
+    """
+    return Actions(
+        msgspec.structs.replace(action, withheld=reasons.get(action.verb, ""))
+        for action in actions
+    )
 
 
 def from_text(text: str, source: str = "commands") -> Actions:

@@ -19,6 +19,7 @@ from node_agent.board import Board
 from node_agent.lean import connector
 from node_agent.node import Node
 from node_agent.order_memory import FILE_NAME, OrderMemory
+from node_agent.restart import Restart
 from node_agent.settings import AgentSettings
 from node_agent.subprocess_runner import SubprocessRunner
 from node_agent.vitals import LinuxBoard
@@ -41,12 +42,12 @@ what it says (P is pirack/v1/<rack>, <id> comes from the board's serial)
   P/node/<id>/result      how an order went
 
 what it obeys
-  ping, refresh, run, and the aliases of its command files: the built-in one
-  (temperature, uptime, identify, reboot, shutdown, update ...) and your own,
-  named with --commands. An alias that cannot work here is not offered.
+  ping, refresh, run, restart-agent, and the aliases of its command files: the
+  built-in one (temperature, uptime, identify, reboot, shutdown, update ...) and
+  your own, named with --commands. An alias that cannot work here is not offered.
 
 It waits for the network and the broker for as long as that takes, and writes
-nothing to disk but the id of an order that takes the machine down.
+nothing to disk but the id of an order that interrupts it or the machine.
 """
 
 _OPTIONS = {
@@ -107,7 +108,10 @@ def run(args: argparse.Namespace) -> int:
     node_id = settings.id or _id_of(board)
     if args.once:
         return asyncio.run(_show(node_id, board, settings))
-    return service.run(_node(node_id, board, settings, document))
+    restart = Restart()
+    code = service.run(_node(node_id, board, settings, document, restart))
+    restart.carry_out()
+    return code
 
 
 def main() -> None:
@@ -134,19 +138,28 @@ def overlaid(document: Document, args: argparse.Namespace) -> Document:
 
 
 def _node(
-    node_id: str, board: Board, settings: AgentSettings, document: Document
+    node_id: str,
+    board: Board,
+    settings: AgentSettings,
+    document: Document,
+    restart: Restart,
 ) -> Node:
     return Node(
         node_id,
         board=board,
-        actions=actions.load(settings.command_file()),
+        actions=_actions(settings),
         runner=SubprocessRunner(),
         connect=connector(endpoint(document.table("broker", BrokerSettings))),
         topics=Topics(document.table("rack", RackSettings).name),
         interval_s=settings.interval_s,
         memory=OrderMemory.load(settings.state_directory() / FILE_NAME),
         at_once=settings.at_once,
+        restart=restart.order,
     )
+
+
+def _actions(settings: AgentSettings) -> actions.Actions:
+    return actions.withhold(actions.load(settings.command_file()), settings.withheld)
 
 
 class _Report(msgspec.Struct, frozen=True):
@@ -160,7 +173,7 @@ class _Report(msgspec.Struct, frozen=True):
 
 async def _show(node_id: str, board: Board, settings: AgentSettings) -> int:
     """Print what the agent would say."""
-    loaded = actions.load(settings.command_file())
+    loaded = _actions(settings)
     probed = await probe(loaded, SubprocessRunner())
     await asyncio.sleep(_SETTLE_S)
     text = msgspec.json.encode(_once(node_id, board, settings, probed))

@@ -59,6 +59,8 @@ class Node:
         sleep: Waits, seconds.
         rng: Source of the random delays.
         at_once: How many programs it runs at the same time.
+        restart: Has this agent stopped and begun anew; None where nobody would start
+            it again, and ``restart-agent`` is refused.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Node:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
         at_once: int = AT_ONCE,
+        restart: Callable[[], None] | None = None,
     ) -> None:
         self.node_id = node_id
         self.master: MasterDetails | None = None
@@ -111,6 +114,7 @@ class Node:
             refresh=self._probe_and_refresh,
             clock=clock,
             at_once=at_once,
+            restart=restart,
         )
         self._beating: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -138,15 +142,15 @@ class Node:
 
     async def start(self) -> None:
         """Find out what works here, then begin to connect; it never gives up."""
-        self._voice.abilities = await self._desk.probe()
+        await self._probe()
         await self._link.start()
 
     async def stop(self, reason: str = "stopped") -> None:
         """End what runs, say why in details, say offline, disconnect; twice is fine.
 
         Args:
-            reason: Published in details before ``offline``; a reboot or shutdown that
-                was ordered is named instead.
+            reason: Published in details before ``offline``; a reboot, shutdown or
+                restart that was ordered is named instead.
         """
         await self._desk.stop()
         _end(self._beating)
@@ -249,10 +253,14 @@ class Node:
         _end(self._refreshing)
         self._refreshing = _task(self._refresh(probe=True))
 
+    async def _probe(self) -> None:
+        self._voice.abilities = await self._desk.probe()
+        self._voice.unable = self._desk.obstacles
+
     async def _refresh(self, *, probe: bool = False) -> None:
         await self._sleep(self._rng.uniform(0.0, REFRESH_SPREAD_S))
         if probe:
-            self._voice.abilities = await self._desk.probe()
+            await self._probe()
         self._voice.say_status()
         self._voice.say_details()
         self._voice.beat(await self._extra())

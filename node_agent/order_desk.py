@@ -6,15 +6,16 @@ A destructive order is acknowledged, its id put on disk, and only then performed
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from broker.errors import ContractError
 from broker.messages import Ability, Order, Phase, Result
 from broker.verbs import DESTRUCTIVE, Verb
-from node_agent.abilities import Probed, probe
+from node_agent.abilities import OWN, RESTART, Probed, probe
 from node_agent.actions import Actions
 from node_agent.order_memory import OrderMemory
-from node_agent.orders import Judgement, Ruling, alias_of, judge
+from node_agent.orders import KEPT, Judgement, Ruling, alias_of, judge
 from node_agent.runner import Invocation, Outcome, Runner
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class OrderDesk:
         refresh: Has everything sent again.
         clock: Monotonic clock, seconds.
         at_once: How many programs run at the same time.
+        restart: Has the agent end and begin anew; None where it would stay dead.
     """
 
     def __init__(
@@ -53,9 +55,10 @@ class OrderDesk:
         refresh: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         at_once: int = AT_ONCE,
+        restart: Callable[[], None] | None = None,
     ) -> None:
         self.leaving = ""
-        """Why the machine is about to go down; empty while it is not."""
+        """Why the agent is about to end; empty while it is not."""
         self._actions = actions
         self._runner = runner
         self._memory = memory
@@ -63,16 +66,25 @@ class OrderDesk:
         self._refresh = refresh
         self._clock = clock
         self._slots = asyncio.Semaphore(at_once)
+        self._restart = restart
         self._tasks: set[asyncio.Task[None]] = set()
+        self._interrupting: set[str] = set()
         self._probed = Probed()
 
     async def probe(self) -> tuple[Ability, ...]:
         """Find out which actions can work here, and return all that do."""
-        before, self._probed = self._probed, await probe(self._actions, self._runner)
+        own = OWN if self._restart is None else (*OWN, RESTART)
+        before = self._probed
+        self._probed = await probe(self._actions, self._runner, own)
         for verb, why in self._probed.obstacles.items():
             if before.obstacles.get(verb) != why:
                 log.info("%s is not offered: %s", verb, why)
         return self._probed.abilities
+
+    @property
+    def obstacles(self) -> Mapping[str, str]:
+        """Why the others do not, by alias, as found out last."""
+        return self._probed.obstacles
 
     def take(self, order: Order, *, retained: bool, wall_time: float | None) -> None:
         """Judge an order, answer, and begin to perform it.
@@ -109,8 +121,31 @@ class OrderDesk:
         elif order.verb == Verb.REFRESH:
             self._refresh()
             self._say(order, Phase.DONE)
+        elif order.verb == Verb.RESTART_AGENT:
+            self._begin_restart(order)
         else:
             self._begin(order)
+
+    def _begin_restart(self, order: Order) -> None:
+        """Acknowledge an order to begin anew, unless an answer would be lost by it."""
+        why_not = ""
+        if self._restart is None:
+            why_not = "nothing would start this agent again"
+        elif self._interrupting:
+            verbs = ", ".join(sorted(self._interrupting))
+            why_not = f"{verbs} is under way; its answer would be lost"
+        if self._restart is None or why_not:
+            self._say(order, Phase.REFUSED, why_not)
+            return
+        self._say(order, Phase.ACCEPTED)
+        self._spawn(self._leave_by(order, self._restart))
+
+    async def _leave_by(self, order: Order, restart: Callable[[], None]) -> None:
+        """Answer, and end; that it began anew is seen by its next session."""
+        if await self._keep(order):
+            self.leaving = f"{order.verb} ordered by {order.by or 'nobody named'}"
+            self._say(order, Phase.DONE)
+            restart()
 
     def _begin(self, order: Order) -> None:
         """Acknowledge an order that runs an alias, and start on it."""
@@ -121,7 +156,10 @@ class OrderDesk:
             return
         self._say(order, Phase.ACCEPTED)
         deadline = self._clock() + order.ttl_s
-        task = asyncio.create_task(self._perform(order, invocation, deadline))
+        self._spawn(self._perform(order, invocation, deadline))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -155,9 +193,12 @@ class OrderDesk:
                 text = f"it waited longer than its ttl_s of {order.ttl_s:g} s"
                 self._say(order, Phase.EXPIRED, text)
                 return
+            if order.verb in DESTRUCTIVE:
+                self._interrupting.add(order.verb)
             try:
                 await self._run(order, invocation)
             finally:
+                self._interrupting.discard(order.verb)
                 self._slots.release()
         except asyncio.CancelledError:
             # A reboot that ends us is under way, not failed.
@@ -179,17 +220,29 @@ class OrderDesk:
 
     async def _run(self, order: Order, invocation: Invocation) -> None:
         log.info("order %s %s %s by %r", order.id, order.verb, order.args, order.by)
-        if order.verb in DESTRUCTIVE:
-            try:
-                await asyncio.to_thread(self._memory.keep, order.id)
-            except OSError as error:
-                text = f"its id cannot be kept across a reboot: {error}"
-                self._say(order, Phase.REFUSED, text)
-                return
+        if not await self._keep(order):
+            return
         if order.verb in _LEAVING:
             self.leaving = f"{order.verb} ordered by {order.by or 'nobody named'}"
         self._say(order, Phase.RUNNING)
-        self._report(order, await self._runner.run(invocation))
+
+        def progress(tail: str) -> None:
+            outcome = Outcome(exit_code=None, stdout=tail, truncated=True)
+            self._say(order, Phase.RUNNING, outcome=outcome)
+
+        self._report(order, await self._runner.run(invocation, progress))
+
+    async def _keep(self, order: Order) -> bool:
+        """Put an id on disk that must outlive us; return False where that fails."""
+        if order.verb not in KEPT:
+            return True
+        try:
+            await asyncio.to_thread(self._memory.keep, order.id)
+        except OSError as error:
+            text = f"its id cannot be kept across a reboot: {error}"
+            self._say(order, Phase.REFUSED, text)
+            return False
+        return True
 
     def _report(self, order: Order, outcome: Outcome) -> None:
         done = outcome.exit_code == 0 and not outcome.timed_out

@@ -7,6 +7,9 @@ import msgspec
 from broker.messages import Order, Phase
 from broker.verbs import DESTRUCTIVE, Verb
 
+KEPT = DESTRUCTIVE | {Verb.RESTART_AGENT}
+"""Whose ids must outlive the process that obeys them."""
+
 
 class Ruling(enum.Enum):
     """What to do about an order."""

@@ -6,6 +6,7 @@ into range here, where it is written.
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,6 +19,7 @@ from node_agent.board import Facts, Vitals
 MAX_TEXT = 256
 MAX_TOKEN = 64
 _CUT = "…"
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def details(
@@ -27,6 +29,7 @@ def details(
     interval_s: float,
     abilities: Sequence[Ability],
     ts: float,
+    unable: Mapping[str, str] = _NONE,
     reason: str = "",
 ) -> Details:
     """Return a node's details.
@@ -37,6 +40,7 @@ def details(
         interval_s: Seconds between heartbeats.
         abilities: What it can do.
         ts: The node's clock, Unix seconds.
+        unable: Why it cannot do the rest, by alias.
         reason: Why it goes offline right after; empty while online.
     """
     return Details(
@@ -56,6 +60,7 @@ def details(
         memory_bytes=max(0, facts.memory_bytes),
         disk_bytes=max(0, facts.disk_bytes),
         abilities=tuple(abilities),
+        unable={alias: clip(why) for alias, why in unable.items()},
         clock_synced=facts.clock_synced,
         reason=clip(reason),
         simulated=facts.simulated,
@@ -126,7 +131,7 @@ def encode_details(message: Details) -> bytes:
         return encode(message)
     except PayloadError:
         bare = tuple(Ability(verb=ability.verb) for ability in message.abilities)
-        return encode(msgspec.structs.replace(message, abilities=bare))
+        return encode(msgspec.structs.replace(message, abilities=bare, unable={}))
 
 
 def encode_result(result: Result) -> bytes:

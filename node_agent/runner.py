@@ -4,11 +4,19 @@
 them, and ``FakeRunner`` answers what a test tells it to.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 DEFAULT_TIMEOUT_S = 30.0
+
+Progress = Callable[[str], None]
+"""Is told the tail of the output now and then while a long command runs."""
+
+
+def silently(_tail: str) -> None:
+    """Be the ``Progress`` of those who only want the end."""
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +61,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Runner(Protocol):
     """Runs commands without blocking the loop."""
 
-    async def run(self, invocation: Invocation) -> Outcome:
-        """Run to the end or the timeout; never raises for what the command does."""
+    async def run(
+        self, invocation: Invocation, progress: Progress = silently
+    ) -> Outcome:
+        """Run to the end or the timeout; never raises for what the command does.
+
+        Args:
+            invocation: What to run.
+            progress: Told of the output of one that runs long.
+        """
 
     async def why_not(self, invocation: Invocation) -> str:
         """Return why it cannot work here, in words; empty when it can.
@@ -80,7 +95,11 @@ class FakeRunner:
         self.obstacles = obstacles or {}
         self.invocations: list[Invocation] = []
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(
+        self,
+        invocation: Invocation,
+        progress: Progress = silently,  # noqa: ARG002  # it is done at once
+    ) -> Outcome:
         """Note the invocation and return the outcome set for its verb."""
         self.invocations.append(invocation)
         return self.outcomes.get(invocation.verb, Outcome(exit_code=0))

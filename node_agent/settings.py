@@ -21,6 +21,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         state_dir: Directory for the ids of destructive orders; empty for systemd's
             ``STATE_DIRECTORY``, else ``~/.local/state/pirack-agent``.
         at_once: How many commands run at the same time.
+        withheld: Aliases this machine must not obey, each with the reason that whoever
+            asks is told.
     """
 
     id: Annotated[str, msgspec.Meta(pattern="^([a-z0-9-]{1,32})?$")] = ""
@@ -28,6 +30,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     commands: str = ""
     state_dir: str = ""
     at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    withheld: dict[str, str] = msgspec.field(default_factory=dict)
 
     def command_file(self) -> Path | None:
         """Return the path of one's own command file, or None."""

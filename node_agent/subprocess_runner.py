@@ -13,13 +13,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from node_agent.runner import Invocation, Outcome
+from node_agent.runner import Invocation, Outcome, Progress, silently
 
 MAX_STDOUT_BYTES = 8 * 1024
 MAX_STDERR_BYTES = 4 * 1024
 """Both fit into one 16 KiB result; the tail is kept, for errors stand at the end."""
 PROBE_TIMEOUT_S = 5.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+PROGRESS_EVERY_S = 10.0
+PROGRESS_BYTES = 2 * 1024
+"""How often and how much of its output is passed on while a command runs."""
 
 _AFTER_END_S = 0.5
 """How long output is still read when the program has ended: a child that it left
@@ -36,6 +40,7 @@ class SubprocessRunner:
         clock: Monotonic clock, seconds.
         root_user: Whether we are root, who needs no sudo; found out when None.
         path: Where programs are looked for, after our own interpreter's directory.
+        progress_every_s: Seconds between reports of a command's output.
     """
 
     def __init__(
@@ -44,15 +49,19 @@ class SubprocessRunner:
         clock: Callable[[], float] = time.monotonic,
         root_user: bool | None = None,
         path: str = SYSTEM_PATH,
+        progress_every_s: float = PROGRESS_EVERY_S,
     ) -> None:
         self._clock = clock
         self._root_user = os.geteuid() == 0 if root_user is None else root_user
         self._environment = _environment(path)
+        self._progress_every_s = progress_every_s
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(
+        self, invocation: Invocation, progress: Progress = silently
+    ) -> Outcome:
         """Run to the end or the timeout; see ``Runner.run``."""
         argv = self._without_sudo(invocation.argv)
-        return await self._run(argv, invocation.timeout_s)
+        return await self._run(argv, invocation.timeout_s, progress)
 
     async def why_not(self, invocation: Invocation) -> str:
         """Look for the program, ask sudo and the probe; see ``Runner.why_not``."""
@@ -94,7 +103,9 @@ class SubprocessRunner:
         said = (outcome.error or outcome.stderr or outcome.stdout).strip()
         return said.splitlines()[-1] if said else f"exit code {outcome.exit_code}"
 
-    async def _run(self, argv: tuple[str, ...], timeout_s: float) -> Outcome:
+    async def _run(
+        self, argv: tuple[str, ...], timeout_s: float, progress: Progress = silently
+    ) -> Outcome:
         started = self._clock()
         try:
             transport, watcher = await asyncio.get_running_loop().subprocess_exec(
@@ -109,6 +120,7 @@ class SubprocessRunner:
             text = f"{argv[0]!r} cannot be started: {error.strerror}"
             return Outcome(exit_code=None, error=text)
         group, outlast = transport.get_pid(), ""
+        telling = asyncio.create_task(self._tell(watcher.stdout, progress))
         try:
             if not await _within(watcher.exited, timeout_s):
                 ended = await _end(group, watcher)
@@ -118,6 +130,7 @@ class SubprocessRunner:
             await _end(group, watcher)
             raise
         finally:
+            telling.cancel()
             transport.close()
         return Outcome(
             exit_code=transport.get_returncode(),
@@ -128,6 +141,16 @@ class SubprocessRunner:
             timed_out=bool(outlast),
             error=outlast,
         )
+
+    async def _tell(self, output: "_Tail", progress: Progress) -> None:
+        """Pass the tail of an output on, now and then, when there is more of it."""
+        told = ""
+        while True:
+            await asyncio.sleep(self._progress_every_s)
+            tail = output.text[-PROGRESS_BYTES:]
+            if tail != told:
+                told = tail
+                progress(tail)
 
 
 class _Watcher(asyncio.SubprocessProtocol):

@@ -54,6 +54,8 @@ class Voice:
     ) -> None:
         self.abilities: Sequence[Ability] = ()
         """What details say the node can do."""
+        self.unable: Mapping[str, str] = {}
+        """What they say it cannot, and why."""
         self.said_at = 0.0
         """When details were last said or found unchanged, by the clock."""
         self._board = board
@@ -166,6 +168,7 @@ class Voice:
             interval_s=self._interval_s,
             abilities=self.abilities,
             ts=self._board.wall_time(),
+            unable=self.unable,
             reason=reason,
         )
         try:

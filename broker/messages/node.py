@@ -53,6 +53,7 @@ class Details(Wire, frozen=True, kw_only=True):
         disk_bytes: Size of the root file system, bytes.
         agent_version: Version of PiRack on the node.
         abilities: What it was probed to be able to do.
+        unable: Why it cannot do what its command file has besides, by alias.
         interval_s: Seconds between heartbeats.
         clock_synced: Whether the kernel says its clock is set; None if not known.
         reason: Why the node says ``offline`` right after this; empty while online.
@@ -76,6 +77,7 @@ class Details(Wire, frozen=True, kw_only=True):
     memory_bytes: Count = 0
     disk_bytes: Count = 0
     abilities: tuple[Ability, ...] = ()
+    unable: dict[Token, ShortText] = msgspec.field(default_factory=dict)
     clock_synced: bool | None = None
     reason: ShortText = ""
     simulated: bool = False

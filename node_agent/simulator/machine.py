@@ -2,15 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 
 import msgspec
 
-from broker.link import BreakableConnect, Connect
-from node_agent.board import Board, Facts
-from node_agent.node import Node
 from node_agent.order_memory import OrderMemory
-from node_agent.runner import Runner
 from node_agent.simulator import life as lives
 from node_agent.simulator.agent import Agent
 from node_agent.simulator.board import SimulatedBoard
@@ -19,53 +14,21 @@ from node_agent.simulator.condition import Condition, condition
 from node_agent.simulator.faults import CURED_BY_BOOT, Fault, FaultRequest
 from node_agent.simulator.life import Life, Phase
 from node_agent.simulator.runner import SimulatedRunner
-from node_agent.simulator.schedule import Schedule
+from node_agent.simulator.world import Blueprint, World
 
 log = logging.getLogger(__name__)
 
 GOING_DOWN_S = 0.3
 """Between the reboot command and the end of the agent: systemd stops it in time."""
 
+AGENT_BACK_S = 1.0
+"""Between the end of an agent that is restarted and its beginning."""
+
 BOOT_JITTER = 0.2
 """Boot times differ by so large a part, up or down."""
 
 _OLDEST_BOOT_S = 12 * 86_400.0
 _NEEDS_RUNNING = frozenset({Fault.CRASH, Fault.HANG, Fault.FREEZE})
-
-
-class Blueprint(msgspec.Struct, frozen=True):
-    """What makes one board this board.
-
-    Args:
-        id: Node id.
-        facts: What it says of itself, without a boot id.
-        seed: Of everything about it that is invented.
-    """
-
-    id: str
-    facts: Facts
-    seed: int
-
-
-class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What all machines of a rack share.
-
-    Args:
-        schedule: What does things later; its clock is ``now``.
-        now: Seconds since the simulated rack began.
-        wall: The right time, Unix seconds.
-        boot_s: How long a board takes to boot, seconds, give or take.
-        connect_as: Returns how the node of an id connects.
-        make_node: Returns the agent for an id, what it remembers of orders, its board,
-            its runner and its link.
-    """
-
-    schedule: Schedule
-    now: Callable[[], float]
-    wall: Callable[[], float]
-    boot_s: float
-    connect_as: Callable[[str], BreakableConnect]
-    make_node: Callable[[str, OrderMemory, Board, Runner, Connect], Node]
 
 
 class Machine:
@@ -153,6 +116,10 @@ class Machine:
         """Go down cleanly and stay down, once the command has ended."""
         self._soon(self._halt)
 
+    def restart_agent(self) -> None:
+        """End its agent with a goodbye and start it again, as systemd would."""
+        self._soon(self._restart_agent)
+
     def identify(self) -> None:
         """Blink, as far as a log can."""
         self.blinks += 1
@@ -206,6 +173,10 @@ class Machine:
     def _halt(self) -> None:
         self._live(lives.halt(self._life), lambda agent: agent.leave("shutting down"))
 
+    def _restart_agent(self) -> None:
+        self._end_agent(lambda agent: agent.leave("restarting"))
+        self._world.schedule.after(AGENT_BACK_S, lambda: self._follow(Agent.crash))
+
     def _ready(self) -> None:
         """The boot time is over."""
         life = lives.advance(self._life, self._world.now())
@@ -248,7 +219,14 @@ class Machine:
         board = self._board
         runner = SimulatedRunner(board, self, self._world.schedule.sleep)
         self._agent = Agent(
-            partial(self._world.make_node, self.id, self._orders, board, runner),
+            lambda connect: self._world.make_node(
+                self.id,
+                board=board,
+                runner=runner,
+                memory=self._orders,
+                connect=connect,
+                restart=self.restart_agent,
+            ),
             self._world.connect_as(self.id),
         )
         self._agent.start(after=self._last_agent)

@@ -70,7 +70,7 @@ def _journal(facts: Facts, _vitals: Vitals, words: tuple[str, ...]) -> str:
 
 
 def _apt_get(_facts: Facts, _vitals: Vitals, words: tuple[str, ...]) -> str:
-    if "update" in words:
+    if "update" in words or "lists" in words:
         return "Hit:1 http://deb.debian.org/debian bookworm InRelease\n"
     return "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n"
 

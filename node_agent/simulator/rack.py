@@ -12,7 +12,8 @@ from node_agent.simulator.catalogue import facts_of, twin_of
 from node_agent.simulator.chance import mix
 from node_agent.simulator.faults import FaultRequest
 from node_agent.simulator.layout import Place
-from node_agent.simulator.machine import Blueprint, Machine, World
+from node_agent.simulator.machine import Machine
+from node_agent.simulator.world import Blueprint, World
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from node_agent.board import Board
-from node_agent.runner import Invocation, Outcome
+from node_agent.runner import Invocation, Outcome, Progress, silently
 from node_agent.simulator.programs import PROGRAMS
 
 NOT_FOUND = 127
@@ -17,6 +17,7 @@ UPDATE_S = 6.0
 
 _QUICK_S = 0.02
 _BLINK = "node_agent.blink"
+_PACKAGES = "node_agent.packages"
 _REBOOT = (("systemctl", "reboot"), ("reboot",), ("shutdown", "-r"))
 _HALT = (("systemctl", "poweroff"), ("poweroff",), ("halt",), ("shutdown",))
 
@@ -53,7 +54,9 @@ class SimulatedRunner:
         self._deeds = deeds
         self._sleep = sleep
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(
+        self, invocation: Invocation, progress: Progress = silently
+    ) -> Outcome:
         """Do what the words mean, as far as this board has the program."""
         words = _words(invocation.argv)
         deed = self._deed(words)
@@ -62,7 +65,9 @@ class SimulatedRunner:
             return Outcome(exit_code=0, duration_s=_QUICK_S)
         if words[:1] != ("apt-get",):
             return self._print(words, _QUICK_S)
-        await self._sleep(UPDATE_S)
+        await self._sleep(UPDATE_S / 2)
+        progress("Reading package lists...\n")
+        await self._sleep(UPDATE_S / 2)
         return self._print(words, UPDATE_S)
 
     async def why_not(self, invocation: Invocation) -> str:
@@ -95,6 +100,10 @@ def _words(argv: tuple[str, ...]) -> tuple[str, ...]:
         argv = _shell_words(argv[2])
     if argv[:2] == ("sudo", "-n"):
         argv = argv[2:]
+    if _PACKAGES in argv:
+        argv = ("apt-get", *argv[argv.index(_PACKAGES) + 1 :])
+    if argv[:2] == ("systemctl", "--no-ask-password"):
+        argv = (argv[0], *argv[2:])
     return (PurePosixPath(argv[0]).name, *argv[1:]) if argv else ()
 
 

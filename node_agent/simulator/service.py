@@ -17,10 +17,10 @@ from node_agent.simulator.chance import mix
 from node_agent.simulator.control import Control
 from node_agent.simulator.descriptors import make_room
 from node_agent.simulator.echo import EchoServer
-from node_agent.simulator.machine import World
 from node_agent.simulator.rack import SimulatedRack
 from node_agent.simulator.schedule import Schedule
 from node_agent.simulator.settings import SimulatorSettings
+from node_agent.simulator.world import Restart, World
 
 log = logging.getLogger(__name__)
 
@@ -133,10 +133,12 @@ class SimulatorService:
     def _make_node(
         self,
         node_id: str,
-        orders: OrderMemory,
+        *,
         board: Board,
         runner: Runner,
+        memory: OrderMemory,
         connect: Connect,
+        restart: Restart,
     ) -> Node:
         """Make the agent that also runs on a Pi."""
         return Node(
@@ -147,7 +149,8 @@ class SimulatorService:
             connect=connect,
             topics=self._topics,
             interval_s=self.settings.interval_s,
-            memory=orders,
+            memory=memory,
+            restart=restart,
             clock=self._now,
             sleep=self.schedule.sleep,
             rng=random.Random(mix(self.settings.seed, int(node_id[-8:], 16))),  # noqa: S311  # delays, not secrets

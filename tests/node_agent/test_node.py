@@ -25,7 +25,7 @@ from node_agent.actions import from_text
 from node_agent.board import Facts, FakeBoard, Vitals
 from node_agent.fake_clock import FakeClock
 from node_agent.node import FACTS_EVERY_S, REFRESH_SPREAD_S, Node
-from node_agent.runner import FakeRunner
+from node_agent.runner import FakeRunner, Invocation, Outcome, Progress, silently
 
 TOPICS = Topics("lab")
 ID = "pi-a1b2c3d4"
@@ -42,13 +42,21 @@ class Stage:
     Args:
         kind: The class of the node.
         mqtt5: What the broker speaks.
+        runner: Runs its commands.
     """
 
-    def __init__(self, kind: type[Node] = Node, *, mqtt5: bool = True) -> None:
+    def __init__(
+        self,
+        kind: type[Node] = Node,
+        *,
+        mqtt5: bool = True,
+        runner: FakeRunner | None = None,
+    ) -> None:
         self.broker = FakeBroker(mqtt5=mqtt5)
         self.clock = FakeClock()
         self.board = FakeBoard()
-        self.runner = FakeRunner()
+        self.runner = runner or FakeRunner()
+        self.restarts: list[None] = []
         self.node = kind(
             ID,
             board=self.board,
@@ -59,6 +67,7 @@ class Stage:
             interval_s=10.0,
             clock=self.clock,
             sleep=self.clock.sleep,
+            restart=lambda: self.restarts.append(None),
         )
 
     async def begin(self) -> None:
@@ -107,6 +116,7 @@ async def test_a_node_says_at_once_who_and_how_it_is(stage: Stage) -> None:
         "ping",
         "refresh",
         "run",
+        "restart-agent",
         "uptime",
         "reboot",
     ]
@@ -212,6 +222,20 @@ async def test_a_refresh_by_hand_probes_again(stage: Stage) -> None:
     verbs = {ability.verb for ability in stage.details[-1].abilities}
     assert "uptime" in verbs
     assert "reboot" not in verbs
+    assert stage.details[-1].unable == {"reboot": "sudo does not allow it"}
+
+
+async def test_a_restart_of_the_agent_is_ordered_answered_and_named_in_the_goodbye(
+    stage: Stage,
+) -> None:
+    await stage.order("restart-agent", by="anna")
+    while not stage.restarts:
+        await stage.settle()
+    phases = [result.phase for result in stage.results]
+    assert phases == [Phase.ACCEPTED, Phase.DONE]
+    await stage.node.stop()
+    assert stage.details[-1].reason == "restart-agent ordered by anna"
+    assert stage.statuses[-1] == b"offline"
 
 
 async def test_changed_facts_are_said_unasked(stage: Stage) -> None:
@@ -280,15 +304,16 @@ async def test_a_clock_that_is_not_set_expires_nothing(stage: Stage) -> None:
 
 
 async def test_what_ended_while_the_broker_was_away_is_answered_after() -> None:
-    stage = Stage()
     released = asyncio.Event()
-    run = stage.runner.run
 
-    async def slow(invocation: Any) -> Any:  # noqa: ANN401  # passed through
-        await released.wait()
-        return await run(invocation)
+    class Slow(FakeRunner):
+        async def run(
+            self, invocation: Invocation, progress: Progress = silently
+        ) -> Outcome:
+            await released.wait()
+            return await super().run(invocation, progress)
 
-    stage.runner.run = slow  # type: ignore[method-assign]  # one slow program
+    stage = Stage(runner=Slow())
     await stage.begin()
     await stage.order("uptime")
     stage.broker.stop()

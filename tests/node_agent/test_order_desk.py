@@ -2,18 +2,19 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from broker.messages import Order, Phase, Result
-from node_agent.actions import from_text
+from node_agent.actions import from_text, withhold
 from node_agent.fake_clock import FakeClock, turns
 from node_agent.order_desk import WAITING, OrderDesk
 from node_agent.order_memory import OrderMemory
-from node_agent.runner import FakeRunner, Invocation, Outcome
+from node_agent.runner import FakeRunner, Invocation, Outcome, Progress, silently
 
 COMMANDS = """
 [all]
@@ -31,8 +32,10 @@ class Held(FakeRunner):
         super().__init__()
         self.release = asyncio.Event()
 
-    async def run(self, invocation: Invocation) -> Outcome:
-        outcome = await super().run(invocation)
+    async def run(
+        self, invocation: Invocation, progress: Progress = silently
+    ) -> Outcome:
+        outcome = await super().run(invocation, progress)
         await self.release.wait()
         return outcome
 
@@ -47,19 +50,26 @@ class Full(OrderMemory):
 class Office:
     """A desk, and everything it said."""
 
-    def __init__(self, runner: FakeRunner, memory: OrderMemory | None = None) -> None:
+    def __init__(
+        self,
+        runner: FakeRunner,
+        memory: OrderMemory | None = None,
+        restart: Callable[[], None] | None = None,
+        withheld: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.runner = runner
         self.said: list[Result] = []
         self.refreshes = 0
         self.clock = FakeClock()
         self.desk = OrderDesk(
-            actions=from_text(COMMANDS),
+            actions=withhold(from_text(COMMANDS), withheld),
             runner=runner,
             memory=memory or OrderMemory(),
             answer=self.said.append,
             refresh=self._refresh,
             clock=self.clock,
             at_once=2,
+            restart=restart,
         )
 
     async def order(self, verb: str, *args: str, **more: Any) -> list[Result]:  # noqa: ANN401  # fields of Order
@@ -186,9 +196,11 @@ async def test_a_reboot_is_on_disk_before_it_happens(tmp_path: Path) -> None:
     found: list[bool] = []
 
     class Looking(FakeRunner):
-        async def run(self, invocation: Invocation) -> Outcome:
+        async def run(
+            self, invocation: Invocation, progress: Progress = silently
+        ) -> Outcome:
             found.append(OrderMemory.load(file).seen("o1"))
-            return await super().run(invocation)
+            return await super().run(invocation, progress)
 
     office = Office(Looking(), OrderMemory.load(file))
     said = office.said
@@ -266,7 +278,11 @@ async def test_a_runner_that_breaks_fails_the_order_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Broken(FakeRunner):
-        async def run(self, invocation: Invocation) -> Outcome:
+        async def run(
+            self,
+            invocation: Invocation,
+            progress: Progress = silently,  # noqa: ARG002  # of the Protocol
+        ) -> Outcome:
             raise RuntimeError(invocation.verb)
 
     office = Office(Broken())
@@ -274,3 +290,88 @@ async def test_a_runner_that_breaks_fails_the_order_and_nothing_else(
     assert (last.phase, last.error) == (Phase.FAILED, "RuntimeError: uptime")
     assert phases(await office.order("ping", id="o2")) == [Phase.DONE]
     assert caplog.records
+
+
+async def test_the_output_of_what_runs_long_is_told_meanwhile() -> None:
+    class Chatty(FakeRunner):
+        async def run(
+            self, invocation: Invocation, progress: Progress = silently
+        ) -> Outcome:
+            progress("Unpacking libssl3")
+            return await super().run(invocation, progress)
+
+    said = await Office(Chatty()).order("uptime")
+    assert phases(said) == [Phase.ACCEPTED, Phase.RUNNING, Phase.RUNNING, Phase.DONE]
+    assert said[2].stdout == "Unpacking libssl3"
+
+
+async def until_answered(office: Office) -> Result:
+    while not office.said[-1].phase.final:  # noqa: ASYNC110  # the id is written in a thread
+        await asyncio.sleep(0)
+    return office.said[-1]
+
+
+async def test_an_agent_nobody_would_start_again_does_not_end(office: Office) -> None:
+    assert "restart-agent" not in {one.verb for one in await office.desk.probe()}
+    (refused,) = await office.order("restart-agent")
+    assert refused.phase is Phase.REFUSED
+    assert refused.error == "nothing would start this agent again"
+
+
+async def test_a_restart_is_on_disk_and_answered_before_the_agent_ends(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "orders.json"
+    found: list[tuple[bool, Phase]] = []
+
+    def restart() -> None:
+        found.append((OrderMemory.load(file).seen("o1"), ours.said[-1].phase))
+
+    ours = Office(FakeRunner(), OrderMemory.load(file), restart)
+    assert "restart-agent" in {one.verb for one in await ours.desk.probe()}
+    await ours.order("restart-agent", by="anna")
+    await until_answered(ours)
+    assert found == [(True, Phase.DONE)]
+    assert ours.desk.leaving == "restart-agent ordered by anna"
+    again = Office(FakeRunner(), OrderMemory.load(file), restart)
+    assert await again.order("restart-agent") == []
+    assert len(found) == 1
+
+
+async def test_a_restart_whose_id_cannot_be_kept_is_not_obeyed() -> None:
+    restarts: list[None] = []
+    office = Office(FakeRunner(), Full(), lambda: restarts.append(None))
+    await office.order("restart-agent")
+    assert (await until_answered(office)).phase is Phase.REFUSED
+    assert restarts == []
+
+
+async def test_a_restart_does_not_cut_off_the_answer_to_a_reboot() -> None:
+    restarts: list[None] = []
+    held = Held()
+    office = Office(held, restart=lambda: restarts.append(None))
+    await office.order("reboot")
+    while not held.invocations:  # noqa: ASYNC110  # the id is written in a thread
+        await asyncio.sleep(0)
+    (refused,) = await office.order("restart-agent", id="o2")
+    assert refused.error == "reboot is under way; its answer would be lost"
+    held.release.set()
+    await turns()
+    await office.order("restart-agent", id="o3")
+    await until_answered(office)
+    assert restarts == [None]
+
+
+async def test_what_is_withheld_is_refused_with_the_reason() -> None:
+    office = Office(FakeRunner(), withheld={"reboot": "a demo runs here"})
+    await office.desk.probe()
+    assert office.desk.obstacles == {"reboot": "a demo runs here"}
+    (refused,) = await office.order("reboot")
+    assert refused.error == "reboot cannot work on this node: a demo runs here"
+
+
+async def test_what_is_withheld_is_refused_before_anything_was_probed() -> None:
+    office = Office(FakeRunner(), withheld={"reboot": "a demo runs here"})
+    (refused,) = await office.order("reboot")
+    assert refused.error == "reboot is withheld: a demo runs here"
+    assert office.runner.invocations == []

@@ -67,6 +67,16 @@ async def test_the_tail_of_long_output_is_kept() -> None:
     assert outcome.stdout.endswith("y\nend\n")
 
 
+async def test_the_output_so_far_is_told_while_a_program_runs() -> None:
+    told: list[str] = []
+    runner = SubprocessRunner(root_user=False, progress_every_s=0.05)
+    script = "echo one; sleep 0.4; echo two; sleep 0.4"
+    command = Invocation(verb="x", argv=("/bin/sh", "-c", script))
+    outcome = await runner.run(command, told.append)
+    assert told == ["one\n", "one\ntwo\n"]
+    assert outcome.stdout == "one\ntwo\n"
+
+
 async def test_bytes_that_are_no_text_are_marked() -> None:
     outcome = await run("printf", r"a\377b")
     assert outcome.stdout == "a\N{REPLACEMENT CHARACTER}b"

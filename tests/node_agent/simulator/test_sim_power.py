@@ -115,6 +115,44 @@ async def test_the_order_that_caused_a_reboot_is_not_obeyed_after_it(
     assert stage.details("s01n1").boot_id == boot
 
 
+async def test_a_restarted_agent_comes_back_in_a_new_session_of_the_same_boot(
+    stage: Rehearsal,
+) -> None:
+    before = stage.details("s01n1")
+    await stage.order("s01n1", "restart-agent")
+    await stage.advance(0.5)
+    assert stage.status("s01n1") == "offline"
+    assert stage.details("s01n1").reason == "restart-agent ordered by test"
+    assert stage.machine("s01n1").answers_echo
+    await stage.advance(2)
+    after = stage.details("s01n1")
+    assert stage.status("s01n1") == "online"
+    assert after.session != before.session
+    assert (after.boot_id, after.reason) == (before.boot_id, "")
+
+
+async def test_the_order_that_restarted_an_agent_is_obeyed_once(
+    stage: Rehearsal,
+) -> None:
+    await stage.order("s01n1", "restart-agent")
+    await stage.advance(3)
+    session = stage.details("s01n1").session
+    await stage.order("s01n1", "restart-agent")
+    await stage.advance(3)
+    assert stage.details("s01n1").session == session
+
+
+async def test_a_board_whose_power_goes_while_its_agent_restarts_stays_dark(
+    stage: Rehearsal,
+) -> None:
+    await stage.order("s01n1", "restart-agent")
+    await stage.advance(0.5)
+    await stage.outlet(1, Power.OFF)
+    await stage.advance(3)
+    assert stage.status("s01n1") == "offline"
+    assert stage.machine("s01n1").phase is Phase.OFF
+
+
 async def test_a_board_that_was_shut_down_stays_off_until_its_power_is_cycled(
     stage: Rehearsal,
 ) -> None:
