@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from broker.messages import Status
+from broker.messages import InstallState, Status
 from dashboard import rows
 from dashboard.model import Mirror
 from dashboard.record import HISTORY_STEP_S, Record
@@ -66,6 +66,7 @@ class Connection(msgspec.Struct, frozen=True):
         frozen: Why the master's verdicts are frozen; empty when they are not.
         slowed: Whether updates come slower than they should.
         ready: Whether the master has told what the rack looks like.
+        install: How far the install run is, in words; empty when none runs.
     """
 
     broker: bool = False
@@ -75,6 +76,7 @@ class Connection(msgspec.Struct, frozen=True):
     frozen: str = ""
     slowed: bool = False
     ready: bool = False
+    install: str = ""
 
 
 class Hub:
@@ -132,6 +134,7 @@ class Hub:
             frozen=rack.frozen if rack is not None else "",
             slowed=self.pace.slowed,
             ready=rack is not None,
+            install=_install_words(self.mirror.install),
         )
 
     async def run(self) -> None:
@@ -255,3 +258,11 @@ class Hub:
         if len(nodes) <= SPARKLINES_UP_TO:
             found["history"] = [(each.index, *each.history) for each in nodes]
         return found
+
+
+def _install_words(install: InstallState | None) -> str:
+    if install is None or not install.run:
+        return ""
+    where = "" if install.stack is None else f" stack {install.stack}"
+    problems = f", {len(install.problems)} problems" if install.problems else ""
+    return f"{install.step}{where}: {install.done} of {install.total}{problems}"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.messages import Verdict
+from broker.messages import InstallState, Verdict
 from dashboard.hub import Pace
 from tests.dashboard.conftest import WALL, Bench, FakePort
 
@@ -208,6 +208,13 @@ def test_connection_and_events_reach_the_tabs(bench: Bench) -> None:
     assert shared["connection"]["broker"]
     assert shared["connection"]["master"] == "online"
     assert shared["events"][0][3] == "admin: ping rack: done"
+
+
+def test_an_install_run_is_told_in_words(bench: Bench) -> None:
+    run = InstallState(run="7", step="scan", stack=3, done=8, total=48)
+    bench.say(bench.topics.install_state, run)
+
+    assert bench.hub.connection.install == "scan stack 3: 8 of 48"
 
 
 def test_after_an_outage_a_node_is_frozen_until_it_is_heard(bench: Bench) -> None:

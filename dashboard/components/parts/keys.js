@@ -13,9 +13,9 @@ const HELP = [
   ["?", "this list"],
 ];
 const SEARCH = [
-  ["s03 | s04", "either word in id, name, host, address, MAC, serial or tag"],
+  ["s03|s04", "either word in id, name, host, address, MAC, serial or tag"],
   ["state:offline|stale", "ok, warn, crit, busy, stale, offline, off, unseen, frozen"],
-  ["stack:3 tag:gpu", "both"],
+  ["stack:3 tag:gpu", "both at once; stack:none for boards without a place"],
   ["temp:>70 cpu:>=80", "vitals: temp, cpu, mem, disk, load, uptime"],
   ["ip:10.0 mac:dca6", "one field: id, name, host, ip, mac, serial, os, model"],
 ];

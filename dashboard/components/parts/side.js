@@ -6,7 +6,7 @@ import { frozen, members, notify, now, store } from "pirack/store.js";
 import { age, clock, list, plural, stamp } from "pirack/words.js";
 
 const URGENT = [CRIT, OFFLINE, WARN, STALE];
-const SHOWN = 8;
+const SHOWN = 5;
 const EVENTS_SHOWN = 14;
 
 /** What needs a look, the worst first; a stack that fell silent whole is one line. */
@@ -112,7 +112,7 @@ export class Attention {
 /** How broker and master stand. */
 export class Services {
   constructor() {
-    this.rows = Object.fromEntries(["Broker", "Master", "Verdicts"].map((name) => [name, this.row(name)]));
+    this.rows = Object.fromEntries(["Broker", "Master", "Verdicts", "Install"].map((name) => [name, this.row(name)]));
     this.element = h("section", { class: "services", "aria-label": "Services" }, h("div", { class: "side-head" }, h("h2", { text: "Services" })), h("dl", {}, Object.values(this.rows).map((row) => row.element)));
   }
 
@@ -126,7 +126,9 @@ export class Services {
   }
 
   draw() {
-    const { broker, master, frozen: why } = store.connection;
+    const { broker, master, frozen: why, install } = store.connection;
+    setAttr(this.rows.Install.element, "hidden", !install);
+    this.set("Install", true, install);
     this.set("Broker", broker, broker ? "connected" : "offline");
     this.set("Master", broker && master === "online", !broker ? "not known" : master || "never heard");
     const live = broker && master === "online" && !why;
@@ -135,7 +137,7 @@ export class Services {
 
   set(name, good, text) {
     const { value } = this.rows[name];
-    setText(value, text);
+    setText(value, text ?? "");
     setAttr(value, "data-good", good ? "yes" : "no");
   }
 }

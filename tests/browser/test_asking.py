@@ -1,0 +1,98 @@
+import subprocess
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SignIn
+from tests.browser.pages import board, ready
+from tests.browser.stage import Actor, node_id, wait_until
+
+pytestmark = pytest.mark.usefixtures("rack")
+
+
+def test_a_ping_shows_its_receipt(sign_in: SignIn, rack: Actor) -> None:
+    page = ready(sign_in("operator"))
+    page.click(board(page, 4, 1))
+    page.click(".panel [data-verb=ping]")
+
+    expect(page.locator(".receipt[data-phase=good]")).to_contain_text("done · 100 ms")
+    topic, command = rack.commands[-1]
+    assert topic == f"pirack/v1/lab/node/{node_id(4, 1)}/cmd/ping"
+    assert command.by == "operator"
+
+
+def test_rebooting_a_stack_names_every_board_and_confirms(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    page.locator(".stack").nth(2).locator(".stack-menu").click()
+    page.click(".menu [data-verb=reboot]")
+    dialog = page.locator("dialog")
+    names = ["s03n1", "s03n2", "s03n3", "s03n4"]
+
+    expect(dialog.locator("h2")).to_have_text("Reboot 4 boards in Stack 03?")
+    expect(dialog.locator(".hit-list li span:nth-child(2)")).to_have_text(names)
+    focused = "document.activeElement.textContent"
+    assert page.evaluate(focused) == "Cancel"
+    count = len(rack.commands)
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    assert len(rack.commands) == count
+
+    page.locator(".stack").nth(2).locator(".stack-menu").click()
+    page.click(".menu [data-verb=reboot]")
+    page.click("dialog .primary")
+    expect(page.locator(".receipt[data-phase=good]")).to_be_visible()
+    topic, command = rack.commands[-1]
+    assert topic == "pirack/v1/lab/stack/3/cmd/reboot"
+    assert command.confirm == "stack/3"
+
+
+def test_the_whole_rack_needs_its_name_typed(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    page.click(".rack-actions")
+    page.click(".menu [data-verb=shutdown]")
+    go = page.locator("dialog .primary")
+
+    expect(go).to_be_disabled()
+    page.fill("dialog input", "lab")
+    expect(go).to_be_enabled()
+
+
+def test_the_copied_line_does_the_same_when_pasted(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    page.click(board(page, 4, 2))
+    page.click(".panel [data-verb=say]")
+    page.fill("dialog input", "it's 5 o'clock; $HOME")
+    line = page.locator("dialog .line-text").text_content() or ""
+    rack.commands.clear()
+
+    subprocess.run(["/bin/sh", "-c", line], check=True, timeout=10)
+    wait_until(lambda: bool(rack.commands), "the pasted command")
+    page.click("dialog .primary")
+    wait_until(lambda: len(rack.commands) == 2, "the command of the page")
+
+    by_hand, by_page = rack.commands
+    assert by_hand[0] == by_page[0]
+    assert by_hand[1].args == by_page[1].args == ("text=it's 5 o'clock; $HOME",)
+
+
+def test_a_master_that_does_not_answer_is_told(sign_in: SignIn, rack: Actor) -> None:
+    page = ready(sign_in())
+    rack.answering = False
+    page.click(board(page, 4, 1))
+    page.click(".panel [data-verb=ping]")
+
+    error = page.locator(".receipt-error")
+    expect(error).to_contain_text("no answer within 5 s", timeout=10_000)
+    rack.answering = True
+
+
+def test_a_viewer_sees_but_is_offered_nothing(sign_in: SignIn) -> None:
+    page = ready(sign_in("viewer"))
+    page.click(board(page, 4, 1))
+
+    expect(page.locator(".panel")).to_contain_text("may look but not ask")
+    assert page.locator(".panel .action").count() == 0
