@@ -9,6 +9,8 @@ from broker.config import Document
 from broker.errors import ConfigError
 from broker.settings import RackSettings
 from broker.topics import check_name
+from master_service.power import wiring
+from master_service.power.rows import CommandsRow, PlugBroker, PlugRow
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
@@ -56,6 +58,15 @@ class Driver(enum.StrEnum):
 
     NONE = "none"
     FAKE = "fake"
+    RPI_GPIO = "rpi-gpio"
+    GPIOD = "gpiod"
+    MQTT = "mqtt"
+    COMMAND = "command"
+
+    @property
+    def on_pins(self) -> bool:
+        """Whether it drives GPIO pins of this machine."""
+        return self in {Driver.RPI_GPIO, Driver.GPIOD}
 
 
 class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +78,19 @@ class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
         settle_s: Seconds between the proof that a board is down and the cut, for its
             card to finish.
         min_off_s: Seconds an outlet stays off before it may come on again.
+        holder: Socket of ``pirack-powerd``, which then holds the GPIO lines in place of
+            the master; empty: the master holds them.
+        holder_dir: Folder of that process's own state.
+        plug_broker: Where the plugs of driver ``mqtt`` are, as in ``[broker]``; None:
+            on the rack's own broker.
     """
 
     driver: Driver = Driver.NONE
     settle_s: NotNegative = 3.0
     min_off_s: NotNegative = 5.0
+    holder: str = ""
+    holder_dir: str = "data/powerd"
+    plug_broker: PlugBroker | None = None
 
 
 class StackRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,12 +137,21 @@ class OutletRow(msgspec.Struct, frozen=True, kw_only=True):
         driver: What switches it.
         stack: The stack it feeds; None: it feeds ``nodes``.
         nodes: Ids of the boards it feeds, when it is not a whole stack.
+        pin: BCM number of the GPIO pin, for the drivers ``rpi-gpio`` and ``gpiod``.
+        active_low: Whether its relay is on when the pin is low. Never guessed: a wrong
+            guess turns off what should be on.
+        plug: For the driver ``mqtt``.
+        commands: For the driver ``command``.
     """
 
     name: str
     driver: Driver = Driver.FAKE
     stack: Annotated[int, msgspec.Meta(ge=1, le=9999)] | None = None
     nodes: tuple[str, ...] = ()
+    pin: int | None = None
+    active_low: bool | None = None
+    plug: PlugRow | None = None
+    commands: CommandsRow | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +180,18 @@ def read(document: Document) -> Settings:
     Raises:
         ConfigError: A key, a name, or a pair of rows that contradict each other.
     """
-    settings = Settings(
+    settings = parse(document)
+    check(settings)
+    return settings
+
+
+def parse(document: Document) -> Settings:
+    """Read the master's share of the configuration, each row for itself.
+
+    Raises:
+        ConfigError: A key or a value.
+    """
+    return Settings(
         rack=document.table("rack", RackSettings),
         master=document.table("master", MasterSettings),
         power=document.table("power", PowerSettings),
@@ -160,8 +199,6 @@ def read(document: Document) -> Settings:
         nodes=document.rows("node", NodeRow),
         outlets=document.rows("outlet", OutletRow),
     )
-    check(settings)
-    return settings
 
 
 def check(settings: Settings) -> None:
@@ -188,6 +225,9 @@ def check(settings: Settings) -> None:
         "[[node]] place (stack/slot)",
         [f"{n.stack}/{n.slot}" for n in settings.nodes if n.stack and n.slot],
     )
+    for mistake in wiring.mistakes(settings):
+        if mistake.fatal:
+            raise ConfigError(str(mistake))
 
 
 def _unique(what: str, values: list[str]) -> None:

@@ -30,8 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 ROOMS: dict[str, tuple[str, ...]] = {
     "paho": ("broker/wire/",),
     "psutil": ("node_agent/vitals.py",),
-    "RPi": ("master_service/power/",),
-    "gpiod": ("master_service/power/",),
+    "RPi": ("master_service/power/drivers/rpi_gpio.py",),
+    "gpiod": ("master_service/power/drivers/gpiod_lines.py",),
     "nicegui": ("dashboard/",),
     "rich": ("pirack/",),
     "shtab": ("pirack/",),

@@ -2,7 +2,8 @@
 
 The file stands for the hardware: it outlives the process, so that a master which is
 killed and comes back finds every outlet as it was. It also remembers each switching,
-which is how a test sees that there was none.
+which is how a test sees that there was none. In between is what a Pi has: the driver of
+RPi.GPIO, on the stand-in for its module.
 """
 
 import asyncio
@@ -13,7 +14,11 @@ import msgspec
 
 from broker import atomic
 from broker.messages import Power
-from master_service.power.outlets import PowerError
+from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
+from master_service.power.drivers.rpi_gpio import RpiPins
+from master_service.power.outlets import PowerFatalError, unknown
+from master_service.power.stand_in.header import Header, What
+from master_service.power.stand_in.rpi_gpio import StandInGpio
 
 FACTORY_LEVEL = Power.ON
 """What an outlet nobody ever switched is: the boards are already running."""
@@ -57,37 +62,50 @@ class FakeOutlets:
 
     def __init__(self, path: Path, names: tuple[str, ...]) -> None:
         self._path = path
-        self._names = frozenset(names)
+        self._pins = {name: pin for pin, name in enumerate(names)}
+        self.header = Header(pins=len(names))
+        """The pins, and every call on them by this process."""
+        self._driver = GpioOutlets(
+            RpiPins(StandInGpio(self.header)),
+            {name: Wire(pin, active_low=False) for name, pin in self._pins.items()},
+            Ledger(),
+        )
         self._lock = asyncio.Lock()
         self.fails: dict[str, str] = {}
         """Outlets that refuse to switch, and why; tests fill it."""
 
     async def claim(self, outlet: str, level: Power) -> None:  # noqa: ARG002  # a latching relay keeps its level by itself
-        """Check that there is such an outlet."""
+        """Claim the pin at the level in the file."""
         self._check(outlet)
+        async with self._lock:
+            await self._take(outlet)
 
     async def read(self, outlet: str) -> Power:
-        """Return the level in the file."""
+        """Return the level in the file, by way of the pin."""
         self._check(outlet)
-        relays = await asyncio.to_thread(self.relays)
-        return relays.levels.get(outlet, FACTORY_LEVEL)
+        async with self._lock:
+            await self._take(outlet)
+            return await self._driver.read(outlet)
 
     async def switch(self, outlet: str, *, on: bool) -> None:
-        """Write the level and the switching to the file."""
+        """Set the pin, and write the level and the switching to the file."""
         self._check(outlet)
         if outlet in self.fails:
-            raise PowerError(self.fails[outlet])
+            raise PowerFatalError(self.fails[outlet])
         async with self._lock:
+            await self._take(outlet)
+            await self._driver.switch(outlet, on=on)
             await asyncio.to_thread(self._write, outlet, Power.ON if on else Power.OFF)
 
     async def close(self) -> None:
-        """Do nothing: a latching relay needs nobody."""
+        """Let go of the pins; a latching relay needs nobody."""
+        await self._driver.close()
 
     def relays(self) -> Relays:
         """Return what stands in the file.
 
         Raises:
-            PowerError: It cannot be read.
+            PowerFatalError: It cannot be read.
         """
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=Relays)
@@ -95,7 +113,16 @@ class FakeOutlets:
             return Relays()
         except (OSError, msgspec.MsgspecError) as error:
             text = f"{self._path}: the fake outlets cannot be read: {error}"
-            raise PowerError(text) from error
+            raise PowerFatalError(text) from error
+
+    async def _take(self, outlet: str) -> None:
+        """Bring the pin to the level in the file; another process may have set it."""
+        relays = await asyncio.to_thread(self.relays)
+        level = relays.levels.get(outlet, FACTORY_LEVEL)
+        await self._driver.claim(outlet, level)
+        pin, high = self._pins[outlet], level is Power.ON
+        if self.header.level(pin) is not high:
+            self.header.do(What.BY_HAND, pin, high=high)
 
     def _write(self, outlet: str, level: Power) -> None:
         before = self.relays()
@@ -108,10 +135,8 @@ class FakeOutlets:
             atomic.replace(self._path, msgspec.json.encode(after))
         except OSError as error:
             text = f"{self._path}: the fake outlets cannot be written: {error}"
-            raise PowerError(text) from error
+            raise PowerFatalError(text) from error
 
     def _check(self, outlet: str) -> None:
-        if outlet not in self._names:
-            known = ", ".join(sorted(self._names)) or "none"
-            text = f"there is no outlet {outlet!r}; known: {known}"
-            raise PowerError(text)
+        if outlet not in self._pins:
+            raise unknown(outlet, self._pins)

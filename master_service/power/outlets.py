@@ -1,9 +1,11 @@
 """The door to whatever switches power: one interface for every driver.
 
 PowerError
-└── OutletBusyError    it may work in a moment: worth another attempt
+├── PowerFatalError        a person must act: wrong wiring, rights, program or answer
+└── PowerRetryableError    it may work in a moment: worth another attempt
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from broker.errors import PiRackError
@@ -11,11 +13,19 @@ from broker.messages import Power
 
 
 class PowerError(PiRackError):
-    """An outlet cannot be claimed, switched or read; trying again does not help."""
+    """An outlet cannot be claimed, switched or read."""
 
 
-class OutletBusyError(PowerError):
+class PowerFatalError(PowerError):
+    """An outlet cannot be used as it stands; trying again does not help."""
+
+
+class PowerRetryableError(PowerError):
     """An outlet did not answer this time; it may if asked again."""
+
+
+OutletBusyError = PowerRetryableError
+"""The name it had while there was only one driver."""
 
 
 class Outlets(Protocol):
@@ -48,8 +58,20 @@ class Outlets(Protocol):
         """Bring the outlet to a level; bringing it to the one it has is fine.
 
         Raises:
-            PowerError: It could not be switched.
+            PowerFatalError: It cannot be switched before a person has acted.
+            PowerRetryableError: It was not switched now; another attempt may do.
         """
 
     async def close(self) -> None:
-        """Let go of every outlet and leave each as it is."""
+        """Let go of every outlet and leave each as it is; twice is fine."""
+
+
+def unknown(outlet: str, names: Iterable[str]) -> PowerFatalError:
+    """Return the error for an outlet that a driver does not have.
+
+    Args:
+        outlet: The name asked for.
+        names: Those there are.
+    """
+    known = ", ".join(sorted(names)) or "none"
+    return PowerFatalError(f"there is no outlet {outlet!r}; known: {known}")

@@ -1,0 +1,1 @@
+"""What switches power: GPIO pins, plugs on MQTT, and commands."""

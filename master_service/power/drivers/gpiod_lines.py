@@ -1,0 +1,221 @@
+"""The room of gpiod 2.x: lines of the kernel's character device.
+
+The chip is found by its label, never by its number: the pins of a Pi 5 were gpiochip4,
+then gpiochip0 from kernel 6.6.45 on (raspberrypi/linux#6144).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+from broker.errors import ConfigError
+from master_service.power.outlets import PowerFatalError
+
+PI_LABELS = (
+    "pinctrl-rp1",
+    "pinctrl-bcm2711",
+    "pinctrl-bcm2835",
+)
+"""Labels of the chip behind the 40-pin connector: Pi 5, Pi 4, all before."""
+CONSUMER = "pirack"
+"""What ``gpioinfo`` shows as the holder of our lines."""
+
+
+class Request(Protocol):
+    """What is used of ``gpiod.LineRequest``."""
+
+    def reconfigure_lines(self, config: Mapping[int, object], /) -> object:
+        """Apply settings, direction and level together."""
+
+    def get_value(self, line: int, /) -> object:
+        """Read a line."""
+
+    def set_value(self, line: int, value: object, /) -> object:
+        """Set the level of an output."""
+
+    def release(self) -> object:
+        """Give the lines back."""
+
+
+class ChipInfo(Protocol):
+    """What is used of ``gpiod.ChipInfo``."""
+
+    @property
+    def label(self) -> str:
+        """What the chip calls itself."""
+
+
+class Chip(Protocol):
+    """What is used of ``gpiod.Chip``."""
+
+    def get_info(self) -> ChipInfo:
+        """Return what the chip says of itself."""
+
+    def request_lines(self, config: Mapping[int, object], *, consumer: str) -> Request:
+        """Take lines."""
+
+    def close(self) -> object:
+        """Close the chip."""
+
+
+class _Levels(Protocol):
+    ACTIVE: object
+    INACTIVE: object
+
+
+class _Directions(Protocol):
+    AS_IS: object
+    OUTPUT: object
+
+
+class _Line(Protocol):
+    Value: _Levels
+    Direction: _Directions
+
+
+class Gpiod(Protocol):
+    """What is used of the module."""
+
+    line: _Line
+
+    def is_gpiochip_device(self, path: str, /) -> bool:
+        """Return whether there is a chip at a path."""
+
+    def Chip(self, path: str, /) -> Chip:  # noqa: N802  # the name of the module's class
+        """Open a chip."""
+
+    def LineSettings(self, *, direction: object, output_value: object) -> object:  # noqa: N802  # the name of the module's class
+        """Make settings for lines."""
+
+
+def load() -> Gpiod:
+    """Import the module.
+
+    Raises:
+        ConfigError: It is not installed, or is the incompatible version 1.
+    """
+    try:
+        import gpiod  # noqa: PLC0415  # an extra: only who uses it needs it
+    except ModuleNotFoundError as error:
+        text = "driver gpiod: not installed: pip install 'pirack[gpiod]'"
+        raise ConfigError(text) from error
+    if not hasattr(gpiod, "LineSettings"):
+        text = "driver gpiod: version 2 is needed: pip install 'pirack[gpiod]'"
+        raise ConfigError(text)
+    return cast("Gpiod", gpiod)
+
+
+def devices() -> list[str]:
+    """Return the paths at which chips may be."""
+    return sorted(str(path) for path in Path("/dev").glob("gpiochip*"))
+
+
+def find_chip(
+    module: Gpiod, labels: Iterable[str], paths: Iterable[str]
+) -> tuple[str, str]:
+    """Return path and label of the first chip with one of some labels.
+
+    Raises:
+        PowerFatalError: There is none; says which there are.
+    """
+    seen: dict[str, str] = {}
+    for path in paths:
+        try:
+            if not module.is_gpiochip_device(path):
+                continue
+            chip = module.Chip(path)
+            seen[chip.get_info().label] = path
+            chip.close()
+        except OSError as error:
+            seen[f"{path}: {error.strerror}"] = path
+    for label in labels:
+        if label in seen:
+            return seen[label], label
+    text = (
+        f"no GPIO chip is labelled {' or '.join(labels)}; found: "
+        f"{', '.join(seen) or 'none'}; is the user in the group gpio?"
+    )
+    raise PowerFatalError(text)
+
+
+class GpiodPins:
+    """Pins driven through gpiod, one request for each; see ``Pins``.
+
+    Args:
+        module: gpiod, or what stands in for it.
+        paths: Returns the paths at which chips may be.
+        labels: Of the chip, the likeliest first.
+    """
+
+    def __init__(
+        self,
+        module: Gpiod,
+        *,
+        paths: Callable[[], Iterable[str]] = devices,
+        labels: Iterable[str] = PI_LABELS,
+    ) -> None:
+        self._module = module
+        self._paths = paths
+        self._labels = tuple(labels)
+        self._chip: Chip | None = None
+        self._requests: dict[int, Request] = {}
+        self._outputs: set[int] = set()
+
+    def drive(self, pin: int, *, high: bool) -> None:
+        """Request, or make over, a line as an output at a level in one step."""
+        values = self._module.line.Value
+        value = values.ACTIVE if high else values.INACTIVE
+        output = {pin: self._settings(self._module.line.Direction.OUTPUT, value)}
+        try:
+            if pin in self._outputs:
+                self._requests[pin].set_value(pin, value)
+            elif pin in self._requests:
+                self._requests[pin].reconfigure_lines(output)
+            else:
+                self._requests[pin] = self._request(output)
+        except (OSError, ValueError) as error:
+            raise _failed(pin, error) from error
+        self._outputs.add(pin)
+
+    def look(self, pin: int) -> bool | None:
+        """Take a line as it is, which changes neither direction nor level, and read."""
+        values = self._module.line.Value
+        if pin not in self._requests:
+            as_is = self._settings(self._module.line.Direction.AS_IS, values.INACTIVE)
+            try:
+                self._requests[pin] = self._request({pin: as_is})
+            except (OSError, ValueError) as error:
+                raise _failed(pin, error) from error
+        return self.level(pin)
+
+    def level(self, pin: int) -> bool:
+        """Read a line back."""
+        try:
+            value = self._requests[pin].get_value(pin)
+        except OSError as error:
+            raise _failed(pin, error) from error
+        return value == self._module.line.Value.ACTIVE
+
+    def close(self) -> None:
+        """Release every line."""
+        for request in self._requests.values():
+            request.release()
+        self._requests.clear()
+        self._outputs.clear()
+        if self._chip is not None:
+            self._chip.close()
+            self._chip = None
+
+    def _settings(self, direction: object, value: object) -> object:
+        return self._module.LineSettings(direction=direction, output_value=value)
+
+    def _request(self, config: Mapping[int, object]) -> Request:
+        if self._chip is None:
+            path, _ = find_chip(self._module, self._labels, self._paths())
+            self._chip = self._module.Chip(path)
+        return self._chip.request_lines(config, consumer=CONSUMER)
+
+
+def _failed(pin: int, error: Exception) -> PowerFatalError:
+    text = f"GPIO{pin}: {error}; who holds it? see: gpioinfo"
+    return PowerFatalError(text)

@@ -1,0 +1,162 @@
+"""``pirack-powerd``: holds GPIO lines, and does nothing else.
+
+Where the kernel makes a line an input when its process ends, whoever holds the lines
+of relays must never end. The master may: it is upgraded, restarted, and can crash. So
+this small process holds them. At start it claims each line directly as an output at the
+level on its disk; it has no connection to the network and knows nothing of the rack.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+import msgspec
+
+from broker import service
+from broker.errors import ConfigError
+from broker.messages import Power
+from master_service import settings as master
+from master_service.power import machine as machines
+from master_service.power import make
+from master_service.power.drivers.gpio import Ledger
+from master_service.power.holder_link import LINE_BYTES, Answer, Do, Question
+from master_service.power.lock import OutletLock
+from master_service.power.machine import Machine
+from master_service.power.outlets import (
+    Outlets,
+    PowerError,
+    PowerRetryableError,
+    unknown,
+)
+from master_service.settings import Driver, Settings
+
+log = logging.getLogger(__name__)
+
+DESCRIPTION = """\
+Hold the GPIO lines of the outlets while the master comes and goes. It reads the
+[[outlet]] rows with the drivers rpi-gpio and gpiod, and listens on [power] holder.
+`pirack doctor` says whether this machine needs it; docs/power.md explains why.
+"""
+SOCKET_MODE = 0o660
+QUESTION_S = 5.0
+
+
+class Holder:
+    """The service; see ``broker.service.Service``.
+
+    Args:
+        settings: The configuration.
+        machine: This one.
+
+    Raises:
+        ConfigError: There is nothing to hold, nowhere to listen, or no driver.
+    """
+
+    def __init__(self, settings: Settings, machine: Machine) -> None:
+        rows = make.on_pins(settings)
+        if not settings.power.holder or not rows:
+            text = (
+                "pirack-powerd has nothing to do: it needs [power] holder, the path of "
+                "its socket, and an [[outlet]] with driver gpiod or rpi-gpio"
+            )
+            raise ConfigError(text)
+        self._socket = Path(settings.power.holder)
+        self._folder = Path(settings.power.holder_dir)
+        self._ledger = Ledger(self._folder / make.LEDGER_FILE)
+        self._lock = OutletLock(self._folder, "pirack-powerd")
+        self._drivers: dict[str, Outlets] = {}
+        for driver in (Driver.RPI_GPIO, Driver.GPIOD):
+            names = [row.name for row in rows if row.driver is driver]
+            if names:
+                made = make.gpio(driver, rows, machine, self._ledger)
+                self._drivers |= dict.fromkeys(names, made)
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Claim every line at the level on disk, then listen.
+
+        Raises:
+            ConfigError: It runs already, or the socket cannot be made.
+        """
+        try:
+            self._lock.take()
+        except PowerError as error:
+            raise ConfigError(str(error)) from error
+        for name in self._drivers:
+            await self._claim(name)
+        try:
+            self._socket.unlink(missing_ok=True)  # of one that was killed: we have
+            self._server = await asyncio.start_unix_server(  # the lock, it is nobody's
+                self._serve, path=str(self._socket), limit=LINE_BYTES
+            )
+            self._socket.chmod(SOCKET_MODE)
+        except OSError as error:
+            text = f"[power] holder {self._socket}: cannot listen: {error.strerror}"
+            raise ConfigError(text) from error
+
+    async def stop(self) -> None:
+        """Stop listening. The lines go with the process; no call here moves one."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self._socket.unlink(missing_ok=True)
+        self._lock.release()
+
+    async def answer(self, question: Question) -> Answer:
+        """Do what the master asks."""
+        try:
+            return Answer(level=await self._do(question))
+        except PowerError as error:
+            again = isinstance(error, PowerRetryableError)
+            return Answer(error=str(error), again=again)
+
+    async def _claim(self, name: str) -> None:
+        """Claim one line; one that fails must not keep the others from being held."""
+        try:
+            await self._drivers[name].claim(name, Power.UNKNOWN)
+            level = await self._drivers[name].read(name)
+        except PowerError as error:
+            log.error("outlet %s is not held: %s", name, error)  # noqa: TRY400  # the sentence says it all
+        else:
+            log.info("outlet %s is held, %s", name, level)
+
+    async def _do(self, question: Question) -> Power:
+        name = question.outlet
+        if name not in self._drivers:
+            raise unknown(name, self._drivers)
+        driver = self._drivers[name]
+        if question.do is Do.CLAIM:
+            await driver.claim(name, question.level)
+        elif question.do is Do.SWITCH:
+            await driver.switch(name, on=question.level is Power.ON)
+            log.info("outlet %s was switched %s", name, question.level)
+        return await driver.read(name)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer one question; whoever says anything else is hung up on."""
+        with contextlib.suppress(
+            OSError, TimeoutError, ValueError, msgspec.MsgspecError
+        ):
+            async with asyncio.timeout(QUESTION_S):
+                line = await reader.readline()
+                question = msgspec.json.decode(line, type=Question)
+                answer = await self.answer(question)
+                writer.write(msgspec.json.encode(answer) + b"\n")
+                await writer.drain()
+        writer.close()
+
+
+def main() -> int:
+    """Run ``pirack-powerd`` and return its exit code."""
+    parser = argparse.ArgumentParser(prog="pirack-powerd", description=DESCRIPTION)
+    service.add_common(parser)
+    args = parser.parse_args()
+    try:
+        settings = master.read(service.load_common(args))
+        return service.run(Holder(settings, machines.here()))
+    except ConfigError as error:
+        parser.exit(service.EXIT_CONFIG, f"pirack-powerd: {error}\n")
