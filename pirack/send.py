@@ -153,9 +153,9 @@ def run(args: argparse.Namespace) -> int:
 def needs_confirm(asked: Question, receipt: Receipt) -> bool:
     """Return whether it was refused because nobody said twice whom it hits."""
     whole = receipt.whole()
-    refused = whole is not None and whole.phase is Phase.REFUSED
-    unconfirmed = asked.command.confirm != str(asked.scope)
-    return refused and unconfirmed and asked.verb in DESTRUCTIVE
+    if whole is None or whole.phase is not Phase.REFUSED:
+        return False
+    return asked.verb in DESTRUCTIVE and f"confirm={asked.scope}" in whole.error
 
 
 async def talk(
