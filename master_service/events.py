@@ -16,6 +16,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         verb: Of the command, where there is one.
         by: Who caused it; empty for the system itself.
         correlation: Id of the command that caused it.
+        incident: Id of the incident it belongs to.
     """
 
     kind: EventKind
@@ -25,6 +26,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     verb: str = ""
     by: str = ""
     correlation: str = ""
+    incident: str = ""
 
     def event(self, *, seq: int, ts: float) -> Event:
         """Return the event as it is published.
@@ -54,6 +56,16 @@ class Outbox:
         """Whether there is anything in it."""
         return bool(self.moved or self.changed or self.drafts or self.learnt)
 
-    def note(self, kind: EventKind, text: str, node: str = "") -> None:
+    def note(
+        self,
+        kind: EventKind,
+        text: str,
+        node: str = "",
+        *,
+        stack: int | None = None,
+        incident: str = "",
+    ) -> None:
         """Add a line of history that nobody in particular caused."""
-        self.drafts.append(Draft(kind=kind, text=text, node=node))
+        self.drafts.append(
+            Draft(kind=kind, text=text, node=node, stack=stack, incident=incident)
+        )

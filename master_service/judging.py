@@ -5,8 +5,10 @@ time alone may change its verdict (``deadline``). A heartbeat only moves that mo
 further away, so it does not touch it: the deadline is looked at when it comes.
 """
 
-from broker.messages import EventKind, Verdict
-from master_service.events import Outbox
+from broker.messages import EventKind, Running, Verdict
+from broker.verbs import DESTRUCTIVE
+from master_service.events import Draft, Outbox
+from master_service.incidents.book import Incidents
 from master_service.node import Node
 from master_service.power.panel import Fed, Panel
 from master_service.presence import Facts, Finding, Probe, judge
@@ -31,6 +33,7 @@ class Judging:
         panel: The outlets.
         outbox: Where news go.
         settings: ``[master]``.
+        incidents: Told every new verdict.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Judging:
         panel: Panel,
         outbox: Outbox,
         settings: MasterSettings,
+        incidents: Incidents,
     ) -> None:
         self.round = 0
         """Counts connections: the first status in one may be an old, stored one."""
@@ -48,6 +52,7 @@ class Judging:
         self._panel = panel
         self._outbox = outbox
         self._settings = settings
+        self._incidents = incidents
         self._link_down = True
         self._down_at: float | None = None
         self._back_at = 0.0
@@ -62,6 +67,7 @@ class Judging:
         if not self._link_down:
             self._link_down = True
             self._down_at = now
+            self._incidents.link_down(now)
 
     def link_up(self, now: float, wall: float) -> None:
         """Begin the grace, and judge everything anew.
@@ -73,6 +79,7 @@ class Judging:
         self.wall_less_monotonic = wall - now
         self._link_down = False
         self._back_at = now
+        self._incidents.link_up(now, self.grace_until)
         self.round += 1
         for node in self._registry.nodes.values():
             self.judge(node, now)
@@ -159,10 +166,12 @@ class Judging:
         node.since = now + self.wall_less_monotonic
         self._outbox.changed.add(node.id)
         self._outbox.moved.add(node.id)
-        if Verdict.UNKNOWN not in {before, finding.verdict}:
-            tail = f": {finding.reason}" if finding.reason else ""
-            text = f"{node.name} is {finding.verdict}{tail}"
-            self._outbox.note(EventKind.VERDICT, text, node.id)
+        asked = _command(node)
+        incident = self._incidents.verdict(
+            node, before, now, asked=asked is not None or node.pending is not None
+        )
+        if Verdict.UNKNOWN not in {before, finding.verdict} or incident:
+            self._outbox.drafts.append(_line(node, asked, incident))
         if node.stack is not None:
             for mate in self._registry.in_stack(node.stack):
                 if mate is not node and mate.verdict in _DEAD:
@@ -211,3 +220,24 @@ class Judging:
             if mate.heard_at and abs(mate.heard_at - node.heard_at) <= window_s:
                 count += 1
         return count
+
+
+def _command(node: Node) -> Running | None:
+    """Return the command under way that explains whatever becomes of a node."""
+    running = node.running
+    return running if running is not None and running.verb in DESTRUCTIVE else None
+
+
+def _line(node: Node, asked: Running | None, incident: str) -> Draft:
+    """Return the line of history about a node's new verdict."""
+    tail = f": {node.reason}" if node.reason else ""
+    return Draft(
+        kind=EventKind.VERDICT,
+        text=f"{node.name} is {node.verdict}{tail}",
+        node=node.id,
+        stack=node.stack,
+        verb=asked.verb if asked is not None else "",
+        by=asked.by if asked is not None else "",
+        correlation=asked.id if asked is not None else "",
+        incident=incident,
+    )

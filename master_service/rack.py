@@ -3,11 +3,12 @@
 from broker.topics import Topics
 from master_service import layout
 from master_service.events import Outbox
+from master_service.incidents.book import Incidents
 from master_service.judging import Judging
 from master_service.power.panel import Panel, outlet_rows
 from master_service.registry import Registry
+from master_service.saved import Saved
 from master_service.settings import Settings
-from master_service.store import Saved
 from master_service.watch import Watch
 
 
@@ -27,11 +28,17 @@ class Rack:
         self.panel = Panel(outlet_rows(settings, self.stacks), saved.outlets)
         self.registry = Registry(self.topics)
         self.registry.restore(settings.nodes, saved.nodes, saved.tombstones)
-        self.judging = Judging(self.registry, self.panel, self.outbox, settings.master)
+        self.incidents = Incidents(
+            self.registry, self.panel, self.outbox, first=saved.seq
+        )
+        self.judging = Judging(
+            self.registry, self.panel, self.outbox, settings.master, self.incidents
+        )
         self.watch = Watch(
             self.registry,
             self.judging,
             self.outbox,
+            self.incidents,
             clock_skew_s=settings.master.clock_skew_s,
         )
         self.outbox.changed.update(self.registry.nodes)

@@ -21,6 +21,7 @@ from broker.topics import Topics
 from broker.version import VERSION
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Moment
+from master_service.event_log import Retention
 from master_service.intake import Intake, subscriptions
 from master_service.journal import Journal
 from master_service.performer import Performer
@@ -28,8 +29,9 @@ from master_service.power.outlets import Outlets, PowerError
 from master_service.probe import Prober
 from master_service.publisher import Publisher
 from master_service.rack import Rack
+from master_service.saved import Saved
 from master_service.settings import Settings
-from master_service.store import Saved, Store
+from master_service.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,9 @@ class Master:
         self._topics = Topics(settings.rack.name)
         self._store = Store(
             Path(settings.master.data_dir) / DATABASE,
-            events_kept=settings.master.events_kept,
+            retention=Retention(
+                settings.master.events_kept, settings.master.keep_events_days
+            ),
         )
         self._link: Link = connect(
             self,
@@ -130,7 +134,7 @@ class Master:
         """Judge everything anew and publish every state again."""
         at = self._moment()
         self.rack.judging.link_up(at.now, at.wall)
-        self.rack.outbox.note(EventKind.SERVICE, "the broker is there")
+        self._note_link("the broker is there")
         self._publisher.everything()
         self._publish_details(session)
         self._collect()
@@ -139,7 +143,7 @@ class Master:
         """Freeze every verdict."""
         self.rack.judging.link_down(self._clock())
         self._intake.disconnected()
-        self.rack.outbox.note(EventKind.SERVICE, f"the broker is away: {reason}")
+        self._note_link(f"the broker is away: {reason}")
         self._collect()
 
     def on_message(self, message: Message) -> None:
@@ -209,6 +213,10 @@ class Master:
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def _note_link(self, text: str) -> None:
+        outage = self.rack.incidents.outage
+        self.rack.outbox.note(EventKind.SERVICE, text, incident=outage)
 
     def _flush(self) -> None:
         """Publish what changed since the loop's last turn, together."""

@@ -34,6 +34,7 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
         stop_s: Seconds in which a shutdown must be proven.
         clock_skew_s: Difference of clocks, seconds, from which it is a fault.
         events_kept: Lines of history kept on disk.
+        keep_events_days: Age, days, from which a line of history is dropped.
         flush_s: Seconds that what may be lost (history) waits for the next commit.
     """
 
@@ -50,6 +51,7 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
     stop_s: Positive = 90.0
     clock_skew_s: Positive = 10.0
     events_kept: Annotated[int, msgspec.Meta(ge=100)] = 100_000
+    keep_events_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 365.0
     flush_s: Positive = 30.0
 
 
@@ -69,6 +71,15 @@ class Driver(enum.StrEnum):
         return self in {Driver.RPI_GPIO, Driver.GPIOD}
 
 
+class ColdStart(enum.StrEnum):
+    """What an outlet is brought to after a mains cut."""
+
+    KEEP = "keep"
+    """What it was to be before."""
+    ON = "on"
+    OFF = "off"
+
+
 class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``[power]``: the outlets in general.
 
@@ -78,6 +89,16 @@ class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
         settle_s: Seconds between the proof that a board is down and the cut, for its
             card to finish.
         min_off_s: Seconds an outlet stays off before it may come on again.
+        at_once: How many outlets may be coming on together: from the switch until the
+            last of their boards answers, or should have. None: as many as ``budget_a``
+            allows, and one where that is not given either.
+        budget_a: What those may draw together, amperes; one that needs more than that
+            comes on alone. None: not counted.
+        inrush_a: What an outlet draws while its boards come, amperes, unless its row
+            says otherwise; 12 is four boards with a supply of 3 A each.
+        stagger_s: Least time between two outlets that are switched on, seconds.
+        cold_start: What outlets are brought to after a mains cut, unless the row says
+            otherwise: ``keep`` (as they were to be), ``on`` or ``off``.
         holder: Socket of ``pirack-powerd``, which then holds the GPIO lines in place of
             the master; empty: the master holds them.
         holder_dir: Folder of that process's own state.
@@ -88,6 +109,11 @@ class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     driver: Driver = Driver.NONE
     settle_s: NotNegative = 3.0
     min_off_s: NotNegative = 5.0
+    at_once: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    budget_a: Positive | None = None
+    inrush_a: NotNegative = 12.0
+    stagger_s: NotNegative = 1.0
+    cold_start: ColdStart = ColdStart.KEEP
     holder: str = ""
     holder_dir: str = "data/powerd"
     plug_broker: PlugBroker | None = None
@@ -137,6 +163,8 @@ class OutletRow(msgspec.Struct, frozen=True, kw_only=True):
         driver: What switches it.
         stack: The stack it feeds; None: it feeds ``nodes``.
         nodes: Ids of the boards it feeds, when it is not a whole stack.
+        inrush_a: What it draws while its boards come, amperes; None: as ``[power]``.
+        cold_start: What it is brought to after a mains cut; None: as ``[power]``.
         pin: BCM number of the GPIO pin, for the drivers ``rpi-gpio`` and ``gpiod``.
         active_low: Whether its relay is on when the pin is low. Never guessed: a wrong
             guess turns off what should be on.
@@ -148,6 +176,8 @@ class OutletRow(msgspec.Struct, frozen=True, kw_only=True):
     driver: Driver = Driver.FAKE
     stack: Annotated[int, msgspec.Meta(ge=1, le=9999)] | None = None
     nodes: tuple[str, ...] = ()
+    inrush_a: NotNegative | None = None
+    cold_start: ColdStart | None = None
     pin: int | None = None
     active_low: bool | None = None
     plug: PlugRow | None = None

@@ -6,10 +6,11 @@ is on disk. A transaction is there as a whole or not at all, whenever the proces
 """
 
 import asyncio
+import itertools
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -17,14 +18,17 @@ from typing import TypeVar
 import msgspec
 
 from broker.errors import ConfigError
-from broker.messages import Event
+from broker.messages import Event, Lock
+from master_service import event_log
+from master_service.commands.records import PartRecord
+from master_service.event_log import EventQuery, Retention, Statement
 from master_service.power.panel import OutletRecord
 from master_service.registry import NodeRecord
+from master_service.saved import BOOT_ID, TABLES, Saved, load
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Statement = tuple[str, tuple[object, ...]]
 
 SCHEMA_VERSION = 1
 SEQ_BLOCK = 1_000
@@ -32,38 +36,8 @@ SEQ_BLOCK = 1_000
 events themselves are written later."""
 IDS_KEPT = 10_000
 """Destructive command ids that are remembered."""
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS node (id TEXT PRIMARY KEY, record BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS tombstone (id TEXT PRIMARY KEY, ts REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS outlet (name TEXT PRIMARY KEY, record BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS done (id TEXT PRIMARY KEY, ts REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS event (
-  seq INTEGER PRIMARY KEY, ts REAL NOT NULL, node TEXT NOT NULL, record BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS event_by_node ON event (node, seq);
-"""
-
-
-class Saved(msgspec.Struct, frozen=True):
-    """Everything that was on disk at start.
-
-    Args:
-        nodes: Every node ever known.
-        tombstones: Ids that were forgotten.
-        outlets: Wanted and last level of each.
-        done: Ids of destructive commands that were begun.
-        seq: First event number that was never given.
-        problem: What was wrong with the file, in words; empty: nothing.
-    """
-
-    nodes: tuple[NodeRecord, ...] = ()
-    tombstones: tuple[str, ...] = ()
-    outlets: tuple[OutletRecord, ...] = ()
-    done: tuple[str, ...] = ()
-    seq: int = 1
-    problem: str = ""
+PRUNE_EVERY = 200
+"""Lines of history after which the old end is cut."""
 
 
 class Store:
@@ -71,12 +45,12 @@ class Store:
 
     Args:
         path: Of the file; its folder is made if it is missing.
-        events_kept: Lines of history kept.
+        retention: How much history is kept.
     """
 
-    def __init__(self, path: Path, *, events_kept: int = 100_000) -> None:
+    def __init__(self, path: Path, *, retention: Retention = Retention()) -> None:  # noqa: B008  # frozen
         self._path = path
-        self._events_kept = events_kept
+        self._retention = retention
         self._queue: list[Statement] = []
         self._thread: ThreadPoolExecutor | None = None
         self._database: sqlite3.Connection | None = None
@@ -127,6 +101,14 @@ class Store:
         """Queue that a node may come back."""
         self._queue.append(("DELETE FROM tombstone WHERE id = ?", (node_id,)))
 
+    def keep_lock(self, lock: Lock) -> None:
+        """Queue a reservation."""
+        self._put("lock", lock.scope, msgspec.json.encode(lock))
+
+    def drop_lock(self, scope: str) -> None:
+        """Queue the end of a reservation."""
+        self._queue.append(("DELETE FROM lock WHERE scope = ?", (scope,)))
+
     def keep_done(self, command_id: str) -> None:
         """Queue the id of a destructive command that is about to begin."""
         self._put("done", command_id, time.time())
@@ -134,11 +116,27 @@ class Store:
         prune = f"DELETE FROM done WHERE rowid IN ({oldest})"  # noqa: S608  # both halves are constants
         self._queue.append((prune, (IDS_KEPT,)))
 
+    def keep_part(self, record: PartRecord) -> None:
+        """Queue where a command stands, or one outlet's share of it."""
+        sql = "INSERT OR REPLACE INTO part VALUES (?, ?, ?)"
+        blob = msgspec.json.encode(record)
+        self._queue.append((sql, (record.key, record.id, blob)))
+
+    def drop_parts(self, command_id: str) -> None:
+        """Queue the end of a command."""
+        self._queue.append(("DELETE FROM part WHERE run = ?", (command_id,)))
+
+    def keep_boot_id(self, boot_id: str) -> None:
+        """Queue which boot of this machine the master runs in."""
+        self._put("word", BOOT_ID, boot_id)
+
     def keep_event(self, event: Event) -> None:
         """Queue a line of history."""
-        sql = "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)"
-        record = msgspec.json.encode(event)
-        self._queue.append((sql, (event.seq, event.ts, event.node, record)))
+        self._queue.append(event_log.insert(event))
+        if event.seq % PRUNE_EVERY == 0:
+            self._queue += event_log.prune(
+                self._retention, seq=event.seq, wall=event.ts
+            )
         self._next_seq = event.seq + 1
         if event.seq >= self._reserved - SEQ_BLOCK // 2:
             self._reserve(event.seq + SEQ_BLOCK)
@@ -164,14 +162,13 @@ class Store:
             self._queue[:0] = statements
             raise
 
-    async def events(self, *, before: int | None = None, limit: int) -> list[Event]:
-        """Return the newest events on disk, newest first.
+    async def events(self, query: EventQuery) -> list[Event]:
+        """Return the events on disk that are asked for, newest first.
 
-        Args:
-            before: Only with a lower number than this.
-            limit: How many at most.
+        Raises:
+            sqlite3.Error: They cannot be read.
         """
-        return await self._run(lambda: self._events(before, limit))
+        return await self._run(lambda: self._events(query))
 
     def _put(self, table: str, key: str, value: object) -> None:
         sql = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"  # noqa: S608  # table is one of this file's own words
@@ -215,36 +212,12 @@ class Store:
         verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
-        database.executescript(_TABLES)
+        database.executescript(TABLES + event_log.TABLE)
         database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        oldest = "SELECT max(seq) FROM event"
-        database.execute(
-            f"DELETE FROM event WHERE seq <= ({oldest}) - ?",  # noqa: S608  # a constant
-            (self._events_kept,),
-        )
-        return self._saved(database)
-
-    def _saved(self, database: sqlite3.Connection) -> Saved:
-        def column(sql: str) -> Iterable[object]:
-            return (row[0] for row in database.execute(sql))
-
-        def records(table: str, kind: type[T]) -> tuple[T, ...]:
-            sql = f"SELECT record FROM {table} ORDER BY rowid"  # noqa: S608  # table is one of this file's own words
-            return tuple(
-                msgspec.json.decode(row[0], type=kind) for row in database.execute(sql)
-            )
-
-        sql = (
-            "SELECT max(v) FROM (SELECT value AS v FROM meta WHERE key = 'seq' "
-            "UNION SELECT seq + 1 FROM event UNION SELECT 1)"
-        )
-        return Saved(
-            nodes=records("node", NodeRecord),
-            tombstones=tuple(map(str, column("SELECT id FROM tombstone"))),
-            outlets=records("outlet", OutletRecord),
-            done=tuple(map(str, column("SELECT id FROM done ORDER BY rowid"))),
-            seq=int(database.execute(sql).fetchone()[0]),
-        )
+        (newest,) = database.execute("SELECT ifnull(max(seq), 0) FROM event").fetchone()
+        for statement in event_log.prune(self._retention, seq=newest, wall=time.time()):
+            database.execute(*statement)
+        return load(database)
 
     def _write(self, statements: list[Statement]) -> None:
         """Put statements on disk as one transaction; on the store's thread."""
@@ -258,13 +231,10 @@ class Store:
             raise
         database.execute("COMMIT")
 
-    def _events(self, before: int | None, limit: int) -> list[Event]:
-        sql = (
-            "SELECT record FROM event WHERE ? IS NULL OR seq < ? "
-            "ORDER BY seq DESC LIMIT ?"
-        )
-        rows = self._open_database().execute(sql, (before, before, limit))
-        return [msgspec.json.decode(row[0], type=Event) for row in rows]
+    def _events(self, query: EventQuery) -> list[Event]:
+        rows = self._open_database().execute(*event_log.select(query))
+        lines = (msgspec.json.decode(row[0], type=Event) for row in rows)
+        return list(itertools.islice(filter(query.means, lines), query.limit))
 
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:

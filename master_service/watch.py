@@ -22,6 +22,7 @@ from master_service.identity import (
     Identities,
     clock_skew,
 )
+from master_service.incidents.book import Incidents
 from master_service.judging import Judging
 from master_service.node import Node
 from master_service.presence import Pending, Probe
@@ -42,6 +43,7 @@ class Watch:
         registry: The nodes.
         judging: Verdicts.
         outbox: Where news go.
+        incidents: Told what may have a cause in common.
         clock_skew_s: Difference of clocks, seconds, from which it is a fault.
     """
 
@@ -50,12 +52,14 @@ class Watch:
         registry: Registry,
         judging: Judging,
         outbox: Outbox,
+        incidents: Incidents,
         *,
         clock_skew_s: float,
     ) -> None:
         self._registry = registry
         self._judging = judging
         self._outbox = outbox
+        self._incidents = incidents
         self._allowed_skew_s = clock_skew_s
         self._identities = Identities()
 
@@ -71,7 +75,7 @@ class Watch:
         if beat.session != node.session:
             self._session(node, beat.session, now)
         if node.under_voltage or beat.throttled is not None:
-            self._voltage(node, beat.throttled)
+            self._voltage(node, beat.throttled, now)
         skew_s = beat.ts - now - self._judging.wall_less_monotonic
         if abs(skew_s) > self._allowed_skew_s or CLOCK in node.faults:
             self._clock(node, skew_s)
@@ -181,10 +185,11 @@ class Watch:
 
     def forget(self, node: Node) -> None:
         """Drop what is remembered about a node that is forgotten."""
+        self._incidents.forget(node)
         for node_id in self._identities.forget(node):
             self._namesakes(self._registry.nodes[node_id])
 
-    def fault(self, node: Node, name: str, text: str) -> None:
+    def fault(self, node: Node, name: str, text: str, incident: str = "") -> None:
         """Raise a named fault, or end it with an empty text."""
         if node.faults.get(name, "") == text:
             return
@@ -194,13 +199,14 @@ class Watch:
         else:
             del node.faults[name]
         if text and not standing:
-            self._say(node, f"{name}: {text}")
+            self._say(node, f"{name}: {text}", incident)
         elif not text:
-            self._say(node, f"{name} is over")
+            self._say(node, f"{name} is over", incident)
         self._outbox.changed.add(node.id)
 
     def tick(self, now: float) -> None:
-        """End the faults that time alone ends; once a second is enough."""
+        """Let time end faults and make incidents clear; once a second is enough."""
+        self._incidents.tick(now)
         for node in self._registry.nodes.values():
             if DUPLICATE_ID in node.faults and self._identities.over(node, now):
                 self.fault(node, DUPLICATE_ID, "")
@@ -249,12 +255,14 @@ class Watch:
         node.boot_s = took_s if node.boot_s is None else (node.boot_s + took_s) / 2
         self._outbox.learnt.add(node.id)
 
-    def _voltage(self, node: Node, throttled: Throttled | None) -> None:
+    def _voltage(self, node: Node, throttled: Throttled | None, now: float) -> None:
         low = throttled is not None and ThrottleFlag.UNDER_VOLTAGE in throttled.now
         if low is node.under_voltage:
             return
         node.under_voltage = low
-        self.fault(node, "under-voltage", "its supply is too low now" if low else "")
+        incident = self._incidents.voltage(node, now, low=low)
+        text = "its supply is too low now" if low else ""
+        self.fault(node, "under-voltage", text, incident)
 
     def _clock(self, node: Node, skew_s: float) -> None:
         before = node.faults.get(CLOCK, "")
@@ -265,5 +273,8 @@ class Watch:
     def _namesakes(self, node: Node) -> None:
         self.fault(node, DUPLICATE_HOSTNAME, self._identities.namesakes(node))
 
-    def _say(self, node: Node, text: str) -> None:
-        self._outbox.note(EventKind.FAULT, f"{node.name}: {text}", node.id)
+    def _say(self, node: Node, text: str, incident: str) -> None:
+        line = f"{node.name}: {text}"
+        self._outbox.note(
+            EventKind.FAULT, line, node.id, stack=node.stack, incident=incident
+        )

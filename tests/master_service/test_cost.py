@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from broker.messages import Ability, Details, Heartbeat, Throttled, decode, encode
 from broker.topics import Topics
 from master_service.events import Outbox
+from master_service.incidents.book import Incidents
 from master_service.judging import Judging
 from master_service.power.panel import Panel
 from master_service.registry import Registry
@@ -62,9 +63,10 @@ def test_a_known_node_takes_at_most_20_kb() -> None:
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     registry, outbox = Registry(Topics("lab")), Outbox()
-    judging = Judging(registry, Panel(()), outbox, MasterSettings())
+    incidents = Incidents(registry, Panel(()), outbox)
+    judging = Judging(registry, Panel(()), outbox, MasterSettings(), incidents)
     judging.link_up(0.0, 0.0)
-    watch = Watch(registry, judging, outbox, clock_skew_s=10.0)
+    watch = Watch(registry, judging, outbox, incidents, clock_skew_s=10.0)
     for number, (said, beaten) in enumerate(payloads):
         node: Node = registry.add(f"pi-{number:08x}")
         watch.details(node, decode(said, Details), 1.0, stored=False)

@@ -5,22 +5,29 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from broker.errors import ConfigError
 from broker.messages import Event, EventKind, Power
+from master_service.event_log import EventQuery, Retention
 from master_service.power.panel import OutletRecord
 from master_service.registry import NodeRecord
-from master_service.store import Saved, Store
+from master_service.saved import Saved
+from master_service.store import Store
 
 NODE = NodeRecord("pi-00000001", "s01n1", 1, 1, ("web",), known=True, boot_s=20.5)
 OUTLET = OutletRecord("stack-1", Power.OFF, Power.ON, 1_700_000_000.0)
 
 
 def event(seq: int) -> Event:
-    return Event(seq=seq, ts=1.0, kind=EventKind.SERVICE, text=f"line {seq}")
+    return Event(seq=seq, ts=time.time(), kind=EventKind.SERVICE, text=f"line {seq}")
+
+
+async def numbers(store: Store, query: EventQuery = EventQuery()) -> list[int]:  # noqa: B008  # frozen
+    return [one.seq for one in await store.events(query)]
 
 
 async def reopened(path: Path) -> Saved:
@@ -73,20 +80,20 @@ async def test_events_are_read_newest_first(tmp_path: Path) -> None:
     for seq in range(1, 6):
         store.keep_event(event(seq))
     await store.commit()
-    assert [one.seq for one in await store.events(limit=2)] == [5, 4]
-    assert [one.seq for one in await store.events(before=4, limit=9)] == [3, 2, 1]
+    assert await numbers(store, EventQuery(limit=2)) == [5, 4]
+    assert await numbers(store, EventQuery(before=4, limit=9)) == [3, 2, 1]
     await store.close()
 
 
 async def test_only_so_many_events_are_kept(tmp_path: Path) -> None:
-    store = Store(tmp_path / "master.db", events_kept=3)
+    store = Store(tmp_path / "master.db", retention=Retention(rows=3))
     await store.open()
     for seq in range(1, 11):
         store.keep_event(event(seq))
     await store.close()
-    store = Store(tmp_path / "master.db", events_kept=3)
+    store = Store(tmp_path / "master.db", retention=Retention(rows=3))
     await store.open()
-    assert [one.seq for one in await store.events(limit=9)] == [10, 9, 8]
+    assert await numbers(store) == [10, 9, 8]
     await store.close()
 
 
@@ -130,6 +137,7 @@ import asyncio, sys
 from pathlib import Path
 from broker.messages import Event, EventKind
 from master_service.registry import NodeRecord
+from master_service.event_log import EventQuery, Retention
 from master_service.store import Store
 
 async def main():

@@ -1,0 +1,68 @@
+"""What is on disk about a command under way, so that a restart finds it again."""
+
+import msgspec
+
+from broker.messages import Phase
+
+
+class TargetRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One target of a command.
+
+    Args:
+        key: Of its row: the node's id, or the outlet that feeds no board.
+        name: What people call it.
+        boot_id: The boot it ran when it was told; what proves another one.
+        told: It was told already.
+        phase: Where it stands.
+        error: Why it is not done.
+        verified: Its effect was seen.
+    """
+
+    key: str
+    name: str
+    boot_id: str = ""
+    told: bool = False
+    phase: Phase = Phase.ACCEPTED
+    error: str = ""
+    verified: bool = False
+
+
+class PartRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A command, or the share of a power command that one outlet is.
+
+    Args:
+        id: Of the command.
+        verb: Of the command.
+        scope: As asked.
+        args: As asked.
+        asked: Unix time it was received, seconds.
+        by: Who asked.
+        inbox: MQTT 5 response topic of the asker.
+        correlation: MQTT 5 correlation data of the asker.
+        outlet: Of this share; empty: this is the whole command.
+        action: What is asked of the outlet.
+        step: How far the outlet is.
+        before: The level the outlet had.
+        alone: Whether it comes on only when no other outlet is coming on.
+        targets: Its targets.
+    """
+
+    id: str
+    verb: str
+    scope: str
+    args: tuple[str, ...] = ()
+    asked: float = 0.0
+    by: str = ""
+    inbox: str = ""
+    correlation: bytes = b""
+    outlet: str = ""
+    action: str = ""
+    step: str = ""
+    before: str = ""
+    alone: bool = False
+    targets: tuple[TargetRecord, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What it is stored under."""
+        return f"{self.id}/{self.outlet}"
