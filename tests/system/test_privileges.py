@@ -1,0 +1,169 @@
+"""The shipped privileges as sudo, systemd and a real polkit understand them."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "polkit/50-pirack-agent.rules"
+SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+POLKITD = Path("/usr/lib/polkit-1/polkitd")
+LOGIN = "org.freedesktop.login1"
+UNITS = "org.freedesktop.systemd1.manage-units"
+MOST_EXPOSED = 30
+"""systemd's own figure for a service, tenths; 96 is a unit without any hardening."""
+
+
+def program(name: str) -> str:
+    found = shutil.which(name, path=SEARCH)
+    if found is None:
+        pytest.skip(f"{name} is not installed: scripts/test-packages")
+    return found
+
+
+def run(*command: str) -> str:
+    """Run a program that must agree; return what it said."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_visudo_agrees_with_the_sudoers_file() -> None:
+    file = str(DEPLOY / "sudoers.d/pirack-agent")
+    assert "parsed OK" in run(program("visudo"), "--check", "--file", file)
+
+
+@pytest.mark.parametrize(
+    "name", ["pirack-agent", "pirack-update", "pirack-update-lists"]
+)
+def test_systemd_understands_every_line_of_the_units(name: str, tmp_path: Path) -> None:
+    unit = (DEPLOY / f"{name}.service").read_text()
+    # What it starts is not installed where tests run.
+    there = re.sub(r"^ExecStart=/opt/\S+", "ExecStart=/bin/true", unit, flags=re.M)
+    file = tmp_path / f"{name}.service"
+    file.write_text(there)
+    assert run(program("systemd-analyze"), "verify", "--man=no", str(file)) == ""
+
+
+@pytest.mark.parametrize("sudo", [False, True])
+def test_systemd_counts_the_agent_among_the_well_confined(
+    tmp_path: Path, *, sudo: bool
+) -> None:
+    unit = tmp_path / "pirack-agent.service"
+    unit.write_text((DEPLOY / unit.name).read_text())
+    if sudo:
+        drop_in = tmp_path / "pirack-agent.service.d"
+        drop_in.mkdir()
+        shutil.copy(DEPLOY / "sudo/pirack-agent.conf", drop_in)
+    command = ("security", "--offline=true", "--no-pager", str(unit))
+    said = run(program("systemd-analyze"), *command)
+    assert ("✓ NoNewPrivileges=" in said) is not sudo
+    if not sudo:
+        figure = re.search(r"exposure level .*: ([0-9.]+)", said)
+        assert figure is not None, said
+        assert float(figure[1]) * 10 <= MOST_EXPOSED
+
+
+def test_the_user_and_its_directories_can_be_made(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root makes users and gives files away: sudo make test")
+    (tmp_path / "etc").mkdir()
+    users = str(DEPLOY / "sysusers.d/pirack.conf")
+    run(program("systemd-sysusers"), f"--root={tmp_path}", users)
+    directories = str(DEPLOY / "tmpfiles.d/pirack.conf")
+    run(program("systemd-tmpfiles"), f"--root={tmp_path}", "--create", directories)
+    user = (tmp_path / "etc/passwd").read_text().split(":")
+    assert (user[0], user[-1].strip()) == ("pirack", "/usr/sbin/nologin")
+    state, etc = tmp_path / "var/lib/pirack-agent", tmp_path / "etc/pirack"
+    assert (state.stat().st_uid, state.stat().st_mode & 0o777) == (int(user[2]), 0o700)
+    assert (etc.stat().st_uid, etc.stat().st_mode & 0o777) == (0, 0o750)
+
+
+POLKIT_LAB = """
+set -eu
+mount -t tmpfs lab /etc/polkit-1/rules.d
+install -m 0644 "$RULES" /etc/polkit-1/rules.d/
+chmod 0755 /etc/polkit-1/rules.d
+cp /etc/passwd "$HERE/passwd"
+echo 'pirack:x:9931:9931::/nonexistent:/usr/sbin/nologin' >> "$HERE/passwd"
+mount --bind "$HERE/passwd" /etc/passwd
+mount -t tmpfs lab /run
+mkdir /run/dbus
+dbus-daemon --config-file=/usr/share/dbus-1/system.conf --nopidfile --fork
+"$POLKITD" --no-debug > "$HERE/polkitd.log" 2>&1 &
+for _ in $(seq 100); do
+    pkaction > /dev/null 2>&1 && break
+    sleep 0.1
+done
+setpriv --reuid 9931 --regid 65534 --clear-groups sleep 60 &
+pirack=$!
+setpriv --reuid 65534 --regid 65534 --clear-groups sleep 60 &
+nobody=$!
+sleep 0.2
+while read -r who action unit verb; do
+    eval "process=\\$$who"
+    set -- --process "$process" --action-id "$action"
+    [ -z "$unit" ] || set -- "$@" --detail unit "$unit" --detail verb "$verb"
+    pkcheck "$@" > /dev/null 2>&1 && answer=yes || answer=no
+    echo "$answer $who $action $unit $verb"
+done
+"""
+"""A polkit of its own, with our rules alone, in namespaces that take all of it away.
+
+Answers a line ``who action [unit verb]`` with ``yes`` or ``no`` before it.
+"""
+
+
+def ask_polkit(questions: Mapping[str, str], here: Path) -> dict[str, str]:
+    """Return polkit's answer to each question."""
+    names = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    done = subprocess.run(
+        [program("unshare"), *names, "--propagation=private", "sh", "-c", POLKIT_LAB],
+        input="\n".join([*questions, ""]),
+        env={"PATH": SEARCH, "RULES": str(RULES), "HERE": str(here)}
+        | {"POLKITD": str(POLKITD)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pairs = (line.strip().split(" ", 1) for line in done.stdout.splitlines())
+    return {question: answer for answer, question in pairs}
+
+
+def test_polkit_lets_the_agent_do_what_it_must_and_nothing_else(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a polkit of our own needs namespaces, and root: sudo make test")
+    for name in ("dbus-daemon", "pkcheck", "pkaction", "setpriv"):
+        program(name)
+    verbs = ("reboot", "power-off")
+    granted = [
+        f"{LOGIN}.{verb}{more}" for verb in verbs for more in ("", "-multiple-sessions")
+    ]
+    granted += [
+        f"{UNITS} {unit} start"
+        for unit in ("pirack-update.service", "pirack-update-lists.service")
+    ]
+    denied = [
+        *(f"{LOGIN}.{verb}-ignore-inhibit" for verb in verbs),
+        f"{LOGIN}.suspend",
+        f"{UNITS} pirack-update.service stop",
+        f"{UNITS} pirack-agent.service restart",
+        f"{UNITS} ssh.service start",
+        "org.freedesktop.systemd1.manage-unit-files",
+        "org.freedesktop.policykit.exec",
+    ]
+    wanted = {f"pirack {one}": "yes" for one in granted}
+    wanted |= {f"pirack {one}": "no" for one in denied}
+    wanted |= {f"nobody {one}": "no" for one in granted}
+    assert ask_polkit(wanted, tmp_path) == wanted
