@@ -172,10 +172,9 @@ class Judging:
         )
         if Verdict.UNKNOWN not in {before, finding.verdict} or incident:
             self._outbox.drafts.append(_line(node, asked, incident))
-        if node.stack is not None:
-            for mate in self._registry.in_stack(node.stack):
-                if mate is not node and mate.verdict in _DEAD:
-                    mate.deadline = now
+        for mate in self._mates(node, self._panel.of_node(node)):
+            if mate is not node and mate.verdict in _DEAD:
+                mate.deadline = now
 
     def _next_probe(self, node: Node, now: float) -> None:
         """Ask a board soon at first, and ever less often while it stays the same."""
@@ -185,6 +184,7 @@ class Judging:
 
     def _facts(self, node: Node, now: float) -> Facts:
         fed = self._panel.of_node(node)
+        part = fed is not None and len(fed.row.nodes) > 1
         return Facts(
             now=now,
             interval_s=node.interval_s or self._settings.interval_s,
@@ -203,23 +203,35 @@ class Judging:
             pending=node.pending,
             halted_by=node.halted_by,
             boot_s=node.boot_s or self._settings.boot_s,
-            together=self._together(node),
+            together=self._together(node, self._mates(node, fed)),
+            shares="outlet" if part else "stack",
         )
 
-    def _together(self, node: Node) -> int:
-        """Count the boards of a stack that fell silent as one; 0 if any lives."""
-        if node.stack is None or node.heard_at is None:
-            return 0
+    def _together(self, node: Node, mates: list[Node]) -> int:
+        """Count the boards that fell silent as one; 0 if any of its mates lives."""
         window_s = TOGETHER_INTERVALS * (node.interval_s or self._settings.interval_s)
         count = 1
-        for mate in self._registry.in_stack(node.stack):
+        for mate in mates:
             if mate is node or mate.verdict in _OUT_OF_SERVICE:
                 continue
             if mate.verdict not in _DEAD or mate.probe is Probe.ANSWERED:
                 return 0
-            if mate.heard_at and abs(mate.heard_at - node.heard_at) <= window_s:
-                count += 1
+            count += _as_one(node.heard_at, mate.heard_at, window_s)
         return count
+
+    def _mates(self, node: Node, fed: Fed | None) -> list[Node]:
+        """Return the boards that share its supply: an outlet's, else its stack's."""
+        if fed is not None and len(fed.row.nodes) > 1:
+            known = self._registry.nodes
+            return [known[mate] for mate in fed.row.nodes if mate in known]
+        return [] if node.stack is None else self._registry.in_stack(node.stack)
+
+
+def _as_one(one: float | None, other: float | None, window_s: float) -> bool:
+    """Whether two boards were heard last at about the same time, or both never."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= window_s
 
 
 def _command(node: Node) -> Running | None:

@@ -84,6 +84,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         boot_s: Seconds it needs to boot, as learnt.
         together: How many boards of its stack, itself included, fell silent with it
             while none of the stack answers anything.
+        shares: What those boards share: ``stack``, or an ``outlet`` of a part of it.
     """
 
     now: float
@@ -105,6 +106,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     halted_by: str = ""
     boot_s: float = 120.0
     together: int = 0
+    shares: str = "stack"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -188,8 +190,11 @@ def _talking(facts: Facts) -> Finding | None:
     if not talking(facts) or facts.heard_at is None:
         return None
     reason = ""
-    if facts.outlet is not None and facts.outlet.level is Power.OFF:
+    outlet = facts.outlet
+    if outlet is not None and outlet.level is Power.OFF:
         reason = "it speaks although its outlet reads off; check the wiring"
+    elif outlet is not None and (outlet.wanted, outlet.level) == (Power.OFF, Power.ON):
+        reason = "its outlet should be off and reads on; check the relay"
     until = facts.heard_at + LATE_INTERVALS * facts.interval_s
     return Finding(Verdict.ONLINE, reason, until)
 
@@ -255,15 +260,23 @@ def _gone(facts: Facts, quiet: str, probe: Probe) -> Finding:
     if probe is Probe.ANSWERED:
         return Finding(Verdict.HUNG, f"{quiet}, but the board answers ping", ask=True)
     if facts.together > 1:
-        reason = (
-            f"all {facts.together} boards of its stack fell silent together; "
-            "check the supply"
-        )
-        return Finding(Verdict.UNPOWERED, reason, ask=True)
+        return Finding(Verdict.UNPOWERED, _supply(facts), ask=True)
     if probe is Probe.SILENT:
         return Finding(Verdict.LOST, f"{quiet}, and no answer to ping", ask=True)
     why = facts.probe_note or "it did not come to an answer"
     return Finding(Verdict.LOST, f"{quiet}; not pinged: {why}", ask=True)
+
+
+def _supply(facts: Facts) -> str:
+    """Say why a silence is that of the supply, and what the outlet tells of it."""
+    boards = f"{facts.together} boards of its {facts.shares}"
+    outlet = facts.outlet
+    reads = f" while its outlet reads {outlet.level}" if outlet is not None else ""
+    if _powered_since(facts) is not None:
+        return f"power came, but none of the {boards} did; check the supply"
+    if facts.heard_at is None:
+        return f"none of the {boards} was heard again{reads}; check the supply"
+    return f"all {boards} fell silent together{reads}; check the supply"
 
 
 def _quiet(facts: Facts) -> str:
