@@ -67,6 +67,7 @@ COMMANDS = (
     Command("up", "pirack.up.cli", "run the whole rack on this machine", "rack"),
     Command("send", "pirack.send", "send a command and print its receipt"),
     Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
+    Command("power", "pirack.power.cli", "test the relays, with a person who looks"),
     Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
     Command("agent", "node_agent.cli", "report this machine and obey orders"),
     Command(

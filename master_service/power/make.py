@@ -50,6 +50,14 @@ class RackOutlets:
         self._drivers = drivers
         self._lock = lock
 
+    def lock(self) -> None:
+        """Keep every other process from switching; any use does so too.
+
+        Raises:
+            PowerFatalError: Another process has the outlets.
+        """
+        self._lock.take()
+
     async def claim(self, outlet: str, level: Power) -> None:
         """See ``Outlets``."""
         await self._driver(outlet).claim(outlet, level)

@@ -58,7 +58,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     """Check from the inside out: this machine, its files, then the running rack."""
     # Only now: completion and --help need none of what the checks read.
     from node_agent import kernel_clock  # noqa: PLC0415
-    from pirack.doctor import broker_program, files, machine  # noqa: PLC0415
+    from pirack.doctor import broker_program, files, machine, power  # noqa: PLC0415
 
     yield machine.python(sys.version_info[:3])
     yield from machine.dependencies()
@@ -67,6 +67,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield machine.icmp()
     yield machine.data_directory(runfile.data_directory(args.data).absolute())
     yield from files.configuration(args.config)
+    yield from power.check(args.config)
     yield from _running(args)
 
 

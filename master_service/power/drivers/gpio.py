@@ -15,7 +15,7 @@ import msgspec
 
 from broker import atomic
 from broker.messages import Power
-from master_service.power.outlets import PowerFatalError, unknown
+from master_service.power.outlets import PowerError, PowerFatalError, unknown
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -40,6 +40,9 @@ class Wire(msgspec.Struct, frozen=True):
 
 class Pins(Protocol):
     """Pins that can be driven. Calls return at once; errors are ``PowerError``."""
+
+    def place(self) -> str:
+        """Return where the pins are, in words, and touch none."""
 
     def drive(self, pin: int, *, high: bool) -> None:
         """Make a pin an output at a level in one step; an output changes its level."""
@@ -168,8 +171,13 @@ class GpioOutlets:
         self._seen.clear()
 
     async def _drive(self, outlet: str, wire: Wire, level: Power) -> None:
+        before = await self._ledger.level(outlet)
         await self._ledger.write(outlet, level)
-        self._pins.drive(wire.pin, high=wire.high(on=level is Power.ON))
+        try:
+            self._pins.drive(wire.pin, high=wire.high(on=level is Power.ON))
+        except PowerError:
+            await self._ledger.write(outlet, before)  # it did not move
+            raise
         self._driven.add(outlet)
 
     def _look(self, outlet: str, wire: Wire) -> bool:

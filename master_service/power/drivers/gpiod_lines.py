@@ -161,6 +161,11 @@ class GpiodPins:
         self._requests: dict[int, Request] = {}
         self._outputs: set[int] = set()
 
+    def place(self) -> str:
+        """Return path and label of the chip."""
+        path, label = find_chip(self._module, self._labels, self._paths())
+        return f"{path} ({label})"
+
     def drive(self, pin: int, *, high: bool) -> None:
         """Request, or make over, a line as an output at a level in one step."""
         values = self._module.line.Value

@@ -87,6 +87,11 @@ class RpiPins:
             own,
         )
 
+    def place(self) -> str:
+        """Return which module it is."""
+        module = "rpi-lgpio" if hasattr(self._module, "lgpio") else "RPi.GPIO"
+        return f"{module} {getattr(self._module, 'VERSION', '')}".strip()
+
     def drive(self, pin: int, *, high: bool) -> None:
         """Set a pin up at its level the first time, then only its level."""
         level = HIGH if high else LOW

@@ -6,6 +6,8 @@ change of level is an edge. A header with a file outlives its process, as real p
 """
 
 import enum
+import errno
+import os
 from pathlib import Path
 
 import msgspec
@@ -80,6 +82,8 @@ class Header:
         self.pins = pins
         self.calls: list[Call] = []
         self.edges: list[Edge] = []
+        self.broken: set[int] = set()
+        """Pins on which every call but the last fails; tests fill it."""
         self._persists = persists
         self._path = path
         self._latch: dict[int, bool] = {}
@@ -99,7 +103,13 @@ class Header:
         return pin in self._outputs
 
     def do(self, what: What, pin: int, *, high: bool | None = None) -> None:
-        """Do something to a pin and write it down."""
+        """Do something to a pin and write it down.
+
+        Raises:
+            OSError: The pin is broken.
+        """
+        if pin in self.broken and what is not What.RELEASE:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         call = Call(what, pin, high)
         if self._path is not None:
             with self._path.open("ab") as file:

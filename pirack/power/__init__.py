@@ -1,0 +1,1 @@
+"""``pirack power``: what a person does at the relays."""

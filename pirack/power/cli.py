@@ -1,0 +1,156 @@
+"""``pirack power test``: walk the outlets one by one with a person."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from broker.client import connector
+from broker.config import load
+from broker.credentials import endpoint
+from broker.errors import ConfigError
+from broker.service import EXIT_FAILED, EXIT_OK, TABLES
+from broker.settings import BrokerSettings
+from master_service import layout
+from master_service.power import machine, make, wiring
+from master_service.power.outlets import PowerError
+from master_service.power.panel import outlet_rows
+from master_service.settings import OutletRow, Settings, parse
+from pirack.power import describe
+from pirack.power.terminal import Terminal
+from pirack.power.walk import Tested, Walk
+
+HELP = "test the relays, one by one, with a person who looks"
+
+EPILOG = """\
+examples
+  pirack power test --config pirack.toml --dry-run     only says what it would do
+  pirack power test --config pirack.toml               every outlet
+  pirack power test --config pirack.toml stack-3       one
+
+It cuts power without shutting the boards down: shut them down first, or pull them.
+Each outlet ends as it was found, after Ctrl-C too. It finds a relay on another pin, one
+that works the other way round (active_low), and one that does not come back.
+
+While a master runs on the same outlets it refuses. Stop the master, which moves no
+relay; or go through it: pirack send stack/3 power cycle
+
+exit codes
+  0 every outlet does what it should   1 one does not, or was not tested
+  2 wrong usage   3 configuration
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``pirack power`` takes."""
+    actions = parser.add_subparsers(dest="action", metavar="test", required=True)
+    test = actions.add_parser(
+        "test",
+        help=HELP,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    test.add_argument("outlets", nargs="*", metavar="OUTLET", help="default: all")
+    test.add_argument(
+        "--config", type=Path, metavar="FILE", required=True, help="pirack.toml"
+    )
+    test.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done; no pin, plug or command is touched",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test the outlets and return the exit code.
+
+    Raises:
+        ConfigError: The configuration or the wiring in it is wrong.
+        PowerError: A master is running on the same outlets.
+    """
+    document = load(args.config)
+    document.require_known(TABLES)
+    settings = parse(document)
+    rows = _chosen(settings, args.outlets)
+    _check(settings)
+    if args.dry_run:
+        _say(rows, settings)
+        return EXIT_OK
+    broker = settings.power.plug_broker or document.table("broker", BrokerSettings)
+
+    def door() -> make.Door:
+        way = endpoint(broker)
+        return make.Door(connector(way), way.username or "pirack-power-test")
+
+    outlets = make.outlets(
+        settings, machine=machine.here(), door=door, who="pirack power test"
+    )
+    return _report(asyncio.run(_walk(settings, outlets, rows)), rows)
+
+
+async def _walk(
+    settings: Settings, outlets: make.RackOutlets, rows: Sequence[OutletRow]
+) -> list[Tested]:
+    try:
+        outlets.lock()
+    except PowerError as error:
+        text = (
+            f"{error}; stop it first, which moves no relay, or go through it: "
+            "pirack send stack/3 power cycle"
+        )
+        raise PowerError(text) from error
+    try:
+        return await Walk(settings, outlets, Terminal()).go(rows)
+    finally:
+        await outlets.close()
+
+
+def _chosen(settings: Settings, names: Sequence[str]) -> list[OutletRow]:
+    rows = {row.name: row for row in outlet_rows(settings, layout.stacks(settings))}
+    for name in names:
+        if name not in rows:
+            known = ", ".join(rows) or "none: write [[outlet]] rows"
+            text = f"there is no outlet {name!r}; known: {known}"
+            raise ConfigError(text)
+    if not rows:
+        text = "there is no outlet; write [[outlet]] rows, see docs/power.md"
+        raise ConfigError(text)
+    return [rows[name] for name in names] if names else list(rows.values())
+
+
+def _check(settings: Settings) -> None:
+    """Name every mistake; stop at what nothing may start with.
+
+    Raises:
+        ConfigError: Some mistake is fatal.
+    """
+    found = list(wiring.mistakes(settings))
+    for mistake in found:
+        if not mistake.fatal:
+            print(f"warning: {mistake}", flush=True)
+    fatal = [str(mistake) for mistake in found if mistake.fatal]
+    if fatal:
+        raise ConfigError("\n".join(fatal))
+
+
+def _say(rows: Sequence[OutletRow], settings: Settings) -> None:
+    for row in rows:
+        names = describe.boards(row, settings)
+        print(f"outlet {row.name} ({describe.wired(row)})")
+        print(f"  feeds {describe.fed(row)}{': ' if names else ''}{', '.join(names)}")
+        print(
+            f"  {describe.switching(row, on=False)}; did {describe.fed(row)} lose it?"
+        )
+        print(f"  waits {settings.power.min_off_s:g} s")
+        print(f"  {describe.switching(row, on=True)}; does it have power again?")
+    print("nothing was touched (--dry-run)")
+
+
+def _report(done: Sequence[Tested], rows: Sequence[OutletRow]) -> int:
+    print()
+    for one in done:
+        print(f"{one.outlet:<18} {'skipped' if one.skipped else one.fault or 'fine'}")
+    for row in rows[len(done) :]:
+        print(f"{row.name:<18} not tested")
+    fine = sum(not one.fault and not one.skipped for one in done)
+    return EXIT_OK if fine == len(rows) else EXIT_FAILED

@@ -1,0 +1,83 @@
+"""Benches for the drivers, and a Mosquitto for those that need one."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.client import connector
+from broker.endpoint import Endpoint
+from broker.errors import BrokerError
+from broker.fake import FakeBroker
+from broker.mosquitto import find
+from broker.mosquitto_child import free_port
+from tests.system.power.benches import (
+    CommandBench,
+    FakeBench,
+    HolderBench,
+    PinBench,
+    PlugBench,
+    PowerBench,
+)
+
+BENCHES = [
+    "fake",
+    "rpi-gpio",
+    "rpi-lgpio",
+    "gpiod",
+    "gpiod held by pirack-powerd",
+    "command",
+    "mqtt, fake broker",
+    pytest.param("mqtt, Mosquitto", marks=pytest.mark.mosquitto),
+]
+
+
+@pytest.fixture(scope="session")
+def mosquitto_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of an anonymous Mosquitto."""
+    try:
+        installed = find()
+    except BrokerError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    port = free_port()
+    conf = tmp_path_factory.mktemp("mosquitto") / "mosquitto.conf"
+    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    process = subprocess.Popen(
+        [installed.program, "-c", conf],
+        env=installed.environment(os.environ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield port
+    process.kill()
+    process.wait(5)
+
+
+@pytest.fixture(params=BENCHES)
+async def power_bench(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[PowerBench]:
+    made: PowerBench
+    match request.param:
+        case "fake":
+            made = FakeBench(tmp_path)
+        case "command":
+            made = CommandBench(tmp_path)
+        case "gpiod held by pirack-powerd":
+            made = HolderBench(tmp_path)
+        case "mqtt, fake broker":
+            made = PlugBench(FakeBroker().connect)
+        case "mqtt, Mosquitto":
+            port = request.getfixturevalue("mosquitto_port")
+            made = PlugBench(connector(Endpoint(port=port)))
+        case kind:
+            made = PinBench(tmp_path, kind)
+    async with asyncio.timeout(30):
+        await made.begin()
+        yield made
+        await made.end()
