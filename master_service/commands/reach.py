@@ -32,6 +32,9 @@ def inability(node: Node, verb: str, args: tuple[str, ...]) -> str:
     wanted = args[0] if verb == Verb.RUN and args else verb
     if not known or wanted in known or wanted in _BUILT_IN:
         return ""
+    why = node.details.unable.get(wanted) if node.details is not None else None
+    if why:
+        return f"it cannot {wanted!r}: {why}"
     near = difflib.get_close_matches(wanted, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"it cannot {wanted!r}; {hint}it can: {', '.join(known)}"

@@ -33,7 +33,7 @@ examples
   pirack up --simulate 0                 no simulation: this machine, and real Pis
   pirack up --simulate 2x4 --rack attic --data ~/attic
   pirack up --config pirack.toml         every option is a key there:
-      [up] simulate, data   [rack] name, stacks, boards
+      [up] simulate, data, allow_host_power   [rack] name, stacks, boards
       [broker] host, port   [dashboard] host, http_port
 
 While it runs, <data>/run.json (mode 0600) says how to reach it; `pirack send`, `watch`
@@ -78,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_port,
         metavar="N",
         help="port of the broker (default: 1883, or the next free one)",
+    )
+    parser.add_argument(
+        "--allow-host-power",
+        action="store_true",
+        help="let a simulated rack reboot, switch off and update this machine too",
     )
     parser.add_argument(
         "--verbose",

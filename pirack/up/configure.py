@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from broker.verbs import Verb
 from node_agent.simulator.layout import Place, boards
 from pirack.up.layout import Layout
 from pirack.up.settings import Shape
@@ -21,6 +22,12 @@ AGENT = "agent"
 SIMULATOR = "simulator"
 OPERATOR = "operator"
 VIEWER = "viewer"
+
+HOST_POWER = (Verb.REBOOT, Verb.SHUTDOWN, Verb.UPDATE)
+WITHHELD = (
+    "this is the machine that runs the simulated rack; `pirack up --allow-host-power`, "
+    "or allow_host_power = true in [up], allows it"
+)
 
 NOT_FOR_PARTS = frozenset({"up"})
 
@@ -40,6 +47,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
         node: Id of this machine.
         node_name: What this machine is called in the rack.
         paste: How a line to paste begins.
+        allow_host_power: Whether a simulated rack may take this machine down.
     """
 
     rack: str
@@ -53,6 +61,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     node_name: str
     paste: str
+    allow_host_power: bool = False
 
 
 def places(shape: Shape) -> tuple[Place, ...]:
@@ -130,7 +139,11 @@ def _dashboard(own: Tables, decided: Decided) -> Tables:
 
 
 def _agent(own: Tables, decided: Decided) -> Tables:
-    agent = {"id": decided.node, "state_dir": str(decided.layout.agent)}
+    """Return the agent's; a demonstration must not take its own machine down."""
+    agent: Tables = {"id": decided.node, "state_dir": str(decided.layout.agent)}
+    if decided.shape.stacks and not decided.allow_host_power:
+        withheld = {verb.value: WITHHELD for verb in HOST_POWER}
+        agent["withheld"] = own.get("agent", {}).get("withheld", {}) | withheld
     return _over(_base(own, decided, decided.node), {"agent": agent})
 
 

@@ -193,6 +193,7 @@ def _decide(options: Options, where: Layout, program: Mosquitto) -> Decided:
         http_host=options.http_host,
         http_port=http_port,
         echo_port=_echo_port(options),
+        allow_host_power=options.allow_host_power,
         node=node,
         node_name=here.node_name(node),
         paste=tools.line(options.data / tools.DIRECTORY, publish),

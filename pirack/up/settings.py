@@ -28,10 +28,13 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
             ``.pirack`` in the working directory.
         simulate: Stacks x boards to simulate, for example ``12x4``; ``0`` for none;
             empty for the shape ``[rack]`` has, else ``12x4``.
+        allow_host_power: Let a simulated rack reboot, switch off and update the machine
+            it runs on, too.
     """
 
     data: str = ""
     simulate: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    allow_host_power: bool = False
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -57,6 +60,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         mqtt_port: Port wanted for the broker.
         http_host: Address the page listens on.
         http_port: Port wanted for the page.
+        allow_host_power: Whether a simulated rack may take this machine down.
         verbose: Show what the parts say at level info too.
     """
 
@@ -68,6 +72,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     mqtt_port: int
     http_host: str
     http_port: int
+    allow_host_power: bool
     verbose: bool
 
 
@@ -111,5 +116,6 @@ def resolve(args: argparse.Namespace, document: Document) -> Options:
         mqtt_port=args.mqtt_port or broker.port,
         http_host=args.http_host or page.host,
         http_port=args.http_port or page.http_port,
+        allow_host_power=args.allow_host_power or up.allow_host_power,
         verbose=args.verbose,
     )

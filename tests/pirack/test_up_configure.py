@@ -1,11 +1,15 @@
 """Each part gets the person's configuration with what ``pirack up`` decided over it."""
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from broker.config import Document
 from dashboard.settings import DashboardSettings
 from master_service import settings as master_settings
+from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings
+from pirack.up import toml
 from pirack.up.configure import AGENT, DASHBOARD, MASTER, SIMULATOR, Decided, documents
 from pirack.up.layout import Layout
 from pirack.up.settings import Shape
@@ -14,7 +18,7 @@ SHAPE = Shape(2, 2)
 LAYOUT = Layout(Path("/data"), "lab-2x2")
 
 
-def decided(shape: Shape = SHAPE) -> Decided:
+def decided(shape: Shape = SHAPE, *, allow_host_power: bool = False) -> Decided:
     return Decided(
         rack="lab",
         shape=shape,
@@ -27,6 +31,7 @@ def decided(shape: Shape = SHAPE) -> Decided:
         node="pi-0000abcd",
         node_name="attic",
         paste="mosquitto_pub",
+        allow_host_power=allow_host_power,
     )
 
 
@@ -92,3 +97,27 @@ def test_this_machine_gives_way_when_its_name_is_taken() -> None:
     own = {"node": [{"id": "pi-1", "name": "attic"}]}
     rows = documents(own, decided())[MASTER]["node"]
     assert rows[-1] == {"id": "pi-0000abcd", "name": "pi-0000abcd"}
+
+
+def withheld(own: dict[str, Any], choice: Decided) -> dict[str, str]:
+    tables = documents(own, choice)[AGENT]
+    written = tomllib.loads(toml.dumps(tables))
+    return Document(written).table("agent", AgentSettings).withheld
+
+
+def test_a_simulated_rack_cannot_take_down_the_machine_it_runs_on() -> None:
+    found = withheld({}, decided())
+    assert set(found) == {"reboot", "shutdown", "update"}
+    assert all("--allow-host-power" in reason for reason in found.values())
+
+
+def test_what_a_person_withholds_stays_withheld() -> None:
+    own = {"agent": {"withheld": {"identify": "no light", "reboot": "mine"}}}
+    found = withheld(own, decided())
+    assert found["identify"] == "no light"
+    assert set(found) == {"identify", "reboot", "shutdown", "update"}
+
+
+def test_nothing_is_withheld_where_it_is_allowed_or_nothing_is_simulated() -> None:
+    assert withheld({}, decided(allow_host_power=True)) == {}
+    assert withheld({}, decided(Shape(0, 0))) == {}

@@ -13,7 +13,8 @@ from pirack.up.settings import Shape, parse_shape, resolve
 def arguments(**given: object) -> argparse.Namespace:
     names = ("simulate", "rack", "data", "http_host", "http_port", "mqtt_port")
     empty: dict[str, object] = dict.fromkeys(names)
-    return argparse.Namespace(**(empty | {"verbose": False} | given))
+    switches = {"verbose": False, "allow_host_power": False}
+    return argparse.Namespace(**(empty | switches | given))
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,17 @@ def test_the_file_goes_over_built_in_values_and_the_command_line_over_the_file()
     assert (options.mqtt_port, options.http_port) == (2883, 9999)
     assert options.data == Path("/srv/rack")
     assert resolve(arguments(rack="shed", simulate="0"), document).rack == "shed"
+
+
+@pytest.mark.parametrize(
+    ("given", "up", "allowed"),
+    [(False, {}, False), (True, {}, True), (False, {"allow_host_power": True}, True)],
+)
+def test_this_machine_is_safe_from_a_demonstration_unless_somebody_says_so(
+    *, given: bool, up: dict[str, bool], allowed: bool
+) -> None:
+    options = resolve(arguments(allow_host_power=given), Document({"up": up}))
+    assert options.allow_host_power is allowed
 
 
 def test_a_typing_mistake_in_the_file_names_the_right_key() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,33 @@ def test_without_simulation_there_is_this_machine_alone(data: Path) -> None:
         assert "simulator" not in up.run["pids"]
         ask = shlex.split(next(line for line in up.lines if "mosquitto_pub" in line))
         assert ask[-2:] == ["pirack/v1/lab/rack/cmd/ping", "-n"]
+    finally:
+        up.stop()
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_demonstration_takes_its_own_machine_down_only_where_that_is_allowed(
+    data: Path, tmp_path: Path, *, allowed: bool
+) -> None:
+    done, commands = tmp_path / "done", tmp_path / "commands.ini"
+    verbs = ("reboot", "shutdown", "update")
+    aliases = "\n".join(f"{verb} = touch {done}" for verb in verbs)
+    commands.write_text(f"[harmless]\n{aliases}\n")
+    config = tmp_path / "pirack.toml"
+    config.write_text(f'[agent]\ncommands = "{commands}"\n')
+    options = ("--allow-host-power",) if allowed else ()
+    up = Up(data, "--config", str(config), *options).ready()
+    try:
+        node = tomllib.loads((data / "etc/agent.toml").read_text())["agent"]["id"]
+        if allowed:
+            assert command("send", node, "update", data=data).returncode == 0
+            assert done.exists()
+            return
+        for verb in verbs:
+            refused = command("send", node, verb, data=data)
+            assert refused.returncode == 1
+            assert "--allow-host-power" in " ".join(refused.stdout.split())
+        assert not done.exists()
     finally:
         up.stop()
 
