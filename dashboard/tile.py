@@ -191,7 +191,7 @@ def make_tile(
     if not confirmed:
         return Tile(State.FROZEN, words="not known yet", reason="not heard again yet")
     if beat is None:
-        return Tile(State.OK, words="waiting for the first heartbeat")
+        return Tile(State.OK, words="no heartbeat yet")
     levels = grade_vitals(beat, limits, before, cpu_mean)
     worst, reasons = _judge(state, beat, levels, cpu_mean)
     return Tile(
@@ -201,7 +201,7 @@ def make_tile(
         NO_VALUE if beat.temperature_c is None else max(round(beat.temperature_c), 0),
         levels,
         working=state is not None and state.running is not None,
-        words=reasons[0] if reasons else "",
+        words=_name(reasons[0]) if reasons else "",
         reason=" · ".join(reasons),
     )
 
@@ -258,7 +258,10 @@ def _judge(
     found = [(Level.CRIT, fault) for fault in faults]
     if beat.disk_read_only:
         found.append((Level.CRIT, "disk is read-only"))
-    found += [(_flag_level(flag), flag.replace("-", " ")) for flag in now]
+    named = {_name(fault) for fault in faults}
+    found += [
+        (_flag_level(flag), flag.replace("-", " ")) for flag in now if flag not in named
+    ]
     found += [
         (levels.temperature, f"{beat.temperature_c or 0:.0f} °C"),
         (levels.memory, f"memory {beat.memory_percent:.0f} %"),
@@ -272,3 +275,8 @@ def _judge(
 def _flag_level(flag: ThrottleFlag) -> Level:
     """Under-voltage corrupts cards; the other flags only make a board slow."""
     return Level.CRIT if flag is ThrottleFlag.UNDER_VOLTAGE else Level.WARN
+
+
+def _name(reason: str) -> str:
+    """``duplicate identity`` of ``duplicate identity: two boards say pi-1``."""
+    return reason.partition(":")[0]

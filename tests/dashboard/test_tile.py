@@ -137,6 +137,16 @@ def test_under_voltage_is_critical_at_once(cook: Cook) -> None:
     assert tile.words == "under voltage"
 
 
+def test_a_fault_the_master_names_is_not_told_twice(cook: Cook) -> None:
+    bits = Throttled(now=(ThrottleFlag.UNDER_VOLTAGE, ThrottleFlag.THROTTLED))
+    fault = "under-voltage: its supply is too low now"
+
+    tile = cook.tile({"faults": (fault,)}, {"throttled": bits})
+
+    assert tile.words == "under-voltage"
+    assert tile.reason == f"{fault} · throttled"
+
+
 def test_what_has_been_since_boot_alarms_nobody(cook: Cook) -> None:
     bits = Throttled(since_boot=(ThrottleFlag.UNDER_VOLTAGE,))
 

@@ -39,11 +39,12 @@ export function canDo(node, verb) {
   return (store.abilities[node.abilities] ?? []).some(([name]) => name === verb);
 }
 
-/** Actions of a target in the order they are shown, without those the role lacks. */
+/** Actions of a target in the order they are shown, without those the role lacks.
+ * `run` is left out: every alias it could run stands here by its own name. */
 export function offered(target) {
   const found = new Map([["ping", ["ping", [], ""]], ["refresh", ["refresh", [], ""]]]);
   for (const set of new Set(target.nodes.map((node) => node.abilities)))
-    for (const ability of store.abilities[set] ?? []) if (!found.has(ability[0])) found.set(ability[0], ability);
+    for (const ability of store.abilities[set] ?? []) if (ability[0] !== "run" && !found.has(ability[0])) found.set(ability[0], ability);
   const rank = (verb) => (FIRST.includes(verb) ? FIRST.indexOf(verb) : LAST.includes(verb) ? 1000 + LAST.indexOf(verb) : 100);
   const actions = [...found.values()].map(([verb, placeholders, note]) => make(verb, placeholders, note));
   actions.sort((a, b) => rank(a.verb) - rank(b.verb) || a.verb.localeCompare(b.verb));

@@ -69,7 +69,7 @@ class Receipt {
   }
 
   draw() {
-    setAttr(this.details, "hidden", this.rows.size === 0);
+    setAttr(this.details, "hidden", this.rows.size < 2 && ![...this.rows.values()].some((row) => row[4]));
     const rows = [...this.rows.values()].sort((a, b) => (a[1] === "done") - (b[1] === "done") || a[0].localeCompare(b[0], "en", { numeric: true }));
     this.list.replaceChildren(...rows.flatMap(([name, phase, error, exit, output, duration, verified]) => {
       const answer = error || (exit ? `exit code ${exit}` : verified ? "effect seen" : "");
