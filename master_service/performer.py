@@ -7,6 +7,7 @@ else is done at once. Every task ends by itself: each thing it waits for gives u
 import asyncio
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -18,23 +19,21 @@ from master_service.commands.desk import Desk
 from master_service.commands.effects import (
     Answer,
     AskBoard,
-    Bury,
     ClearTopics,
     Commit,
     Effect,
     Effects,
-    KeepDone,
-    KeepNode,
-    KeepOutlet,
     Moment,
     PublishAll,
+    ReadEvents,
     SendOrder,
     Switch,
-    Unbury,
 )
+from master_service.historian import Historian
 from master_service.intake import Intake
+from master_service.keeper import Keeper
 from master_service.node import Node
-from master_service.power.outlets import OutletBusyError, Outlets, PowerError
+from master_service.power.switching import Brought, Switcher
 from master_service.presence import Probe
 from master_service.probe import Answer as ProbeAnswer
 from master_service.probe import Prober
@@ -44,8 +43,8 @@ from master_service.store import Store
 
 log = logging.getLogger(__name__)
 
-SWITCH_ATTEMPTS = 3
-RETRY_S = 0.5
+ANSWERS_HELD = 200
+"""Last words about commands that wait for the broker; older ones are given up."""
 
 
 class Performer:
@@ -59,7 +58,7 @@ class Performer:
         link: Sends.
         store: Keeps.
         prober: Asks boards.
-        outlets: Switches.
+        switcher: Switches.
         moment: Both clocks.
         settled: Called when something that took time may have changed the rack.
     """
@@ -74,7 +73,7 @@ class Performer:
         link: Link,
         store: Store,
         prober: Prober,
-        outlets: Outlets,
+        switcher: Switcher,
         moment: Callable[[], Moment],
         settled: Callable[[], None],
     ) -> None:
@@ -85,11 +84,14 @@ class Performer:
         self._link = link
         self._store = store
         self._prober = prober
-        self._outlets = outlets
+        self._switcher = switcher
         self._moment = moment
         self._settled = settled
+        self._keeper = Keeper(rack, store, publisher.stack)
+        self._historian = Historian(store, moment)
         self._tasks: set[asyncio.Task[None]] = set()
         self._switchings: set[asyncio.Task[None]] = set()
+        self._held: deque[Answer] = deque(maxlen=ANSWERS_HELD)
 
     def perform(self, effects: Effects) -> None:
         """Do some things; from the first that must wait, the rest waits with it."""
@@ -98,6 +100,13 @@ class Performer:
                 self._spawn(self._slowly(effects[position:]))
                 return
             self._do(effect)
+
+    def connected(self) -> None:
+        """Give the last words that found no broker."""
+        held = list(self._held)
+        self._held.clear()
+        for answer in held:
+            self._answer(answer)
 
     def probe(self, node: Node) -> None:
         """Ask a board whether it is there."""
@@ -143,8 +152,9 @@ class Performer:
                 case Commit():
                     obstacle = await self._commit()
                 case Switch():
+                    # Not waited for: a slow outlet must not hold up the others.
                     switching = self._switch(effect, obstacle)
-                    await asyncio.shield(self._keep_task(switching, self._switchings))
+                    _ = self._keep_task(switching, self._switchings)
                 case SendOrder() if obstacle:
                     self._undelivered(effect, obstacle)
                 case _:
@@ -163,24 +173,10 @@ class Performer:
                 self._clear(topics)
             case PublishAll():
                 self._publisher.everything()
+            case ReadEvents():
+                self._spawn(self._historian.answer(effect, self._answer))
             case _:
-                self._keep(effect)
-
-    def _keep(self, effect: Effect) -> None:
-        match effect:
-            case KeepNode(node) if node in self._rack.registry.nodes:
-                known = self._rack.registry.nodes[node]
-                self._store.keep_node(self._rack.registry.record(known))
-            case KeepOutlet(outlet):
-                self._store.keep_outlet(self._rack.panel.outlets[outlet].record())
-            case Bury(node):
-                self._store.keep_tombstone(node)
-            case Unbury(node):
-                self._store.drop_tombstone(node)
-            case KeepDone(command_id):
-                self._store.keep_done(command_id)
-            case _:
-                pass
+                self._keeper.keep(effect)
 
     def _send(self, effect: SendOrder) -> None:
         topic = self._rack.topics.node(effect.node, NodeLeaf.ORDER)
@@ -208,7 +204,11 @@ class Performer:
                     qos=1,
                     correlation=route.correlation,
                 )
-        except (LinkError, PayloadError) as error:
+        except LinkError as error:
+            log.warning("no answer to %s %s: %s", route.scope, route.verb, error)
+            if effect.reply.phase.final:
+                self._held.append(effect)
+        except PayloadError as error:
             log.warning("no answer to %s %s: %s", route.scope, route.verb, error)
 
     def _ask(self, node_id: str) -> None:
@@ -247,37 +247,24 @@ class Performer:
     async def _switch(self, effect: Switch, obstacle: str) -> None:
         """Switch and read back; it runs to its end even if the master is stopped."""
         fed = self._rack.panel.outlets[effect.outlet]
-        error = obstacle or await self._bring(effect)
-        fed.fault = error
+        if obstacle:
+            brought = Brought(None, obstacle)
+            fed.wanted = fed.level
+        else:
+            brought = await self._switcher.bring(effect.outlet, on=effect.on)
         at = self._moment()
-        if not error:
-            fed.changed = at.wall
-            self._store.keep_outlet(fed.record())
-            await self._commit_quietly()
-        self.perform(self._desk.switched(effect.outlet, error, at))
+        if brought.level is not None:
+            before = fed.level
+            if self._rack.panel.read_back(effect.outlet, brought.level, at.now):
+                self._rack.judging.outlet_moved(fed, at.now)
+            if not brought.error and before is not brought.level:
+                fed.changed = at.wall
+        fed.fault = brought.error
+        self._store.keep_outlet(fed.record())
+        await self._commit_quietly()
+        self.perform(self._desk.switched(effect.outlet, brought.error, at))
         self._publisher.stack(fed.row.stack)
         self._settled()
-
-    async def _bring(self, effect: Switch) -> str:
-        """Bring an outlet to its level; return why it could not be."""
-        error = ""
-        for attempt in range(SWITCH_ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(RETRY_S)
-            try:
-                await self._outlets.switch(effect.outlet, on=effect.on)
-                level = await self._outlets.read(effect.outlet)
-            except OutletBusyError as busy:
-                error = f"{busy} (tried {attempt + 1} times)"
-                continue
-            except PowerError as fatal:
-                return str(fatal)
-            fed = self._rack.panel.outlets[effect.outlet]
-            now = self._moment().now
-            if self._rack.panel.read_back(effect.outlet, level, now):
-                self._rack.judging.outlet_moved(fed, now)
-            return ""
-        return error
 
 
 def _probe(answer: ProbeAnswer) -> Probe:

@@ -62,7 +62,8 @@ def load(database: sqlite3.Connection) -> Saved:
 
     def records(table: str, kind: type[T]) -> tuple[T, ...]:
         sql = f"SELECT record FROM {table} ORDER BY rowid"  # noqa: S608  # table is one of this file's own words
-        return tuple(msgspec.json.decode(row, type=kind) for row in column(sql))  # type: ignore[arg-type]  # a BLOB is bytes
+        rows = database.execute(sql)
+        return tuple(msgspec.json.decode(row[0], type=kind) for row in rows)
 
     sql = (
         "SELECT max(v) FROM (SELECT value AS v FROM meta WHERE key = 'seq' "

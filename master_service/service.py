@@ -10,22 +10,24 @@ import logging
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from broker.errors import LinkError
 from broker.link import Connect, Link, Message
-from broker.messages import EventKind, MasterDetails, Power, encode
+from broker.messages import EventKind, MasterDetails, encode
 from broker.rejections import Rejections
 from broker.topics import Topics
 from broker.version import VERSION
 from master_service.commands.desk import Desk
-from master_service.commands.effects import Moment
+from master_service.commands.effects import Commit, KeepBoot, Moment
 from master_service.event_log import Retention
 from master_service.intake import Intake, subscriptions
 from master_service.journal import Journal
 from master_service.performer import Performer
-from master_service.power.outlets import Outlets, PowerError
+from master_service.power.claiming import claim_all
+from master_service.power.outlets import Outlets
+from master_service.power.switching import Switcher
 from master_service.probe import Prober
 from master_service.publisher import Publisher
 from master_service.rack import Rack
@@ -53,6 +55,8 @@ class Master:
         clock: Monotonic clock, seconds.
         wall: Wall clock, Unix seconds.
         new_id: Makes ids for commands that have none.
+        boot_id: Of this machine's present boot; empty: not known.
+        sleep: Waits so many seconds between two attempts to switch.
         ticking: False for a test that calls ``tick`` itself.
     """
 
@@ -66,6 +70,8 @@ class Master:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex[:16],
+        boot_id: str = "",
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         ticking: bool = True,
     ) -> None:
         self.rejections = Rejections("master")
@@ -73,6 +79,8 @@ class Master:
         self._clock = clock
         self._wall = wall
         self._new_id = new_id
+        self._boot_id = boot_id
+        self._switcher = Switcher(outlets, sleep)
         self._ticking = ticking
         self._prober = prober
         self._outlets = outlets
@@ -108,11 +116,16 @@ class Master:
         self.rack.outbox.note(EventKind.SERVICE, f"master {VERSION} started")
         if saved.problem:
             self.rack.outbox.note(EventKind.FAULT, saved.problem)
-        await self._claim_outlets()
+        cold = "" not in {self._boot_id, saved.boot_id}
+        cold = cold and self._boot_id != saved.boot_id
+        await claim_all(self._outlets, self.rack, self._moment(), cold=cold)
+        for fed in self.rack.panel.outlets.values():
+            self._store.keep_outlet(fed.record())
         await self._prober.start()
         await self._link.start()
         if self._ticking:
             self._ticker = asyncio.get_running_loop().create_task(self._tick_for_ever())
+        self._take_up(saved, cold=cold)
 
     async def stop(self) -> None:
         """Say offline, write everything, and leave every outlet as it is."""
@@ -137,6 +150,7 @@ class Master:
         self._note_link("the broker is there")
         self._publisher.everything()
         self._publish_details(session)
+        self._performer.connected()
         self._collect()
 
     def on_disconnected(self, reason: str) -> None:
@@ -189,7 +203,7 @@ class Master:
             link=self._link,
             store=self._store,
             prober=self._prober,
-            outlets=self._outlets,
+            switcher=self._switcher,
             moment=self._moment,
             settled=self._collect,
         )
@@ -231,23 +245,17 @@ class Master:
             except Exception:  # one bad tick must not be the last
                 log.exception("a tick of the master failed")
 
-    async def _claim_outlets(self) -> None:
-        """Take hold of each outlet at its recorded level; nothing is switched."""
-        for name, fed in self.rack.panel.outlets.items():
-            try:
-                await self._outlets.claim(name, fed.level)
-                level = await self._outlets.read(name)
-            except PowerError as error:
-                fed.fault = str(error)
-                self.rack.outbox.note(EventKind.FAULT, f"outlet {name}: {error}")
-                continue
-            wanted = fed.wanted
-            self.rack.panel.read_back(name, level, self._clock())
-            fed.since = None
-            self._store.keep_outlet(fed.record())
-            if wanted not in {level, Power.UNKNOWN}:
-                text = f"outlet {name} is {level}; {wanted} was wanted; left as it is"
-                self.rack.outbox.note(EventKind.POWER, text)
+    def _take_up(self, saved: Saved, *, cold: bool) -> None:
+        """Go on with what was under way, and bring outlets back after a mains cut."""
+        at = self._moment()
+        effects = self._desk.resume(saved.parts, at)
+        if self._boot_id:
+            effects.append(KeepBoot(self._boot_id))
+        if cold:
+            note = "this machine booted: outlets are brought to what they shall be"
+            self.rack.outbox.note(EventKind.POWER, note)
+            effects += self._desk.cold_start(self._boot_id, at)
+        self._performer.perform([*effects, Commit()])
 
     def _publish_details(self, session: str) -> None:
         details = MasterDetails(

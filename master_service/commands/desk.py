@@ -5,36 +5,44 @@ order. Every command gets an answer; a refusal says what would be right.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from broker.errors import PayloadError, TopicError
-from broker.messages import Command, EventKind, Phase, Reply, Result
+from broker.messages import Command, EventKind, Phase, Reply, Result, TargetRow
+from broker.topics import Scope, ScopeKind
 from broker.verbs import Verb
-from master_service.commands import parse
+from master_service.commands import cancel, consent, interrupted, parse, remember
 from master_service.commands.admin import VERBS as ADMIN_VERBS
 from master_service.commands.admin import Admin
 from master_service.commands.effects import (
     Answer,
     Asked,
     ClearTopics,
+    Commit,
+    DropParts,
     Effects,
+    KeepDone,
+    KeepPart,
     Moment,
     PublishAll,
     RefusedError,
     Request,
+    Route,
 )
 from master_service.commands.orders import Orders
+from master_service.commands.receipt import parts
+from master_service.commands.records import PartRecord
 from master_service.commands.run import Run
 from master_service.events import Draft
 from master_service.node import Node
-from master_service.power.job import Action
+from master_service.power.steps import Action
 from master_service.power.switchboard import Switchboard
 from master_service.rack import Rack
 
 IDS_REMEMBERED = 4_096
 RUNS_AT_ONCE = 1_000
-NAMED_IN_CONFIRM = 4
 RETAINED = "a retained command is never obeyed; it was cleared, send it without retain"
+COLD_START = "cold-start"
 ELSEWHERE = frozenset({Verb.INSTALL, Verb.SILENCE, Verb.HISTORY})
 """Verbs of the contract that this master does not carry out."""
 
@@ -86,14 +94,17 @@ class Desk:
         try:
             return self._begin(asked)
         except (TopicError, RefusedError) as error:
-            return self.refusal(asked, Phase.REFUSED, str(error))
+            rows = error.rows if isinstance(error, RefusedError) else ()
+            return self.refusal(asked, Phase.REFUSED, str(error), rows)
 
     def misread(self, request: Request, error: PayloadError, at: Moment) -> Effects:
         """Answer a command that could not be understood."""
         asked = Asked("", Command(), request.route, at)
         return self.refusal(asked, Phase.REFUSED, str(error))
 
-    def refusal(self, asked: Asked, phase: Phase, error: str) -> Effects:
+    def refusal(
+        self, asked: Asked, phase: Phase, error: str, rows: Sequence[TargetRow] = ()
+    ) -> Effects:
         """Answer a command that is not carried out, and keep it in the history."""
         self._note(asked, f"{phase}: {error}")
         reply = Reply(
@@ -105,7 +116,7 @@ class Desk:
             error=error,
             by=asked.command.by,
         )
-        return [Answer(reply, asked.route)]
+        return [Answer(part, asked.route) for part in parts(reply, list(rows))]
 
     def result(self, node: Node, result: Result, at: Moment) -> Effects:
         """Take what a node answers to an order."""
@@ -116,7 +127,7 @@ class Desk:
             self._power.result(run, node, result, at.now)
             return []
         self._orders.result(run, node, result, at.now)
-        return self._finish(run, at)
+        return self._go_on(run, at)
 
     def look(self, node: Node, at: Moment) -> Effects:
         """Look at a node about which something is new."""
@@ -125,7 +136,7 @@ class Desk:
             run = self._runs[run_id]
             if run.asked.verb != Verb.POWER:
                 effects += self._orders.look(run, node, at.now)
-                effects += self._finish(run, at)
+                effects += self._go_on(run, at)
         return effects
 
     def undelivered(self, node_id: str, order_id: str, why: str, at: Moment) -> Effects:
@@ -134,12 +145,11 @@ class Desk:
         if run is None or node_id not in run.rows:
             return []
         run.end(node_id, Phase.NOT_DELIVERED, at.now, error=why)
-        return self._finish(run, at)
+        return self._go_on(run, at)
 
     def switched(self, outlet: str, error: str, at: Moment) -> Effects:
         """Take what came of switching an outlet; its level is read back by now."""
-        self._power.switched(outlet, error, at)
-        return self.tick(at)
+        return self._power.switched(outlet, error, at) + self.tick(at)
 
     def tick(self, at: Moment) -> Effects:
         """Let time pass: deadlines, pauses, progress."""
@@ -149,8 +159,39 @@ class Desk:
                 for key, row in run.rows.items():
                     if row.open and row.deadline <= at.now:
                         effects += self._orders.overdue(run, key, at.now)
-            effects += self._finish(run, at) or run.progress(at.now)
+            effects += self._go_on(run, at) or run.progress(at.now)
         return effects
+
+    def resume(self, records: Iterable[PartRecord], at: Moment) -> Effects:
+        """Take up what was under way before the start, or report it."""
+        effects: Effects = []
+        for mine in remember.by_command(records):
+            run = Run(remember.asked(mine[0], at), self._rack.outbox)
+            run.kept = True
+            self._remember(run.id)
+            if run.asked.verb == Verb.POWER:
+                effects += self._power.resume(run, mine, at)
+            else:
+                interrupted.report(run, mine[0], self._rack.registry, at.now)
+            self._register(run)
+            if run.open:
+                self._note(run.asked, "goes on after a restart of the master")
+            effects += self._finish(run, at)
+        return effects
+
+    def cold_start(self, boot_id: str, at: Moment) -> Effects:
+        """Bring every outlet to what it shall be after a mains cut.
+
+        Args:
+            boot_id: Of the master's machine, which came back just now.
+            at: This moment.
+        """
+        command = Command(by=COLD_START)
+        route = Route(Scope(ScopeKind.RACK), Verb.POWER)
+        asked = Asked(f"{COLD_START}-{boot_id[:8]}", command, route, at)
+        run = Run(asked, self._rack.outbox)
+        effects = self._power.cold_start(run, at)
+        return self._started(run, effects) if run.rows else []
 
     def _begin(self, asked: Asked) -> Effects:
         run = Run(asked, self._rack.outbox)
@@ -164,6 +205,8 @@ class Desk:
             return self._started(run, [PublishAll()])
         if self._admin.wants_undo(run):
             return self._started(run, self._admin.undo_forget(run, asked.at))
+        if asked.verb == Verb.CANCEL:
+            return self._cancel(run)
         if asked.verb == Verb.POWER:
             return self._begin_power(run)
         nodes = self._rack.registry.targets(asked.scope)
@@ -171,25 +214,52 @@ class Desk:
             text = "run needs an alias: run <alias> [value …]"
             raise RefusedError(text)
         if run.destructive:
-            _check_confirm(asked, nodes)
+            consent.require(asked, nodes)
         carry_out = self._admin if asked.verb in ADMIN_VERBS else self._orders
         return self._started(run, carry_out.begin(run, nodes, asked.at))
 
     def _begin_power(self, run: Run) -> Effects:
-        action, _ = self._power.action(run)
-        outlets = self._power.outlets(run.asked.scope)
+        choice = self._power.choice
+        action, _ = choice.action(run)
+        outlets = choice.outlets(run.asked.scope)
         if action is not Action.ON:
-            _check_confirm(run.asked, self._power.hit(outlets))
+            consent.require(run.asked, choice.hit(outlets))
         return self._started(run, self._power.begin(run, outlets, run.asked.at))
 
+    def _cancel(self, run: Run) -> Effects:
+        at = run.asked.at
+        effects: Effects = []
+        for other in cancel.chosen(run.asked, list(self._runs.values())):
+            effects += cancel.stop(run, other, self._power, at)
+            effects += self._finish(other, at)
+        return self._started(run, effects)
+
     def _started(self, run: Run, effects: Effects) -> Effects:
-        """Answer that it was taken, and finish what is over already."""
+        """Answer that it was taken, and finish what is over already.
+
+        What must not be forgotten is on disk before it is answered, let alone done.
+        """
+        self._register(run)
+        waits = run.waves is not None and run.waves.waiting
+        first: Effects = []
+        if run.open and (run.destructive or waits):
+            run.kept = True
+            self._note(run.asked, f"began on {len(run.rows)} target(s)")
+            first = [KeepDone(run.id), *self._records(run), Commit()]
+        return [*first, *run.accepted(), *effects, *self._finish(run, run.asked.at)]
+
+    def _records(self, run: Run) -> Effects:
+        if run.asked.verb == Verb.POWER:
+            return self._power.records(run)
+        return [KeepPart(remember.part(run.asked, run.rows))]
+
+    def _register(self, run: Run) -> None:
         self._runs[run.id] = run
         for key in run.rows:
             self._by_node.setdefault(key, set()).add(run.id)
-        if run.destructive and run.open:
-            self._note(run.asked, f"began on {len(run.rows)} target(s)")
-        return [*run.accepted(), *effects, *self._finish(run, run.asked.at)]
+
+    def _go_on(self, run: Run, at: Moment) -> Effects:
+        return self._orders.advance(run, at) + self._finish(run, at)
 
     def _finish(self, run: Run, at: Moment) -> Effects:
         if run.open or run.id not in self._runs:
@@ -201,7 +271,9 @@ class Desk:
             if not mine:
                 del self._by_node[key]
         self._note(run.asked, run.summary)
-        return run.final(at.now)
+        # Answered first: killed in between, it is answered again rather than never.
+        last: Effects = [DropParts(run.id), Commit()] if run.kept else []
+        return [*run.final(at.now), *last]
 
     def _refuse_retained(self, request: Request, at: Moment) -> Effects:
         """Clear a retained command; an empty one is only somebody's clearing of it."""
@@ -232,20 +304,3 @@ class Desk:
 def _expired(command: Command, at: Moment) -> bool:
     over = command.expires is not None and at.wall >= command.expires
     return over or command.ttl_s <= 0
-
-
-def _check_confirm(asked: Asked, nodes: list[Node]) -> None:
-    """Refuse what interrupts several boards unless the asker says so twice.
-
-    Raises:
-        RefusedError: ``confirm`` is not the scope; the text names who is hit.
-    """
-    if len(nodes) < 2 or asked.command.confirm == str(asked.scope):  # noqa: PLR2004  # several
-        return
-    names = ", ".join(node.name for node in nodes[:NAMED_IN_CONFIRM])
-    more = ", …" if len(nodes) > NAMED_IN_CONFIRM else ""
-    text = (
-        f"{asked.verb} interrupts {len(nodes)} boards ({names}{more}); "
-        f"repeat it with confirm={asked.scope}"
-    )
-    raise RefusedError(text)

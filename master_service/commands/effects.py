@@ -1,14 +1,26 @@
 """What the commands want done; the service does it, in order."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from broker.errors import PiRackError
-from broker.messages import Command, Order, Reply
+from broker.messages import Command, Order, Reply, TargetRow
 from broker.topics import Scope
+from master_service.commands.records import PartRecord
 
 
 class RefusedError(PiRackError):
-    """A command was understood and is not carried out; the text says why."""
+    """A command was understood and is not carried out; the text says why.
+
+    Args:
+        text: Why, and what would be right.
+        rows: The targets it would have had, where they matter.
+    """
+
+    def __init__(self, text: str, rows: Iterable[TargetRow] = ()) -> None:
+        super().__init__(text)
+        self.rows = tuple(rows)
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -137,6 +149,48 @@ class KeepDone(msgspec.Struct, frozen=True):
     id: str
 
 
+class KeepPart(msgspec.Struct, frozen=True):
+    """Queue for the disk where a command stands, or one outlet's share of it."""
+
+    record: PartRecord
+
+
+class DropParts(msgspec.Struct, frozen=True):
+    """Queue the end of a command for the disk."""
+
+    id: str
+
+
+class KeepBoot(msgspec.Struct, frozen=True):
+    """Queue for the disk which boot of this machine the master runs in."""
+
+    boot_id: str
+
+
+class KeepLock(msgspec.Struct, frozen=True):
+    """Queue a lock for the disk."""
+
+    lock: Lock
+
+
+class DropLock(msgspec.Struct, frozen=True):
+    """Queue the end of the lock on a node or stack for the disk."""
+
+    scope: str
+
+
+class ReadEvents(msgspec.Struct, frozen=True):
+    """Read lines of history and answer with them.
+
+    Args:
+        asked: The question.
+        query: What is meant.
+    """
+
+    asked: Asked
+    query: EventQuery
+
+
 class KeepOutlet(msgspec.Struct, frozen=True):
     """Queue an outlet's record for the disk."""
 
@@ -172,9 +226,15 @@ Effect = (
     | Bury
     | Unbury
     | KeepDone
+    | KeepPart
+    | DropParts
+    | KeepBoot
+    | KeepLock
+    | DropLock
     | KeepOutlet
     | Commit
     | Switch
     | PublishAll
+    | ReadEvents
 )
 Effects = list[Effect]

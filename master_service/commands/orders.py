@@ -1,20 +1,23 @@
 """Orders to nodes: sent, followed, and done only when their effect was seen; pure."""
 
-from broker.messages import Order, Phase, Result, Status
+from broker.messages import EventKind, Order, Phase, Result, Status
 from broker.verbs import Verb
+from master_service.commands import remember, waves
 from master_service.commands.effects import (
     AskBoard,
     Asked,
     Commit,
     Effects,
-    KeepDone,
+    KeepPart,
     Moment,
     SendOrder,
 )
 from master_service.commands.reach import absence, inability, reachable
 from master_service.commands.run import Row, Run
+from master_service.commands.waves import Waves
+from master_service.events import Draft
 from master_service.node import Node
-from master_service.presence import BOOT_MARGIN, Pending, Probe
+from master_service.presence import BOOT_MARGIN, NEVER, Pending, Probe
 from master_service.rack import Rack
 
 BOARD_S = 2.5
@@ -38,19 +41,46 @@ class Orders:
         self._settings = rack.settings.master
 
     def begin(self, run: Run, nodes: list[Node], at: Moment) -> Effects:
-        """Start on targets of a command; waves call it with a few at a time."""
+        """Start on the first targets of a command; the others wait their turn."""
         effects: Effects = []
+        keys: list[str] = []
         for node in nodes:
-            run.add(node.id, Row(node, node.name, at.now, self._answer_by(at.now)))
-            effects += self.order(run, node, at)
-        if run.destructive and effects:
-            effects[:0] = [KeepDone(run.id), Commit()]
+            run.add(node.id, Row(node, node.name, at.now, NEVER))
+            if reachable(node) and not self._obstacle(run, node):
+                keys.append(node.id)
+            else:
+                effects += self.order(run, node, at)
+        keys.sort(key=self._is_master)
+        size = waves.size(run.asked.verb, run.asked.command, len(keys))
+        run.waves = Waves(run, keys, size)
+        return effects + self.advance(run, at)
+
+    def advance(self, run: Run, at: Moment) -> Effects:
+        """Start on the next targets if it is time to, or end those that never will."""
+        if run.waves is None or not run.waves.waiting:
+            return []
+        culprit = run.waves.failed()
+        if culprit:
+            run.waves.stop(f"stopped because {culprit} failed", at.now)
+            return []
+        effects: Effects = []
+        keys = run.waves.next(at.now)
+        for key in keys:
+            row = run.rows[key]
+            row.began, row.deadline = at.now, at.now + self._settings.answer_s
+            if row.node is not None:
+                row.boot_id = row.node.boot_id
+                effects += self.order(run, row.node, at)
+        if run.waves.begun > 1 and keys:
+            self._note_wave(run, keys)
+            if run.kept:
+                effects[:0] = [KeepPart(remember.part(run.asked, run.rows)), Commit()]
         return effects
 
     def order(self, run: Run, node: Node, at: Moment) -> Effects:
         """Return the order to one node, or end its row with the reason."""
-        verb, args = run.asked.verb, run.asked.command.args
-        obstacle = inability(node, verb, args) or self._busy(run, node)
+        verb = run.asked.verb
+        obstacle = self._obstacle(run, node)
         if obstacle:
             run.end(node.id, Phase.REFUSED, at.now, error=obstacle)
         elif reachable(node):
@@ -67,13 +97,35 @@ class Orders:
         """Return the order to shut down as a part of switching its outlet off."""
         row = run.rows[node.id]
         row.began, row.deadline = at.now, at.now + self._settings.stop_s
+        row.boot_id = row.boot_id or node.boot_id
         self._expect(run, node, Verb.SHUTDOWN, row.deadline, at.now)
         return [self._order(run, node, Verb.SHUTDOWN, at)]
+
+    def _obstacle(self, run: Run, node: Node) -> str:
+        args = run.asked.command.args
+        return inability(node, run.asked.verb, args) or self._busy(run, node)
+
+    def _is_master(self, node_id: str) -> bool:
+        """Whether it is the master's own board, which goes last: it takes us along."""
+        return node_id == self._settings.node
+
+    def _note_wave(self, run: Run, keys: list[str]) -> None:
+        names = ", ".join(run.rows[key].name for key in keys)
+        number = f"{run.waves.begun} of {run.waves.whole}" if run.waves else ""
+        self._rack.outbox.drafts.append(
+            Draft(
+                kind=EventKind.COMMAND,
+                text=f"{run.asked.verb} {run.asked.scope}: wave {number}: {names}",
+                verb=run.asked.verb,
+                by=run.asked.command.by,
+                correlation=run.id,
+            )
+        )
 
     def result(self, run: Run, node: Node, result: Result, now: float) -> None:
         """Take what a node answers."""
         row = run.rows[node.id]
-        if not row.open:
+        if not row.open or not row.told:
             return
         row.result = result
         if not result.phase.final:
@@ -92,7 +144,7 @@ class Orders:
     def look(self, run: Run, node: Node, now: float) -> Effects:
         """Look whether the effect of an order is there, or cannot come any more."""
         row = run.rows[node.id]
-        if not row.open:
+        if not row.open or not (row.told or row.board_asked):
             return []
         match run.asked.verb:
             case Verb.REBOOT:
@@ -203,7 +255,7 @@ class Orders:
     def _order(self, run: Run, node: Node, verb: str, at: Moment) -> SendOrder:
         run.sent(node.id)
         asked: Asked = run.asked
-        left_s = max(0.0, asked.command.ttl_s - (at.now - asked.at.now))
+        left_s = max(0.0, asked.command.ttl_s - (at.now - run.rows[node.id].began))
         order = Order(
             id=asked.id,
             verb=verb,
@@ -230,9 +282,6 @@ class Orders:
             by = f" by {busy.by}" if busy.by else ""
             return f"busy: {busy.verb}{by} is {busy.phase} (id {busy.id})"
         return f"busy: {node.reason}"
-
-    def _answer_by(self, now: float) -> float:
-        return now + self._settings.answer_s
 
 
 def _left_since(node: Node, began: float) -> bool:

@@ -1,5 +1,7 @@
 """A command that is being carried out: its rows, and the receipts it gives; pure."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from broker.messages import Phase, Reply, Result, Running, TargetRow
@@ -8,6 +10,9 @@ from master_service.commands.effects import Answer, Asked, Effects
 from master_service.commands.receipt import parts
 from master_service.events import Outbox
 from master_service.node import Node
+
+if TYPE_CHECKING:
+    from master_service.commands.waves import Waves  # which imports this file
 
 PROGRESS_EVERY_S = 0.25
 """Least time between two progress replies of one command, seconds."""
@@ -40,6 +45,7 @@ class Row:
         "phase",
         "result",
         "text",
+        "told",
         "verified",
     )
 
@@ -57,6 +63,7 @@ class Row:
         self.duration_s = 0.0
         self.boot_id = node.boot_id if node is not None else ""
         self.text = ""
+        self.told = False
         self.board_asked = False
         self.down = False
 
@@ -99,6 +106,10 @@ class Run:
     def __init__(self, asked: Asked, outbox: Outbox) -> None:
         self.asked = asked
         self._outbox = outbox
+        self.waves: Waves | None = None
+        """Its targets that have not begun; None for what needs no orders."""
+        self.kept = False
+        """Whether it is on disk, to be found again by a restart."""
         self.rows: dict[str, Row] = {}
         self._open = 0
         self._changed: set[str] = set()
@@ -125,8 +136,10 @@ class Run:
         self._open += 1
 
     def sent(self, key: str) -> None:
-        """Say that a target was told."""
-        self._show(self.rows[key])
+        """Say that a target is being told; nothing is, of one that only waits."""
+        row = self.rows[key]
+        row.told = True
+        self.show(row)
 
     def mark(self, key: str, phase: Phase, now: float) -> None:
         """Say that a target got on."""
@@ -136,7 +149,7 @@ class Run:
         row.phase = phase
         row.duration_s = max(0.0, now - row.began)
         self._changed.add(key)
-        self._show(row)
+        self.show(row)
 
     def end(
         self,
@@ -165,9 +178,10 @@ class Run:
         return self._answers(self._reply(Phase.RUNNING, now), rows)
 
     def accepted(self) -> Effects:
-        """Return the first reply."""
+        """Return the first reply; it names every board that will be interrupted."""
         reply = self._reply(Phase.ACCEPTED, self.asked.at.now)
-        return self._answers(reply, [])
+        rows = self.rows.values() if self.destructive else ()
+        return self._answers(reply, [row.view() for row in rows])
 
     def final(self, now: float) -> Effects:
         """Return the last replies, with every row."""
@@ -208,7 +222,7 @@ class Run:
         )
         return f"{len(bad)} of {len(self.rows)} not done: {named}{more}"
 
-    def _show(self, row: Row) -> None:
+    def show(self, row: Row) -> None:
         """Let the node's state say what it is doing."""
         if row.node is None or self.asked.verb in _QUIET:
             return

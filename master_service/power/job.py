@@ -3,51 +3,39 @@
 Off means: every board it feeds was asked to shut down and is proven down, then a pause
 for the cards to finish, then the cut, then the reading back. A board that cannot be
 asked or will not go stops it; only ``force`` cuts all the same.
+
+Every step that matters is on disk before it is taken: see ``power/resume.py`` for what
+a restart makes of it.
 """
 
-import enum
+from collections.abc import Callable
 
 from broker.messages import Phase, Power, Verdict
+from master_service.commands import remember
 from master_service.commands.effects import (
     Commit,
     Effects,
     KeepOutlet,
+    KeepPart,
     Moment,
     Switch,
 )
 from master_service.commands.orders import Orders
 from master_service.commands.reach import absence, reachable
+from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
 from master_service.power.panel import Fed
+from master_service.power.steps import Action, Step
 from master_service.presence import BOOT_MARGIN
 from master_service.settings import Settings
 
-SWITCH_S = 30.0
-"""Seconds a driver may take to switch and read back."""
+SWITCH_S = 240.0
+"""Seconds after which a switching is given up: longer than every attempt together."""
 NOTHING_TO_LOSE = frozenset(
     {Verdict.LOST, Verdict.OFF, Verdict.UNPOWERED, Verdict.UNSEEN}
 )
 """Such boards answer neither agent nor ping: there is nobody to ask."""
-
-
-class Action(enum.StrEnum):
-    """What is asked of an outlet."""
-
-    ON = "on"
-    OFF = "off"
-    CYCLE = "cycle"
-
-
-class Step(enum.Enum):
-    """How far it is."""
-
-    STOPPING = enum.auto()
-    SETTLING = enum.auto()
-    CUTTING = enum.auto()
-    RESTING = enum.auto()
-    FEEDING = enum.auto()
-    BOOTING = enum.auto()
-    ENDED = enum.auto()
+NO_LEVEL = "its outlet was switched, but does not tell its level"
 
 
 class Job:
@@ -57,77 +45,157 @@ class Job:
         run: The command it is a part of; ``keys`` are its rows there.
         fed: The outlet.
         action: What is asked.
-        force: Cut even if a board does not shut down.
         keys: Rows of the boards it feeds; one of its own if it feeds none.
+        force: Cut even if a board does not shut down.
+        alone: Come on only when no other outlet is coming on.
+        before: The level it had when this began; None: as it is.
     """
 
     def __init__(
-        self, run: Run, fed: Fed, action: Action, keys: list[str], *, force: bool
+        self,
+        run: Run,
+        fed: Fed,
+        action: Action,
+        keys: list[str],
+        *,
+        force: bool,
+        alone: bool = False,
+        before: Power | None = None,
     ) -> None:
         self.run = run
         self.fed = fed
-        self.step = Step.STOPPING
-        self._action = action
+        self.action = action
+        self.alone = alone
+        self.before = fed.level if before is None else before
+        self.step = Step.RESTING if action is Action.ON else Step.PLANNED
+        self.keys = keys
         self._force = force
-        self._keys = keys
         self._until = 0.0
         self._refusals: dict[str, str] = {}
         self._fed_at = 0.0
+        self._loads = False
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.step is Step.ENDED
 
+    @property
+    def coming(self) -> bool:
+        """Whether it was switched on and its boards still draw their most."""
+        return self._loads and self.step in {Step.FEEDING, Step.BOOTING}
+
+    @property
+    def record(self) -> PartRecord:
+        """What belongs on disk."""
+        return remember.part(
+            self.run.asked,
+            {key: self.run.rows[key] for key in self.keys},
+            outlet=self.fed.row.name,
+            action=self.action.value,
+            step=self.step.value,
+            before=self.before.value,
+            alone=self.alone,
+        )
+
     def begin(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
         """Ask the boards to shut down, or go straight to switching on."""
-        if self._action is Action.ON:
-            since_off_s = at.wall - self.fed.changed
-            rest_s = max(0.0, settings.power.min_off_s - max(0.0, since_off_s))
-            if self.fed.level is Power.OFF and self.fed.changed and rest_s:
-                self.step, self._until = Step.RESTING, at.now + rest_s
-                return []
-            return self._switch(at.now, on=True)
-        effects: Effects = []
+        if self.action is Action.ON:
+            self._refuse_halted(at.now)
+            if not self.ended:
+                self.rest(settings, at)
+            return []
+        self.step = Step.STOPPING
         self._until = at.now + settings.master.stop_s
+        effects: Effects = []
         for row in self._boards():
             effects += self._stop(orders, row, at)
         return effects
 
-    def advance(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
-        """Go on if it is time to."""
+    def advance(
+        self,
+        orders: Orders,
+        settings: Settings,
+        at: Moment,
+        may_come: Callable[["Job"], bool],
+    ) -> Effects:
+        """Go on if it is time to.
+
+        Args:
+            orders: Sends the orders to shut down.
+            settings: The master's.
+            at: This moment.
+            may_come: Whether there is room to switch an outlet on.
+        """
         match self.step:
             case Step.STOPPING:
                 return self._stopping(orders, settings, at)
             case Step.SETTLING if at.now >= self._until:
                 return self._switch(at.now, on=False)
-            case Step.RESTING if at.now >= self._until:
+            case Step.RESTING if at.now >= self._until and may_come(self):
                 return self._switch(at.now, on=True)
             case Step.CUTTING | Step.FEEDING if at.now >= self._until:
                 error = f"outlet {self.fed.row.name} did not answer in {SWITCH_S:.0f} s"
-                self._end_all(Phase.FAILED, at.now, error=error)
+                return self._end_all(Phase.FAILED, at.now, error=error)
             case Step.BOOTING:
-                self._booting(at.now)
+                return self._booting(at.now)
             case _:
-                pass
-        return []
+                return []
 
-    def switched(self, settings: Settings, error: str, at: Moment) -> None:
-        """Take what came of switching: the outlet's level is read back by now."""
-        wanted = Power.OFF if self.step is Step.CUTTING else Power.ON
+    def switched(self, settings: Settings, error: str, at: Moment) -> Effects:
+        """Take what came of switching: the outlet was read back by now."""
         if self.step not in {Step.CUTTING, Step.FEEDING}:
-            return
-        if not error and self.fed.level is not wanted:
-            error = f"outlet {self.fed.row.name} reads {self.fed.level}, not {wanted}"
+            return []
         if error:
-            self._end_all(Phase.FAILED, at.now, error=error)
-        elif wanted is Power.ON:
-            self._feed(settings, at.now)
-        elif self._action is Action.OFF:
-            self._end_all(Phase.DONE, at.now, verified=True)
-        else:
-            self.step = Step.RESTING
-            self._until = at.now + settings.power.min_off_s
+            return self._end_all(Phase.FAILED, at.now, error=error)
+        if self.step is Step.FEEDING:
+            return self.feed(settings, at.now)
+        if self.action is Action.OFF:
+            return self.is_off(at.now)
+        self.rest(settings, at)
+        return [KeepPart(self.record), Commit()]
+
+    def rest(self, settings: Settings, at: Moment) -> None:
+        """Wait until it was off for long enough and its turn has come."""
+        self.step, self._until = Step.RESTING, at.now
+        if self.fed.level is Power.OFF and self.fed.changed:
+            since_off_s = max(0.0, at.wall - self.fed.changed)
+            self._until += max(0.0, settings.power.min_off_s - since_off_s)
+        elif self.action is Action.CYCLE:
+            self._until += settings.power.min_off_s
+
+    def feed(self, settings: Settings, now: float) -> Effects:
+        """Wait for the boards to come; who was never known is not waited for."""
+        self.step, self._fed_at = Step.BOOTING, now
+        patience_s = 0.0
+        for key in self.keys:
+            node = self.run.rows[key].node
+            if node is None or not node.known:
+                self.run.end(key, Phase.DONE, now, verified=self._reads_on)
+                continue
+            self.run.mark(key, Phase.RUNNING, now)
+            boot_s = node.boot_s or settings.master.boot_s
+            patience_s = max(patience_s, BOOT_MARGIN * boot_s)
+        self._until = now + patience_s
+        return self._booting(now) or [KeepPart(self.record), Commit()]
+
+    def is_off(self, now: float) -> Effects:
+        """End with what the outlet reads, which is off if it tells."""
+        verified = self.fed.level is Power.OFF
+        error = "" if verified else NO_LEVEL
+        return self._end_all(Phase.DONE, now, error=error, verified=verified)
+
+    def abandon(self, why: str, now: float) -> Effects:
+        """Leave the outlet as it is, and say so in the row of each board."""
+        phase = Phase.NOT_DELIVERED
+        if any(self.run.rows[key].told for key in self.keys):
+            phase = Phase.FAILED
+        for key in self.keys:
+            error = f"its outlet was not switched: {why}"
+            if self.run.rows[key].told:
+                error += "; it was told to shut down: `power cycle` brings it back"
+            self.run.end(key, phase, now, error=error)
+        return self._ended()
 
     def refuse(self, key: str, error: str) -> None:
         """Take that a board did not or will not shut down."""
@@ -135,11 +203,27 @@ class Job:
 
     def waits_for(self, key: str) -> bool:
         """Whether it waits for this board to go down."""
-        return self.step is Step.STOPPING and key in self._keys
+        return self.step is Step.STOPPING and key in self.keys
+
+    @property
+    def _reads_on(self) -> bool:
+        return self.fed.level is Power.ON
 
     def _boards(self) -> list[Row]:
-        rows = [self.run.rows[key] for key in self._keys]
-        return [row for row in rows if row.node is not None]
+        rows = [self.run.rows[key] for key in self.keys]
+        return [row for row in rows if row.node is not None and row.open]
+
+    def _refuse_halted(self, now: float) -> None:
+        """Say at once that no switching on brings back who was shut down."""
+        for row in self._boards():
+            if row.node is not None and row.node.halted_by and self._reads_on:
+                error = (
+                    f"its outlet is on, but it was shut down by {row.node.halted_by}; "
+                    "`power cycle` brings it back"
+                )
+                self.run.end(row.node.id, Phase.FAILED, now, error=error)
+        if not any(self.run.rows[key].open for key in self.keys):
+            self.step = Step.ENDED
 
     def _stop(self, orders: Orders, row: Row, at: Moment) -> Effects:
         node = row.node
@@ -152,86 +236,73 @@ class Job:
         return orders.shut_down(self.run, node, at)
 
     def _stopping(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
-        asked = False
-        for row in self._boards():
+        boards = self._boards()
+        for row in boards:
             if not row.down and orders.is_down(row, at.now):
                 orders.halted(self.run, row, at.now)
-            asked = asked or row.deadline > row.began
-        waiting = [r for r in self._boards() if not r.down and not self._refused(r)]
+        waiting = [r for r in boards if not r.down and _key(r) not in self._refusals]
         if waiting and at.now < self._until:
             return []
         for row in waiting:
             self.refuse(_key(row), f"not down within {settings.master.stop_s:.0f} s")
         if self._refusals and not self._force:
-            self._give_up(at.now)
+            return self._give_up(at.now)
+        self.step, self._until = Step.SETTLING, at.now
+        if any(row.told for row in boards):
+            self._until += settings.power.settle_s
             return []
-        self.step = Step.SETTLING
-        self._until = at.now + (settings.power.settle_s if asked else 0.0)
-        return self.advance(orders, settings, at)
+        return self._switch(at.now, on=False)
 
-    def _refused(self, row: Row) -> bool:
-        return _key(row) in self._refusals
-
-    def _give_up(self, now: float) -> None:
+    def _give_up(self, now: float) -> Effects:
         """Leave the outlet as it is, and tell each board's row why."""
         names = ", ".join(self.run.rows[key].name for key in self._refusals)
-        for key in self._keys:
+        for key in self.keys:
             own = self._refusals.get(key)
             error = own or f"not cut, because of {names}; it was shut down itself"
-            hint = "; `power off force` cuts all the same" if own else ""
+            hint = f"; `power {self.action} force` cuts all the same" if own else ""
             self.run.end(key, Phase.FAILED, now, error=error + hint)
-        self.step = Step.ENDED
+        return self._ended()
 
     def _switch(self, now: float, *, on: bool) -> Effects:
         """Put the wanted state on disk, and only then switch."""
         self.fed.wanted = Power.ON if on else Power.OFF
         self.step = Step.FEEDING if on else Step.CUTTING
         self._until = now + SWITCH_S
+        self._loads = on and not self._reads_on
         name = self.fed.row.name
-        return [KeepOutlet(name), Commit(), Switch(name, on)]
+        return [KeepOutlet(name), KeepPart(self.record), Commit(), Switch(name, on)]
 
-    def _feed(self, settings: Settings, now: float) -> None:
-        """Wait for the boards to come; who was never known is not waited for."""
-        self.step, self._fed_at = Step.BOOTING, now
-        patience_s = 0.0
-        for key in self._keys:
-            node = self.run.rows[key].node
-            if node is None or not node.known:
-                self.run.end(key, Phase.DONE, now, verified=True)
-                continue
-            self.run.mark(key, Phase.RUNNING, now)
-            boot_s = node.boot_s or settings.master.boot_s
-            patience_s = max(patience_s, BOOT_MARGIN * boot_s)
-        self._until = now + patience_s
-        self._booting(now)
-
-    def _booting(self, now: float) -> None:
+    def _booting(self, now: float) -> Effects:
         for row in self._boards():
             node = row.node
-            if node is None or not row.open:
+            if node is None:
                 continue
             if self._came(row):
-                self.run.end(node.id, Phase.DONE, now, verified=True)
+                proof = bool(row.boot_id) or self.action is not Action.CYCLE
+                self.run.end(node.id, Phase.DONE, now, verified=proof)
             elif now >= self._until:
                 waited_s = self._until - self._fed_at
                 error = f"its outlet is on, but it did not come in {waited_s:.0f} s"
                 self.run.end(node.id, Phase.FAILED, now, error=error)
-        if not any(row.open for row in self._boards()):
-            self.step = Step.ENDED
+        return [] if self._boards() else self._ended()
 
     def _came(self, row: Row) -> bool:
         """Whether a board speaks, after a boot if its power was away."""
         node = row.node
-        if node is None or node.verdict is not Verdict.ONLINE:
+        if node is None or node.verdict is not Verdict.ONLINE or not node.boot_id:
             return False
-        return self._action is not Action.CYCLE or node.boot_id != row.boot_id
+        return self.action is not Action.CYCLE or node.boot_id != row.boot_id
 
     def _end_all(
         self, phase: Phase, now: float, *, error: str = "", verified: bool = False
-    ) -> None:
-        for key in self._keys:
+    ) -> Effects:
+        for key in self.keys:
             self.run.end(key, phase, now, error=error, verified=verified)
+        return self._ended()
+
+    def _ended(self) -> Effects:
         self.step = Step.ENDED
+        return [KeepPart(self.record)]
 
 
 def _key(row: Row) -> str:

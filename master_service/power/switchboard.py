@@ -1,24 +1,22 @@
-"""``power on|off|cycle``: which outlets it means, and their way there; pure."""
+"""``power on|off|cycle``: every outlet under way, and whose turn it is; pure."""
 
-from broker.messages import EventKind, Phase, Result
-from broker.topics import Scope, ScopeKind
-from master_service.commands.effects import (
-    Commit,
-    Effects,
-    KeepDone,
-    Moment,
-    RefusedError,
-)
+from broker.messages import EventKind, Phase, Power, Result
+from broker.verbs import DESTRUCTIVE
+from master_service.commands.effects import Effects, KeepPart, Moment, RefusedError
 from master_service.commands.orders import Orders
+from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
 from master_service.events import Draft
 from master_service.node import Node
-from master_service.power.job import Action, Job
+from master_service.power import coldstart, inrush
+from master_service.power.choice import Choice, place
+from master_service.power.job import Job
 from master_service.power.panel import Fed
+from master_service.power.resume import take_up
+from master_service.power.steps import Action, Step
+from master_service.power.withdraw import withdraw
+from master_service.presence import BOOT_MARGIN, NEVER
 from master_service.rack import Rack
-
-FORCE = "force"
-_USAGE = "write `power on`, `power off`, `power cycle`, the last two also with `force`"
 
 
 class Switchboard:
@@ -30,68 +28,95 @@ class Switchboard:
     """
 
     def __init__(self, rack: Rack, orders: Orders) -> None:
+        self.choice = Choice(rack)
         self._rack = rack
+        self._settings = rack.settings
         self._orders = orders
         self._jobs: dict[str, Job] = {}
-
-    def action(self, run: Run) -> tuple[Action, bool]:
-        """Return what is asked and whether by force.
-
-        Raises:
-            RefusedError: It is none of the few things that can be asked.
-        """
-        args = run.asked.command.args
-        try:
-            action = Action(args[0])
-        except (IndexError, ValueError):
-            text = f"power {' '.join(args)!r} is not known; {_USAGE}"
-            raise RefusedError(text) from None
-        if args[1:] not in {(), (FORCE,)} or (args[1:] and action is Action.ON):
-            text = f"power {' '.join(args)!r} is not known; {_USAGE}"
-            raise RefusedError(text)
-        return action, bool(args[1:])
-
-    def outlets(self, scope: Scope) -> list[Fed]:
-        """Return the outlets that a scope means.
-
-        Raises:
-            RefusedError: There are none, or one also feeds a board outside the scope.
-        """
-        if scope.kind is ScopeKind.RACK:
-            found = list(self._rack.panel.outlets.values())
-        elif scope.kind is ScopeKind.STACK:
-            found = self._of_stack(int(scope.name))
-        else:
-            found = self._of_nodes(scope)
-        if not found:
-            text = f"no outlet feeds {scope}; [power] driver or [[outlet]] adds one"
-            raise RefusedError(text)
-        return found
-
-    def hit(self, outlets: list[Fed]) -> list[Node]:
-        """Return every node that loses power with some outlets."""
-        feeder = self._rack.panel.of_node
-        return [n for n in self._rack.registry.nodes.values() if feeder(n) in outlets]
+        self._last_on = -NEVER
+        self._since = -NEVER
 
     def begin(self, run: Run, outlets: list[Fed], at: Moment) -> Effects:
         """Start on every outlet.
 
         Raises:
-            RefusedError: One of them is already on its way somewhere.
+            RefusedError: One of them is already on its way somewhere, or must not go.
         """
-        action, force = self.action(run)
-        for fed in outlets:
-            if fed.row.name in self._jobs:
-                other = self._jobs[fed.row.name].run.asked
-                text = f"busy: outlet {fed.row.name} by power command {other.id}"
-                raise RefusedError(text)
-        self._refuse_busy(self.hit(outlets))
-        effects: Effects = [KeepDone(run.id), Commit()]
+        action, force = self.choice.action(run)
+        hit = self.choice.hit(outlets)
+        self._refuse_busy(outlets, hit, force=force)
+        if action is not Action.ON:
+            self._refuse_own(outlets)
+        effects: Effects = []
         for fed in outlets:
             job = Job(run, fed, action, self._rows(run, fed, at), force=force)
-            self._jobs[fed.row.name] = job
-            effects += job.begin(self._orders, self._rack.settings, at)
+            effects += self._take(job, job.begin(self._orders, self._settings, at))
         return effects
+
+    def records(self, run: Run) -> Effects:
+        """Return what belongs on disk before anything is done about a command."""
+        mine = (job for job in self._jobs.values() if job.run is run)
+        return [KeepPart(job.record) for job in mine]
+
+    def cold_start(self, run: Run, at: Moment) -> Effects:
+        """Start on what a mains cut left otherwise than it shall be.
+
+        Outlets come on one by one. What shall be off goes off by way of a clean
+        shutdown, when it is known who is there; never the one that feeds us.
+        """
+        self._since = at.now
+        idle = [
+            fed
+            for fed in self.choice.everything()
+            if fed.row.name not in self._jobs and not self._own([fed])
+        ]
+        effects: Effects = []
+        for fed, action in coldstart.plan(idle, self._settings.power):
+            keys = self._rows(run, fed, at)
+            job = Job(run, fed, action, keys, force=False, alone=True)
+            if action is Action.ON:
+                effects += job.begin(self._orders, self._settings, at)
+            effects += self._take(job, [])
+        return effects
+
+    def resume(self, run: Run, records: list[PartRecord], at: Moment) -> Effects:
+        """Go on with the outlets of a command from before the start."""
+        effects: Effects = []
+        for record in sorted(records, key=self._place):
+            keys = self._rows_again(run, record, at)
+            fed = self._rack.panel.outlets.get(record.outlet)
+            if fed is None:
+                error = f"outlet {record.outlet} is not in the configuration any more"
+                for key in keys:
+                    run.end(key, Phase.FAILED, at.now, error=error)
+                continue
+            job = Job(
+                run,
+                fed,
+                Action(record.action),
+                keys,
+                force=False,
+                alone=record.alone,
+                before=Power(record.before),
+            )
+            taken = take_up(job, Step(record.step), self._settings, at)
+            effects += self._take(job, taken)
+        return effects
+
+    def cancel(self, run: Run, why: str, at: Moment) -> tuple[Effects, dict[str, str]]:
+        """Stop what can be stopped of a command.
+
+        Returns:
+            What is to be done, and why it goes on, by row, where it does.
+        """
+        effects: Effects = []
+        goes_on: dict[str, str] = {}
+        for job in self._jobs.values():
+            if job.run is run and not job.ended:
+                done, obstacle = withdraw(job, why, at.now)
+                effects += done
+                goes_on |= dict.fromkeys(job.keys if obstacle else (), obstacle)
+        return effects, goes_on
 
     def result(self, run: Run, node: Node, result: Result, now: float) -> None:
         """Take what a node answers to its order to shut down."""
@@ -102,12 +127,12 @@ class Switchboard:
                 job.refuse(node.id, result.error or f"exit code {result.exit_code}")
                 self._rack.watch.expect(node, None, now)
 
-    def switched(self, outlet: str, error: str, at: Moment) -> None:
+    def switched(self, outlet: str, error: str, at: Moment) -> Effects:
         """Take what came of switching an outlet."""
         job = self._jobs.get(outlet)
         if job is None:
-            return
-        job.switched(self._rack.settings, error, at)
+            return []
+        effects = job.switched(self._settings, error, at)
         asked = job.run.asked
         self._rack.outbox.drafts.append(
             Draft(
@@ -119,58 +144,117 @@ class Switchboard:
                 correlation=asked.id,
             )
         )
+        return effects
 
     def tick(self, at: Moment) -> Effects:
-        """Let every outlet go on."""
+        """Let every outlet go on, in order: the first that waits comes on first."""
         effects: Effects = []
         for name, job in list(self._jobs.items()):
-            effects += job.advance(self._orders, self._rack.settings, at)
+            effects += self._go_on(job, at)
             if job.ended:
                 del self._jobs[name]
                 self._relieve(job, at.now)
         return effects
 
+    def _go_on(self, job: Job, at: Moment) -> Effects:
+        if job.step is Step.PLANNED:
+            if not self._judged(at.now):
+                return []
+            return job.begin(self._orders, self._settings, at)
+        return job.advance(
+            self._orders, self._settings, at, lambda one: self._may_come(one, at.now)
+        )
+
+    def _judged(self, now: float) -> bool:
+        """Whether every board had time to boot after the mains came, and was heard."""
+        boots_s = BOOT_MARGIN * self._settings.master.boot_s
+        return now - self._since >= boots_s and not self._rack.judging.frozen(now)
+
+    def _may_come(self, job: Job, now: float) -> bool:
+        if job.fed.level is Power.ON:
+            return True
+        coming = [one for one in self._jobs.values() if one.coming]
+        if job.alone and coming:
+            return False
+        may = inrush.room(
+            self._settings.power,
+            job.fed.row,
+            [one.fed.row for one in coming],
+            since_last_s=now - self._last_on,
+        )
+        if may:
+            self._last_on = now
+        return may
+
+    def _take(self, job: Job, effects: Effects) -> Effects:
+        self._jobs[job.fed.row.name] = job
+        return effects
+
     def _relieve(self, job: Job, now: float) -> None:
         """Expect nothing any more of the boards of an outlet that is done."""
-        for node in self.hit([job.fed]):
+        for node in self.choice.hit([job.fed]):
             if node.pending is not None:
                 self._rack.watch.expect(node, None, now)
 
     def _rows(self, run: Run, fed: Fed, at: Moment) -> list[str]:
         """Add a row for each board an outlet feeds, or one for the outlet alone."""
-        nodes = self.hit([fed])
+        nodes = self.choice.hit([fed])
         if not nodes:
             key = f"outlet {fed.row.name}"
-            run.add(key, Row(None, key, at.now, at.now))
+            run.add(key, Row(None, key, at.now, NEVER))
             return [key]
         for node in nodes:
-            run.add(node.id, Row(node, node.name, at.now, at.now))
-            run.sent(node.id)
+            row = Row(node, node.name, at.now, NEVER)
+            run.add(node.id, row)
+            run.show(row)
         return [node.id for node in nodes]
 
-    def _refuse_busy(self, nodes: list[Node]) -> None:
+    def _rows_again(self, run: Run, record: PartRecord, at: Moment) -> list[str]:
+        """Add the rows that a command had before the start."""
+        for target in record.targets:
+            node = self._rack.registry.nodes.get(target.key)
+            row = Row(node, target.name, at.now, NEVER)
+            row.boot_id, row.told = target.boot_id, target.told
+            run.add(target.key, row)
+            run.show(row)
+            if target.phase.final:
+                run.end(
+                    target.key,
+                    target.phase,
+                    at.now,
+                    error=target.error,
+                    verified=target.verified,
+                )
+        return [target.key for target in record.targets]
+
+    def _refuse_busy(
+        self, outlets: list[Fed], nodes: list[Node], *, force: bool
+    ) -> None:
+        for fed in outlets:
+            if fed.row.name in self._jobs:
+                other = self._jobs[fed.row.name].run.asked
+                text = f"busy: outlet {fed.row.name} by power command {other.id}"
+                raise RefusedError(text)
         for node in nodes:
+            doing = node.running
             if node.pending is not None:
                 text = f"busy: {node.name}: {node.reason}"
                 raise RefusedError(text)
+            if doing is not None and doing.verb in DESTRUCTIVE and not force:
+                text = f"busy: {node.name}: {doing.verb} is {doing.phase}"
+                raise RefusedError(text)
 
-    def _of_stack(self, stack: int) -> list[Fed]:
-        nodes = self._rack.registry.in_stack(stack)
-        found = {self._rack.panel.of_stack(stack)}
-        found |= {self._rack.panel.of_node(node) for node in nodes}
-        return _sorted(found)
-
-    def _of_nodes(self, scope: Scope) -> list[Fed]:
-        """Return the outlets of single nodes, if they feed nobody else."""
-        nodes = self._rack.registry.targets(scope)
-        found = _sorted({self._rack.panel.of_node(node) for node in nodes})
-        others = [node.name for node in self.hit(found) if node not in nodes]
-        if others:
-            listed = ", ".join(sorted(others))
-            text = f"{listed} would lose power with {scope}; ask for the stack instead"
+    def _refuse_own(self, outlets: list[Fed]) -> None:
+        """Refuse to cut our own power: nobody would be left to bring it back."""
+        own = self._own(outlets)
+        if own:
+            text = f"{own[0]} is the master's own board; it cannot cut its own power"
             raise RefusedError(text)
-        return found
 
+    def _own(self, outlets: list[Fed]) -> list[str]:
+        own = self._settings.master.node
+        return [node.name for node in self.choice.hit(outlets) if node.id == own]
 
-def _sorted(found: set[Fed | None]) -> list[Fed]:
-    return sorted((fed for fed in found if fed), key=lambda fed: fed.row.name)
+    def _place(self, record: PartRecord) -> tuple[int, str]:
+        fed = self._rack.panel.outlets.get(record.outlet)
+        return place(fed) if fed is not None else (0, record.outlet)

@@ -1,0 +1,94 @@
+"""What a power command asks, which outlets it means, and who is hit; pure."""
+
+from collections.abc import Iterable
+
+from broker.topics import Scope, ScopeKind
+from master_service.commands.effects import RefusedError
+from master_service.commands.run import Run
+from master_service.node import Node
+from master_service.power.panel import Fed
+from master_service.power.steps import Action
+from master_service.rack import Rack
+
+FORCE = "force"
+_USAGE = "write `power on`, `power off`, `power cycle`, the last two also with `force`"
+
+
+class Choice:
+    """Reads power commands.
+
+    Args:
+        rack: The rack.
+    """
+
+    def __init__(self, rack: Rack) -> None:
+        self._rack = rack
+
+    def action(self, run: Run) -> tuple[Action, bool]:
+        """Return what is asked and whether by force.
+
+        Raises:
+            RefusedError: It is none of the few things that can be asked.
+        """
+        args = run.asked.command.args
+        try:
+            action = Action(args[0])
+        except (IndexError, ValueError):
+            text = f"power {' '.join(args)!r} is not known; {_USAGE}"
+            raise RefusedError(text) from None
+        if args[1:] not in {(), (FORCE,)} or (args[1:] and action is Action.ON):
+            text = f"power {' '.join(args)!r} is not known; {_USAGE}"
+            raise RefusedError(text)
+        return action, bool(args[1:])
+
+    def outlets(self, scope: Scope) -> list[Fed]:
+        """Return the outlets that a scope means.
+
+        Raises:
+            RefusedError: There are none, or one also feeds a board outside the scope.
+        """
+        if scope.kind is ScopeKind.RACK:
+            found = self.everything()
+        elif scope.kind is ScopeKind.STACK:
+            found = self._of_stack(int(scope.name))
+        else:
+            found = self._of_nodes(scope)
+        if not found:
+            text = f"no outlet feeds {scope}; [power] driver or [[outlet]] adds one"
+            raise RefusedError(text)
+        return found
+
+    def everything(self) -> list[Fed]:
+        """Return every outlet, stack by stack."""
+        return _sorted(self._rack.panel.outlets.values())
+
+    def hit(self, outlets: list[Fed]) -> list[Node]:
+        """Return every node that loses power with some outlets."""
+        feeder = self._rack.panel.of_node
+        return [n for n in self._rack.registry.nodes.values() if feeder(n) in outlets]
+
+    def _of_stack(self, stack: int) -> list[Fed]:
+        nodes = self._rack.registry.in_stack(stack)
+        found = {self._rack.panel.of_stack(stack)}
+        found |= {self._rack.panel.of_node(node) for node in nodes}
+        return _sorted(found)
+
+    def _of_nodes(self, scope: Scope) -> list[Fed]:
+        """Return the outlets of single nodes, if they feed nobody else."""
+        nodes = self._rack.registry.targets(scope)
+        found = _sorted({self._rack.panel.of_node(node) for node in nodes})
+        others = [node.name for node in self.hit(found) if node not in nodes]
+        if others:
+            listed = ", ".join(sorted(others))
+            text = f"{listed} would lose power with {scope}; ask for the stack instead"
+            raise RefusedError(text)
+        return found
+
+
+def _sorted(found: Iterable[Fed | None]) -> list[Fed]:
+    return sorted((fed for fed in found if fed), key=place)
+
+
+def place(fed: Fed) -> tuple[int, str]:
+    """Stack by stack, and then what feeds no whole stack."""
+    return fed.row.stack or 10_000, fed.row.name
