@@ -25,6 +25,7 @@ TABLES = (
     "broker",
     "dashboard",
     "heal",
+    "install",
     "master",
     "node",
     "outlet",

@@ -25,6 +25,10 @@ SEARCH_S = 3.5
 """Seconds to listen for other DHCP servers; ISC dhcpd answers after a ping of 1 s."""
 
 
+FAILURES = (PiRackError, OSError)
+"""What may go wrong outside; a driver that lets an OSError through costs no run."""
+
+
 class Hands:
     """Performs the effects of a run.
 
@@ -78,13 +82,13 @@ class Hands:
     async def _own_problems(self) -> tuple[Problem, ...]:
         try:
             return await self._backend.check()
-        except PiRackError as error:
+        except FAILURES as error:
             return (Problem(text=str(error), fatal=True),)
 
     async def _servers(self, params: Params) -> tuple[Problem, ...]:
         try:
             found = await self._network.servers(within_s=self._search_s)
-        except PiRackError as error:
+        except FAILURES as error:
             return (Problem(text=str(error), fatal=True),)
         if params.reserves:
             return tuple(map(_rival, found))
@@ -104,7 +108,7 @@ class Hands:
         for stack in stacks:
             try:
                 levels[stack] = await self._power.read(stack)
-            except PiRackError as error:
+            except FAILURES as error:
                 text = f"the outlet of stack {stack} cannot be read: {error}"
                 problems.append(Problem(text=text, fatal=True))
         return levels, tuple(problems)
@@ -115,7 +119,7 @@ class Hands:
             try:
                 await self._power.switch(effect.stack, on=effect.on)
                 level = await self._power.read(effect.stack)
-            except PiRackError as error:
+            except FAILURES as error:
                 return Switched(effect.turn, effect.stack, Power.UNKNOWN, str(error))
         return Switched(effect.turn, effect.stack, level)
 
@@ -124,14 +128,14 @@ class Hands:
             answers = await self._network.probe(
                 effect.addresses, within_s=params.pace.probe_s
             )
-        except PiRackError as error:
+        except FAILURES as error:
             return Probed(effect.turn, (), error=str(error))
         return Probed(effect.turn, answers, pool_used=await self._pool_used())
 
     async def _pool_used(self) -> int:
         try:
             leases = await self._backend.leases()
-        except PiRackError:
+        except FAILURES:
             return 0  # a server that is away says so itself; the probe is good
         reserved = {row.address for row in self._backend.applied()}
         return sum(1 for lease in leases if lease.address not in reserved)
@@ -139,7 +143,7 @@ class Hands:
     async def _apply(self, effect: Apply) -> Applied:
         try:
             await self._backend.apply(effect.reservations)
-        except PiRackError as error:
+        except FAILURES as error:
             return Applied(effect.turn, str(error))
         return Applied(effect.turn)
 

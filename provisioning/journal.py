@@ -54,6 +54,13 @@ class SqliteJournal:
         Raises:
             JournalError: It cannot be opened, or is no journal of this version.
         """
+        try:
+            self._open_file()
+        except JournalError:
+            self.close()
+            raise
+
+    def _open_file(self) -> None:
         with self._translated():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(self._path, isolation_level=None)
@@ -62,7 +69,6 @@ class SqliteJournal:
             database.execute("PRAGMA synchronous = FULL")
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version not in {0, SCHEMA}:
-                self.close()
                 text = f"{self._path} has version {version}; this PiRack reads {SCHEMA}"
                 raise JournalError(text)
             database.executescript(_TABLES)

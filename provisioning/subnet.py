@@ -117,7 +117,9 @@ def _check_span(subnet: Subnet, boards: int) -> None:
         raise SubnetError(text)
     for name, span in (("boards", (first, last)), ("pool", (pool_first, pool_last))):
         if span[0] <= subnet.own <= span[1]:
-            text = f"the master's own address {subnet.own} lies among the {name}' ones"
+            text = (
+                f"the master's own address {subnet.own} lies among those of the {name}"
+            )
             raise SubnetError(text)
 
 

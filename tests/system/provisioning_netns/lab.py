@@ -67,6 +67,7 @@ class Pi:
         self,
         lab: "Lab",
         mac: str,
+        namespace: str,
         *,
         stack: int | None = None,
         boot_s: float = 0.2,
@@ -78,7 +79,7 @@ class Pi:
         self.boot_s = boot_s
         self.client = client
         self.silent = False
-        self.namespace = lab.plug_in(mac)
+        self.namespace = namespace
         self.state = lab.folder / self.namespace
         self.state.mkdir()
         self._process: subprocess.Popen[bytes] | None = None
@@ -90,7 +91,7 @@ class Pi:
             (self.state / name).unlink(missing_ok=True)
         command = ["sh", "-c", BOOT, "boot", f"{self.boot_s:.2f}", *self.client]
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace, *command],
+            ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
             env={**os.environ, "STATE": str(self.state), "HOOK": str(self.lab.hook)},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -172,26 +173,22 @@ class Lab:
         """End every process in our namespaces, then the namespaces."""
         for pi in self.pis:
             pi.power_off()
-        for namespace in self.namespaces:
-            self._end_processes(namespace)
+        self._end_processes()
         for program in self._programs:
             program.wait()
         lines = "".join(f"netns delete {name}\n" for name in self.namespaces)
         self.namespaces.clear()
         run_ip("-batch", "-", lines=lines)
 
-    @staticmethod
-    def _end_processes(namespace: str) -> None:
-        found = subprocess.run(
-            ["ip", "netns", "pids", namespace],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        for pid in found.stdout.split():
-            # A thread of ours that is inside names us too.
-            if int(pid) != os.getpid():
-                os.kill(int(pid), signal.SIGKILL)
+    def _end_processes(self) -> None:
+        ours = {Path(f"/run/netns/{name}").stat().st_ino for name in self.namespaces}
+        for process in Path("/proc").iterdir():
+            try:
+                inside = (process / "ns" / "net").stat().st_ino in ours
+                if inside and int(process.name) != os.getpid():
+                    os.kill(int(process.name), signal.SIGKILL)
+            except (OSError, ValueError):
+                continue  # no process, or one that just ended
 
     def name(self, short: str) -> str:
         return f"{self.prefix}{short}"
@@ -208,15 +205,36 @@ class Lab:
         run_ip("link", "add", *one, "peer", "name", port, "netns", switch)
         run_ip("-n", switch, "link", "set", port, "master", "br0", "up")
 
-    def plug_in(self, mac: str) -> str:
-        """Make the namespace of a board and return its name."""
-        name = self._add(f"n{next(_numbers)}")
-        self._cable(name, "eth0", mac)
-        return name
+    def plug_in(self, macs: list[str]) -> list[str]:
+        """Make the namespaces of boards, all at once, and return their names."""
+        names = [self.name(f"n{next(_numbers)}") for _ in macs]
+        self.namespaces += names
+        run_ip("-batch", "-", lines="".join(f"netns add {name}\n" for name in names))
+        switch = self.name(SWITCH)
+        links, ports = [], []
+        for name, mac in zip(names, macs, strict=True):
+            port = f"p{next(self._ports)}"
+            links.append(
+                f"link add name eth0 address {mac} netns {name} type veth "
+                f"peer name {port} netns {switch}\n"
+            )
+            ports.append(f"link set {port} master br0 up\n")
+        run_ip("-batch", "-", lines="".join(links))
+        run_ip("-n", switch, "-batch", "-", lines="".join(ports))
+        return names
+
+    def build(self, boards: dict[str, dict[str, Any]]) -> list[Pi]:
+        """Add boards: hardware address to the options of ``Pi``."""
+        names = self.plug_in(list(boards))
+        pis = [
+            Pi(self, mac, name, **options)
+            for (mac, options), name in zip(boards.items(), names, strict=True)
+        ]
+        self.pis += pis
+        return pis
 
     def pi(self, mac: str, **options: Any) -> Pi:  # noqa: ANN401  # options of Pi
-        pi = Pi(self, mac, **options)
-        self.pis.append(pi)
+        (pi,) = self.build({mac: options})
         return pi
 
     def pull_out(self, pi: Pi) -> None:
@@ -262,13 +280,11 @@ class Lab:
     # --- the outlets ------------------------------------------------------------------
 
     async def switch(self, stack: int, *, on: bool) -> None:
-        self.levels[stack] = Power.ON if on else Power.OFF
-        pis = [pi for pi in self.pis if pi.stack == stack]
-        await asyncio.to_thread(self._switch, pis, on=on)
+        await asyncio.to_thread(self.switch_now, stack, on=on)
 
-    @staticmethod
-    def _switch(pis: list[Pi], *, on: bool) -> None:
-        for pi in pis:
+    def switch_now(self, stack: int, *, on: bool) -> None:
+        self.levels[stack] = Power.ON if on else Power.OFF
+        for pi in [pi for pi in self.pis if pi.stack == stack]:
             if on:
                 pi.power_on()
             else:

@@ -1,6 +1,7 @@
 """An installer on a lab: real server, sniffer and packets, on the lab's outlets."""
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -34,7 +35,7 @@ PACE = Pace(
     stagger_s=0,
     verify_s=15,
 )
-SEARCH_S = 0.5
+SEARCH_S = 0.3
 """Seconds to look for other DHCP servers; dnsmasq answers at once."""
 
 Story = Callable[[Installer], Awaitable[None]]
@@ -67,11 +68,9 @@ class Rack:
         self.lab = lab
         self.params = params(stacks, slots)
         self.events: list[str] = []
-        self.pis = {
-            (stack, slot): lab.pi(mac(stack, slot), stack=stack, boot_s=boot_s())
-            for stack in range(1, stacks + 1)
-            for slot in range(1, slots + 1)
-        }
+        places = list(itertools.product(range(1, stacks + 1), range(1, slots + 1)))
+        boards = {mac(*at): {"stack": at[0], "boot_s": boot_s()} for at in places}
+        self.pis = dict(zip(places, lab.build(boards), strict=True))
 
     def install(
         self,
@@ -115,12 +114,18 @@ class Master:
         folder: Its own.
         events: Where lines of history go.
         subnet: The rack's network.
+        journal: What makes the journal.
     """
 
     def __init__(
-        self, power: StackPower, folder: Path, events: list[str], subnet: Subnet
+        self,
+        power: StackPower,
+        folder: Path,
+        events: list[str],
+        subnet: Subnet,
+        journal: type[SqliteJournal] = SqliteJournal,
     ) -> None:
-        self.journal = SqliteJournal(folder / "install.sqlite", LoopClock())
+        self.journal = journal(folder / "install.sqlite", LoopClock())
         backend, _child = make_dnsmasq(subnet, folder / "dhcp")
         wire = Wire(subnet.interface, str(subnet.own), secrets.randbits)
         announcer = FakeAnnouncer()

@@ -1,0 +1,187 @@
+"""The table of ``pirack.toml`` that provisioning owns: ``[install]``."""
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from broker.config import Document
+from broker.errors import ConfigError
+from provisioning.backends.dnsmasq_config import Netboot
+from provisioning.errors import SubnetError
+from provisioning.plan import Layout, StackPlan
+from provisioning.run.state import Pace, Params
+from provisioning.subnet import Subnet, check
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+
+
+class BackendName(enum.StrEnum):
+    """Which DHCP server."""
+
+    NONE = "none"
+    """Provisioning is off."""
+    DNSMASQ = "dnsmasq"
+    OBSERVE = "observe"
+    DHCPD = "dhcpd"
+    KEA = "kea"
+
+
+class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[install]``: how boards are found and addressed.
+
+    Args:
+        backend: ``dnsmasq`` (ours), ``observe`` (somebody else's server), ``dhcpd`` or
+            ``kea`` (ours too); ``none`` turns provisioning off.
+        interface: The only interface that is served and listened on.
+        address: The master's own address on it with its prefix, ``192.168.23.1/24``.
+        first: Address of slot 1 of stack 1; the others follow.
+        pool_first: First address for boards without a reservation.
+        pool_last: Last such address.
+        gateway: Router told to boards; empty: none.
+        dns: Name servers told to boards.
+        pool_lease_s: Lease of a pool address, seconds.
+        lease_s: Lease of a reserved address, seconds.
+        unit: systemd unit that runs the server; empty: it is our own child.
+        data_dir: Folder of configuration, leases and journal; made when missing.
+        netboot: Folder served by TFTP to boards that boot over the network; empty:
+            none is (dnsmasq only).
+        quiet_s: Seconds without a new board before a full stack counts as scanned.
+        window_s: Seconds the boards of one stack have to boot and ask.
+        settle_s: Seconds from a cut until boards are surely dead.
+        stagger_s: Seconds between two stacks that are switched on.
+        verify_s: Seconds all boards have to come up at their addresses.
+    """
+
+    backend: BackendName = BackendName.NONE
+    interface: str = ""
+    address: str = "192.168.23.1/24"
+    first: str = "192.168.23.10"
+    pool_first: str = "192.168.23.200"
+    pool_last: str = "192.168.23.254"
+    gateway: str = ""
+    dns: tuple[str, ...] = ()
+    pool_lease_s: Annotated[int, msgspec.Meta(ge=120, le=86_400)] = 120
+    lease_s: Annotated[int, msgspec.Meta(ge=120, le=604_800)] = 43_200
+    unit: str = ""
+    data_dir: str = "data/install"
+    netboot: str = ""
+    quiet_s: Seconds = 5.0
+    window_s: Seconds = 120.0
+    settle_s: Seconds = 3.0
+    stagger_s: Seconds = 1.5
+    verify_s: Seconds = 180.0
+
+    @property
+    def on(self) -> bool:
+        """Whether boards are provisioned at all."""
+        return self.backend is not BackendName.NONE
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies; absolute, for a server may change its own."""
+        return Path(self.data_dir).absolute()
+
+    @property
+    def boot_files(self) -> Netboot | None:
+        """What boards that boot over the network are served."""
+        return Netboot(Path(self.netboot).absolute()) if self.netboot else None
+
+    def subnet(self) -> Subnet:
+        """Return the network."""
+        return Subnet(
+            interface=self.interface,
+            address=self.address,
+            first=self.first,
+            pool_first=self.pool_first,
+            pool_last=self.pool_last,
+            gateway=self.gateway,
+            dns=self.dns,
+            pool_lease_s=self.pool_lease_s,
+            lease_s=self.lease_s,
+        )
+
+    def pace(self) -> Pace:
+        """Return the waiting times."""
+        return Pace(
+            quiet_s=self.quiet_s,
+            window_s=self.window_s,
+            settle_s=self.settle_s,
+            stagger_s=self.stagger_s,
+            verify_s=self.verify_s,
+        )
+
+
+def read(document: Document, stacks: tuple[StackPlan, ...]) -> InstallSettings:
+    """Read and check ``[install]``.
+
+    Args:
+        document: The configuration.
+        stacks: Every stack of the rack: their addresses must fit.
+
+    Raises:
+        ConfigError: A key is wrong, or addresses contradict each other.
+    """
+    settings = document.table("install", InstallSettings)
+    if not settings.on:
+        return settings
+    largest = _largest(stacks)
+    highest = max((stack.number for stack in stacks), default=0)
+    try:
+        check(settings.subnet(), boards=highest * largest, largest_stack=largest)
+    except SubnetError as error:
+        text = f"[install]: {error}"
+        raise ConfigError(text) from error
+    if settings.netboot and settings.backend is not BackendName.DNSMASQ:
+        text = f"[install] netboot works with dnsmasq only, not {settings.backend}"
+        raise ConfigError(text)
+    return settings
+
+
+def params(
+    settings: InstallSettings,
+    stacks: tuple[StackPlan, ...],
+    *,
+    only: int | None = None,
+    dry: bool = False,
+    confirmed: bool = False,
+    force: bool = False,
+    by: str = "",
+) -> Params:
+    """Return what an install run is asked to do.
+
+    Args:
+        settings: ``[install]``.
+        stacks: Every stack of the rack.
+        only: The one stack to scan; None: all.
+        dry: Say what would happen, and end.
+        confirmed: A person already agreed.
+        force: Go on over problems that would end the run.
+        by: Who asked.
+
+    Raises:
+        ConfigError: There is no such stack.
+    """
+    scanned = tuple(s for s in stacks if only is None or s.number == only)
+    if not scanned:
+        text = f"there is no stack {only}; the rack has {[s.number for s in stacks]}"
+        raise ConfigError(text)
+    subnet = settings.subnet()
+    return Params(
+        stacks=scanned,
+        layout=Layout(first=settings.first, per_stack=_largest(stacks)),
+        network=str(subnet.network),
+        pool_size=subnet.pool_size,
+        whole=only is None,
+        reserves=settings.backend is not BackendName.OBSERVE,
+        dry=dry,
+        confirmed=confirmed,
+        force=force,
+        pace=settings.pace(),
+        by=by,
+    )
+
+
+def _largest(stacks: tuple[StackPlan, ...]) -> int:
+    return max((stack.slots for stack in stacks), default=1)

@@ -1,0 +1,136 @@
+"""DHCP messages, frames and leases, as they are on the wire and in files."""
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioning.backends import dhcpd, dnsmasq, kea
+from provisioning.backends.backend import Lease
+from provisioning.discovery import dhcp
+from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option, board_of
+from provisioning.discovery.frame import (
+    Arp,
+    Datagram,
+    decode_arp,
+    decode_udp,
+    encode_probe,
+    encode_udp,
+)
+from provisioning.discovery.sniffer import NO_ADDRESS, asked, foreign_server
+from provisioning.run.messages import Ask, AskKind, ForeignServer
+
+MAC = "dc:a6:32:01:36:c2"
+
+
+def message(kind: Kind, op: Op = Op.REQUEST, **options: bytes) -> Dhcp:
+    named = {int(Option[name.upper()]): value for name, value in options.items()}
+    return Dhcp(op=op, kind=kind, mac=MAC, xid=7, options=named)
+
+
+def datagram(payload: bytes) -> Datagram:
+    return Datagram(MAC, NO_ADDRESS, 68, "255.255.255.255", 67, payload)
+
+
+def test_a_message_survives_the_wire() -> None:
+    sent = message(Kind.DISCOVER, hostname=b"pi", client_id=b"\1\2")
+    got = decode_udp(encode_udp(datagram(dhcp.encode(sent))))
+    assert got is not None
+    assert got.mac == MAC
+    assert dhcp.decode(got.payload) == sent
+
+
+def test_a_padded_frame_gives_only_the_datagram() -> None:
+    frame = encode_udp(datagram(b"abc")) + bytes(40)
+    got = decode_udp(frame)
+    assert got is not None
+    assert got.payload == b"abc"
+
+
+def test_an_option_in_two_parts_is_put_together() -> None:
+    raw = dhcp.encode(message(Kind.DISCOVER))
+    end = raw.index(bytes([53, 1, 1])) + 3
+    parts = raw[:end] + bytes([12, 2]) + b"ra" + bytes([0, 12, 2]) + b"sp" + b"\xff"
+    got = dhcp.decode(parts)
+    assert got is not None
+    assert got.text(Option.HOSTNAME) == "rasp"
+
+
+@given(st.binary(max_size=400))
+def test_no_noise_on_the_wire_raises(noise: bytes) -> None:
+    decode_udp(noise)
+    decode_arp(noise)
+    dhcp.decode(noise)
+    head = dhcp.encode(message(Kind.DISCOVER))[:240]
+    got = dhcp.decode(head + noise)
+    if got is not None:
+        asked(got)
+        foreign_server(datagram(b""), got)
+
+
+def test_a_discover_names_no_address_and_a_request_does() -> None:
+    wish = message(Kind.DISCOVER, requested_address=bytes([10, 0, 0, 9]))
+    assert asked(wish) == Ask(mac=MAC, kind=AskKind.DISCOVER)
+    request = asked(message(Kind.REQUEST, requested_address=bytes([10, 0, 0, 9])))
+    assert request is not None
+    assert request.address == "10.0.0.9"
+    assert asked(message(Kind.RELEASE)) is None
+
+
+def test_an_answer_names_its_server() -> None:
+    offer = message(Kind.OFFER, Op.REPLY, server=bytes([10, 0, 0, 1]))
+    seen = Datagram("02:00:00:00:00:01", "10.0.0.2", 67, "255.255.255.255", 68, b"")
+    server = foreign_server(seen, offer)
+    assert server == ForeignServer("10.0.0.1", "02:00:00:00:00:01")
+    assert foreign_server(seen, message(Kind.DISCOVER)) is None
+
+
+def test_option_97_tells_model_and_serial() -> None:
+    new = b"\0RPi5" + struct.pack("<III", 0xD04170, 0xC2360132, 0x51000301)
+    assert board_of(new) == ("Raspberry Pi 5", "51000301")
+    old = b"\0" + struct.pack("<I", 0x51000301) * 4
+    assert board_of(old) == ("Raspberry Pi", "51000301")
+    for other in (b"", b"\0" * 17, b"\1" + new[1:], bytes(range(17))):
+        assert board_of(other) == ("", "")
+
+
+def test_a_probe_asks_for_an_address_without_naming_one() -> None:
+    assert decode_arp(encode_probe(MAC, "10.0.0.9")) == Arp(
+        1, MAC, NO_ADDRESS, "10.0.0.9"
+    )
+    assert decode_arp(encode_udp(datagram(b"x" * 40))) is None
+
+
+def test_leases_of_dnsmasq_are_read() -> None:
+    text = "1795223557 DC:a6:32:01:36:c2 10.0.0.200 raspberrypi 01:dc\nduid 00:01\n"
+    text += "0 dc:a6:32:00:00:01 10.0.0.201 * *\nnonsense x y z w\n"
+    assert dnsmasq.parse_leases(text) == (
+        Lease(MAC, "10.0.0.200", 1795223557.0, "raspberrypi"),
+        Lease("dc:a6:32:00:00:01", "10.0.0.201", float("inf")),
+    )
+
+
+def test_the_last_block_of_dhcpd_holds() -> None:
+    block = (
+        "lease 10.0.0.200 {{\n  starts 6 2026/11/21 00:30:12;\n"
+        "  ends 6 2026/11/21 00:32:12;\n  binding state {state};\n"
+        '  hardware ethernet {mac};\n  client-hostname "pi";\n}}\n'
+    )
+    first = block.format(state="active", mac="dc:a6:32:00:00:01")
+    active = block.format(state="active", mac=MAC)
+    freed = block.format(state="free", mac=MAC)
+    (lease,) = dhcpd.parse_leases("# comment\n" + first + active)
+    assert lease == Lease(MAC, "10.0.0.200", 1795221132.0, "pi")
+    assert dhcpd.parse_leases(active + freed) == ()
+
+
+def test_the_last_row_of_kea_holds() -> None:
+    head = "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,"
+    head += "fqdn_rev,hostname,state,user_context\n"
+    row = "10.0.0.200,{mac},,{life},1795221132,1,0,0,pi.,0,\n"
+    active = row.format(mac=MAC, life=120)
+    assert kea.parse_leases(head + active) == (
+        Lease(MAC, "10.0.0.200", 1795221132.0, "pi"),
+    )
+    assert kea.parse_leases(head + active + row.format(mac=MAC, life=0)) == ()
+    assert kea.parse_leases("") == ()

@@ -1,0 +1,179 @@
+"""The journal, the ledger, and the set of reservations."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from provisioning.backends.ledger import Ledger
+from provisioning.backends.observe import Observe
+from provisioning.errors import BackendError, JournalError, RefusedError
+from provisioning.journal import SqliteJournal
+from provisioning.plan import Layout, Place, StackPlan, prepare
+from provisioning.reservation import Reservation, difference, validate
+from provisioning.run.state import Params, Run, Step
+from provisioning.subnet import Subnet
+
+SUBNET = Subnet(
+    interface="lo",
+    address="10.0.0.1/24",
+    first="10.0.0.10",
+    pool_first="10.0.0.200",
+    pool_last="10.0.0.250",
+)
+LAYOUT = Layout(first=SUBNET.first, per_stack=2)
+STACKS = (StackPlan(1, 2), StackPlan(2, 2))
+PLACES = prepare((), LAYOUT, STACKS)
+RUN = Run(
+    id="run-1",
+    params=Params(stacks=STACKS, layout=LAYOUT, network="10.0.0.0/24"),
+    places=PLACES,
+    step=Step.SCAN,
+    turn=7,
+    wake=float("inf"),
+    scanned={1: ("a", "b")},
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+
+def journal(folder: Path, clock: Clock | None = None) -> SqliteJournal:
+    one = SqliteJournal(folder / "deep" / "install.sqlite", clock or Clock())
+    one.open()
+    return one
+
+
+def with_macs(*macs: str) -> tuple[Place, ...]:
+    return tuple(
+        msgspec.structs.replace(place, mac=mac)
+        for place, mac in zip(PLACES, macs, strict=True)
+    )
+
+
+def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    first = journal(tmp_path)
+    assert first.last() is None
+    first.save(RUN)
+    first.close()
+    first.close()
+    again = journal(tmp_path)
+    assert again.last() == RUN
+    assert again.places() == PLACES
+    again.close()
+
+
+def test_the_latest_run_is_the_one_that_began_last(tmp_path: Path) -> None:
+    clock = Clock()
+    one = journal(tmp_path, clock)
+    one.save(RUN)
+    clock.now += 1
+    later = RUN.with_(id="run-2")
+    one.save(later)
+    clock.now += 1
+    one.save(RUN.with_(step=Step.CANCELLED))
+    assert one.last() == later
+    one.close()
+
+
+def test_boards_can_exchange_places_but_not_share_one(tmp_path: Path) -> None:
+    one = journal(tmp_path)
+    one.keep(with_macs("a", "b", "", ""))
+    one.keep(with_macs("b", "a", "", ""))
+    with pytest.raises(JournalError, match=r"UNIQUE.*mac"):
+        one.save(RUN.with_(places=with_macs("a", "a", "", "")))
+    assert one.last() is None
+    assert [place.mac for place in one.places()] == ["b", "a", "", ""]
+    one.close()
+
+
+def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "install.sqlite").write_text("not a database" * 100)
+    with pytest.raises(JournalError, match=r"install\.sqlite cannot be used"):
+        journal(tmp_path)
+
+
+def test_a_journal_of_another_version_is_not_touched(tmp_path: Path) -> None:
+    one = journal(tmp_path)
+    one._open.execute("PRAGMA user_version = 9")  # noqa: SLF001  # a later PiRack's
+    one.close()
+    with pytest.raises(JournalError, match="version 9; this PiRack reads 1"):
+        journal(tmp_path)
+
+
+def test_the_ledger_knows_the_set_before(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "reservations.json")
+    a, b = Reservation("a", "10.0.0.10", "x"), Reservation("b", "10.0.0.11", "y")
+    assert ledger.served() == ()
+    with pytest.raises(BackendError, match="no earlier set"):
+        ledger.before()
+    ledger.write((a,))
+    ledger.write((a, b))
+    ledger.write((a, b))
+    assert (ledger.served(), ledger.before()) == ((a, b), (a,))
+    (tmp_path / "reservations.json").write_text("{")
+    with pytest.raises(BackendError, match="put it aside"):
+        ledger.served()
+
+
+def row(mac: str, last: int, name: str) -> Reservation:
+    return Reservation(f"dc:a6:32:00:00:{mac}", f"10.0.0.{last}", name)
+
+
+def test_a_difference_reads_like_a_patch() -> None:
+    old = [row("01", 10, "x"), row("02", 11, "y")]
+    change = difference(old, [row("02", 12, "y"), row("03", 10, "x")])
+    assert str(change) == (
+        "+ dc:a6:32:00:00:03 10.0.0.10 x\n"
+        "~ dc:a6:32:00:00:02 10.0.0.12 y\n"
+        "- dc:a6:32:00:00:01 10.0.0.10 x"
+    )
+    assert not difference(old, reversed(old))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([row("01", 10, "x"), row("02", 10, "y")], "address 10.0.0.10 is reserved"),
+        ([row("01", 10, "x"), row("02", 11, "x")], "name x is reserved for two"),
+        ([row("01", 10, "x"), row("01", 11, "y")], "mac .* is reserved for two"),
+        ([row("01", 1, "x")], "master's own address"),
+        ([row("01", 222, "x")], "lies in the pool"),
+        ([row("AB", 10, "x")], "lower case"),
+        ([row("zz", 10, "x")], "no hardware address"),
+        ([row("01", 10, "a b")], "host name"),
+        ([Reservation("dc:a6:32:00:00:01", "10.0.9.9", "x")], "is not in 10.0.0.0/24"),
+    ],
+)
+def test_a_set_that_contradicts_itself_is_refused(
+    rows: list[Reservation], words: str
+) -> None:
+    with pytest.raises(RefusedError, match=words):
+        validate(rows, SUBNET)
+
+
+async def test_beside_somebody_elses_server_the_set_is_only_kept(
+    tmp_path: Path,
+) -> None:
+    backend = Observe(SUBNET, tmp_path / "dhcp")
+    await backend.start()
+    assert not backend.reserves
+    assert await backend.alive()
+    change = await backend.apply([row("01", 10, "x")])
+    assert [one.address for one in change.added] == ["10.0.0.10"]
+    with pytest.raises(RefusedError):
+        await backend.apply([row("01", 222, "x")])
+    assert backend.applied() == (row("01", 10, "x"),)
+    assert (await backend.undo()).removed == (row("01", 10, "x"),)
+    assert await backend.leases() == ()
+    assert await backend.check() == ()
+    await backend.stop()

@@ -1,0 +1,126 @@
+"""The second and the third source, and what a run says of itself."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from broker.messages import Details, InstallState, decode, encode
+from provisioning.backends.backend import Lease
+from provisioning.discovery.births import BirthSource
+from provisioning.discovery.leases import LeaseSource
+from provisioning.plan import Layout, StackPlan, Verdict
+from provisioning.run.messages import Ask, AskKind, ForeignServer
+from provisioning.run.progress import MAX_PROBLEMS, progress
+from provisioning.run.state import Finding, Params, Run, Step
+from provisioning.run.words import listed
+
+if TYPE_CHECKING:
+    from tests.provisioning.conftest import Scene
+
+Scenes = Callable[..., "Scene"]
+Virtually = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.asks: list[Ask] = []
+
+    def heard(self, ask: Ask) -> None:
+        self.asks.append(ask)
+
+    def server(self, server: ForeignServer) -> None:
+        raise AssertionError(server)
+
+
+DETAILS = Details(
+    session="s1",
+    boot_id="b1",
+    hostname="raspberrypi",
+    interval_s=10,
+    agent_version="0.1",
+    model="Raspberry Pi 4 Model B",
+    serial="1000000051000301",
+    macs=("DC:A6:32:01:36:C2", "dc:a6:32:01:36:c3"),
+    addresses=("fe80::1", "192.168.23.77"),
+)
+
+
+async def test_an_agents_first_words_are_a_birth() -> None:
+    source, ear = BirthSource(), Ear()
+    source.said(DETAILS, retained=False)
+    await source.start(ear)
+    source.said(DETAILS, retained=False)
+    assert not ear.asks  # the same connection as before: not a birth
+    source.said(msgspec.structs.replace(DETAILS, session="s2"), retained=False)
+    assert ear.asks == [
+        Ask(
+            mac="dc:a6:32:01:36:c2",
+            kind=AskKind.BIRTH,
+            address="192.168.23.77",
+            hostname="raspberrypi",
+            model="Raspberry Pi 4 Model B",
+            serial="51000301",
+        )
+    ]
+    await source.stop()
+
+
+async def test_old_words_goodbyes_and_boards_without_address_are_no_births() -> None:
+    source, ear = BirthSource(), Ear()
+    await source.start(ear)
+    replace = msgspec.structs.replace
+    source.said(replace(DETAILS, session="s3"), retained=True)
+    source.said(replace(DETAILS, session="s4", reason="shutdown"), retained=False)
+    source.said(replace(DETAILS, session="s5", macs=()), retained=False)
+    source.said(replace(DETAILS, session="s6", macs=("?",)), retained=False)
+    assert not ear.asks
+
+
+def test_only_new_leases_are_heard(scene: Scenes, virtually: Virtually) -> None:
+    stage = scene(1, 2)
+    ear = Ear()
+
+    async def story() -> None:
+        stage.rack.backend.lend("dc:a6:32:00:00:01")
+        source = LeaseSource(stage.rack.backend)
+        await source.start(ear)
+        await asyncio.sleep(2)
+        stage.rack.backend.lend("dc:a6:32:00:00:02")
+        await asyncio.sleep(2)
+        await source.stop()
+        await source.stop()
+
+    virtually(story())
+    (ask,) = ear.asks
+    assert (ask.mac, ask.kind) == ("dc:a6:32:00:00:02", AskKind.LEASE)
+    assert isinstance(Lease("a", "b", 1), Lease)
+
+
+def test_progress_fits_a_message_however_much_is_wrong() -> None:
+    finding = Finding(verdict=Verdict.MISSING, text="x" * 200)
+    run = Run(
+        id="run-1",
+        params=Params(
+            stacks=(StackPlan(1, 4),),
+            layout=Layout(first="10.0.0.10", per_stack=4),
+            network="10.0.0.0/24",
+        ),
+        places=(),
+        step=Step.SCAN,
+        findings=tuple(
+            msgspec.structs.replace(finding, text=f"{n} {finding.text}")
+            for n in range(500)
+        ),
+    )
+    state = progress(run)
+    assert len(state.problems) == MAX_PROBLEMS + 1
+    assert "460 more" in state.problems[-1]
+    assert state.verdicts["missing"] == 500
+    assert decode(encode(state), InstallState) == state
+
+
+def test_numbers_are_written_as_people_do() -> None:
+    assert listed([3, 1, 2, 7]) == "1-3, 7"
+    assert listed([5]) == "5"
