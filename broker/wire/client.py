@@ -3,13 +3,13 @@
 import ssl
 
 import msgspec
-from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from broker.endpoint import Endpoint
 from broker.presence import OFFLINE
 from broker.reconnect import Version
 from broker.wire import packets
+from broker.wire.buffered import BufferedClient
 
 CONNECT_TIMEOUT_S = 5.0
 INFLIGHT_MOST = 20
@@ -40,7 +40,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 def make_client(
     endpoint: Endpoint, identity: Identity, version: Version, tls: ssl.SSLContext | None
-) -> Client:
+) -> BufferedClient:
     """Return a client that has not connected yet.
 
     Args:
@@ -50,7 +50,7 @@ def make_client(
         tls: From ``endpoint.tls()``.
     """
     v5 = version is Version.V5
-    client = Client(
+    client = BufferedClient(
         CallbackAPIVersion.VERSION2,
         client_id=identity.client_id,
         protocol=_PROTOCOLS[version],

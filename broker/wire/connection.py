@@ -36,6 +36,7 @@ from broker.wire import packets
 from broker.wire.client import CONNECT_TIMEOUT_S, Identity, make_client
 from broker.wire.filters import Filters
 from broker.wire.loop import PahoLoop
+from broker.wire.trust import distrust
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,10 @@ class Connection:
         self._client.on_publish = self._on_publish
         self._filters = Filters(self._client, identity.client_id, version)
         self._driver = PahoLoop(
-            self._client, period_s=max(1.0, endpoint.keepalive_s / 5), failed=self._fail
+            self._client,
+            period_s=max(1.0, endpoint.keepalive_s / 5),
+            rest_s=endpoint.rest_s,
+            failed=self._fail,
         )
         self._unacknowledged: dict[int, str] = {}
         self._awaited: dict[int, asyncio.Future[None]] = {}
@@ -104,6 +108,8 @@ class Connection:
         except TimeoutError as error:
             text = f"{where} does not answer within {CONNECT_TIMEOUT_S:g} s"
             raise LinkError(text) from error
+        except ssl.SSLCertVerificationError as error:
+            raise LinkError(distrust(where, self._endpoint, error)) from error
         except (OSError, ValueError) as error:
             text = f"{where} cannot be reached: {error}"
             raise LinkError(text) from error
@@ -216,10 +222,15 @@ class Connection:
             return
         self._accepted.set_exception(
             RefusedError(
-                f"the broker refused {self._identity.client_id}: {reason}",
+                f"the broker refused {self._whom()}: {reason}",
                 version=self.mqtt5 and reason.value == _UNSUPPORTED_VERSION,
             )
         )
+
+    def _whom(self) -> str:
+        """Say who asked; a user name that is not the client id's may be the reason."""
+        client, user = self._identity.client_id, self._endpoint.username
+        return client if user in {"", client} else f"{client} as user {user}"
 
     def _on_disconnect(
         self,
@@ -237,7 +248,6 @@ class Connection:
             self._end(str(reason).lower())
 
     def _on_message(self, _client: Client, _data: object, packet: MQTTMessage) -> None:
-        self._driver.delivered += 1
         try:
             message = packets.to_message(packet)
         except UnicodeDecodeError:

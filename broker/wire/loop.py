@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 
+from broker.wire.buffered import BufferedClient, BufferedSocket
+
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike  # exists for type checkers only
 
@@ -25,23 +27,29 @@ class PahoLoop:
     Args:
         client: Connected by ``Client.connect``, its CONNECT not yet written.
         period_s: Seconds between looks at the keep-alive.
+        rest_s: Seconds to leave the socket alone after reading it, so that messages
+            that trickle in are read together; 0 reads each as it comes.
         failed: Told when paho itself raised; the connection is useless then.
     """
 
     def __init__(
-        self, client: Client, *, period_s: float, failed: Callable[[Exception], None]
+        self,
+        client: BufferedClient,
+        *,
+        period_s: float,
+        rest_s: float,
+        failed: Callable[[Exception], None],
     ) -> None:
-        self.delivered = 0
-        """Messages handed over; whoever takes them counts here, so that reading goes
-        on as long as there are any."""
         self._client = client
         self._period_s = period_s
+        self._rest_s = rest_s
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._socket: SocketLike | None = None
         self._writing = False
         self._paused = True
         self._timer: asyncio.TimerHandle | None = None
+        self._resting: asyncio.TimerHandle | None = None
 
     def attach(self) -> None:
         """Begin to read and write; call it once, on the loop's thread."""
@@ -65,8 +73,9 @@ class PahoLoop:
         self._writing = False
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._resting):
+            if timer is not None:
+                timer.cancel()
 
     def resume(self) -> None:
         """Go on."""
@@ -78,27 +87,40 @@ class PahoLoop:
         self._timer = self._loop.call_later(self._period_s, self._misc)
 
     def _read(self) -> None:
-        """Read until empty, within reason."""
+        """Read what has come, within reason."""
         if self._paused:
             return
-        client = self._client
         try:
-            for _ in range(READS_PER_WAKE):
-                before = self.delivered
-                if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                    return
-                if self.delivered == before and not self._buffered():
-                    return
+            more = self._read_some()
         except Exception as error:  # noqa: BLE001  # whatever paho trips over in a packet, its parser is out of step afterwards
             self._failed(error)
             return
-        if self._buffered():
+        if more:
             self._loop.call_soon(self._read)
+        elif self._rest_s and self._socket is not None and not self._paused:
+            self._loop.remove_reader(self._socket)
+            self._resting = self._loop.call_later(self._rest_s, self._wake)
 
-    def _buffered(self) -> bool:
-        """Whether TLS holds bytes that the selector does not know of."""
-        pending = getattr(self._socket, "pending", None)
-        return pending is not None and pending() > 0
+    def _read_some(self) -> bool:
+        """Read at most ``READS_PER_WAKE`` messages; return whether more are buffered.
+
+        The selector does not know of those: they have left the socket.
+        """
+        for _ in range(READS_PER_WAKE):
+            if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return False
+            if self._buffered() == 0:
+                return False
+        return True
+
+    def _wake(self) -> None:
+        if self._socket is not None and not self._paused:
+            self._loop.add_reader(self._socket, self._read)
+
+    def _buffered(self) -> int:
+        """Return how many bytes of the present connection are read and not parsed."""
+        sock = self._socket
+        return sock.pending() if isinstance(sock, BufferedSocket) else 0
 
     def _write(self) -> None:
         client, sock = self._client, self._socket
