@@ -12,7 +12,7 @@ import msgspec
 from broker.errors import PayloadError
 from broker.messages import Command
 
-RESERVED = ("confirm", "wave", "pause_s", "on_failure")
+RESERVED = ("confirm", "wave", "pause_s", "on_failure", "by")
 """Names that are fields of a command and never arguments when typed as plain words; an
 alias with such a placeholder is reached with JSON."""
 
@@ -38,5 +38,5 @@ def read(words: Iterable[str], **fields: object) -> Command:
     try:
         return msgspec.convert({**fields, **said, "args": args}, Command, strict=False)
     except msgspec.ValidationError as error:
-        text = f"payload cannot be read: {error}"
+        text = f"the words cannot be read: {error}"
         raise PayloadError(text) from error

@@ -33,13 +33,16 @@ what it answers (P is pirack/v1/<rack>; the answer comes on …/reply/<verb>)
   P/rack/cmd/<verb>
   ping refresh identify run reboot shutdown update, and every alias of the nodes
   power on|off|cycle [force]    name <name>    place <stack> <slot>    tag web -spare
-  forget [undo]    snapshot
+  forget [undo]    snapshot    cancel [<id>]
   what interrupts more than one board needs confirm=<scope>, for example:
   mosquitto_pub -t P/stack/3/cmd/power -m 'cycle confirm=stack/3'
+  on many boards it goes a few at a time (wave= pause_s= on_failure=stop|continue):
+  mosquitto_pub -t P/rack/cmd/reboot -m 'wave=4 pause_s=5 confirm=rack'
 
 its state is in [master] data_dir: master.db (SQLite). A broken one is kept aside.
 """
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 FAKE_FILE = "fake-outlets.json"
 
 
@@ -77,7 +80,16 @@ def make(document: Document) -> Master:
         connect=connector(endpoint(document.table("broker", BrokerSettings))),
         prober=probe.make(settings.master.probe),
         outlets=outlets(settings),
+        boot_id=boot_id(),
     )
+
+
+def boot_id(path: Path = BOOT_ID) -> str:
+    """Return the kernel's id of this boot; empty where it has none."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def outlets(settings: Settings) -> Outlets:

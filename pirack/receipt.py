@@ -56,8 +56,10 @@ class Receipt:
         """
         if reply.id != self._id or self.complete:
             return ()
-        changed = tuple(row for row in reply.targets if self._rows.get(row.node) != row)
-        self._rows.update((row.node, row) for row in changed)
+        changed = tuple(
+            row for row in reply.targets if self._rows.get(_key(row)) != row
+        )
+        self._rows.update((_key(row), row) for row in changed)
         self._last = reply
         if reply.phase.final:
             self._parts.add(reply.part)
@@ -82,6 +84,11 @@ class Receipt:
         took = f"{reply.duration_s:.2f} s"
         words = [part for part in (counted, verified, took, reply.error) if part]
         return f"{reply.scope} {reply.verb}: {reply.phase} ({', '.join(words)})"
+
+
+def _key(row: TargetRow) -> str:
+    """Tell targets apart; an outlet that feeds no board has a name alone."""
+    return row.node or row.name
 
 
 def row_lines(row: TargetRow) -> Iterable[str]:

@@ -7,8 +7,15 @@ import uuid
 
 import msgspec
 
-from broker.errors import ConfigError, LinkError, PiRackError, TopicError
-from broker.messages import DEFAULT_TTL_S, Command, Phase, TargetRow
+from broker import words
+from broker.errors import (
+    ConfigError,
+    LinkError,
+    PayloadError,
+    PiRackError,
+    TopicError,
+)
+from broker.messages import DEFAULT_TTL_S, Phase, TargetRow
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.topics import Scope, ScopeKind, check_name
 from broker.verbs import DESTRUCTIVE
@@ -29,12 +36,22 @@ targets
 verbs
   ping refresh identify temperature reboot shutdown update power run …, and every alias
   of the nodes' command files (`pirack send s03n1 snapshot` is refused with the list).
+  cancel stops what its target has under way, as far as it has not begun; with an id,
+  that command only.
+
+many nodes at a time
+  wave=4 pause_s=5 on_failure=stop    words among the arguments, for any verb: so many
+  nodes at a time, so long a pause between, and whether a failure stops the rest (or
+  on_failure=continue). reboot and update go by fours unless told otherwise; wave=0 is
+  all at once.
 
 examples
   pirack send stack/3 ping
   pirack send rack temperature --json
   pirack send s03n1 reboot
   pirack send stack/3 power cycle --confirm stack/3
+  pirack send rack reboot wave=2 on_failure=continue --confirm rack
+  pirack send rack cancel
   pirack send s03n1 run unit=nginx            an alias with an argument
   pirack send sim crash s03n1 for=30          the simulator only
 
@@ -57,7 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("verb", help="what to do: ping, reboot, or an alias")
     parser.add_argument(
-        "args", nargs="*", help="words after the verb; name=value fills a placeholder"
+        "args",
+        nargs="*",
+        help="words after the verb; name=value fills a placeholder, or says how: see below",
     )
     parser.add_argument(
         "--ttl",
@@ -102,13 +121,14 @@ def question(args: argparse.Namespace) -> Question:
 
     Raises:
         TopicError: Target or verb cannot stand in a topic.
+        PayloadError: A word like ``wave=`` has a value that it cannot have.
     """
     return Question(
         scope=parse_target(args.target),
         verb=check_name(args.verb, "verb"),
-        command=Command(
+        command=words.read(
+            args.args,
             id=uuid.uuid4().hex,
-            args=tuple(args.args),
             ttl_s=args.ttl,
             confirm=args.confirm,
             by=person(),
@@ -127,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     """Send and print the receipt; return the exit code."""
     try:
         asked = question(args)
-    except TopicError as error:
+    except (TopicError, PayloadError) as error:
         return _fail(str(error), EXIT_USAGE)
     try:
         place = where.find(args)
