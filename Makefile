@@ -33,6 +33,10 @@ install-dev: $(VENV)/.dev ## .venv with what the checks and tests need too
 test: test-packages install-dev lint ## every check: lint, types, unit, contract, system, browser, wheel
 	$(BIN)/python -m pytest
 
+.PHONY: test-all
+test-all: test-packages install-dev lint ## what `make test` does, and the tests that take minutes
+	$(BIN)/python -m pytest -m "not hardware"
+
 .PHONY: test-fast
 test-fast: install-dev ## the tests that start no process: seconds
 	$(BIN)/python -m pytest -q -m "not system and not browser and not mosquitto"

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import msgspec
 
-from bench import agent, idle, ingest, memory, page, ping, recovery, startup
+from bench import (
+    agent,
+    idle,
+    ingest,
+    memory,
+    page,
+    ping,
+    provisioning,
+    recovery,
+    startup,
+)
 from bench.figures import Figure, notes, table
 from bench.workshop import ROOT, BenchError
 
@@ -25,6 +35,7 @@ CASES: dict[str, Callable[[], list[Figure]]] = {
     startup.CASE: startup.measure,
     recovery.CASE: recovery.measure,
     idle.CASE: idle.measure,
+    provisioning.CASE: provisioning.measure,
 }
 
 PACKAGES = ("bench", "broker", "dashboard", "master_service", "node_agent", "pirack")

@@ -33,7 +33,7 @@ from provisioning.run.messages import (
     Tick,
 )
 from provisioning.run.progress import progress
-from provisioning.run.scan import reservations
+from provisioning.run.sightings import reservations
 from provisioning.run.state import Leave, Params, Run
 from provisioning.run.turns import Outcome
 from provisioning.seams import Announcer, Clock, Journal, Source

@@ -1,14 +1,9 @@
 """One stack: switched on, listened to, cut, checked, committed; pure."""
 
-from ipaddress import IPv4Address, IPv4Network
-
-import msgspec
-
 from broker.messages import Power
 from provisioning import plan
-from provisioning.plan import Place, Sighting, StackPlan, Verdict
-from provisioning.reservation import Reservation
-from provisioning.run import finish, words
+from provisioning.plan import Verdict
+from provisioning.run import finish, sightings, words
 from provisioning.run.messages import (
     Answer,
     Applied,
@@ -68,10 +63,10 @@ def _no_power(run: Run, text: str) -> tuple[Finding, ...]:
 
 def heard(run: Run, ask: Ask, now: float) -> Outcome:
     """Take what a board says while its stack is on."""
-    if run.powered_at is None or _known_elsewhere(run, ask):
+    if run.powered_at is None or sightings.known_elsewhere(run, ask):
         return run, ()
     before = run.seen.get(ask.mac)
-    sighting = _merge(before, ask, now - run.powered_at)
+    sighting = sightings.merge(before, ask, now - run.powered_at)
     run = run.with_(seen={**run.seen, ask.mac: sighting})
     if before is not None:
         return run, ()
@@ -82,33 +77,10 @@ def heard(run: Run, ask: Ask, now: float) -> Outcome:
     return run, (said,)
 
 
-def _known_elsewhere(run: Run, ask: Ask) -> bool:
-    """Whether it is sure that the board stands elsewhere."""
-    if ask.mac in run.foreign or ask.mac in run.elsewhere:
-        return True
-    # A lease is read late: it may be from the window before this one.
-    scanned = (macs for n, macs in run.scanned.items() if n != run.stack.number)
-    return ask.kind is AskKind.LEASE and any(ask.mac in macs for macs in scanned)
-
-
 def _boot(run: Run) -> float:
     """Return the boot time learnt so far in this run; the first board resets it."""
     first = not run.scanned and len(run.seen) == 1
     return 0.0 if first else run.boot_s
-
-
-def _merge(before: Sighting | None, ask: Ask, after_s: float) -> Sighting:
-    old = before or Sighting(mac=ask.mac, after_s=after_s)
-    # An address somebody else uses is not the one to look for the board at.
-    address = "" if ask.kind is AskKind.DECLINE else ask.address
-    return Sighting(
-        mac=ask.mac,
-        after_s=old.after_s,
-        address=address or old.address,
-        hostname=ask.hostname or old.hostname,
-        serial=ask.serial or old.serial,
-        model=ask.model or old.model,
-    )
 
 
 def window_over(run: Run, now: float) -> Outcome:
@@ -162,19 +134,7 @@ def check_time(run: Run, now: float) -> Outcome:
     if run.busy:
         return probed(run, Probed(run.turn, (), error="the probe was lost"), now)
     run = run.with_(busy=True, wake=now + run.params.pace.probe_s + finish.ANSWER_S)
-    return run, (Probe(run.turn, _suspects(run)),)
-
-
-def _suspects(run: Run) -> tuple[str, ...]:
-    """Return the addresses at which somebody may answer who should not."""
-    network = IPv4Network(run.params.network)
-    numbers = {run.stack.number}
-    addresses = {s.address for s in run.seen.values() if s.address}
-    addresses |= {
-        p.address for p in run.places if p.stack in numbers or p.mac in run.seen
-    }
-    inside = (a for a in addresses if IPv4Address(a) in network)
-    return tuple(sorted(inside, key=lambda a: int(IPv4Address(a))))
+    return run, (Probe(run.turn, sightings.suspects(run)),)
 
 
 def probed(run: Run, message: Probed, now: float) -> Outcome:
@@ -238,9 +198,9 @@ def _settle(run: Run, answers: tuple[Answer, ...], now: float) -> Outcome:
     """Give each board its slot and judge the stack."""
     stack = run.stack
     settled = plan.settle(run.places, stack, run.seen, run.scanned)
-    taken = _taken(settled.places, stack, answers)
+    taken = sightings.taken_addresses(settled.places, stack, answers)
     run = run.with_(
-        places=tuple(_conflicting(p, stack, taken) for p in settled.places),
+        places=tuple(sightings.in_conflict(p, stack, taken) for p in settled.places),
         scanned={**run.scanned, stack.number: tuple(sorted(run.seen))},
         heard={**run.heard, **{m: s.address for m, s in run.seen.items()}},
     )
@@ -250,43 +210,15 @@ def _settle(run: Run, answers: tuple[Answer, ...], now: float) -> Outcome:
     return run, told + said + effects
 
 
-def _taken(
-    places: tuple[Place, ...], stack: StackPlan, answers: tuple[Answer, ...]
-) -> dict[str, str]:
-    """Return the stack's addresses that a stranger uses, and by whom."""
-    here = {p.address: p.mac for p in places if p.stack == stack.number}
-    return {
-        answer.address: answer.mac
-        for answer in answers
-        if answer.address in here and here[answer.address] != answer.mac
-    }
-
-
-def _conflicting(place: Place, stack: StackPlan, taken: dict[str, str]) -> Place:
-    if place.stack != stack.number or place.address not in taken:
-        return place
-    verdict = Verdict.CONFLICT if place.mac else place.verdict
-    return msgspec.structs.replace(place, verdict=verdict, reserved=False)
-
-
 def commit(run: Run, now: float) -> Outcome:
     """Give the DHCP server all reservations; doing it again is harmless."""
     run = enter(run, Step.COMMIT, now)
     return _apply(run, now)
 
 
-def reservations(places: tuple[Place, ...]) -> tuple[Reservation, ...]:
-    """Return what the DHCP server must know: every board with a place."""
-    return tuple(
-        Reservation(place.mac, place.address, place.name)
-        for place in places
-        if place.mac and place.reserved
-    )
-
-
 def _apply(run: Run, now: float) -> Outcome:
     run = run.with_(busy=True, wake=now + run.params.pace.apply_s)
-    return run, (Apply(run.turn, reservations(run.places)),)
+    return run, (Apply(run.turn, sightings.reservations(run.places)),)
 
 
 def applied(run: Run, message: Applied, now: float) -> Outcome:

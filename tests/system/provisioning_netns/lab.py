@@ -5,7 +5,6 @@ have no way out. Each name carries our process id, so that runs do not meet.
 """
 
 import asyncio
-import ctypes
 import itertools
 import os
 import signal
@@ -18,10 +17,10 @@ from typing import Any, TypeVar
 
 from broker.messages import Power
 from provisioning.subnet import Subnet
+from tests.system.provisioning_netns.namespace import enter
 
 T = TypeVar("T")
 
-CLONE_NEWNET = 0x40000000
 MASTER, SWITCH, NEIGHBOUR = "m", "sw", "lan"
 
 SUBNET = Subnet(
@@ -35,7 +34,7 @@ SUBNET = Subnet(
 BOOT = """
 ip link set eth0 up
 sleep "$1"; shift
-date +%s%N >"$STATE/started"
+date +%s%N >>"$STATE/starts"
 exec udhcpc -f -i eth0 -t 3 -T 1 -A 1 -s "$HOOK" "$@" >>"$STATE/log" 2>&1
 """
 
@@ -50,7 +49,6 @@ bound | renew)
 esac
 """
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count(1)
 
 
@@ -87,8 +85,7 @@ class Pi:
     def power_on(self) -> None:
         if self._process is not None or self.silent:
             return
-        for name in ("address", "started"):
-            (self.state / name).unlink(missing_ok=True)
+        (self.state / "address").unlink(missing_ok=True)
         command = ["sh", "-c", BOOT, "boot", f"{self.boot_s:.2f}", *self.client]
         self._process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
@@ -116,9 +113,10 @@ class Pi:
         return self._said().partition(" ")[2]
 
     @property
-    def started(self) -> float:
-        """Unix time its client started, seconds."""
-        return int((self.state / "started").read_text()) / 1e9
+    def starts(self) -> list[float]:
+        """Unix times its client started, seconds."""
+        lines = (self.state / "starts").read_text().split()
+        return [int(line) / 1e9 for line in lines]
 
     def _said(self) -> str:
         try:
@@ -265,7 +263,7 @@ class Lab:
 
         def inside() -> None:
             try:
-                _enter(self.name(where))
+                enter(self.name(where))
                 results.append(asyncio.run(main()))
             except BaseException as error:  # noqa: BLE001  # raised again outside
                 errors.append(error)
@@ -292,10 +290,3 @@ class Lab:
 
     async def read(self, stack: int) -> Power:
         return self.levels.get(stack, Power.OFF)
-
-
-def _enter(namespace: str) -> None:
-    """Move the calling thread into a namespace; its children are born there."""
-    with Path(f"/run/netns/{namespace}").open() as file:
-        if _libc.setns(file.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"setns {namespace}")

@@ -84,11 +84,11 @@ def test_installed_again_new_boards_take_over_places_and_one_stack_can_be_scanne
     before = taken(again_after_swaps(rack, [(1, 2), (2, 2)]))
     new = swap(rack, 2, 1)
     neighbour = rack.pis[1, 1]
-    since = neighbour.started
+    since = neighbour.starts
     run = rack.install(stacks=(rack.params.stacks[1],), whole=False)
     assert run.step is Step.DONE, (run.problems, run.findings)
     assert taken(run)[new] == before[mac(2, 1)]
-    assert neighbour.started == since
+    assert neighbour.starts == since
 
 
 def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> None:

@@ -1,0 +1,133 @@
+"""What a person decides: dry run, a word, cancel; and outlets that do not obey."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from broker.messages import Power
+from provisioning.errors import BusyError, NoRunError
+from provisioning.plan import Verdict
+from provisioning.run.state import Leave, Run, Step
+from tests.provisioning.story import Scenes, Virtually, place, texts
+
+
+def test_a_dry_run_only_says_what_it_would_do(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    stage.rack.levels = {1: Power.ON, 2: Power.ON}
+    run = virtually(stage.install(dry=True))
+    assert run.step is Step.DONE
+    assert not stage.rack.switches
+    assert "stacks 1-2 will be switched off and on; stacks 1-2 lose power" in (
+        run.forecast
+    )
+    assert not stage.rack.backend.applied()
+
+
+def test_a_run_waits_for_a_word_and_ends_untouched_without_one(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(1, 2)
+    run = virtually(stage.install(confirmed=False))
+    assert run.step is Step.CANCELLED
+    assert not stage.rack.switches
+
+
+def test_a_confirmed_run_runs(scene: Scenes, virtually: Virtually) -> None:
+    stage = scene(1, 2)
+
+    async def install() -> Run:
+        installer = stage.installer()
+        await installer.start()
+        with pytest.raises(NoRunError):
+            installer.confirm()
+        installer.begin(msgspec.structs.replace(stage.params, confirmed=False))
+        await asyncio.sleep(30)
+        assert installer.run is not None
+        assert installer.run.step is Step.CONFIRM
+        with pytest.raises(BusyError):
+            installer.begin(stage.params)
+        installer.confirm(by="ann")
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert run.step is Step.DONE
+    assert "install run confirmed by ann" in stage.announcer.events
+
+
+@pytest.mark.parametrize(
+    ("leave", "levels"),
+    [
+        (Leave.LEAVE, {1: Power.ON, 2: Power.OFF, 3: Power.OFF}),
+        (Leave.RESTORE, {1: Power.ON, 2: Power.ON, 3: Power.OFF}),
+        (Leave.OFF, {1: Power.OFF, 2: Power.OFF, 3: Power.OFF}),
+    ],
+)
+def test_a_cancelled_run_leaves_the_outlets_as_asked(
+    scene: Scenes, virtually: Virtually, leave: Leave, levels: dict[int, Power]
+) -> None:
+    stage = scene(3, 2)
+    stage.rack.levels = {1: Power.ON, 2: Power.ON, 3: Power.OFF}
+
+    async def install() -> Run:
+        installer = stage.installer()
+        await installer.start()
+        installer.begin(stage.params)
+        while installer.run is None or installer.run.step is not Step.SCAN:  # noqa: ASYNC110  # virtual time
+            await asyncio.sleep(0.5)
+        installer.cancel(leave, by="ann")
+        run = await stage.ended(installer)
+        await installer.stop()
+        return run
+
+    run = virtually(install())
+    assert run.step is Step.CANCELLED
+    assert stage.rack.levels == levels
+
+
+def test_an_outlet_that_does_not_cut_ends_the_run_and_restores_the_rest(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 2)
+    stage.rack.levels = dict.fromkeys((1, 2, 3), Power.ON)
+    stage.rack.stuck = {2}
+    run = virtually(stage.install())
+    assert run.step is Step.FAILED
+    assert "stack 2 could not be switched off" in run.problems[0]
+    assert stage.rack.levels == dict.fromkeys((1, 2, 3), Power.ON)
+
+
+def test_an_outlet_that_does_not_come_on_costs_only_its_stack(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 2)
+    stage.rack.levels = dict.fromkeys((1, 2, 3), Power.OFF)
+    stage.rack.stuck = {2}
+    run = virtually(stage.install())
+    assert run.step is Step.PROBLEMS
+    assert len(run.verified) == 4
+    assert "stack 2 could not be switched on" in texts(run, Verdict.MISSING)
+
+
+def test_a_person_swaps_two_slots_by_their_leds(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(1, 2)
+
+    async def install() -> None:
+        installer = stage.installer()
+        await installer.start()
+        installer.begin(stage.params)
+        await stage.ended(installer)
+        await installer.swap("s01n1", "s01n2")
+        await installer.stop()
+
+    virtually(install())
+    assert {p.name: p.mac for p in stage.journal.places()} == {
+        "s01n1": "dc:a6:32:00:01:02",
+        "s01n2": "dc:a6:32:00:01:01",
+    }
+    run = virtually(stage.install())
+    assert place(run, "s01n1").mac == "dc:a6:32:00:01:02"

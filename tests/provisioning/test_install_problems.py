@@ -1,0 +1,179 @@
+"""Whatever is wrong is named as itself, and the run goes on or stops as designed."""
+
+import asyncio
+import functools
+
+from provisioning.fake import FakeBoard
+from provisioning.plan import Verdict
+from provisioning.run.messages import ForeignServer
+from provisioning.run.state import Run, Step
+from tests.provisioning.story import Scenes, Virtually, place, texts
+
+
+def test_a_silent_board_is_missing_and_the_run_goes_on(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 4)
+    stage.board(2, 3).silent = True
+    run = virtually(stage.install())
+    assert run.step is Step.PROBLEMS
+    assert len(run.verified) == 11
+    assert "s02n4: no board was heard" in texts(run, Verdict.MISSING)
+
+
+def test_a_known_board_that_stays_silent_keeps_its_place(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    virtually(stage.install())
+    stage.board(1, 1).silent = True
+    run = virtually(stage.install())
+    assert place(run, "s01n1").mac == "dc:a6:32:00:01:01"
+    assert place(run, "s01n1").verdict is Verdict.MISSING
+    assert "It keeps its place" in texts(run, Verdict.MISSING)
+
+
+def test_a_stack_without_any_board_does_not_hang_the_run(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    stage.rack.boards = [b for b in stage.rack.boards if b.stack == 2]
+    run = virtually(stage.install())
+    assert run.step is Step.PROBLEMS
+    assert len(run.verified) == 2
+
+
+def test_who_talks_with_all_stacks_off_is_foreign(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(1, 2)
+    laptop = FakeBoard("00:11:22:33:44:55")
+    stage.rack.boards.append(laptop)
+
+    async def install() -> Run:
+        stage.rack.speak(laptop, after_s=8)  # after the checks, within the baseline
+        return await stage.install()
+
+    run = virtually(install())
+    assert run.step is Step.DONE  # a laptop is no fault of the rack
+    assert "00:11:22:33:44:55 talks although" in texts(run, Verdict.FOREIGN)
+    assert "00:11:22:33:44:55" not in {place.mac for place in run.places}
+
+
+def test_a_stranger_in_a_window_is_found_by_the_cut_and_costs_no_board(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    """It fills the stack and the slowest board is cut off, so it is scanned again."""
+    stage = scene(1, 4)
+    stage.board(1, 4).boot_s = 60
+    rogue = FakeBoard("00:11:22:33:44:55")
+    stage.rack.boards.append(rogue)
+
+    async def install() -> Run:
+        stage.rack.speak(rogue, after_s=20)
+        return await stage.install()
+
+    run = virtually(install())
+    assert run.step is Step.DONE
+    assert len(run.verified) == 4
+    assert "still answers with it off" in texts(run, Verdict.FOREIGN)
+
+
+def test_one_hardware_address_in_two_stacks_is_named(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 2)
+    stage.board(3, 1).mac = "dc:a6:32:00:01:02"
+    run = virtually(stage.install())
+    assert run.step is Step.PROBLEMS
+    assert "heard in stack 1 and in stack 3" in texts(run, Verdict.IN_TWO_STACKS)
+    assert place(run, "s01n2").verdict is Verdict.IN_TWO_STACKS
+    assert len(run.verified) == 4
+    macs = [p.mac for p in run.places if p.mac]
+    assert len(macs) == len(set(macs))
+
+
+def test_two_boards_with_one_hardware_address_in_a_stack_are_told_by_their_answers(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(1, 3)
+    stage.board(1, 2).mac = "dc:a6:32:00:01:01"
+    run = virtually(stage.install())
+    assert "two boards answer as dc:a6:32:00:01:01" in texts(run, Verdict.CONFLICT)
+
+
+def test_a_board_more_than_the_stack_has_slots_is_overfull(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    stage.rack.boards.append(FakeBoard("dc:a6:32:ff:ff:ff", 1, boot_s=10))
+    run = virtually(stage.install())
+    assert "dc:a6:32:ff:ff:ff" in texts(run, Verdict.OVERFULL)
+    assert len(run.verified) == 4
+
+
+def test_an_address_in_use_is_not_reserved(scene: Scenes, virtually: Virtually) -> None:
+    stage = scene(2, 2)
+    stage.rack.boards.append(FakeBoard("00:11:22:33:44:55", static="192.168.23.12"))
+    run = virtually(stage.install())
+    assert "192.168.23.12, the address of s02n1, is used by 00:11:22:33:44:55" in texts(
+        run, Verdict.CONFLICT
+    )
+    assert "192.168.23.12" not in {r.address for r in stage.rack.backend.applied()}
+    assert len(run.verified) == 3
+    stage.rack.boards.pop()
+    run = virtually(stage.install())
+    assert run.step is Step.DONE
+    assert len(run.verified) == 4
+
+
+def test_an_exhausted_pool_is_said_and_hides_no_board(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 4)
+    run = virtually(stage.install(pool_size=4))
+    assert any("addresses of the pool are lent" in text for text in run.problems)
+    assert len(run.verified) == 12
+
+
+def test_another_dhcp_server_stops_the_run_before_anything_is_switched(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    stage.rack.rivals = (ForeignServer("192.168.23.99", "00:aa:bb:cc:dd:ee"),)
+    run = virtually(stage.install())
+    assert run.step is Step.FAILED
+    assert "192.168.23.99" in run.problems[0]
+    assert not stage.rack.switches
+    forced = virtually(stage.install(force=True))
+    assert len(forced.verified) == 4
+
+
+def test_a_server_that_is_away_for_a_while_costs_no_board(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+
+    async def install() -> Run:
+        loop = asyncio.get_running_loop()
+        loop.call_later(15, functools.partial(stage.rack.set_alive, yes=False))
+        loop.call_later(15 + 200, functools.partial(stage.rack.set_alive, yes=True))
+        return await stage.install()
+
+    run = virtually(install())
+    assert run.step is Step.DONE
+    assert len(run.verified) == 4
+    assert any("is back after" in event for event in stage.announcer.events)
+
+
+def test_reservations_that_are_refused_are_tried_again_then_end_the_run(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(1, 2)
+    stage.rack.backend.refusals = 2
+    assert virtually(stage.install()).step is Step.DONE
+    stage = scene(1, 2)
+    stage.rack.backend.refusals = 3
+    run = virtually(stage.install())
+    assert run.step is Step.FAILED
+    assert "told to refuse" in run.problems[0]
