@@ -1,8 +1,10 @@
 """Passwords: read from files of mode 0600, made at random, written atomically."""
 
 import logging
+import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,9 @@ from broker.settings import BrokerSettings
 log = logging.getLogger(__name__)
 
 PASSWORD_BYTES = 24
+VARIABLE = "PIRACK_CREDENTIALS"
+"""Path of a credentials file that outweighs ``[broker] credentials``: so can services
+that share one ``pirack.toml`` each sign in as themselves."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -78,13 +83,19 @@ def write(path: Path, credentials: Credentials) -> None:
     replace(path, text + b"\n", mode=0o600)
 
 
-def endpoint(settings: BrokerSettings) -> Endpoint:
+def endpoint(
+    settings: BrokerSettings, environment: Mapping[str, str] = os.environ
+) -> Endpoint:
     """Return what ``[broker]`` describes, with the secret from its file.
+
+    Args:
+        settings: ``[broker]``.
+        environment: Of the process; may name another credentials file.
 
     Raises:
         ConfigError: The credentials file cannot be used.
     """
-    named = settings.credentials
+    named = environment.get(VARIABLE) or settings.credentials
     found = read(Path(named)) if named else Credentials(username="", password="")
     return Endpoint(
         host=settings.host,

@@ -34,11 +34,15 @@ class Role(enum.StrEnum):
     NODE = "node"
     OPERATOR = "operator"
     VIEWER = "viewer"
+    ADMIN = "admin"
+    """May change who may connect, through ``broker.dynsec_control``; nothing else."""
 
 
-_PEOPLE = (Role.OPERATOR, Role.VIEWER)
+_PEOPLE = (Role.OPERATOR, Role.VIEWER, Role.ADMIN)
 """Their tools choose client ids freely; every other user has its name as client id, or
 it could take the place of another with its own password."""
+CONTROL = "$CONTROL/dynamic-security"
+"""Below it the plugin takes requests and answers them."""
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +70,14 @@ class Rights(msgspec.Struct, frozen=True):
         publish: Topics and filters it may publish to.
         subscribe: Filters it may subscribe to, and all that lies below them.
         exactly: Filters it may subscribe to as they stand.
+        receive: Filters of what the plugin delivers to nobody unless it is said here:
+            its own answers, below ``$CONTROL``.
     """
 
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     exactly: tuple[str, ...] = ()
+    receive: tuple[str, ...] = ()
 
 
 def rights(user: User, topics: Topics) -> Rights:
@@ -96,6 +103,9 @@ def rights(user: User, topics: Topics) -> Rights:
             return Rights(publish=commands, subscribe=(everything,))
         case Role.VIEWER:
             return Rights(subscribe=(everything,))
+        case Role.ADMIN:
+            own = (f"{CONTROL}/#",)
+            return Rights(publish=own, subscribe=own, receive=own)
 
 
 def _node_rights(node: str, topics: Topics) -> Rights:
@@ -136,10 +146,10 @@ def document(users: Sequence[User], topics: Topics) -> dict[str, Any]:
             "subscribe": False,
             "unsubscribe": True,
         },
-        "clients": [_client(user) for user in users],
+        "clients": [client(user) for user in users],
         "groups": [],
         "roles": [
-            {"rolename": name, "acls": _acls(granted)}
+            {"rolename": name, "acls": acls(granted)}
             for name, granted in _roles(users, topics).items()
         ],
     }
@@ -170,33 +180,44 @@ def hash_password(password: str, salt: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _role_name(user: User) -> str:
+def role_name(user: User) -> str:
+    """Return what a user's role is called: each node has one of its own."""
     return f"node-{user.name}" if user.role is Role.NODE else user.role.value
 
 
 def _roles(users: Iterable[User], topics: Topics) -> dict[str, Rights]:
-    return {_role_name(user): rights(user, topics) for user in users}
+    return {role_name(user): rights(user, topics) for user in users}
 
 
-def _client(user: User) -> dict[str, Any]:
-    salt = secrets.token_bytes(_SALT_BYTES)
+def identity(user: User) -> dict[str, Any]:
+    """Return who a user is to the plugin, all but its password."""
     bound = {} if user.role in _PEOPLE else {"clientid": user.name}
     return {
         "username": user.name,
         **bound,
         "textname": f"PiRack {user.role}",
-        "roles": [{"rolename": _role_name(user)}],
+        "roles": [{"rolename": role_name(user)}],
+    }
+
+
+def client(user: User) -> dict[str, Any]:
+    """Return a user as it stands in the plugin's file, with its password hashed."""
+    salt = secrets.token_bytes(_SALT_BYTES)
+    return {
+        **identity(user),
         "password": hash_password(user.password, salt),
         "salt": base64.b64encode(salt).decode(),
         "iterations": _ITERATIONS,
     }
 
 
-def _acls(granted: Rights) -> list[dict[str, Any]]:
+def acls(granted: Rights) -> list[dict[str, Any]]:
+    """Return what a role may do, as the plugin writes it."""
     kinds = (
         ("publishClientSend", granted.publish),
         ("subscribePattern", granted.subscribe),
         ("subscribeLiteral", granted.exactly),
+        ("publishClientReceive", granted.receive),
     )
     return [
         {"acltype": kind, "topic": topic, "priority": 0, "allow": True}

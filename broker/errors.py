@@ -9,7 +9,9 @@ PiRackError
 │   ├── NotConnectedError  nothing can be sent now (also a ConnectionError)
 │   ├── RefusedError       the broker answered a connection with a refusal
 │   └── SilentError        the broker closed a connection instead of an answer
-└── BrokerError            the Mosquitto child cannot be found, started or configured
+├── BrokerError            the Mosquitto child cannot be found, started or configured
+├── ControlError           the broker did not change who may connect
+└── CertificateError       a certificate cannot be made or read
 """
 
 
@@ -60,3 +62,11 @@ class SilentError(LinkError):
 
 class BrokerError(PiRackError):
     """Mosquitto cannot be found, started or configured."""
+
+
+class ControlError(PiRackError):
+    """The broker did not change who may connect, or did not answer."""
+
+
+class CertificateError(PiRackError):
+    """A certificate cannot be made or read."""

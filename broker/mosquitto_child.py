@@ -156,13 +156,18 @@ class MosquittoChild:
 
     def _refuse_taken_port(self) -> None:
         """Another program's broker would otherwise pass for ours."""
-        host, port = self._plan.host, self._plan.port
-        try:
-            _bound(host, port).close()
-        except OSError as error:
-            where = f"{host or 'all addresses'}, port {port}"
-            text = f"mosquitto cannot listen on {where}: {error.strerror}; name another"
-            raise BrokerError(text) from error
+        tls = self._plan.tls
+        for host, port in (
+            (self._plan.host, self._plan.port),
+            *([(tls.host, tls.port)] if tls else []),
+        ):
+            try:
+                _bound(host, port).close()
+            except OSError as error:
+                where = f"{host or 'all addresses'}, port {port}"
+                why = f"{error.strerror}; name another"
+                text = f"mosquitto cannot listen on {where}: {why}"
+                raise BrokerError(text) from error
 
     def _configure(self) -> Path:
         path = self._plan.directory / "mosquitto.conf"

@@ -9,14 +9,19 @@ from broker.wire.client import Identity
 from broker.wire.connection import Connection
 
 
-async def reach(endpoint: Endpoint) -> None:
+async def reach(endpoint: Endpoint, client_id: str = "") -> None:
     """Connect once and leave; return if there is a broker that takes us.
+
+    Args:
+        endpoint: Where, and as whom.
+        client_id: Of a user that is bound to one; empty for any.
 
     Raises:
         ConfigError: The certificate authority cannot be read.
         LinkError: There is no broker, or it refuses us; says which.
     """
-    who = Identity(f"pirack-{secrets.token_hex(6)}", "", None)
+    name = client_id or f"pirack-{secrets.token_hex(6)}"
+    who = Identity(name, "", None)
     connection = Connection(
         endpoint, who, VersionChoice().current, endpoint.tls(), lambda _message: None
     )

@@ -24,6 +24,7 @@ TABLES = (
     "agent",
     "broker",
     "dashboard",
+    "enrol",
     "heal",
     "install",
     "master",
