@@ -5,6 +5,7 @@ many run at once is the node's business: an order can expire while it waits.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -108,14 +109,7 @@ class SubprocessRunner:
     ) -> Outcome:
         started = self._clock()
         try:
-            transport, watcher = await asyncio.get_running_loop().subprocess_exec(
-                _Watcher,
-                *argv,
-                stdin=subprocess.DEVNULL,
-                env=self._environment,
-                cwd="/",
-                start_new_session=True,
-            )
+            transport, watcher = await self._start(argv)
         except OSError as error:
             text = f"{argv[0]!r} cannot be started: {error.strerror}"
             return Outcome(exit_code=None, error=text)
@@ -141,6 +135,33 @@ class SubprocessRunner:
             timed_out=bool(outlast),
             error=outlast,
         )
+
+    async def _start(
+        self, argv: tuple[str, ...]
+    ) -> tuple[asyncio.SubprocessTransport, "_Watcher"]:
+        """Start a program, and do not let that be cut off in its middle.
+
+        asyncio (3.11) would wait for ever for the end of pipes that it had not connected
+        yet: an agent told to end just then would hang.
+        """
+        starting = asyncio.ensure_future(
+            asyncio.get_running_loop().subprocess_exec(
+                _Watcher,
+                *argv,
+                stdin=subprocess.DEVNULL,
+                env=self._environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                transport, watcher = await starting
+                await _end(transport.get_pid(), watcher)
+                transport.close()
+            raise
 
     async def _tell(self, output: "_Tail", progress: Progress) -> None:
         """Pass the tail of an output on, now and then, when there is more of it."""

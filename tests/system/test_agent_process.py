@@ -97,6 +97,10 @@ class Observer:
         topic = TOPICS.node(ID, leaf)
         return [one.payload for _, one in self.messages if one.topic == topic]
 
+    @property
+    def details(self) -> list[Details]:
+        return [decode(payload, Details) for payload in self.said(NodeLeaf.DETAILS)]
+
     def results(self, order_id: str = "o1") -> list[Phase]:
         found = (decode(payload, Result) for payload in self.said(NodeLeaf.RESULT))
         return [result.phase for result in found if result.id == order_id]
@@ -115,7 +119,10 @@ class Observer:
 
 
 class Agent:
-    """``pirack-agent`` as a person starts it, with a harmless reboot."""
+    """``pirack-agent`` as a person starts it, with a harmless reboot and update.
+
+    Its shutdown ends the agent, as a machine that goes down does.
+    """
 
     def __init__(self, directory: Path, port: int) -> None:
         self.rebooted = directory / "rebooted"
@@ -125,6 +132,8 @@ class Agent:
         commands.write_text(
             "[test]\nshell = yes\n"
             f"reboot = echo again >> {self.rebooted}\n"
+            f"update = echo again >> {self.rebooted}\n"
+            f"shutdown = echo again >> {self.rebooted}; kill $PPID; sleep 60\n"
             "where = pwd\nsecret = env\n"
         )
         self._command = [
@@ -134,11 +143,16 @@ class Agent:
         ]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *, by_systemd: bool = False) -> subprocess.Popen[bytes]:
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        say_so = 'SYSTEMD_EXEC_PID=$$ exec "$@"'
+        started_by = ["sh", "-c", say_so, "systemd"] if by_systemd else []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, stderr=log, env=environment, cwd=self.log.parent
+                [*started_by, *self._command],
+                stderr=log,
+                env=environment,
+                cwd=self.log.parent,
             )
         return self.process
 
@@ -220,23 +234,77 @@ async def test_a_reboot_retained_while_it_listens_is_refused_and_cleared(
     assert agent.reboots == 0
 
 
+@pytest.mark.parametrize("verb", ["reboot", "update"])
 async def test_the_same_id_twice_runs_once_even_across_a_restart(
-    agent: Agent, observer: Observer
+    agent: Agent, observer: Observer, verb: str
 ) -> None:
     agent.start()
     await observer.until_beating()
     for _ in range(2):
-        observer.order("reboot")
+        observer.order(verb)
     done = [Phase.ACCEPTED, Phase.RUNNING, Phase.DONE]
     await observer.until(lambda: observer.results() == done)
     agent.stop()
     agent.start()
     await observer.until_beating()
-    observer.order("reboot")
+    observer.order(verb)
     observer.order("ping", id="after")
     await observer.until(lambda: observer.results("after") == [Phase.DONE])
     assert agent.reboots == 1
     assert observer.results() == done
+
+
+async def test_an_order_that_took_the_machine_down_is_not_obeyed_when_it_is_back(
+    agent: Agent, observer: Observer
+) -> None:
+    process = agent.start()
+    await observer.until_beating()
+    observer.order("shutdown", by="anna")
+    await observer.until(lambda: b"offline" in observer.said(NodeLeaf.STATUS))
+    goodbye = decode(observer.said(NodeLeaf.DETAILS)[-1], Details)
+    assert goodbye.reason == "shutdown ordered by anna"
+    assert await asyncio.to_thread(process.wait, 10) == 0
+    agent.start()
+    await observer.until_beating()
+    observer.order("shutdown", by="anna")
+    observer.order("ping", id="after")
+    await observer.until(lambda: observer.results("after") == [Phase.DONE])
+    assert agent.reboots == 1
+    assert observer.results() == [Phase.ACCEPTED, Phase.RUNNING]
+
+
+async def test_an_agent_told_to_restart_is_back_in_a_new_session_of_the_same_boot(
+    agent: Agent, observer: Observer
+) -> None:
+    process = agent.start()
+    await observer.until_beating()
+    before = observer.details[-1]
+    observer.order("restart-agent", by="anna")
+    await observer.until(lambda: observer.details[-1].session != before.session)
+    goodbye, after = observer.details[-2:]
+    assert (goodbye.session, goodbye.reason) == (
+        before.session,
+        "restart-agent ordered by anna",
+    )
+    assert (after.boot_id, after.reason) == (before.boot_id, "")
+    assert process.poll() is None, "it put itself in its own place"
+    await observer.until_beating()
+    assert observer.said(NodeLeaf.STATUS) == [b"online", b"offline", b"online"]
+    observer.order("restart-agent", by="anna")
+    observer.order("ping", id="after")
+    await observer.until(lambda: observer.results("after") == [Phase.DONE])
+    assert observer.results() == [Phase.ACCEPTED, Phase.DONE]
+    assert observer.details[-1].session == after.session
+
+
+async def test_under_systemd_an_agent_told_to_restart_ends_well(
+    agent: Agent, observer: Observer
+) -> None:
+    process = agent.start(by_systemd=True)
+    await observer.until_beating()
+    observer.order("restart-agent")
+    await observer.until(lambda: b"offline" in observer.said(NodeLeaf.STATUS))
+    assert await asyncio.to_thread(process.wait, 10) == 0
 
 
 async def test_an_order_that_came_too_late_is_answered_expired(

@@ -1,5 +1,6 @@
 """Real programs: bounded in time and output, without a shell, input or our secrets."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -75,6 +76,21 @@ async def test_the_output_so_far_is_told_while_a_program_runs() -> None:
     outcome = await runner.run(command, told.append)
     assert told == ["one\n", "one\ntwo\n"]
     assert outcome.stdout == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_program_cut_off_while_it_starts_is_ended_and_holds_nothing_up(
+    turns: int, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    script = f"echo $$ > {pid}; sleep 60 & wait"
+    running = asyncio.create_task(run("/bin/sh", "-c", script))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 5)
+    assert not pid.exists() or not runs(int(pid.read_text()))
 
 
 async def test_bytes_that_are_no_text_are_marked() -> None:

@@ -231,6 +231,16 @@ def test_a_second_one_on_the_same_directory_is_refused(up: Up) -> None:
     assert "Traceback" not in second.said
 
 
+def test_the_agent_of_this_machine_restarts_in_its_own_place(up: Up) -> None:
+    node = tomllib.loads((up.data / "etc/agent.toml").read_text())["agent"]["id"]
+    before = up.run["pids"]["agent"]
+    began = len(up.lines)
+    assert command("send", node, "restart-agent", data=up.data).returncode == 0
+    wait_until(lambda: command("send", node, "ping", data=up.data).returncode == 0, 20)
+    assert up.run["pids"]["agent"] == before
+    assert not [line for line in up.lines[began:] if "agent ended" in line]
+
+
 def test_a_part_that_is_killed_is_started_again(up: Up) -> None:
     for part in ("master", "dashboard", "agent", "simulator", "broker"):
         before = up.run["pids"][part]
