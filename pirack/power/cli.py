@@ -18,7 +18,7 @@ from master_service.power.panel import outlet_rows
 from master_service.settings import OutletRow, Settings, parse
 from pirack.power import describe
 from pirack.power.terminal import Terminal
-from pirack.power.walk import Tested, Walk
+from pirack.power.walk import Outcome, Walk
 
 HELP = "test the relays, one by one, with a person who looks"
 
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _walk(
     settings: Settings, outlets: make.RackOutlets, rows: Sequence[OutletRow]
-) -> list[Tested]:
+) -> list[Outcome]:
     try:
         outlets.lock()
     except PowerError as error:
@@ -138,15 +138,13 @@ def _say(rows: Sequence[OutletRow], settings: Settings) -> None:
         names = describe.boards(row, settings)
         print(f"outlet {row.name} ({describe.wired(row)})")
         print(f"  feeds {describe.fed(row)}{': ' if names else ''}{', '.join(names)}")
-        print(
-            f"  {describe.switching(row, on=False)}; did {describe.fed(row)} lose it?"
-        )
+        print(f"  {describe.switching(row, on=False)}; asks whether the power is gone")
         print(f"  waits {settings.power.min_off_s:g} s")
-        print(f"  {describe.switching(row, on=True)}; does it have power again?")
+        print(f"  {describe.switching(row, on=True)}; asks whether it is back")
     print("nothing was touched (--dry-run)")
 
 
-def _report(done: Sequence[Tested], rows: Sequence[OutletRow]) -> int:
+def _report(done: Sequence[Outcome], rows: Sequence[OutletRow]) -> int:
     print()
     for one in done:
         print(f"{one.outlet:<18} {'skipped' if one.skipped else one.fault or 'fine'}")

@@ -31,7 +31,7 @@ class Person(Protocol):
         """Ask, until the answer is one."""
 
 
-class Tested(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True):
     """What came of one outlet.
 
     Args:
@@ -68,9 +68,9 @@ class Walk:
         self._person = person
         self._sleep = sleep
 
-    async def go(self, rows: Sequence[OutletRow]) -> list[Tested]:
+    async def go(self, rows: Sequence[OutletRow]) -> list[Outcome]:
         """Test some outlets, and return what came of each that was reached."""
-        done: list[Tested] = []
+        done: list[Outcome] = []
         for row in rows:
             self._person.tell("")
             self._person.tell(f"outlet {row.name} ({describe.wired(row)})")
@@ -78,7 +78,7 @@ class Walk:
             if reply is Reply.QUIT:
                 break
             if reply is Reply.NO:
-                done.append(Tested(row.name, skipped=True))
+                done.append(Outcome(row.name, skipped=True))
                 continue
             done.append(await self._tested(row))
             if done[-1].fault:
@@ -90,13 +90,13 @@ class Walk:
         who = ", ".join(names) if names else describe.fed(row)
         return f"  cut it? {who} will lose power without a shutdown"
 
-    async def _tested(self, row: OutletRow) -> Tested:
+    async def _tested(self, row: OutletRow) -> Outcome:
         try:
             await self._outlets.claim(row.name, Power.UNKNOWN)
             before = await self._outlets.read(row.name)
-            return Tested(row.name, await self._both_ways(row, before))
+            return Outcome(row.name, await self._both_ways(row, before))
         except PowerError as error:
-            return Tested(row.name, str(error))
+            return Outcome(row.name, str(error))
 
     async def _both_ways(self, row: OutletRow, before: Power) -> str:
         """Switch there and back, and return what is wrong."""

@@ -22,6 +22,7 @@ TRY_AGAIN = 75
 KEPT_BYTES = 4096
 _READ_BYTES = 65_536
 _QUOTED = 200
+_DRAIN_S = 1.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -143,6 +144,10 @@ async def run(argv: tuple[str, ...], timeout_s: float) -> Outcome:
         # With all it started: whatever of them is left holds the number of the group.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+        # What is left in the pipes, or their ends would stay open.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                await asyncio.gather(_kept(process.stdout), _kept(process.stderr))
         await process.wait()
         raise
 

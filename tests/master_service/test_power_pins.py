@@ -1,0 +1,227 @@
+"""Every call on a pin, in order: what a relay hears when the master starts and ends."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from broker.messages import Power
+from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
+from master_service.power.drivers.gpiod_lines import find_chip
+from master_service.power.drivers.kernel import keeping
+from master_service.power.drivers.rpi_gpio import RpiPins
+from master_service.power.machine import stand_in
+from master_service.power.outlets import PowerFatalError
+from master_service.power.stand_in.gpiod import StandInGpiod
+from master_service.power.stand_in.header import Call, Edge, Header, What
+from master_service.power.stand_in.rpi_gpio import StandInGpio
+from master_service.settings import Driver
+
+LOW_ACTIVE = {"stack-1": Wire(5, active_low=True)}
+HIGH_ACTIVE = {"stack-1": Wire(17, active_low=False)}
+
+
+def outlets(
+    header: Header, wires: dict[str, Wire], ledger: Ledger | None = None
+) -> GpioOutlets:
+    return GpioOutlets(RpiPins(StandInGpio(header)), wires, ledger or Ledger())
+
+
+@pytest.mark.parametrize("driver", [Driver.RPI_GPIO, Driver.GPIOD])
+@pytest.mark.parametrize(
+    ("wires", "level", "high"),
+    [
+        (LOW_ACTIVE, Power.ON, False),
+        (LOW_ACTIVE, Power.OFF, True),
+        (HIGH_ACTIVE, Power.ON, True),
+        (HIGH_ACTIVE, Power.OFF, False),
+    ],
+)
+async def test_a_claim_is_one_call_with_direction_and_level(
+    driver: Driver, wires: dict[str, Wire], level: Power, *, high: bool
+) -> None:
+    header = Header()
+    made = GpioOutlets(stand_in(header).pins(driver), wires, Ledger())
+    await made.claim("stack-1", level)
+    assert header.calls == [Call(What.OUTPUT, wires["stack-1"].pin, high)]
+
+
+async def test_a_whole_life_makes_no_input_and_cleans_nothing_up() -> None:
+    header = Header()
+    made = outlets(header, LOW_ACTIVE)
+    await made.claim("stack-1", Power.ON)
+    await made.switch("stack-1", on=False)
+    await made.read("stack-1")
+    await made.switch("stack-1", on=True)
+    await made.close()
+    assert [(call.what, call.high) for call in header.calls] == [
+        (What.OUTPUT, False),
+        (What.LEVEL, True),
+        (What.READ, True),
+        (What.LEVEL, False),
+    ]
+    assert header.level(5) is False, "the relay stays as it is"
+
+
+async def test_a_level_that_nobody_knows_leaves_the_pin_alone() -> None:
+    header = Header()
+    made = outlets(header, LOW_ACTIVE)
+    await made.claim("stack-1", Power.UNKNOWN)
+    assert await made.read("stack-1") is Power.UNKNOWN
+    assert header.calls == []
+    await made.switch("stack-1", on=False)
+    assert header.calls == [Call(What.OUTPUT, 5, high=True)]
+
+
+async def test_gpiod_looks_at_a_line_without_touching_it() -> None:
+    header = Header()
+    made = GpioOutlets(stand_in(header).pins(Driver.GPIOD), LOW_ACTIVE, Ledger())
+    await made.claim("stack-1", Power.UNKNOWN)
+    assert await made.read("stack-1") is Power.OFF, "pulled up, active low"
+    assert header.edges == []
+    await made.switch("stack-1", on=True)
+    assert header.edges == [Edge(5, high=False)]
+
+
+async def test_the_level_is_on_disk_before_the_pin_moves(tmp_path: Path) -> None:
+    path = tmp_path / "pins.json"
+    on_disk: list[object] = []
+
+    class Watched(Header):
+        def do(self, what: What, pin: int, *, high: bool | None = None) -> None:
+            on_disk.append(msgspec.json.decode(path.read_bytes()))
+            super().do(what, pin, high=high)
+
+    made = outlets(Watched(), LOW_ACTIVE, Ledger(path))
+    await made.claim("stack-1", Power.ON)
+    await made.switch("stack-1", on=False)
+    assert on_disk == [{"stack-1": "on"}, {"stack-1": "off"}]
+
+
+async def test_a_pin_does_not_move_when_the_level_cannot_be_put_on_disk(
+    tmp_path: Path,
+) -> None:
+    header = Header()
+    made = outlets(header, LOW_ACTIVE, Ledger(tmp_path / "no" / "folder"))
+    with pytest.raises(PowerFatalError, match="not switched, for the level cannot"):
+        await made.switch("stack-1", on=False)
+    assert header.calls == []
+
+
+async def test_a_ledger_that_is_no_ledger_is_loud(tmp_path: Path) -> None:
+    path = tmp_path / "pins.json"
+    path.write_text("{broken")
+    header = Header()
+    with pytest.raises(PowerFatalError, match=r"pins\.json.*remove the file"):
+        await outlets(header, LOW_ACTIVE, Ledger(path)).claim("stack-1", Power.ON)
+    assert header.calls == []
+
+
+async def test_a_pin_that_fails_is_not_written_down_as_moved(tmp_path: Path) -> None:
+    path = tmp_path / "pins.json"
+    header = Header()
+    made = outlets(header, LOW_ACTIVE, Ledger(path))
+    await made.claim("stack-1", Power.ON)
+    header.broken.add(5)
+    with pytest.raises(PowerFatalError, match=r"GPIO5: .*group gpio"):
+        await made.switch("stack-1", on=False)
+    assert msgspec.json.decode(path.read_bytes()) == {"stack-1": "on"}
+
+
+@pytest.mark.parametrize("lgpio", [False, True])
+def test_the_stand_in_glitches_where_the_real_ones_do(*, lgpio: bool) -> None:
+    """An active-high relay that is on, from an earlier process, on a pulled-down pin.
+
+    Its level was set before; ``setup`` without ``initial`` must not be used.
+    """
+    header = Header()
+    header.do(What.OUTPUT, 17, high=True)
+    header.edges.clear()
+    module = StandInGpio(header, lgpio=lgpio)
+    module.setmode(module.BCM)
+    module.setup(17, module.OUT)
+    assert header.edges == ([Edge(17, high=False)] if lgpio else [])
+    module.cleanup()
+    assert header.edges == [Edge(17, high=False)]
+
+
+def test_the_stand_in_refuses_what_the_real_one_refuses() -> None:
+    module = StandInGpio(Header())
+    with pytest.raises(RuntimeError, match="set pin numbering mode"):
+        module.setup(17, module.OUT, initial=1)
+    with pytest.raises(ValueError, match="invalid mode"):
+        module.setmode(module.BOARD)
+    module.setmode(module.BCM)
+    with pytest.raises(ValueError, match="different mode"):
+        module.setmode(module.BOARD)
+    with pytest.raises(ValueError, match="channel sent is invalid"):
+        module.setup(54, module.OUT, initial=1)
+    with pytest.raises(RuntimeError, match="set up as an OUTPUT"):
+        module.output(17, 1)
+    with pytest.raises(RuntimeError, match="must setup"):
+        module.input(17)
+
+
+def test_a_header_with_a_file_outlives_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "pins.jsonl"
+    Header(path=path).do(What.OUTPUT, 17, high=True)
+    again = Header(path=path)
+    assert (again.level(17), again.is_output(17)) == (True, True)
+    assert again.calls == [Call(What.OUTPUT, 17, high=True)]
+
+
+async def test_a_line_that_somebody_else_has_is_not_taken() -> None:
+    header = Header()
+    pins = stand_in(header).pins(Driver.GPIOD)
+    other = StandInGpiod(header)
+    pins.drive(5, high=True)
+    held = pins._module.held  # type: ignore[attr-defined]  # noqa: SLF001  # the kernel's view
+    held.add(6)
+    with pytest.raises(PowerFatalError, match=r"GPIO6: .*busy.*gpioinfo"):
+        pins.drive(6, high=True)
+    assert other.held == set()
+
+
+def test_the_chip_is_found_by_label_whatever_its_number() -> None:
+    module = StandInGpiod(
+        Header(),
+        {"/dev/gpiochip0": "brcmvirt-gpio", "/dev/gpiochip11": "pinctrl-bcm2711"},
+    )
+    paths = ["/dev/gpiochip0", "/dev/gpiochip10", "/dev/gpiochip11"]
+    labels = ("pinctrl-rp1", "pinctrl-bcm2711")
+    found = find_chip(module, labels, paths)  # type: ignore[arg-type]  # its enumerations are its own
+    assert found == ("/dev/gpiochip11", "pinctrl-bcm2711")
+    with pytest.raises(PowerFatalError, match=r"pinctrl-rp1; found: brcmvirt-gpio"):
+        find_chip(module, ("pinctrl-rp1",), paths[:1])  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize(
+    ("files", "keeps", "why"),
+    [
+        ({}, False, "no persist_gpio_outputs"),
+        ({"pinctrl_bcm2835/persist_gpio_outputs": "Y\n"}, True, "persist.*=Y"),
+        ({"pinctrl_bcm2835/persist_gpio_outputs": "N\n"}, False, "persist.*=N"),
+        (
+            {
+                "pinctrl_bcm2835/persist_gpio_outputs": "Y\n",
+                "pinctrl_rp1/persist_gpio_outputs": "N\n",
+            },
+            False,
+            "pinctrl_rp1",
+        ),
+        ({"pinctrl_rp1/strict_gpiod": "N\n"}, True, "strict_gpiod=N"),
+        ({"pinctrl_rp1/strict_gpiod": "Y\n"}, False, "strict_gpiod=Y"),
+    ],
+)
+def test_the_kernel_is_asked_whether_it_keeps_outputs(
+    tmp_path: Path, files: dict[str, str], why: str, *, keeps: bool
+) -> None:
+    for name, content in files.items():
+        module, parameter = name.split("/")
+        path = tmp_path / module / "parameters" / parameter
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    found = keeping(tmp_path)
+    assert found.keeps is keeps
+    assert re.search(why, found.why)

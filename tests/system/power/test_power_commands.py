@@ -1,0 +1,100 @@
+"""Outlets switched by commands: no shell, no endless wait, no guess."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from broker.messages import Power
+from master_service.power.drivers.command import CommandOutlets
+from master_service.power.outlets import PowerFatalError, PowerRetryableError
+from master_service.power.rows import CommandsRow
+
+pytestmark = pytest.mark.system
+
+NAME = "stack-1"
+
+
+def outlets(**changed: object) -> CommandOutlets:
+    words = {"on": "true", "off": "true", "status": "echo on", "timeout_s": 5.0}
+    return CommandOutlets({NAME: CommandsRow(**{**words, **changed})})  # type: ignore[arg-type]  # any field
+
+
+def script(folder: Path, text: str) -> str:
+    path = folder / "script"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+async def test_no_shell_sees_the_words(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    await outlets(on=f"echo on; touch {made} && touch {made}").switch(NAME, on=True)
+    assert not made.exists()
+
+
+async def test_a_command_that_hangs_is_ended_with_all_it_started(
+    tmp_path: Path,
+) -> None:
+    alive = tmp_path / "alive"
+    program = script(tmp_path, f"(sleep 2; touch {alive}) & sleep 60")
+    started = time.monotonic()
+    with pytest.raises(PowerRetryableError, match="was ended after 0 s"):
+        await outlets(off=program, timeout_s=0.3).switch(NAME, on=False)
+    assert time.monotonic() - started < 2
+    await asyncio.sleep(2.2)
+    assert not alive.exists()
+
+
+async def test_a_cancelled_switching_leaves_no_command_behind(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    program = script(tmp_path, f"sleep 1; touch {alive}")
+    switching = asyncio.ensure_future(outlets(off=program).switch(NAME, on=False))
+    await asyncio.sleep(0.3)
+    switching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await switching
+    await asyncio.sleep(1.2)
+    assert not alive.exists()
+
+
+async def test_exit_code_75_asks_for_another_attempt(tmp_path: Path) -> None:
+    program = script(tmp_path, "echo the hub is busy >&2; exit 75")
+    with pytest.raises(PowerRetryableError, match="the hub is busy"):
+        await outlets(on=program).switch(NAME, on=True)
+
+
+async def test_another_exit_code_needs_a_person(tmp_path: Path) -> None:
+    program = script(tmp_path, "echo no such port >&2; exit 2")
+    with pytest.raises(PowerFatalError, match="exit code 2: no such port"):
+        await outlets(on=program).switch(NAME, on=True)
+
+
+async def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(PowerFatalError, match=r"no-such-program.*No such file"):
+        await outlets(on="no-such-program -a 1").switch(NAME, on=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [
+        ("ON", Power.ON),
+        ("off", Power.OFF),
+        ("Port 3: 0100 power, on", Power.ON),
+        ("Port 3: 0000 off", Power.OFF),
+    ],
+)
+async def test_status_is_read_from_words(said: str, level: Power) -> None:
+    assert await outlets(status=("echo", said)).read(NAME) is level
+
+
+@pytest.mark.parametrize("said", ["", "maybe", "on or off"])
+async def test_a_status_that_is_not_clear_is_no_level(said: str) -> None:
+    with pytest.raises(PowerFatalError, match="status_on"):
+        await outlets(status=("echo", said)).read(NAME)
+
+
+async def test_a_command_that_never_stops_talking_costs_no_memory() -> None:
+    with pytest.raises(PowerRetryableError):
+        await outlets(status="yes on", timeout_s=0.5).read(NAME)
