@@ -26,9 +26,9 @@ from tests.system.provisioning_netns.servers import make_dnsmasq
 
 PACE = Pace(
     preflight_s=20,
-    settle_s=0.1,
+    settle_s=0.05,
     baseline_s=0.4,
-    quiet_s=0.3,
+    quiet_s=0.2,
     window_s=4,
     probe_s=0.3,
     retry_s=0.2,

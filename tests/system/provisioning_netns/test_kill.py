@@ -17,7 +17,7 @@ from provisioning.run.state import Run, Step
 from tests.system.provisioning_netns.lab import MASTER, Lab
 from tests.system.provisioning_netns.outlets import serve_outlets
 from tests.system.provisioning_netns.rack import Rack, mac, reach, texts
-from tests.system.provisioning_netns.test_install import again_after_swaps, boots
+from tests.system.provisioning_netns.test_install import boots, install_after_swaps
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -84,7 +84,7 @@ def test_twelve_stacks_again_and_again_with_three_boards_swapped(lab: Lab) -> No
     rack = Rack(lab, 12, 4, boots(0.8))
     first = rack.install()
     assert rack.install().places == first.places
-    run = again_after_swaps(rack, [(2, 3), (7, 1), (12, 4)])
+    run = install_after_swaps(rack, first, [(2, 3), (7, 1), (12, 4)])
     assert len(run.verified) == 48
 
 
