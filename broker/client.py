@@ -32,7 +32,7 @@ def connector(endpoint: Endpoint) -> BreakableConnect:
         ConfigError: The certificate authority cannot be read.
     """
     tls = endpoint.tls()
-    version = VersionChoice()
+    version = VersionChoice(mqtt5=endpoint.mqtt5)
 
     def connect(
         listener: Listener,

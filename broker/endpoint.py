@@ -21,6 +21,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         keepalive_s: Seconds of silence after which the broker asks whether we live.
         rest_s: Seconds that messages may wait to be read together, which costs a reader
             of very many small ones much less; 0 reads each as it comes.
+        mqtt5: False speaks MQTT 3.1.1 from the start: paho takes a third less time for
+            a message without properties.
     """
 
     host: str = "127.0.0.1"
@@ -30,6 +32,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     keepalive_s: int = 15
     rest_s: float = 0.0
+    mqtt5: bool = True
 
     def __repr__(self) -> str:
         """What may stand in a log."""

@@ -69,10 +69,13 @@ class VersionChoice:
     Some brokers close the connection instead of saying so. One that is just being
     killed does that too, so 3.1.1 found in this way holds only while it works, and 5 is
     tried again afterwards.
+
+    Args:
+        mqtt5: False never speaks 5.
     """
 
-    def __init__(self) -> None:
-        self._refused = False
+    def __init__(self, *, mqtt5: bool = True) -> None:
+        self._refused = not mqtt5
         self._silent = 0
 
     @property

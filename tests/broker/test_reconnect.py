@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.reconnect import CAP_S, FIRST_S, STEADY_S, Backoff, VersionChoice
+from broker.reconnect import CAP_S, FIRST_S, STEADY_S, Backoff, Version, VersionChoice
 
 
 def longest(_: object = None) -> float:
@@ -64,3 +64,9 @@ def test_silence_steps_down_only_for_as_long_as_that_works(times: int) -> None:
     assert choice.current.value == "3.1.1"
     choice.ended()
     assert choice.current.value == "5"
+
+
+def test_a_link_may_be_told_to_speak_the_older_version_only() -> None:
+    choice = VersionChoice(mqtt5=False)
+    choice.ended()
+    assert choice.current is Version.V311
