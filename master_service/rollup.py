@@ -43,6 +43,7 @@ def node_state(rack: Rack, node: Node) -> NodeState:
         last_seen=(None if heard is None else heard + rack.judging.wall_less_monotonic),
         faults=tuple(f"{name}: {text}" for name, text in sorted(node.faults.items())),
         running=node.running,
+        lock=rack.locks.of_node(node),
     )
 
 
@@ -66,6 +67,7 @@ def stack_state(rack: Rack, number: int) -> StackState:
         power=fed.level if fed is not None else None,
         worst=worst(nodes),
         totals=totals(nodes),
+        lock=rack.locks.of_stack(number),
     )
 
 

@@ -41,8 +41,8 @@ class OnFailure(enum.StrEnum):
 class Command(Wire, frozen=True, kw_only=True):
     """What a person or program asks, on ``P/<scope>/cmd/<verb>``.
 
-    In plain words ``confirm``, ``wave``, ``pause_s`` and ``on_failure`` are written as
-    ``name=value``.
+    In plain words ``confirm``, ``wave``, ``pause_s``, ``on_failure`` and ``by`` are
+    written as ``name=value``.
 
     Args:
         id: Chosen by the sender to match the reply; empty: the master gives one.
@@ -54,7 +54,7 @@ class Command(Wire, frozen=True, kw_only=True):
             which is 4 for ``reboot`` and ``update`` and all at once for others.
         pause_s: Seconds between the end of one wave and the next.
         on_failure: Whether later waves begin when a target has failed.
-        by: Who asks, for the event log.
+        by: Who asks, for the event log and for locks.
     """
 
     id: str = ""

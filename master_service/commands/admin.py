@@ -16,6 +16,7 @@ from master_service.commands.effects import (
     RefusedError,
     Unbury,
 )
+from master_service.commands.reserve import require
 from master_service.commands.run import Row, Run
 from master_service.node import Node
 from master_service.rack import Rack
@@ -53,6 +54,8 @@ class Admin:
         for node in nodes:
             run.add(node.id, Row(node, node.name, at.now, at.now))
             try:
+                if run.destructive:
+                    require(self._rack, run.asked, [node], [])
                 done = self._do(verb, node, run.asked.command.args)
             except (TopicError, RefusedError) as error:
                 run.end(node.id, Phase.REFUSED, at.now, error=str(error))

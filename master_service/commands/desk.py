@@ -8,12 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from broker.errors import PayloadError, TopicError
-from broker.messages import Command, EventKind, Phase, Reply, Result, TargetRow
+from broker.messages import Command, Phase, Reply, Result, TargetRow
 from broker.topics import Scope, ScopeKind
 from broker.verbs import Verb
 from master_service.commands import cancel, consent, interrupted, parse, remember
 from master_service.commands.admin import VERBS as ADMIN_VERBS
 from master_service.commands.admin import Admin
+from master_service.commands.counter import Counter
 from master_service.commands.effects import (
     Answer,
     Asked,
@@ -29,11 +30,11 @@ from master_service.commands.effects import (
     Request,
     Route,
 )
+from master_service.commands.lines import line
 from master_service.commands.orders import Orders
 from master_service.commands.receipt import parts
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Run
-from master_service.events import Draft
 from master_service.node import Node
 from master_service.power.steps import Action
 from master_service.power.switchboard import Switchboard
@@ -63,6 +64,7 @@ class Desk:
         self._new_id = new_id
         self._orders = Orders(rack)
         self._admin = Admin(rack)
+        self._counter = Counter(rack)
         self._power = Switchboard(rack, self._orders)
         self._runs: dict[str, Run] = {}
         self._by_node: dict[str, set[str]] = {}
@@ -88,7 +90,7 @@ class Desk:
         if asked.id in self._seen:
             error = f"id {asked.id!r} was carried out before; an id runs once"
             return self.refusal(asked, Phase.REFUSED, error)
-        if _expired(command, at):
+        if parse.expired(command, at.wall):
             return self.refusal(asked, Phase.EXPIRED, "its time to begin was over")
         self._remember(asked.id)
         try:
@@ -153,7 +155,7 @@ class Desk:
 
     def tick(self, at: Moment) -> Effects:
         """Let time pass: deadlines, pauses, progress."""
-        effects = self._power.tick(at)
+        effects = self._counter.tick(at) + self._power.tick(at)
         for run in list(self._runs.values()):
             if run.asked.verb != Verb.POWER:
                 for key, row in run.rows.items():
@@ -201,6 +203,8 @@ class Desk:
         if len(self._runs) >= RUNS_AT_ONCE:
             text = f"{RUNS_AT_ONCE} commands are under way; try again in a moment"
             raise RefusedError(text)
+        if self._counter.serves(asked.verb):
+            return self._counter.begin(asked)
         if asked.verb == Verb.SNAPSHOT:
             return self._started(run, [PublishAll()])
         if self._admin.wants_undo(run):
@@ -222,6 +226,7 @@ class Desk:
         choice = self._power.choice
         action, _ = choice.action(run)
         outlets = choice.outlets(run.asked.scope)
+        self._counter.require_free(run.asked, outlets, choice.hit(outlets))
         if action is not Action.ON:
             consent.require(run.asked, choice.hit(outlets))
         return self._started(run, self._power.begin(run, outlets, run.asked.at))
@@ -289,18 +294,4 @@ class Desk:
             self._seen.popitem(last=False)
 
     def _note(self, asked: Asked, text: str) -> None:
-        by = f" by {asked.command.by}" if asked.command.by else ""
-        self._rack.outbox.drafts.append(
-            Draft(
-                kind=EventKind.COMMAND,
-                text=f"{asked.verb} {asked.scope}{by}: {text}",
-                verb=asked.verb,
-                by=asked.command.by,
-                correlation=asked.id,
-            )
-        )
-
-
-def _expired(command: Command, at: Moment) -> bool:
-    over = command.expires is not None and at.wall >= command.expires
-    return over or command.ttl_s <= 0
+        self._rack.outbox.drafts.append(line(self._rack.registry, asked, text))

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 import msgspec
 
 from broker.errors import PiRackError
-from broker.messages import Command, Order, Reply, TargetRow
+from broker.messages import Command, Lock, Order, Reply, TargetRow
 from broker.topics import Scope
 from master_service.commands.records import PartRecord
+from master_service.event_log import EventQuery
 
 
 class RefusedError(PiRackError):

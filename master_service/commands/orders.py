@@ -103,7 +103,10 @@ class Orders:
 
     def _obstacle(self, run: Run, node: Node) -> str:
         args = run.asked.command.args
-        return inability(node, run.asked.verb, args) or self._busy(run, node)
+        why = inability(node, run.asked.verb, args) or self._busy(run, node)
+        if why or not run.destructive:
+            return why
+        return self._rack.locks.against(node, run.asked.command.by)
 
     def _is_master(self, node_id: str) -> bool:
         """Whether it is the master's own board, which goes last: it takes us along."""

@@ -26,6 +26,17 @@ def read(payload: bytes) -> Command:
     return _plain(payload)
 
 
+def expired(command: Command, wall: float) -> bool:
+    """Whether the time in which a command could begin is over on arrival.
+
+    Args:
+        command: As read.
+        wall: Unix time, seconds.
+    """
+    over = command.expires is not None and wall >= command.expires
+    return over or command.ttl_s <= 0
+
+
 def _plain(payload: bytes) -> Command:
     if len(payload) > MAX_PLAIN_BYTES:
         text = f"payload is {len(payload)} bytes; plain words take {MAX_PLAIN_BYTES}"

@@ -9,6 +9,7 @@ import pytest
 
 from broker.messages import MAX_PAYLOAD_BYTES, Command, Phase, Verdict, encode
 from broker.topics import NodeLeaf, Topics
+from master_service.event_log import EventQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,4 +208,5 @@ async def test_the_history_is_on_disk_after_a_flush(bench: Bench) -> None:
     await bench.pass_time(31)
     store = bench.master._store  # noqa: SLF001  # what is on disk is the point
     assert store.waiting == 0
-    assert "snapshot rack" in " ".join(e.text for e in await store.events(limit=9))
+    kept = await store.events(EventQuery(limit=9))
+    assert "snapshot rack" in " ".join(event.text for event in kept)

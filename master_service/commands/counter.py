@@ -1,0 +1,49 @@
+"""Verbs that are answered at once, from the rack's own books: history, locks; pure."""
+
+from broker.verbs import Verb
+from master_service.commands import history, reserve
+from master_service.commands.effects import Asked, Effects, Moment, ReadEvents
+from master_service.commands.reserve import Reservations
+from master_service.node import Node
+from master_service.power.panel import Fed
+from master_service.rack import Rack
+
+
+class Counter:
+    """Answers them.
+
+    Args:
+        rack: The rack.
+    """
+
+    def __init__(self, rack: Rack) -> None:
+        self._rack = rack
+        self._reservations = Reservations(rack)
+
+    def serves(self, verb: str) -> bool:
+        """Whether a verb is one of ours."""
+        return verb == Verb.EVENTS or verb in reserve.VERBS
+
+    def begin(self, asked: Asked) -> Effects:
+        """Carry it out and answer it.
+
+        Raises:
+            RefusedError: It cannot be done; the text says what would be right.
+            TopicError: The scope means nobody.
+        """
+        if asked.verb == Verb.EVENTS:
+            return [ReadEvents(asked, history.query(self._rack, asked))]
+        return self._reservations.begin(asked)
+
+    def require_free(self, asked: Asked, outlets: list[Fed], hit: list[Node]) -> None:
+        """Refuse to switch what somebody else has reserved, wherever it is shared.
+
+        Raises:
+            RefusedError: A board or a stack is locked by another.
+        """
+        stacks = [fed.row.stack for fed in outlets if fed.row.stack is not None]
+        reserve.require(self._rack, asked, hit, stacks)
+
+    def tick(self, at: Moment) -> Effects:
+        """End the locks whose time is over."""
+        return self._reservations.tick(at)

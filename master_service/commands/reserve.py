@@ -1,0 +1,175 @@
+"""``lock`` and ``unlock``: a node or a stack for somebody, for a time; pure."""
+
+from broker.messages import EventKind, Lock, Phase, Reply, TargetRow
+from broker.topics import ScopeKind
+from broker.verbs import Verb
+from master_service.commands.effects import (
+    Answer,
+    Asked,
+    Commit,
+    DropLock,
+    Effects,
+    KeepLock,
+    Moment,
+    RefusedError,
+)
+from master_service.commands.lines import line
+from master_service.locks import held, locked_stack, node_scope, own, stack_scope
+from master_service.node import Node
+from master_service.rack import Rack
+from master_service.spans import SpanError, clock, seconds
+
+VERBS = frozenset({Verb.LOCK, Verb.UNLOCK})
+FORCE = "force"
+LONGEST_S = 30 * 86_400.0
+_USAGE = "write `lock 2h <why>`: at most 30d"
+
+
+class Reservations:
+    """Gives and takes locks.
+
+    Args:
+        rack: The rack.
+    """
+
+    def __init__(self, rack: Rack) -> None:
+        self._rack = rack
+        self._locks = rack.locks
+
+    def begin(self, asked: Asked) -> Effects:
+        """Lock or unlock; it is over at once.
+
+        Raises:
+            RefusedError: Somebody else holds it, or it makes no sense.
+        """
+        scope, name, nodes = self._what(asked)
+        if asked.verb == Verb.LOCK:
+            lock = self._lock(asked, scope, name, nodes)
+            self._locks.take(lock)
+            kept: Effects = [KeepLock(lock), Commit()]
+            said = held(lock, name)
+        else:
+            said = self._unlock(asked, scope, name, nodes)
+            kept = [DropLock(scope), Commit()]
+        self._rack.outbox.changed.update(node.id for node in nodes)
+        self._rack.outbox.drafts.append(line(self._rack.registry, asked, said))
+        return [*kept, _answer(asked, name, said, nodes)]
+
+    def tick(self, at: Moment) -> Effects:
+        """End the locks whose time is over."""
+        effects: Effects = []
+        for lock in self._locks.over(at.wall):
+            nodes = self._nodes(lock.scope)
+            self._rack.outbox.changed.update(node.id for node in nodes)
+            name = nodes[0].name if _is_node(lock.scope) and nodes else lock.scope
+            text = f"the lock of {lock.by} on {name} is over"
+            node = nodes[0].id if _is_node(lock.scope) and nodes else ""
+            stack = locked_stack(lock.scope)
+            self._rack.outbox.note(EventKind.COMMAND, text, node, stack=stack)
+            effects.append(DropLock(lock.scope))
+        return effects
+
+    def _what(self, asked: Asked) -> tuple[str, str, list[Node]]:
+        """Return what is meant: its scope, its name, and the nodes it holds."""
+        scope = asked.scope
+        if scope.kind is ScopeKind.NODE:
+            (node,) = self._rack.registry.targets(scope)
+            return node_scope(node.id), node.name, [node]
+        if scope.kind is not ScopeKind.STACK:
+            text = f"{asked.verb} is for a node or a stack, not for {scope}"
+            raise RefusedError(text)
+        stack = int(scope.name)
+        if stack not in self._rack.stacks:
+            listed = ", ".join(map(str, self._rack.stacks)) or "none"
+            text = f"stack {stack} is not in the rack; there are: {listed}"
+            raise RefusedError(text)
+        nodes = list(self._rack.registry.in_stack(stack))
+        return stack_scope(stack), f"stack {stack}", nodes
+
+    def _lock(self, asked: Asked, scope: str, name: str, nodes: list[Node]) -> Lock:
+        by, args = asked.command.by, asked.command.args
+        if not by:
+            text = "a lock needs a name: add by=<who>, or the field `by` in JSON"
+            raise RefusedError(text)
+        standing = self._locks.at(scope)
+        if standing is not None and not own(standing, by):
+            raise RefusedError(held(standing, name))
+        for node in nodes:
+            if obstacle := self._locks.against(node, by):
+                raise RefusedError(obstacle)
+        try:
+            span_s = seconds(args[0] if args else "")
+        except SpanError as error:
+            text = f"{error}; {_USAGE}"
+            raise RefusedError(text) from error
+        if not 0 < span_s <= LONGEST_S:
+            text = f"lock {args[0]!r} is not between 1s and 30d; {_USAGE}"
+            raise RefusedError(text)
+        reason = " ".join(args[1:])[:256]
+        return Lock(scope=scope, by=by, until=asked.at.wall + span_s, reason=reason)
+
+    def _unlock(self, asked: Asked, scope: str, name: str, nodes: list[Node]) -> str:
+        by, args = asked.command.by, asked.command.args
+        if args not in {(), (FORCE,)}:
+            text = f"unlock {' '.join(args)!r}: write nothing, or `force`"
+            raise RefusedError(text)
+        lock = self._locks.at(scope)
+        if lock is None:
+            found = (self._locks.of_node(node) for node in nodes)
+            others = sorted({one.scope for one in found if one is not None})
+            hint = f"; {', '.join(others)} is" if others else ""
+            text = f"{name} is not locked{hint}"
+            raise RefusedError(text)
+        if not own(lock, by) and not args:
+            text = f"{held(lock, name)}; `unlock force` takes it away all the same"
+            raise RefusedError(text)
+        self._locks.release(scope)
+        return f"{name} was locked by {lock.by} until {clock(lock.until)}; it is free"
+
+    def _nodes(self, scope: str) -> list[Node]:
+        _, _, name = scope.partition("/")
+        if not _is_node(scope):
+            return list(self._rack.registry.in_stack(int(name)))
+        node = self._rack.registry.nodes.get(name)
+        return [] if node is None else [node]
+
+
+def require(rack: Rack, asked: Asked, nodes: list[Node], stacks: list[int]) -> None:
+    """Refuse to hit boards or stacks that somebody else has reserved.
+
+    Args:
+        rack: The rack.
+        asked: The command.
+        nodes: Every board that would be hit, also those that nobody named.
+        stacks: Every stack that would be switched.
+
+    Raises:
+        RefusedError: One is locked by another; the text names owner and expiry.
+    """
+    by = asked.command.by
+    said = [rack.locks.against_stack(stack, by) for stack in stacks]
+    said += [rack.locks.against(node, by) for node in nodes]
+    why = next(filter(None, said), "")
+    if why:
+        text = f"{why}; ask there, or `unlock force`"
+        raise RefusedError(text)
+
+
+def _is_node(scope: str) -> bool:
+    return scope.startswith(f"{ScopeKind.NODE}/")
+
+
+def _answer(asked: Asked, name: str, said: str, nodes: list[Node]) -> Answer:
+    node = nodes[0].id if asked.scope.kind is ScopeKind.NODE else ""
+    row = TargetRow(node=node, name=name, phase=Phase.DONE, verified=True, stdout=said)
+    reply = Reply(
+        id=asked.id,
+        verb=asked.verb,
+        scope=str(asked.scope),
+        phase=Phase.DONE,
+        ok=True,
+        targets=(row,),
+        by=asked.command.by,
+        verified=True,
+    )
+    return Answer(reply, asked.route)

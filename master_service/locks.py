@@ -1,0 +1,107 @@
+"""Who has reserved what: a node or a stack, by a name, until a time; pure.
+
+A lock is a courtesy between people and programs that say their names, not a wall: who
+may publish commands at all is the broker's business. It stops the destructive commands
+of everybody else, the rack's own self-healing included.
+"""
+
+from collections.abc import Iterable
+
+from broker.messages import Lock
+from broker.topics import Scope, ScopeKind
+from master_service.node import Node
+from master_service.spans import clock
+
+
+class Locks:
+    """Every lock, by what it holds.
+
+    Args:
+        saved: From disk.
+    """
+
+    def __init__(self, saved: Iterable[Lock] = ()) -> None:
+        self._held = {lock.scope: lock for lock in saved}
+
+    def at(self, scope: str) -> Lock | None:
+        """Return the lock on exactly this node or stack."""
+        return self._held.get(scope)
+
+    def of_node(self, node: Node) -> Lock | None:
+        """Return the lock that holds a node: its own, else its stack's."""
+        own = self._held.get(node_scope(node.id))
+        return own or (None if node.stack is None else self.of_stack(node.stack))
+
+    def of_stack(self, stack: int) -> Lock | None:
+        """Return the lock on a stack as a whole."""
+        return self._held.get(stack_scope(stack))
+
+    def against(self, node: Node, by: str) -> str:
+        """Say why somebody must not interrupt a node; empty: he may.
+
+        Args:
+            node: The node.
+            by: Who would.
+        """
+        lock = self.of_node(node)
+        return "" if lock is None or own(lock, by) else held(lock, node.name)
+
+    def against_stack(self, stack: int, by: str) -> str:
+        """Say why somebody must not switch a stack; empty: its own lock allows it."""
+        lock = self.of_stack(stack)
+        return "" if lock is None or own(lock, by) else held(lock, f"stack {stack}")
+
+    def take(self, lock: Lock) -> None:
+        """Hold a lock, in the place of one on the same."""
+        self._held[lock.scope] = lock
+
+    def release(self, scope: str) -> None:
+        """Let go."""
+        self._held.pop(scope, None)
+
+    def over(self, wall: float) -> list[Lock]:
+        """Return the locks whose time is over, and let them go.
+
+        Args:
+            wall: Unix time, seconds.
+        """
+        ended = [lock for lock in self._held.values() if lock.until <= wall]
+        for lock in ended:
+            self.release(lock.scope)
+        return ended
+
+
+def own(lock: Lock, by: str) -> bool:
+    """Whether a lock is one's own."""
+    return bool(by) and lock.by == by
+
+
+def held(lock: Lock, name: str) -> str:
+    """Say who holds something, until when and why.
+
+    Args:
+        lock: The lock.
+        name: What people call what is hit.
+    """
+    kind, _, stack = lock.scope.partition("/")
+    what = f"{name}, in stack {stack}," if kind == ScopeKind.STACK else name
+    if what.startswith(f"stack {stack},"):
+        what = name
+    why = f" ({lock.reason})" if lock.reason else ""
+    return f"{what} is locked by {lock.by} until {clock(lock.until)}{why}"
+
+
+def node_scope(node_id: str) -> str:
+    """Return what a lock on a node holds."""
+    return str(Scope(ScopeKind.NODE, node_id))
+
+
+def stack_scope(stack: int) -> str:
+    """Return what a lock on a stack holds."""
+    return str(Scope(ScopeKind.STACK, str(stack)))
+
+
+def locked_stack(scope: str) -> int | None:
+    """Return the stack that a lock holds; None where it holds a node."""
+    kind, _, name = scope.partition("/")
+    return int(name) if kind == ScopeKind.STACK else None
