@@ -37,6 +37,7 @@ from master_service.settings import (
     PowerSettings,
     Settings,
 )
+from tests.master_service.power_lab import Lab
 
 T = Topics("lab")
 START = 1_000.0
@@ -283,3 +284,17 @@ async def make_bench(tmp_path: Path) -> AsyncIterator[Callable[..., Bench]]:
 def bench_class() -> type[Bench]:
     """What makes a bench, for a test that needs one for each of many runs."""
     return Bench
+
+
+@pytest.fixture
+async def make_lab() -> AsyncIterator[Callable[..., Lab]]:
+    """Makes power labs; each is torn down at the end."""
+    labs: list[Lab] = []
+
+    def make(*args: int, **power: Any) -> Lab:  # noqa: ANN401  # any field of [power]
+        labs.append(Lab(*args, **power))
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        await lab.close()

@@ -1,0 +1,95 @@
+"""Relays that complain, are silent, or switched all the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.messages import Power
+from master_service.power.outlets import PowerFatalError, PowerRetryableError
+from tests.master_service.power_lab import Lab, all_off
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def test_a_relay_that_needs_a_second_attempt_gets_it(
+    make_lab: Callable[..., Lab],
+) -> None:
+    lab = make_lab(1, 1)
+    await all_off(lab)
+    failing = Failing(lab, PowerRetryableError("the plug does not answer"), times=2)
+    await lab.ask("stack/1 power", "on")
+    await lab.until_quiet()
+    assert failing.asked == 3
+    assert lab.final().ok is True
+
+
+async def test_a_relay_that_stays_silent_is_told_with_the_number_of_attempts(
+    make_lab: Callable[..., Lab],
+) -> None:
+    lab = make_lab(1, 1)
+    await all_off(lab)
+    failing = Failing(lab, PowerRetryableError("the plug does not answer"), times=9)
+    await lab.ask("stack/1 power", "on")
+    await lab.until_quiet()
+    assert failing.asked == 3
+    assert "the plug does not answer (tried 3 times)" in lab.final().error
+    assert lab.master.rack.panel.outlets["stack-1"].level is Power.OFF
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PowerFatalError("pin 18 belongs to another program"), "pin 18 belongs to"),
+        (ZeroDivisionError("oops"), "the driver of outlet stack-1 failed"),
+    ],
+)
+async def test_what_another_attempt_cannot_help_is_told_at_once(
+    make_lab: Callable[..., Lab], error: Exception, words: str
+) -> None:
+    lab = make_lab(1, 1)
+    await all_off(lab)
+    failing = Failing(lab, error, times=9)
+    await lab.ask("stack/1 power", "on")
+    await lab.until_quiet()
+    assert failing.asked == 1
+    assert words in lab.final().error
+
+
+async def test_a_relay_that_switched_although_it_complained_is_not_told_twice(
+    make_lab: Callable[..., Lab],
+) -> None:
+    lab = make_lab(1, 1)
+    await all_off(lab)
+    failing = Failing(lab, PowerRetryableError("no answer"), times=1, obeys=True)
+    await lab.ask("stack/1 power", "on")
+    await lab.until_quiet()
+    assert failing.asked == 1
+    assert lab.final().ok is True
+
+
+class Failing:
+    """Makes a lab's relays complain a few times."""
+
+    def __init__(
+        self, lab: Lab, error: Exception, *, times: int, obeys: bool = False
+    ) -> None:
+        self.asked = 0
+        self._error, self._times, self._obeys = error, times, obeys
+        self._switch = lab.relays.switch
+        lab.relays.switch = self  # type: ignore[method-assign]  # the relays of one test
+        lab.master._switcher._sleep = _no_time  # noqa: SLF001  # no test waits
+
+    async def __call__(self, outlet: str, *, on: bool) -> None:
+        self.asked += 1
+        complains = self.asked <= self._times
+        if not complains or self._obeys:
+            await self._switch(outlet, on=on)
+        if complains:
+            raise self._error
+
+
+async def _no_time(_seconds: float) -> None:
+    pass
