@@ -141,7 +141,7 @@ class SubprocessRunner:
     ) -> tuple[asyncio.SubprocessTransport, "_Watcher"]:
         """Start a program, and do not let that be cut off in its middle.
 
-        asyncio (3.11) would wait for ever for the end of pipes that it had not connected
+        asyncio (3.11) would wait for ever for the end of pipes it had not connected
         yet: an agent told to end just then would hang.
         """
         starting = asyncio.ensure_future(

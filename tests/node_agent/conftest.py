@@ -1,12 +1,15 @@
 """A clock that stands still, and machines as files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from node_agent.fake_clock import FakeClock
+from node_agent.runner import FakeRunner
+from tests.node_agent.office import Held, Office
+from tests.node_agent.stage import Stage
 
 TREES = Path(__file__).with_name("trees")
 
@@ -40,3 +43,25 @@ def machine(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     yield make
     psutil.PROCFS_PATH = "/proc"
+
+
+@pytest.fixture
+async def office() -> AsyncIterator[Office]:
+    office = Office(FakeRunner())
+    yield office
+    await office.desk.stop()
+
+
+@pytest.fixture
+async def busy() -> AsyncIterator[Office]:
+    office = Office(Held())
+    yield office
+    await office.desk.stop()
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    await stage.begin()
+    yield stage
+    await stage.node.stop()

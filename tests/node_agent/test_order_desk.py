@@ -2,105 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import pytest
 
-from broker.messages import Order, Phase, Result
-from node_agent.actions import from_text, withhold
-from node_agent.fake_clock import FakeClock, turns
-from node_agent.order_desk import WAITING, OrderDesk
+from broker.messages import Order, Phase
+from node_agent.fake_clock import turns
+from node_agent.order_desk import WAITING
 from node_agent.order_memory import OrderMemory
 from node_agent.runner import FakeRunner, Invocation, Outcome, Progress, silently
-
-COMMANDS = """
-[all]
-uptime = uptime
-journal = journalctl -u {unit}
-reboot = touch rebooted
-identify = blink
-"""
-
-
-class Held(FakeRunner):
-    """Programs that run until a test lets them end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.release = asyncio.Event()
-
-    async def run(
-        self, invocation: Invocation, progress: Progress = silently
-    ) -> Outcome:
-        outcome = await super().run(invocation, progress)
-        await self.release.wait()
-        return outcome
-
-
-class Full(OrderMemory):
-    """A disk on which nothing can be written."""
-
-    def keep(self, order_id: str) -> None:
-        raise OSError(28, "No space left on device", order_id)
-
-
-class Office:
-    """A desk, and everything it said."""
-
-    def __init__(
-        self,
-        runner: FakeRunner,
-        memory: OrderMemory | None = None,
-        restart: Callable[[], None] | None = None,
-        withheld: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        self.runner = runner
-        self.said: list[Result] = []
-        self.refreshes = 0
-        self.clock = FakeClock()
-        self.desk = OrderDesk(
-            actions=withhold(from_text(COMMANDS), withheld),
-            runner=runner,
-            memory=memory or OrderMemory(),
-            answer=self.said.append,
-            refresh=self._refresh,
-            clock=self.clock,
-            at_once=2,
-            restart=restart,
-        )
-
-    async def order(self, verb: str, *args: str, **more: Any) -> list[Result]:  # noqa: ANN401  # fields of Order
-        """Give one order and return what is said to it, as far as that goes now."""
-        fields = {"id": "o1"} | more
-        before = len(self.said)
-        given = Order(verb=verb, args=args, **fields)
-        self.desk.take(given, retained=False, wall_time=None)
-        await turns()
-        return self.said[before:]
-
-    def _refresh(self) -> None:
-        self.refreshes += 1
-
-
-@pytest.fixture
-async def office() -> AsyncIterator[Office]:
-    office = Office(FakeRunner())
-    yield office
-    await office.desk.stop()
-
-
-@pytest.fixture
-async def busy() -> AsyncIterator[Office]:
-    office = Office(Held())
-    yield office
-    await office.desk.stop()
-
-
-def phases(results: list[Result]) -> list[Phase]:
-    return [result.phase for result in results]
+from tests.node_agent.office import Full, Held, Office, phases
 
 
 async def test_an_order_is_acknowledged_begun_and_done(office: Office) -> None:
@@ -303,75 +214,3 @@ async def test_the_output_of_what_runs_long_is_told_meanwhile() -> None:
     said = await Office(Chatty()).order("uptime")
     assert phases(said) == [Phase.ACCEPTED, Phase.RUNNING, Phase.RUNNING, Phase.DONE]
     assert said[2].stdout == "Unpacking libssl3"
-
-
-async def until_answered(office: Office) -> Result:
-    while not office.said[-1].phase.final:  # noqa: ASYNC110  # the id is written in a thread
-        await asyncio.sleep(0)
-    return office.said[-1]
-
-
-async def test_an_agent_nobody_would_start_again_does_not_end(office: Office) -> None:
-    assert "restart-agent" not in {one.verb for one in await office.desk.probe()}
-    (refused,) = await office.order("restart-agent")
-    assert refused.phase is Phase.REFUSED
-    assert refused.error == "nothing would start this agent again"
-
-
-async def test_a_restart_is_on_disk_and_answered_before_the_agent_ends(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "orders.json"
-    found: list[tuple[bool, Phase]] = []
-
-    def restart() -> None:
-        found.append((OrderMemory.load(file).seen("o1"), ours.said[-1].phase))
-
-    ours = Office(FakeRunner(), OrderMemory.load(file), restart)
-    assert "restart-agent" in {one.verb for one in await ours.desk.probe()}
-    await ours.order("restart-agent", by="anna")
-    await until_answered(ours)
-    assert found == [(True, Phase.DONE)]
-    assert ours.desk.leaving == "restart-agent ordered by anna"
-    again = Office(FakeRunner(), OrderMemory.load(file), restart)
-    assert await again.order("restart-agent") == []
-    assert len(found) == 1
-
-
-async def test_a_restart_whose_id_cannot_be_kept_is_not_obeyed() -> None:
-    restarts: list[None] = []
-    office = Office(FakeRunner(), Full(), lambda: restarts.append(None))
-    await office.order("restart-agent")
-    assert (await until_answered(office)).phase is Phase.REFUSED
-    assert restarts == []
-
-
-async def test_a_restart_does_not_cut_off_the_answer_to_a_reboot() -> None:
-    restarts: list[None] = []
-    held = Held()
-    office = Office(held, restart=lambda: restarts.append(None))
-    await office.order("reboot")
-    while not held.invocations:  # noqa: ASYNC110  # the id is written in a thread
-        await asyncio.sleep(0)
-    (refused,) = await office.order("restart-agent", id="o2")
-    assert refused.error == "reboot is under way; its answer would be lost"
-    held.release.set()
-    await turns()
-    await office.order("restart-agent", id="o3")
-    await until_answered(office)
-    assert restarts == [None]
-
-
-async def test_what_is_withheld_is_refused_with_the_reason() -> None:
-    office = Office(FakeRunner(), withheld={"reboot": "a demo runs here"})
-    await office.desk.probe()
-    assert office.desk.obstacles == {"reboot": "a demo runs here"}
-    (refused,) = await office.order("reboot")
-    assert refused.error == "reboot cannot work on this node: a demo runs here"
-
-
-async def test_what_is_withheld_is_refused_before_anything_was_probed() -> None:
-    office = Office(FakeRunner(), withheld={"reboot": "a demo runs here"})
-    (refused,) = await office.order("reboot")
-    assert refused.error == "reboot is withheld: a demo runs here"
-    assert office.runner.invocations == []

@@ -1,0 +1,95 @@
+"""A node that does more than the agent."""
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
+
+import pytest
+
+from broker.messages import (
+    MasterDetails,
+    encode,
+)
+from node_agent.node import Node
+from tests.node_agent.stage import TOPICS, Stage
+
+
+class Greenhouse(Node):
+    """A node that does more."""
+
+    numbers: Mapping[str, float] | Exception = MappingProxyType({"soil_percent": 40.0})
+    masters: tuple[MasterDetails, ...] = ()
+
+    async def extra(self) -> Mapping[str, float]:
+        if isinstance(self.numbers, Exception):
+            raise self.numbers
+        return self.numbers
+
+    def on_master(self, details: MasterDetails) -> None:
+        self.masters = (*self.masters, details)
+        if details.hostname == "unlucky":
+            raise ValueError(details.hostname)
+
+
+@pytest.fixture
+async def greenhouse() -> AsyncIterator[Stage]:
+    stage = Stage(Greenhouse)
+    await stage.begin()
+    yield stage
+    await stage.node.stop()
+
+
+def grown(stage: Stage) -> Greenhouse:
+    assert isinstance(stage.node, Greenhouse)
+    return stage.node
+
+
+async def test_a_node_of_ones_own_adds_its_numbers_to_every_beat(
+    greenhouse: Stage,
+) -> None:
+    assert greenhouse.beats[0].extra == {"soil_percent": 40.0}
+    grown(greenhouse).numbers = {"soil_percent": 41.0, "bad": math.nan}
+    await greenhouse.clock.advance(10)
+    assert greenhouse.beats[-1].extra == {"soil_percent": 41.0}
+    assert greenhouse.node.rejections.counts == {"extra": 1}
+
+
+async def test_a_mistake_in_it_does_not_stop_the_beats(greenhouse: Stage) -> None:
+    grown(greenhouse).numbers = RuntimeError("oops")
+    await greenhouse.clock.advance(30)
+    assert greenhouse.beats[-1].extra == {}
+    assert len(greenhouse.beats) >= 3
+
+
+def master(hostname: str) -> bytes:
+    return encode(
+        MasterDetails(session="m", hostname=hostname, version="1", started=1.0)
+    )
+
+
+async def test_it_receives_the_masters_details(greenhouse: Stage) -> None:
+    for hostname in ("rack", "rack", "unlucky", "rack2"):
+        payload = master(hostname)
+        greenhouse.broker.publish(TOPICS.master_details, payload, qos=1, retain=True)
+        await greenhouse.settle()
+    node = grown(greenhouse)
+    assert [one.hostname for one in node.masters] == ["rack", "unlucky", "rack2"]
+    assert node.master is not None
+    assert node.master.hostname == "rack2"
+    assert node.rejections.counts == {"on_master": 1}
+
+
+async def test_details_of_a_master_from_before_are_received_too() -> None:
+    stage = Stage(Greenhouse)
+    stage.broker.publish(TOPICS.master_details, master("rack"), qos=1, retain=True)
+    await stage.begin()
+    assert [one.hostname for one in grown(stage).masters] == ["rack"]
+    await stage.node.stop()
+
+
+async def test_masters_details_that_are_none_are_counted(greenhouse: Stage) -> None:
+    greenhouse.broker.publish(TOPICS.master_details, b"[]", qos=1)
+    greenhouse.broker.publish(TOPICS.master_details, b"", qos=1)
+    await greenhouse.settle()
+    assert greenhouse.node.rejections.counts == {"details": 1}
+    assert greenhouse.node.master is None

@@ -1,0 +1,148 @@
+"""Orders to the real agent over a real Mosquitto: obeyed once, or not at all."""
+
+import asyncio
+
+import pytest
+
+from broker.messages import Details, Phase, Result, decode
+from broker.topics import NodeLeaf
+from tests.system.agent.process import ID, TOPICS, Agent, Observer
+
+pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
+
+
+async def test_a_reboot_retained_before_it_starts_is_never_obeyed(
+    agent: Agent, observer: Observer
+) -> None:
+    observer.order("reboot", retain=True)
+    await asyncio.sleep(0.2)
+    agent.start()
+    await observer.until_beating()
+    await observer.until_beating()
+    observer.order("ping", id="after")
+    await observer.until(lambda: observer.results("after") == [Phase.DONE])
+    assert agent.reboots == 0
+    assert Phase.ACCEPTED not in observer.results()
+
+
+async def test_a_reboot_retained_while_it_listens_is_refused_and_cleared(
+    agent: Agent, observer: Observer
+) -> None:
+    agent.start()
+    await observer.until_beating()
+    observer.order("reboot", retain=True)
+    await observer.until(lambda: observer.results() == [Phase.REFUSED])
+    assert agent.reboots == 0
+    agent.stop()
+    agent.start()
+    await observer.until_beating()
+    await observer.until_beating()
+    assert agent.reboots == 0
+
+
+@pytest.mark.parametrize("verb", ["reboot", "update"])
+async def test_the_same_id_twice_runs_once_even_across_a_restart(
+    agent: Agent, observer: Observer, verb: str
+) -> None:
+    agent.start()
+    await observer.until_beating()
+    for _ in range(2):
+        observer.order(verb)
+    done = [Phase.ACCEPTED, Phase.RUNNING, Phase.DONE]
+    await observer.until(lambda: observer.results() == done)
+    agent.stop()
+    agent.start()
+    await observer.until_beating()
+    observer.order(verb)
+    observer.order("ping", id="after")
+    await observer.until(lambda: observer.results("after") == [Phase.DONE])
+    assert agent.reboots == 1
+    assert observer.results() == done
+
+
+async def test_an_order_that_took_the_machine_down_is_not_obeyed_when_it_is_back(
+    agent: Agent, observer: Observer
+) -> None:
+    process = agent.start()
+    await observer.until_beating()
+    observer.order("shutdown", by="anna")
+    await observer.until(lambda: b"offline" in observer.said(NodeLeaf.STATUS))
+    goodbye = decode(observer.said(NodeLeaf.DETAILS)[-1], Details)
+    assert goodbye.reason == "shutdown ordered by anna"
+    assert await asyncio.to_thread(process.wait, 10) == 0
+    agent.start()
+    await observer.until_beating()
+    observer.order("shutdown", by="anna")
+    observer.order("ping", id="after")
+    await observer.until(lambda: observer.results("after") == [Phase.DONE])
+    assert agent.reboots == 1
+    assert observer.results() == [Phase.ACCEPTED, Phase.RUNNING]
+
+
+async def test_an_agent_told_to_restart_is_back_in_a_new_session_of_the_same_boot(
+    agent: Agent, observer: Observer
+) -> None:
+    process = agent.start()
+    await observer.until_beating()
+    before = observer.details[-1]
+    observer.order("restart-agent", by="anna")
+    await observer.until(lambda: observer.details[-1].session != before.session)
+    goodbye, after = observer.details[-2:]
+    assert (goodbye.session, goodbye.reason) == (
+        before.session,
+        "restart-agent ordered by anna",
+    )
+    assert (after.boot_id, after.reason) == (before.boot_id, "")
+    assert process.poll() is None, "it put itself in its own place"
+    await observer.until_beating()
+    assert observer.said(NodeLeaf.STATUS) == [b"online", b"offline", b"online"]
+    observer.order("restart-agent", by="anna")
+    observer.order("ping", id="after")
+    await observer.until(lambda: observer.results("after") == [Phase.DONE])
+    assert observer.results() == [Phase.ACCEPTED, Phase.DONE]
+    assert observer.details[-1].session == after.session
+
+
+async def test_under_systemd_an_agent_told_to_restart_ends_well(
+    agent: Agent, observer: Observer
+) -> None:
+    process = agent.start(by_systemd=True)
+    await observer.until_beating()
+    observer.order("restart-agent")
+    await observer.until(lambda: b"offline" in observer.said(NodeLeaf.STATUS))
+    assert await asyncio.to_thread(process.wait, 10) == 0
+
+
+async def test_an_order_that_came_too_late_is_answered_expired(
+    agent: Agent, observer: Observer
+) -> None:
+    agent.start()
+    await observer.until_beating()
+    observer.order("reboot", ttl_s=0)
+    await observer.until(lambda: observer.results() == [Phase.EXPIRED])
+    assert agent.reboots == 0
+
+
+async def test_a_command_runs_without_our_environment(
+    agent: Agent, observer: Observer
+) -> None:
+    agent.start()
+    await observer.until_beating()
+    observer.order("secret")
+    await observer.until(lambda: Phase.DONE in observer.results())
+    last = decode(observer.said(NodeLeaf.RESULT)[-1], Result)
+    assert "PYTHONPATH" not in last.stdout
+    assert last.exit_code == 0
+
+
+async def test_bytes_that_mean_nothing_stop_nothing(
+    agent: Agent, observer: Observer
+) -> None:
+    agent.start()
+    await observer.until_beating()
+    topic = TOPICS.node(ID, NodeLeaf.ORDER)
+    for payload in (b"", b"reboot", b"\xff" * 100, b"[" * 16_000, b'{"id":1}'):
+        observer.link.publish(topic, payload, qos=1)
+    observer.order("ping")
+    await observer.until(lambda: observer.results() == [Phase.DONE])
+    assert agent.log.read_text().count("(logged once)") == 1
