@@ -150,6 +150,8 @@ class Watch:
         node.status, node.status_at = status, now
         if foreign:
             self._session(node, session, now)
+        elif status is Status.ONLINE and node.declared_dead:
+            return True  # its link contradicts us; its agent has still said nothing
         if status is Status.ONLINE and (not stored or again):
             node.heard_at = now
             self._heard(node, now)

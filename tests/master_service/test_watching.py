@@ -83,6 +83,21 @@ async def test_the_stored_online_of_a_lost_board_is_put_right(bench: Bench) -> N
     assert bench.node("pi-11").reason == reason, "its own word was taken for a will"
 
 
+async def test_a_link_that_heals_its_status_is_no_sign_of_its_agent(
+    bench: Bench,
+) -> None:
+    hung = bench.boards["pi-11"]
+    hung.beating = False
+    await bench.pass_time(31)
+    assert bench.verdicts["s01n1"] == "hung"
+    hung.say(NodeLeaf.STATUS, b"online", retain=True)
+    await bench.pass_time(2)
+    assert bench.verdicts["s01n1"] == "hung"
+    hung.beat()
+    await bench.calm()
+    assert bench.verdicts["s01n1"] == "online"
+
+
 async def test_heartbeats_publish_nothing(bench: Bench) -> None:
     before = len(bench.broker.sent(T.node("+", NodeLeaf.STATE)))
     await bench.pass_time(60)
