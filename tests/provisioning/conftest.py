@@ -137,8 +137,12 @@ class Scene:
         return run
 
     async def ended(self, installer: Installer) -> Run:
+        return await self.reach(installer, lambda run: run.over)
+
+    async def reach(self, installer: Installer, when: Callable[[Run], object]) -> Run:
+        """Wait until a run is where it should be."""
         async with asyncio.timeout(7200):
-            while installer.run is None or not installer.run.over:  # noqa: ASYNC110  # virtual time; nothing tells
+            while installer.run is None or not when(installer.run):  # noqa: ASYNC110  # virtual time; nothing tells
                 await asyncio.sleep(0.5)
         return installer.run
 

@@ -75,8 +75,7 @@ def test_a_cancelled_run_leaves_the_outlets_as_asked(
         installer = stage.installer()
         await installer.start()
         installer.begin(stage.params)
-        while installer.run is None or installer.run.step is not Step.SCAN:  # noqa: ASYNC110  # virtual time
-            await asyncio.sleep(0.5)
+        await stage.reach(installer, lambda run: run.step is Step.SCAN)
         installer.cancel(leave, by="ann")
         run = await stage.ended(installer)
         await installer.stop()

@@ -5,7 +5,7 @@ import functools
 
 from provisioning.fake import FakeBoard
 from provisioning.plan import Verdict
-from provisioning.run.messages import ForeignServer
+from provisioning.run.messages import Ask, AskKind, ForeignServer
 from provisioning.run.state import Run, Step
 from tests.provisioning.story import Scenes, Virtually, place, texts
 
@@ -52,10 +52,13 @@ def test_who_talks_with_all_stacks_off_is_foreign(
 
     async def install() -> Run:
         stage.rack.speak(laptop, after_s=8)  # after the checks, within the baseline
+        loop = asyncio.get_running_loop()
+        loop.call_later(25, functools.partial(stage.rack.speak, laptop, after_s=0))
         return await stage.install()
 
     run = virtually(install())
     assert run.step is Step.DONE  # a laptop is no fault of the rack
+    assert len(run.findings) == 1  # known by then, it is no sighting in the scan
     assert "00:11:22:33:44:55 talks although" in texts(run, Verdict.FOREIGN)
     assert "00:11:22:33:44:55" not in {place.mac for place in run.places}
 
@@ -71,6 +74,9 @@ def test_a_stranger_in_a_window_is_found_by_the_cut_and_costs_no_board(
 
     async def install() -> Run:
         stage.rack.speak(rogue, after_s=20)
+        loop = asyncio.get_running_loop()
+        for at_s in range(60, 160, 5):  # and again, all through the second scan
+            loop.call_later(at_s, functools.partial(stage.rack.speak, rogue, after_s=0))
         return await stage.install()
 
     run = virtually(install())
@@ -177,3 +183,22 @@ def test_reservations_that_are_refused_are_tried_again_then_end_the_run(
     run = virtually(stage.install())
     assert run.step is Step.FAILED
     assert "told to refuse" in run.problems[0]
+
+
+def test_a_lease_that_is_read_late_makes_no_board_of_the_stack_before_a_double(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    ask = Ask(mac=stage.board(1, 1).mac, kind=AskKind.LEASE, address="192.168.23.200")
+
+    async def install() -> Run:
+        installer = stage.installer()
+        await installer.start()
+        installer.begin(stage.params)
+        await stage.reach(installer, lambda run: run.position == 1 and run.powered_at)
+        stage.rack.source.hear(ask)
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert run.step is Step.DONE
+    assert len(run.verified) == 4
