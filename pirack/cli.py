@@ -16,6 +16,7 @@ DESCRIPTION = """\
 See, command and power a rack of Raspberry Pis over plain MQTT.
 
   pirack up                     the whole rack on this machine, page included
+  pirack node add pi-1f3a9c2e   let a real Pi join
   pirack send stack/3 ping      a command, with a receipt for each target
   pirack watch                  a live table in the terminal
   pirack doctor                 what is wrong, and what to do about it
@@ -65,8 +66,11 @@ class Command(msgspec.Struct, frozen=True):
 
 COMMANDS = (
     Command("up", "pirack.up.cli", "run the whole rack on this machine", "rack"),
+    Command("init", "pirack.init.cli", "set up a rack for good, with system services"),
+    Command("node", "pirack.node.cli", "let real Pis join, list and forget them"),
     Command("send", "pirack.send", "send a command and print its receipt"),
     Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
+    Command("events", "pirack.events", "show the rack's history, and follow it"),
     Command("power", "pirack.power.cli", "test the relays, with a person who looks"),
     Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
     Command("agent", "node_agent.cli", "report this machine and obey orders"),

@@ -49,7 +49,8 @@ def cells(row: Row, now: float) -> tuple[str, ...]:
     verdict = state.verdict.value
     if state.running is not None:
         verdict += f" ({state.running.verb})"
-    return (state.name, verdict, span(now - state.since), *vitals, reason)
+    lasted = span(now - state.since) if state.since else ""
+    return (state.name, verdict, lasted, *vitals, reason)
 
 
 def _vitals(beat: Heartbeat | None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from broker.link import Connect
 from broker.service import TABLES
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import Topics
-from pirack import runfile
+from pirack import house, runfile
 from pirack.runfile import RunFile
 
 
@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a sub-command the options that say which rack is meant."""
     group = parser.add_argument_group(
         "which rack",
-        "Without any of these: the one `pirack up` runs from the data directory.",
+        "Without any of these: that of `pirack up` here, else that of `pirack init`.",
     )
     group.add_argument(
         "--data",
@@ -83,13 +83,16 @@ def find(args: argparse.Namespace) -> Place:
     """
     data = runfile.data_directory(args.data)
     run = None if args.config else runfile.read(data)
-    if run is None and not (args.config or args.host or args.credentials):
+    config: Path | None = args.config
+    if run is None and not (config or args.data or args.host or args.credentials):
+        config = house.PRODUCTION if house.PRODUCTION.exists() else None
+    if run is None and not (config or args.host or args.credentials):
         text = (
             f"no rack found: no `pirack up` is running on {data}. Start one, name its "
             "directory with --data, or give --config FILE, or --host and --credentials"
         )
         raise ConfigError(text)
-    found = _from_run(run, data) if run else _from_config(args.config)
+    found = _from_run(run, data) if run else _from_config(config)
     return _with_options(found, args)
 
 
@@ -111,9 +114,11 @@ def _from_run(run: RunFile, data: Path) -> Place:
 def _from_config(path: Path | None) -> Place:
     document = load(path)
     document.require_known(TABLES)
+    known = house.of(document, path) if path else None
     return Place(
         topics=Topics(document.table("rack", RackSettings).name),
-        endpoint=_endpoint(document),
+        # The file's own credentials are those of a service; here sits a person.
+        endpoint=known.inside(house.OPERATOR) if known else _endpoint(document),
         run=None,
         source=str(path) if path else "options",
     )

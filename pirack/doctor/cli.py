@@ -73,7 +73,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
 
 def _running(args: argparse.Namespace) -> Iterator[Finding]:
     """Check the rack the options name; where none runs, whether one could."""
-    from pirack.doctor import live  # noqa: PLC0415
+    from pirack.doctor import live, network  # noqa: PLC0415
 
     try:
         place = where.find(args)
@@ -87,6 +87,7 @@ def _running(args: argparse.Namespace) -> Iterator[Finding]:
     except PiRackError as error:
         yield fail("broker", str(error), "correct it in the configuration")
         return
+    yield from network.check(args.config, args.data)
     yield live.page(place.run.url if place.run else _page_url(args.config))
 
 

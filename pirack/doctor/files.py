@@ -12,6 +12,7 @@ from master_service import settings as master
 from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings
 from pirack.doctor.finding import Finding, fail, ok
+from pirack.house import EnrolSettings
 from pirack.up.settings import UpSettings
 
 OWNERS: dict[str, type] = {
@@ -21,6 +22,7 @@ OWNERS: dict[str, type] = {
     "simulator": SimulatorSettings,
     "dashboard": DashboardSettings,
     "up": UpSettings,
+    "enrol": EnrolSettings,
 }
 
 

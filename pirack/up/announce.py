@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from pirack.runfile import RunFile
+from pirack.up.door import Door
 from pirack.up.settings import Shape
 from pirack.up.tools import line
 
@@ -27,6 +28,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         subscribe: How ``mosquitto_sub`` is called here.
         send: How ``pirack send`` is called here.
         moved: Ports that were taken: ``(what, wanted, got)``.
+        door: How real Pis come in; None where they cannot.
     """
 
     run: RunFile
@@ -39,6 +41,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     subscribe: str
     send: str
     moved: tuple[tuple[str, int, int], ...] = ()
+    door: Door | None = None
 
 
 def lines(told: Announcement) -> Iterator[str]:
@@ -53,12 +56,19 @@ def lines(told: Announcement) -> Iterator[str]:
     yield _label("page", run.url)
     yield _label("sign in", f"{run.login.username}   {run.login.password}")
     yield _label("broker", f"{told.broker} on {run.mqtt.host}:{run.mqtt.port}")
+    if told.door:
+        yield _label("for Pis", f"{told.door.host}, port {told.door.port}, encrypted")
     yield _label("data", str(told.data))
     yield ""
     yield "In another terminal, ready to paste:"
     yield ""
     yield from (f"  {text}" for text in examples(told))
     yield ""
+    if told.door:
+        yield "A Pi joins with its id, its serial or its MAC address:"
+        yield ""
+        yield f"  {told.send} node add <which>"
+        yield ""
 
 
 def examples(told: Announcement) -> tuple[str, ...]:

@@ -30,10 +30,12 @@ everything. Names, passwords and history stay in the data directory.
 
 examples
   pirack up                              12 stacks of 4 simulated boards
-  pirack up --simulate 0                 no simulation: this machine, and real Pis
+  pirack up --simulate 0                 no simulation: this machine alone
+  pirack up --simulate 0 --listen 0.0.0.0
+                                         … and real Pis: see `pirack node --help`
   pirack up --simulate 2x4 --rack attic --data ~/attic
   pirack up --config pirack.toml         every option is a key there:
-      [up] simulate, data, allow_host_power   [rack] name, stacks, boards
+      [up] simulate, data, listen, names, allow_host_power   [rack] name, stacks, boards
       [broker] host, port   [dashboard] host, http_port
 
 While it runs, <data>/run.json (mode 0600) says how to reach it; `pirack send`, `watch`
@@ -83,6 +85,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-host-power",
         action="store_true",
         help="let a simulated rack reboot, switch off and update this machine too",
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="ADDRESS[:PORT]",
+        help="open an encrypted listener for real Pis too: 0.0.0.0 for the network, "
+        "port 8883 (default: none, only this machine can connect)",
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        metavar="HOST",
+        help="name or address by which Pis reach this machine (default: its address); "
+        "more than once for more, the first is told to them",
     )
     parser.add_argument(
         "--verbose",

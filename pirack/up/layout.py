@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from pirack.house import UP_FILE
 from pirack.up.settings import Options
 
 
@@ -61,6 +62,16 @@ class Layout(msgspec.Struct, frozen=True):
         return self.secrets / f"{user}.json"
 
     @property
+    def tls(self) -> Path:
+        """Certificates."""
+        return self.data / "tls"
+
+    @property
+    def enrol(self) -> Path:
+        """What `pirack node` reads; there only where Pis can join."""
+        return self.data / UP_FILE
+
+    @property
     def simulated(self) -> Path:
         """Passwords of the simulated nodes: ``{id: password}``."""
         return self.secrets / "simulated.json"
@@ -74,6 +85,7 @@ class Layout(msgspec.Struct, frozen=True):
         return (
             self.data,
             self.secrets,
+            self.tls,
             self.configuration,
             self.state.parent,
             self.state,

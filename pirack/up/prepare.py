@@ -3,12 +3,12 @@
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
 import msgspec
 
-from broker import dynsec, mosquitto
+from broker import credentials, dynsec, mosquitto
 from broker.atomic import replace
 from broker.dynsec import Role, User
 from broker.endpoint import Endpoint
@@ -16,12 +16,14 @@ from broker.mosquitto import Mosquitto
 from broker.mosquitto_child import MosquittoChild
 from broker.mosquitto_conf import Plan
 from broker.topics import Topics
+from pirack import house
 from pirack.runfile import Login, MqttAccess, RunFile
-from pirack.up import configure, here, passwords, ports, toml, tools
+from pirack.up import configure, door, here, passwords, ports, toml, tools
 from pirack.up.announce import Announcement
 from pirack.up.broker import KeptBroker
 from pirack.up.child import Part, Say
 from pirack.up.configure import SIMULATOR, Decided
+from pirack.up.door import Door
 from pirack.up.layout import Layout, layout
 from pirack.up.rack import Broker
 from pirack.up.settings import Options
@@ -35,6 +37,7 @@ ROLES = {
     SIMULATOR: Role.SIMULATOR,
     OPERATOR: Role.OPERATOR,
     "viewer": Role.VIEWER,
+    house.ADMIN: Role.ADMIN,
 }
 ROOT_WARNING = "should not be run as root"
 """Mosquitto's advice; as another user it would not end with us (``broker.tether``)."""
@@ -52,6 +55,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         access: The operator's access to the broker.
         login: For the page.
         names: The parts.
+        door: How real Pis come in; None where they cannot.
     """
 
     options: Options
@@ -60,6 +64,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     access: MqttAccess
     login: Login
     names: tuple[str, ...]
+    door: Door | None = None
 
     @property
     def operator(self) -> Endpoint:
@@ -104,6 +109,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
             plugin=self.mosquitto.plugin,
             port=self.decided.mqtt_port,
             host=self.options.mqtt_host,
+            tls=self.door.listener if self.door else None,
         )
 
         def hear(line: str) -> None:
@@ -143,6 +149,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
             subscribe=tools.find("mosquitto_sub", self.mosquitto.program),
             send=_own_command(options.data),
             moved=tuple(one for one in moved if one[1] != one[2]),
+            door=self.door,
         )
 
 
@@ -159,6 +166,7 @@ def prepare(options: Options) -> Prepared:
     for directory in where.directories():
         directory.mkdir(mode=0o700, exist_ok=True)
     decided = _decide(options, where, program)
+    entrance = door.prepare(options, where, mqtt_port=decided.mqtt_port)
     access = _users(decided)
     tools.write(options.data, access)
     parts = configure.documents(options.tables, decided)
@@ -173,14 +181,16 @@ def prepare(options: Options) -> Prepared:
             where.credentials("page"), where.dashboard / "users.json"
         ),
         names=tuple(parts),
+        door=entrance,
     )
 
 
 def _decide(options: Options, where: Layout, program: Mosquitto) -> Decided:
     """Turn wishes into facts: free ports, this machine's id and name."""
-    mqtt_port = ports.choose(options.mqtt_host, options.mqtt_port)
+    kept = frozenset({options.listen.port} if options.listen else ())
+    mqtt_port = ports.choose(options.mqtt_host, options.mqtt_port, taken=kept)
     http_port = ports.choose(
-        options.http_host, options.http_port, taken=frozenset({mqtt_port})
+        options.http_host, options.http_port, taken=kept | {mqtt_port}
     )
     node = here.node_id(options.tables)
     publish = tools.find("mosquitto_pub", program.program)
@@ -227,6 +237,7 @@ def _users(decided: Decided) -> MqttAccess:
         User(name=name, password=password, role=Role.NODE)
         for name, password in simulated.items()
     ]
+    users += _added(where.secrets, {user.name for user in users})
     dynsec.write(where.broker, users, Topics(decided.rack))
     secret = next(user.password for user in users if user.name == OPERATOR)
     return MqttAccess(
@@ -235,6 +246,19 @@ def _users(decided: Decided) -> MqttAccess:
         username=OPERATOR,
         password=secret,
     )
+
+
+def _added(secrets: Path, others: Set[str]) -> list[User]:
+    """Return the nodes that `pirack node add` let in; known also without a listener."""
+    return [
+        User(
+            name=node,
+            password=credentials.read(house.node_file(secrets, node)).password,
+            role=Role.NODE,
+        )
+        for node in house.added_nodes(secrets)
+        if node not in others
+    ]
 
 
 def _own_command(data: Path) -> str:

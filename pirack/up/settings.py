@@ -12,6 +12,8 @@ from broker.errors import ConfigError
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import check_name
 from dashboard.settings import DashboardSettings
+from pirack import listen
+from pirack.listen import Listen
 from pirack.runfile import data_directory
 
 DEFAULT_SHAPE = "12x4"
@@ -30,11 +32,17 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
             empty for the shape ``[rack]`` has, else ``12x4``.
         allow_host_power: Let a simulated rack reboot, switch off and update the machine
             it runs on, too.
+        listen: ``ADDRESS`` or ``ADDRESS:PORT`` of an encrypted listener for real Pis,
+            for example ``0.0.0.0``; empty for none: then only this machine can connect.
+        names: Host names and addresses by which Pis reach this machine, the one they
+            are told first; empty for its addresses and its host name.
     """
 
     data: str = ""
     simulate: Annotated[str, msgspec.Meta(max_length=16)] = ""
     allow_host_power: bool = False
+    listen: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    names: tuple[str, ...] = ()
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -62,6 +70,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         http_port: Port wanted for the page.
         allow_host_power: Whether a simulated rack may take this machine down.
         verbose: Show what the parts say at level info too.
+        listen: The encrypted listener; None for none.
+        names: By which Pis reach this machine; empty to find out.
     """
 
     tables: dict[str, Any]
@@ -74,6 +84,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     http_port: int
     allow_host_power: bool
     verbose: bool
+    listen: Listen | None = None
+    names: tuple[str, ...] = ()
 
 
 def parse_shape(text: str) -> Shape:
@@ -118,4 +130,6 @@ def resolve(args: argparse.Namespace, document: Document) -> Options:
         http_port=args.http_port or page.http_port,
         allow_host_power=args.allow_host_power or up.allow_host_power,
         verbose=args.verbose,
+        listen=listen.parse(text) if (text := args.listen or up.listen) else None,
+        names=tuple(args.name or up.names),
     )

@@ -1,0 +1,141 @@
+"""Checks of the door for real Pis: its certificate, and who may come in."""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from broker import credentials
+from broker.certificates import DAY_S
+from broker.errors import ConfigError, PiRackError
+from pirack import house
+from pirack.doctor.finding import Finding, fail, ok, warn
+from pirack.house import House
+from pirack.node import members
+
+SOON_DAYS = 30
+TIMEOUT_S = 5.0
+NAMED = 5
+"""How many names are listed before the rest is counted."""
+
+
+def check(config: Path | None, data: Path | None) -> Iterator[Finding]:
+    """Check the door of the rack these name; the default is the rack found here."""
+    try:
+        found = house.read(house.locate(config, data))
+    except ConfigError:
+        yield ok("for Pis", "no encrypted listener: only this machine connects")
+        return
+    except PiRackError as error:
+        yield fail("for Pis", str(error), "correct it in the configuration")
+        return
+    yield certificate(found, time.time())
+    try:
+        clients, mine = asyncio.run(_clients(found)), known(found)
+    except PiRackError as error:
+        yield warn("who may connect", str(error), "be root where secrets are root's")
+        return
+    yield from members_known(clients, mine, frozenset(found.nodes()))
+
+
+def certificate(found: House, now: float) -> Finding:
+    """Check by the door itself that nodes trust the broker, and for how long.
+
+    Args:
+        found: The rack.
+        now: Unix time, seconds.
+    """
+    where = f"{found.host}:{found.port}"
+    try:
+        expires = _served(found)
+    except ssl.SSLCertVerificationError as error:
+        text = f"nodes would not trust {where}: {error.verify_message}"
+        return fail("certificate", text, _RENEW)
+    except OSError as error:
+        text = f"{where} cannot be reached, as nodes do: {error}"
+        advice = f"see [enrol] in {found.source}: is it this machine's address still?"
+        return fail("certificate", text, advice)
+    return expiry(where, (expires - now) / DAY_S)
+
+
+def expiry(where: str, days: float) -> Finding:
+    """Say for how many days a certificate is good."""
+    text = f"{where}: trusted, for {days:.0f} more days"
+    if days > SOON_DAYS:
+        return ok("certificate", text)
+    return warn("certificate", text, _RENEW)
+
+
+_RENEW = (
+    "`pirack up` renews it when it starts; else: sudo pirack init, then sudo "
+    "systemctl restart mosquitto"
+)
+
+
+def members_known(
+    clients: frozenset[str], mine: frozenset[str], added: frozenset[str]
+) -> Iterator[Finding]:
+    """Compare whom the broker lets in with whom we gave a password; pure.
+
+    Args:
+        clients: Whom the broker lets in.
+        mine: Services, people, and boards that are not added by hand.
+        added: Nodes that were added.
+    """
+    subject = "who may connect"
+    strangers = sorted(clients - mine - added)
+    missing = sorted(added - clients)
+    if strangers:
+        text = f"the broker lets in whom nobody added: {_some(strangers)}"
+        advice = "take it away: pirack node forget <id>; or see who made it"
+        yield warn(subject, text, advice)
+    if missing:
+        text = f"added, but unknown to the broker: {_some(missing)}"
+        yield fail(subject, text, "do `pirack node add` again for each")
+    if not strangers and not missing:
+        nodes = "node was" if len(added) == 1 else "nodes were"
+        yield ok(subject, f"{len(added)} {nodes} added; the broker knows no others")
+
+
+def known(found: House) -> frozenset[str]:
+    """Return who has a password here without being added as a node.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    names = {one.stem for one in found.secrets.glob("*.json")}
+    simulated = found.secrets / "simulated.json"
+    if simulated.exists():
+        names |= msgspec.json.decode(simulated.read_bytes(), type=dict[str, str]).keys()
+    if found.own is not None:
+        names.add(credentials.read(found.own).username)
+    return frozenset(names)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _served(found: House) -> float:
+    """Return until when the certificate is good that the door shows, Unix time."""
+    context = ssl.create_default_context(cafile=str(found.files.authority))
+    place = (found.host, found.port)
+    with (
+        socket.create_connection(place, TIMEOUT_S) as plain,
+        context.wrap_socket(plain, server_hostname=found.host) as encrypted,
+    ):
+        shown = encrypted.getpeercert() or {}
+    return ssl.cert_time_to_seconds(str(shown["notAfter"]))
+
+
+async def _clients(found: House) -> frozenset[str]:
+    control = await members.running(found)
+    if control is None:
+        text = "the broker is down, so it cannot be asked"
+        raise ConfigError(text)
+    return await control.clients()

@@ -1,0 +1,1 @@
+"""``pirack init``: a rack for good, with the system's Mosquitto and services."""

@@ -1,0 +1,167 @@
+"""``pirack init``: set up a rack for good."""
+
+import argparse
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from broker.errors import CertificateError, TopicError
+from broker.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
+from broker.topics import check_name
+from node_agent.vitals import LinuxBoard
+from pirack import deploy_files, listen
+from pirack.init.plan import Plan
+from pirack.init.write import write
+from pirack.up import here
+
+HELP = "set up a rack for good, with the system's Mosquitto and services"
+
+EPILOG = """\
+It writes, once: pirack.toml, a password for each service and person, a certificate
+authority and the broker's certificate, who may connect, and Mosquitto's configuration;
+then it prints the lines that install the services. What is there already stays, so
+again is fine: it makes what is missing, and a certificate that will soon expire or
+lacks a name.
+
+examples
+  sudo pirack init
+  sudo pirack init --rack attic --name rack.home.arpa --name 192.168.1.5
+  pirack init --etc ~/try/etc --state ~/try/state       look at it without root
+
+exit codes
+  0 done   2 wrong usage   3 configuration, files
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``pirack init`` takes."""
+    parser.add_argument(
+        "--rack", default="lab", metavar="NAME", help="rack name (default: lab)"
+    )
+    parser.add_argument(
+        "--listen",
+        default="0.0.0.0",  # noqa: S104  # that is what a rack is for; encrypted, with passwords
+        metavar="ADDRESS[:PORT]",
+        help="encrypted listener for the nodes (default: 0.0.0.0:8883)",
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="name or address by which nodes reach this machine (default: its "
+        "address); more than once for more, the first is told to them",
+    )
+    parser.add_argument(
+        "--etc",
+        type=Path,
+        default=Path("/etc/pirack"),
+        metavar="DIR",
+        help="configuration and secrets (default: /etc/pirack)",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path("/var/lib/pirack"),
+        metavar="DIR",
+        help="certificates and the broker's data (default: /var/lib/pirack)",
+    )
+    parser.add_argument(
+        "--owner", default="pirack", help="user of the services (default: pirack)"
+    )
+    parser.add_argument(
+        "--broker-owner",
+        default="mosquitto",
+        help="user of Mosquitto (default: mosquitto)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Set it up, say what to do next, and return the exit code.
+
+    Raises:
+        PiRackError: Something is missing or is something else.
+    """
+    try:
+        plan = planned(args)
+        made, password = write(plan)
+    except TopicError as error:
+        return _fail(str(error), EXIT_USAGE)
+    except CertificateError as error:
+        return _fail(str(error), EXIT_CONFIG)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror}; be root: use sudo", EXIT_CONFIG)
+    for line in told(plan, made, password):
+        print(line)
+    return EXIT_OK
+
+
+def planned(args: argparse.Namespace) -> Plan:
+    """Return what the options ask for.
+
+    Raises:
+        CertificateError: A name is none.
+        ConfigError: The listener's address is none.
+        TopicError: The rack's name is illegal.
+    """
+    door = listen.parse(args.listen)
+    facts = LinuxBoard().facts()
+    return Plan(
+        rack=check_name(args.rack, "rack"),
+        listen=door,
+        names=listen.names(door, args.name, facts.addresses, platform.node()),
+        node=here.node_id({}),
+        etc=args.etc.absolute(),
+        state=args.state.absolute(),
+        owner=args.owner,
+        broker_owner=args.broker_owner,
+    )
+
+
+def told(plan: Plan, made: list[str], password: str) -> Iterator[str]:
+    """Return what the person is told."""
+    for path in made:
+        yield f"made  {path}"
+    if not made:
+        yield "Everything was there already."
+    yield ""
+    yield f"Nodes of rack {plan.rack} connect to {plan.names[0]}:{plan.listen.port}."
+    yield f"The broker's certificate is for {', '.join(plan.names)}."
+    if password:
+        yield ""
+        yield f"The page's login, told this once:  admin   {password}"
+    yield ""
+    yield "Next, to run it:"
+    yield ""
+    yield from (f"  {line}" for line in steps(plan))
+    yield ""
+    yield "Then the page is http://127.0.0.1:8080/, and a Pi joins by:"
+    yield ""
+    yield "  sudo pirack node add <its id, serial or MAC address>"
+
+
+def steps(plan: Plan) -> tuple[str, ...]:
+    """Return the lines that install and start the services.
+
+    Raises:
+        ConfigError: This installation lacks the units.
+    """
+    units, system = deploy_files.directory(), "/etc/systemd/system"
+    services = ("pirack-master", "pirack-dashboard", "pirack-agent")
+    files = " ".join(str(units / f"{name}.service") for name in services)
+    drop_in = "mosquitto.service.d/pirack.conf"
+    return (
+        f"sudo install -m 644 {plan.broker_config} /etc/mosquitto/pirack.conf",
+        f"sudo install -D -m 644 {units / drop_in} {system}/{drop_in}",
+        f"sudo install -m 644 {files} {system}/",
+        "sudo systemctl daemon-reload",
+        "sudo systemctl restart mosquitto",
+        f"sudo systemctl enable --now mosquitto {' '.join(services)}",
+    )
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"pirack init: {text}\n")
+    return code

@@ -1,0 +1,156 @@
+"""What ``pirack init`` makes: where, for whom, and with which words; pure."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from broker.dynsec import FILE_NAME, Role
+from broker.errors import ConfigError
+from pirack import house
+from pirack.listen import Listen
+
+USERS = {
+    "master": Role.MASTER,
+    "dashboard": Role.DASHBOARD,
+    house.OPERATOR: Role.OPERATOR,
+    "viewer": Role.VIEWER,
+    house.ADMIN: Role.ADMIN,
+}
+SERVICES = ("master", "dashboard")
+"""Those whose own user must read their password."""
+LOCAL_PORT = 1883
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A rack to be set up.
+
+    Args:
+        rack: Its name.
+        listen: The encrypted listener.
+        names: By which nodes reach it; they are told the first.
+        node: Id of this machine.
+        etc: Directory of configuration and secrets.
+        state: Directory of certificates and of what the broker keeps.
+        owner: User the services run as.
+        broker_owner: User Mosquitto runs as.
+    """
+
+    rack: str
+    listen: Listen
+    names: tuple[str, ...]
+    node: str
+    etc: Path
+    state: Path
+    owner: str
+    broker_owner: str
+
+    @property
+    def config(self) -> Path:
+        """The configuration every service reads."""
+        return self.etc / "pirack.toml"
+
+    @property
+    def secrets(self) -> Path:
+        """Passwords and the authority's key."""
+        return self.etc / "secrets"
+
+    @property
+    def own_credentials(self) -> Path:
+        """This machine's agent's, where every node has its own."""
+        return self.etc / "credentials.json"
+
+    @property
+    def tls(self) -> Path:
+        """Certificates."""
+        return self.state / "tls"
+
+    @property
+    def broker(self) -> Path:
+        """What Mosquitto keeps."""
+        return self.state / "mosquitto"
+
+    @property
+    def dynsec(self) -> Path:
+        """Who may connect."""
+        return self.broker / FILE_NAME
+
+    @property
+    def broker_config(self) -> Path:
+        """Mosquitto's configuration, to be installed where Mosquitto reads it."""
+        return self.etc / "mosquitto.conf"
+
+    @property
+    def dashboard(self) -> Path:
+        """The page's users and sessions."""
+        return self.state.with_name(f"{self.state.name}-dashboard")
+
+    @property
+    def master(self) -> Path:
+        """The master's own state; its unit makes it."""
+        return self.state.with_name(f"{self.state.name}-master")
+
+
+def tables(plan: Plan) -> dict[str, Any]:
+    """Return ``pirack.toml``."""
+    return {
+        "rack": {"name": plan.rack},
+        "broker": {
+            "host": "127.0.0.1",
+            "port": LOCAL_PORT,
+            "credentials": str(plan.own_credentials),
+        },
+        "enrol": {
+            "host": plan.names[0],
+            "port": plan.listen.port,
+            "secrets": str(plan.secrets),
+            "tls": str(plan.tls),
+            "dynsec": str(plan.dynsec),
+        },
+        "master": {"data_dir": str(plan.master), "node": plan.node},
+        "dashboard": {"data": str(plan.dashboard)},
+    }
+
+
+HEAD = """\
+# Written by `pirack init`, once; yours to change from here on. Every service of this
+# machine reads it. Where the boards stand:
+#
+#   [rack]  stacks = 12   boards = 4
+#   [[node]]  id = "pi-1f3a9c2e"  name = "s03n2"  stack = 3  slot = 2
+#
+# The page on the whole network: [dashboard] host = "0.0.0.0"
+
+"""
+
+
+def broker_config(shipped: str, plan: Plan, plugin: Path) -> str:
+    """Return the shipped ``mosquitto.conf`` with this rack's paths and listener.
+
+    Args:
+        shipped: The annotated file that comes with the package.
+        plan: The rack.
+        plugin: The dynamic-security plugin of this machine.
+
+    Raises:
+        ConfigError: The shipped file has not the lines that are replaced.
+    """
+    text = shipped
+    every = plan.listen.host if not plan.listen.everywhere else ""
+    address = every or ("" if ":" in plan.listen.host else plan.listen.host)
+    lines = {
+        "plugin": f"plugin {plugin}",
+        "plugin_opt_config_file": f"plugin_opt_config_file {plan.dynsec}",
+        "listener 8883": f"listener {plan.listen.port} {address}".rstrip(),
+        "certfile": f"certfile {plan.tls / 'server.crt'}",
+        "keyfile": f"keyfile {plan.tls / 'server.key'}",
+        "persistence_location": f"persistence_location {plan.broker}/",
+    }
+    for key, line in lines.items():
+        pattern = rf"^{re.escape(key)}(?= |$).*$"
+        text, count = re.subn(pattern, lambda _: line, text, flags=re.MULTILINE)  # noqa: B023  # called at once
+        if count != 1:
+            error = f"the shipped mosquitto.conf has {count} lines {key!r}, not one"
+            raise ConfigError(error)
+    return text

@@ -1,0 +1,1 @@
+"""``pirack node``: real Pis join the rack, and leave it."""

@@ -1,0 +1,78 @@
+"""What a Pi needs to join: configuration, password, whom to trust, units."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from broker import credentials
+from broker.atomic import replace
+from broker.credentials import Credentials
+from pirack import deploy_files
+from pirack.house import House
+from pirack.node.board_id import BoardId
+from pirack.up import toml
+
+AT = Path("/etc/pirack")
+INSTALL = "install"
+_MASTERS_ONLY = ("pirack-master.service", "pirack-dashboard.service", "README.md")
+_HEAD = "# Written by `pirack node add`. [agent] may be extended: docs/agent.md.\n\n"
+
+
+def write(
+    house: House,
+    board: BoardId,
+    secret: Credentials,
+    *,
+    into: Path,
+    at: Path = AT,
+    wheel: Path | None = None,
+) -> Path:
+    """Put a bundle together and return its directory, for its owner only.
+
+    Args:
+        house: The rack.
+        board: Who it is for.
+        secret: Its name and password.
+        into: Directory the bundle is made in.
+        at: Where its files will be on the Pi.
+        wheel: Our own package, for a Pi that cannot get it elsewhere.
+
+    Raises:
+        ConfigError: This installation lacks the units.
+        OSError: It cannot be written.
+    """
+    directory = into / board.node
+    shutil.rmtree(directory, ignore_errors=True)  # an older one of the same node
+    directory.mkdir(mode=0o700, parents=True)
+    text = _HEAD + toml.dumps(tables(house, board, at))
+    replace(directory / "pirack.toml", text.encode(), mode=0o644)
+    credentials.write(directory / "credentials.json", secret)
+    shutil.copyfile(house.files.authority, directory / "ca.crt")
+    units = deploy_files.directory()
+    ignore = shutil.ignore_patterns(*_MASTERS_ONLY, INSTALL)
+    shutil.copytree(units, directory / "deploy", ignore=ignore)
+    shutil.copy(units / INSTALL, directory / INSTALL)
+    if wheel is not None:
+        shutil.copy(wheel, directory)
+    return directory
+
+
+def tables(house: House, board: BoardId, at: Path) -> dict[str, Any]:
+    """Return the node's configuration."""
+    agent = {"agent": {"id": board.node}} if board.told else {}
+    return {
+        "rack": {"name": house.topics.rack},
+        "broker": {
+            "host": house.host,
+            "port": house.port,
+            "credentials": str(at / "credentials.json"),
+            "ca_file": str(at / "ca.crt"),
+        },
+        **agent,
+    }
+
+
+def built_wheel(version: str) -> Path | None:
+    """Return what ``make wheel`` built of this version; None where nothing was."""
+    found = Path(deploy_files.__file__).parent.parent / "dist"
+    return next(found.glob(f"pirack-{version}-*.whl"), None)

@@ -1,0 +1,185 @@
+"""``pirack node``: add, list, forget."""
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from broker.errors import ConfigError, LinkError, TopicError
+from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
+from broker.topics import check_name
+from broker.version import VERSION
+from pirack import house
+from pirack.house import House
+from pirack.node import board_id, bundle, leave, rack
+from pirack.node.add import Wish, add, lines
+from pirack.table import span
+
+HELP = "let a real Pi join the rack, list those that may, forget one"
+
+EPILOG = """\
+examples
+  pirack node add pi-1f3a9c2e --name s03n2 --stack 3 --slot 2
+  pirack node add 100000001f3a9c2e          by the board's serial
+  pirack node add dc:a6:32:01:02:03         by its hardware address
+  pirack node list
+  pirack node forget s03n2
+
+`add` gives the board a password and a role of its own on the broker, running or not,
+without disturbing anybody, and writes a bundle (configuration, password, the rack's
+certificate authority, units) with the lines that bring it to the Pi. Again is fine:
+the password stays, unless --renew. `forget` takes all of it back and clears what the
+node has on the broker.
+
+The rack must listen on the network: `pirack up --listen 0.0.0.0`, or `pirack init`.
+
+exit codes
+  0 fine   1 the broker refused   2 wrong usage   3 configuration, files
+  4 the broker cannot be used
+"""
+
+LOOK_S = 3.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands."""
+    actions = parser.add_subparsers(dest="action", metavar="<action>", required=True)
+    one = actions.add_parser("add", help="let a board join; write its bundle")
+    one.add_argument("board", help="its id, serial or hardware address")
+    one.add_argument("--name", default="", help="display name, for example s03n2")
+    one.add_argument("--stack", type=int, metavar="N", help="where it stands")
+    one.add_argument("--slot", type=int, metavar="N", help="its position there, from 1")
+    one.add_argument(
+        "--renew", action="store_true", help="a new password; the old one ends now"
+    )
+    one.add_argument(
+        "--to", type=Path, metavar="DIR", help="write the bundle below this directory"
+    )
+    one.add_argument(
+        "--at",
+        type=Path,
+        default=bundle.AT,
+        metavar="DIR",
+        help="where its files will be on the Pi (default: /etc/pirack)",
+    )
+    one.add_argument(
+        "--wheel",
+        type=Path,
+        metavar="FILE",
+        help="the package to install there (default: what `make wheel` built, else "
+        "the Pi asks its package index)",
+    )
+    listed = actions.add_parser("list", help="who may join, and how each is")
+    gone = actions.add_parser("forget", help="take a node's right to connect")
+    gone.add_argument("board", help="its id, serial, hardware address or name")
+    for sub in (one, listed, gone):
+        _add_where(sub)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it and return the exit code.
+
+    Raises:
+        PiRackError: The rack, its broker or a file does not allow it.
+    """
+    actions = {"add": _add, "list": _list, "forget": _forget}
+    try:
+        return actions[args.action](args)
+    except TopicError as error:
+        return _fail(str(error), EXIT_USAGE)
+    except LinkError as error:
+        return _fail(str(error), EXIT_NO_BROKER)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror}; be root: use sudo", EXIT_CONFIG)
+
+
+def _add(args: argparse.Namespace) -> int:
+    wish = wished(args)
+    for line in lines(add(house.find(args), wish)):
+        print(line)
+    return EXIT_OK
+
+
+def wished(args: argparse.Namespace) -> Wish:
+    """Return what the options ask for.
+
+    Raises:
+        ConfigError: A place lacks its half, or the wheel is not there.
+        TopicError: A name or an id is illegal.
+    """
+    if (args.stack is None) != (args.slot is None):
+        text = "a place is both: --stack 3 --slot 2"
+        raise ConfigError(text)
+    if args.wheel is not None and not args.wheel.is_file():
+        text = f"--wheel {args.wheel}: is no file; `make wheel` builds one in dist/"
+        raise ConfigError(text)
+    return Wish(
+        board=board_id.read(args.board),
+        name=check_name(args.name, "name") if args.name else "",
+        place=None if args.stack is None else (args.stack, args.slot),
+        renew=args.renew,
+        into=args.to,
+        at=args.at,
+        wheel=args.wheel or bundle.built_wheel(VERSION),
+    )
+
+
+def _list(args: argparse.Namespace) -> int:
+    found = house.find(args)
+    states, trouble = _states(found)
+    for node in found.nodes():
+        state = states.get(node)
+        if state is None:
+            print(f"{node:<14} {'?' if trouble else 'never seen'}")
+            continue
+        place = "no place" if state.stack is None else f"{state.stack}/{state.slot}"
+        lasted = f" for {span(time.time() - state.since)}" if state.since else ""
+        print(f"{node:<14} {state.name:<14} {place:<9} {state.verdict}{lasted}")
+    if not found.nodes():
+        print("No node was added yet: pirack node add <id, serial or MAC address>")
+    if trouble:
+        return _fail(trouble, EXIT_NO_BROKER)
+    return EXIT_OK
+
+
+def _states(found: House) -> tuple[rack.Picture, str]:
+    """Return what the master says of the nodes, or why nobody says anything."""
+    wanted = set(found.nodes())
+    try:
+        seen = rack.look(found, lambda nodes: wanted <= nodes.keys(), LOOK_S)
+        return asyncio.run(seen), ""
+    except LinkError as error:
+        return {}, f"{error}; how they are is not known"
+
+
+def _forget(args: argparse.Namespace) -> int:
+    left = leave.forget(house.find(args), args.board)
+    broker = "and its connection ended" if left.live else "from the next start on"
+    print(f"{left.node} may not connect any more, {broker}.")
+    for topic in left.cleared:
+        print(f"  cleared {topic}")
+    if left.problem:
+        print(f"  note: {left.problem}")
+    return EXIT_OK
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "which rack", "Without these: `pirack up` here, else that of `pirack init`."
+    )
+    group.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="data directory of `pirack up` (default: $PIRACK_DATA, or .pirack)",
+    )
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="pirack.toml of `pirack init`"
+    )
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"pirack node: {text}\n")
+    return code

@@ -1,0 +1,127 @@
+"""What the running rack says of its nodes, and how it is asked something."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+
+from broker.client import connector
+from broker.credentials import Credentials
+from broker.errors import LinkError
+from broker.link import Message
+from broker.messages import Command, NodeState, Status
+from broker.reach import reach
+from broker.topics import NodeLeaf, Scope, ScopeKind
+from pirack.ask import Patience, Question, ask
+from pirack.house import OPERATOR, House
+from pirack.mirror import Mirror
+from pirack.person import person
+from pirack.receipt import Receipt
+
+PATIENCE = Patience(connect_s=5.0, status_s=1.0, first_s=3.0, whole_s=15.0)
+LOOK_S = 0.05
+
+Picture = dict[str, NodeState]
+
+
+class _Looker:
+    """Keeps what the rack says."""
+
+    def __init__(self, house: House) -> None:
+        self.mirror = Mirror(house.topics)
+
+    def on_connected(self, session: str) -> None:
+        """Nothing to do: what is retained comes by itself."""
+
+    def on_disconnected(self, reason: str) -> None:
+        """Nothing to do: the link comes back by itself."""
+
+    def on_message(self, message: Message) -> None:
+        """Take it into the picture."""
+        self.mirror.take(message)
+
+    def picture(self) -> Picture:
+        """Return the nodes by id."""
+        return {row.state.id: row.state for row in self.mirror.rows()}
+
+
+async def look(
+    house: House, enough: Callable[[Picture], bool], timeout_s: float
+) -> Picture:
+    """Return the nodes as the master sees them; what is known when the time is over.
+
+    Args:
+        house: The rack.
+        enough: Told all that is known so far; the look ends when it says so.
+        timeout_s: How long to look, seconds.
+
+    Raises:
+        ConfigError: The operator's credentials cannot be read.
+        LinkError: The broker cannot be reached.
+    """
+    endpoint = house.inside(OPERATOR)
+    await reach(endpoint)
+    looker = _Looker(house)
+    link = connector(endpoint)(
+        looker,
+        client_id=f"pirack-node-{uuid.uuid4().hex[:8]}",
+        subscriptions=looker.mirror.subscriptions(),
+    )
+    await link.start()
+    try:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and not enough(looker.picture()):
+            if looker.mirror.whole:
+                break
+            await asyncio.sleep(LOOK_S)
+        return looker.picture()
+    finally:
+        await link.stop()
+
+
+async def command(house: House, node: str, verb: str, *args: str) -> Receipt:
+    """Ask the master something about one node, by the one door there is.
+
+    Raises:
+        ConfigError: The operator's credentials cannot be read.
+        LinkError: The broker cannot be reached.
+        NoAnswerError: There is no master.
+    """
+    endpoint = house.inside(OPERATOR)
+    await reach(endpoint)
+    question = Question(
+        scope=Scope(ScopeKind.NODE, node),
+        verb=verb,
+        command=Command(id=uuid.uuid4().hex, args=args, by=person()),
+    )
+    return await ask(
+        connector(endpoint),
+        house.topics,
+        question,
+        patience=PATIENCE,
+        progress=lambda _receipt, _rows: None,
+    )
+
+
+async def introduce(house: House, secret: Credentials) -> None:
+    """Sign in once as the node, by the door it will use, and say that it is away.
+
+    That proves the door, the certificate and the password from here, and makes the
+    node known to the master, so that it can be given a name and a place at once.
+
+    Raises:
+        LinkError: It would not work for the node either; says why.
+    """
+    node, endpoint = secret.username, house.door(secret)
+    await reach(endpoint, node)
+    listener = _Looker(house)
+    link = connector(endpoint)(listener, client_id=node, subscriptions=())
+    await link.start()
+    try:
+        if not await link.wait_connected(PATIENCE.connect_s):
+            text = f"{house.host}:{house.port} took {node} once and not again"
+            raise LinkError(text)
+        topic = house.topics.node(node, NodeLeaf.STATUS)
+        link.publish(topic, Status.OFFLINE.encode(), qos=1)
+    finally:
+        await link.stop()
