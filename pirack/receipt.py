@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from broker.messages import Phase, Reply, TargetRow
+from broker.messages import Event, Phase, Reply, TargetRow
 
 _SYMBOL = {
     Phase.DONE: "✓",
@@ -25,6 +25,7 @@ class Receipt:
         self._id = command_id
         self._rows: dict[str, TargetRow] = {}
         self._parts: set[int] = set()
+        self._events: dict[int, Event] = {}
         self._last: Reply | None = None
         self._complete = False
 
@@ -44,6 +45,11 @@ class Receipt:
         return tuple(sorted(self._rows.values(), key=lambda row: row.name))
 
     @property
+    def events(self) -> tuple[Event, ...]:
+        """Lines of history that were asked for, oldest first."""
+        return tuple(self._events[seq] for seq in sorted(self._events))
+
+    @property
     def ok(self) -> bool:
         """Whether it is over and every target is done."""
         return self.complete and self._last is not None and self._last.ok is True
@@ -60,6 +66,7 @@ class Receipt:
             row for row in reply.targets if self._rows.get(_key(row)) != row
         )
         self._rows.update((_key(row), row) for row in changed)
+        self._events.update((event.seq, event) for event in reply.events)
         self._last = reply
         if reply.phase.final:
             self._parts.add(reply.part)
@@ -71,7 +78,12 @@ class Receipt:
         if self._last is None:
             return None
         fields = {name: getattr(self._last, name) for name in Reply.__struct_fields__}
-        return Reply(**fields | {"targets": self.rows, "part": 1, "parts": 1})
+        return Reply(**fields | self._gathered)
+
+    @property
+    def _gathered(self) -> dict[str, object]:
+        """What came in parts, put together."""
+        return {"targets": self.rows, "events": self.events, "part": 1, "parts": 1}
 
     def summary(self) -> str:
         """Say in one line where it stands."""

@@ -1,0 +1,226 @@
+"""The rack's history in the terminal: asked, folded, followed."""
+
+import argparse
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from broker.errors import LinkError
+from broker.fake import FakeBroker
+from broker.link import Message, Subscription
+from broker.messages import (
+    Command,
+    Event,
+    EventKind,
+    NodeState,
+    Phase,
+    Reply,
+    Verdict,
+    decode,
+    encode,
+)
+from broker.topics import NodeLeaf, Topics
+from pirack.cli import parser
+from pirack.event_lines import fold, line
+from pirack.events import question, run, show
+from pirack.receipt import Receipt
+
+TOPICS = Topics("lab")
+
+
+def event(seq: int, **said: Any) -> Event:  # noqa: ANN401  # any field of Event
+    fields: dict[str, Any] = {
+        "ts": seq,
+        "kind": EventKind.VERDICT,
+        "text": f"line {seq}",
+    }
+    return Event(seq=seq, **{**fields, **said})
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    return parser(only="events").parse_args(["events", *words])
+
+
+class Historian:
+    """A master that has a history."""
+
+    def __init__(self, broker: FakeBroker, *parts: tuple[Event, ...]) -> None:
+        self.broker = broker
+        self.parts = parts
+        self.error = ""
+        self.asked: list[tuple[str, Command]] = []
+
+    async def start(self) -> "Historian":
+        link = self.broker.connect(
+            self,
+            client_id="master",
+            subscriptions=[Subscription(one) for one in TOPICS.command_filters()],
+            status_topic=TOPICS.master_status,
+        )
+        await link.start()
+        await self.broker.settle()
+        return self
+
+    def on_connected(self, session: str) -> None: ...
+
+    def on_disconnected(self, reason: str) -> None: ...
+
+    def on_message(self, message: Message) -> None:
+        command = decode(message.payload, Command)
+        self.asked.append((message.topic, command))
+        for number, events in enumerate(self.parts, start=1):
+            reply = Reply(
+                id=command.id,
+                verb="events",
+                scope="rack",
+                phase=Phase.REFUSED if self.error else Phase.DONE,
+                ok=not self.error,
+                error=self.error,
+                events=events,
+                part=number,
+                parts=len(self.parts),
+            )
+            topic = message.topic.replace("/cmd/", "/reply/")
+            self.broker.publish(topic, encode(reply), qos=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "topic", "args"),
+    [
+        ("", "rack", ("limit=50",)),
+        ("--since 2h", "rack", ("since=2h", "limit=5000")),
+        ("--since 2h --limit 7", "rack", ("since=2h", "limit=7")),
+        ("--node s03n2 --until 1h", "node/s03n2", ("until=1h", "limit=50")),
+        (
+            "--stack 3 --kind power --kind fault",
+            "stack/3",
+            ("kind=power,fault", "limit=50"),
+        ),
+        ("--incident i-7", "rack", ("incident=i-7", "limit=50")),
+        ("--command c0ffee", "rack", ("correlation=c0ffee", "limit=50")),
+    ],
+)
+def test_options_become_the_words_of_a_question(
+    words: str, topic: str, args: tuple[str, ...]
+) -> None:
+    asked = question(arguments(*words.split()))
+    assert (str(asked.scope), asked.verb) == (topic, "events")
+    assert asked.command.args == args
+
+
+async def test_the_history_is_printed_oldest_first_from_all_its_parts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broker = FakeBroker()
+    master = await Historian(broker, (event(1), event(2)), (event(3),)).start()
+    args = arguments("--json", "--node", "s03n2")
+    assert await show(broker.connect, TOPICS, question(args), args) == 0
+    printed = [json.loads(one)["seq"] for one in capsys.readouterr().out.splitlines()]
+    assert printed == [1, 2, 3]
+    assert master.asked[0][0] == "pirack/v1/lab/node/s03n2/cmd/events"
+
+
+async def test_a_refusal_is_exit_code_1_with_its_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broker = FakeBroker()
+    master = await Historian(broker, ()).start()
+    master.error = "since='x' is no moment"
+    args = arguments("--since", "x")
+    assert await show(broker.connect, TOPICS, question(args), args) == 1
+    assert "pirack events: since='x' is no moment" in capsys.readouterr().err
+
+
+async def test_following_shows_each_line_once_and_only_those_that_are_meant(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broker = FakeBroker()
+    await Historian(broker, (event(1, node="pi-32", stack=3),)).start()
+    for node, name, stack in (("pi-32", "s03n2", 3), ("pi-41", "s04n1", 4)):
+        state = NodeState(
+            id=node, name=name, verdict=Verdict.ONLINE, since=0, stack=stack
+        )
+        topic = TOPICS.node(node, NodeLeaf.STATE)
+        broker.publish(topic, encode(state), retain=True)
+    args = arguments("--follow", "--json", "--node", "s03n2")
+    following = asyncio.create_task(show(broker.connect, TOPICS, question(args), args))
+    for _ in range(20):
+        await broker.settle()
+        await asyncio.sleep(0)
+    for one in (
+        event(1, node="pi-32"),
+        event(2, node="pi-41"),
+        event(3, node="pi-32"),
+        event(4, stack=3),
+        event(5, stack=4),
+        event(6),
+    ):
+        broker.publish(TOPICS.event, encode(one))
+    broker.publish(TOPICS.event, b"no event at all")
+    for _ in range(5):
+        await broker.settle()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    printed = [json.loads(one)["seq"] for one in capsys.readouterr().out.splitlines()]
+    assert printed == [1, 3, 4]
+
+
+async def test_a_broker_that_is_away_is_a_link_error() -> None:
+    broker = FakeBroker()
+    broker.stop()
+    args = arguments("--follow")
+    with pytest.raises(LinkError):
+        await show(broker.connect, TOPICS, question(args), args)
+
+
+@pytest.mark.parametrize(
+    "words", ["--follow --until 1h", "--follow --fold", "--node Böse", "--stack 0"]
+)
+def test_what_makes_no_sense_is_wrong_usage(words: str) -> None:
+    assert run(arguments(*words.split())) == 2
+
+
+def test_a_line_says_when_what_and_which_incident() -> None:
+    said = line(event(1, kind=EventKind.INCIDENT, text="stack 3", incident="i-7"))
+    assert said.endswith("incident  stack 3  (i-7)")
+
+
+def test_folding_leaves_the_newest_headline_of_an_incident() -> None:
+    headline = EventKind.INCIDENT
+    lines = [
+        event(1, text="before"),
+        event(2, text="s03n1 is late", incident="i-7"),
+        event(3, text="s03n2 is late", incident="i-7"),
+        event(4, text="supply of stack 3", incident="i-7", kind=headline),
+        event(5, text="s04n1 is late", incident="i-8"),
+        event(6, text="s03n1 is unpowered", incident="i-7"),
+        event(7, text="s04n1 is lost", incident="i-8"),
+    ]
+    assert [one.text for one in fold(lines)] == [
+        "before",
+        "supply of stack 3 [3 more lines]",
+        "s04n1 is lost [1 more line]",
+    ]
+
+
+def test_a_receipt_gathers_the_events_of_its_parts() -> None:
+    receipt = Receipt("a")
+    for part, one in ((2, event(9)), (1, event(4))):
+        receipt.add(
+            Reply(
+                id="a",
+                verb="events",
+                scope="rack",
+                phase=Phase.DONE,
+                ok=True,
+                events=(one,),
+                part=part,
+                parts=2,
+            )
+        )
+    assert receipt.ok
+    whole = receipt.whole()
+    assert whole is not None
+    assert [one.seq for one in whole.events] == [4, 9]
