@@ -3,12 +3,11 @@
 import argparse
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 from broker.client import connector
-from broker.config import load
+from broker.config import Document, load
 from broker.credentials import endpoint
-from broker.errors import ConfigError
+from broker.errors import ConfigError, TopicError
 from broker.service import EXIT_FAILED, EXIT_OK, TABLES
 from broker.settings import BrokerSettings
 from master_service import layout
@@ -16,7 +15,9 @@ from master_service.power import machine, make, wiring
 from master_service.power.outlets import PowerError
 from master_service.power.panel import outlet_rows
 from master_service.settings import OutletRow, Settings, parse
+from pirack import where
 from pirack.power import describe
+from pirack.power.running import master_runs
 from pirack.power.terminal import Terminal
 from pirack.power.walk import Outcome, Walk
 
@@ -40,6 +41,11 @@ exit codes
   2 wrong usage   3 configuration
 """
 
+INSTEAD = (
+    "stop it first, which moves no relay, or go through it: "
+    "pirack send stack/3 power cycle"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``pirack power`` takes."""
@@ -52,13 +58,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     test.add_argument("outlets", nargs="*", metavar="OUTLET", help="default: all")
     test.add_argument(
-        "--config", type=Path, metavar="FILE", required=True, help="pirack.toml"
+        "--data-dir",
+        metavar="DIR",
+        help="the master's own, if it was started with that option (as the service "
+        "is: /var/lib/pirack-master)",
     )
     test.add_argument(
         "--dry-run",
         action="store_true",
         help="say what would be done; no pin, plug or command is touched",
     )
+    where.add_options(test)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: The configuration or the wiring in it is wrong.
         PowerError: A master is running on the same outlets.
     """
-    document = load(args.config)
-    document.require_known(TABLES)
+    document = _document(args)
     settings = parse(document)
     rows = _chosen(settings, args.outlets)
     _check(settings)
@@ -85,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     outlets = make.outlets(
         settings, machine=machine.here(), door=door, who="pirack power test"
     )
+    asyncio.run(_refuse_beside_a_master(args))
     return _report(asyncio.run(_walk(settings, outlets, rows)), rows)
 
 
@@ -94,15 +104,51 @@ async def _walk(
     try:
         outlets.lock()
     except PowerError as error:
-        text = (
-            f"{error}; stop it first, which moves no relay, or go through it: "
-            "pirack send stack/3 power cycle"
-        )
+        text = f"{error}; {INSTEAD}"
         raise PowerError(text) from error
     try:
         return await Walk(settings, outlets, Terminal()).go(rows)
     finally:
         await outlets.close()
+
+
+async def _refuse_beside_a_master(args: argparse.Namespace) -> None:
+    """See on the broker whether a master is running, if there is one to ask.
+
+    The lock says so too, but only to whoever names the master's own folder.
+
+    Raises:
+        PowerError: One is running.
+    """
+    try:
+        place = where.find(args)
+    except (ConfigError, TopicError) as error:
+        print(f"note: the broker was not asked for a master: {error}", flush=True)
+        return
+    runs = await master_runs(connector(place.endpoint), place.topics)
+    if runs is None:
+        print(f"note: no broker at {place.broker}: no master was seen", flush=True)
+    if runs:
+        text = f"a master of rack {place.topics.rack} is running; {INSTEAD}"
+        raise PowerError(text)
+
+
+def _document(args: argparse.Namespace) -> Document:
+    """Return the configuration, with the master's folder as it was started.
+
+    Raises:
+        ConfigError: There is none, or it cannot be read.
+    """
+    if args.config is None:
+        text = "the outlets are in a configuration: give --config pirack.toml"
+        raise ConfigError(text)
+    document = load(args.config)
+    document.require_known(TABLES)
+    if args.data_dir is None:
+        return document
+    tables = document.tables
+    tables["master"] = {**tables.get("master", {}), "data_dir": args.data_dir}
+    return Document(tables, str(args.config))
 
 
 def _chosen(settings: Settings, names: Sequence[str]) -> list[OutletRow]:

@@ -82,7 +82,7 @@ async def test_making_and_closing_touches_nothing(tmp_path: Path) -> None:
 
 
 async def test_two_processes_never_switch_the_same_outlets(tmp_path: Path) -> None:
-    """The lock belongs to an open file, so that two in one process exclude each other."""
+    """The lock belongs to an open file: two in one process exclude each other."""
     header = Header()
     first, second = (
         make.outlets(

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from broker.errors import ConfigError
+from broker.fake import FakeBroker
 from broker.messages import Power
+from broker.topics import Topics
 from master_service.power.fake import FakeOutlets
 from master_service.power.lock import OutletLock
 from master_service.power.outlets import PowerError
@@ -21,6 +23,7 @@ from master_service.settings import (
     Settings,
 )
 from pirack.power import cli
+from pirack.power.running import master_runs
 from pirack.power.terminal import Terminal
 from pirack.power.walk import Outcome, Reply, Walk
 
@@ -149,6 +152,8 @@ async def test_answers_are_read_line_by_line_until_they_end() -> None:
 TOML = """
 [rack]
 stacks = 2
+[broker]
+port = 1
 [master]
 data_dir = "{folder}"
 [[outlet]]
@@ -166,6 +171,16 @@ def parsed(folder: Path, *words: str, active_low: str = "false") -> argparse.Nam
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
     return parser.parse_args(["test", "--config", str(path), *words])
+
+
+@pytest.mark.parametrize("said", [b"online", b"offline", b""])
+async def test_a_master_that_is_online_is_seen_on_its_broker(said: bytes) -> None:
+    broker, topics = FakeBroker(), Topics("lab")
+    broker.publish(topics.master_status, said, retain=True)
+    assert await master_runs(broker.connect, topics) is (said == b"online")
+    assert broker.clients() == []
+    broker.stop()
+    assert await master_runs(broker.connect, topics, connect_s=0) is None
 
 
 def test_a_dry_run_says_all_and_needs_no_pins(
