@@ -35,7 +35,14 @@ RULES = """\
 6. Offline is a hint; the master's verdict in `node/<id>/state` joins it with
    heartbeats, pings and the outlet.
 7. A response topic (MQTT 5) is honoured only in the form `P/inbox/<client>`.
-8. The schema only grows. `v1` changes when a reader would break.
+8. A command on many nodes goes in waves: `wave` nodes at a time (`reboot` and `update`
+   by fours unless told otherwise), `pause_s` between, and `on_failure=stop` or
+   `continue`. Who is offline is answered at once and stops nothing; a target that
+   never began is answered `not-delivered` with the reason. The first reply to a
+   command that interrupts names every board it hits.
+9. `cancel` at a scope stops the commands addressed to it, at `rack` all of them, with
+   an id that one: what has not begun never does, the rest is told as going on.
+10. The schema only grows. `v1` changes when a reader would break.
 """
 
 EXAMPLE_COMMANDS = """\
@@ -57,6 +64,10 @@ mosquitto_pub -q 1 -t {prefix}/rack/cmd/temperature -n
 mosquitto_pub -q 1 -t {prefix}/node/{name}/cmd/name -m attic-1
 mosquitto_pub -q 1 -t {prefix}/stack/3/cmd/power \\
   -m '{{"id": "c0ffee01", "args": ["cycle"], "ttl_s": 10, "confirm": "stack/3"}}'
+
+# many nodes: a few at a time; and stop what has not begun
+mosquitto_pub -q 1 -t {prefix}/rack/cmd/reboot -m 'wave=4 pause_s=5 confirm=rack'
+mosquitto_pub -q 1 -t {prefix}/rack/cmd/cancel -n
 
 # MQTT 5: ask and wait for the answer in one's own inbox
 mosquitto_rr -V 5 -q 1 -t {prefix}/node/{name}/cmd/ping -e {prefix}/inbox/me -n

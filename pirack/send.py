@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "args",
         nargs="*",
-        help="words after the verb; name=value fills a placeholder, or says how: see below",
+        help="words after the verb; name=value fills a placeholder, or see below",
     )
     parser.add_argument(
         "--ttl",
