@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from bench import bare_echo, services
+from bench import bare_echo, process, services
 from bench.bus import Bus
 from bench.figures import Figure, at_most, percentile
 from bench.invented import TOPICS
@@ -35,8 +35,8 @@ _RACK = Scope(ScopeKind.RACK)
 def measure() -> list[Figure]:
     """Ping a small rack many times and a large one a few times."""
     floor_ms = _floor(STACKS * BOARDS)
-    small_ms = _rack(STACKS, PINGS)
-    large_ms = _rack(STACKS_LARGE, PINGS_LARGE)
+    small_ms, _ = _rack(STACKS, PINGS)
+    large_ms, cores = _rack(STACKS_LARGE, PINGS_LARGE)
     nodes = STACKS * BOARDS
 
     def row(what: str, percent: float, bound_ms: float | None) -> Figure:
@@ -58,10 +58,19 @@ def measure() -> list[Figure]:
         target=at_most(3000),
         note=f"of {PINGS_LARGE} pings",
     )
+    busy = Figure(
+        case=CASE,
+        what=f"master during a ping of {STACKS_LARGE * BOARDS}",
+        ours=100 * cores,
+        unit="%",
+        target=at_most(100),
+        note="processor time by time, of one core",
+    )
     return [
         row(f"rack of {nodes}, p50", 50, None),
         row(f"rack of {nodes}, p99", 99, 500),
         large,
+        busy,
     ]
 
 
@@ -71,6 +80,8 @@ def _floor(clients: int) -> list[float]:
         with Bus(port, bare_echo.result_topic("+")) as bus:
             workshop.python("echo", "-m", "bench.bare_echo", str(port), str(clients))
             _until_all_echo(bus, clients)
+            for _ in range(WARM_UP):
+                _echo(bus, clients)
             return _repeat(lambda: _echo(bus, clients), PINGS)
 
 
@@ -102,7 +113,8 @@ def _echo(bus: Bus, clients: int) -> float:
     return (ended - began) * 1000
 
 
-def _rack(stacks: int, pings: int) -> list[float]:
+def _rack(stacks: int, pings: int) -> tuple[list[float], float]:
+    """Return how long each ping took, ms, and the cores the master used meanwhile."""
     with Workshop() as workshop:
         port = workshop.mosquitto()
         settings = services.config(
@@ -111,13 +123,18 @@ def _rack(stacks: int, pings: int) -> list[float]:
             services.master_table(workshop),
             services.rack_tables(stacks, BOARDS),
         )
-        services.start_master(workshop, port, settings)
+        master = services.start_master(workshop, port, settings)
         with Bus(port, TOPICS.node("+", NodeLeaf.STATE)) as bus:
             services.start(workshop, "simulate", settings)
             services.wait_online(bus, stacks * BOARDS)
         reply = TOPICS.reply(_RACK, "ping")
         with Bus(port, reply) as bus:
-            return _repeat(lambda: _ping(bus, stacks * BOARDS), pings)
+            for _ in range(min(WARM_UP, pings)):
+                _ping(bus, stacks * BOARDS)
+            began, used_s = time.monotonic(), process.cpu_s(master.pid)
+            values = _repeat(lambda: _ping(bus, stacks * BOARDS), pings)
+            used_s = process.cpu_s(master.pid) - used_s
+            return values, used_s / (time.monotonic() - began)
 
 
 def _ping(bus: Bus, nodes: int) -> float:
@@ -145,8 +162,6 @@ def _ping(bus: Bus, nodes: int) -> float:
 def _repeat(once: Callable[[], float], times: int) -> list[float]:
     """Measure at uneven distances, so that no timer of ours is met in step."""
     rng = random.Random(7)  # noqa: S311  # spacing, no secret
-    for _ in range(min(WARM_UP, times)):
-        once()
     values = []
     for _ in range(times):
         time.sleep(rng.uniform(0.02, 0.1))
