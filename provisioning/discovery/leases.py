@@ -33,7 +33,7 @@ class LeaseSource:
 
     async def start(self, ear: Ear) -> None:
         """Begin to watch; leases that are already there are no news."""
-        known = await self._read()
+        known = {lease.mac: lease for lease in await self._read()}
         self._task = asyncio.create_task(self._watch(ear, known))
 
     async def stop(self) -> None:
@@ -43,20 +43,22 @@ class LeaseSource:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _watch(self, ear: Ear, known: frozenset[Lease]) -> None:
+    async def _watch(self, ear: Ear, known: dict[str, Lease]) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
-            now = await self._read()
-            for lease in sorted(now - known, key=lambda one: one.mac):
-                ear.heard(heard(lease))
-            known = now
+            for lease in await self._read():
+                # What was missing for a while is no news: servers write their file in
+                # place, so that a reader may meet the first half of it.
+                if known.get(lease.mac) != lease:
+                    known[lease.mac] = lease
+                    ear.heard(heard(lease))
 
-    async def _read(self) -> frozenset[Lease]:
+    async def _read(self) -> tuple[Lease, ...]:
         try:
-            return frozenset(await self._backend.leases())
+            return await self._backend.leases()
         except BackendError as error:
             log.debug("leases: %s", error)
-            return frozenset()
+            return ()
 
 
 def heard(lease: Lease) -> Ask:

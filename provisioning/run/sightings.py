@@ -35,9 +35,14 @@ def known_elsewhere(run: Run, ask: Ask) -> bool:
     """Whether it is sure that the board stands elsewhere."""
     if ask.mac in run.foreign or ask.mac in run.elsewhere:
         return True
-    # A lease is read late: it may be from the window before this one.
-    scanned = (macs for n, macs in run.scanned.items() if n != run.stack.number)
-    return ask.kind is AskKind.LEASE and any(ask.mac in macs for macs in scanned)
+    if ask.kind is not AskKind.LEASE:
+        return False
+    # A lease is read some time after it was written, maybe when its board is off again:
+    # it tells of new boards, but not that one has moved.
+    placed = any(p.mac == ask.mac and p.stack != run.stack.number for p in run.places)
+    return placed or any(
+        ask.mac in macs for n, macs in run.scanned.items() if n != run.stack.number
+    )
 
 
 def suspects(run: Run) -> tuple[str, ...]:

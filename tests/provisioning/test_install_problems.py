@@ -3,6 +3,8 @@
 import asyncio
 import functools
 
+import pytest
+
 from provisioning.fake import FakeBoard
 from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind, ForeignServer
@@ -185,20 +187,48 @@ def test_reservations_that_are_refused_are_tried_again_then_end_the_run(
     assert "told to refuse" in run.problems[0]
 
 
-def test_a_lease_that_is_read_late_makes_no_board_of_the_stack_before_a_double(
-    scene: Scenes, virtually: Virtually
+@pytest.mark.parametrize(("owner", "window"), [((1, 1), 2), ((2, 1), 1)])
+def test_a_lease_that_is_read_late_doubles_and_moves_no_board(
+    scene: Scenes, virtually: Virtually, owner: tuple[int, int], window: int
 ) -> None:
     stage = scene(2, 2)
-    ask = Ask(mac=stage.board(1, 1).mac, kind=AskKind.LEASE, address="192.168.23.200")
+    first = virtually(stage.install())
+    mac = stage.board(*owner).mac
+    ask = Ask(mac=mac, kind=AskKind.LEASE, address="192.168.23.200")
 
     async def install() -> Run:
         installer = stage.installer()
         await installer.start()
         installer.begin(stage.params)
-        await stage.reach(installer, lambda run: run.position == 1 and run.powered_at)
+        await stage.reach(
+            installer, lambda run: run.stack.number == window and run.powered_at
+        )
         stage.rack.source.hear(ask)
         return await stage.ended(installer)
 
     run = virtually(install())
     assert run.step is Step.DONE
+    assert run.places == first.places
+
+
+def test_a_late_lease_of_a_board_too_many_makes_it_no_double(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    extra = FakeBoard("dc:a6:32:ff:ff:ff", 1, boot_s=10)
+    stage.rack.boards.append(extra)
+
+    async def install() -> Run:
+        installer = stage.installer()
+        await installer.start()
+        installer.begin(stage.params)
+        await stage.reach(
+            installer, lambda run: run.stack.number == 2 and run.powered_at
+        )
+        ask = Ask(mac=extra.mac, kind=AskKind.LEASE, address="192.168.23.200")
+        stage.rack.source.hear(ask)
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert not texts(run, Verdict.IN_TWO_STACKS)
     assert len(run.verified) == 4

@@ -10,6 +10,7 @@ from broker.messages import Details, InstallState, decode, encode
 from provisioning.backends.backend import Lease
 from provisioning.discovery.births import BirthSource
 from provisioning.discovery.leases import LeaseSource
+from provisioning.fake import FakeBackend
 from provisioning.plan import Layout, StackPlan, Verdict
 from provisioning.run.messages import Ask, AskKind, ForeignServer
 from provisioning.run.progress import MAX_PROBLEMS, progress
@@ -95,7 +96,33 @@ def test_only_new_leases_are_heard(scene: Scenes, virtually: Virtually) -> None:
     virtually(story())
     (ask,) = ear.asks
     assert (ask.mac, ask.kind) == ("dc:a6:32:00:00:02", AskKind.LEASE)
-    assert isinstance(Lease("a", "b", 1), Lease)
+
+
+class HalfWritten(FakeBackend):
+    """A server whose file is read in the middle of a rewrite, every other time."""
+
+    reads = 0
+
+    async def leases(self) -> tuple[Lease, ...]:
+        self.reads += 1
+        return () if self.reads % 2 else await super().leases()
+
+
+def test_a_file_that_is_read_half_written_makes_no_news(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    backend = HalfWritten(scene(1, 2).rack)
+    ear = Ear()
+
+    async def story() -> None:
+        backend.lend("dc:a6:32:00:00:01")
+        source = LeaseSource(backend)
+        await source.start(ear)
+        await asyncio.sleep(5)
+        await source.stop()
+
+    virtually(story())
+    assert len(ear.asks) == 1
 
 
 def test_progress_fits_a_message_however_much_is_wrong() -> None:
