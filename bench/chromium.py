@@ -81,11 +81,13 @@ def observe(page: Page, tiles: Tiles) -> None:
 
 
 def seen(page: Page, numbers: dict[str, int]) -> list[Seen]:
-    """Return what changed since ``observe``.
+    """Return what changed since ``observe``; nothing if the page was loaded anew since.
+
+    A page that its server cannot feed any more does that.
 
     Args:
         page: The page.
         numbers: Number of a node by the page's name for it.
     """
-    rows: list[tuple[float, str, int]] = page.evaluate("window.benchSeen")
+    rows: list[tuple[float, str, int]] = page.evaluate("window.benchSeen ?? []")
     return [(at, numbers[key], value) for at, key, value in rows if key in numbers]
