@@ -10,7 +10,7 @@ a restart makes of it.
 
 from collections.abc import Callable
 
-from broker.messages import Phase, Power, Verdict
+from broker.messages import Phase, Power
 from master_service.commands import remember
 from master_service.commands.effects import (
     Commit,
@@ -24,6 +24,7 @@ from master_service.commands.orders import Orders
 from master_service.commands.reach import absence, reachable
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
+from master_service.power.boards import NOTHING_TO_LOSE, came, cannot_come
 from master_service.power.panel import Fed
 from master_service.power.steps import Action, Step
 from master_service.presence import BOOT_MARGIN
@@ -31,10 +32,6 @@ from master_service.settings import Settings
 
 SWITCH_S = 240.0
 """Seconds after which a switching is given up: longer than every attempt together."""
-NOTHING_TO_LOSE = frozenset(
-    {Verdict.LOST, Verdict.OFF, Verdict.UNPOWERED, Verdict.UNSEEN}
-)
-"""Such boards answer neither agent nor ping: there is nobody to ask."""
 NO_LEVEL = "its outlet was switched, but does not tell its level"
 
 
@@ -216,11 +213,8 @@ class Job:
     def _refuse_halted(self, now: float) -> None:
         """Say at once that no switching on brings back who was shut down."""
         for row in self._boards():
-            if row.node is not None and row.node.halted_by and self._reads_on:
-                error = (
-                    f"its outlet is on, but it was shut down by {row.node.halted_by}; "
-                    "`power cycle` brings it back"
-                )
+            error = row.node and cannot_come(row.node, self.fed.level)
+            if row.node and error:
                 self.run.end(row.node.id, Phase.FAILED, now, error=error)
         if not any(self.run.rows[key].open for key in self.keys):
             self.step = Step.ENDED
@@ -277,21 +271,15 @@ class Job:
             node = row.node
             if node is None:
                 continue
-            if self._came(row):
-                proof = bool(row.boot_id) or self.action is not Action.CYCLE
+            cycled = self.action is Action.CYCLE
+            if came(row, rebooted=cycled):
+                proof = bool(row.boot_id) or not cycled
                 self.run.end(node.id, Phase.DONE, now, verified=proof)
             elif now >= self._until:
                 waited_s = self._until - self._fed_at
                 error = f"its outlet is on, but it did not come in {waited_s:.0f} s"
                 self.run.end(node.id, Phase.FAILED, now, error=error)
         return [] if self._boards() else self._ended()
-
-    def _came(self, row: Row) -> bool:
-        """Whether a board speaks, after a boot if its power was away."""
-        node = row.node
-        if node is None or node.verdict is not Verdict.ONLINE or not node.boot_id:
-            return False
-        return self.action is not Action.CYCLE or node.boot_id != row.boot_id
 
     def _end_all(
         self, phase: Phase, now: float, *, error: str = "", verified: bool = False
