@@ -5,10 +5,14 @@ from pathlib import Path
 
 import msgspec
 
+from broker.client import connector
+from broker.credentials import endpoint
 from broker.errors import ConfigError
 from broker.link import Connect
 from broker.messages import Power
+from broker.settings import BrokerSettings
 from master_service import layout
+from master_service.power import machine as machines
 from master_service.power import wiring
 from master_service.power.drivers.command import CommandOutlets
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
@@ -24,6 +28,7 @@ from master_service.settings import Driver, OutletRow, Settings
 
 FAKE_FILE = "fake-outlets.json"
 LEDGER_FILE = "pins.json"
+PLUGS_CLIENT_ID = "pirack-power"
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -81,6 +86,30 @@ class RackOutlets:
             raise unknown(outlet, self._drivers)
         self._lock.take()
         return self._drivers[outlet]
+
+
+def here(
+    settings: Settings, broker: BrokerSettings, who: str = "pirack master"
+) -> RackOutlets:
+    """Return the outlets of a configuration on this machine.
+
+    Args:
+        settings: The configuration.
+        broker: ``[broker]``, for plugs that have none of their own.
+        who: What this process is called in another's error.
+
+    Raises:
+        ConfigError: A driver cannot work on this machine, or would not keep its lines.
+    """
+
+    def door() -> Door:
+        own = settings.power.plug_broker
+        way = endpoint(own or broker)
+        # On the rack's broker the user is the master, whose client id is taken: two
+        # clients with one id would end each other for ever.
+        return Door(connector(way), (own and way.username) or PLUGS_CLIENT_ID)
+
+    return outlets(settings, machine=machines.here(), door=door, who=who)
 
 
 def outlets(

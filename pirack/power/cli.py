@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from broker.client import connector
 from broker.config import Document, load
-from broker.credentials import endpoint
 from broker.errors import ConfigError, TopicError
 from broker.service import EXIT_FAILED, EXIT_OK, TABLES
 from broker.settings import BrokerSettings
 from master_service import layout
-from master_service.power import machine, make, wiring
+from master_service.power import make, wiring
 from master_service.power.outlets import PowerError
 from master_service.power.panel import outlet_rows
 from master_service.settings import OutletRow, Settings, parse
@@ -85,15 +84,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         _say(rows, settings)
         return EXIT_OK
-    broker = settings.power.plug_broker or document.table("broker", BrokerSettings)
-
-    def door() -> make.Door:
-        way = endpoint(broker)
-        return make.Door(connector(way), way.username or "pirack-power-test")
-
-    outlets = make.outlets(
-        settings, machine=machine.here(), door=door, who="pirack power test"
-    )
+    broker = document.table("broker", BrokerSettings)
+    outlets = make.here(settings, broker, who="pirack power test")
     asyncio.run(_refuse_beside_a_master(args))
     return _report(asyncio.run(_walk(settings, outlets, rows)), rows)
 
