@@ -75,6 +75,12 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
         return event.stack in self.stacks
 
 
+def of_last_day(kind: EventKind, wall: float) -> EventQuery:
+    """Return the query for every line of a kind within 24 hours."""
+    kinds = frozenset({kind})
+    return EventQuery(since=wall - DAY_S, kinds=kinds, limit=MOST_LINES)
+
+
 def insert(event: Event) -> Statement:
     """Return the statement that appends a line."""
     sql = "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)"

@@ -21,7 +21,8 @@ from broker.topics import Topics
 from broker.version import VERSION
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Commit, KeepBoot, Moment
-from master_service.event_log import Retention
+from master_service.event_log import Retention, of_last_day
+from master_service.healing.healer import Healer
 from master_service.intake import Intake, subscriptions
 from master_service.journal import Journal
 from master_service.performer import Performer
@@ -90,6 +91,7 @@ class Master:
             retention=Retention(
                 settings.master.events_kept, settings.master.keep_events_days
             ),
+            wall=wall,
         )
         self._link: Link = connect(
             self,
@@ -112,6 +114,8 @@ class Master:
         """
         saved = await self._store.open()
         self._assemble(saved)
+        query = of_last_day(EventKind.HEAL, self._wall())
+        self._healer.remember(await self._store.events(query))
         self._running = True
         self.rack.outbox.note(EventKind.SERVICE, f"master {VERSION} started")
         if saved.problem:
@@ -174,6 +178,8 @@ class Master:
             self._performer.probe(node)
         self.rack.watch.tick(at.now)
         self._performer.perform(self._desk.tick(at))
+        for request in self._healer.tick(at):
+            self._performer.perform(self._desk.accept(request, at))
         self._collect()
         self._flush()
         with contextlib.suppress(LinkError):
@@ -192,6 +198,7 @@ class Master:
         """Put the parts together around what was on disk."""
         self.rack = Rack(self._settings, saved)
         self._desk = Desk(self.rack, saved.done, self._new_id)
+        self._healer = Healer(self.rack, self._new_id)
         self._intake = Intake(self.rack, self._desk, self.rejections)
         self._publisher = Publisher(self.rack, self._link, self.rejections)
         self._journal = Journal(self._store, self._link, self._topics, saved.seq)

@@ -9,6 +9,7 @@ from broker.config import Document
 from broker.errors import ConfigError
 from broker.settings import RackSettings
 from broker.topics import check_name
+from master_service.healing.settings import HealSettings
 from master_service.power import wiring
 from master_service.power.rows import CommandsRow, PlugBroker, PlugRow
 
@@ -191,6 +192,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         rack: ``[rack]``.
         master: ``[master]``.
         power: ``[power]``.
+        heal: ``[heal]``.
         stacks: Every ``[[stack]]``.
         nodes: Every ``[[node]]``.
         outlets: Every ``[[outlet]]``.
@@ -199,6 +201,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rack: RackSettings = RackSettings()
     master: MasterSettings = MasterSettings()
     power: PowerSettings = PowerSettings()
+    heal: HealSettings = HealSettings()
     stacks: tuple[StackRow, ...] = ()
     nodes: tuple[NodeRow, ...] = ()
     outlets: tuple[OutletRow, ...] = ()
@@ -225,6 +228,7 @@ def parse(document: Document) -> Settings:
         rack=document.table("rack", RackSettings),
         master=document.table("master", MasterSettings),
         power=document.table("power", PowerSettings),
+        heal=document.table("heal", HealSettings),
         stacks=document.rows("stack", StackRow),
         nodes=document.rows("node", NodeRow),
         outlets=document.rows("outlet", OutletRow),

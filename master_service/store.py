@@ -46,10 +46,18 @@ class Store:
     Args:
         path: Of the file; its folder is made if it is missing.
         retention: How much history is kept.
+        wall: Wall clock, Unix seconds.
     """
 
-    def __init__(self, path: Path, *, retention: Retention = Retention()) -> None:  # noqa: B008  # frozen
+    def __init__(
+        self,
+        path: Path,
+        *,
+        retention: Retention = Retention(),  # noqa: B008  # frozen
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
+        self._wall = wall
         self._retention = retention
         self._queue: list[Statement] = []
         self._thread: ThreadPoolExecutor | None = None
@@ -95,7 +103,7 @@ class Store:
     def keep_tombstone(self, node_id: str) -> None:
         """Queue that a node was forgotten."""
         self._queue.append(("DELETE FROM node WHERE id = ?", (node_id,)))
-        self._put("tombstone", node_id, time.time())
+        self._put("tombstone", node_id, self._wall())
 
     def drop_tombstone(self, node_id: str) -> None:
         """Queue that a node may come back."""
@@ -111,7 +119,7 @@ class Store:
 
     def keep_done(self, command_id: str) -> None:
         """Queue the id of a destructive command that is about to begin."""
-        self._put("done", command_id, time.time())
+        self._put("done", command_id, self._wall())
         oldest = "SELECT rowid FROM done ORDER BY rowid DESC LIMIT -1 OFFSET ?"
         prune = f"DELETE FROM done WHERE rowid IN ({oldest})"  # noqa: S608  # both halves are constants
         self._queue.append((prune, (IDS_KEPT,)))
@@ -215,7 +223,8 @@ class Store:
         database.executescript(TABLES + event_log.TABLE)
         database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         (newest,) = database.execute("SELECT ifnull(max(seq), 0) FROM event").fetchone()
-        for statement in event_log.prune(self._retention, seq=newest, wall=time.time()):
+        wall = self._wall()
+        for statement in event_log.prune(self._retention, seq=newest, wall=wall):
             database.execute(*statement)
         return load(database)
 

@@ -84,7 +84,9 @@ class Desk:
         if request.retained:
             return self._refuse_retained(request, at)
         command = parse.read(request.payload)
-        asked = Asked(command.id or self._new_id(), command, request.route, at)
+        asked = Asked(
+            command.id or self._new_id(), command, request.route, at, request.attempt
+        )
         if asked.id in self._runs:
             return []
         if asked.id in self._seen:

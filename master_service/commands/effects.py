@@ -61,12 +61,14 @@ class Request(msgspec.Struct, frozen=True):
         route: Where answers go.
         payload: Raw.
         retained: It came out of the broker's store, or was to be stored.
+        attempt: Tell also a node that is silent while its connection seems open.
     """
 
     topic: str
     route: Route
     payload: bytes = b""
     retained: bool = False
+    attempt: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -77,12 +79,14 @@ class Asked(msgspec.Struct, frozen=True):
         command: What it says.
         route: Where answers go.
         at: When it was received.
+        attempt: Tell also a node that is silent while its connection seems open.
     """
 
     id: str
     command: Command
     route: Route
     at: Moment
+    attempt: bool = False
 
     @property
     def scope(self) -> Scope:

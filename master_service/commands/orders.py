@@ -46,7 +46,7 @@ class Orders:
         keys: list[str] = []
         for node in nodes:
             run.add(node.id, Row(node, node.name, at.now, NEVER))
-            if reachable(node) and not self._obstacle(run, node):
+            if _may_hear(run, node) and not self._obstacle(run, node):
                 keys.append(node.id)
             else:
                 effects += self.order(run, node, at)
@@ -83,7 +83,7 @@ class Orders:
         obstacle = self._obstacle(run, node)
         if obstacle:
             run.end(node.id, Phase.REFUSED, at.now, error=obstacle)
-        elif reachable(node):
+        elif _may_hear(run, node):
             if verb in _LEAVING:
                 return self._leave(run, node, Verb(verb), at)
             return [self._order(run, node, verb, at)]
@@ -285,6 +285,11 @@ class Orders:
             by = f" by {busy.by}" if busy.by else ""
             return f"busy: {busy.verb}{by} is {busy.phase} (id {busy.id})"
         return f"busy: {node.reason}"
+
+
+def _may_hear(run: Run, node: Node) -> bool:
+    """Whether an order has a chance, or is worth an attempt all the same."""
+    return reachable(node) or (run.asked.attempt and node.status is Status.ONLINE)
 
 
 def _left_since(node: Node, began: float) -> bool:

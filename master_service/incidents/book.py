@@ -57,6 +57,10 @@ class Incidents:
         """Id of the broker's outage that is not over yet; empty: there is none."""
         return self._outage.id
 
+    def of(self, node: Node) -> str:
+        """Return the id of the incident a silent node belongs to; empty: none."""
+        return self._outage.of(node.id) or self._silences.of(node.id)
+
     def verdict(self, node: Node, before: Verdict, now: float, *, asked: bool) -> str:
         """Take a new verdict; return the id of its incident, empty: none.
 

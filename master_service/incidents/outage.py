@@ -63,6 +63,10 @@ class Outage:
         away = words(now - self._down_at)
         self._say(f"the broker was away for {away}; verdicts were frozen meanwhile")
 
+    def of(self, node_id: str) -> str:
+        """Return our id if a node is not back since the outage."""
+        return self.id if node_id in self._missing else ""
+
     def verdict(self, node: Node, before: Verdict) -> str:
         """Take a new verdict; return our id if it is a consequence of the outage."""
         if node.id in self._missing and node.verdict not in SILENT:

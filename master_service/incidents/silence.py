@@ -74,6 +74,11 @@ class Silences:
         self._by_node: dict[str, Silence] = {}
         self._open: dict[str, Silence] = {}
 
+    def of(self, node_id: str) -> str:
+        """Return the id of the incident a node is in; empty: none."""
+        mine = self._by_node.get(node_id)
+        return "" if mine is None else mine.id
+
     def verdict(self, node: Node, now: float, *, asked: bool, weak: bool) -> str:
         """Take a new verdict; return the id of its incident, empty: none.
 

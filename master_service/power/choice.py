@@ -11,7 +11,10 @@ from master_service.power.steps import Action
 from master_service.rack import Rack
 
 FORCE = "force"
-_USAGE = "write `power on`, `power off`, `power cycle`, the last two also with `force`"
+_USAGE = (
+    "write `power on`, `power off`, `power cycle`, the last two also with `force`, or "
+    "with `force=<board>` for a board that cannot be asked"
+)
 
 
 class Choice:
@@ -29,6 +32,7 @@ class Choice:
 
         Raises:
             RefusedError: It is none of the few things that can be asked.
+            TopicError: The board that it names is not known.
         """
         args = run.asked.command.args
         try:
@@ -36,10 +40,15 @@ class Choice:
         except (IndexError, ValueError):
             text = f"power {' '.join(args)!r} is not known; {_USAGE}"
             raise RefusedError(text) from None
-        if args[1:] not in {(), (FORCE,)} or (args[1:] and action is Action.ON):
+        rest = set(args[1:])
+        named = {word for word in rest if word.startswith(f"{FORCE}=")}
+        if rest - named - {FORCE} or (rest and action is Action.ON):
             text = f"power {' '.join(args)!r} is not known; {_USAGE}"
             raise RefusedError(text)
-        return action, bool(args[1:])
+        for word in named:
+            name = word.removeprefix(f"{FORCE}=")
+            self._rack.registry.targets(Scope(ScopeKind.NODE, name))
+        return action, FORCE in rest
 
     def outlets(self, scope: Scope) -> list[Fed]:
         """Return the outlets that a scope means.
@@ -87,6 +96,11 @@ class Choice:
 
 def _sorted(found: Iterable[Fed | None]) -> list[Fed]:
     return sorted((fed for fed in found if fed), key=place)
+
+
+def given_up(node: Node, args: Iterable[str]) -> bool:
+    """Whether ``force=<board>`` names a node that may be cut without being asked."""
+    return not {f"{FORCE}={node.id}", f"{FORCE}={node.name}"}.isdisjoint(args)
 
 
 def place(fed: Fed) -> tuple[int, str]:

@@ -25,6 +25,7 @@ from master_service.commands.reach import absence, reachable
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
 from master_service.power.boards import NOTHING_TO_LOSE, came, cannot_come
+from master_service.power.choice import given_up
 from master_service.power.panel import Fed
 from master_service.power.steps import Action, Step
 from master_service.presence import BOOT_MARGIN
@@ -222,6 +223,9 @@ class Job:
     def _stop(self, orders: Orders, row: Row, at: Moment) -> Effects:
         node = row.node
         if node is None or node.verdict in NOTHING_TO_LOSE:
+            row.down = True
+            return []
+        if not reachable(node) and given_up(node, self.run.asked.command.args):
             row.down = True
             return []
         if not reachable(node):

@@ -1,0 +1,221 @@
+"""Looks at the rack, and asks for steps as a person would: by command; pure.
+
+What it asks for goes through the same door as every command, with its name on it: it is
+refused, proven and told like any other.
+"""
+
+from collections.abc import Callable, Iterable
+
+from broker.messages import Command, Event, EventKind, Status, Verdict, encode
+from broker.topics import Scope, ScopeKind
+from broker.verbs import Verb
+from master_service.commands.effects import Moment, Request, Route
+from master_service.events import Draft
+from master_service.healing.ladder import SICK, Past, Patient, Plan, plan
+from master_service.healing.settings import Step
+from master_service.healing.ward import Ward
+from master_service.node import Node
+from master_service.rack import Rack
+
+NAME = "self-healing"
+EVERY_S = 1.0
+"""Between two looks at the rack."""
+_BAD = SICK | {Verdict.UNPOWERED}
+_WELL = frozenset({Verdict.ONLINE})
+_GONE = frozenset({Verdict.OFF, Verdict.UNSEEN})
+
+
+class Illness:
+    """What was done about one board since it fell ill; the healer's own record."""
+
+    def __init__(self) -> None:
+        self.tried: tuple[Step, ...] = ()
+        self.last_at = -float("inf")
+        self.said = ""
+        self.over = False
+
+
+class Healer:
+    """Looks after boards that are hung or lost.
+
+    Args:
+        rack: The rack.
+        new_id: Makes ids of commands.
+    """
+
+    def __init__(self, rack: Rack, new_id: Callable[[], str]) -> None:
+        self._rack = rack
+        self._settings = rack.settings.heal
+        self._new_id = new_id
+        self._ward = Ward(self._settings)
+        self._ill: dict[str, Illness] = {}
+        self._due = 0.0
+        self._held = ""
+
+    def remember(self, events: Iterable[Event]) -> None:
+        """Take the steps of the last day from the history, so that budgets hold."""
+        for event in events:
+            if event.kind is EventKind.HEAL and event.correlation:
+                self._ward.spend(event.node, event.ts)
+
+    def tick(self, at: Moment) -> list[Request]:
+        """Return the commands that are to be carried out now."""
+        if not self._settings.enabled or at.now < self._due:
+            return []
+        self._due = at.now + EVERY_S
+        if self._rack.judging.frozen(at.now):
+            return []
+        self._recoveries()
+        sick = [n for n in self._rack.registry.nodes.values() if n.verdict in SICK]
+        if not sick:
+            self._held = ""
+        if not sick or self._holds(at.now):
+            return []
+        requests = (self._look(node, at) for node in sick)
+        return [request for request in requests if request is not None]
+
+    def _look(self, node: Node, at: Moment) -> Request | None:
+        ill = self._ill.setdefault(node.id, Illness())
+        if ill.over:
+            return None
+        today = self._ward.today(node.id, at.wall)
+        past = Past(ill.tried, at.now - ill.last_at, today)
+        patient = self._patient(node, at)
+        found = plan(patient, past, self._settings)
+        if found.step is None:
+            self._leave(node, ill, found, at.now)
+            return None
+        hit = 1 + len(patient.siblings) if found.step is Step.POWER else 1
+        whole, under_way = self._known(), self._under_way()
+        if not self._ward.room(hit=hit, under_way=under_way, whole=whole):
+            return None
+        return self._step(node, ill, found, patient, at)
+
+    def _step(
+        self, node: Node, ill: Illness, found: Plan, patient: Patient, at: Moment
+    ) -> Request | None:
+        step = found.step or Step.REBOOT
+        ill.tried, ill.last_at, ill.said = (*ill.tried, step), at.now, ""
+        self._ward.spend(node.id, at.wall)
+        why = f" ({found.why})" if found.why else ""
+        what = f"{step} of {node.name}, {node.verdict} for {patient.sick_s:.0f} s{why}"
+        if step is Step.POWER and patient.siblings:
+            what += f"; with it: {', '.join(patient.siblings)}"
+        if self._settings.dry_run:
+            self._say(node, f"would do now: {what}", step=step)
+            return None
+        command_id = self._new_id()
+        self._say(node, what, step=step, correlation=command_id)
+        return _request(self._rack, node, step, patient.outlet, command_id)
+
+    def _leave(self, node: Node, ill: Illness, found: Plan, now: float) -> None:
+        """Say why a board is left alone, once, and when a person is needed."""
+        if found.over:
+            ill.over = True
+            self._say(node, f"{node.name} needs a person: {found.why}")
+            if ill.tried and (stopped := self._ward.failed(now)):
+                self._rack.outbox.note(EventKind.HEAL, stopped)
+        elif found.why and found.why != ill.said:
+            ill.said = found.why
+            self._say(node, f"{node.name} is left alone: {found.why}")
+
+    def _recoveries(self) -> None:
+        """End the illness of boards that are well, or not expected to speak."""
+        for node_id, ill in list(self._ill.items()):
+            node = self._rack.registry.nodes.get(node_id)
+            if node is None or (node.verdict in _GONE and node.running is None):
+                del self._ill[node_id]
+            elif node.verdict in _WELL:
+                del self._ill[node_id]
+                if ill.tried and not self._settings.dry_run:
+                    self._ward.helped()
+                    steps = ", ".join(ill.tried)
+                    self._say(node, f"{node.name} is well again after {steps}")
+
+    def _holds(self, now: float) -> bool:
+        """Whether nothing is done in the whole rack; say why when that begins."""
+        nodes = self._rack.registry.nodes.values()
+        sick = sum(node.verdict in _BAD for node in nodes)
+        why = self._ward.hold(sick=sick, whole=self._known(), now=now)
+        if why and not self._held:
+            self._rack.outbox.note(EventKind.HEAL, f"nothing is healed: {why}")
+        self._held = why
+        return bool(why)
+
+    def _patient(self, node: Node, at: Moment) -> Patient:
+        outlet, mates = _supply(self._rack, node)
+        siblings = [mate for mate in mates if mate.verdict not in _BAD | _GONE]
+        locked = [self._rack.locks.against(mate, NAME) for mate in mates]
+        own = self._rack.settings.master.node
+        locked += [f"{m.name} is the master's own" for m in mates if m.id == own]
+        return Patient(
+            verdict=node.verdict,
+            sick_s=at.wall - node.since,
+            connected=node.status is Status.ONLINE,
+            abilities=node.abilities,
+            on_purpose=bool(node.halted_by or node.goodbye),
+            busy=node.running is not None or node.pending is not None,
+            locked=self._rack.locks.against(node, NAME),
+            outlet=outlet,
+            siblings=tuple(sorted(mate.name for mate in siblings)),
+            sibling_locked=next(filter(None, locked), ""),
+        )
+
+    def _known(self) -> int:
+        return sum(node.known for node in self._rack.registry.nodes.values())
+
+    def _under_way(self) -> int:
+        """Count the boards that something is being done to by us."""
+        doing = (node.running for node in self._rack.registry.nodes.values())
+        return sum(one is not None and one.by == NAME for one in doing)
+
+    def _say(
+        self, node: Node, text: str, *, step: str = "", correlation: str = ""
+    ) -> None:
+        self._rack.outbox.drafts.append(
+            Draft(
+                kind=EventKind.HEAL,
+                text=text,
+                node=node.id,
+                stack=node.stack,
+                verb=step,
+                by=NAME,
+                correlation=correlation,
+                incident=self._rack.incidents.of(node),
+            )
+        )
+
+
+def _supply(rack: Rack, node: Node) -> tuple[str, list[Node]]:
+    """Return the scope that switches a board's outlet, and who else loses power.
+
+    Only an outlet that is the board's own, or the one of its whole stack, can be named
+    by a scope; the scope is empty for any other.
+    """
+    fed = rack.panel.of_node(node)
+    if fed is None:
+        return "", []
+    nodes = rack.registry.nodes.values()
+    mates = [n for n in nodes if n is not node and rack.panel.of_node(n) is fed]
+    if not mates:
+        return str(Scope(ScopeKind.NODE, node.id)), []
+    if fed.row.stack is None or fed.row.stack != node.stack:
+        return "", mates
+    others = [n for n in rack.registry.in_stack(node.stack) if n is not node]
+    alone = all(rack.panel.of_node(other) is fed for other in others)
+    return (str(Scope(ScopeKind.STACK, str(node.stack))) if alone else ""), mates
+
+
+def _request(
+    rack: Rack, node: Node, step: Step, outlet: str, command_id: str
+) -> Request:
+    """Return a step as the command that a person would give."""
+    scope, verb = Scope(ScopeKind.NODE, node.id), str(step)
+    args: tuple[str, ...] = ()
+    if step is Step.POWER:
+        scope, verb = Scope.parse(outlet), Verb.POWER.value
+        args = ("cycle", f"force={node.id}")
+    command = Command(id=command_id, args=args, confirm=str(scope), by=NAME)
+    topic = rack.topics.command(scope, verb)
+    route = Route(scope, verb)
+    return Request(topic, route, encode(command), attempt=True)
