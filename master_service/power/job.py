@@ -225,11 +225,10 @@ class Job:
         if node is None or node.verdict in NOTHING_TO_LOSE:
             row.down = True
             return []
-        if not reachable(node) and given_up(node, self.run.asked.command.args):
-            row.down = True
-            return []
         if not reachable(node):
-            self.refuse(node.id, f"cannot be asked to shut down: {absence(node)}")
+            row.down = given_up(node, self.run.asked.command.args)
+            if not row.down:
+                self.refuse(node.id, f"cannot be asked to shut down: {absence(node)}")
             return []
         return orders.shut_down(self.run, node, at)
 
