@@ -40,6 +40,7 @@ def node_state(rack: Rack, node: Node) -> NodeState:
         slot=node.slot,
         tags=node.tags,
         power=fed.level if fed is not None else None,
+        outlet=fed.row.name if fed is not None else "",
         last_seen=(None if heard is None else heard + rack.judging.wall_less_monotonic),
         faults=tuple(f"{name}: {text}" for name, text in sorted(node.faults.items())),
         running=node.running,

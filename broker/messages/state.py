@@ -81,6 +81,7 @@ class NodeState(Wire, frozen=True, kw_only=True):
         slot: Position in the stack from 1, top first; None likewise.
         tags: Sorted.
         power: Of the outlet that feeds it; None where none is known.
+        outlet: Name of that outlet; boards with the same one lose power together.
         last_seen: Unix time of the master's clock when it was last heard, seconds.
         faults: Named faults, for example ``duplicate identity: …``; empty when none.
         running: The command under way, if any.
@@ -96,6 +97,7 @@ class NodeState(Wire, frozen=True, kw_only=True):
     slot: int | None = None
     tags: tuple[str, ...] = ()
     power: Power | None = None
+    outlet: str = ""
     last_seen: float | None = None
     faults: tuple[str, ...] = ()
     running: Running | None = None
