@@ -69,6 +69,10 @@ mosquitto_pub -q 1 -t {prefix}/stack/3/cmd/power \\
 mosquitto_pub -q 1 -t {prefix}/rack/cmd/reboot -m 'wave=4 pause_s=5 confirm=rack'
 mosquitto_pub -q 1 -t {prefix}/rack/cmd/cancel -n
 
+# what happened, and a stack for oneself while one works on it
+mosquitto_pub -q 1 -t {prefix}/node/{name}/cmd/events -m 'since=2h kind=power,verdict'
+mosquitto_pub -q 1 -t {prefix}/stack/3/cmd/lock -m '2h new fan by=ann'
+
 # MQTT 5: ask and wait for the answer in one's own inbox
 mosquitto_rr -V 5 -q 1 -t {prefix}/node/{name}/cmd/ping -e {prefix}/inbox/me -n
 ```

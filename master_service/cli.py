@@ -32,8 +32,10 @@ what it answers (P is pirack/v1/<rack>; the answer comes on …/reply/<verb>)
   P/node/<id or name>/cmd/<verb>   P/stack/<n>/cmd/<verb>   P/tag/<tag>/cmd/<verb>
   P/rack/cmd/<verb>
   ping refresh identify run reboot shutdown update, and every alias of the nodes
-  power on|off|cycle [force]    name <name>    place <stack> <slot>    tag web -spare
+  power on|off|cycle [force | force=<board>]
+  name <name>    place <stack> <slot>    tag web -spare
   forget [undo]    snapshot    cancel [<id>]
+  events [since=2h kind=power,fault …]    lock 2h <why> by=<who>    unlock [force]
   what interrupts more than one board needs confirm=<scope>, for example:
   mosquitto_pub -t P/stack/3/cmd/power -m 'cycle confirm=stack/3'
   on many boards it goes a few at a time (wave= pause_s= on_failure=stop|continue):
