@@ -4,6 +4,8 @@ Interval 10 s, so late at 20 s of silence, hung or lost at 30 s. The master came
 second 100 with a grace until 130; a case is judged at second 1000.
 """
 
+# long: one table, read from top to bottom
+
 from typing import Any
 
 import pytest
