@@ -43,6 +43,7 @@ class Switchboard:
             RefusedError: One of them is already on its way somewhere, or must not go.
         """
         action, force = self.choice.action(run)
+        self._sweep(at.now)
         hit = self.choice.hit(outlets)
         self._refuse_busy(outlets, hit, force=force)
         if action is not Action.ON:
@@ -50,7 +51,8 @@ class Switchboard:
         effects: Effects = []
         for fed in outlets:
             job = Job(run, fed, action, self._rows(run, fed, at), force=force)
-            effects += self._take(job, job.begin(self._orders, self._settings, at))
+            self._jobs[fed.row.name] = job
+            effects += job.begin(self._orders, self._settings, at)
         return effects
 
     def records(self, run: Run) -> Effects:
@@ -74,9 +76,9 @@ class Switchboard:
         for fed, action in coldstart.plan(idle, self._settings.power):
             keys = self._rows(run, fed, at)
             job = Job(run, fed, action, keys, force=False, alone=True)
+            self._jobs[fed.row.name] = job
             if action is Action.ON:
                 effects += job.begin(self._orders, self._settings, at)
-            effects += self._take(job, [])
         return effects
 
     def resume(self, run: Run, records: list[PartRecord], at: Moment) -> Effects:
@@ -99,8 +101,9 @@ class Switchboard:
                 alone=record.alone,
                 before=Power(record.before),
             )
-            taken = take_up(job, Step(record.step), self._settings, at)
-            effects += self._take(job, taken)
+            effects += take_up(job, Step(record.step), self._settings, at)
+            if not job.ended:
+                self._jobs[fed.row.name] = job
         return effects
 
     def cancel(self, run: Run, why: str, at: Moment) -> tuple[Effects, dict[str, str]]:
@@ -149,11 +152,9 @@ class Switchboard:
     def tick(self, at: Moment) -> Effects:
         """Let every outlet go on, in order: the first that waits comes on first."""
         effects: Effects = []
-        for name, job in list(self._jobs.items()):
+        for job in list(self._jobs.values()):
             effects += self._go_on(job, at)
-            if job.ended:
-                del self._jobs[name]
-                self._relieve(job, at.now)
+        self._sweep(at.now)
         return effects
 
     def _go_on(self, job: Job, at: Moment) -> Effects:
@@ -186,9 +187,12 @@ class Switchboard:
             self._last_on = now
         return may
 
-    def _take(self, job: Job, effects: Effects) -> Effects:
-        self._jobs[job.fed.row.name] = job
-        return effects
+    def _sweep(self, now: float) -> None:
+        """Let go of the outlets that are done, so that others may have them."""
+        for name, job in list(self._jobs.items()):
+            if job.ended:
+                del self._jobs[name]
+                self._relieve(job, now)
 
     def _relieve(self, job: Job, now: float) -> None:
         """Expect nothing any more of the boards of an outlet that is done."""

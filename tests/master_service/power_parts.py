@@ -162,6 +162,7 @@ class Pi:
         self.life = Life.RUNNING
         self.boots = 1
         self.obeys = True
+        self.deaf = False
         self.boot_s = BOOT_S
         self._seq = 0
         self._due: tuple[float, str] | None = None
@@ -197,7 +198,7 @@ class Pi:
         self.life, self._due = life, None
 
     def ordered(self, order: Order) -> None:
-        if self.life is not Life.RUNNING:
+        if self.deaf or self.life is not Life.RUNNING:
             return
         if not self.obeys:
             said = Result(

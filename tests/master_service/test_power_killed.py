@@ -190,3 +190,33 @@ async def test_what_was_told_to_reboot_is_reported_and_not_told_again(
     assert rows["s02n2"] == "not started: the master was restarted"
     (again,) = [r for r in lab.replies("c1") if r.phase.final]
     assert again.scope == "rack"
+
+
+async def test_what_was_reported_holds_nobody_up(lab: Lab) -> None:
+    await lab.ask("rack power", "off")
+    await lab.run_for(1.0)
+    await lab.kill()
+    lab.make(Fuse())
+    await lab.begin()
+    assert lab.final().ok is False
+    await lab.ask("rack power", "cycle", "force", id="c2")
+    await lab.until_quiet()
+    assert lab.final("c2").ok is True, lab.final("c2").error
+
+
+async def test_a_later_command_on_the_same_outlet_is_the_one_that_goes_on(
+    lab: Lab,
+) -> None:
+    lab.pis["pi-011"].obeys = False
+    lab.pis["pi-021"].deaf = True
+    await lab.ask("rack power", "off")
+    await lab.run_for(2.0)
+    lab.pis["pi-011"].obeys = True
+    await lab.ask("stack/1 power", "cycle", "force", id="c2")
+    while not lab.relays.calls:
+        await lab.tick()
+    assert lab.relays.calls == [("stack-1", False)]
+    await restart(lab)
+    assert lab.relays.levels["stack-1"] is Power.ON
+    assert lab.final("c2").ok is True, lab.final("c2").error
+    assert lab.final("c1").ok is False
