@@ -42,6 +42,12 @@ class Weakness:
         """Node to when it last began or ceased to complain."""
 
 
+    def foreign(self, node_id: str, now: float) -> bool:
+        """Whether a board that never complained here has nothing to do with it."""
+        over = not self.low and now - self.last_at > WINDOW_S
+        return over and node_id not in self.seen
+
+
 class Voltages:
     """Every stack whose boards complain, and every such board without a stack.
 
@@ -63,7 +69,7 @@ class Voltages:
         """Take an edge; return the id of its incident."""
         place = _place(node)
         mine = self._open.get(place)
-        if mine is None:
+        if mine is None or mine.foreign(node.id, now):
             mine = self._open[place] = Weakness(self._new_id())
         mine.last_at = mine.seen[node.id] = now
         if low:

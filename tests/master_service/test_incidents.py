@@ -228,6 +228,12 @@ CASES: list[
         {"s01n2": "i-100", "s01n4": "i-101"},
     ),
     (
+        "first one, and minutes after it was over another: two cables",
+        [(0, "s01n2", True), (5, "s01n2", False), (300, "s01n4", True)],
+        [("i-100", "s01n2 alone"), ("i-101", "s01n4 alone")],
+        {"s01n2": "i-100", "s01n4": "i-101"},
+    ),
+    (
         "a supply that flaps is one incident",
         [(at, "s01n2", at % 40 == 0) for at in range(0, 400, 20)],
         [("i-100", "s01n2 alone")],
