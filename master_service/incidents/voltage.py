@@ -41,7 +41,6 @@ class Weakness:
         self.seen: dict[str, float] = {}
         """Node to when it last began or ceased to complain."""
 
-
     def foreign(self, node_id: str, now: float) -> bool:
         """Whether a board that never complained here has nothing to do with it."""
         over = not self.low and now - self.last_at > WINDOW_S
