@@ -5,200 +5,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
 from broker.errors import BrokerError
-from broker.link import Message, Subscription
-from broker.messages import (
-    Command,
-    NodeState,
-    RackState,
-    Reply,
-    StackState,
-    Verdict,
-    decode,
-    encode,
-)
-from broker.mosquitto import find
-from broker.topics import (
-    FixedTopic,
-    NodeTopic,
-    ReplyTopic,
-    Scope,
-    StackTopic,
-    Topics,
-)
-from master_service.power.fake import Relays
+from broker.messages import Verdict
 from node_agent.simulator.layout import Place
+from tests.system.master_site import BOARDS, STACKS, TOPICS, Asker, Site, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
-
-TOPICS = Topics("master-test")
-STACKS, BOARDS = 12, 4
-
-
-class Eyes:
-    """Sees what the master publishes."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[str, NodeState] = {}
-        self.stacks: dict[int, StackState] = {}
-        self.rack: RackState | None = None
-        self.replies: list[Reply] = []
-
-    def on_connected(self, session: str) -> None:
-        pass
-
-    def on_disconnected(self, reason: str) -> None:
-        pass
-
-    def on_message(self, message: Message) -> None:
-        match TOPICS.parse(message.topic):
-            case NodeTopic(node=node):
-                self.nodes[node] = decode(message.payload, NodeState)
-            case StackTopic(stack=stack):
-                self.stacks[stack] = decode(message.payload, StackState)
-            case ReplyTopic():
-                self.replies.append(decode(message.payload, Reply))
-            case FixedTopic():
-                self.rack = decode(message.payload, RackState)
-
-    def with_verdict(self, verdict: Verdict) -> int:
-        return sum(state.verdict is verdict for state in self.nodes.values())
-
-
-class Site:
-    """A broker, a simulated rack and a master, each its own process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port(socket.SOCK_STREAM)
-        self.conf = folder / "pirack.toml"
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def configure(self, echo_port: int) -> None:
-        rows = "".join(
-            f'[[node]]\nid = "{Place(s, n).id}"\nname = "s{s:02}n{n}"\n'
-            f"stack = {s}\nslot = {n}\n"
-            for s in range(1, STACKS + 1)
-            for n in range(1, BOARDS + 1)
-        )
-        self.conf.write_text(
-            f'[rack]\nname = "{TOPICS.rack}"\nstacks = {STACKS}\nboards = {BOARDS}\n'
-            f"[broker]\nport = {self.port}\nkeepalive_s = 5\n"
-            f"[simulator]\nstacks = {STACKS}\nboards = {BOARDS}\ninterval_s = 1.0\n"
-            f"boot_s = 1.0\necho_port = {echo_port}\n"
-            f'[master]\ndata_dir = "{self.folder}/master"\n'
-            f'probe = "echo:{echo_port}"\ngrace_s = 10\n'
-            f'[power]\ndriver = "fake"\nsettle_s = 0.5\nmin_off_s = 0.5\n{rows}'
-        )
-
-    def start_broker(self) -> None:
-        installed = find()
-        conf = self.folder / "mosquitto.conf"
-        conf.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self.processes["broker"] = subprocess.Popen(
-            [installed.program, "-c", conf],
-            env=installed.environment(os.environ),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def start(self, command: str) -> None:
-        self.processes[command] = subprocess.Popen(
-            [sys.executable, "-m", "pirack.cli", command, "--config", self.conf]
-        )
-
-    def kill(self, name: str) -> None:
-        """End a process as ``kill -9`` does."""
-        self.processes[name].send_signal(signal.SIGKILL)
-        self.processes[name].wait(5)
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            process.kill()
-            process.wait(5)
-
-    @property
-    def relays(self) -> Relays:
-        path = self.folder / "master" / "fake-outlets.json"
-        if not path.exists():
-            return Relays()
-        return msgspec.json.decode(path.read_bytes(), type=Relays)
-
-
-class Asker:
-    """A client that watches the master and sends commands."""
-
-    def __init__(self, port: int) -> None:
-        self.eyes = Eyes()
-        filters = [
-            f"{TOPICS.prefix}/node/+/state",
-            f"{TOPICS.prefix}/stack/+/state",
-            TOPICS.rack_state,
-            *TOPICS.reply_filters(),
-        ]
-        self.link = connector(Endpoint(port=port))(
-            self.eyes,
-            client_id=f"asker-{time.monotonic_ns()}",
-            subscriptions=[Subscription(one, qos=1) for one in filters],
-        )
-
-    async def ask(
-        self, where: str, *args: str, confirm: str = "", limit_s: float = 20.0
-    ) -> list[Reply]:
-        """Send a command; return every part of its final reply."""
-        scope, verb = where.split()
-        command = Command(
-            id=f"t-{time.monotonic_ns()}", args=args, confirm=confirm, by="test"
-        )
-        topic = TOPICS.command(Scope.parse(scope), verb)
-        self.link.publish(topic, encode(command), qos=1)
-
-        def parts() -> list[Reply]:
-            mine = [r for r in self.eyes.replies if r.id == command.id]
-            return [r for r in mine if r.phase.final]
-
-        await self.until(
-            lambda: bool(parts()) and len(parts()) == parts()[0].parts, limit_s
-        )
-        return parts()
-
-    async def until(self, seen: Callable[[], bool], limit_s: float) -> float:
-        """Wait until something is seen; return how long that took, seconds."""
-        began = time.monotonic()
-        while not seen():
-            assert time.monotonic() - began < limit_s, "not seen in time"
-            await asyncio.sleep(0.005)
-        return time.monotonic() - began
-
-    async def all_online(self, limit_s: float) -> float:
-        whole = STACKS * BOARDS
-        return await self.until(
-            lambda: self.eyes.with_verdict(Verdict.ONLINE) == whole, limit_s
-        )
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("", 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 @pytest.fixture(scope="module")

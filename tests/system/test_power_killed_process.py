@@ -1,0 +1,145 @@
+"""``kill -9`` of the real master in the middle of power commands and waves."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.errors import BrokerError
+from broker.messages import Power, Verdict
+from node_agent.simulator.layout import Place
+from tests.system.master_site import BOARDS, STACKS, TOPICS, Asker, Site, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from broker.messages import Reply
+
+pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(240)]
+
+SPREAD = 3
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("killed"))
+    site.configure(free_port(socket.SOCK_DGRAM))
+    conf = site.conf.read_text()
+    site.conf.write_text(conf.replace("[power]\n", "[power]\nat_once = 4\n"))
+    try:
+        site.start_broker()
+    except BrokerError as error:
+        pytest.skip(str(error))
+    site.start("simulate")
+    site.start("master")
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+async def asker(site: Site) -> AsyncIterator[Asker]:
+    asker = Asker(site.port)
+    await asker.link.start()
+    assert await asker.link.wait_connected(5.0)
+    await asker.all_online(60.0)
+    yield asker
+    await asker.link.stop()
+
+
+def finals(asker: Asker, verb: str, scope: str = "rack") -> list[Reply]:
+    replies = asker.eyes.replies
+    return [r for r in replies if (r.verb, r.scope) == (verb, scope) and r.phase.final]
+
+
+async def killed_when(
+    site: Site, asker: Asker, where: str, words: str, due: Callable[[], bool]
+) -> list[Reply]:
+    """Ask, kill the master when something is seen, start it again; return the end."""
+    scope, verb = where.split()
+    asker.eyes.replies.clear()
+    topic = f"{TOPICS.prefix}/{scope}/cmd/{verb}"
+    asker.link.publish(topic, f"{words} confirm={scope}".encode(), qos=1)
+    await asker.until(due, 60.0)
+    site.kill("master")
+    await asyncio.sleep(0.5)
+    site.start("master")
+    await asker.until(lambda: bool(finals(asker, verb, scope)), 90.0)
+    return finals(asker, verb, scope)
+
+
+@pytest.mark.parametrize("switched", [1, STACKS // 2, STACKS, STACKS + SPREAD])
+async def test_a_cycle_of_the_rack_killed_midway_leaves_no_board_dark(
+    site: Site, asker: Asker, switched: int
+) -> None:
+    begun = len(site.relays.switchings)
+    await killed_when(
+        site,
+        asker,
+        "rack power",
+        "cycle",
+        lambda: len(site.relays.switchings) - begun >= switched,
+    )
+    calls = site.relays.switchings[begun:]
+    for stack in range(1, STACKS + 1):
+        mine = [one.on for one in calls if one.outlet == f"stack-{stack}"]
+        assert mine in ([], [False, True], [False, True, True]), f"stack {stack}"
+    assert set(site.relays.levels.values()) == {Power.ON}
+    if asker.eyes.with_verdict(Verdict.ONLINE) < STACKS * BOARDS:
+        await bring_back(asker)
+
+
+async def test_killed_before_the_cut_nothing_is_cut_and_it_is_told(
+    site: Site, asker: Asker
+) -> None:
+    begun = len(site.relays.switchings)
+    board = Place(2, 1).id
+
+    def stopping() -> bool:
+        return asker.eyes.nodes[board].verdict is Verdict.STOPPING
+
+    (final, *_) = await killed_when(site, asker, "stack/2 power", "off", stopping)
+    assert not site.relays.switchings[begun:]
+    assert "the master was restarted before the cut" in final.error
+    await bring_back(asker)
+
+
+async def test_a_rack_reboots_in_waves_and_one_dead_board_is_named(
+    asker: Asker,
+) -> None:
+    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/network-cut", b"s07n3", qos=1)
+    await asker.until(
+        lambda: asker.eyes.nodes[Place(7, 3).id].verdict is Verdict.LOST, 30.0
+    )
+    parts = await asker.ask("rack reboot", wave=12, confirm="rack", limit_s=120.0)
+    rows = [row for part in parts for row in part.targets]
+    bad = [row.name for row in rows if not row.verified]
+    assert bad == ["s07n3"]
+    assert len(rows) == STACKS * BOARDS
+    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s07n3", qos=1)
+    await asker.all_online(30.0)
+
+
+async def bring_back(asker: Asker) -> None:
+    """Cycle what was shut down and not cut; a cycle needs nobody who speaks."""
+    for stack in range(1, STACKS + 1):
+        ids = [Place(stack, slot).id for slot in range(1, BOARDS + 1)]
+        if all(asker.eyes.nodes[one].verdict is Verdict.ONLINE for one in ids):
+            continue
+        await asker.until(
+            lambda ids=ids: all(  # type: ignore[misc]  # ids is bound now, not later
+                asker.eyes.nodes[one].verdict is not Verdict.UNKNOWN for one in ids
+            ),
+            30.0,
+        )
+        (final,) = await asker.ask(
+            f"stack/{stack} power",
+            "cycle",
+            "force",
+            confirm=f"stack/{stack}",
+            limit_s=60.0,
+        )
+        assert final.ok is True, final.error
+    await asker.all_online(60.0)
