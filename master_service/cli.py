@@ -8,12 +8,10 @@ from broker.client import connector
 from broker.config import Document
 from broker.credentials import endpoint
 from broker.settings import BrokerSettings
-from master_service import layout, probe
-from master_service.power.fake import FakeOutlets
-from master_service.power.outlets import Outlets
-from master_service.power.panel import outlet_rows
+from master_service import probe
+from master_service.power import make as make_outlets
 from master_service.service import Master
-from master_service.settings import Settings, read
+from master_service.settings import read
 
 HELP = "keep the rack: verdicts, commands, events"
 
@@ -45,7 +43,6 @@ its state is in [master] data_dir: master.db (SQLite). A broken one is kept asid
 """
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-FAKE_FILE = "fake-outlets.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,11 +74,12 @@ def make(document: Document) -> Master:
         ConfigError: The configuration cannot be used.
     """
     settings = read(document)
+    broker = document.table("broker", BrokerSettings)
     return Master(
         settings,
-        connect=connector(endpoint(document.table("broker", BrokerSettings))),
+        connect=connector(endpoint(broker)),
         prober=probe.make(settings.master.probe),
-        outlets=outlets(settings),
+        outlets=make_outlets.here(settings, broker),
         boot_id=boot_id(),
     )
 
@@ -92,13 +90,6 @@ def boot_id(path: Path = BOOT_ID) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-def outlets(settings: Settings) -> Outlets:
-    """Return the driver of the outlets; all are fake ones until others are asked."""
-    rows = outlet_rows(settings, layout.stacks(settings))
-    path = Path(settings.master.data_dir) / FAKE_FILE
-    return FakeOutlets(path, tuple(row.name for row in rows))
 
 
 def overlaid(document: Document, args: argparse.Namespace) -> Document:
