@@ -137,9 +137,11 @@ def ensure(files: Files, names: Iterable[str], *, rack: str, now: float) -> bool
             "node again"
         )
         raise CertificateError(text)
-    if _is_good(files, wanted, now):
+    present = _present(files)
+    if wanted <= present.names and present.days_left(now) > RENEW_DAYS:
         return False
-    _make_server(files, wanted, rack, now)
+    # Names once given stay: there are nodes that were told them.
+    _make_server(files, wanted | present.names, rack, now)
     return True
 
 
@@ -160,16 +162,17 @@ def inspect(path: Path) -> Certificate:
     return Certificate(frozenset(names), ssl.cert_time_to_seconds(expires[1].strip()))
 
 
-def _is_good(files: Files, wanted: frozenset[str], now: float) -> bool:
+def _present(files: Files) -> Certificate:
+    """Return what the broker has now; a certificate of nothing where none is usable."""
+    nothing = Certificate(frozenset(), 0.0)
     if not (files.certificate.exists() and files.key.exists()):
-        return False
+        return nothing
     try:
         ours = ("-CAfile", str(files.authority), str(files.certificate))
         _openssl("verify", "-no_check_time", *ours)
-        present = inspect(files.certificate)
+        return inspect(files.certificate)
     except CertificateError:
-        return False
-    return wanted <= present.names and present.days_left(now) > RENEW_DAYS
+        return nothing
 
 
 def _make_authority(files: Files, rack: str, now: float) -> None:

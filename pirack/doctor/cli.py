@@ -14,7 +14,7 @@ from broker.errors import ConfigError, PiRackError, TopicError
 from broker.service import EXIT_FAILED, EXIT_OK
 from broker.settings import BrokerSettings
 from dashboard.settings import DashboardSettings
-from pirack import runfile, where
+from pirack import house, runfile, where
 from pirack.doctor.finding import Finding, Level, fail, warn
 
 HELP = "check everything a person would, and say what to do"
@@ -88,7 +88,8 @@ def _running(args: argparse.Namespace) -> Iterator[Finding]:
         yield fail("broker", str(error), "correct it in the configuration")
         return
     yield from network.check(args.config, args.data)
-    yield live.page(place.run.url if place.run else _page_url(args.config))
+    config = house.PRODUCTION if place.source == str(house.PRODUCTION) else args.config
+    yield live.page(place.run.url if place.run else _page_url(config))
 
 
 def _ports(config: Path | None) -> Iterator[Finding]:

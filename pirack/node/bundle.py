@@ -14,7 +14,18 @@ from pirack.up import toml
 
 AT = Path("/etc/pirack")
 INSTALL = "install"
-_MASTERS_ONLY = ("pirack-master.service", "pirack-dashboard.service", "README.md")
+FOR_NODES = (
+    "pirack-agent.service",
+    "pirack-update.service",
+    "pirack-update-lists.service",
+    "polkit",
+    "sudo",
+    "sudoers.d",
+    "sysusers.d",
+    "tmpfiles.d",
+    "udev",
+)
+"""Of all that is deployed; the rest is for the master's Pi."""
 _HEAD = "# Written by `pirack node add`. [agent] may be extended: docs/agent.md.\n\n"
 
 
@@ -43,14 +54,17 @@ def write(
     """
     directory = into / board.node
     shutil.rmtree(directory, ignore_errors=True)  # an older one of the same node
-    directory.mkdir(mode=0o700, parents=True)
+    into.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700)
     text = _HEAD + toml.dumps(tables(house, board, at))
     replace(directory / "pirack.toml", text.encode(), mode=0o644)
     credentials.write(directory / "credentials.json", secret)
     shutil.copyfile(house.files.authority, directory / "ca.crt")
     units = deploy_files.directory()
-    ignore = shutil.ignore_patterns(*_MASTERS_ONLY, INSTALL)
-    shutil.copytree(units, directory / "deploy", ignore=ignore)
+    (directory / "deploy").mkdir()
+    for name in FOR_NODES:
+        here, there = units / name, directory / "deploy" / name
+        (shutil.copytree if here.is_dir() else shutil.copyfile)(here, there)
     shutil.copy(units / INSTALL, directory / INSTALL)
     if wheel is not None:
         shutil.copy(wheel, directory)

@@ -50,6 +50,9 @@ def forget(house: House, word: str) -> Left:
         text = f"the broker is down, so nothing of it is cleared; {later}"
         return msgspec.structs.replace(left, problem=text)
     try:
+        known = asyncio.run(rack.look(house, lambda nodes: node in nodes, LOOK_S))
+        if node not in known:
+            return left  # it never came: nothing of it can lie anywhere
         receipt = asyncio.run(rack.command(house, node, Verb.FORGET))
     except PiRackError as error:
         return msgspec.structs.replace(left, problem=f"{error}; {later}")

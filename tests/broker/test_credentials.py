@@ -93,3 +93,15 @@ def test_a_certificate_authority_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.crt"):
         Endpoint(ca_file=tmp_path / "gone.crt").tls()
     assert Endpoint().tls() is None
+
+
+def test_services_that_share_a_configuration_sign_in_as_themselves(
+    tmp_path: Path,
+) -> None:
+    for name in ("agent", "master"):
+        made = Credentials(username=name, password="secret")
+        credentials.write(tmp_path / f"{name}.json", made)
+    settings = BrokerSettings(credentials=str(tmp_path / "agent.json"))
+    own = {credentials.VARIABLE: str(tmp_path / "master.json")}
+    assert credentials.endpoint(settings, {}).username == "agent"
+    assert credentials.endpoint(settings, own).username == "master"

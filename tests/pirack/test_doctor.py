@@ -8,7 +8,7 @@ import pytest
 from broker.fake import FakeBroker
 from broker.messages import Phase, Reply, TargetRow
 from broker.topics import Topics
-from pirack.doctor import files, live, machine
+from pirack.doctor import files, live, machine, network
 from pirack.doctor.finding import Level
 from pirack.receipt import Receipt
 
@@ -103,3 +103,28 @@ async def test_a_command_left_on_the_broker_is_found() -> None:
     finding = await live.retained_commands(broker.connect, topics, 0)
     assert finding.level is Level.WARN
     assert finding.advice.endswith("-t pirack/v1/lab/node/s1/cmd/reboot")
+
+
+def test_a_certificate_that_ends_soon_warns_with_the_way_to_renew_it() -> None:
+    assert network.expiry("rack.local:8883", 400).level is Level.OK
+    soon = network.expiry("rack.local:8883", 20)
+    assert soon.level is Level.WARN
+    assert "pirack init" in soon.advice
+
+
+def test_who_was_not_added_and_who_the_broker_lost_are_named() -> None:
+    mine = frozenset({"master", "operator"})
+    added = frozenset({"pi-1", "pi-2"})
+    (fine,) = network.members_known(mine | added, mine, added)
+    assert (fine.level, fine.text[:17]) == (Level.OK, "2 nodes were adde")
+    clients = mine | {"pi-1", "stranger"}
+    stranger, lost = network.members_known(clients, mine, added)
+    assert (stranger.level, lost.level) == (Level.WARN, Level.FAIL)
+    assert stranger.text.endswith(": stranger")
+    assert lost.text.endswith(": pi-2")
+
+
+def test_a_rack_on_loopback_alone_is_fine(tmp_path: Path) -> None:
+    (finding,) = network.check(None, tmp_path)
+    assert finding.level is Level.OK
+    assert "only this machine" in finding.text
