@@ -12,9 +12,10 @@ import msgspec
 
 from broker.errors import ContractError, NotConnectedError, PiRackError
 from broker.link import Link
-from broker.messages import Command, Phase, Reply, TargetRow, encode
+from broker.messages import Command, OnFailure, Phase, Reply, TargetRow, encode
 from broker.topics import Scope, ScopeKind, Topics
 from broker.verbs import Verb
+from dashboard.rows import event_row
 from dashboard.users import Role, User, Users
 from dashboard.view import View
 
@@ -51,12 +52,16 @@ class Ask(msgspec.Struct, frozen=True):
         verb: Verb or alias.
         args: Words after the verb.
         confirm: The scope again, for destructive verbs on more than one.
+        wave: How many nodes at a time; None: as the verb needs it.
+        on_failure: Whether later waves begin when a board has failed.
     """
 
     scope: str
     verb: str
     args: tuple[str, ...] = ()
     confirm: str = ""
+    wave: int | None = None
+    on_failure: OnFailure = OnFailure.STOP
 
 
 class Ticket:
@@ -84,7 +89,9 @@ class Ticket:
 
 
 def needed_role(verb: str) -> Role:
-    """Return the least role that may send a verb."""
+    """Return the least role that may send a verb; reading is for everybody."""
+    if verb == Verb.EVENTS:
+        return Role.VIEWER
     return Role.ADMIN if verb in _ADMIN_VERBS else Role.OPERATOR
 
 
@@ -127,10 +134,7 @@ class Desk:
                 text = "the page does not break nodes on purpose; use pirack send"
                 raise RefusedError(text)
             topic = self._topics.command(scope, ask.verb)
-            payload = encode(
-                Command(id=ticket.id, args=ask.args, confirm=ask.confirm, by=user.name)
-            )
-            self._publish(topic, payload)
+            self._publish(topic, encode(_command(ticket.id, ask, user.name)))
         except (ContractError, NotConnectedError) as error:
             raise RefusedError(str(error)) from error
         self._keep(ticket)
@@ -184,6 +188,17 @@ class Desk:
             del self._open[next(iter(self._open))]
 
 
+def _command(id: str, ask: Ask, by: str) -> Command:  # noqa: A002  # the contract's word
+    return Command(
+        id=id,
+        args=ask.args,
+        confirm=ask.confirm,
+        wave=ask.wave,
+        on_failure=ask.on_failure,
+        by=by,
+    )
+
+
 def _receipt(ticket: Ticket, reply: Reply, *, complete: bool) -> dict[str, Any]:
     return {
         "id": ticket.id,
@@ -194,6 +209,7 @@ def _receipt(ticket: Ticket, reply: Reply, *, complete: bool) -> dict[str, Any]:
         "verified": reply.verified,
         "duration": reply.duration_s,
         "rows": [_target(row) for row in reply.targets],
+        "events": [event_row(event) for event in reply.events],
     }
 
 
@@ -226,4 +242,5 @@ def _silence(ticket: Ticket) -> dict[str, Any]:
         "verified": False,
         "duration": FIRST_ANSWER_S,
         "rows": [],
+        "events": [],
     }

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from nicegui import Client, ui
 from nicegui.events import GenericEventArguments
 
+from broker.messages import OnFailure
 from dashboard.desk import Ask, RefusedError
 from dashboard.service import Dashboard
 from dashboard.users import User
@@ -31,6 +32,8 @@ class Wish(msgspec.Struct, frozen=True):
         verb: As in Ask.
         args: As in Ask.
         confirm: As in Ask.
+        wave: As in Ask.
+        on_failure: As in Ask.
     """
 
     kind: Literal["resync", "pause", "resume", "search", "open", "ask"]
@@ -41,6 +44,8 @@ class Wish(msgspec.Struct, frozen=True):
     verb: str = ""
     args: tuple[str, ...] = ()
     confirm: str = ""
+    wave: Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None = None
+    on_failure: OnFailure = OnFailure.STOP
 
 
 class Frame(
@@ -111,7 +116,14 @@ class Frame(
                 self._ask(wish)
 
     def _ask(self, wish: Wish) -> None:
-        ask = Ask(wish.scope, wish.verb, wish.args, wish.confirm)
+        ask = Ask(
+            wish.scope,
+            wish.verb,
+            wish.args,
+            wish.confirm,
+            wish.wave,
+            wish.on_failure,
+        )
         answer: dict[str, Any] = {"reference": wish.reference}
         try:
             answer["id"] = self._dashboard.desk.ask(self.view, ask)
@@ -128,6 +140,10 @@ class Frame(
 
 class Overview(ui.element, component="components/overview.js"):
     """The rack; it draws what the frame receives."""
+
+
+class Activity(ui.element, component="components/activity.js"):
+    """The rack's history; it draws what the frame receives, and asks for more."""
 
 
 def _settings(dashboard: Dashboard, user: User) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _CROWD = 240
 _CROWD_TICK_S = 0.5
 """A crowd is drawn as shades, where half a second is soon enough."""
 _PULSE_S = 5.0
-_EVENTS_SENT = 100
+_EVENTS_SENT = 200
 _LATE_S = 0.5
 _SLOWEST_S = 2.0
 
@@ -67,6 +67,7 @@ class Connection(msgspec.Struct, frozen=True):
         slowed: Whether updates come slower than they should.
         ready: Whether the master has told what the rack looks like.
         install: How far the install run is, in words; empty when none runs.
+        home: Id of the node that is the master's own Pi; empty if not known.
     """
 
     broker: bool = False
@@ -77,6 +78,7 @@ class Connection(msgspec.Struct, frozen=True):
     slowed: bool = False
     ready: bool = False
     install: str = ""
+    home: str = ""
 
 
 class Hub:
@@ -135,6 +137,7 @@ class Hub:
             slowed=self.pace.slowed,
             ready=rack is not None,
             install=_install_words(self.mirror.install),
+            home=self.mirror.master_details.node if self.mirror.master_details else "",
         )
 
     async def run(self) -> None:

@@ -4,6 +4,7 @@ Pure: bytes and times come in, records change and are marked; nothing is sent fr
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 from broker.errors import ContractError, PayloadError
 from broker.link import Message, Subscription
@@ -104,6 +105,17 @@ class Mirror:
         for record in self.nodes.values():
             record.confirmed = False
             self.dirty.add(record)
+
+    def recall(self, events: Iterable[Event]) -> None:
+        """Take lines of history from before we listened, or that were missed."""
+        known = {event.seq for event in self.events}
+        missing = [event for event in events if event.seq not in known]
+        if not missing:
+            return
+        together = sorted((*self.events, *missing), key=lambda event: event.seq)
+        self.events.clear()
+        self.events.extend(together)
+        self.new_events.extend(missing)
 
     def drop_unconfirmed(self) -> None:
         """Forget what was not heard again since the broker came back."""

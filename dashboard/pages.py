@@ -10,7 +10,7 @@ from nicegui import app, ui
 from starlette.requests import Request
 
 from broker.version import VERSION
-from dashboard.frame import Frame, Overview
+from dashboard.frame import Activity, Frame, Overview
 from dashboard.service import Dashboard
 from dashboard.sessions import Sessions
 
@@ -44,8 +44,8 @@ class Pages:
         self._static = static
 
     def mount(self) -> None:
-        """Add the routes; both lead into the same frame."""
-        for path in ("/", "/about"):
+        """Add the routes; all lead into the same frame."""
+        for path in ("/", "/activity", "/about"):
             ui.page(path, title=f"PiRack · {self._dashboard.mirror.topics.rack}")(
                 self.shell
             )
@@ -54,6 +54,7 @@ class Pages:
             f'<link rel="stylesheet" href="{self._static}/tokens.css">'
             f'<link rel="stylesheet" href="{self._static}/frame.css">'
             f'<link rel="stylesheet" href="{self._static}/overview.css">'
+            f'<link rel="stylesheet" href="{self._static}/activity.css">'
             f'<link rel="stylesheet" href="{self._static}/panel.css">'
             '<meta name="theme-color" content="#c51a4a">',
             shared=True,
@@ -71,6 +72,7 @@ class Pages:
         with ui.element("main").props('id=main tabindex="-1"'):
             ui.sub_pages(
                 {"/": self._page(frame, "overview", Overview)}
+                | {"/activity": self._page(frame, "activity", Activity)}
                 | {"/about": self._page(frame, "about", self._about)}
             )
 

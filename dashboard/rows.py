@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from broker.messages import Ability, Event, StackState
+from broker.messages import Ability, Event, Lock, NodeState, StackState
 from dashboard.record import Record
 from dashboard.tile import Tile
 
@@ -41,7 +41,9 @@ def tile_note(tile: Tile, seen_since: float) -> Note:
 
 
 def meta_row(record: Record, abilities: int) -> list[Any]:
-    """Return ``index, id, name, stack, slot, tags, abilities``.
+    """Return ``index, id, name, stack, slot, tags, abilities`` and what holds it now.
+
+    That is ``power, outlet, running, lock``; ``running`` is ``id, verb, phase, by``.
 
     Args:
         record: The node.
@@ -56,11 +58,29 @@ def meta_row(record: Record, abilities: int) -> list[Any]:
         state.slot if state else None,
         list(state.tags) if state else [],
         abilities,
+        state.power if state else None,
+        state.outlet if state else "",
+        _running(state),
+        lock_row(state.lock) if state else None,
     ]
 
 
+def _running(state: NodeState | None) -> list[str] | None:
+    if state is None or state.running is None:
+        return None
+    now = state.running
+    return [now.id, now.verb, now.phase.value, now.by]
+
+
+def lock_row(lock: Lock | None) -> list[Any] | None:
+    """Return ``scope, by, until, reason``; None where nobody holds it."""
+    if lock is None:
+        return None
+    return [lock.scope, lock.by, round(lock.until), lock.reason]
+
+
 def stack_row(stack: StackState) -> list[Any]:
-    """Return ``number, name, x, y, slots, power, wanted``."""
+    """Return ``number, name, x, y, slots, power, wanted, lock``."""
     return [
         stack.stack,
         stack.name,
@@ -69,20 +89,23 @@ def stack_row(stack: StackState) -> list[Any]:
         stack.slots,
         stack.power,
         stack.wanted,
+        lock_row(stack.lock),
     ]
 
 
 def event_row(event: Event) -> list[Any]:
-    """Return ``seq, ts, kind, text, node, stack, by``."""
-    kind = event.kind.value
+    """Return ``seq, ts, kind, text, node, stack, by, verb, incident, correlation``."""
     return [
         event.seq,
         round(event.ts),
-        kind,
+        event.kind.value,
         event.text,
         event.node,
         event.stack,
         event.by,
+        event.verb,
+        event.incident,
+        event.correlation,
     ]
 
 

@@ -12,6 +12,7 @@ from broker.topics import Topics
 from dashboard.desk import Desk
 from dashboard.hub import Hub
 from dashboard.model import Mirror, subscriptions
+from dashboard.past import Past
 from dashboard.settings import DashboardSettings
 from dashboard.users import Users
 from dashboard.view import View
@@ -57,10 +58,16 @@ class Dashboard:
         self.desk = Desk(
             topics, users, clock=time.monotonic, new_id=lambda: secrets.token_hex(8)
         )
+        self.past = Past(
+            topics,
+            self.mirror,
+            clock=time.monotonic,
+            new_id=lambda: f"page-{secrets.token_hex(8)}",
+        )
         self._link: Link = connect(
             self, client_id=CLIENT_ID, subscriptions=subscriptions(topics)
         )
-        self.desk.link = self._link
+        self.desk.link = self.past.link = self._link
         self._tasks: list[asyncio.Task[None]] = []
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -95,6 +102,7 @@ class Dashboard:
         """The broker is there (again): doubt everything until it is heard anew."""
         log.info("broker connected, session %s", session)
         self.hub.broker_is(up=True)
+        self.past.forget()
         self._cancel_sweep()
         loop = asyncio.get_running_loop()
         self._sweep = loop.call_later(_SWEEP_AFTER_S, self._drop_unheard)
@@ -109,6 +117,7 @@ class Dashboard:
         """Take one message into the mirror; bring a reply to the desk."""
         reply = self.mirror.apply(message, time.monotonic())
         if reply is not None:
+            self.past.answer(reply)
             self.desk.answer(reply)
 
     def _drop_unheard(self) -> None:
@@ -125,3 +134,4 @@ class Dashboard:
         while True:
             await asyncio.sleep(1)
             self.desk.tick()
+            self.past.tick()

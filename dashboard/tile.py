@@ -105,8 +105,12 @@ _WORKING = {
     Verb.INSTALL: "Installing",
     Verb.REBOOT: "Rebooting",
     Verb.SHUTDOWN: "Shutting down",
-    Verb.POWER: "Switching power",
+    Verb.POWER: "Switching",
 }
+
+
+_STEPS = {Verdict.STOPPING: "Shutting down", Verdict.BOOTING: "Booting"}
+"""What a board is at within a longer command, for example a power cycle."""
 
 
 def grade(value: float, warn: float, crit: float, before: Level = Level.OK) -> Level:
@@ -219,7 +223,7 @@ def _from_verdict(
         reason = f"{words}, asked by {running.by}" if running.by else words
         return Tile(
             State.BUSY,
-            words=f"{words} (queued)" if waiting else words,
+            words="Queued" if waiting else _STEPS.get(state.verdict, words),
             reason=reason,
             since=state.since if state.verdict is not Verdict.ONLINE else None,
         )

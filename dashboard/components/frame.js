@@ -10,6 +10,7 @@ import { apply, listen, notify, store } from "pirack/store.js";
 
 const PAGES = [
   { name: "overview", path: "/", label: "Overview" },
+  { name: "activity", path: "/activity", label: "Activity" },
   { name: "about", path: "/about", label: "About" },
 ];
 const THEMES = ["auto", "light", "dark"];

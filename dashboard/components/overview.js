@@ -1,6 +1,6 @@
 // The Overview: figures, filters, the rack, what needs a look, and one board in full.
 
-import { rackTarget, stackTarget } from "pirack/actions.js";
+import { rackTarget, stackTarget, tagTarget } from "pirack/actions.js";
 import { openMenu } from "pirack/dialogs.js";
 import { h, setAttr, setText } from "pirack/dom.js";
 import { Chips, Figures } from "pirack/figures.js";
@@ -10,7 +10,9 @@ import { neighbour, typing } from "pirack/keys.js";
 import { Panel } from "pirack/panel.js";
 import { describe, legend, Rack } from "pirack/rack.js";
 import { Search } from "pirack/search.js";
+import { UnderWay } from "pirack/running.js";
 import { Activity, Attention, Services } from "pirack/side.js";
+import { clock } from "pirack/words.js";
 import { filtering, frozen, listen, members, notify, shown, store } from "pirack/store.js";
 
 const ARROWS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"]);
@@ -43,20 +45,20 @@ export default {
     build() {
       const open = (id) => this.open(id);
       this.rackElement = h("div", { class: "rack", role: "group", "aria-label": "Boards in the rack" });
-      this.rack = new Rack(this.rackElement, { onMenu: (stack, button) => openMenu(button, stackTarget(stack, members(stack.number)), describe(members(stack.number))) });
+      this.rack = new Rack(this.rackElement, { onMenu: ({ number }, button) => openMenu(button, stackTarget(store.stacks.get(number), members(number)), this.headline(number)) });
       this.hover = new Hover(this.rackElement);
       this.search = new Search({ onOpen: open, onChange: () => this.toUrl() });
       this.panel = new Panel({ onClose: () => this.close(), onOpen: open });
       this.empty = h("div", { class: "empty", hidden: true });
       this.legend = legend(this.rack);
-      this.parts = [this.rack, new Figures({ onOpen: open }), new Chips(), new Attention({ onOpen: open }), new Services(), new Activity({ onOpen: open }), this.panel, this.hover, this.search];
-      const [, figures, chips, attention, services, activity] = this.parts;
+      this.parts = [this.rack, new Figures({ onOpen: open }), new Chips(), new UnderWay(), new Attention({ onOpen: open }), new Services(), new Activity({ onOpen: open }), this.panel, this.hover, this.search];
+      const [, figures, chips, work, attention, services, activity] = this.parts;
       const skeleton = h("div", { class: "rack skeleton", "aria-hidden": "true" }, Array.from({ length: 12 }, () => h("div", { class: "ghost" }, Array.from({ length: 4 }, () => h("span")))));
       this.skeleton = h("div", { role: "status" }, h("span", { class: "sr-only", text: "Loading the rack" }), skeleton);
       const bar = h("div", { class: "bar-row" }, chips.element, h("div", { class: "tools" }, this.viewSwitch(), this.rackButton()));
       this.main = h("div", { class: "column" }, figures.element, bar, this.legend, this.empty, h("div", { class: "rack-frame" }, this.skeleton, this.rackElement), h("p", { class: "caption" }));
       this.caption = this.main.querySelector(".caption");
-      const side = h("div", { class: "side" }, attention.element, services.element, activity.element);
+      const side = h("div", { class: "side" }, work.element, attention.element, services.element, activity.element);
       this.$el.append(this.main, side, this.panel.shade, this.panel.element, this.hover.element);
       this.rackElement.addEventListener("click", (event) => this.clicked(event));
       this.rackElement.addEventListener("focusin", (event) => this.rove(event.target));
@@ -66,8 +68,21 @@ export default {
       return h("div", { class: "switches", role: "group", "aria-label": "View" }, this.switches);
     },
     rackButton() {
-      const button = h("button", { class: "button rack-actions", type: "button", "aria-haspopup": "dialog", on: { click: () => openMenu(button, rackTarget(), describe([...store.nodes.values()])) } }, icon("bolt", 16), "Rack", icon("down", 14));
+      const button = h("button", { class: "button rack-actions", type: "button", "aria-haspopup": "dialog", on: { click: () => openMenu(button, rackTarget(), describe([...store.nodes.values()]), (done) => this.tags(button, done)) } }, icon("bolt", 16), "Rack", icon("down", 14));
       return button;
+    },
+    /** What the menu of a stack says first: its boards, its outlet, who has reserved it. */
+    headline(number) {
+      const { power, wanted, lock } = store.stacks.get(number);
+      const outlet = !power ? "" : power === wanted || !wanted ? ` · power ${power}` : ` · power ${power}, wanted ${wanted}`;
+      const held = lock ? ` · reserved by ${lock.by} until ${clock(lock.until)}` : "";
+      return `${describe(members(number))}${outlet}${held}`;
+    },
+    /** The tags of the rack, each with a menu of its own. */
+    tags(button, done) {
+      const tags = [...new Set([...store.nodes.values()].flatMap((node) => node.tags))].sort();
+      const open = (tag) => { done(); const target = tagTarget(tag); openMenu(button, target, describe(target.nodes)); };
+      return h("div", { class: "menu-tags", hidden: !tags.length }, h("span", { class: "quiet", text: "Only boards with the tag" }), tags.map((tag) => h("button", { class: "chip", type: "button", text: tag, on: { click: () => open(tag) } })));
     },
     take(change) {
       for (const part of this.parts) part.take(change);
@@ -83,7 +98,7 @@ export default {
       const cells = this.rack.view === "cells";
       setAttr(this.legend, "hidden", !known || !cells);
       setAttr(this.caption, "hidden", !known || cells);
-      setText(this.caption, "Upper bar CPU, lower bar memory; the line is CPU over the last 3 minutes. Front view, slot 1 on top.");
+      setText(this.caption, "Upper bar CPU, lower bar memory; the line is CPU over the last minutes, at most 3. Front view, slot 1 on top.");
       for (const each of this.switches) setAttr(each, "aria-pressed", String(each.dataset.view === this.rack.view));
       this.drawEmpty(known);
     },

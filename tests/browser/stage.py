@@ -136,7 +136,8 @@ class Actor:
         self._client.publish(topic, encode(Heartbeat(**base)))
 
     def event(self, text: str) -> None:
-        event = Event(seq=1, ts=time.time(), kind=EventKind.FAULT, text=text)
+        self._seq += 1
+        event = Event(seq=self._seq, ts=time.time(), kind=EventKind.FAULT, text=text)
         self.say(self.topics.event, event, retain=False)
 
     def introduce(self) -> None:

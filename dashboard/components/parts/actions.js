@@ -1,89 +1,162 @@
-// What can be asked of a board, a stack or the rack, and how a person would type it.
+// What can be asked of a board, a stack, a tag or the rack, and how a person would type it.
 
 import { store } from "pirack/store.js";
-import { quote } from "pirack/words.js";
+import { quote, stackName } from "pirack/words.js";
 
 const KNOWN = {
   ping: { label: "Ping", icon: "ping", note: "Ask the agent, else the network" },
   refresh: { label: "Refresh", icon: "refresh", note: "Send everything again" },
   identify: { label: "Identify", icon: "identify", note: "Blink the activity LED" },
   temperature: { label: "Temperature", icon: "temperature", note: "Read the sensor now" },
+  "restart-agent": { label: "Restart agent", icon: "reboot" },
   update: { label: "Update", icon: "update" },
   reboot: { label: "Reboot", icon: "reboot" },
   shutdown: { label: "Shut down", icon: "shutdown" },
+  lock: { label: "Reserve", icon: "lock", note: "Refuse the destructive commands of others until a time" },
+  unlock: { label: "Free", icon: "unlock", note: "End the reservation" },
+  cancel: { label: "Cancel", icon: "close", note: "What has not begun never does" },
 };
-const FIRST = ["ping", "identify", "refresh", "temperature"];
+const COMMON = ["ping", "identify", "refresh", "temperature"];
 const LAST = ["update", "reboot", "shutdown"];
 const DANGER = new Set(["reboot", "shutdown", "update", "power", "install", "forget"]);
 const ADMIN = new Set(["power", "update", "install", "forget", "name", "place", "tag"]);
 const POWER = [["on", "Power on", "power"], ["cycle", "Power-cycle", "reboot"], ["off", "Power off", "unplugged"]];
 const RANK = { viewer: 0, operator: 1, admin: 2 };
+/** Boards at a time where nobody says otherwise, as the master has it; 0: all at once. */
+export const WAVES = { reboot: 4, update: 4, shutdown: 0 };
 
-/** A command's target: the scope of the topic, what to call it, and every board it hits. */
+/** A command's target: the scope of the topic, what to call it, and the boards it means. */
 export function nodeTarget(node) {
-  return { scope: `node/${node.id}`, title: node.name, nodes: [node], outlets: false };
+  return { scope: `node/${node.id}`, title: node.name, nodes: [node], lock: node.lock };
 }
 
 export function stackTarget(stack, nodes) {
-  return { scope: `stack/${stack.number}`, title: stack.name || `Stack ${stack.number}`, nodes, outlets: Boolean(stack.power) };
+  return { scope: `stack/${stack.number}`, title: stackName(stack), nodes, lock: stack.lock };
+}
+
+export function tagTarget(tag) {
+  return { scope: `tag/${tag}`, title: `tag ${tag}`, nodes: [...store.nodes.values()].filter((node) => node.tags.includes(tag)), lock: null };
 }
 
 export function rackTarget() {
-  const outlets = [...store.stacks.values()].some((stack) => stack.power);
-  return { scope: "rack", title: `rack ${store.rack}`, nodes: [...store.nodes.values()], outlets };
+  return { scope: "rack", title: `rack ${store.rack}`, nodes: [...store.nodes.values()], lock: null };
 }
 
-/** Whether a node has said that it can do this; ping and refresh are the master's. */
+/** Every board that loses power with a target: outlets are shared. */
+export function fed(target) {
+  const outlets = new Set(target.nodes.map((node) => node.outlet).filter(Boolean));
+  return [...store.nodes.values()].filter((node) => outlets.has(node.outlet));
+}
+
+/** Boards that would lose power though nobody named them. */
+export function bystanders(target) {
+  return fed(target).filter((node) => !target.nodes.includes(node));
+}
+
+/** Every board an action hits. */
+export function hit(target, action) {
+  return action.verb === "power" ? fed(target) : target.nodes;
+}
+
+/** Whether a node has said that it can do this; the rest is the master's. */
 export function canDo(node, verb) {
-  if (verb === "ping" || verb === "refresh" || verb === "power") return true;
+  if (["ping", "refresh", "power", "lock", "unlock"].includes(verb)) return true;
   return (store.abilities[node.abilities] ?? []).some(([name]) => name === verb);
 }
 
-/** Actions of a target in the order they are shown, without those the role lacks.
- * `run` is left out: every alias it could run stands here by its own name. */
-export function offered(target) {
-  const found = new Map([["ping", ["ping", [], ""]], ["refresh", ["refresh", [], ""]]]);
-  for (const set of new Set(target.nodes.map((node) => node.abilities)))
-    for (const ability of store.abilities[set] ?? []) if (ability[0] !== "run" && !found.has(ability[0])) found.set(ability[0], ability);
-  const rank = (verb) => (FIRST.includes(verb) ? FIRST.indexOf(verb) : LAST.includes(verb) ? 1000 + LAST.indexOf(verb) : 100);
-  const actions = [...found.values()].map(([verb, placeholders, note]) => make(verb, placeholders, note));
-  actions.sort((a, b) => rank(a.verb) - rank(b.verb) || a.verb.localeCompare(b.verb));
-  if (target.outlets) for (const [word, label, icon] of POWER) actions.push({ ...make("power", [], ""), label, icon, args: [word], danger: word !== "on" });
-  return actions.filter((action) => allowed(action.verb));
+function make(verb, placeholders = [], note = "") {
+  const own = { label: verb.replaceAll(/[-_]/g, " ").replace(/^./, (letter) => letter.toUpperCase()), icon: "run" };
+  const known = KNOWN[verb] ?? own;
+  return { verb, placeholders, args: [], label: known.label, icon: known.icon, note: note || known.note || (KNOWN[verb] ? "" : `Runs ${verb} of the board's command file`), danger: DANGER.has(verb) };
 }
 
-function make(verb, placeholders, note) {
-  const known = KNOWN[verb] ?? { label: verb, icon: "run" };
-  return { verb, placeholders, args: [], label: known.label, icon: known.icon, note: note || known.note || "", danger: DANGER.has(verb) };
+function switching(target) {
+  if (!target.nodes.some((node) => node.outlet)) return [];
+  return POWER.map(([word, label, icon]) => ({ ...make("power"), args: [word], label, icon, red: word !== "on" }));
+}
+
+/** Reserve or free: boards and stacks only. */
+function reserving(target) {
+  if (!/^(node|stack)\//.test(target.scope)) return [];
+  return [make(target.lock && target.lock.scope === target.scope ? "unlock" : "lock")];
+}
+
+/** Actions in the order they are shown, without those the role lacks: `common` first,
+ * the board's `own` aliases behind "More", what interrupts boards last.
+ * `run` is left out: every alias it could run stands here by its own name. */
+export function offered(target) {
+  const found = new Map([["ping", []], ["refresh", []]].map(([verb]) => [verb, make(verb)]));
+  for (const set of new Set(target.nodes.map((node) => node.abilities)))
+    for (const [verb, placeholders, note] of store.abilities[set] ?? []) if (verb !== "run" && !found.has(verb)) found.set(verb, make(verb, placeholders, note));
+  const pick = (verbs) => verbs.map((verb) => found.get(verb)).filter(Boolean);
+  const own = [...found.values()].filter(({ verb }) => !COMMON.includes(verb) && !LAST.includes(verb)).sort((a, b) => a.label.localeCompare(b.label));
+  const [on, ...cuts] = switching(target);
+  const last = [on, ...pick(LAST), ...cuts].filter(Boolean).map((action) => ({ ...action, red: action.red ?? action.danger }));
+  const may = (actions) => actions.filter(({ verb }) => allowed(verb));
+  return { common: may([...pick(COMMON), ...reserving(target)]), own: may(own), last: may(last) };
 }
 
 export function allowed(verb) {
   return RANK[store.settings.role] >= (ADMIN.has(verb) ? RANK.admin : RANK.operator);
 }
 
+/** The commands under way on some boards: verb, by, and how many run or wait. */
+export function underWay(nodes) {
+  const found = new Map();
+  for (const node of nodes) {
+    if (!node.running) continue;
+    const { id, verb, by, phase } = node.running;
+    const entry = found.get(id) ?? { id, verb, by, running: [], queued: [] };
+    found.set(id, entry);
+    (phase === "accepted" ? entry.queued : entry.running).push(node);
+  }
+  return [...found.values()];
+}
+
+/** How to stop one of them, wherever it was addressed. */
+export function cancelling({ id, verb }) {
+  return { ...make("cancel"), args: [id], label: `Cancel ${(KNOWN[verb]?.label ?? verb).toLowerCase()}` };
+}
+
+export function labelOf(verb) {
+  return make(verb).label;
+}
+
 /** The command's confirm field: needed for destructive verbs on more than one. */
 export function confirmation(target, action) {
-  return DANGER.has(action.verb) && !target.scope.startsWith("node/") ? target.scope : "";
+  return DANGER.has(action.verb) && (!target.scope.startsWith("node/") || hit(target, action).length > 1) ? target.scope : "";
+}
+
+/** What the payload says besides the words: wave, on_failure, and who reserves. */
+function fields(target, action, options) {
+  const confirm = confirmation(target, action);
+  const by = action.verb === "lock" || action.verb === "unlock" ? store.settings.user : "";
+  return { ...(confirm && { confirm }), ...(options.wave !== undefined && { wave: options.wave }), ...(options.on_failure && { on_failure: options.on_failure }), ...(by && { by }) };
 }
 
 /** The line that does the same in a terminal. */
-export function publishLine(target, action, args = action.args) {
+export function publishLine(target, action, args = action.args, options = {}) {
   const topic = `${store.settings.prefix}/${target.scope}/cmd/${action.verb}`;
-  const confirm = confirmation(target, action);
+  const more = fields(target, action, options);
   let payload = "-n";
-  if (confirm || args.some((word) => /\s/.test(word))) {
-    payload = `-m ${quote(JSON.stringify({ ...(args.length ? { args } : {}), ...(confirm ? { confirm } : {}) }))}`;
+  if (Object.keys(more).length || args.some((word) => /\s/.test(word))) {
+    payload = `-m ${quote(JSON.stringify({ ...(args.length ? { args } : {}), ...more }))}`;
   } else if (args.length) payload = `-m ${quote(args.join(" "))}`;
   return `${store.settings.mosquittoPub} -q 1 -t ${quote(topic)} ${payload}`;
 }
 
 let lastReference = 0;
 
-/** Send it; returns the reference the answer comes back with. */
-export function send(target, action, args = action.args) {
+/** Ask without a receipt on the page; returns the reference the answer comes back with. */
+export function ask(target, action, args = action.args, options = {}) {
   lastReference += 1;
-  const reference = lastReference;
-  document.dispatchEvent(new CustomEvent("pirack-asked", { detail: { reference, target, action } }));
-  store.say({ kind: "ask", reference, scope: target.scope, verb: action.verb, args, confirm: confirmation(target, action) });
-  return reference;
+  store.say({ kind: "ask", reference: lastReference, scope: target.scope, verb: action.verb, args, confirm: confirmation(target, action), ...options });
+  return lastReference;
+}
+
+/** Send it, and show its receipt. */
+export function send(target, action, args = action.args, options = {}) {
+  const reference = lastReference + 1;
+  document.dispatchEvent(new CustomEvent("pirack-asked", { detail: { reference, target, action, total: hit(target, action).length } }));
+  return ask(target, action, args, options);
 }

@@ -1,18 +1,11 @@
-// Questions before a command leaves, and the menus that offer commands.
+// Dialogs, copy buttons, and the menus that offer commands.
 
-import { canDo, offered, publishLine, send } from "pirack/actions.js";
+import { cancelling, offered, publishLine, rackTarget, underWay } from "pirack/actions.js";
+import { begin } from "pirack/consent.js";
 import { copyText, h, setAttr, setText, uniqueId } from "pirack/dom.js";
-import { glyph, icon, OFF, OFFLINE, STATES } from "pirack/icons.js";
+import { icon } from "pirack/icons.js";
 import { blocked, listen, store } from "pirack/store.js";
 import { plural } from "pirack/words.js";
-
-const CONSEQUENCE = {
-  reboot: "What runs there stops; a board is away for about a minute.",
-  shutdown: "What runs there stops; a board stays off until its power is cycled.",
-  update: "The board's update command runs; the agent may restart.",
-  cycle: "The outlet is switched off and on again, after a clean shutdown where the boards still answer.",
-  off: "The boards are asked to shut down, then the outlet is switched off.",
-};
 
 /** Show a modal dialog; the browser traps the focus and Escape closes it. */
 export function openDialog(title, { body, buttons, danger = false }) {
@@ -46,75 +39,41 @@ export function copyButton(read, label, { small = false, title = "Copy as mosqui
   return button;
 }
 
-/** Ask where it can hurt or needs words; else send at once. */
-export function begin(target, action) {
-  if (blocked()) return;
-  if (action.placeholders.length) askWords(target, action);
-  else if (action.danger) askConsent(target, action);
-  else send(target, action);
+function actionRow(target, action, done) {
+  const opens = action.danger || action.placeholders.length || action.verb === "lock";
+  const run = h("button", { class: action.red ? "action danger" : "action", type: "button", "data-verb": action.verb, "data-word": action.args[0], title: action.note, on: { click: () => { done(); begin(target, action); } } }, icon(action.icon), h("span", { text: opens ? `${action.label}…` : action.label }));
+  const copy = copyButton(() => publishLine(target, action, action.args.length ? action.args : action.placeholders.map((name) => `${name}=`)), `Copy ${action.label} as mosquitto_pub`, { small: true });
+  return { element: h("li", { class: "action-row" }, run, copy), run };
 }
 
-function boardList(target, action) {
-  const row = (node) => {
-    const away = node.state === OFFLINE || node.state === OFF;
-    const fate = action.verb === "power" ? "" : !canDo(node, action.verb) ? "does not offer it" : away ? "will not be reached" : "";
-    return h("li", { class: fate ? "spared" : "" }, glyph(node.state), h("span", { text: node.name }), h("span", { class: "fate", text: fate || node.words }));
-  };
-  return h("ul", { class: "hit-list", tabindex: "0", "aria-label": "Boards it is for" }, target.nodes.map(row));
-}
-
-function askConsent(target, action) {
-  const many = target.nodes.length !== 1 || action.verb === "power";
-  const what = many ? plural(target.nodes.length, "board") : target.nodes[0].name;
-  const title = action.verb === "power" ? `${action.label}: ${target.title}, ${what}?` : many ? `${action.label} ${what} in ${target.title}?` : `${action.label} ${what}?`;
-  const word = target.scope === "rack" ? store.rack : "";
-  const line = lineBox(publishLine(target, action));
-  const go = h("button", { class: "button primary danger", type: "button", disabled: Boolean(word), text: action.verb !== "power" && many ? `${action.label} ${what}` : action.label, on: { click: () => { dialog.close(); send(target, action); } } });
-  const typed = word && h("label", { class: "typed" }, h("span", {}, "Type ", h("b", { text: word }), " to confirm"), h("input", { autocomplete: "off", spellcheck: "false", on: { input: (event) => setAttr(go, "disabled", event.target.value.trim() !== word) } }));
-  const cancel = h("button", { class: "button", type: "button", text: "Cancel", autofocus: true, on: { click: () => dialog.close() } });
-  const note = CONSEQUENCE[action.args[0] ?? action.verb] ?? "";
-  const body = h("div", { class: "dialog-body" }, h("p", { text: note }), boardList(target, action), typed, line.element);
-  const dialog = openDialog(title, { body, buttons: [cancel, go], danger: true });
-}
-
-function askWords(target, action) {
-  const inputs = action.placeholders.map((name) => h("input", { name, autocomplete: "off", spellcheck: "false", maxlength: "200", required: true }));
-  const words = () => inputs.map((input) => `${input.name}=${input.value}`);
-  const line = lineBox(publishLine(target, action, words()));
-  inputs.forEach((input) => input.addEventListener("input", () => line.set(publishLine(target, action, words()))));
-  const form = h("form", { class: "dialog-body", method: "dialog", id: uniqueId("form"), on: { submit: () => send(target, action, words()) } }, action.note && h("p", { text: action.note }), inputs.map((input) => h("label", { class: "field" }, h("span", { text: input.name }), input)), boardList(target, action), line.element);
-  const cancel = h("button", { class: "button", type: "button", text: "Cancel", on: { click: () => dialog.close() } });
-  const go = h("button", { class: action.danger ? "button primary danger" : "button primary", type: "submit", form: form.id, text: action.label });
-  const dialog = openDialog(`${action.label} on ${target.title}`, { body: form, buttons: [cancel, go], danger: action.danger });
-  inputs[0].focus();
-}
-
-/** The actions of a target as rows: do it, or copy it. */
+/** The actions of a target as rows: do it, or copy it; the common first, the red last. */
 export function actionList(target, done = () => {}) {
   const why = h("p", { class: "why" });
-  const actions = offered(target);
-  const rows = actions.map((action) => {
-    const run = h("button", { class: action.danger ? "action danger" : "action", type: "button", "data-verb": action.verb, title: action.note, on: { click: () => { done(); begin(target, action); } } }, icon(action.icon), h("span", { text: action.danger || action.placeholders.length ? `${action.label}…` : action.label }));
-    const copy = copyButton(() => publishLine(target, action, action.args.length ? action.args : action.placeholders.map((name) => `${name}=`)), `Copy ${action.label} as mosquitto_pub`, { small: true });
-    return { element: h("li", { class: "action-row" }, run, copy), run };
-  });
-  const element = h("div", { class: "actions" }, why, h("ul", {}, rows.map((row) => row.element)));
-  if (!actions.length) element.append(h("p", { class: "quiet", text: `Your role, ${store.settings.role}, may look but not ask.` }));
+  const { common, own, last } = offered(target);
+  const rows = (actions) => actions.map((action) => actionRow(target, action, done));
+  const stops = underWay(target.nodes).map((work) => actionRow(rackTarget(), cancelling(work), done));
+  const [first, more, end] = [rows(common), rows(own), rows(last)];
+  const group = (found, name) => found.length > 0 && h("ul", { "aria-label": name }, found.map((row) => row.element));
+  const folded = more.length > 0 && h("details", { class: "more-actions" }, h("summary", {}, "More ", h("span", { class: "quiet", text: `${plural(more.length, "command")} of the board's own` })), group(more, "The board's own commands"));
+  const element = h("div", { class: "actions" }, why, store.settings.role !== "viewer" && group(stops, "Under way"), group(first, "Common"), folded, group(end, "Interrupting"));
+  const all = [...stops, ...first, ...more, ...end];
+  const none = !(first.length || more.length || end.length);
+  if (none) element.append(h("p", { class: "quiet", text: `Your role, ${store.settings.role}, may look but not ask.` }));
   const refresh = () => {
-    const reason = actions.length ? blocked() : "";
+    const reason = none ? "" : blocked();
     setText(why, reason);
     setAttr(why, "hidden", !reason);
-    rows.forEach(({ run }) => setAttr(run, "disabled", Boolean(reason)));
+    all.forEach(({ run }) => setAttr(run, "disabled", Boolean(reason)));
   };
   refresh();
   return { element, refresh };
 }
 
 /** Open the actions of a stack or the rack beside the button that asked. */
-export function openMenu(button, target, note) {
+export function openMenu(button, target, note, extra = null) {
   const menu = h("div", { class: "menu", popover: "auto", role: "dialog", "aria-label": `Actions for ${target.title}` }, h("div", { class: "menu-head" }, h("b", { text: target.title }), h("span", { text: note })));
   const list = actionList(target, () => menu.hidePopover());
-  menu.append(list.element);
+  menu.append(list.element, ...(extra ? [extra(() => menu.hidePopover())] : []));
   document.body.append(menu);
   const stop = listen((change) => change.connection && list.refresh());
   menu.addEventListener("toggle", (event) => { if (event.newState === "closed") { stop(); menu.remove(); } });
@@ -131,5 +90,3 @@ export function openMenu(button, target, note) {
     all[(all.indexOf(document.activeElement) + step + all.length) % all.length]?.focus();
   });
 }
-
-export { STATES };

@@ -4,6 +4,7 @@ import { h } from "pirack/dom.js";
 import { STATES } from "pirack/icons.js";
 import { facts, phrase } from "pirack/slot.js";
 import { store } from "pirack/store.js";
+import { stackName } from "pirack/words.js";
 
 const WAIT_MS = 320;
 
@@ -42,7 +43,7 @@ export class Hover {
 
   draw(node) {
     const stack = store.stacks.get(node.stack);
-    const where = stack ? `${stack.name || `Stack ${stack.number}`} · slot ${node.slot}` : "no place";
+    const where = stack ? `${stackName(stack)} · slot ${node.slot}` : "no place";
     const words = node.reason || phrase(node) || STATES[node.state].label;
     this.element.replaceChildren(h("b", { text: node.name }), h("span", { class: "hover-where", text: where }), h("p", { text: words }), h("dl", {}, facts(node).map(([term, value]) => h("div", {}, h("dt", { text: term }), h("dd", { text: value })))));
     this.element.dataset.state = STATES[node.state].key;

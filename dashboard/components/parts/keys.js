@@ -9,7 +9,7 @@ const HELP = [
   ["Enter", "open the board"],
   ["Esc", "close, then clear the search"],
   ["g then o", "Overview"],
-  ["g then a", "About"],
+  ["g then a", "Activity"],
   ["?", "this list"],
 ];
 const SEARCH = [
@@ -63,7 +63,7 @@ export function goKeys(go) {
     if (event.key === "g") armed = performance.now();
     else if (performance.now() - armed < 1000) {
       armed = 0;
-      const path = { o: "/", a: "/about" }[event.key];
+      const path = { o: "/", a: "/activity" }[event.key];
       if (path) go(path);
     }
   };

@@ -1,13 +1,14 @@
 // One board in full: a sheet at the side, on a phone from below.
 
-import { nodeTarget } from "pirack/actions.js";
+import { nodeTarget, underWay } from "pirack/actions.js";
 import { actionList, copyButton } from "pirack/dialogs.js";
 import { h, s, setAttr, setText, uniqueId } from "pirack/dom.js";
 import { glyph, icon, STATES } from "pirack/icons.js";
+import { workItem } from "pirack/running.js";
 import { Activity } from "pirack/side.js";
 import { phrase, sparkline } from "pirack/slot.js";
 import { frozen, level, now, store } from "pirack/store.js";
-import { age, bytes, plural, span, stamp } from "pirack/words.js";
+import { age, bytes, clock, list, plural, span, stackName, stamp } from "pirack/words.js";
 
 const LEVELS = ["", "warn", "crit"];
 const FLAGS = ["under-voltage", "frequency-capped", "throttled", "soft-temperature-limit"];
@@ -35,6 +36,15 @@ function row(term, value, { code = false, copy = false } = {}) {
   if (value === "" || value === null || value === undefined) return null;
   const text = h("span", { class: code ? "code" : "", text: value });
   return h("div", {}, h("dt", { text: term }), h("dd", {}, text, copy && copyButton(() => String(value), `Copy ${term}`, { small: true, title: `Copy ${term}` })));
+}
+
+/** Its outlet: read back, wanted, and who else hangs on it. */
+function powerWords(node, stack) {
+  if (!node.outlet) return "no outlet feeds it that we can switch";
+  const wanted = stack?.wanted && stack.wanted !== node.power ? `, but ${stack.wanted} is wanted` : "";
+  const others = [...store.nodes.values()].filter((each) => each !== node && each.outlet === node.outlet);
+  const shared = others.length ? `; shared with ${list(others.map(({ name }) => name), 5)}` : "";
+  return `${node.outlet} reads back ${node.power ?? "nothing"}${wanted}${shared}`;
 }
 
 /** The sheet. */
@@ -69,6 +79,9 @@ export class Panel {
     const limits = store.settings.limits;
     this.frozenNote = h("p", { class: "why", hidden: true });
     this.faults = h("ul", { class: "faults", hidden: true });
+    this.works = h("ul", { class: "works", hidden: true });
+    this.lock = h("p", { class: "why lock-note", hidden: true });
+    this.worksKey = "";
     this.cpu = new Vital("CPU", "%");
     this.memory = new Vital("Memory", "%", { marks: limits.memory });
     this.heat = new Vital("Temperature", "°C", { marks: limits.temperature, top: 100 });
@@ -85,9 +98,11 @@ export class Panel {
     this.heartbeat = h("span", { class: "side-note" });
     this.body.replaceChildren(
       this.frozenNote,
+      this.works,
+      this.lock,
       this.faults,
       h("section", { "aria-label": "Vitals" }, h("div", { class: "side-head" }, h("h3", { text: "Vitals" }), this.heartbeat), [this.cpu, this.memory, this.heat, this.disk, this.swap].map((vital) => vital.element), h("figure", {}, chart, h("figcaption", { text: "CPU over the last 3 minutes" })), this.numbers, this.flags),
-      h("section", { "aria-label": "Actions" }, h("div", { class: "side-head" }, h("h3", { text: "Actions" }), h("span", { class: "side-note", text: "the second button copies the mosquitto_pub line" })), this.actionPlace),
+      h("section", { "aria-label": "Actions" }, h("div", { class: "side-head" }, h("h3", { text: "Actions" }), h("span", { class: "side-note", text: "the small button copies the mosquitto_pub line" })), this.actionPlace),
       h("section", { "aria-label": "Details" }, h("div", { class: "side-head" }, h("h3", { text: "Details" })), this.facts),
       this.activity.element,
     );
@@ -115,7 +130,8 @@ export class Panel {
     }
     const label = STATES[node.state].label;
     setText(this.sentence, node.reason ? `${label}: ${node.reason}` : node.words ? `${label}: ${phrase(node)}` : label);
-    const key = `${node.abilities} ${JSON.stringify(store.abilities[node.abilities] ?? 0)}`;
+    this.drawHeld(node);
+    const key = JSON.stringify([node.abilities, store.abilities[node.abilities] ?? 0, node.running?.id, node.outlet, node.lock]);
     if (!this.actions || this.actionKey !== key) {
       this.actionKey = key;
       this.actions = actionList(nodeTarget(node));
@@ -123,6 +139,20 @@ export class Panel {
     }
     this.actions.refresh();
     if (store.node?.id === this.id) this.drawVitals(node, store.node);
+  }
+
+  /** What is under way there, and who has reserved it. */
+  drawHeld(node) {
+    const key = JSON.stringify([node.running, node.words, frozen()]);
+    if (key !== this.worksKey) {
+      this.worksKey = key;
+      const works = underWay([node]);
+      setAttr(this.works, "hidden", works.length === 0);
+      this.works.replaceChildren(...works.map(workItem));
+    }
+    const { lock } = node;
+    setText(this.lock, lock ? `Reserved${lock.scope.startsWith("stack/") ? ` with ${lock.scope.replace("/", " ")}` : ""} by ${lock.by} until ${clock(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}` : "");
+    setAttr(this.lock, "hidden", !lock);
   }
 
   drawVitals(node, { beat, state, heard, details, history }) {
@@ -144,7 +174,8 @@ export class Panel {
     this.drawFaults(state, beat);
     if (beat) this.drawNumbers(beat);
     this.drawFlags(beat);
-    const facts = JSON.stringify([details, state?.stack, state?.slot, state?.tags, state?.power]);
+    const { wanted, power } = store.stacks.get(state?.stack) ?? {};
+    const facts = JSON.stringify([details, state?.stack, state?.slot, state?.tags, state?.power, state?.outlet, wanted, power]);
     if (facts !== this.factsOf) {
       this.factsOf = facts;
       this.drawFacts(node, details, state);
@@ -181,10 +212,11 @@ export class Panel {
 
   drawFacts(node, details, state) {
     const stack = store.stacks.get(state?.stack);
-    const place = stack ? `${stack.name || `Stack ${stack.number}`}, slot ${state.slot}` : "no place in the rack";
+    const place = stack ? `${stackName(stack)}, slot ${state.slot}` : "no place in the rack";
     const d = details ?? {};
     this.facts.replaceChildren(...[
       row("Place", place),
+      row("Power", powerWords(node, stack)),
       row("Tags", (state?.tags ?? []).join(", ")),
       row("Id", node.id, { code: true, copy: true }),
       row("Hostname", d.hostname, { code: true }),

@@ -3,17 +3,25 @@
 import { h, setAttr, setText } from "pirack/dom.js";
 import { CRIT, glyph, icon, OFF, OK, SEVERITY, STATES, WARN, OFFLINE } from "pirack/icons.js";
 import { Cell, METRICS, Slot } from "pirack/slot.js";
+import { underWay } from "pirack/actions.js";
 import { filtering, members, shown, store } from "pirack/store.js";
-import { list, plural } from "pirack/words.js";
+import { clock, list, plural, stackName } from "pirack/words.js";
 
 const CELLS_ABOVE = 120;
 const SLOT_CARD_PX = 224;
 const CELL_PX = 24;
+const FEW = 2;
+const DOING = { reboot: "rebooting", shutdown: "stopping", update: "updating", power: "switching", install: "installing" };
 const BORDERED = new Set([CRIT, OFFLINE, WARN]);
 
 /** Return the worst state among nodes, by SEVERITY. */
 export function worst(nodes) {
   return SEVERITY.find((state) => nodes.some((node) => node.state === state)) ?? OK;
+}
+
+/** Whether the only board without a place is the master's own Pi, which needs none. */
+function ownHome(nodes) {
+  return nodes.length === 1 && nodes[0].id === store.connection.home;
 }
 
 /** Draws the rack into an element and keeps it up to date. */
@@ -88,17 +96,18 @@ export class Rack {
   }
 
   card(stack, nodes) {
-    const title = h("h3", { class: "stack-name", text: stack ? stack.name || `Stack ${stack.number}` : "Without a place" });
+    const title = h("h3", { class: "stack-name", text: stack ? stackName(stack) : ownHome(nodes) ? "Master" : "Without a place" });
     const power = h("span", { class: "stack-power" });
     const roll = h("span", { class: "stack-roll" });
+    const lock = h("span", { class: "stack-lock" });
     const menu = stack && h("button", { class: "icon-button stack-menu", type: "button", "aria-label": `Actions for ${title.textContent}`, "aria-haspopup": "dialog", on: { click: () => this.onMenu(stack, menu) } }, icon("more"));
     const body = h("div", { class: "stack-body" });
     body.append(...this.fill(stack, nodes));
-    const element = h("section", { class: stack ? "stack" : "stack homeless", "aria-label": title.textContent }, h("header", { class: "stack-head" }, title, power, roll, menu), body);
+    const element = h("section", { class: stack ? "stack" : nodes.length <= FEW ? "stack homeless few" : "stack homeless", "aria-label": title.textContent }, h("header", { class: "stack-head" }, title, power, lock, roll, menu), body);
     if (stack && this.view === "cells") setText(title, String(stack.number));
     const longest = Math.max(...nodes.map((node) => node.name.length), 5);
     element.style.setProperty("--name", `${Math.min(longest, 14) * 0.56 + 0.2}em`);
-    return { stack, element, power, roll, body, powerShown: null, stateShown: null };
+    return { stack, element, power, lock, roll, body, powerShown: null, lockShown: null, stateShown: null };
   }
 
   /** Boards by slot, with outlines where a slot is empty. */
@@ -148,14 +157,38 @@ export class Rack {
     card.element.classList.toggle("dim-all", filtering() && !nodes.some(shown));
     const online = nodes.filter((node) => node.state < 4).length;
     const off = nodes.length > 0 && nodes.every((node) => node.state === OFF);
-    setText(card.roll, nodes.length === 0 ? "empty" : off ? "off" : online === nodes.length ? "" : `${online} of ${nodes.length} online`);
-    const power = card.stack && store.stacks.get(card.stack.number)?.power;
-    if (power !== card.powerShown) {
-      card.powerShown = power;
-      card.power.replaceChildren(...(power ? [icon(power === "off" ? "unplugged" : "power", 15), h("span", { class: "sr-only", text: `power ${power}` })] : []));
-      setAttr(card.power, "data-power", power);
-      setAttr(card.power, "title", power && `Outlet reads back: ${power}`);
+    const [work] = underWay(nodes);
+    const doing = work && `${DOING[work.verb] ?? work.verb} ${work.running.length || work.queued.length} of ${nodes.length}`;
+    setText(card.roll, doing || (nodes.length === 0 ? "empty" : off ? "off" : online === nodes.length ? "" : `${online} of ${nodes.length} online`));
+    setAttr(card.roll, "data-busy", Boolean(work));
+    setAttr(card.roll, "title", work ? `${work.running.length} running, ${work.queued.length} waiting${work.by ? `; asked by ${work.by}` : ""}` : null);
+    const stack = card.stack && store.stacks.get(card.stack.number);
+    if (stack) {
+      this.power(card, stack, nodes);
+      this.reserved(card, stack.lock);
     }
+  }
+
+  /** The outlet as read back; beside it what is wanted, where that differs. */
+  power(card, { power, wanted }, nodes) {
+    const switching = nodes.some((node) => node.running?.verb === "power");
+    const key = `${power} ${wanted} ${switching}`;
+    if (key === card.powerShown) return;
+    card.powerShown = key;
+    const differs = wanted && power && wanted !== power;
+    const words = !power ? "" : switching ? `Switching now; outlet reads back ${power}, wanted ${wanted ?? "not set"}` : differs ? `Outlet reads back ${power}, but ${wanted} is wanted` : `Outlet reads back ${power}, as wanted`;
+    card.power.replaceChildren(...(power ? [icon(power === "off" ? "unplugged" : "power", 15), h("span", { class: "sr-only", text: words }), ...(differs && !switching ? [h("span", { text: `${power}, not ${wanted}` })] : [])] : []));
+    setAttr(card.power, "data-power", !power ? null : switching ? "switching" : differs ? "unknown" : power);
+    setAttr(card.power, "title", words);
+  }
+
+  reserved(card, lock) {
+    const key = lock ? `${lock.by} ${lock.until}` : "";
+    if (key === card.lockShown) return;
+    card.lockShown = key;
+    const words = lock && `Reserved by ${lock.by} until ${clock(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}`;
+    card.lock.replaceChildren(...(lock ? [icon("lock", 15), h("span", { class: "sr-only", text: words })] : []));
+    setAttr(card.lock, "title", words);
   }
 }
 

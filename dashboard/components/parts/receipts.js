@@ -1,18 +1,22 @@
 // The commands of this tab: sent, running, and answered, with a row for every board.
 
 import { h, setAttr, setText } from "pirack/dom.js";
+import { cancelling, rackTarget, send } from "pirack/actions.js";
 import { icon } from "pirack/icons.js";
 import { listen } from "pirack/store.js";
 import { plural, took } from "pirack/words.js";
 
 const KEPT = 5;
+/** A command that interrupts shows every board from the start, up to this many. */
+const OPEN_UP_TO = 16;
 const GOOD_STAYS_MS = 9000;
 const PHASES = { accepted: "queued", running: "running", done: "done", failed: "failed", refused: "refused", expired: "expired", "not-delivered": "not delivered" };
 
 class Receipt {
-  constructor({ reference, target, action }, onClose) {
+  constructor({ reference, target, action, total }, onClose) {
     this.reference = reference;
-    this.total = target.nodes.length;
+    this.total = total;
+    this.live = action.danger && total > 1 && total <= OPEN_UP_TO;
     this.rows = new Map();
     this.phase = h("span", { class: "receipt-phase", text: "sending" });
     this.error = h("p", { class: "receipt-error", hidden: true });
@@ -20,8 +24,10 @@ class Receipt {
     this.mark = h("span", { class: "receipt-mark" });
     this.details = h("details", { hidden: true }, h("summary", { text: "Each board" }), h("div", { class: "receipt-scroll", tabindex: "0" }, h("table", {}, h("thead", { class: "sr-only" }, h("tr", {}, ["Board", "Phase", "Answer", "Time"].map((text) => h("th", { text })))), this.list)));
     const close = h("button", { class: "icon-button", type: "button", "aria-label": "Dismiss", on: { click: () => onClose(this) } }, icon("close", 16));
-    const words = action.args.length ? `${action.label}` : action.label;
-    this.element = h("article", { class: "receipt", "data-phase": "running" }, h("header", {}, this.mark, h("b", { text: words }), h("span", { class: "receipt-target", text: target.title }), this.phase, close), this.error, this.details);
+    this.share = h("span", { class: "receipt-share", "aria-hidden": "true" });
+    this.stop = action.danger && h("button", { class: "button small", type: "button", hidden: true, text: "Cancel", title: "What has not begun never does", on: { click: () => send(rackTarget(), cancelling({ id: this.id, verb: action.verb })) } });
+    this.element = h("article", { class: "receipt", "data-phase": "running" }, h("header", {}, this.mark, h("b", { text: action.args.includes("force") ? `Force ${action.label.toLowerCase()}` : action.label }), h("span", { class: "receipt-target", text: target.title }), this.phase, this.stop, close), this.share, this.error, this.details);
+    this.details.open = this.live;
     this.onClose = onClose;
     this.element.addEventListener("pointerenter", () => this.keep());
     this.element.addEventListener("focusin", () => this.keep());
@@ -36,8 +42,10 @@ class Receipt {
     const all = [...this.rows.values()];
     const good = all.filter((row) => row[1] === "done").length;
     const ended = all.filter((row) => !["accepted", "running"].includes(row[1])).length;
+    this.share.style.setProperty("--share", `${Math.round((100 * ended) / Math.max(this.total, all.length, 1))}%`);
+    if (this.stop) setAttr(this.stop, "hidden", complete || !this.id);
     if (complete) this.finish({ phase, ok, good, count: all.length, duration, verified });
-    else setText(this.phase, all.length > 1 ? `${PHASES[phase]} · ${ended} of ${this.total}` : PHASES[phase]);
+    else setText(this.phase, all.length > 1 ? `${PHASES[phase]} · ${ended} of ${Math.max(this.total, all.length)}` : PHASES[phase]);
     const only = all.length === 1 ? all[0][2] : "";
     this.fail(error || only);
     this.draw();
@@ -105,7 +113,12 @@ export class Receipts {
   }
 
   take(change) {
-    for (const { reference, id } of change.sent ?? []) this.numbers.set(id, reference);
+    for (const { reference, id } of change.sent ?? []) {
+      const receipt = this.open.get(reference);
+      if (!receipt) continue;
+      this.numbers.set(id, reference);
+      receipt.id = id;
+    }
     for (const { reference, text } of change.refused ?? []) this.open.get(reference)?.refuse(text);
     for (const receipt of change.receipts ?? []) {
       this.open.get(this.numbers.get(receipt.id))?.take(receipt);

@@ -3,27 +3,35 @@
 import { h, setAttr, setText } from "pirack/dom.js";
 import { CRIT, glyph, OFFLINE, STALE, STATES, WARN } from "pirack/icons.js";
 import { frozen, members, notify, now, store } from "pirack/store.js";
-import { age, clock, list, plural, stamp } from "pirack/words.js";
+import { fold, storyItem } from "pirack/story.js";
+import { age, list, plural, stackName } from "pirack/words.js";
 
 const URGENT = [CRIT, OFFLINE, WARN, STALE];
 const SHOWN = 5;
-const EVENTS_SHOWN = 14;
+const STORIES = 12;
+const NODE_STORIES = 8;
+const UNDER_VOLTAGE = "under-voltage";
 
 /** What needs a look, the worst first; a stack that fell silent whole is one line. */
 export function concerns() {
   const found = [], covered = new Set();
   for (const stack of store.stacks.values()) {
     const nodes = members(stack.number);
+    const weak = nodes.filter((node) => node.state === CRIT && node.words === UNDER_VOLTAGE);
+    if (weak.length > 1) {
+      weak.forEach((node) => covered.add(node));
+      found.push({ key: `voltage-${stack.number}`, state: CRIT, since: Math.min(...weak.map((node) => node.since)), title: `${stackName(stack)}: under-voltage`, text: `${weak.length} of ${plural(nodes.length, "board")} (${list(weak.map(({ name }) => name))}): check what they share, the supply and its cable.`, node: weak[0] });
+    }
     if (nodes.length < 2 || nodes.some((node) => node.state !== OFFLINE)) continue;
     nodes.forEach((node) => covered.add(node));
     const since = Math.max(...nodes.map((node) => node.since));
     const power = stack.power ? `its outlet is ${stack.power}` : "it has no outlet we can read";
-    found.push({ key: `stack-${stack.number}`, state: OFFLINE, since, title: `${stack.name || `Stack ${stack.number}`}: no board answers`, text: `${plural(nodes.length, "board")} silent; ${power}.`, node: nodes[0] });
+    found.push({ key: `stack-${stack.number}`, state: OFFLINE, since, title: `${stackName(stack)}: no board answers`, text: `${plural(nodes.length, "board")} silent; ${power}.`, node: nodes[0] });
   }
   for (const node of store.nodes.values()) {
     if (!URGENT.includes(node.state) || covered.has(node)) continue;
     const place = store.stacks.get(node.stack);
-    const where = place ? ` · ${place.name || `Stack ${place.number}`}, slot ${node.slot ?? "?"}` : "";
+    const where = place ? ` · ${stackName(place)}, slot ${node.slot ?? "?"}` : "";
     found.push({ key: node.id, state: node.state, since: node.since, title: node.name, text: `${node.reason || node.words}${where}`, node });
   }
   return found.sort((a, b) => URGENT.indexOf(a.state) - URGENT.indexOf(b.state) || a.since - b.since);
@@ -148,8 +156,8 @@ export class Activity {
     this.onOpen = onOpen;
     this.node = node;
     this.list = h("ol", { class: "events" });
-    this.quiet = h("p", { class: "quiet", text: "Nothing has happened since the dashboard started." });
-    this.element = h("section", { class: "activity", "aria-label": "Activity" }, h("div", { class: "side-head" }, h(node ? "h3" : "h2", { text: "Activity" })), this.list, this.quiet);
+    this.quiet = h("p", { class: "quiet", text: node ? "Nothing is known to have happened to it lately." : "Nothing is known to have happened yet." });
+    this.element = h("section", { class: "activity", "aria-label": "Activity" }, h("div", { class: "side-head" }, h(node ? "h3" : "h2", { text: "Activity" }), h("a", { class: "side-link", href: `${window.path_prefix ?? ""}/activity${node ? `?scope=node/${encodeURIComponent(node)}` : ""}`, text: "all of it" })), this.list, this.quiet);
     this.draw();
   }
 
@@ -158,12 +166,9 @@ export class Activity {
   }
 
   draw() {
-    const events = store.events.filter((event) => !this.node || event[4] === this.node).slice(-EVENTS_SHOWN).reverse();
-    setAttr(this.quiet, "hidden", events.length > 0);
-    this.list.replaceChildren(...events.map(([, ts, kind, text, node]) => {
-      const line = h("span", { class: "event-text", text });
-      const row = !this.node && store.ids.has(node) ? h("button", { class: "event-open", type: "button", on: { click: () => this.onOpen(node) } }, line) : line;
-      return h("li", { "data-kind": kind }, h("time", { title: stamp(ts), text: clock(ts) }), row);
-    }));
+    const events = store.events.filter((event) => !this.node || event.node === this.node);
+    const stories = fold(events).slice(0, this.node ? NODE_STORIES : STORIES);
+    setAttr(this.quiet, "hidden", stories.length > 0);
+    this.list.replaceChildren(...stories.map((story) => storyItem(story, { onOpen: this.node ? null : this.onOpen })));
   }
 }

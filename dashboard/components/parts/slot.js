@@ -20,15 +20,21 @@ function worded(node) {
   return node.state !== OK || node.cpu < 0;
 }
 
-/** Draw samples 0-100 as a line with gaps; flat racks are not blown up. */
+const LEAST_SPAN = 9;
+const LEAST_TOP = 25;
+
+/** Draw samples 0-100 as a line with gaps, over the time that is known (45 s to 3 min):
+ * a fresh page is not blank, and a flat rack is not blown up. */
 export function sparkline(history, width, height) {
-  let top = 40;
+  let top = LEAST_TOP;
   for (const value of history) if (value !== NO_SAMPLE && value > top) top = value;
   let path = "", pen = false;
-  for (let i = 0; i < history.length; i += 1) {
+  let first = 0;
+  while (first < HISTORY - LEAST_SPAN && history[first] === NO_SAMPLE) first += 1;
+  for (let i = first; i < HISTORY; i += 1) {
     const value = history[i];
     if (value === NO_SAMPLE) { pen = false; continue; }
-    const x = ((i / (HISTORY - 1)) * width).toFixed(1);
+    const x = (((i - first) / (HISTORY - 1 - first)) * width).toFixed(1);
     const y = (height - 1.5 - (value / top) * (height - 3)).toFixed(1);
     path += `${pen ? "L" : "M"}${x} ${y}`;
     pen = true;

@@ -17,7 +17,7 @@ export const store = {
   stacks: new Map(),
   abilities: {},
   events: [],
-  connection: { broker: false, since: 0, why: "", master: "", frozen: "", slowed: false, ready: false },
+  connection: { broker: false, since: 0, why: "", master: "", frozen: "", slowed: false, ready: false, home: "" },
   socket: true,
   match: null,
   query: { text: "", hint: "" },
@@ -94,9 +94,10 @@ export function apply(number, shared, own) {
   if (shared.rack) store.rack = shared.rack;
   takeStructure(shared, change);
   takeRows(shared, change);
-  for (const event of shared.events ?? []) store.events.push(event);
-  if (store.events.length > EVENTS_KEPT) store.events.splice(0, store.events.length - EVENTS_KEPT);
-  change.events = shared.events;
+  if (shared.events?.length) {
+    store.events = merge(store.events, shared.events.map(readEvent)).slice(-EVENTS_KEPT);
+    change.events = true;
+  }
   if (shared.connection) {
     store.connection = shared.connection;
     change.connection = true;
@@ -104,6 +105,17 @@ export function apply(number, shared, own) {
   takeOwn(own, change);
   store.loaded = true;
   notify(change);
+}
+
+/** One line of history, as rows.event_row wrote it. */
+export function readEvent([seq, ts, kind, text, node, stack, by, verb, incident, correlation]) {
+  return { seq, ts, kind, text, node, stack, by, verb, incident, correlation };
+}
+
+/** Two lists of events as one, by number, each line once. */
+export function merge(known, more) {
+  const found = new Map([...known, ...more].map((event) => [event.seq, event]));
+  return [...found.values()].sort((a, b) => a.seq - b.seq);
 }
 
 function reset() {
@@ -116,14 +128,14 @@ function reset() {
 
 function takeStructure(shared, change) {
   if (shared.abilities) store.abilities = shared.abilities;
-  for (const [index, id, name, stack, slot, tags, abilities] of shared.meta ?? []) {
+  for (const [index, id, name, stack, slot, tags, abilities, power, outlet, running, lock] of shared.meta ?? []) {
     let node = store.nodes.get(index);
     if (!node) {
       node = { index, state: FROZEN, cpu: -1, memory: -1, temperature: -1, levels: 0, working: 0, words: "", since: 0, reason: "", history: new Uint8Array(HISTORY).fill(NO_SAMPLE) };
       store.nodes.set(index, node);
     }
     if (node.name !== name || node.stack !== stack || node.slot !== slot) change.structure = true;
-    Object.assign(node, { id, name, stack, slot, tags, abilities });
+    Object.assign(node, { id, name, stack, slot, tags, abilities, power, outlet, running: readRunning(running), lock: readLock(lock) });
     store.ids.set(id, node);
     change.rows.add(node);
   }
@@ -133,14 +145,22 @@ function takeStructure(shared, change) {
     if (node && store.ids.get(node.id) === node) store.ids.delete(node.id);
     change.structure = true;
   }
-  for (const [number, name, x, y, slots, power, wanted] of shared.stacks ?? []) {
+  for (const [number, name, x, y, slots, power, wanted, lock] of shared.stacks ?? []) {
     const before = store.stacks.get(number);
-    const stack = { number, name, x, y, slots, power, wanted };
+    const stack = { number, name, x, y, slots, power, wanted, lock: readLock(lock) };
     store.stacks.set(number, stack);
     if (!before || before.x !== x || before.y !== y || before.slots !== slots || before.name !== name) change.structure = true;
     change.stacks = true;
   }
   for (const number of shared.stacksGone ?? []) if (store.stacks.delete(number)) change.structure = true;
+}
+
+function readRunning(row) {
+  return row && { id: row[0], verb: row[1], phase: row[2], by: row[3] };
+}
+
+function readLock(row) {
+  return row && { scope: row[0], by: row[1], until: row[2], reason: row[3] };
 }
 
 function takeRows(shared, change) {

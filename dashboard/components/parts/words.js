@@ -47,6 +47,12 @@ export function bytes(count) {
   return `${value < 10 && unit ? value.toFixed(1) : Math.round(value)}${NBSP}${units[unit]}`;
 }
 
+/** What a stack is called: "stack 1" in a configuration reads "Stack 01" on the page. */
+export function stackName(stack) {
+  const plain = /^stack\s*(\d+)$/i.exec(stack.name || `stack ${stack.number}`);
+  return plain ? `Stack ${plain[1].padStart(2, "0")}` : stack.name;
+}
+
 export function plural(count, word, many = `${word}s`) {
   return `${count} ${count === 1 ? word : many}`;
 }

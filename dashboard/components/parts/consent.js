@@ -1,0 +1,131 @@
+// The questions before a command leaves: who is hit, how, and what it needs to know.
+
+import { bystanders, canDo, hit, publishLine, send, WAVES } from "pirack/actions.js";
+import { lineBox, openDialog } from "pirack/dialogs.js";
+import { h, setAttr, setText, uniqueId } from "pirack/dom.js";
+import { glyph, OFF, OFFLINE, STATES } from "pirack/icons.js";
+import { blocked, store } from "pirack/store.js";
+import { clock, list, plural } from "pirack/words.js";
+
+const CONSEQUENCE = {
+  reboot: "What runs there stops; a board is away for about a minute.",
+  shutdown: "What runs there stops; a board stays off until its power is cycled.",
+  update: "The board's update command runs; the agent may restart.",
+  on: "The outlet is switched on; boards that were shut down start.",
+  cycle: "Every board is asked to shut down and seen to be down, then the outlet goes off and on again.",
+  off: "Every board is asked to shut down and seen to be down, then the outlet is switched off.",
+};
+const SPANS = [["30m", "30 minutes"], ["2h", "2 hours"], ["8h", "8 hours"], ["1d", "1 day"]];
+
+/** Ask where it can hurt or needs words; else send at once. */
+export function begin(target, action) {
+  if (blocked()) return;
+  if (action.verb === "lock") askSpan(target, action);
+  else if (action.verb === "unlock") askFree(target, action);
+  else if (action.placeholders.length) askWords(target, action);
+  else if (action.danger) askConsent(target, action);
+  else send(target, action);
+}
+
+function fate(node, target, action) {
+  if (action.verb === "power") return target.nodes.includes(node) ? "" : "shares the outlet";
+  if (!canDo(node, action.verb)) return "does not offer it";
+  return node.state === OFFLINE || node.state === OFF ? "will not be reached" : "";
+}
+
+function boardList(target, action) {
+  const row = (node) => {
+    const why = fate(node, target, action);
+    const state = node.words || STATES[node.state].label;
+    return h("li", {}, glyph(node.state, { size: 14, label: false }), h("span", { class: why && action.verb !== "power" ? "spared" : "", text: node.name }), h("span", { class: "fate", text: why ? `${state} · ${why}` : state }));
+  };
+  const nodes = [...hit(target, action)].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  return h("ul", { class: "hit-list", tabindex: nodes.length > 6 ? "0" : null, "aria-label": "Boards hit" }, nodes.map(row));
+}
+
+/** Why the master would say no: shared outlets, and what somebody else reserved. */
+function objections(target, action) {
+  const found = [];
+  const others = action.verb === "power" && !/^(stack\/|rack$)/.test(target.scope) ? bystanders(target) : [];
+  if (others.length) found.push(`${list(others.map((node) => node.name))} would lose power too: switch the stack instead.`);
+  const locks = new Map(hit(target, action).filter(({ lock }) => lock && lock.by !== store.settings.user).map(({ lock }) => [lock.scope, lock]));
+  for (const lock of locks.values()) found.push(`${lock.scope.replace("/", " ")} is reserved by ${lock.by} until ${clock(lock.until)}${lock.reason ? ` (${lock.reason})` : ""}: the master will refuse.`);
+  return found;
+}
+
+function choice(label, options, chosen) {
+  const select = h("select", {}, options.map(([value, text]) => h("option", { value, text, selected: value === chosen })));
+  return { element: h("label", { class: "field" }, h("span", { text: label }), select), select };
+}
+
+/** How many at a time, and what then; only for more than one board. */
+function waves(target, action) {
+  const usual = WAVES[action.verb];
+  if (usual === undefined || target.nodes.length < 2) return null;
+  const sizes = [1, 2, 4, 8, 16].filter((size) => size < target.nodes.length || size === usual);
+  const size = choice("Waves", [...sizes.map((count) => [String(count), count === 1 ? "one at a time" : `${count} at a time`]), ["0", "all at once"]], String(usual));
+  const fail = choice("If a board fails", [["stop", "stop before the next wave"], ["continue", "go on"]], "stop");
+  return { element: h("div", { class: "choices" }, size.element, fail.element), selects: [size.select, fail.select], read: () => ({ wave: Number(size.select.value), on_failure: fail.select.value }) };
+}
+
+function forcing(action) {
+  if (action.verb !== "power" || action.args[0] === "on") return null;
+  const box = h("input", { type: "checkbox", class: "force" });
+  return { element: h("label", { class: "force-choice" }, box, h("span", {}, h("b", { text: "Force: cut even if a board does not shut down" }), h("span", { text: "What it is writing is lost, and its card may be damaged." }))), box };
+}
+
+function askConsent(target, action) {
+  const nodes = hit(target, action);
+  const one = nodes.length === 1 && action.verb !== "power";
+  const what = one ? nodes[0].name : plural(nodes.length, "board");
+  const title = action.verb === "power" ? `${action.label}: ${target.title}, ${what}?` : one ? `${action.label} ${what}?` : `${action.label} ${what} in ${target.title}?`;
+  const word = target.scope === "rack" ? store.rack : "";
+  const groups = waves(target, action), force = forcing(action);
+  const words = () => (force?.box.checked ? [...action.args, "force"] : action.args);
+  const options = () => groups?.read() ?? {};
+  const line = lineBox(publishLine(target, action, words(), options()));
+  const go = h("button", { class: action.red === false ? "button primary" : "button primary danger", type: "button", disabled: Boolean(word), on: { click: () => { dialog.close(); send(target, action, words(), options()); } } });
+  const draw = () => {
+    line.set(publishLine(target, action, words(), options()));
+    const label = action.verb === "power" || one ? action.label : `${action.label} ${what}`;
+    setText(go, force?.box.checked ? `Force ${label.toLowerCase()}` : label);
+  };
+  draw();
+  for (const control of [force?.box, ...(groups?.selects ?? [])]) control?.addEventListener("change", draw);
+  const typed = word && h("label", { class: "typed" }, h("span", {}, "Type ", h("b", { text: word }), " to confirm"), h("input", { autocomplete: "off", spellcheck: "false", on: { input: (event) => setAttr(go, "disabled", event.target.value.trim() !== word) } }));
+  const cancel = h("button", { class: "button", type: "button", text: "Cancel", autofocus: true, on: { click: () => dialog.close() } });
+  const body = h("div", { class: "dialog-body" }, h("p", { text: CONSEQUENCE[action.args[0] ?? action.verb] ?? "" }), objections(target, action).map((text) => h("p", { class: "why", text })), boardList(target, action), groups?.element, force?.element, typed, line.element);
+  const dialog = openDialog(title, { body, buttons: [cancel, go], danger: true });
+}
+
+/** A form dialog: fields, the line, one button. */
+function askForm(title, target, action, { fields, words, note = "", extra = null }) {
+  const line = lineBox(publishLine(target, action, words()));
+  const form = h("form", { class: "dialog-body", method: "dialog", id: uniqueId("form"), on: { submit: () => send(target, action, words()), input: () => line.set(publishLine(target, action, words())) } }, note && h("p", { text: note }), fields, extra, line.element);
+  const cancel = h("button", { class: "button", type: "button", text: "Cancel", on: { click: () => dialog.close() } });
+  const go = h("button", { class: action.danger ? "button primary danger" : "button primary", type: "submit", form: form.id, text: action.label });
+  const dialog = openDialog(title, { body: form, buttons: [cancel, go], danger: action.danger });
+  form.querySelector("input, select")?.focus();
+}
+
+function askWords(target, action) {
+  const inputs = action.placeholders.map((name) => h("input", { name, autocomplete: "off", spellcheck: "false", maxlength: "200", required: true }));
+  const fields = inputs.map((input) => h("label", { class: "field" }, h("span", { text: input.name }), input));
+  askForm(`${action.label} on ${target.title}`, target, action, { fields, words: () => inputs.map((input) => `${input.name}=${input.value}`), note: action.note, extra: boardList(target, action) });
+}
+
+function askSpan(target, action) {
+  const span = choice("For", SPANS, "2h");
+  const reason = h("input", { autocomplete: "off", maxlength: "200", placeholder: "what you are doing there" });
+  const words = () => [span.select.value, ...(reason.value.trim() ? [reason.value.trim()] : [])];
+  const note = "Until then the master refuses everybody else's reboots, shut-downs, updates and power commands here, also through a shared outlet.";
+  askForm(`Reserve ${target.title}`, target, action, { fields: [span.element, h("label", { class: "field" }, h("span", { text: "Why (others see it)" }), reason)], words, note });
+}
+
+function askFree(target, action) {
+  const { lock } = target;
+  if (!lock || lock.by === store.settings.user) return send(target, action);
+  const forced = { ...action, label: `Take it from ${lock.by}`, danger: true };
+  const note = `${lock.by} reserved it until ${clock(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}. Ask first.`;
+  askForm(`Free ${target.title} all the same?`, target, forced, { fields: [], words: () => ["force"], note });
+}

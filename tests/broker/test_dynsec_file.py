@@ -1,0 +1,49 @@
+"""Who may connect, changed in the file of a broker that is down."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from broker import dynsec, dynsec_file
+from broker.dynsec import Role, User
+from broker.errors import ConfigError
+from broker.topics import Topics
+
+TOPICS = Topics("lab")
+MASTER = User(name="master", password="secret", role=Role.MASTER)
+NODE = User(name="pi-1", password="secret", role=Role.NODE)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return dynsec.write(tmp_path, [MASTER], TOPICS)
+
+
+def test_a_node_comes_and_goes_and_the_others_stay_as_they_were(path: Path) -> None:
+    before = path.read_bytes()
+    dynsec_file.admit(path, NODE, TOPICS)
+    assert dynsec_file.clients(path) == {"master", "pi-1"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert dynsec_file.dismiss(path, "pi-1")
+    assert path.read_bytes() == before
+    assert not dynsec_file.dismiss(path, "pi-1")
+
+
+def test_admitting_twice_leaves_one_client_and_one_role() -> None:
+    document = dynsec.document([MASTER], TOPICS)
+    twice = dynsec_file.with_user(document, NODE, TOPICS)
+    twice = dynsec_file.with_user(twice, NODE, TOPICS)
+    assert [one["username"] for one in twice["clients"]] == ["master", "pi-1"]
+    assert [one["rolename"] for one in twice["roles"]] == ["master", "node-pi-1"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"clients": []}'])
+def test_what_is_no_file_of_the_plugin_is_named_and_stays(
+    tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / dynsec.FILE_NAME
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"dynamic-security\.json"):
+        dynsec_file.admit(path, NODE, TOPICS)
+    assert path.read_text() == content

@@ -1,0 +1,147 @@
+"""``pirack init`` and a broker that runs with what it wrote."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker import mosquitto
+from broker.certificates import DAY_S, SERVER_DAYS, Files, ensure, inspect
+from broker.errors import CertificateError
+from pirack.up import ports
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
+
+NODE = "pi-0badcafe"
+
+
+def pirack(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pirack.cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+
+
+def init(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    where = ("--etc", str(directory / "etc"), "--state", str(directory / "state"))
+    owners = ("--owner", "root", "--broker-owner", "root")
+    done = pirack("init", *where, *owners, *words)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A rack that was set up, on ports of its own."""
+    port, door = ports.choose("127.0.0.1", 27883), ports.choose("127.0.0.1", 27893)
+    init(tmp_path, "--listen", f"127.0.0.1:{door}")
+    for name in ("mosquitto.conf", "pirack.toml"):
+        path = tmp_path / "etc" / name
+        path.write_text(path.read_text().replace("1883", str(port)))
+    with (tmp_path / "etc/mosquitto.conf").open("a") as file:
+        file.write("user root\n")
+    return tmp_path / "etc/pirack.toml"
+
+
+@pytest.fixture
+def broker(config: Path) -> Iterator[None]:
+    found = mosquitto.find()
+    process = subprocess.Popen(
+        [found.program, "-c", config.with_name("mosquitto.conf")],
+        env=found.environment({}),
+    )
+    time.sleep(0.5)
+    assert process.poll() is None
+    yield
+    process.terminate()
+    process.wait(10)
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {one: one.read_bytes() for one in directory.rglob("*") if one.is_file()}
+
+
+def test_doing_it_again_changes_nothing(tmp_path: Path) -> None:
+    assert "The page's login, told this once" in init(tmp_path).stdout
+    before = contents(tmp_path)
+    again = init(tmp_path).stdout
+    assert again.startswith("Everything was there already.")
+    assert "login" not in again
+    assert contents(tmp_path) == before
+
+
+def test_secrets_are_for_their_owner_only(tmp_path: Path) -> None:
+    init(tmp_path)
+    for path in (tmp_path / "etc/secrets").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600, path
+    assert (tmp_path / "state/tls/server.key").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.mosquitto
+@pytest.mark.usefixtures("broker")
+def test_a_node_is_added_to_the_running_broker_and_forgotten(config: Path) -> None:
+    where = ("--config", str(config))
+    added = pirack("node", "add", NODE, *where)
+    assert added.returncode == 0, added.stderr
+    assert "signing in as the Pi will did not work" not in added.stdout
+    assert "no master has ever been on this broker" in added.stdout
+    assert f"{NODE} " in pirack("node", "list", *where).stdout
+    report = pirack("doctor", *where).stdout
+    assert "ok   certificate" in report
+    assert "1 node was added; the broker knows no others" in report
+    assert pirack("node", "forget", NODE, *where).returncode == 0
+    assert "No node was added yet" in pirack("node", "list", *where).stdout
+
+
+def test_a_broker_that_is_down_is_told_by_its_file(config: Path) -> None:
+    where = ("--config", str(config))
+    added = pirack("node", "add", NODE, "--name", "s01n1", *where)
+    assert added.returncode == 0, added.stderr
+    assert "the broker is down" in added.stdout
+    assert f"pirack send {NODE} name s01n1" in added.stdout
+    dynsec = config.parent.parent / "state/mosquitto/dynamic-security.json"
+    assert NODE in dynsec.read_text()
+    assert pirack("node", "forget", NODE, *where).returncode == 0
+    assert NODE not in dynsec.read_text()
+
+
+def certificate(directory: Path) -> Files:
+    return Files(
+        authority_key=directory / "ca.key",
+        authority=directory / "ca.crt",
+        key=directory / "server.key",
+        certificate=directory / "server.crt",
+    )
+
+
+def test_a_certificate_is_made_again_for_a_new_name_or_when_it_grows_old(
+    tmp_path: Path,
+) -> None:
+    files, now = certificate(tmp_path), time.time()
+    assert ensure(files, ["rack.local", "10.0.0.1", "fd00::1"], rack="lab", now=now)
+    found = inspect(files.certificate)
+    assert found.names == {"rack.local", "10.0.0.1", "fd00::1"}
+    assert SERVER_DAYS - 1 < found.days_left(now) <= SERVER_DAYS
+    authority = files.authority.read_bytes()
+    assert not ensure(files, ["rack.local"], rack="lab", now=now)
+    assert ensure(files, ["attic.local"], rack="lab", now=now)
+    later = now + (SERVER_DAYS - 30) * DAY_S
+    assert ensure(files, ["attic.local"], rack="lab", now=later)
+    assert inspect(files.certificate).names >= {"attic.local", "rack.local"}
+    assert files.authority.read_bytes() == authority
+    strict = ("-x509_strict", "-CAfile", files.authority, files.certificate)
+    subprocess.run(["openssl", "verify", *strict], check=True, capture_output=True)
+
+
+def test_an_authority_whose_certificate_is_lost_is_not_replaced(tmp_path: Path) -> None:
+    files = certificate(tmp_path)
+    ensure(files, ["rack.local"], rack="lab", now=time.time())
+    files.authority.unlink()
+    with pytest.raises(CertificateError, match="put it back"):
+        ensure(files, ["rack.local"], rack="lab", now=time.time())
