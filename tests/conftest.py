@@ -9,6 +9,16 @@ pytest_plugins = ["nicegui.testing.user_plugin"]
 """NiceGUI's browserless ``user``; it must be named here, at the root of the tests."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what drives Chromium last.
+
+    Playwright keeps an event loop running in this thread until the session ends, and
+    no test that awaits can run beside it.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

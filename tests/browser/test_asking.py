@@ -64,6 +64,7 @@ def test_the_copied_line_does_the_same_when_pasted(
 ) -> None:
     page = ready(sign_in())
     page.click(board(page, 4, 2))
+    page.click(".panel .more-actions summary")
     page.click(".panel [data-verb=say]")
     page.fill("dialog input", "it's 5 o'clock; $HOME")
     line = page.locator("dialog .line-text").text_content() or ""
