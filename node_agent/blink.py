@@ -25,12 +25,21 @@ def find(root: Path = Path("/")) -> Path | None:
     return next((leds / name for name in LEDS if (leds / name).is_dir()), None)
 
 
-def why_not(led: Path | None) -> str:
-    """Return why a light cannot be blinked; empty when it can."""
+def _may_write(file: Path) -> bool:
+    return os.access(file, os.W_OK)
+
+
+def why_not(led: Path | None, *, may_write: Callable[[Path], bool] = _may_write) -> str:
+    """Return why a light cannot be blinked; empty when it can.
+
+    Args:
+        led: Its directory in ``/sys/class/leds``; None where there is none.
+        may_write: Whether this user may write a file.
+    """
     if led is None:
         return "this machine has no ACT light in /sys/class/leds"
     for name in ("trigger", "brightness"):
-        if not os.access(led / name, os.W_OK):
+        if not may_write(led / name):
             return f"no permission to write {led / name}"
     return ""
 
