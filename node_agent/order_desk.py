@@ -246,7 +246,7 @@ class OrderDesk:
 
     def _report(self, order: Order, outcome: Outcome) -> None:
         done = outcome.exit_code == 0 and not outcome.timed_out
-        if not done:
+        if not done and order.verb in _LEAVING:
             self.leaving = ""
         error = outcome.error or ("" if done else f"exit code {outcome.exit_code}")
         self._say(order, Phase.DONE if done else Phase.FAILED, error, outcome)
@@ -264,6 +264,6 @@ class OrderDesk:
             stdout=outcome.stdout,
             stderr=outcome.stderr,
             truncated=outcome.truncated,
-            duration_s=max(0.0, outcome.duration_s),
+            duration_s=round(max(0.0, outcome.duration_s), 3),
         )
         self._answer(result)

@@ -147,7 +147,7 @@ class Run:
         if row.phase is phase:
             return
         row.phase = phase
-        row.duration_s = max(0.0, now - row.began)
+        row.duration_s = round(max(0.0, now - row.began), 3)
         self._changed.add(key)
         self.show(row)
 
@@ -244,7 +244,7 @@ class Run:
             scope=str(self.asked.scope),
             phase=phase,
             by=self.asked.command.by,
-            duration_s=max(0.0, now - self.asked.at.now),
+            duration_s=round(max(0.0, now - self.asked.at.now), 3),
         )
 
     def _answers(self, reply: Reply, rows: list[TargetRow]) -> Effects:

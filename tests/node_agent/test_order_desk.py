@@ -214,3 +214,24 @@ async def test_the_output_of_what_runs_long_is_told_meanwhile() -> None:
     said = await Office(Chatty()).order("uptime")
     assert phases(said) == [Phase.ACCEPTED, Phase.RUNNING, Phase.RUNNING, Phase.DONE]
     assert said[2].stdout == "Unpacking libssl3"
+
+
+async def test_an_alias_that_fails_does_not_hide_why_the_board_goes_down() -> None:
+    held = Held()
+    held.outcomes["uptime"] = Outcome(exit_code=1)
+    office = Office(held)
+    await office.order("reboot", by="anna")
+    while not held.invocations:  # noqa: ASYNC110  # the id is written in a thread
+        await asyncio.sleep(0)
+    await office.order("uptime", id="o2")
+    held.outcomes["reboot"] = Outcome(exit_code=0)
+    held.release.set()
+    await turns()
+    assert office.said[-1].phase.final
+    assert office.desk.leaving == "reboot ordered by anna"
+
+
+async def test_a_duration_is_told_in_whole_milliseconds(office: Office) -> None:
+    office.runner.outcomes["uptime"] = Outcome(exit_code=0, duration_s=0.00941781800065)
+    said = await office.order("uptime")
+    assert said[-1].duration_s == 0.009
