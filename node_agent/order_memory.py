@@ -5,6 +5,7 @@ agent does is written to disk, for cards wear out.
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class OrderMemory:
         self._path = path
         self._kept = list(kept)
         self._replace = replace
+        self._writing = threading.Lock()
         self._seen: dict[str, None] = dict.fromkeys(kept)
 
     @classmethod
@@ -82,8 +84,10 @@ class OrderMemory:
         Raises:
             OSError: It could not be written; the order must not be obeyed.
         """
-        self._kept = [*self._kept, order_id][-KEPT_ON_DISK:]
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._replace(self._path, msgspec.json.encode(_File(tuple(self._kept))))
+        # Two at once, each in its thread: the older list must not land on the newer.
+        with self._writing:
+            self._kept = [*self._kept, order_id][-KEPT_ON_DISK:]
+            if self._path is None:
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._replace(self._path, msgspec.json.encode(_File(tuple(self._kept))))

@@ -1,10 +1,12 @@
 """What is remembered in memory, and what across a reboot."""
 
 import logging
+import threading
 from pathlib import Path
 
 import pytest
 
+from broker import atomic
 from node_agent.order_memory import KEPT_ON_DISK, REMEMBERED, OrderMemory
 
 
@@ -70,3 +72,25 @@ def test_an_unreadable_path_is_loud_and_not_fatal(
 ) -> None:
     OrderMemory.load(tmp_path)  # a directory
     assert "a reboot may be obeyed twice" in caplog.text
+
+
+def test_two_ids_kept_at_once_are_both_on_disk(tmp_path: Path) -> None:
+    file = tmp_path / "orders.json"
+    entered, late = threading.Event(), threading.Event()
+
+    def replace(path: Path, content: bytes) -> None:
+        if not entered.is_set():
+            entered.set()
+            late.wait(0.05)  # time for the other one to pass by, if it could
+        atomic.replace(path, content)
+
+    memory = OrderMemory(file, replace=replace)
+    first = threading.Thread(target=memory.keep, args=("reboot-1",))
+    first.start()
+    assert entered.wait(5)
+    memory.keep("update-2")
+    late.set()
+    first.join()
+    kept = OrderMemory.load(file)
+    assert kept.seen("reboot-1")
+    assert kept.seen("update-2")
