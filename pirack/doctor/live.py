@@ -4,16 +4,17 @@ import asyncio
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from broker.errors import LinkError, PiRackError
-from broker.link import Connect, Message, Subscription
-from broker.messages import Command, Phase
-from broker.topics import Scope, ScopeKind, Topics
+from broker.link import Connect, Listener, Message, Subscription
+from broker.messages import Command, Phase, Verdict
+from broker.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.verbs import Verb
 from pirack import where
 from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.doctor.finding import Finding, fail, ok, warn
+from pirack.mirror import Mirror
 from pirack.person import person
 from pirack.receipt import Receipt
 from pirack.where import Place
@@ -25,17 +26,36 @@ NAMED = 5
 """How many bad nodes are named before the rest is counted."""
 
 
-class Sweeper:
-    """Collects what is retained on command topics: each was an accident."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
+class _Hearer:
+    """Hears what is retained, on one short connection."""
 
     def on_connected(self, session: str) -> None:
         """Nothing to do: what is retained comes by itself."""
 
     def on_disconnected(self, reason: str) -> None:
         """Nothing to do: the ping said already whether the broker is there."""
+
+
+class Pictured(_Hearer):
+    """Collects the states of the nodes.
+
+    Args:
+        topics: Of the rack.
+    """
+
+    def __init__(self, topics: Topics) -> None:
+        self.picture = Mirror(topics)
+
+    def on_message(self, message: Message) -> None:
+        """Put it into the picture."""
+        self.picture.take(message)
+
+
+class Sweeper(_Hearer):
+    """Collects what is retained on command topics: each was an accident."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
 
     def on_message(self, message: Message) -> None:
         """Keep the topic of what came out of the store."""
@@ -60,8 +80,9 @@ async def rack(place: Place) -> list[Finding]:
         return [_reached(place), fail("master", str(error), "see what it logs")]
     except PiRackError as error:
         return [fail("broker", str(error), "see docs/protocol.md")]
+    off = await off_on_purpose(connect, place.topics)
     swept = await retained_commands(connect, place.topics)
-    return [_reached(place), *nodes(receipt), swept]
+    return [_reached(place), *nodes(receipt, off), swept]
 
 
 def _reached(place: Place) -> Finding:
@@ -73,14 +94,22 @@ def _ping() -> Question:
     return Question(scope=Scope(ScopeKind.RACK), verb=Verb.PING, command=command)
 
 
-def nodes(receipt: Receipt) -> Iterator[Finding]:
-    """Say from a ping of the rack how master and nodes are."""
+def nodes(receipt: Receipt, off: Collection[str] = frozenset()) -> Iterator[Finding]:
+    """Say from a ping of the rack how master and nodes are.
+
+    Args:
+        receipt: Of the ping.
+        off: Ids of the nodes whose outlet is off on purpose: their silence is right.
+    """
     if not receipt.complete:
         advice = "it accepted the ping and did not finish: see what it logs"
         yield fail("master", receipt.summary(), advice)
         return
     yield ok("master", "online, answers, and this user may ask")
-    silent = [row for row in receipt.rows if row.phase is not Phase.DONE]
+    bad = [row for row in receipt.rows if row.phase is not Phase.DONE]
+    silent = [row for row in bad if row.node not in off]
+    resting = len(bad) - len(silent)
+    aside = f"; {resting} off on purpose" if resting else ""
     if not receipt.rows:
         yield warn("nodes", "none known yet", "start `pirack-agent` on a Pi")
     elif silent:
@@ -88,10 +117,32 @@ def nodes(receipt: Receipt) -> Iterator[Finding]:
             f"{row.name}: {row.error or row.phase}" for row in silent[:NAMED]
         )
         more = f"; and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
-        text = f"{len(silent)} of {len(receipt.rows)} did not answer: {named}{more}"
+        text = (
+            f"{len(silent)} of {len(receipt.rows)} did not answer: {named}{more}{aside}"
+        )
         yield warn("nodes", text, "`pirack watch` shows what the master thinks of each")
     else:
-        yield ok("nodes", f"all {len(receipt.rows)} answer")
+        yield ok("nodes", f"all {len(receipt.rows) - resting} answer{aside}")
+
+
+async def off_on_purpose(
+    connect: Connect, topics: Topics, listen_s: float = LISTEN_S
+) -> frozenset[str]:
+    """Return the ids of the nodes that the master says are off.
+
+    Args:
+        connect: As somebody who may read the nodes' states.
+        topics: Of the rack.
+        listen_s: How long retained messages may take to come, seconds.
+    """
+    mirror = Pictured(topics)
+    filters = [Subscription(topics.node("+", NodeLeaf.STATE), qos=1)]
+    await _listen(connect, mirror, filters, listen_s)
+    return frozenset(
+        row.state.id
+        for row in mirror.picture.rows()
+        if row.state.verdict is Verdict.OFF
+    )
 
 
 async def retained_commands(
@@ -105,17 +156,8 @@ async def retained_commands(
         listen_s: How long retained messages may take to come, seconds.
     """
     sweeper = Sweeper()
-    link = connect(
-        sweeper,
-        client_id=f"pirack-doctor-{uuid.uuid4().hex[:8]}",
-        subscriptions=[Subscription(one) for one in topics.command_filters()],
-    )
-    try:
-        await link.start()
-        await link.wait_connected(PATIENCE.connect_s)
-        await asyncio.sleep(listen_s)
-    finally:
-        await link.stop()
+    filters = [Subscription(one) for one in topics.command_filters()]
+    await _listen(connect, sweeper, filters, listen_s)
     if not sweeper.found:
         return ok("retained commands", "none lies on the broker")
     topic = sweeper.found[0]
@@ -124,6 +166,23 @@ async def retained_commands(
         f"{len(sweeper.found)} on the broker, for example {topic}",
         f"published with -r by somebody; clear it: mosquitto_pub -r -n -t {topic}",
     )
+
+
+async def _listen(
+    connect: Connect,
+    listener: Listener,
+    subscriptions: Sequence[Subscription],
+    listen_s: float,
+) -> None:
+    """Let a listener hear what is retained."""
+    client_id = f"pirack-doctor-{uuid.uuid4().hex[:8]}"
+    link = connect(listener, client_id=client_id, subscriptions=subscriptions)
+    try:
+        await link.start()
+        await link.wait_connected(PATIENCE.connect_s)
+        await asyncio.sleep(listen_s)
+    finally:
+        await link.stop()
 
 
 def page(url: str, timeout_s: float = 5.0) -> Finding:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from broker.fake import FakeBroker
-from broker.messages import Phase, Reply, TargetRow
-from broker.topics import Topics
+from broker.messages import NodeState, Phase, Reply, TargetRow, Verdict, encode
+from broker.topics import NodeLeaf, Topics
 from pirack.doctor import files, live, machine, network
 from pirack.doctor.finding import Level
 from pirack.receipt import Receipt
@@ -128,3 +128,19 @@ def test_a_rack_on_loopback_alone_is_fine(tmp_path: Path) -> None:
     (finding,) = network.check(None, tmp_path)
     assert finding.level is Level.OK
     assert "only this machine" in finding.text
+
+
+def test_boards_that_are_off_on_purpose_are_no_warning() -> None:
+    well = TargetRow(node="pi-1", name="s1", phase=Phase.DONE)
+    away = TargetRow(node="pi-2", name="s2", phase=Phase.NOT_DELIVERED)
+    _, nodes = live.nodes(receipt(well, away), off={"pi-2"})
+    assert (nodes.level, nodes.text) == (Level.OK, "all 1 answer; 1 off on purpose")
+
+
+async def test_what_is_off_is_read_from_the_retained_states() -> None:
+    broker, topics = FakeBroker(), Topics("lab")
+    for node, verdict in (("pi-1", Verdict.OFF), ("pi-2", Verdict.LOST)):
+        state = NodeState(id=node, name=node, verdict=verdict, since=0.0)
+        topic = topics.node(node, NodeLeaf.STATE)
+        broker.publish(topic, encode(state), retain=True)
+    assert await live.off_on_purpose(broker.connect, topics, 0) == {"pi-1"}
