@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import contextlib
+import math
 import sys
 import uuid
 
@@ -52,7 +54,7 @@ examples
   pirack send stack/3 power cycle --confirm stack/3
   pirack send rack reboot wave=2 on_failure=continue --confirm rack
   pirack send rack cancel
-  pirack send s03n1 run unit=nginx            an alias with an argument
+  pirack send s03n1 journal unit=nginx lines=20   an alias with arguments
   pirack send sim crash s03n1 for=30          the simulator only
 
 It publishes pirack/v1/<rack>/<target>/cmd/<verb> and reads …/reply/<verb>, as
@@ -80,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ttl",
-        type=float,
+        type=_seconds,
         default=DEFAULT_TTL_S,
         metavar="S",
         help="a target that has not started after so many seconds must not "
@@ -94,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         metavar="S",
         help="wait so many seconds for the whole receipt (default: "
         f"{DEFAULT_TIMEOUT_S:g}; {DESTRUCTIVE_TIMEOUT_S:g} for what restarts a node)",
@@ -250,6 +252,19 @@ class Printer:
         if self._counter:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _seconds(text: str) -> float:
+    """Read a duration for argparse.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    with contextlib.suppress(ValueError):
+        if 0 <= (seconds := float(text)) < math.inf:
+            return seconds
+    message = f"{text!r} is no duration; use seconds from 0, for example 30"
+    raise argparse.ArgumentTypeError(message)
 
 
 def _fail(text: str, code: int) -> int:

@@ -59,6 +59,14 @@ def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
     assert code_of(*words) == 2
 
 
+@pytest.mark.parametrize("seconds", ["-4", "nan", "inf", "soon"])
+def test_a_duration_that_is_none_says_what_is_right(
+    seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of("send", "rack", "ping", f"--ttl={seconds}") == 2
+    assert "use seconds from 0, for example 30" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("target", ["stack/0", "shelf/1", "Attic", "rack/1"])
 def test_a_target_that_is_none_is_wrong_usage_and_says_what_is_right(
     target: str, capsys: pytest.CaptureFixture[str]
