@@ -135,6 +135,9 @@ def make_directory(data: Path) -> None:
     Raises:
         ConfigError: It cannot be made or written.
     """
+    if data.exists() and not data.is_dir():
+        text = f"{data}: is a file; give a directory with --data DIR or $PIRACK_DATA"
+        raise ConfigError(text)
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)

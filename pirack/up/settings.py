@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from broker.config import Document
-from broker.errors import ConfigError
+from broker.errors import ConfigError, TopicError
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import check_name
 from dashboard.settings import DashboardSettings
@@ -109,8 +109,7 @@ def resolve(args: argparse.Namespace, document: Document) -> Options:
     """Put the command line over the file.
 
     Raises:
-        ConfigError: A table or the shape cannot be used.
-        TopicError: The rack's name is illegal.
+        ConfigError: A table, the shape or the rack's name cannot be used.
     """
     up = document.table("up", UpSettings)
     rack = document.table("rack", RackSettings)
@@ -121,7 +120,7 @@ def resolve(args: argparse.Namespace, document: Document) -> Options:
     given = args.data or (Path(up.data) if up.data else None)
     return Options(
         tables=document.tables,
-        rack=check_name(args.rack or rack.name, "rack"),
+        rack=_rack_name(args.rack or rack.name),
         shape=parse_shape(shape),
         data=data_directory(given).absolute(),
         mqtt_host=broker.host,
@@ -133,3 +132,10 @@ def resolve(args: argparse.Namespace, document: Document) -> Options:
         listen=listen.parse(text) if (text := args.listen or up.listen) else None,
         names=tuple(args.name or up.names),
     )
+
+
+def _rack_name(name: str) -> str:
+    try:
+        return check_name(name, "rack")
+    except TopicError as error:
+        raise ConfigError(str(error)) from error

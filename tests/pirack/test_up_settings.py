@@ -7,6 +7,7 @@ import pytest
 
 from broker.config import Document
 from broker.errors import ConfigError
+from pirack.up.cli import make_directory
 from pirack.up.settings import Shape, parse_shape, resolve
 
 
@@ -88,3 +89,17 @@ def test_this_machine_is_safe_from_a_demonstration_unless_somebody_says_so(
 def test_a_typing_mistake_in_the_file_names_the_right_key() -> None:
     with pytest.raises(ConfigError, match="did you mean 'simulate'"):
         resolve(arguments(), Document({"up": {"simulat": "2x2"}}))
+
+
+def test_a_rack_name_that_no_topic_can_carry_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigError, match=r"rack 'My Rack' must match"):
+        resolve(arguments(rack="My Rack"), Document())
+
+
+def test_a_file_in_the_place_of_the_data_directory_is_called_one(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "data"
+    file.touch()
+    with pytest.raises(ConfigError, match="is a file; give a directory"):
+        make_directory(file)
