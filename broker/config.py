@@ -76,7 +76,7 @@ class Document:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            text = f"{self._source}: {where}: {error}"
+            text = f"{self._source}: {where}: {_plain(error)}"
             raise ConfigError(text) from error
 
 
@@ -97,6 +97,13 @@ def load(path: Path | None) -> Document:
     except tomllib.TOMLDecodeError as error:
         text = f"{path}: is no TOML: {error}"
         raise ConfigError(text) from error
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """Put the key first: ``simulate: Expected `str`, got `int```."""
+    what, _, path = str(error).partition(" - at ")
+    key = path.strip("`").removeprefix("$").removeprefix(".")
+    return f"{key}: {what}" if key else what
 
 
 def _unknown(source: str, where: str, key: str, known: list[str]) -> str:

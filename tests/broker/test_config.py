@@ -73,3 +73,9 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
         load(tmp_path / "gone.toml")
     with pytest.raises(ConfigError, match="is no TOML"):
         document(tmp_path, "[rack")
+
+
+def test_a_value_of_the_wrong_type_names_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        document(tmp_path, "[broker]\nport = 'x'").table("broker", BrokerSettings)
+    assert str(error.value).endswith("[broker]: port: Expected `int`, got `str`")
