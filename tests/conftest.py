@@ -4,6 +4,12 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "pirack", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("pirack")  # no test fails because the machine is busy
 
 pytest_plugins = ["nicegui.testing.user_plugin"]
 """NiceGUI's browserless ``user``; it must be named here, at the root of the tests."""

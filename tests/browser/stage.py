@@ -82,6 +82,7 @@ class Actor:
             for slot in range(1, boards + 1)
         }
         self._boards = boards
+        self._measured: dict[str, dict[str, object]] = {}
         self._seq = 0
         self._stop = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -119,6 +120,9 @@ class Actor:
         self.say(f"{self.topics.prefix}/node/{node}/state", NodeState(**base))
 
     def beat(self, node: str, **values: object) -> None:
+        """Publish a heartbeat; the periodic ones go on with the values given here."""
+        if values:
+            self._measured[node] = values
         self._seq += 1
         base: dict[str, Any] = {
             "session": "s",
@@ -131,7 +135,7 @@ class Actor:
             "disk_percent": 30,
             "temperature_c": 45,
         }
-        base.update(values)
+        base.update(self._measured.get(node, {}))
         topic = f"{self.topics.prefix}/node/{node}/heartbeat"
         self._client.publish(topic, encode(Heartbeat(**base)))
 
