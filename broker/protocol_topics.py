@@ -10,6 +10,7 @@ from broker.messages import (
     Details,
     Event,
     Heartbeat,
+    InstallStack,
     InstallState,
     MasterDetails,
     NodeState,
@@ -130,6 +131,14 @@ ROWS: tuple[Row, ...] = (
         qos=1,
         payload=InstallState,
         about="Progress of an install run.",
+    ),
+    Row(
+        topic=_below(EXAMPLE.install_stack("<n>")),
+        writer="master",
+        retained=True,
+        qos=1,
+        payload=InstallStack,
+        about="A stack in the latest install run, board by board.",
     ),
     Row(
         topic=_below(EXAMPLE.event),

@@ -149,6 +149,12 @@ class StackTopic(msgspec.Struct, frozen=True):
     stack: int
 
 
+class InstallStackTopic(msgspec.Struct, frozen=True):
+    """``P/install/stack/<n>``."""
+
+    stack: int
+
+
 class FixedTopic(msgspec.Struct, frozen=True):
     """One of the topics without a variable level."""
 
@@ -169,7 +175,9 @@ class ReplyTopic(msgspec.Struct, frozen=True):
     verb: str
 
 
-Address = NodeTopic | StackTopic | FixedTopic | CommandTopic | ReplyTopic
+Address = (
+    NodeTopic | StackTopic | InstallStackTopic | FixedTopic | CommandTopic | ReplyTopic
+)
 
 _LEAVES = {leaf.value: leaf for leaf in NodeLeaf}
 _FIXED = {fixed.value: fixed for fixed in Fixed}
@@ -205,6 +213,10 @@ class Topics:
     def stack(self, stack: int | str) -> str:
         """Return ``P/stack/<n>/state``; ``+`` makes it a filter."""
         return f"{self.prefix}/stack/{stack}/state"
+
+    def install_stack(self, stack: int | str) -> str:
+        """Return ``P/install/stack/<n>``; ``+`` makes it a filter."""
+        return f"{self.prefix}/install/stack/{stack}"
 
     def command(self, scope: Scope, verb: str) -> str:
         """Return ``P/<scope>/cmd/<verb>``."""
@@ -257,6 +269,8 @@ def _parse(rest: str) -> Address:
             return NodeTopic(check_name(node, "node"), _LEAVES[leaf])
         case ["stack", stack, "state"]:
             return StackTopic(stack_number(stack))
+        case ["install", "stack", stack]:
+            return InstallStackTopic(stack_number(stack))
         case [*scope, ("cmd" | "reply") as direction, verb] if scope:
             kind = CommandTopic if direction == "cmd" else ReplyTopic
             return kind(Scope.parse("/".join(scope)), check_name(verb, "verb"))

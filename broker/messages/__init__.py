@@ -12,6 +12,12 @@ from broker.messages.command import (
     TargetRow,
 )
 from broker.messages.event import Event, EventKind
+from broker.messages.install import (
+    InstallBoard,
+    InstallStack,
+    InstallState,
+    ScanPhase,
+)
 from broker.messages.node import (
     Ability,
     Details,
@@ -21,7 +27,6 @@ from broker.messages.node import (
     ThrottleFlag,
 )
 from broker.messages.state import (
-    InstallState,
     Lock,
     MasterDetails,
     NodeState,
@@ -41,6 +46,8 @@ __all__ = [
     "Event",
     "EventKind",
     "Heartbeat",
+    "InstallBoard",
+    "InstallStack",
     "InstallState",
     "Lock",
     "MasterDetails",
@@ -53,6 +60,7 @@ __all__ = [
     "Reply",
     "Result",
     "Running",
+    "ScanPhase",
     "StackState",
     "Status",
     "TargetRow",

@@ -1,10 +1,10 @@
-"""What the master says: the retained state of nodes, stacks, rack and install."""
+"""What the master says: the retained state of nodes, stacks and rack."""
 
 import enum
 
 import msgspec
 
-from broker.messages.codec import Count, Seconds, ShortText, Wire
+from broker.messages.codec import Count, ShortText, Wire
 from broker.messages.command import Phase
 
 
@@ -174,29 +174,3 @@ class MasterDetails(Wire, frozen=True, kw_only=True):
     node: str = ""
     addresses: tuple[str, ...] = ()
     interval_s: float = 10.0
-
-
-class InstallState(Wire, frozen=True, kw_only=True):
-    """Progress of the install run, on ``P/install/state``.
-
-    Args:
-        run: Id of the run; empty when there was none.
-        step: What it is doing.
-        stack: Which stack; None between stacks.
-        done: Boards finished.
-        total: Boards expected.
-        problems: In words, one each.
-        verdicts: Boards and slots by what was found out: ``ok``, ``missing``, ….
-        forecast: What the run will do, in words; said before it is confirmed.
-        eta_s: Seconds it may still take; None where nobody can say.
-    """
-
-    run: str = ""
-    step: str = "idle"
-    stack: int | None = None
-    done: Count = 0
-    total: Count = 0
-    problems: tuple[str, ...] = ()
-    verdicts: dict[str, int] = msgspec.field(default_factory=dict)
-    forecast: tuple[str, ...] = ()
-    eta_s: Seconds | None = None
