@@ -31,7 +31,8 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
             node is ``unknown`` and never ``lost``.
         boot_s: Seconds a board is given to boot until its own time is learnt.
         answer_s: Seconds in which an agent must begin to answer an order.
-        run_s: Seconds after which an order that was begun counts as failed.
+        run_s: Seconds without a word after which an order that was begun counts as
+            failed; an agent that is at it repeats itself.
         stop_s: Seconds in which a shutdown must be proven.
         clock_skew_s: Difference of clocks, seconds, from which it is a fault.
         events_kept: Lines of history kept on disk.

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from broker import updated
+
 UNITS = {
     "upgrade": "pirack-update.service",
     "lists": "pirack-update-lists.service",
@@ -68,9 +70,9 @@ def summary(changed: list[str], left: list[str], *, reboot: bool) -> Iterator[st
     if len(changed) > _KEPT:
         yield f"… and {len(changed) - _KEPT} more"
     names = f": {', '.join(left[:_KEPT])}" if left else ""
-    yield f"packages changed: {len(changed)}; updates left: {len(left)}{names}"
+    yield f"{updated.line(len(changed), len(left))}{names}"
     if reboot:
-        yield "a reboot is needed for some of them"
+        yield updated.REBOOT
 
 
 def main() -> int:

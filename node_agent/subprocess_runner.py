@@ -25,6 +25,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROGRESS_EVERY_S = 10.0
 PROGRESS_BYTES = 2 * 1024
 """How often and how much of its output is passed on while a command runs."""
+SILENT_ROUNDS = 6
+"""After so many without new output it is passed on all the same, as a sign of life."""
 
 _AFTER_END_S = 0.5
 """How long output is still read when the program has ended: a child that it left
@@ -164,13 +166,13 @@ class SubprocessRunner:
             raise
 
     async def _tell(self, output: "_Tail", progress: Progress) -> None:
-        """Pass the tail of an output on, now and then, when there is more of it."""
-        told = ""
+        """Pass the tail of an output on: when there is more of it, and now and then."""
+        told, rounds = "", 0
         while True:
             await asyncio.sleep(self._progress_every_s)
-            tail = output.text[-PROGRESS_BYTES:]
-            if tail != told:
-                told = tail
+            tail, rounds = output.text[-PROGRESS_BYTES:], rounds + 1
+            if tail != told or rounds >= SILENT_ROUNDS:
+                told, rounds = tail, 0
                 progress(tail)
 
 

@@ -130,7 +130,7 @@ class Desk:
         if run.asked.verb == Verb.POWER:
             self._power.result(run, node, result, at.now)
             return []
-        self._orders.result(run, node, result, at.now)
+        self._orders.proof.result(run, node, result, at.now)
         return self._go_on(run, at)
 
     def look(self, node: Node, at: Moment) -> Effects:
@@ -139,7 +139,7 @@ class Desk:
         for run_id in tuple(self._by_node.get(node.id, ())):
             run = self._runs[run_id]
             if run.asked.verb != Verb.POWER:
-                effects += self._orders.look(run, node, at.now)
+                effects += self._orders.proof.look(run, node, at.now)
                 effects += self._go_on(run, at)
         return effects
 
@@ -162,7 +162,7 @@ class Desk:
             if run.asked.verb != Verb.POWER:
                 for key, row in run.rows.items():
                     if row.open and row.deadline <= at.now:
-                        effects += self._orders.overdue(run, key, at.now)
+                        effects += self._orders.proof.overdue(run, key, at.now)
             effects += self._go_on(run, at) or run.progress(at.now)
         return effects
 

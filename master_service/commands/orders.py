@@ -1,10 +1,9 @@
-"""Orders to nodes: sent, followed, and done only when their effect was seen; pure."""
+"""Orders to nodes: whom they may go to, when, and by when they are done; pure."""
 
-from broker.messages import EventKind, Order, Phase, Result, Status
+from broker.messages import EventKind, Order, Phase, Status
 from broker.verbs import Verb
 from master_service.commands import remember, waves
 from master_service.commands.effects import (
-    AskBoard,
     Asked,
     Commit,
     Effects,
@@ -12,21 +11,19 @@ from master_service.commands.effects import (
     Moment,
     SendOrder,
 )
+from master_service.commands.proof import LEAVING, Proof
 from master_service.commands.reach import absence, inability, reachable
 from master_service.commands.run import Row, Run
 from master_service.commands.waves import Waves
 from master_service.events import Draft
 from master_service.node import Node
-from master_service.presence import BOOT_MARGIN, NEVER, Pending, Probe
+from master_service.presence import BOOT_MARGIN, NEVER, Pending
 from master_service.rack import Rack
 
-BOARD_S = 2.5
-"""Seconds a probe that a ping waits for may take, several places in its queue too."""
-FRESH_PROBE_S = 5.0
-"""A probe this young need not be repeated."""
 LEAVE_S = 30.0
 """Seconds a machine is given to go down before it can boot."""
-_LEAVING = frozenset({Verb.REBOOT, Verb.SHUTDOWN})
+_BY_BOOT_ID = frozenset({Verb.REBOOT, Verb.RESTART_AGENT})
+"""Verbs that are proven by the boot id, another one or the same."""
 
 
 class Orders:
@@ -37,6 +34,8 @@ class Orders:
     """
 
     def __init__(self, rack: Rack) -> None:
+        self.proof = Proof(rack)
+        """Follows what was sent."""
         self._rack = rack
         self._settings = rack.settings.master
 
@@ -84,11 +83,15 @@ class Orders:
         if obstacle:
             run.end(node.id, Phase.REFUSED, at.now, error=obstacle)
         elif _may_hear(run, node):
-            if verb in _LEAVING:
+            if verb in _BY_BOOT_ID and not node.boot_id:
+                error = f"its boot id is not known yet, so no {verb} could be proven"
+                run.end(node.id, Phase.REFUSED, at.now, error=error)
+                return []
+            if verb in LEAVING:
                 return self._leave(run, node, Verb(verb), at)
             return [self._order(run, node, verb, at)]
         elif verb == Verb.PING:
-            return self._ask_board(run, node, at.now)
+            return self.proof.ask_board(run, node, at.now)
         else:
             run.end(node.id, Phase.NOT_DELIVERED, at.now, error=absence(node))
         return []
@@ -125,122 +128,8 @@ class Orders:
             )
         )
 
-    def result(self, run: Run, node: Node, result: Result, now: float) -> None:
-        """Take what a node answers."""
-        row = run.rows[node.id]
-        if not row.open or not row.told:
-            return
-        row.result = result
-        if not result.phase.final:
-            run.mark(node.id, Phase.RUNNING, now)
-            if run.asked.verb not in _LEAVING:
-                row.deadline = row.began + self._settings.run_s
-        elif result.phase is not Phase.DONE:
-            error = result.error or f"exit code {result.exit_code}"
-            self._fail(run, row, error, now, result.phase)
-        elif run.asked.verb in _LEAVING:
-            run.mark(node.id, Phase.RUNNING, now)
-        else:
-            seen = run.asked.verb == Verb.PING
-            run.end(node.id, Phase.DONE, now, verified=seen)
-
-    def look(self, run: Run, node: Node, now: float) -> Effects:
-        """Look whether the effect of an order is there, or cannot come any more."""
-        row = run.rows[node.id]
-        if not row.open or not (row.told or row.board_asked):
-            return []
-        match run.asked.verb:
-            case Verb.REBOOT:
-                if node.boot_id != row.boot_id:
-                    self._rack.watch.expect(node, None, now)
-                    run.end(node.id, Phase.DONE, now, verified=True)
-            case Verb.SHUTDOWN:
-                self._look_down(run, row, node, now)
-            case Verb.PING if row.board_asked:
-                self._look_board(run, row, node, now)
-            case Verb.PING:
-                pass
-            case _:
-                if _left_since(node, row.began):
-                    error = f"its agent left before it answered: {node.reason}"
-                    run.end(node.id, Phase.FAILED, now, error=error)
-        return []
-
-    def overdue(self, run: Run, key: str, now: float) -> Effects:
-        """Say that a target had time enough."""
-        row = run.rows[key]
-        node = row.node
-        if node is None:
-            return []
-        waited_s = row.deadline - row.began
-        if run.asked.verb == Verb.PING and not row.board_asked:
-            return self._ask_board(run, node, now)
-        if run.asked.verb == Verb.REBOOT:
-            error = f"no other boot id within {waited_s:.0f} s; it is {node.verdict}"
-        elif run.asked.verb == Verb.SHUTDOWN:
-            error = f"not proven down within {waited_s:.0f} s; it is {node.verdict}"
-        elif row.phase is Phase.RUNNING:
-            error = f"not finished within {waited_s:.0f} s"
-        else:
-            error = f"no answer in {waited_s:.0f} s"
-        self._fail(run, row, error, now)
-        return []
-
-    def is_down(self, row: Row, now: float) -> bool:
-        """Whether a board that was told to shut down is, as far as can be seen."""
-        node = row.node
-        if node is None or not _left_since(node, row.began):
-            return False
-        if node.probe is Probe.UNAVAILABLE and node.probe_at >= node.status_at:
-            settled = node.status_at + self._rack.settings.power.settle_s
-            return now >= settled
-        return node.probe is Probe.SILENT and node.probe_at >= node.status_at
-
-    def halted(self, run: Run, row: Row, now: float) -> None:
-        """Remember that a board was shut down, with proof."""
-        row.down = True
-        if row.node is not None:
-            self._rack.watch.halted(row.node, run.asked.command.by, now)
-
-    def _look_down(self, run: Run, row: Row, node: Node, now: float) -> None:
-        if not self.is_down(row, now):
-            return
-        verified = node.probe is Probe.SILENT
-        error = "" if verified else f"it said offline; not pinged: {node.probe_note}"
-        self.halted(run, row, now)
-        run.end(node.id, Phase.DONE, now, error=error, verified=verified)
-
-    def _look_board(self, run: Run, row: Row, node: Node, now: float) -> None:
-        """End a ping whose agent is silent with what the board answered."""
-        if node.probe_at < row.began - FRESH_PROBE_S or node.probe is Probe.UNASKED:
-            return
-        board = {
-            Probe.ANSWERED: "hung: the board answers ping, but no agent does",
-            Probe.SILENT: "no answer to ping either",
-        }.get(node.probe, f"not pinged: {node.probe_note}")
-        if reachable(node):
-            error = f"no answer in {self._settings.answer_s:.0f} s; {board}"
-            run.end(node.id, Phase.FAILED, now, error=error)
-        else:
-            error = f"{absence(node)}; {board}"
-            run.end(node.id, Phase.NOT_DELIVERED, now, error=error)
-
-    def _ask_board(self, run: Run, node: Node, now: float) -> Effects:
-        row = run.rows[node.id]
-        row.board_asked = True
-        row.deadline = now + BOARD_S
-        fresh = now - node.probe_at < FRESH_PROBE_S and not reachable(node)
-        if fresh and node.probe is not Probe.UNASKED:
-            self._look_board(run, row, node, now)
-            return []
-        return [AskBoard(node.id)]
-
     def _leave(self, run: Run, node: Node, verb: Verb, at: Moment) -> Effects:
         row = run.rows[node.id]
-        if verb is Verb.REBOOT and not row.boot_id:
-            error = "its boot id is not known yet, so a reboot could not be proven"
-            run.end(node.id, Phase.REFUSED, at.now, error=error)
-            return []
         patience_s = self._settings.stop_s
         if verb is Verb.REBOOT:
             boot_s = node.boot_s or self._settings.boot_s
@@ -258,7 +147,9 @@ class Orders:
     def _order(self, run: Run, node: Node, verb: str, at: Moment) -> SendOrder:
         run.sent(node.id)
         asked: Asked = run.asked
-        left_s = max(0.0, asked.command.ttl_s - (at.now - run.rows[node.id].began))
+        row = run.rows[node.id]
+        row.session = node.details.session if node.details is not None else ""
+        left_s = max(0.0, asked.command.ttl_s - (at.now - row.began))
         order = Order(
             id=asked.id,
             verb=verb,
@@ -268,14 +159,6 @@ class Orders:
             by=asked.command.by,
         )
         return SendOrder(node.id, order)
-
-    def _fail(
-        self, run: Run, row: Row, error: str, now: float, phase: Phase = Phase.FAILED
-    ) -> None:
-        if row.node is not None:
-            run.end(row.node.id, phase, now, error=error)
-            if row.node.pending is not None:
-                self._rack.watch.expect(row.node, None, now)
 
     def _busy(self, run: Run, node: Node) -> str:
         busy = node.running
@@ -290,7 +173,3 @@ class Orders:
 def _may_hear(run: Run, node: Node) -> bool:
     """Whether an order has a chance, or is worth an attempt all the same."""
     return reachable(node) or (run.asked.attempt and node.status is Status.ONLINE)
-
-
-def _left_since(node: Node, began: float) -> bool:
-    return node.status is Status.OFFLINE and node.status_at >= began

@@ -44,6 +44,7 @@ class Row:
         "node",
         "phase",
         "result",
+        "session",
         "text",
         "told",
         "verified",
@@ -62,6 +63,7 @@ class Row:
         self.result: Result | None = None
         self.duration_s = 0.0
         self.boot_id = node.boot_id if node is not None else ""
+        self.session = ""
         self.text = ""
         self.told = False
         self.board_asked = False
@@ -147,9 +149,14 @@ class Run:
         if row.phase is phase:
             return
         row.phase = phase
+        self.news(key, now)
+        self.show(row)
+
+    def news(self, key: str, now: float) -> None:
+        """Say that there is more to read in a row; the next reply has it."""
+        row = self.rows[key]
         row.duration_s = round(max(0.0, now - row.began), 3)
         self._changed.add(key)
-        self.show(row)
 
     def end(
         self,

@@ -235,8 +235,8 @@ class Job:
     def _stopping(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
         boards = self._boards()
         for row in boards:
-            if not row.down and orders.is_down(row, at.now):
-                orders.halted(self.run, row, at.now)
+            if not row.down and orders.proof.is_down(row, at.now):
+                orders.proof.halted(self.run, row, at.now)
         waiting = [r for r in boards if not r.down and _key(r) not in self._refusals]
         if waiting and at.now < self._until:
             return []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from broker import updated
 from node_agent.board import Facts, Vitals
 
 Print = Callable[[Facts, Vitals, tuple[str, ...]], str]
@@ -72,7 +73,7 @@ def _journal(facts: Facts, _vitals: Vitals, words: tuple[str, ...]) -> str:
 def _apt_get(_facts: Facts, _vitals: Vitals, words: tuple[str, ...]) -> str:
     if "update" in words or "lists" in words:
         return "Hit:1 http://deb.debian.org/debian bookworm InRelease\n"
-    return "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n"
+    return f"{updated.line(changed=0, left=0)}\n"
 
 
 PROGRAMS: dict[str, Print] = {

@@ -1,5 +1,6 @@
 """What an update changed and what it left, read back from dpkg and apt."""
 
+from broker.updated import Updated, found
 from node_agent.packages import changes, pending, start_command, summary, versions
 
 BEFORE = "libssl3 3.0.14-1\nlinux-image-rpi-v8 1:6.6.31\nvim 2:9.0\nremoved \n"
@@ -47,6 +48,13 @@ def test_the_summary_ends_with_what_matters() -> None:
     ]
     (line,) = summary([], ["b", "c"], reboot=False)
     assert line == "packages changed: 0; updates left: 2: b, c"
+
+
+def test_what_the_summary_says_is_found_again_in_the_tail_of_an_output() -> None:
+    said = "\n".join(["Setting up a (2)", *summary(["a 1 -> 2"], [], reboot=True)])
+    assert found(said) == Updated(changed=1, left=0, reboot=True)
+    assert found("\n".join(summary([], ["b", "c"], reboot=False))) == Updated(0, 2)
+    assert found("0 upgraded, 0 newly installed") is None
 
 
 def test_a_long_list_of_changes_is_cut_and_says_so() -> None:

@@ -74,8 +74,15 @@ async def test_the_output_so_far_is_told_while_a_program_runs() -> None:
     script = "echo one; sleep 0.4; echo two; sleep 0.4"
     command = Invocation(verb="x", argv=("/bin/sh", "-c", script))
     outcome = await runner.run(command, told.append)
-    assert told == ["one\n", "one\ntwo\n"]
+    assert list(dict.fromkeys(told)) == ["one\n", "one\ntwo\n"]
     assert outcome.stdout == "one\ntwo\n"
+
+
+async def test_a_program_that_prints_nothing_is_told_to_be_running() -> None:
+    told: list[str] = []
+    runner = SubprocessRunner(root_user=False, progress_every_s=0.02)
+    await runner.run(Invocation(verb="x", argv=("sleep", "0.5")), told.append)
+    assert told[:1] == [""]
 
 
 @pytest.mark.parametrize("turns", range(8))

@@ -1,0 +1,197 @@
+"""Whether an order had its effect: seen, or not seen in time; pure.
+
+An exit code of zero is only the beginning: a reboot is another boot id, a shutdown is
+``offline`` and a ping without answer, a restart of the agent is another session of the
+same boot, and an update says what it left.
+"""
+
+from broker import updated
+from broker.messages import Phase, Result, Status
+from broker.verbs import Verb
+from master_service.commands.effects import AskBoard, Effects
+from master_service.commands.reach import absence, reachable
+from master_service.commands.run import Row, Run
+from master_service.node import Node
+from master_service.presence import Probe
+from master_service.rack import Rack
+
+BOARD_S = 2.5
+"""Seconds a probe that a ping waits for may take, several places in its queue too."""
+FRESH_PROBE_S = 5.0
+"""A probe this young need not be repeated."""
+RESTART_S = 60.0
+"""Seconds an agent is given to end, to be started again and to connect."""
+LEAVING = frozenset({Verb.REBOOT, Verb.SHUTDOWN})
+"""Verbs that take the board along; they have a deadline of their own."""
+
+
+class Proof:
+    """Follows the orders that were sent.
+
+    Args:
+        rack: The rack.
+    """
+
+    def __init__(self, rack: Rack) -> None:
+        self._rack = rack
+        self._settings = rack.settings.master
+
+    def result(self, run: Run, node: Node, result: Result, now: float) -> None:
+        """Take what a node answers."""
+        row = run.rows[node.id]
+        if not row.open or not row.told:
+            return
+        row.result = result
+        verb = run.asked.verb
+        if not result.phase.final:
+            self._goes_on(run, row, node, now)
+        elif result.phase is not Phase.DONE:
+            error = result.error or f"exit code {result.exit_code}"
+            self._fail(run, row, error, now, result.phase)
+        elif verb in LEAVING or verb == Verb.RESTART_AGENT:
+            run.mark(node.id, Phase.RUNNING, now)
+        elif verb == Verb.UPDATE:
+            self._end_update(run, node, result, now)
+        else:
+            run.end(node.id, Phase.DONE, now, verified=verb == Verb.PING)
+
+    def look(self, run: Run, node: Node, now: float) -> Effects:
+        """Look whether the effect of an order is there, or cannot come any more."""
+        row = run.rows[node.id]
+        if not row.open or not (row.told or row.board_asked):
+            return []
+        match run.asked.verb:
+            case Verb.REBOOT:
+                if node.boot_id != row.boot_id:
+                    self._rack.watch.expect(node, None, now)
+                    run.end(node.id, Phase.DONE, now, verified=True)
+            case Verb.SHUTDOWN:
+                self._look_down(run, row, node, now)
+            case Verb.RESTART_AGENT:
+                self._look_restarted(run, row, node, now)
+            case Verb.PING if row.board_asked:
+                self._look_board(run, row, node, now)
+            case Verb.PING:
+                pass
+            case _:
+                if _left_since(node, row.began):
+                    error = f"its agent left before it answered: {node.reason}"
+                    run.end(node.id, Phase.FAILED, now, error=error)
+        return []
+
+    def overdue(self, run: Run, key: str, now: float) -> Effects:
+        """Say that a target had time enough."""
+        row = run.rows[key]
+        node = row.node
+        if node is None:
+            return []
+        waited_s = row.deadline - row.began
+        if run.asked.verb == Verb.PING and not row.board_asked:
+            return self.ask_board(run, node, now)
+        if run.asked.verb == Verb.REBOOT:
+            error = f"no other boot id within {waited_s:.0f} s; it is {node.verdict}"
+        elif run.asked.verb == Verb.SHUTDOWN:
+            error = f"not proven down within {waited_s:.0f} s; it is {node.verdict}"
+        elif run.asked.verb == Verb.RESTART_AGENT and row.phase is Phase.RUNNING:
+            error = f"no other session of it in {RESTART_S:.0f} s; it is {node.verdict}"
+        elif row.phase is Phase.RUNNING:
+            quiet_s = self._settings.run_s
+            error = f"not finished, and no word of it for {quiet_s:.0f} s"
+        else:
+            error = f"no answer in {waited_s:.0f} s"
+        self._fail(run, row, error, now)
+        return []
+
+    def ask_board(self, run: Run, node: Node, now: float) -> Effects:
+        """Ask the board itself, for a ping that no agent answers."""
+        row = run.rows[node.id]
+        row.board_asked = True
+        row.deadline = now + BOARD_S
+        fresh = now - node.probe_at < FRESH_PROBE_S and not reachable(node)
+        if fresh and node.probe is not Probe.UNASKED:
+            self._look_board(run, row, node, now)
+            return []
+        return [AskBoard(node.id)]
+
+    def is_down(self, row: Row, now: float) -> bool:
+        """Whether a board that was told to shut down is, as far as can be seen."""
+        node = row.node
+        if node is None or not _left_since(node, row.began):
+            return False
+        if node.probe is Probe.UNAVAILABLE and node.probe_at >= node.status_at:
+            settled = node.status_at + self._rack.settings.power.settle_s
+            return now >= settled
+        return node.probe is Probe.SILENT and node.probe_at >= node.status_at
+
+    def halted(self, run: Run, row: Row, now: float) -> None:
+        """Remember that a board was shut down, with proof."""
+        row.down = True
+        if row.node is not None:
+            self._rack.watch.halted(row.node, run.asked.command.by, now)
+
+    def _goes_on(self, run: Run, row: Row, node: Node, now: float) -> None:
+        """Take that an agent is at it; it repeats itself while it is."""
+        run.mark(node.id, Phase.RUNNING, now)
+        run.news(node.id, now)
+        if run.asked.verb not in LEAVING:
+            restarts = run.asked.verb == Verb.RESTART_AGENT
+            row.deadline = now + (RESTART_S if restarts else self._settings.run_s)
+
+    def _end_update(self, run: Run, node: Node, result: Result, now: float) -> None:
+        """End with what was read back; an exit code alone proves nothing."""
+        seen = updated.found(result.stdout)
+        error = "" if seen else "exit code 0, but it does not say what it left"
+        if seen and seen.left:
+            error = f"it left updates: {seen.left}"
+        verified = seen is not None and not seen.left
+        run.end(node.id, Phase.DONE, now, error=error, verified=verified)
+
+    def _look_restarted(self, run: Run, row: Row, node: Node, now: float) -> None:
+        """Look for another session, after the agent said that it begins anew.
+
+        Without that word another session is only another connection.
+        """
+        said = row.result is not None and row.result.phase is Phase.DONE
+        details = node.details
+        if not said or details is None or details.session == row.session:
+            return
+        if details.boot_id == row.boot_id:
+            run.end(node.id, Phase.DONE, now, verified=True)
+        else:
+            error = "its boot id is another one: the board rebooted, not only its agent"
+            run.end(node.id, Phase.FAILED, now, error=error)
+
+    def _look_down(self, run: Run, row: Row, node: Node, now: float) -> None:
+        if not self.is_down(row, now):
+            return
+        verified = node.probe is Probe.SILENT
+        error = "" if verified else f"it said offline; not pinged: {node.probe_note}"
+        self.halted(run, row, now)
+        run.end(node.id, Phase.DONE, now, error=error, verified=verified)
+
+    def _look_board(self, run: Run, row: Row, node: Node, now: float) -> None:
+        """End a ping whose agent is silent with what the board answered."""
+        if node.probe_at < row.began - FRESH_PROBE_S or node.probe is Probe.UNASKED:
+            return
+        board = {
+            Probe.ANSWERED: "hung: the board answers ping, but no agent does",
+            Probe.SILENT: "no answer to ping either",
+        }.get(node.probe, f"not pinged: {node.probe_note}")
+        if reachable(node):
+            error = f"no answer in {self._settings.answer_s:.0f} s; {board}"
+            run.end(node.id, Phase.FAILED, now, error=error)
+        else:
+            error = f"{absence(node)}; {board}"
+            run.end(node.id, Phase.NOT_DELIVERED, now, error=error)
+
+    def _fail(
+        self, run: Run, row: Row, error: str, now: float, phase: Phase = Phase.FAILED
+    ) -> None:
+        if row.node is not None:
+            run.end(row.node.id, phase, now, error=error)
+            if row.node.pending is not None:
+                self._rack.watch.expect(row.node, None, now)
+
+
+def _left_since(node: Node, began: float) -> bool:
+    return node.status is Status.OFFLINE and node.status_at >= began
