@@ -73,7 +73,8 @@ def _journal(facts: Facts, _vitals: Vitals, words: tuple[str, ...]) -> str:
 def _apt_get(_facts: Facts, _vitals: Vitals, words: tuple[str, ...]) -> str:
     if "update" in words or "lists" in words:
         return "Hit:1 http://deb.debian.org/debian bookworm InRelease\n"
-    return f"{updated.line(changed=0, left=0)}\n"
+    said = "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded."
+    return f"{said}\n{updated.line(changed=0, left=0)}\n"
 
 
 PROGRAMS: dict[str, Print] = {
