@@ -66,9 +66,11 @@ class Mosquitto(msgspec.Struct, frozen=True, kw_only=True):
             text = f"{self.program} does not run: {error}; {WAY_OUT}"
             raise BrokerError(text) from error
         first = said.stdout.partition("\n")[0]
-        if "version" not in first:
+        if not first.startswith("mosquitto version"):
+            answer = (said.stderr or said.stdout).strip()[:200] or "nothing"
             text = (
-                f"{self.program} does not run: {said.stderr.strip()[:200]!r}; {WAY_OUT}"
+                f"{self.program} does not run, or is no Mosquitto: asked for its "
+                f"version, it said {answer}; {WAY_OUT}"
             )
             raise BrokerError(text)
         return first.rpartition(" ")[2]
@@ -87,7 +89,8 @@ def find(
         project: Where the project's ``.mosquitto`` is.
 
     Raises:
-        BrokerError: There is none, or it lacks the plugin; says the way out.
+        BrokerError: There is none, it lacks the plugin, or what the variable names is
+            something else; says the way out.
     """
     named = environment.get(VARIABLE)
     if named:
@@ -95,7 +98,9 @@ def find(
         if not program.is_file():
             text = f"${VARIABLE} is {named!r}, which is no file; give a program's path"
             raise BrokerError(text)
-        return _complete(program)
+        found = _complete(program)
+        found.version()  # whoever named it may have named something else
+        return found
     for program in _candidates(environment, project):
         if program.is_file() and os.access(program, os.X_OK):
             return _complete(program)

@@ -14,6 +14,22 @@ from dashboard.settings import DashboardSettings
 from dashboard.users import Role, Users, ensure_admin, generate_password, make_user
 
 HELP = "serve the pages of the rack"
+
+EPILOG = """\
+examples
+  pirack dashboard --config /etc/pirack/pirack.toml       as a service does
+  pirack dashboard --config pirack.toml --add-user ann --role operator
+                                            another user; prints the password once
+  pirack dashboard                          a broker on this machine, built-in values
+
+A viewer may look, an operator also command nodes, an admin do everything. Without any
+user it makes one at the first start, `admin`, and prints the password once.
+
+exit codes
+  0 stopped, or the user is made   1 it could not be served   2 wrong usage
+  3 configuration
+"""
+
 REST_S = 0.04
 """How long heartbeats may wait to be read together: far less than a tick of the page,
 and at a thousand boards it halves what receiving costs (bench/page.py). For the same

@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main() -> None:
     """Be the ``pirack-agent`` command."""
-    parser = argparse.ArgumentParser(prog="pirack-agent")
+    parser = argparse.ArgumentParser(prog="pirack-agent", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"pirack {VERSION}")
     add_arguments(parser)
     try:

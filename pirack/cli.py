@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -83,6 +83,17 @@ COMMANDS = (
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """Takes options only in full, and so do the parsers of sub-commands it makes.
+
+    ``--http`` for ``--http-port`` would be wrong usage the day that another option
+    begins like it.
+    """
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401  # argparse's own
+        super().__init__(**{"allow_abbrev": False, **options})
+
+
 def parser(*, only: str | None = None) -> argparse.ArgumentParser:
     """Return the command line's parser.
 
@@ -92,7 +103,7 @@ def parser(*, only: str | None = None) -> argparse.ArgumentParser:
     Raises:
         ModuleNotFoundError: A dependency of that sub-command is not installed.
     """
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="pirack",
         description=DESCRIPTION,
         epilog=EPILOG,

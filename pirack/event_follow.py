@@ -1,32 +1,55 @@
 """New lines of the history, as they come, for ``pirack events --follow``."""
 
 import argparse
+import asyncio
 import contextlib
+import random
 import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
 
-from broker.errors import ContractError
+from broker.errors import ContractError, PiRackError
 from broker.link import Message, Subscription
 from broker.messages import Event, NodeState, decode
+from broker.reconnect import Backoff
 from broker.topics import NodeLeaf, NodeTopic, Topics
+from pirack.ask import NoAnswerError, Question
 from pirack.event_lines import written
+from pirack.event_question import question
+from pirack.receipt import Receipt
+
+PAGE_LINES = 500
+"""What was missed is asked in pages, the newest first."""
+CATCH_UP_S = 60.0
+"""How long a master that is not back yet is asked again for what was missed."""
+
+Asking = Callable[[Question], Awaitable[Receipt]]
+"""Asks the master."""
 
 
 class Follower:
-    """Prints new lines that are meant; holds them back until it is released.
+    """Prints new lines that are meant, by their numbers; each is said once.
+
+    Whenever the broker is there (again), new lines are held back until the history was
+    asked: what happened in between is in one of the two.
 
     Args:
         topics: Of the rack.
         args: What was asked for.
+        asking: Asks the master.
     """
 
-    def __init__(self, topics: Topics, args: argparse.Namespace) -> None:
+    def __init__(
+        self, topics: Topics, args: argparse.Namespace, asking: Asking
+    ) -> None:
         self._topics = topics
         self._args = args
+        self._asking = asking
         self._places: dict[str, NodeState] = {}
         self._held: list[Event] | None = []
         self.trouble = ""
-        self.shown: set[int] = set()
-        """Numbers of the lines that were printed."""
+        self._newest = 0
+        self._returned = asyncio.Event()
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -35,11 +58,14 @@ class Follower:
         return Subscription(self._topics.event, qos=1), Subscription(states, qos=1)
 
     def on_connected(self, session: str) -> None:
-        """Take note of nothing: the link's own state says it."""
+        """Hold new lines back until it is known what was missed before them."""
         del session
+        if self._held is None:
+            self._held = []
+        self._returned.set()
 
     def on_disconnected(self, reason: str) -> None:
-        """Say it: lines may be missing."""
+        """Say it: nothing new can be heard for now."""
         self.trouble = reason
         sys.stderr.write(f"pirack events: the broker is away: {reason}\n")
 
@@ -54,7 +80,64 @@ class Follower:
                 case _:
                     self._take(decode(message.payload, Event))
 
-    def release(self) -> None:
+    async def begin(self, asked: Question) -> str:
+        """Print the history that was asked for; return why not, empty if all is well.
+
+        Raises:
+            PiRackError: Nothing answers.
+        """
+        self._returned.clear()
+        receipt = await self._asking(asked)
+        self._show(receipt.events)
+        return receipt.why
+
+    async def keep_up(self) -> None:
+        """Let new lines out, and ask for what was missed whenever the link was down."""
+        while True:
+            if not self._returned.is_set():
+                self._release()
+            await self._returned.wait()
+            self._returned.clear()
+            self._show(await self._missed())
+
+    async def _missed(self) -> list[Event]:
+        """Return the lines after the newest one known; none where nobody tells them."""
+        backoff = Backoff(random.random)
+        deadline = time.monotonic() + CATCH_UP_S
+        while True:
+            try:
+                return await self._after_newest()
+            except PiRackError as error:
+                if time.monotonic() > deadline:
+                    sys.stderr.write(f"pirack events: lines may be missing: {error}\n")
+                    return []
+            await asyncio.sleep(backoff.after(0))
+
+    async def _after_newest(self) -> list[Event]:
+        """Page back to the newest line known: by number, for clocks are set at times.
+
+        Raises:
+            PiRackError: The master does not answer.
+        """
+        lines: list[Event] = []
+        before = 0
+        while True:
+            asked = question(self._args, limit=PAGE_LINES, before=before)
+            receipt = await self._asking(asked)
+            if not receipt.ok:
+                raise NoAnswerError(receipt.why)
+            page = [event for event in receipt.events if event.seq > self._newest]
+            lines = page + lines
+            if len(page) < PAGE_LINES:
+                return lines
+            before = page[0].seq
+
+    def _show(self, history: Iterable[Event]) -> None:
+        """Print what the master answered and was not printed yet, oldest first."""
+        for event in history:
+            self._print(event)
+
+    def _release(self) -> None:
         """Print what was held back, and from now on everything."""
         held, self._held = self._held or [], None
         for event in held:
@@ -63,8 +146,12 @@ class Follower:
     def _take(self, event: Event) -> None:
         if self._held is not None:
             self._held.append(event)
-        elif event.seq not in self.shown and self._means(event):
-            self.shown.add(event.seq)
+        elif self._means(event):
+            self._print(event)
+
+    def _print(self, event: Event) -> None:
+        if event.seq > self._newest:
+            self._newest = event.seq
             print(written(event, as_json=self._args.json), flush=True)
 
     def _means(self, event: Event) -> bool:

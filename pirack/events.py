@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import signal
 import sys
-import uuid
 
 from broker.errors import (
     ConfigError,
@@ -13,15 +12,14 @@ from broker.errors import (
     TopicError,
 )
 from broker.link import Connect
-from broker.messages import Command, EventKind
+from broker.messages import EventKind
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from broker.topics import Scope, ScopeKind, Topics
-from broker.verbs import Verb
+from broker.topics import Topics
 from pirack import where
 from pirack.ask import Patience, Question, ask
 from pirack.event_follow import Follower
 from pirack.event_lines import fold, written
-from pirack.person import person
+from pirack.event_question import DEFAULT_LINES, MANY_LINES, question
 from pirack.receipt import Receipt
 from pirack.where import Place
 
@@ -49,8 +47,6 @@ exit codes
   4 the broker cannot be reached
 """
 
-DEFAULT_LINES = 50
-MANY_LINES = 5_000
 CONNECT_S = 5.0
 
 
@@ -93,26 +89,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_options(parser)
 
 
-def question(args: argparse.Namespace) -> Question:
-    """Return what is asked.
-
-    Raises:
-        TopicError: The node's name or the stack's number cannot be one.
-    """
-    limit = args.limit or (MANY_LINES if args.since else DEFAULT_LINES)
-    said = {
-        "since": args.since,
-        "until": args.until,
-        "kind": ",".join(args.kind),
-        "incident": args.incident,
-        "correlation": args.correlation,
-        "limit": limit,
-    }
-    words = tuple(f"{name}={value}" for name, value in said.items() if value)
-    command = Command(id=uuid.uuid4().hex[:16], args=words, by=person())
-    return Question(scope=_scope(args), verb=Verb.EVENTS, command=command)
-
-
 def run(args: argparse.Namespace) -> int:
     """Print the history; return the exit code."""
     if args.follow and (args.until or args.fold):
@@ -148,9 +124,28 @@ async def show(
         LinkError: The broker cannot be reached.
         NoAnswerError: The master is offline, or nothing answers.
     """
-    if not args.follow:
-        return await _print(connect, topics, asked, args)
-    follower = Follower(topics, args)
+
+    async def asking(one: Question) -> Receipt:
+        return await ask(
+            connect, topics, one, patience=Patience(), progress=lambda *_: None
+        )
+
+    if args.follow:
+        return await _follow(connect, Follower(topics, args, asking), asked)
+    receipt = await asking(asked)
+    if not receipt.ok:
+        return _fail(receipt.why, EXIT_FAILED)
+    for event in fold(receipt.events) if args.fold else receipt.events:
+        print(written(event, as_json=args.json), flush=True)
+    return EXIT_OK
+
+
+async def _follow(connect: Connect, follower: Follower, asked: Question) -> int:
+    """Print the history, and go on until told to stop.
+
+    Raises:
+        PiRackError: The broker cannot be reached, or nothing answers.
+    """
     link = connect(
         follower,
         client_id=f"pirack-events-{asked.command.id}",
@@ -160,47 +155,16 @@ async def show(
     try:
         if not await link.wait_connected(CONNECT_S):
             raise LinkError(follower.trouble or f"no connection within {CONNECT_S:g} s")
-        # Heard first, asked then: what happens in between is in one of the two.
-        code = await _print(connect, topics, asked, args, follower.shown)
-        if code == EXIT_OK:
-            follower.release()
+        error = await follower.begin(asked)
+        if error:
+            return _fail(error, EXIT_FAILED)
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(follower.keep_up())
             await _until_told()
-        return code
+            keeping.cancel()
+        return EXIT_OK
     finally:
         await link.stop()
-
-
-async def _print(
-    connect: Connect,
-    topics: Topics,
-    asked: Question,
-    args: argparse.Namespace,
-    shown: set[int] | None = None,
-) -> int:
-    receipt = await ask(
-        connect, topics, asked, patience=Patience(), progress=lambda *_: None
-    )
-    if not receipt.ok:
-        return _fail(_why(receipt), EXIT_FAILED)
-    events = receipt.events
-    for event in fold(events) if args.fold else events:
-        print(written(event, as_json=args.json), flush=True)
-    if shown is not None:
-        shown.update(event.seq for event in events)
-    return EXIT_OK
-
-
-def _why(receipt: Receipt) -> str:
-    whole = receipt.whole()
-    return whole.error if whole is not None and whole.error else receipt.summary()
-
-
-def _scope(args: argparse.Namespace) -> Scope:
-    if args.node:
-        return Scope(ScopeKind.NODE, args.node)
-    if args.stack is not None:
-        return Scope(ScopeKind.STACK, str(args.stack))
-    return Scope(ScopeKind.RACK)
 
 
 async def _until_told() -> None:

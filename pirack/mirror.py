@@ -7,9 +7,11 @@ from broker.link import Message, Subscription
 from broker.messages import (
     Event,
     Heartbeat,
+    MasterDetails,
     NodeState,
     RackState,
     StackState,
+    Verdict,
     Wire,
     decode,
 )
@@ -41,6 +43,8 @@ class Mirror:
         self.rack: RackState | None = None
         self.master = ""
         """Plain status of the master; empty until heard."""
+        self.interval_s = 10.0
+        """Seconds between heartbeats, as the master says."""
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         """Return the filters that feed it."""
@@ -51,6 +55,7 @@ class Mirror:
             Subscription(topics.stack("+"), qos=1),
             Subscription(topics.rack_state, qos=1),
             Subscription(topics.master_status, qos=1),
+            Subscription(topics.master_details, qos=1),
             Subscription(topics.event, qos=1),
         )
 
@@ -58,6 +63,13 @@ class Mirror:
     def whole(self) -> bool:
         """Whether every node the master counts has been heard of."""
         return self.rack is not None and len(self._nodes) >= self.rack.nodes
+
+    @property
+    def vital(self) -> bool:
+        """Whether every node that is online has told its vitals."""
+        states = self._nodes.values()
+        online = {one.id for one in states if one.verdict is Verdict.ONLINE}
+        return online <= self._heartbeats.keys()
 
     def rows(self) -> list[Row]:
         """Return the nodes by stack and slot; those without a place last, by name."""
@@ -108,6 +120,8 @@ class Mirror:
             case Fixed.RACK_STATE if payload:
                 self.rack = decode(payload, RackState)
                 return self.rack
+            case Fixed.MASTER_DETAILS if payload:
+                self.interval_s = decode(payload, MasterDetails).interval_s
             case Fixed.MASTER_STATUS:
                 self.master = payload.decode("ascii", "replace")
             case Fixed.EVENT:

@@ -54,6 +54,13 @@ class Receipt:
         """Whether it is over and every target is done."""
         return self.complete and self._last is not None and self._last.ok is True
 
+    @property
+    def why(self) -> str:
+        """Why it is not ok; empty where it is."""
+        if self.ok:
+            return ""
+        return (self._last.error if self._last else "") or self.summary()
+
     def add(self, reply: Reply) -> tuple[TargetRow, ...]:
         """Take one reply and return the rows it changed, in its own order.
 

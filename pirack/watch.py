@@ -23,7 +23,8 @@ HELP = "show all nodes, live, in the terminal"
 EPILOG = """\
 examples
   pirack watch                  until Ctrl-C; a log of events where there is no terminal
-  pirack watch --once           print the table and end: exit code 1 if a node needs you
+  pirack watch --once           wait for everybody's vitals, an interval at most, print
+                                the table and end: exit code 1 if a node needs you
   pirack watch --json           a line for each state and event, for jq and scripts
   pirack watch --json --once | jq -r 'select(.verdict=="lost").name'
 
@@ -40,6 +41,8 @@ GATHER_S = 3.0
 QUIET_S = 0.3
 """Where the master tells no total, so much silence means that everything was sent."""
 REDRAW_S = 0.5
+LATE_S = 1.0
+"""A heartbeat may be so late and still be on time."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +70,8 @@ class Watcher:
         self._as_json = as_json
         self.log_events = False
         self.heard_at = 0.0
+        self.heard = asyncio.Event()
+        """Set at every message."""
         self.trouble = ""
 
     def on_connected(self, session: str) -> None:
@@ -82,6 +87,7 @@ class Watcher:
         """Take it into the picture, and print it where lines are wanted."""
         taken = self.mirror.take(message)
         self.heard_at = time.monotonic()
+        self.heard.set()
         if self._as_json and taken is not None and not isinstance(taken, Heartbeat):
             self._print_json(message)
         elif self.log_events and isinstance(taken, Event):
@@ -147,9 +153,23 @@ async def gather(watcher: Watcher) -> None:
             return
 
 
+async def vitals(watcher: Watcher) -> None:
+    """Wait for a heartbeat of every node that is online, at most an interval."""
+    within_s = watcher.mirror.interval_s + LATE_S
+    if sys.stderr.isatty() and not watcher.mirror.vital:
+        sys.stderr.write(f"Waiting for vitals, at most {within_s:g} s …\n")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while not watcher.mirror.vital:
+                watcher.heard.clear()
+                await watcher.heard.wait()
+
+
 async def _show(watcher: Watcher, args: argparse.Namespace) -> int:
     coloured = not args.plain and sys.stdout.isatty() and _has_rich()
     if args.once:
+        if not args.json:
+            await vitals(watcher)
         return _once(watcher, as_json=args.json, coloured=coloured)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

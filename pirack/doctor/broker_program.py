@@ -9,7 +9,6 @@ from pirack.doctor.finding import Finding, fail, ok, warn
 from pirack.up import tools
 
 OLDEST = (2, 0)
-WAY_OUT = "scripts/get-mosquitto (no root needed), or: sudo apt-get install mosquitto"
 
 
 def check() -> Iterator[Finding]:
@@ -18,12 +17,15 @@ def check() -> Iterator[Finding]:
         found = mosquitto.find()
         version = found.version()
     except BrokerError as error:
-        yield fail("mosquitto", str(error), WAY_OUT)
+        what = str(error).removesuffix(f"; {mosquitto.WAY_OUT}")
+        yield fail("mosquitto", what, mosquitto.WAY_OUT)
         return
     if new_enough(version):
         yield ok("mosquitto", f"{version}, {found.program}, with {found.plugin.name}")
     else:
-        yield fail("mosquitto", f"{version} at {found.program} is too old", WAY_OUT)
+        yield fail(
+            "mosquitto", f"{version} at {found.program} is too old", mosquitto.WAY_OUT
+        )
     publish = tools.find("mosquitto_pub", found.program)
     if shutil.which(publish):
         yield ok("mosquitto tools", shutil.which(publish) or publish)

@@ -152,3 +152,14 @@ def test_a_mosquitto_without_its_plugin_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "usr/lib/some-triplet" / PLUGIN).unlink()
     with pytest.raises(BrokerError, match="not its plugin"):
         mosquitto.find({mosquitto.VARIABLE: str(program)})
+
+
+@pytest.mark.parametrize("program", ["/bin/true", "/bin/sh", "/etc/hostname"])
+def test_a_variable_that_names_another_program_says_so(
+    program: str, tmp_path: Path
+) -> None:
+    copy = unpacked(tmp_path)
+    copy.unlink()
+    copy.symlink_to(program)
+    with pytest.raises(BrokerError, match=r"sbin/mosquitto does not run.*PIRACK_MOS"):
+        mosquitto.find({mosquitto.VARIABLE: str(copy)})

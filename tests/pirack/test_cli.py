@@ -1,5 +1,7 @@
 """The command line: help that teaches, exit codes, and no secret to type."""
 
+import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,17 @@ def test_the_help_teaches_topics_and_exit_codes(
 
 
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_the_help_of_every_sub_command_has_examples(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(command, "--help") == 0
+    # The usage line has its name once; an example is a line that begins with it.
+    assert f"\n  pirack {command}" in capsys.readouterr().out.replace(
+        "-agent", " agent"
+    )
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
 def test_every_sub_command_has_help_that_fits_a_terminal(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,11 +58,11 @@ def test_no_option_takes_a_password() -> None:
 
 
 def _options() -> list[str]:
-    subs = parser()._subparsers  # noqa: SLF001  # argparse has no other way to ask
-    assert subs is not None
-    choices = subs._group_actions[0].choices  # noqa: SLF001  # likewise
-    assert isinstance(choices, dict)
-    return [word for sub in choices.values() for word in sub._option_string_actions]  # noqa: SLF001  # likewise
+    return [
+        word
+        for one in _parsers(parser())
+        for word in one._option_string_actions  # noqa: SLF001  # argparse has no other way to ask
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +70,31 @@ def _options() -> list[str]:
 )
 def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
     assert code_of(*words) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("up", "--http", "9000"),
+        ("watch", "--onc"),
+        ("node", "add", "pi-1f3a9c2e", "--sta", "3"),
+        ("agent", "--intervall", "3"),
+    ],
+)
+def test_an_option_is_taken_only_in_full(words: tuple[str, ...]) -> None:
+    assert code_of(*words) == 2
+
+
+def test_no_parser_takes_a_shortened_option() -> None:
+    assert [one.prog for one in _parsers(parser()) if one.allow_abbrev] == []
+
+
+def _parsers(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield top
+    for action in top._actions:  # noqa: SLF001  # argparse has no other way to ask
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  # likewise
+            for below in action.choices.values():
+                yield from _parsers(below)
 
 
 @pytest.mark.parametrize("seconds", ["-4", "nan", "inf", "soon"])

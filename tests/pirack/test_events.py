@@ -24,7 +24,8 @@ from broker.messages import (
 from broker.topics import NodeLeaf, Topics
 from pirack.cli import parser
 from pirack.event_lines import fold, line
-from pirack.events import question, run, show
+from pirack.event_question import question
+from pirack.events import run, show
 from pirack.receipt import Receipt
 
 TOPICS = Topics("lab")
@@ -49,6 +50,8 @@ class Historian:
     def __init__(self, broker: FakeBroker, *parts: tuple[Event, ...]) -> None:
         self.broker = broker
         self.parts = parts
+        self.pages: dict[str, tuple[Event, ...]] = {}
+        """Answers by ``before``, where it is asked in pages."""
         self.error = ""
         self.asked: list[tuple[str, Command]] = []
 
@@ -70,7 +73,10 @@ class Historian:
     def on_message(self, message: Message) -> None:
         command = decode(message.payload, Command)
         self.asked.append((message.topic, command))
-        for number, events in enumerate(self.parts, start=1):
+        words = dict(word.split("=") for word in command.args)
+        page = self.pages.get(words.get("before", "0"))
+        parts = self.parts if page is None else (page,)
+        for number, events in enumerate(parts, start=1):
             reply = Reply(
                 id=command.id,
                 verb="events",
@@ -80,10 +86,16 @@ class Historian:
                 error=self.error,
                 events=events,
                 part=number,
-                parts=len(self.parts),
+                parts=len(parts),
             )
             topic = message.topic.replace("/cmd/", "/reply/")
             self.broker.publish(topic, encode(reply), qos=1)
+
+
+async def turns(broker: FakeBroker) -> None:
+    """Let everybody do what is due: a question has several steps, each its own turn."""
+    for _ in range(40):
+        await broker.settle()
 
 
 @pytest.mark.parametrize(
@@ -146,9 +158,7 @@ async def test_following_shows_each_line_once_and_only_those_that_are_meant(
         broker.publish(topic, encode(state), retain=True)
     args = arguments("--follow", "--json", "--node", "s03n2")
     following = asyncio.create_task(show(broker.connect, TOPICS, question(args), args))
-    for _ in range(20):
-        await broker.settle()
-        await asyncio.sleep(0)
+    await turns(broker)
     for one in (
         event(1, node="pi-32"),
         event(2, node="pi-41"),
@@ -165,6 +175,50 @@ async def test_following_shows_each_line_once_and_only_those_that_are_meant(
     await asyncio.gather(following, return_exceptions=True)
     printed = [json.loads(one)["seq"] for one in capsys.readouterr().out.splitlines()]
     assert printed == [1, 3, 4]
+
+
+async def test_what_happened_while_the_broker_was_away_is_asked_and_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pirack.event_follow.PAGE_LINES", 2)
+    broker = FakeBroker()
+    master = await Historian(broker, (event(1),)).start()
+    args = arguments("--follow", "--json")
+    following = asyncio.create_task(show(broker.connect, TOPICS, question(args), args))
+    await turns(broker)
+    broker.stop()
+    master.pages = {"0": (event(4), event(5)), "4": (event(2), event(3)), "2": ()}
+    broker.start()
+    await broker.settle()
+    broker.publish(TOPICS.event, encode(event(5)))
+    broker.publish(TOPICS.event, encode(event(6)))
+    await turns(broker)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    printed = [json.loads(one)["seq"] for one in capsys.readouterr().out.splitlines()]
+    assert printed == [1, 2, 3, 4, 5, 6]
+
+
+async def test_following_goes_on_although_nobody_tells_what_was_missed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pirack.event_follow.CATCH_UP_S", 0)
+    broker = FakeBroker()
+    master = await Historian(broker, (event(1),)).start()
+    args = arguments("--follow", "--json")
+    following = asyncio.create_task(show(broker.connect, TOPICS, question(args), args))
+    await turns(broker)
+    broker.stop()
+    master.error = "the history cannot be read"
+    broker.start()
+    await broker.settle()
+    broker.publish(TOPICS.event, encode(event(3)))
+    await turns(broker)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    said = capsys.readouterr()
+    assert [json.loads(one)["seq"] for one in said.out.splitlines()] == [1, 3]
+    assert "lines may be missing: the history cannot be read" in said.err
 
 
 async def test_a_broker_that_is_away_is_a_link_error() -> None:

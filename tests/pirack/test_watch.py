@@ -1,6 +1,7 @@
 """The terminal's picture of the rack, and what is printed of it."""
 
 import argparse
+import asyncio
 import json
 
 import pytest
@@ -12,6 +13,7 @@ from broker.messages import (
     Event,
     EventKind,
     Heartbeat,
+    MasterDetails,
     NodeState,
     RackState,
     Verdict,
@@ -46,7 +48,11 @@ def beat() -> Heartbeat:
     )
 
 
-def fill(broker: FakeBroker, *states: NodeState) -> None:
+def fill(broker: FakeBroker, *states: NodeState, interval_s: float = 0.0) -> None:
+    details = MasterDetails(
+        session="m", hostname="pi", version="1", started=NOW, interval_s=interval_s
+    )
+    broker.publish(TOPICS.master_details, encode(details), retain=True)
     rack = RackState(rack="lab", nodes=len(states))
     broker.publish(TOPICS.rack_state, encode(rack), retain=True)
     broker.publish(TOPICS.master_status, b"online", retain=True)
@@ -115,6 +121,12 @@ def test_durations_are_short(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody beats here unless a test does."""
+    monkeypatch.setattr("pirack.watch.LATE_S", 0)
+
+
 def once(**given: bool) -> argparse.Namespace:
     return argparse.Namespace(**{"once": True, "json": False, "plain": True} | given)
 
@@ -127,6 +139,29 @@ async def test_once_prints_the_table_and_is_well_when_all_are_online(
     code = await follow(broker.connect, Watcher(TOPICS, as_json=False), once())
     assert code == 0
     assert capsys.readouterr().out.startswith("lab: 2 online\n")
+
+
+async def test_once_waits_for_the_vitals_of_every_node_that_is_online(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broker = FakeBroker()
+    fill(broker, node("s1"), node("s2", Verdict.OFF), interval_s=600)
+    watcher = Watcher(TOPICS, as_json=False)
+    showing = asyncio.create_task(follow(broker.connect, watcher, once()))
+    while not watcher.mirror.whole:
+        await broker.settle()
+    broker.publish(TOPICS.node("pi-s1", NodeLeaf.HEARTBEAT), encode(beat()))
+    assert await showing == 0
+    assert "12%" in capsys.readouterr().out
+
+
+async def test_once_shows_a_node_without_vitals_after_an_interval(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broker = FakeBroker()
+    fill(broker, node("s1"))
+    assert await follow(broker.connect, Watcher(TOPICS, as_json=False), once()) == 0
+    assert "online" in capsys.readouterr().out
 
 
 async def test_once_says_by_its_exit_code_that_a_node_needs_a_person() -> None:
