@@ -19,7 +19,7 @@ from provisioning.journal import SqliteJournal
 from provisioning.seams import Announcer, Source, StackPower
 from provisioning.settings import BackendName, InstallSettings
 
-ID_BYTES = 4
+ID_BYTES = 3
 
 
 def make_backend(settings: InstallSettings) -> Backend:
@@ -82,8 +82,13 @@ def make_installer(
         sources=heard,
         announcer=announcer,
         clock=LoopClock(),
-        new_id=lambda: f"install-{secrets.token_hex(ID_BYTES)}",
+        new_id=new_run_id,
     )
+
+
+def new_run_id() -> str:
+    """Return the id of a run that begins."""
+    return f"install-{secrets.token_hex(ID_BYTES)}"
 
 
 def make_journal(settings: InstallSettings) -> SqliteJournal:

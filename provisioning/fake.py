@@ -12,7 +12,7 @@ from provisioning.backends.backend import Lease
 from provisioning.errors import BackendError
 from provisioning.reservation import Change, Reservation, difference, validate
 from provisioning.run.messages import Answer, Ask, AskKind, ForeignServer
-from provisioning.run.state import Problem
+from provisioning.run.state import Problem, Run
 from provisioning.seams import Ear
 from provisioning.subnet import Subnet
 
@@ -248,6 +248,9 @@ class FakeAnnouncer:
     def state(self, state: InstallState) -> None:
         """Keep a state."""
         self.states.append(state)
+
+    def run(self, run: Run) -> None:
+        """Keep nothing: tests ask the installer."""
 
     def event(self, text: str, *, stack: int | None = None, mac: str = "") -> None:
         """Keep a line."""

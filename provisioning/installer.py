@@ -7,7 +7,7 @@ beside something else, and whatever a step wants done is a task of its own.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from broker.messages import InstallState
 from provisioning import plan
@@ -15,6 +15,7 @@ from provisioning.backends.backend import Backend
 from provisioning.effects import Hands
 from provisioning.errors import BackendError, BusyError, JournalError, NoRunError
 from provisioning.plan import Place
+from provisioning.reservation import Change
 from provisioning.run import machine
 from provisioning.run.messages import (
     Apply,
@@ -118,19 +119,28 @@ class Installer:
 
     # --- what a person wants ----------------------------------------------------------
 
-    def begin(self, params: Params) -> str:
+    def begin(
+        self, params: Params, pins: Mapping[str, tuple[int, int]] | None = None
+    ) -> str:
         """Begin a run and return its id.
+
+        Args:
+            params: What it is asked to do.
+            pins: Hardware address to stack and slot, of boards whose place a person
+                told already: they stand there unless they are heard elsewhere.
 
         Raises:
             BusyError: One is under way.
             JournalError: It cannot be written down.
         """
-        if self._run is not None and not self._run.over:
+        if self._run is not None and self._live:
             text = f"run {self._run.id} is at {self._run.step}; cancel it, or wait"
             raise BusyError(text)
         run_id = self._new_id()
         now = self._clock.monotonic()
-        run, effects = machine.start(run_id, params, self.places, now)
+        places = plan.prepare(self.places, params.layout, params.stacks)
+        pinned = plan.pin(places, pins or {})
+        run, effects = machine.start(run_id, params, pinned, now)
         self._journal.save(run)
         self._run = run
         self._perform(effects)
@@ -187,7 +197,17 @@ class Installer:
         if self._run is not None:
             self._run = self._run.with_(places=places)
 
-    # --- what is heard ----------------------------------------------------------------
+    async def undo(self) -> Change:
+        """Give the DHCP server its earlier reservations back, until the next run.
+
+        Raises:
+            BusyError: A run is under way.
+            BackendError: There are none, or the server would not have them.
+        """
+        if self._live:
+            text = "reservations can be undone once the install run is over"
+            raise BusyError(text)
+        return await self._backend.undo()
 
     def heard(self, ask: Ask) -> None:
         """Take what a board said; outside a run nobody needs it."""
@@ -198,8 +218,6 @@ class Installer:
         """Take the sign of a DHCP server that is not ours."""
         if self._live:
             self._inbox.put_nowait(server)
-
-    # --- the loop ---------------------------------------------------------------------
 
     @property
     def _live(self) -> bool:
@@ -228,7 +246,7 @@ class Installer:
         """Write the new state down, then do what it asks for."""
         run, effects = outcome
         before, self._run = self._run, run
-        if before is None or _durable(before) != _durable(run):
+        if before is None or before.durable != run.durable:
             try:
                 self._journal.save(run)
             except JournalError as error:
@@ -252,10 +270,13 @@ class Installer:
                 self._spawn(self._act(effect))
 
     def _announce(self) -> None:
-        state = progress(self._run) if self._run else InstallState()
+        if self._run is None:
+            return
+        state = progress(self._run)
         if state != self._said:
             self._said = state
             self._announcer.state(state)
+        self._announcer.run(self._run)
 
     async def _act(self, effect: Check | Switch | Probe | Apply) -> None:
         if self._run is not None:
@@ -276,16 +297,3 @@ class Installer:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _durable(run: Run) -> tuple[object, ...]:
-    """Return what must survive a crash: sightings of a half-scanned stack need not."""
-    return (
-        run.turn,
-        run.before,
-        run.places,
-        run.findings,
-        run.problems,
-        run.verified,
-        run.ending,
-    )

@@ -152,6 +152,25 @@ def prepare(
     return tuple(kept[key] for key in sorted(kept))
 
 
+def pin(
+    places: Sequence[Place], pins: Mapping[str, tuple[int, int]]
+) -> tuple[Place, ...]:
+    """Put boards into the slots a person gave them, where no board was found yet.
+
+    Args:
+        places: Every place of the rack.
+        pins: Hardware address to stack and slot.
+    """
+    placed = {place.mac for place in places}
+    free = {at: mac for mac, at in pins.items() if mac not in placed}
+    return tuple(
+        msgspec.structs.replace(place, mac=mac)
+        if not place.mac and (mac := free.get((place.stack, place.slot)))
+        else place
+        for place in places
+    )
+
+
 def _free(address: str, taken: Collection[str]) -> str:
     """Return the first address from ``address`` on that nobody has."""
     candidate = IPv4Address(address)

@@ -74,6 +74,9 @@ class Announcer(Protocol):
     def state(self, state: InstallState) -> None:
         """Take the run's progress; only when it changed."""
 
+    def run(self, run: Run) -> None:
+        """Take the run as it is, after every turn of it."""
+
     def event(self, text: str, *, stack: int | None = None, mac: str = "") -> None:
         """Take one line of the rack's history."""
 

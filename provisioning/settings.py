@@ -26,6 +26,8 @@ class BackendName(enum.StrEnum):
     OBSERVE = "observe"
     DHCPD = "dhcpd"
     KEA = "kea"
+    FAKE = "fake"
+    """No server: for a simulated rack, whose boards speak over MQTT alone."""
 
 
 class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +35,8 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         backend: ``dnsmasq`` (ours), ``observe`` (somebody else's server), ``dhcpd`` or
-            ``kea`` (ours too); ``none`` turns provisioning off.
+            ``kea`` (ours too); ``fake`` for a simulated rack; ``none`` turns
+            provisioning off.
         interface: The only interface that is served and listened on.
         address: The master's own address on it with its prefix, ``192.168.23.1/24``.
         first: Address of slot 1 of stack 1; the others follow.
@@ -148,6 +151,7 @@ def params(
     confirmed: bool = False,
     force: bool = False,
     by: str = "",
+    running: tuple[str, ...] = (),
 ) -> Params:
     """Return what an install run is asked to do.
 
@@ -159,6 +163,7 @@ def params(
         confirmed: A person already agreed.
         force: Go on over problems that would end the run.
         by: Who asked.
+        running: Names of the boards that run in these stacks.
 
     Raises:
         ConfigError: There is no such stack.
@@ -180,6 +185,7 @@ def params(
         force=force,
         pace=settings.pace(),
         by=by,
+        running=running,
     )
 
 

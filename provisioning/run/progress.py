@@ -17,6 +17,9 @@ def progress(run: Run) -> InstallState:
     return InstallState(
         run=run.id,
         step=run.step.value,
+        only=run.params.only,
+        dry=run.params.dry,
+        by=run.params.by,
         stack=run.stack.number if run.step in _SCANNING else None,
         done=_done(run),
         total=run.boards,

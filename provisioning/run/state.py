@@ -99,6 +99,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         force: Go on over problems that would end the run.
         pace: Waiting times.
         by: Who asked.
+        running: Names of the boards that run in these stacks, for the forecast.
     """
 
     stacks: tuple[StackPlan, ...]
@@ -112,6 +113,12 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
     pace: Pace = Pace()
     by: str = ""
+    running: tuple[str, ...] = ()
+
+    @property
+    def only(self) -> int | None:
+        """The one stack it is about; None: all of the rack."""
+        return None if self.whole else self.stacks[0].number
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +231,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def boards(self) -> int:
         """How many boards the scanned stacks hold."""
         return sum(stack.slots for stack in self.params.stacks)
+
+    @property
+    def durable(self) -> tuple[object, ...]:
+        """What must survive a crash: sightings of a half-scanned stack need not."""
+        return (
+            self.turn,
+            self.before,
+            self.places,
+            self.findings,
+            self.problems,
+            self.verified,
+            self.ending,
+        )
 
     def with_(self, **changes: object) -> "Run":
         """Return the run with some fields changed."""

@@ -7,6 +7,9 @@ from provisioning.hardware import looks_like_a_pi
 from provisioning.plan import Place, Settled, Sighting, StackPlan, Verdict
 from provisioning.run.state import Finding, Params, Run
 
+NAMED = 48
+"""Boards named in the forecast."""
+
 
 def listed(numbers: Iterable[int]) -> str:
     """Return numbers as people write them: ``1-3, 7``."""
@@ -35,7 +38,7 @@ def forecast(run: Run) -> tuple[str, ...]:
         f"{run.boards} slots will be looked for; {len(known)} boards are known and "
         "keep their addresses and names"
     )
-    lines = [_loses_power(numbers, on), looked_for]
+    lines = [_loses_power(numbers, on), *_running(params.running), looked_for]
     if params.reserves:
         lines.append(f"addresses are reserved from {params.layout.first} on")
     else:
@@ -44,6 +47,16 @@ def forecast(run: Run) -> tuple[str, ...]:
     if not params.whole:
         lines.append("all other stacks stay on")
     return tuple(lines)
+
+
+def _running(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the boards that are shut down first; the first few of many."""
+    if not names:
+        return ()
+    more = len(names) - NAMED
+    tail = f" and {more} more" if more > 0 else ""
+    count = "1 board that runs" if len(names) == 1 else f"{len(names)} boards that run"
+    return (f"{count} will be shut down first: {', '.join(names[:NAMED])}{tail}",)
 
 
 def _loses_power(numbers: list[int], on: list[int]) -> str:
