@@ -33,6 +33,7 @@ from master_service.historian import Historian
 from master_service.intake import Intake
 from master_service.keeper import Keeper
 from master_service.node import Node
+from master_service.power.panel import Fed
 from master_service.power.switching import Brought, Switcher
 from master_service.presence import Probe
 from master_service.probe import Answer as ProbeAnswer
@@ -112,6 +113,15 @@ class Performer:
         """Ask a board whether it is there."""
         self._spawn(self._probe(node))
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done that takes time and may change the rack."""
+        self._spawn(self._then_settled(work))
+
+    def keep_outlet(self, fed: Fed) -> None:
+        """Queue an outlet's record for the disk, and look at its stack again."""
+        self._store.keep_outlet(fed.record())
+        self._publisher.stack(fed.row.stack)
+
     def commit_soon(self) -> None:
         """Write what is queued; nobody waits for it."""
         self._spawn(self._commit_quietly())
@@ -130,6 +140,10 @@ class Performer:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         _ = self._keep_task(work, self._tasks)
+
+    async def _then_settled(self, work: Coroutine[Any, Any, None]) -> None:
+        await work
+        self._settled()
 
     def _keep_task(
         self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]
@@ -260,10 +274,9 @@ class Performer:
             if not brought.error and before is not brought.level:
                 fed.changed = at.wall
         fed.fault = brought.error
-        self._store.keep_outlet(fed.record())
+        self.keep_outlet(fed)
         await self._commit_quietly()
         self.perform(self._desk.switched(effect.outlet, brought.error, at))
-        self._publisher.stack(fed.row.stack)
         self._settled()
 
 

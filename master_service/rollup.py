@@ -69,6 +69,7 @@ def stack_state(rack: Rack, number: int) -> StackState:
         worst=worst(nodes),
         totals=totals(nodes),
         lock=rack.locks.of_stack(number),
+        fault=fed.fault if fed is not None else "",
     )
 
 

@@ -19,6 +19,7 @@ from broker.messages import EventKind, MasterDetails, encode
 from broker.rejections import Rejections
 from broker.topics import Topics
 from broker.version import VERSION
+from master_service.addresses import own_addresses
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Commit, KeepBoot, Moment
 from master_service.event_log import Retention, of_last_day
@@ -28,6 +29,7 @@ from master_service.journal import Journal
 from master_service.performer import Performer
 from master_service.power.claiming import claim_all
 from master_service.power.outlets import Outlets
+from master_service.power.patrol import Patrol
 from master_service.power.switching import Switcher
 from master_service.probe import Prober
 from master_service.publisher import Publisher
@@ -176,6 +178,8 @@ class Master:
         at = self._moment()
         for node in self.rack.judging.tick(at.now, at.wall):
             self._performer.probe(node)
+        for outlet in self._patrol.due(at.now):
+            self._performer.begin(self._patrol.visit(outlet))
         self.rack.watch.tick(at.now)
         self._performer.perform(self._desk.tick(at))
         for request in self._healer.tick(at):
@@ -213,6 +217,13 @@ class Master:
             switcher=self._switcher,
             moment=self._moment,
             settled=self._collect,
+        )
+        self._patrol = Patrol(
+            self.rack,
+            self._outlets,
+            self._switcher,
+            moment=self._moment,
+            kept=self._performer.keep_outlet,
         )
 
     def _moment(self) -> Moment:
@@ -278,17 +289,3 @@ class Master:
             self._link.publish(
                 self._topics.master_details, encode(details), qos=1, retain=True
             )
-
-
-def own_addresses() -> tuple[str, ...]:
-    """Return the address other machines reach us by, as far as routing tells.
-
-    Connecting a UDP socket sends nothing; 192.0.2.1 is kept for documentation.
-    """
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
-    ):
-        probe.connect(("192.0.2.1", 9))
-        return (str(probe.getsockname()[0]),)
-    return ()

@@ -99,6 +99,8 @@ class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
         inrush_a: What an outlet draws while its boards come, amperes, unless its row
             says otherwise; 12 is four boards with a supply of 3 A each.
         stagger_s: Least time between two outlets that are switched on, seconds.
+        look_s: Seconds in which every outlet is read once, to see what was switched by
+            hand; 0: never. A plug on MQTT says so itself, at once.
         cold_start: What outlets are brought to after a mains cut, unless the row says
             otherwise: ``keep`` (as they were to be), ``on`` or ``off``.
         holder: Socket of ``pirack-powerd``, which then holds the GPIO lines in place of
@@ -115,6 +117,7 @@ class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     budget_a: Positive | None = None
     inrush_a: NotNegative = 12.0
     stagger_s: NotNegative = 1.0
+    look_s: NotNegative = 60.0
     cold_start: ColdStart = ColdStart.KEEP
     holder: str = ""
     holder_dir: str = "data/powerd"

@@ -118,6 +118,7 @@ class StackState(Wire, frozen=True, kw_only=True):
         worst: The worst verdict of its nodes; None where it has none.
         totals: Nodes per verdict.
         lock: Who has reserved the stack as a whole; None: nobody.
+        fault: Why its outlet is not as wanted or does not answer; empty otherwise.
     """
 
     stack: int
@@ -130,6 +131,7 @@ class StackState(Wire, frozen=True, kw_only=True):
     worst: Verdict | None = None
     totals: dict[Verdict, int] = msgspec.field(default_factory=dict)
     lock: Lock | None = None
+    fault: str = ""
 
 
 class RackState(Wire, frozen=True, kw_only=True):

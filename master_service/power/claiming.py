@@ -1,14 +1,20 @@
 """Taking hold of the outlets at the start of the master; nothing is switched."""
 
+import asyncio
+
 from broker.messages import EventKind, Power
 from master_service.commands.effects import Moment
 from master_service.power.outlets import Outlets, PowerError
 from master_service.power.panel import Fed
+from master_service.power.switching import within
 from master_service.rack import Rack
+
+CLAIM_S = 10.0
+"""Seconds all outlets together hold up the start; who is slower is read later on."""
 
 
 async def claim_all(outlets: Outlets, rack: Rack, at: Moment, *, cold: bool) -> None:
-    """Claim each outlet at its recorded level, and read it.
+    """Claim each outlet at its recorded level, and read it; all at the same time.
 
     After a mains cut the recorded level is history: an outlet is then only read, and
     claimed if it is at that level already. Claiming would bring all that were on back
@@ -20,21 +26,47 @@ async def claim_all(outlets: Outlets, rack: Rack, at: Moment, *, cold: bool) -> 
         at: This moment.
         cold: Whether this machine booted since the master ran last.
     """
-    for fed in rack.panel.outlets.values():
-        try:
-            level = await _claim(outlets, fed, cold=cold)
-        except PowerError as error:
-            fed.fault = str(error)
-            rack.outbox.note(EventKind.FAULT, f"outlet {fed.row.name}: {error}")
-            continue
-        if fed.level not in {level, Power.UNKNOWN}:
-            fed.changed = at.wall
-        wanted = fed.wanted
-        rack.panel.read_back(fed.row.name, level, at.now)
-        fed.since = None
-        if not cold and wanted not in {level, Power.UNKNOWN}:
-            found = f"outlet {fed.row.name} is {level}; {wanted} was wanted"
-            rack.outbox.note(EventKind.POWER, f"{found}; left as it is")
+    all_fed = list(rack.panel.outlets.values())
+    found = await asyncio.gather(
+        *(_claimed(outlets, fed, cold=cold) for fed in all_fed)
+    )
+    for fed, level in zip(all_fed, found, strict=True):
+        if isinstance(level, PowerError):
+            fed.fault = str(level)
+            text = f"outlet {fed.row.name}: {level}"
+            rack.outbox.note(EventKind.FAULT, text, stack=fed.row.stack)
+        else:
+            first_reading(rack, fed, level, at, cold=cold)
+
+
+def first_reading(
+    rack: Rack, fed: Fed, level: Power, at: Moment, *, cold: bool = False
+) -> None:
+    """Take what an outlet reads before anything was seen of it.
+
+    Args:
+        rack: The rack.
+        fed: The outlet.
+        level: As read.
+        at: This moment.
+        cold: After a mains cut, where any level is as good as another.
+    """
+    if fed.level not in {level, Power.UNKNOWN}:
+        fed.changed = at.wall
+    wanted = fed.wanted
+    rack.panel.read_back(fed.row.name, level, at.now)
+    fed.since = None
+    if not cold and wanted not in {level, Power.UNKNOWN}:
+        found = f"outlet {fed.row.name} is {level}; {wanted} was wanted"
+        text = f"{found}; left as it is"
+        rack.outbox.note(EventKind.POWER, text, stack=fed.row.stack)
+
+
+async def _claimed(outlets: Outlets, fed: Fed, *, cold: bool) -> Power | PowerError:
+    try:
+        return await within(CLAIM_S, fed.row.name, _claim(outlets, fed, cold=cold))
+    except PowerError as error:
+        return error
 
 
 async def _claim(outlets: Outlets, fed: Fed, *, cold: bool) -> Power:

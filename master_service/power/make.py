@@ -22,7 +22,7 @@ from master_service.power.fake import FakeOutlets
 from master_service.power.holder_link import HolderOutlets
 from master_service.power.lock import OutletLock
 from master_service.power.machine import Machine
-from master_service.power.outlets import Outlets, unknown
+from master_service.power.outlets import Outlets, Telling, unknown
 from master_service.power.panel import outlet_rows
 from master_service.settings import Driver, OutletRow, Settings
 
@@ -53,6 +53,7 @@ class RackOutlets:
 
     def __init__(self, drivers: dict[str, Outlets], lock: OutletLock) -> None:
         self._drivers = drivers
+        self._each = tuple({id(one): one for one in drivers.values()}.values())
         self._lock = lock
 
     def lock(self) -> None:
@@ -75,9 +76,14 @@ class RackOutlets:
         """See ``Outlets``."""
         await self._driver(outlet).switch(outlet, on=on)
 
+    def news(self) -> set[str]:
+        """See ``Telling``."""
+        telling = (one for one in self._each if isinstance(one, Telling))
+        return {name for one in telling for name in one.news()}
+
     async def close(self) -> None:
         """Close each driver once, then let others at the outlets."""
-        for driver in {id(one): one for one in self._drivers.values()}.values():
+        for driver in self._each:
             await driver.close()
         self._lock.release()
 

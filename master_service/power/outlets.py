@@ -6,7 +6,7 @@ PowerError
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from broker.errors import PiRackError
 from broker.messages import Power
@@ -22,10 +22,6 @@ class PowerFatalError(PowerError):
 
 class PowerRetryableError(PowerError):
     """An outlet did not answer this time; it may if asked again."""
-
-
-OutletBusyError = PowerRetryableError
-"""The name it had while there was only one driver."""
 
 
 class Outlets(Protocol):
@@ -64,6 +60,14 @@ class Outlets(Protocol):
 
     async def close(self) -> None:
         """Let go of every outlet and leave each as it is; twice is fine."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """What a driver has besides whose outlets say by themselves that they moved."""
+
+    def news(self) -> set[str]:
+        """Return the outlets that said something new since the last call."""
 
 
 def unknown(outlet: str, names: Iterable[str]) -> PowerFatalError:

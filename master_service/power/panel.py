@@ -34,7 +34,7 @@ class Fed:
         level: What it was last read back as.
     """
 
-    __slots__ = ("changed", "fault", "level", "row", "since", "wanted")
+    __slots__ = ("changed", "fault", "level", "read", "row", "since", "wanted")
 
     def __init__(self, row: OutletRow, wanted: Power, level: Power) -> None:
         self.row = row
@@ -43,6 +43,8 @@ class Fed:
         self.since: float | None = None
         self.changed = 0.0
         self.fault = ""
+        self.read = False
+        """Whether the last attempt to read it told a level."""
 
     def record(self) -> OutletRecord:
         """Return what belongs on disk."""
@@ -103,7 +105,7 @@ class Panel:
             now: Monotonic seconds.
         """
         fed = self.outlets[name]
-        before, fed.level, fed.fault = fed.level, level, ""
+        before, fed.level, fed.fault, fed.read = fed.level, level, "", True
         if fed.wanted is Power.UNKNOWN:
             fed.wanted = level
         if before is level:

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +18,8 @@ PAUSE_S = 0.5
 """Before the second attempt; twice that before the third."""
 ATTEMPT_S = 30.0
 """Seconds a driver may take for one call; each gives up by itself before that."""
+
+T = TypeVar("T")
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -46,9 +50,22 @@ class Switcher:
     ) -> None:
         self._outlets = outlets
         self._sleep = sleep
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def bring(self, outlet: str, *, on: bool) -> Brought:
         """Switch and read back; what may work in a moment is tried again."""
+        async with self._turns[outlet]:
+            return await self._bring(outlet, on=on)
+
+    async def look(self, outlet: str) -> Brought:
+        """Read an outlet; not while it is switched, for then nothing holds yet."""
+        async with self._turns[outlet]:
+            try:
+                return Brought(await self._read(outlet))
+            except PowerError as error:
+                return Brought(None, str(error))
+
+    async def _bring(self, outlet: str, *, on: bool) -> Brought:
         wanted = Power.ON if on else Power.OFF
         error = ""
         for attempt in range(1, ATTEMPTS + 1):
@@ -76,25 +93,40 @@ class Switcher:
         Raises:
             PowerError: It did not work.
         """
-        try:
-            async with asyncio.timeout(ATTEMPT_S):
-                await self._outlets.switch(outlet, on=on)
-            async with asyncio.timeout(ATTEMPT_S):
-                return await self._outlets.read(outlet)
-        except TimeoutError as error:
-            text = f"outlet {outlet} did not answer in {ATTEMPT_S:.0f} s"
-            raise PowerRetryableError(text) from error
-        except PowerError:
-            raise
-        except Exception as error:  # a driver's bug must not leave a command open
-            log.exception("the driver of outlet %s failed", outlet)
-            text = f"the driver of outlet {outlet} failed: {error!r}; see the log"
-            raise PowerError(text) from error
+        await within(ATTEMPT_S, outlet, self._outlets.switch(outlet, on=on))
+        return await self._read(outlet)
+
+    async def _read(self, outlet: str) -> Power:
+        return await within(ATTEMPT_S, outlet, self._outlets.read(outlet))
 
     async def _look(self, outlet: str) -> Power | None:
         """Read an outlet after a failure; the failure is what is told."""
         try:
-            async with asyncio.timeout(ATTEMPT_S):
-                return await self._outlets.read(outlet)
-        except (PowerError, TimeoutError):
+            return await self._read(outlet)
+        except PowerError:
             return None
+
+
+async def within(seconds: float, outlet: str, call: Awaitable[T]) -> T:
+    """Wait for a driver, but not for ever, and whatever it raises.
+
+    Args:
+        seconds: How long.
+        outlet: Which outlet it is about.
+        call: What the driver does.
+
+    Raises:
+        PowerError: It did not work, in time.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as error:
+        text = f"outlet {outlet} did not answer in {seconds:.0f} s"
+        raise PowerRetryableError(text) from error
+    except PowerError:
+        raise
+    except Exception as error:  # a driver's bug must not leave a command open
+        log.exception("the driver of outlet %s failed", outlet)
+        text = f"the driver of outlet {outlet} failed: {error!r}; see the log"
+        raise PowerError(text) from error

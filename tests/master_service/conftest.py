@@ -28,6 +28,7 @@ from broker.messages import (
 from broker.settings import RackSettings
 from broker.topics import NodeLeaf, Scope, Topics
 from master_service.power.fake import FakeOutlets
+from master_service.power.outlets import Outlets
 from master_service.probe import FakeProber
 from master_service.service import Master
 from master_service.settings import (
@@ -165,13 +166,14 @@ class Bench:
     def wall(self) -> float:
         return self.now + WALL_LESS_MONOTONIC
 
-    def make(self) -> Master:
+    def make(self, outlets: Outlets | None = None) -> Master:
+        """Return a master, on outlets in a file if on no others."""
         self.outlets = FakeOutlets(self.folder / "outlets.json", ("stack-1", "stack-2"))
         return Master(
             self.settings,
             connect=self.broker.connect,
             prober=self.prober,
-            outlets=self.outlets,
+            outlets=outlets or self.outlets,
             clock=lambda: self.now,
             wall=lambda: self.wall,
             new_id=lambda: f"id-{next(self._ids)}",
@@ -205,18 +207,16 @@ class Bench:
     async def ask(self, where: str, payload: bytes | str = b"") -> list[Reply]:
         """Send a command, ``stack/1 ping``, and return the replies so far."""
         scope, verb = where.split()
-        topic = T.command(Scope.parse(scope), verb)
         before = len(self.replies(where))
         data = payload.encode() if isinstance(payload, str) else payload
-        self.broker.publish(topic, data, qos=1)
+        self.broker.publish(T.command(Scope.parse(scope), verb), data, qos=1)
         await self.calm()
         return self.replies(where)[before:]
 
     async def answer_all(self) -> None:
         """Let every board that has an order say that it is done."""
-        for board in self.boards.values():
-            if board.orders:
-                board.answer(board.orders[-1])
+        for board in filter(lambda one: one.orders, self.boards.values()):
+            board.answer(board.orders[-1])
         await self.calm()
 
     def replies(self, where: str) -> list[Reply]:

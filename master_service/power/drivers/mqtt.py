@@ -42,14 +42,20 @@ class _Socket:
         """Believe nothing any more: the link went down."""
         self.level, self.there, self.nonsense = Power.UNKNOWN, None, ""
 
-    def take(self, message: Message) -> None:
-        """Take what is said on one of the plug's topics."""
+    def take(self, message: Message) -> bool:
+        """Take what is said on one of the plug's topics.
+
+        Returns:
+            Whether it is new, and nobody waits for it who would hear it anyway.
+        """
+        before = self.level, self.there
         if message.topic == self.plug.availability_topic:
             there = self.plug.there(message.payload)
             self.there = self.there if there is None else there
         else:
             self._report(message.payload)
         self._news.set()
+        return before != (self.level, self.there) and not self.turn.locked()
 
     def _report(self, payload: bytes) -> None:
         try:
@@ -86,10 +92,10 @@ class MqttOutlets:
         self, plugs: Mapping[str, Plug], *, connect: Connect, client_id: str
     ) -> None:
         self._sockets = {name: _Socket(plug) for name, plug in plugs.items()}
-        self._by_topic: dict[str, list[_Socket]] = {}
-        for socket in self._sockets.values():
-            for topic in socket.plug.topics:
-                self._by_topic.setdefault(topic, []).append(socket)
+        self._by_topic: dict[str, list[str]] = {}
+        for name, plug in plugs.items():
+            for topic in plug.topics:
+                self._by_topic.setdefault(topic, []).append(name)
         self._link: Link = connect(
             self,
             client_id=client_id,
@@ -98,6 +104,7 @@ class MqttOutlets:
         self._started = False
         self._patient = True
         self._why = "not connected yet"
+        self._told: set[str] = set()
 
     def on_connected(self, session: str) -> None:  # noqa: ARG002  # see Listener
         """Be patient again; what is retained comes by itself."""
@@ -111,8 +118,14 @@ class MqttOutlets:
 
     def on_message(self, message: Message) -> None:
         """Give a message to every outlet that its topic is about."""
-        for socket in self._by_topic.get(message.topic, ()):
-            socket.take(message)
+        for name in self._by_topic.get(message.topic, ()):
+            if self._sockets[name].take(message):
+                self._told.add(name)
+
+    def news(self) -> set[str]:
+        """Return the plugs whose button was pressed, that went or that came back."""
+        told, self._told = self._told, set()
+        return told
 
     async def claim(self, outlet: str, level: Power) -> None:  # noqa: ARG002  # a plug keeps its own
         """Connect to the broker, if nobody did, and see whether the plug is there."""

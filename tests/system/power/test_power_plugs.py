@@ -102,6 +102,19 @@ async def test_a_press_on_its_button_is_read(bench: Bench) -> None:
     assert bench.plug.moves == 0
 
 
+async def test_only_what_nobody_asked_for_is_news(bench: Bench) -> None:
+    await bench.outlets.switch(OUTLET, on=False)
+    bench.outlets.news()
+    assert not bench.outlets.news()
+    bench.plug.press()
+    async with asyncio.timeout(DEADLINE_S):
+        while not (told := bench.outlets.news()):  # noqa: ASYNC110  # a message is on its way
+            await asyncio.sleep(0.01)
+    assert told == {OUTLET}
+    assert await bench.outlets.read(OUTLET) is Power.ON
+    assert not bench.outlets.news()
+
+
 async def test_a_plug_that_is_gone_is_told_at_once_and_worth_another_attempt(
     bench: Bench,
 ) -> None:
