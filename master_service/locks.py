@@ -22,6 +22,9 @@ class Locks:
 
     def __init__(self, saved: Iterable[Lock] = ()) -> None:
         self._held = {lock.scope: lock for lock in saved}
+        self._run = ""
+        self.of_run: frozenset[int] = frozenset()
+        """Stacks that an install run has: nobody else touches them until it is over."""
 
     def at(self, scope: str) -> Lock | None:
         """Return the lock on exactly this node or stack."""
@@ -43,13 +46,31 @@ class Locks:
             node: The node.
             by: Who would.
         """
+        if node.stack in self.of_run:
+            return self._taken(node.name, by)
         lock = self.of_node(node)
         return "" if lock is None or own(lock, by) else held(lock, node.name)
 
     def against_stack(self, stack: int, by: str) -> str:
         """Say why somebody must not switch a stack; empty: its own lock allows it."""
+        if stack in self.of_run:
+            return self._taken(f"stack {stack}", by)
         lock = self.of_stack(stack)
         return "" if lock is None or own(lock, by) else held(lock, f"stack {stack}")
+
+    def give_run(self, run: str, stacks: Iterable[int]) -> None:
+        """Let an install run have some stacks, whoever has locked them: he was asked.
+
+        Args:
+            run: Its id, the name under which it switches; empty: nobody has them.
+            stacks: Numbers.
+        """
+        self._run, self.of_run = run, frozenset(stacks if run else ())
+
+    def by_run(self, stacks: Iterable[int], by: str) -> str:
+        """Say which stack an install run has; empty: none, or it is asking itself."""
+        theirs = sorted(self.of_run.intersection(stacks))
+        return self._taken(f"stack {theirs[0]}", by) if theirs else ""
 
     def take(self, lock: Lock) -> None:
         """Hold a lock, in the place of one on the same."""
@@ -69,6 +90,11 @@ class Locks:
         for lock in ended:
             self.release(lock.scope)
         return ended
+
+    def _taken(self, name: str, by: str) -> str:
+        if by == self._run:
+            return ""
+        return f"{name} is in the hands of {self._run}, the install run under way"
 
 
 def own(lock: Lock, by: str) -> bool:

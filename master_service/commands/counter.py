@@ -1,11 +1,16 @@
-"""Verbs that are answered at once, from the rack's own books: history, locks; pure."""
+"""Verbs that are answered at once: history, locks, install; pure.
+
+What an install run then does is told on topics of its own.
+"""
 
 from broker.verbs import Verb
 from master_service.commands import history, reserve
 from master_service.commands.effects import Asked, Effects, Moment, ReadEvents
+from master_service.commands.install import InstallDoor
 from master_service.commands.reserve import Reservations
 from master_service.node import Node
 from master_service.power.panel import Fed
+from master_service.power.switchboard import Switchboard
 from master_service.rack import Rack
 
 
@@ -14,15 +19,17 @@ class Counter:
 
     Args:
         rack: The rack.
+        power: Knows what is under way with the outlets.
     """
 
-    def __init__(self, rack: Rack) -> None:
+    def __init__(self, rack: Rack, power: Switchboard) -> None:
         self._rack = rack
+        self._install = InstallDoor(rack, power)
         self._reservations = Reservations(rack)
 
     def serves(self, verb: str) -> bool:
         """Whether a verb is one of ours."""
-        return verb == Verb.EVENTS or verb in reserve.VERBS
+        return verb in {Verb.EVENTS, Verb.INSTALL} or verb in reserve.VERBS
 
     def begin(self, asked: Asked) -> Effects:
         """Carry it out and answer it.
@@ -33,6 +40,8 @@ class Counter:
         """
         if asked.verb == Verb.EVENTS:
             return [ReadEvents(asked, history.query(self._rack, asked))]
+        if asked.verb == Verb.INSTALL:
+            return self._install.begin(asked)
         return self._reservations.begin(asked)
 
     def require_free(self, asked: Asked, outlets: list[Fed], hit: list[Node]) -> None:

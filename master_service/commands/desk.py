@@ -64,8 +64,9 @@ class Desk:
         self._new_id = new_id
         self._orders = Orders(rack)
         self._admin = Admin(rack)
-        self._counter = Counter(rack)
-        self._power = Switchboard(rack, self._orders)
+        self.power = Switchboard(rack, self._orders)
+        """What is under way with the outlets."""
+        self._counter = Counter(rack, self.power)
         self._runs: dict[str, Run] = {}
         self._by_node: dict[str, set[str]] = {}
         self._seen: OrderedDict[str, None] = OrderedDict.fromkeys(done)
@@ -128,7 +129,7 @@ class Desk:
         if run is None or node.id not in run.rows:
             return []
         if run.asked.verb == Verb.POWER:
-            self._power.result(run, node, result, at.now)
+            self.power.result(run, node, result, at.now)
             return []
         self._orders.proof.result(run, node, result, at.now)
         return self._go_on(run, at)
@@ -153,11 +154,11 @@ class Desk:
 
     def switched(self, outlet: str, error: str, at: Moment) -> Effects:
         """Take what came of switching an outlet; its level is read back by now."""
-        return self._power.switched(outlet, error, at) + self.tick(at)
+        return self.power.switched(outlet, error, at) + self.tick(at)
 
     def tick(self, at: Moment) -> Effects:
         """Let time pass: deadlines, pauses, progress."""
-        effects = self._counter.tick(at) + self._power.tick(at)
+        effects = self._counter.tick(at) + self.power.tick(at)
         for run in list(self._runs.values()):
             if run.asked.verb != Verb.POWER:
                 for key, row in run.rows.items():
@@ -174,7 +175,7 @@ class Desk:
             run.kept = True
             self._remember(run.id)
             if run.asked.verb == Verb.POWER:
-                effects += self._power.resume(run, mine, at)
+                effects += self.power.resume(run, mine, at)
             else:
                 interrupted.report(run, mine[0], self._rack.registry, at.now)
             self._register(run)
@@ -194,7 +195,7 @@ class Desk:
         route = Route(Scope(ScopeKind.RACK), Verb.POWER)
         asked = Asked(f"{COLD_START}-{boot_id[:8]}", command, route, at)
         run = Run(asked, self._rack.outbox)
-        effects = self._power.cold_start(run, at)
+        effects = self.power.cold_start(run, at)
         return self._started(run, effects) if run.rows else []
 
     def _begin(self, asked: Asked) -> Effects:
@@ -225,19 +226,19 @@ class Desk:
         return self._started(run, carry_out.begin(run, nodes, asked.at))
 
     def _begin_power(self, run: Run) -> Effects:
-        choice = self._power.choice
+        choice = self.power.choice
         action, _ = choice.action(run)
         outlets = choice.outlets(run.asked.scope)
         self._counter.require_free(run.asked, outlets, choice.hit(outlets))
         if action is not Action.ON:
             consent.require(run.asked, choice.hit(outlets))
-        return self._started(run, self._power.begin(run, outlets, run.asked.at))
+        return self._started(run, self.power.begin(run, outlets, run.asked.at))
 
     def _cancel(self, run: Run) -> Effects:
         at = run.asked.at
         effects: Effects = []
         for other in cancel.chosen(run.asked, list(self._runs.values())):
-            effects += cancel.stop(run, other, self._power, at)
+            effects += cancel.stop(run, other, self.power, at)
             effects += self._finish(other, at)
         return self._started(run, effects)
 
@@ -257,7 +258,7 @@ class Desk:
 
     def _records(self, run: Run) -> Effects:
         if run.asked.verb == Verb.POWER:
-            return self._power.records(run)
+            return self.power.records(run)
         return [KeepPart(remember.part(run.asked, run.rows))]
 
     def _register(self, run: Run) -> None:

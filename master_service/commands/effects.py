@@ -9,6 +9,7 @@ from broker.messages import Command, Lock, Order, Reply, TargetRow
 from broker.topics import Scope
 from master_service.commands.records import PartRecord
 from master_service.event_log import EventQuery
+from master_service.install.order import InstallOrder
 
 
 class RefusedError(PiRackError):
@@ -196,6 +197,18 @@ class ReadEvents(msgspec.Struct, frozen=True):
     query: EventQuery
 
 
+class DoInstall(msgspec.Struct, frozen=True):
+    """Carry an install command out and answer it.
+
+    Args:
+        asked: The command.
+        order: What it says.
+    """
+
+    asked: Asked
+    order: InstallOrder
+
+
 class KeepOutlet(msgspec.Struct, frozen=True):
     """Queue an outlet's record for the disk."""
 
@@ -241,5 +254,6 @@ Effect = (
     | Switch
     | PublishAll
     | ReadEvents
+    | DoInstall
 )
 Effects = list[Effect]

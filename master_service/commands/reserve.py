@@ -147,6 +147,10 @@ def require(rack: Rack, asked: Asked, nodes: list[Node], stacks: list[int]) -> N
         RefusedError: One is locked by another; the text names owner and expiry.
     """
     by = asked.command.by
+    numbers = [*stacks, *(node.stack for node in nodes if node.stack is not None)]
+    if obstacle := rack.locks.by_run(numbers, by):
+        text = f"{obstacle}; wait for its end, or `install cancel`"
+        raise RefusedError(text)
     said = [rack.locks.against_stack(stack, by) for stack in stacks]
     said += [rack.locks.against(node, by) for node in nodes]
     why = next(filter(None, said), "")

@@ -11,9 +11,11 @@ from master_service.power.steps import Action
 from master_service.rack import Rack
 
 FORCE = "force"
+NOWAIT = "nowait"
 _USAGE = (
     "write `power on`, `power off`, `power cycle`, the last two also with `force`, or "
-    "with `force=<board>` for a board that cannot be asked"
+    "with `force=<board>` for a board that cannot be asked; `power on nowait` does not "
+    "wait for the boards"
 )
 
 
@@ -42,7 +44,8 @@ class Choice:
             raise RefusedError(text) from None
         rest = set(args[1:])
         named = {word for word in rest if word.startswith(f"{FORCE}=")}
-        if rest - named - {FORCE} or (rest and action is Action.ON):
+        allowed = {NOWAIT} if action is Action.ON else named | {FORCE}
+        if rest - allowed:
             text = f"power {' '.join(args)!r} is not known; {_USAGE}"
             raise RefusedError(text)
         for word in named:
@@ -96,6 +99,13 @@ class Choice:
 
 def _sorted(found: Iterable[Fed | None]) -> list[Fed]:
     return sorted((fed for fed in found if fed), key=place)
+
+
+def awaited(run: Run, key: str) -> Node | None:
+    """Return the board of a row if switching it on is done only when it came."""
+    node = run.rows[key].node
+    known = node is not None and node.known
+    return node if known and NOWAIT not in run.asked.command.args else None
 
 
 def given_up(node: Node, args: Iterable[str]) -> bool:

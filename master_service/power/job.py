@@ -25,7 +25,7 @@ from master_service.commands.reach import absence, reachable
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
 from master_service.power.boards import NOTHING_TO_LOSE, came, cannot_come
-from master_service.power.choice import given_up
+from master_service.power.choice import awaited, given_up
 from master_service.power.panel import Fed
 from master_service.power.steps import Action, Step
 from master_service.presence import BOOT_MARGIN
@@ -167,8 +167,8 @@ class Job:
         self.step, self._fed_at = Step.BOOTING, now
         patience_s = 0.0
         for key in self.keys:
-            node = self.run.rows[key].node
-            if node is None or not node.known:
+            node = awaited(self.run, key)
+            if node is None:
                 self.run.end(key, Phase.DONE, now, verified=self._reads_on)
                 continue
             self.run.mark(key, Phase.RUNNING, now)

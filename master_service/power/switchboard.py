@@ -55,6 +55,19 @@ class Switchboard:
             effects += job.begin(self._orders, self._settings, at)
         return effects
 
+    def require_idle(self, outlets: list[Fed], *, force: bool) -> None:
+        """Refuse to cut outlets that are on their way, or must not go.
+
+        Raises:
+            RefusedError: One of them is; the text says which and why.
+        """
+        self._refuse_busy(outlets, self.choice.hit(outlets), force=force)
+        self._refuse_own(outlets)
+
+    def busy(self, outlets: list[Fed]) -> str:
+        """Say what is under way with some outlets; empty: nothing."""
+        return self._busy(outlets, self.choice.hit(outlets), force=False)
+
     def records(self, run: Run) -> Effects:
         """Return what belongs on disk before anything is done about a command."""
         mine = (job for job in self._jobs.values() if job.run is run)
@@ -70,7 +83,9 @@ class Switchboard:
         idle = [
             fed
             for fed in self.choice.everything()
-            if fed.row.name not in self._jobs and not self._own([fed])
+            if fed.row.name not in self._jobs
+            and not self._own([fed])
+            and fed.row.stack not in self._rack.locks.of_run
         ]
         effects: Effects = []
         for fed, action in coldstart.plan(idle, self._settings.power):
@@ -234,19 +249,23 @@ class Switchboard:
     def _refuse_busy(
         self, outlets: list[Fed], nodes: list[Node], *, force: bool
     ) -> None:
+        why = self._busy(outlets, nodes, force=force)
+        if why:
+            text = f"busy: {why}"
+            raise RefusedError(text)
+
+    def _busy(self, outlets: list[Fed], nodes: list[Node], *, force: bool) -> str:
         for fed in outlets:
             if fed.row.name in self._jobs:
                 other = self._jobs[fed.row.name].run.asked
-                text = f"busy: outlet {fed.row.name} by power command {other.id}"
-                raise RefusedError(text)
+                return f"outlet {fed.row.name} by power command {other.id}"
         for node in nodes:
             doing = node.running
             if node.pending is not None:
-                text = f"busy: {node.name}: {node.reason}"
-                raise RefusedError(text)
+                return f"{node.name}: {node.reason}"
             if doing is not None and doing.verb in DESTRUCTIVE and not force:
-                text = f"busy: {node.name}: {doing.verb} is {doing.phase}"
-                raise RefusedError(text)
+                return f"{node.name}: {doing.verb} is {doing.phase}"
+        return ""
 
     def _refuse_own(self, outlets: list[Fed]) -> None:
         """Refuse to cut our own power: nobody would be left to bring it back."""

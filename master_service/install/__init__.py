@@ -1,0 +1,1 @@
+"""Provisioning inside the master: its verb, its power, what it publishes."""
