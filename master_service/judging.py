@@ -127,10 +127,6 @@ class Judging:
                 self._next_probe(node, now)
         return to_probe
 
-    def probe_now(self, node: Node) -> None:
-        """Have a board probed at the next tick, whatever its verdict."""
-        node.probe_due = 0.0
-
     def outlet_moved(self, fed: Fed, now: float) -> None:
         """Judge every node that an outlet feeds, for its level changed."""
         for node in self._registry.nodes.values():

@@ -32,12 +32,10 @@ class Answer(msgspec.Struct, frozen=True):
 
     Args:
         answered: The board is there.
-        rtt_s: From question to answer, seconds; 0 without an answer.
         note: Why it could not be asked; empty if it was.
     """
 
     answered: bool
-    rtt_s: float = 0.0
     note: str = ""
 
 
@@ -89,7 +87,7 @@ class FakeProber:
     async def probe(self, address: str) -> Answer:
         """Answer at once."""
         self.asked.append(address)
-        return Answer(address in self.alive, 0.001 * (address in self.alive))
+        return Answer(address in self.alive)
 
     async def stop(self) -> None:
         """Do nothing."""
@@ -122,7 +120,7 @@ class SocketProber:
         self._socket: socket.socket | None = None
         self._why_not = "the prober is not started"
         self._numbers = itertools.count(1)
-        self._waiting: dict[tuple[bytes, str], asyncio.Future[float]] = {}
+        self._waiting: dict[tuple[bytes, str], asyncio.Future[None]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def start(self) -> None:
@@ -154,15 +152,14 @@ class SocketProber:
     async def _ask(self, sock: socket.socket, address: str) -> Answer:
         loop = asyncio.get_running_loop()
         token = _TOKEN.pack(_MARK, next(self._numbers))
-        answer: asyncio.Future[float] = loop.create_future()
+        answer: asyncio.Future[None] = loop.create_future()
         self._waiting[token, address] = answer
-        began = loop.time()
         try:
             for _ in range(ATTEMPTS):
                 sock.sendto(self._pack(token), (address, self._port))
                 await asyncio.wait([answer], timeout=self._timeout_s / ATTEMPTS)
                 if answer.done():
-                    return Answer(answered=True, rtt_s=answer.result() - began)
+                    return Answer(answered=True)
         except OSError as error:
             unreachable = f"cannot send: {error.strerror or error}"
             return Answer(answered=False, note=unreachable)
@@ -172,7 +169,6 @@ class SocketProber:
 
     def _read(self) -> None:
         """Take every datagram that waits; anything unexpected is not for us."""
-        loop = asyncio.get_running_loop()
         while self._socket is not None:
             try:
                 datagram, source = self._socket.recvfrom(2048)
@@ -181,7 +177,7 @@ class SocketProber:
             token = self._unpack(datagram)
             future = self._waiting.get((token, source[0])) if token else None
             if future is not None and not future.done():
-                future.set_result(loop.time())
+                future.set_result(None)
 
 
 def make(probe: str) -> Prober:

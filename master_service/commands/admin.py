@@ -25,7 +25,6 @@ VERBS = frozenset({Verb.NAME, Verb.PLACE, Verb.TAG, Verb.FORGET})
 _ONE_ONLY = frozenset({Verb.NAME, Verb.PLACE})
 _NOWHERE = "none"
 _UNDO = "undo"
-MAX_SLOT = 64
 MAX_TAGS = 32
 
 

@@ -40,7 +40,6 @@ async def test_a_board_that_echoes_is_there_and_its_neighbour_is_not(
     )
     await prober.stop()
     assert there.answered
-    assert 0 < there.rtt_s < 1
     assert not away.answered
     assert not away.note
 
