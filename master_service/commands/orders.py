@@ -12,7 +12,7 @@ from master_service.commands.effects import (
     SendOrder,
 )
 from master_service.commands.proof import LEAVING, Proof
-from master_service.commands.reach import absence, inability, reachable
+from master_service.commands.reach import absence, inability, reachable, require_able
 from master_service.commands.run import Row, Run
 from master_service.commands.waves import Waves
 from master_service.events import Draft
@@ -40,7 +40,12 @@ class Orders:
         self._settings = rack.settings.master
 
     def begin(self, run: Run, nodes: list[Node], at: Moment) -> Effects:
-        """Start on the first targets of a command; the others wait their turn."""
+        """Start on the first targets of a command; the others wait their turn.
+
+        Raises:
+            RefusedError: None of them can do it.
+        """
+        require_able(run.asked, nodes)
         effects: Effects = []
         keys: list[str] = []
         for node in nodes:

@@ -3,8 +3,9 @@
 import difflib
 from datetime import UTC, datetime
 
-from broker.messages import Status, Verdict
+from broker.messages import Phase, Status, TargetRow, Verdict
 from broker.verbs import Verb
+from master_service.commands.effects import Asked, RefusedError
 from master_service.node import Node
 
 _MAYBE = frozenset({Verdict.LATE, Verdict.UNKNOWN, Verdict.REBOOTING, Verdict.STOPPING})
@@ -28,13 +29,52 @@ def absence(node: Node) -> str:
 
 def inability(node: Node, verb: str, args: tuple[str, ...]) -> str:
     """Say why a node cannot do what is asked; empty if it can, or said nothing yet."""
-    known = node.abilities
-    wanted = args[0] if verb == Verb.RUN and args else verb
-    if not known or wanted in known or wanted in _BUILT_IN:
+    wanted = _wanted(verb, args)
+    if not node.abilities or wanted in node.abilities or wanted in _BUILT_IN:
         return ""
-    why = node.details.unable.get(wanted) if node.details is not None else None
-    if why:
-        return f"it cannot {wanted!r}: {why}"
+    why = _why(node, wanted)
+    return f"it cannot {wanted!r}: {why}" if why else f"it cannot {wanted!r}"
+
+
+def require_able(asked: Asked, nodes: list[Node]) -> None:
+    """Refuse at once what nobody of those asked can do.
+
+    Raises:
+        RefusedError: Nobody can; the text says once what they can, each row only why.
+    """
+    unable = {
+        node.id: inability(node, asked.verb, asked.command.args) for node in nodes
+    }
+    rest = [node for node in nodes if not unable[node.id]]
+    if len(rest) == len(nodes) or any(n.abilities or reachable(n) for n in rest):
+        return
+    wanted = _wanted(asked.verb, asked.command.args)
+    rows = (_row(node, unable[node.id]) for node in nodes)
+    raise RefusedError(_nobody(wanted, nodes), rows)
+
+
+def _wanted(verb: str, args: tuple[str, ...]) -> str:
+    return args[0] if verb == Verb.RUN and args else verb
+
+
+def _why(node: Node, wanted: str) -> str:
+    return node.details.unable.get(wanted, "") if node.details is not None else ""
+
+
+def _row(node: Node, unable: str) -> TargetRow:
+    """Return the row of a node that is not asked; one never heard may yet be able."""
+    phase = Phase.REFUSED if unable else Phase.NOT_DELIVERED
+    error = unable or absence(node)
+    return TargetRow(node=node.id, name=node.name, phase=phase, error=error)
+
+
+def _nobody(wanted: str, nodes: list[Node]) -> str:
+    """Say once what holds for all of them, and what would be right."""
+    who = f"none of {len(nodes)} boards can" if len(nodes) > 1 else "it cannot"
+    reasons = {_why(node, wanted) for node in nodes if node.abilities}
+    if len(reasons) == 1 and "" not in reasons:
+        return f"{who} {wanted!r}: {reasons.pop()}"
+    known = sorted({verb for node in nodes for verb in node.abilities})
     near = difflib.get_close_matches(wanted, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"it cannot {wanted!r}; {hint}it can: {', '.join(known)}"
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{who} {wanted!r}; {meant}it can: {', '.join(known)}"

@@ -217,17 +217,15 @@ class Run:
 
     @property
     def error(self) -> str:
-        """Which targets are not done, and why, the first few."""
+        """Which targets are not done, and why: each reason once, the first few."""
         bad = [row for row in self.rows.values() if row.phase is not Phase.DONE]
         if not bad:
             return ""
-        named = "; ".join(f"{row.name}: {row.error}" for row in bad[:NAMED_IN_ERROR])
-        more = (
-            f"; and {len(bad) - NAMED_IN_ERROR} more"
-            if len(bad) > NAMED_IN_ERROR
-            else ""
-        )
-        return f"{len(bad)} of {len(self.rows)} not done: {named}{more}"
+        same: dict[str, list[str]] = {}
+        for row in bad:
+            same.setdefault(row.error, []).append(row.name)
+        said = [f"{_few(names)}: {error}" for error, names in same.items()]
+        return f"{len(bad)} of {len(self.rows)} not done: {_few(said, '; ')}"
 
     def show(self, row: Row) -> None:
         """Let the node's state say what it is doing."""
@@ -256,3 +254,10 @@ class Run:
 
     def _answers(self, reply: Reply, rows: list[TargetRow]) -> Effects:
         return [Answer(part, self.asked.route) for part in parts(reply, rows)]
+
+
+def _few(texts: list[str], between: str = ", ") -> str:
+    """Return the first few of some texts, and how many more there are."""
+    more = len(texts) - NAMED_IN_ERROR
+    tail = [f"and {more} more"] if more > 0 else []
+    return between.join([*texts[:NAMED_IN_ERROR], *tail])

@@ -93,7 +93,7 @@ async def test_what_cannot_be_done_is_refused_with_what_would_be_right(
 
 async def test_a_typo_in_an_alias_names_the_nearest(bench: Bench) -> None:
     final = (await bench.ask("node/s01n1 temprature"))[-1]
-    assert "did you mean 'temperature'?" in final.targets[0].error
+    assert "did you mean 'temperature'?" in final.error
     assert not bench.boards["pi-11"].orders
 
 
