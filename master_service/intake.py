@@ -153,7 +153,8 @@ class Intake:
             return []
         registry = self._rack.registry
         if node_id in registry.tombstones:
-            return [ClearTopics((message.topic,))] if leaf in _STORED else []
+            stored = leaf in _STORED or message.retain
+            return [ClearTopics((message.topic,))] if stored else []
         if leaf in NEVER_RETAINED and message.retain:
             self._rejections.add("retained", f"{leaf} must never be retained")
             return [ClearTopics((message.topic,))]

@@ -54,6 +54,8 @@ class Judging:
         self._settings = settings
         self._incidents = incidents
         self._link_down = True
+        self.cold = False
+        """Whether this machine booted just now, and perhaps all boards with it."""
         self._down_at: float | None = None
         self._back_at = 0.0
 
@@ -90,20 +92,15 @@ class Judging:
             return "the master has no connection to a broker"
         if now >= self.grace_until:
             return ""
-        waiting = sum(
-            1
-            for node in self._registry.nodes.values()
-            if node.verdict is Verdict.UNKNOWN
-        )
-        if not waiting:
+        verdicts = (node.verdict for node in self._registry.nodes.values())
+        count = sum(1 for verdict in verdicts if verdict is Verdict.UNKNOWN)
+        if not count:
             return ""
+        waiting = f"{count} {'board' if count == 1 else 'boards'} not heard again yet"
         if self._down_at is None:
-            return f"the master just started; {waiting} boards not heard again yet"
+            return f"the master just started; {waiting}"
         away_s = self._back_at - self._down_at
-        return (
-            f"the broker was away for {away_s:.0f} s; "
-            f"{waiting} boards not heard again yet"
-        )
+        return f"the broker was away for {away_s:.0f} s; {waiting}"
 
     def tick(self, now: float, wall: float) -> list[Node]:
         """Judge those whose moment has come; return the boards to probe.
@@ -166,8 +163,12 @@ class Judging:
         incident = self._incidents.verdict(
             node, before, now, asked=asked is not None or node.pending is not None
         )
-        if Verdict.UNKNOWN not in {before, finding.verdict} or incident:
+        news = finding.verdict not in {Verdict.UNKNOWN, node.told}
+        if news or incident:
             self._outbox.drafts.append(_line(node, asked, incident))
+        if news:
+            node.told = finding.verdict
+            self._outbox.learnt.add(node.id)
         for mate in self._mates(node, self._panel.of_node(node)):
             if mate is not node and mate.verdict in _DEAD:
                 mate.deadline = now
@@ -187,6 +188,7 @@ class Judging:
             before=node.verdict,
             back_at=self._back_at,
             grace_until=self.grace_until,
+            will_holds=self._down_at is None and not self.cold,
             known=node.known,
             heard_at=node.heard_at,
             status=node.status,

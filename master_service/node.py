@@ -38,6 +38,7 @@ class Node:
         "published",
         "reason",
         "running",
+        "seated",
         "session",
         "since",
         "slot",
@@ -46,6 +47,7 @@ class Node:
         "status_at",
         "status_round",
         "tags",
+        "told",
         "under_voltage",
         "verdict",
         "wants_probe",
@@ -58,6 +60,7 @@ class Node:
         self.slot: int | None = None
         self.tags: tuple[str, ...] = ()
         self.edited = False
+        self.seated = False
         self.heartbeat_topic = ""
         self.known = False
         self.details: Details | None = None
@@ -81,6 +84,8 @@ class Node:
         self.halted_by = ""
         self.boot_s: float | None = None
         self.verdict = Verdict.UNSEEN
+        self.told = Verdict.UNSEEN
+        """The verdict of its last line in the history."""
         self.reason = "never heard"
         self.since = 0.0
         self.deadline = NEVER

@@ -70,6 +70,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         link_down: The master has no broker.
         back_at: When the broker or the master came back.
         grace_until: End of the grace that began then.
+        will_holds: A stored ``offline`` tells of now: only the master was away, and the
+            broker saw the board go.
         known: It was heard at some time, maybe before the master started.
         heard_at: When it was last heard; None: not since the master started.
         status: The last word on its status topic.
@@ -93,6 +95,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     link_down: bool = False
     back_at: float = 0.0
     grace_until: float = 0.0
+    will_holds: bool = False
     known: bool = False
     heard_at: float | None = None
     status: Status | None = None
@@ -212,9 +215,10 @@ def _coming(facts: Facts) -> Finding | None:
         return Finding(Verdict.OFF, reason)
     if not facts.known:
         return Finding(Verdict.UNSEEN, "never heard")
-    if facts.now < facts.grace_until and not _news(facts):
+    if facts.now < _excused_until(facts):
         reason = "the broker or the master just came back; not heard again yet"
-        return Finding(Verdict.UNKNOWN, reason, facts.grace_until)
+        ask = facts.will_holds and _left(facts)
+        return Finding(Verdict.UNKNOWN, reason, facts.grace_until, ask=ask)
     return None
 
 
@@ -227,6 +231,18 @@ def _powered_since(facts: Facts) -> float | None:
     return None if heard else outlet.since
 
 
+def _excused_until(facts: Facts) -> float:
+    """Return until when its silence says nothing.
+
+    Not so if the broker saw it go while the master was away, and the board is silent
+    too. One that answers ping may be connecting again at this moment.
+    """
+    gone = facts.probe is Probe.SILENT and facts.probe_at >= facts.status_at
+    if _news(facts) or (facts.will_holds and _left(facts) and gone):
+        return 0.0
+    return facts.grace_until
+
+
 def _news(facts: Facts) -> bool:
     """Whether it was heard since the broker is back: its silence is no old news."""
     return facts.heard_at is not None and facts.heard_at >= facts.back_at
@@ -235,7 +251,7 @@ def _news(facts: Facts) -> bool:
 def _silent(facts: Facts) -> Finding:
     """Return the verdict on a node that should speak and does not."""
     quiet = _quiet(facts)
-    since = max(_silent_since(facts), facts.grace_until if not _news(facts) else 0.0)
+    since = max(_silent_since(facts), _excused_until(facts))
     if not _left(facts) and facts.heard_at is not None:
         gone_at = facts.heard_at + GONE_INTERVALS * facts.interval_s
         if facts.now < gone_at:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from broker.errors import TopicError
+from broker.messages import Verdict
 from broker.topics import NodeLeaf, Scope, ScopeKind, Topics, check_name
 from master_service.node import Node
 from master_service.settings import NodeRow
@@ -27,6 +28,8 @@ class NodeRecord(msgspec.Struct, frozen=True):
         boot_s: Seconds it needs to boot; None: not learnt.
         edited: A person gave it name, place or tags: these outweigh the configuration.
         halted_by: Who had it shut down, with proof; empty: nobody.
+        seated: An install run gave it name and place.
+        told: The verdict that the history has of it last.
     """
 
     id: str
@@ -38,6 +41,8 @@ class NodeRecord(msgspec.Struct, frozen=True):
     boot_s: float | None = None
     edited: bool = False
     halted_by: str = ""
+    seated: bool = False
+    told: Verdict = Verdict.UNSEEN
 
 
 class Registry:
@@ -141,10 +146,8 @@ class Registry:
         if other is not None and other is not node:
             text = f"name {name!r} is that of {other.id}; each may have its own"
             raise TopicError(text)
-        self._names.pop(node.name, None)
-        node.name = name
-        node.edited = True
-        self._names[name] = node
+        self._call(node, name)
+        node.edited, node.seated = True, False
 
     def move(self, node: Node, stack: int | None, slot: int | None) -> None:
         """Give a node a place, or none.
@@ -157,9 +160,23 @@ class Registry:
             if there and there != [node]:
                 text = f"{there[0].name} is in stack {stack} slot {slot}; move it first"
                 raise TopicError(text)
-        self._take_out(node)
-        node.stack, node.slot, node.edited = stack, slot, True
-        self._put_in(node)
+        self._stand(node, stack, slot)
+        node.edited, node.seated = True, False
+
+    def seat(self, node: Node, name: str, stack: int, slot: int) -> None:
+        """Give a node the name and the place of a slot, as far as they are free."""
+        if self.find(name) in {None, node}:
+            self._call(node, name)
+        there = [n for n in self.in_stack(stack) if n.slot == slot]
+        if there in ([], [node]):
+            self._stand(node, stack, slot)
+        node.seated = True
+
+    def unseat(self, node: Node) -> None:
+        """Take back what ``seat`` gave."""
+        self._call(node, node.id)
+        self._stand(node, None, None)
+        node.seated = False
 
     def retag(self, node: Node, tags: Iterable[str]) -> None:
         """Give a node its tags.
@@ -190,6 +207,8 @@ class Registry:
             node.boot_s,
             node.edited,
             node.halted_by,
+            node.seated,
+            node.told,
         )
 
     def _named(self, word: str) -> Node:
@@ -210,12 +229,23 @@ class Registry:
         node.stack, node.slot, node.tags = record.stack, record.slot, record.tags
         node.known, node.boot_s = record.known, record.boot_s
         node.edited, node.halted_by = record.edited, record.halted_by
+        node.seated, node.told = record.seated, record.told
         node.heartbeat_topic = self._topics.node(record.id, NodeLeaf.HEARTBEAT)
         self.nodes[node.id] = node
         self.by_heartbeat[node.heartbeat_topic] = node
         self._names[node.name] = node
         self._put_in(node)
         return node
+
+    def _call(self, node: Node, name: str) -> None:
+        self._names.pop(node.name, None)
+        node.name = name
+        self._names[name] = node
+
+    def _stand(self, node: Node, stack: int | None, slot: int | None) -> None:
+        self._take_out(node)
+        node.stack, node.slot = stack, slot
+        self._put_in(node)
 
     def _put_in(self, node: Node) -> None:
         if node.stack is not None:

@@ -131,18 +131,13 @@ class Admin:
 
 
 def retained_topics(rack: Rack, node_id: str) -> tuple[str, ...]:
-    """Return every topic a node may have something stored on.
+    """Return every topic a node has something stored on.
 
-    Status first: whoever looks at it alone must not see a ghost.
+    Status first: whoever looks at it alone must not see a ghost. On its other topics
+    nothing is stored, or the intake has cleared it; a clearing would be taken there for
+    a heartbeat, an order or a result without content.
     """
-    leaves = (
-        NodeLeaf.STATUS,
-        NodeLeaf.DETAILS,
-        NodeLeaf.HEARTBEAT,
-        NodeLeaf.ORDER,
-        NodeLeaf.RESULT,
-        NodeLeaf.STATE,
-    )
+    leaves = (NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.STATE)
     return tuple(rack.topics.node(node_id, leaf) for leaf in leaves)
 
 

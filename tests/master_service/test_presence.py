@@ -299,6 +299,30 @@ CASES: list[tuple[str, dict[str, Any], Verdict, str]] = [
         "asking",
     ),
     (
+        "only the master was away: stored will, no ping",
+        {"heard_at": None, **BACK, "will_holds": True, **LEFT, **NO},
+        V.LOST,
+        "connection broke, and no answer to ping",
+    ),
+    (
+        "only the master was away: stored will, pings",
+        {"heard_at": None, **BACK, "will_holds": True, **LEFT, **YES},
+        V.UNKNOWN,
+        "just came back",
+    ),
+    (
+        "only the master was away: stored will, board not asked yet",
+        {"heard_at": None, **BACK, "will_holds": True, **LEFT},
+        V.UNKNOWN,
+        "just came back",
+    ),
+    (
+        "the broker was away too: a stored will is from before",
+        {"heard_at": None, **BACK, **LEFT, **NO},
+        V.UNKNOWN,
+        "just came back",
+    ),
+    (
         "no broker: was online",
         {"heard_at": 900, "before": V.ONLINE, "link_down": True},
         V.ONLINE,

@@ -69,6 +69,23 @@ async def test_forget_clears_every_topic_and_lists_them(bench: Bench) -> None:
     assert "s01n1" not in bench.verdicts
 
 
+async def test_forget_says_nothing_where_no_clearing_is_due(bench: Bench) -> None:
+    """An empty heartbeat or order is noise for whoever reads those topics."""
+    for leaf in (NodeLeaf.HEARTBEAT, NodeLeaf.ORDER, NodeLeaf.RESULT):
+        bench.broker.publish(T.node("pi-12", leaf), b"old", qos=1, retain=True)
+    await bench.calm()
+    before = len(bench.broker.published)
+    await bench.ask("node/s01n1 forget")
+    empty = {m.topic for m in bench.broker.published[before:] if not m.payload}
+    assert {topic.rpartition("/")[2] for topic in empty} - {"forget"} == {
+        "status",
+        "details",
+        "state",
+    }
+    await bench.ask("node/s01n2 forget")
+    assert [t for t in bench.broker.retained if "/pi-1" in t] == []
+
+
 async def test_a_late_message_does_not_bring_a_forgotten_node_back(
     bench: Bench,
 ) -> None:

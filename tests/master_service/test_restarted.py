@@ -1,0 +1,75 @@
+"""What a master that was restarted says: only what is new since it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.messages import EventKind, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.master_service.conftest import Bench
+
+
+async def restart(bench: Bench, meanwhile: Callable[[], None] = lambda: None) -> int:
+    """End the master, start another, and return where its events begin."""
+    await bench.master.stop()
+    begins = len(bench.events)
+    meanwhile()
+    bench.master = bench.make()
+    await bench.master.start()
+    await bench.calm()
+    return begins
+
+
+def told(bench: Bench, begins: int) -> list[str]:
+    events = bench.events[begins:]
+    return [event.text for event in events if event.kind is EventKind.VERDICT]
+
+
+@pytest.fixture
+async def off(bench: Bench) -> Bench:
+    """A rack whose first stack is off."""
+    for name in ("pi-11", "pi-12"):
+        bench.boards[name].die()
+    await bench.pass_time(40)
+    await bench.ask("stack/1 power", "off confirm=stack/1")
+    await bench.pass_time(10)
+    assert bench.verdicts["s01n1"] == Verdict.OFF
+    return bench
+
+
+async def test_what_was_off_before_is_not_told_again(off: Bench) -> None:
+    begins = await restart(off)
+    await off.pass_time(40)
+    assert off.node("pi-11").verdict is Verdict.OFF
+    assert told(off, begins) == []
+
+
+async def test_what_changed_while_it_was_away_is_told(off: Bench) -> None:
+    begins = await restart(off, off.boards["pi-21"].die)
+    await off.pass_time(5)
+    assert told(off, begins) == [
+        "s02n1 is lost: its connection broke, and no answer to ping"
+    ]
+
+
+async def test_a_board_that_crashed_while_only_the_master_was_away_is_lost_at_once(
+    bench: Bench,
+) -> None:
+    await restart(bench, bench.boards["pi-11"].die)
+    await bench.pass_time(3)
+    assert bench.verdicts["s01n1"] == Verdict.LOST
+    assert bench.rack.frozen == ""
+
+
+async def test_a_board_that_answers_ping_may_be_connecting_again(bench: Bench) -> None:
+    await restart(bench, bench.boards["pi-11"].leave)
+    await bench.pass_time(20)
+    assert bench.verdicts["s01n1"] == Verdict.UNKNOWN
+    assert bench.rack.frozen == "the master just started; 1 board not heard again yet"
+    await bench.pass_time(20)
+    assert bench.verdicts["s01n1"] == Verdict.HUNG
