@@ -19,13 +19,13 @@ from broker.messages import EventKind, MasterDetails, encode
 from broker.rejections import Rejections
 from broker.topics import Topics
 from broker.version import VERSION
-from master_service.addresses import own_addresses
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Commit, KeepBoot, Moment
 from master_service.event_log import Retention, of_last_day
 from master_service.healing.healer import Healer
 from master_service.intake import Intake, subscriptions
 from master_service.journal import Journal
+from master_service.own_details import own_addresses
 from master_service.performer import Performer
 from master_service.power.claiming import claim_all
 from master_service.power.outlets import Outlets
