@@ -10,7 +10,6 @@ Those numbers go out with every heartbeat. ``examples/counter_node.py`` runs.
 """
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -29,8 +28,6 @@ from node_agent.order_memory import OrderMemory
 from node_agent.runner import Runner
 from node_agent.schedule import next_beat
 from node_agent.voice import Voice
-
-log = logging.getLogger(__name__)
 
 REFRESH_SPREAD_S = 5.0
 """A whole rack is asked at once; it answers over this time."""
@@ -163,14 +160,12 @@ class Node:
 
     def on_connected(self, session: str) -> None:
         """Say everything at once, and begin to beat."""
-        log.info("%s is connected, session %s", self.node_id, session)
         self._voice.begin(session)
         _end(self._beating)
         self._beating = _task(self._beat())
 
-    def on_disconnected(self, reason: str) -> None:
+    def on_disconnected(self, reason: str) -> None:  # noqa: ARG002  # the link logs it
         """Stop to beat; the link is being made again."""
-        log.warning("%s lost its connection: %s", self.node_id, reason)
         _end(self._beating)
         _end(self._refreshing)
 

@@ -13,6 +13,13 @@ from node_agent.node import FACTS_EVERY_S, REFRESH_SPREAD_S
 from tests.node_agent.stage import DETAILS, HEARTBEAT, STATUS, TOPICS, Stage
 
 
+def test_a_lost_connection_is_logged_by_the_link_alone(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.node.on_disconnected("the broker was killed")
+    assert not caplog.records
+
+
 async def test_a_node_says_at_once_who_and_how_it_is(stage: Stage) -> None:
     assert stage.broker.retained[STATUS].payload == b"online"
     details = decode(stage.broker.retained[DETAILS].payload, Details)
