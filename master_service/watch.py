@@ -226,6 +226,7 @@ class Watch:
         if node.known:
             return
         node.known = True
+        node.told = Verdict.ONLINE  # the line below says as much
         self._outbox.learnt.add(node.id)
         text = f"{node.name} was heard for the first time"
         self._outbox.note(EventKind.REGISTRY, text, node.id)

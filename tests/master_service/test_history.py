@@ -56,18 +56,21 @@ async def test_a_node_has_its_own_lines_and_those_of_its_stack(bench: Bench) -> 
     await bench.ask("node/s01n2 name", "other")
     said = await texts(bench, "node/s01n1")
     assert any(text.startswith("lock stack/1") for text in said)
-    assert any(text.startswith("s01n1 is online") for text in said)
+    assert any(text.startswith("s01n1 was heard") for text in said)
     assert not any("s01n2" in text for text in said)
 
 
 async def test_a_stack_has_the_lines_of_its_boards(bench: Bench) -> None:
-    said = await texts(bench, "stack/2", "kind=verdict")
-    assert said == ["s02n1 is online", "s02n2 is online"]
+    said = await texts(bench, "stack/2", "kind=registry,verdict")
+    assert said == [
+        f"{name} was heard for the first time" for name in ("s02n1", "s02n2")
+    ]
 
 
 async def test_a_board_that_was_forgotten_still_has_a_history(bench: Bench) -> None:
     await bench.ask("node/s01n1 forget")
-    assert "s01n1 is online" in await texts(bench, "node/pi-11")
+    said = await texts(bench, "node/pi-11")
+    assert "s01n1 was heard for the first time" in said
 
 
 @pytest.mark.parametrize(
