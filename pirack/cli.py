@@ -71,6 +71,7 @@ COMMANDS = (
     Command("send", "pirack.send", "send a command and print its receipt"),
     Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
     Command("events", "pirack.events", "show the rack's history, and follow it"),
+    Command("install", "pirack.install.cli", "find, place and address every board"),
     Command("power", "pirack.power.cli", "test the relays, with a person who looks"),
     Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
     Command("agent", "node_agent.cli", "report this machine and obey orders"),

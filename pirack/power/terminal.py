@@ -33,7 +33,7 @@ class Terminal:
         while True:
             sys.stdout.write(f"{question} [y/n/q] ")
             sys.stdout.flush()
-            line = await self._line()
+            line = await self.line()
             if line is None:
                 print(flush=True)
                 return Reply.QUIT
@@ -41,7 +41,7 @@ class Terminal:
             if first in set(Reply):
                 return Reply(first)
 
-    async def _line(self) -> str | None:
+    async def line(self) -> str | None:
         """Return the next line; None at the end."""
         while b"\n" not in self._pending:
             await self._readable()

@@ -1,0 +1,1 @@
+"""``pirack install``: the install run in the terminal."""

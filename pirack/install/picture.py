@@ -1,0 +1,146 @@
+"""The install run in words and rows, for any terminal, file or pipe; pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from broker.messages import InstallBoard, InstallStack, InstallState, ScanPhase
+from broker.service import EXIT_FAILED, EXIT_OK
+from pirack.table import span
+from provisioning.plan import Verdict
+from provisioning.run.state import TERMINAL, Step
+
+IDLE = "idle"
+HEAD = ("slot", "address", "MAC", "board", "found")
+
+_STEPS: dict[str, str] = {
+    IDLE: "no run",
+    Step.PREFLIGHT: "looking whether it may begin; nothing is switched",
+    Step.CONFIRM: "waiting for a person: pirack install confirm, or cancel",
+    Step.ALL_OFF: "switching the stacks off",
+    Step.BASELINE: "listening with the stacks off: whoever talks is foreign",
+    Step.SCAN: "stack {stack} is on: its boards ask for addresses",
+    Step.CHECK: "stack {stack} is off again: whoever still answers is foreign",
+    Step.COMMIT: "the boards of stack {stack} get their places",
+    Step.ALL_ON: "switching the stacks on, one after the other",
+    Step.VERIFY: "each board must answer at its address",
+    Step.RESTORE: "bringing the outlets where they are to be left",
+    Step.DONE: "done",
+    Step.PROBLEMS: "done, with problems",
+    Step.FAILED: "failed",
+    Step.CANCELLED: "cancelled",
+}
+_WORDS = {Verdict.OK.value: "found", Verdict.MISSING.value: "missing"}
+
+
+def live(state: InstallState) -> bool:
+    """Whether a run is under way."""
+    return bool(state.run) and state.step not in {*TERMINAL, IDLE}
+
+
+def exit_code(state: InstallState) -> int:
+    """Return what a run that is over, or under way, means for a script."""
+    bad = {Step.PROBLEMS, Step.FAILED, Step.CANCELLED}
+    return EXIT_FAILED if state.step in bad else EXIT_OK
+
+
+def step(state: InstallState) -> str:
+    """Say what the run is doing; a step of a newer master stays one word."""
+    number = state.stack if state.stack is not None else "?"
+    return _STEPS.get(state.step, state.step).format(stack=number)
+
+
+def title(state: InstallState) -> str:
+    """Say which run it is and how far."""
+    if not state.run:
+        return f"no install run yet ({server(state)})"
+    what = "" if state.only is None else f", stack {state.only} only"
+    dry = ", dry" if state.dry else ""
+    by = f", by {state.by}" if state.by else ""
+    return f"{state.run}{what}{dry}{by}: {step(state)}"
+
+
+def server(state: InstallState) -> str:
+    """Say which DHCP server it is about."""
+    if not state.backend:
+        return "provisioning is off: [install] backend in pirack.toml turns it on"
+    return f"{state.backend} on {state.interface or 'no interface'}"
+
+
+def amount(state: InstallState) -> str:
+    """Say how many boards are finished, and how long it may still take."""
+    left = "" if state.eta_s is None else f", about {span(state.eta_s)} left"
+    return f"{state.done} of {state.total} boards{left}"
+
+
+def forecast(state: InstallState) -> Iterator[str]:
+    """Say what the run will do, and what stands against it."""
+    yield "It would do this:" if state.dry else "It will do this:"
+    yield from (f"  {line}" for line in state.forecast)
+    if not state.dry:  # a dry run is over: its summary tells them
+        yield from problems(state.problems)
+
+
+def problems(texts: Iterable[str]) -> Iterator[str]:
+    """Return what a person must look at, each with what to do."""
+    told = tuple(texts)
+    if told:
+        yield "Problems:" if len(told) > 1 else "Problem:"
+        yield from (f"  ! {text}" for text in told)
+
+
+def summary(state: InstallState) -> Iterator[str]:
+    """Say where a run stands, or what came of it."""
+    found = ", ".join(f"{n} {verdict}" for verdict, n in state.verdicts.items() if n)
+    yield title(state)
+    if state.run and not state.dry:
+        yield f"  {amount(state)}" + (f" ({found})" if found else "")
+    yield from problems(state.problems)
+    if state.dry:
+        yield "Nothing was touched."
+
+
+def boards(stacks: Mapping[int, InstallStack]) -> Iterator[str]:
+    """Return a line for each stack and for each of its boards."""
+    rows = [row(board) for one in stacks.values() for board in one.boards]
+    widths = [max(map(len, column)) for column in zip(HEAD, *rows, strict=True)]
+    if rows:
+        yield "  " + _aligned(HEAD, widths)
+    for number in sorted(stacks):
+        yield f"stack {number}  {phase(stacks[number])}"
+        for board in stacks[number].boards:
+            yield "  " + _aligned(row(board), widths)
+
+
+def row(board: InstallBoard) -> tuple[str, ...]:
+    """Return a board's cells, one for each of ``HEAD``."""
+    what = " ".join(word for word in (board.model, board.serial) if word)
+    return (board.name or "-", board.address, board.mac, what, found(board))
+
+
+def found(board: InstallBoard) -> str:
+    """Say what was found out about a slot or a board."""
+    if board.verified:
+        return "answers"
+    return _WORDS.get(board.verdict, board.verdict)
+
+
+def mark(board: InstallBoard) -> str:
+    """Return one character for a board; the words stand in the full table."""
+    if board.verified:
+        return "✓"
+    if board.verdict in {"", Verdict.OK}:
+        return "·" if board.verdict else " "
+    return "✗"
+
+
+def phase(stack: InstallStack) -> str:
+    """Say where a stack stands."""
+    count = sum(1 for board in stack.boards if board.mac and board.verdict == "ok")
+    slots = sum(board.slot is not None for board in stack.boards)
+    if stack.phase in {ScanPhase.WAITING, ScanPhase.UNTOUCHED}:
+        return stack.phase.value
+    return f"{stack.phase}  {count} of {slots}"
+
+
+def _aligned(cells: Iterable[str], widths: list[int]) -> str:
+    pairs = zip(cells, widths, strict=True)
+    return "  ".join(f"{cell:<{width}}" for cell, width in pairs).rstrip()
