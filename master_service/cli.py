@@ -9,6 +9,7 @@ from broker.config import Document
 from broker.credentials import endpoint
 from broker.settings import BrokerSettings
 from master_service import probe
+from master_service.install import setup
 from master_service.power import make as make_outlets
 from master_service.service import Master
 from master_service.settings import read
@@ -30,7 +31,9 @@ what it answers (P is pirack/v1/<rack>; the answer comes on …/reply/<verb>)
   P/node/<id or name>/cmd/<verb>   P/stack/<n>/cmd/<verb>   P/tag/<tag>/cmd/<verb>
   P/rack/cmd/<verb>
   ping refresh identify run reboot shutdown update, and every alias of the nodes
-  power on|off|cycle [force | force=<board>]
+  power on [nowait]    power off|cycle [force | force=<board>]
+  install start [dry] [force] | confirm | cancel [leave|restore|off] | undo
+  install swap <slot> <slot>
   name <name>    place <stack> <slot>    tag web -spare
   forget [undo]    snapshot    cancel [<id>]
   events [since=2h kind=power,fault …]    lock 2h <why> by=<who>    unlock [force]
@@ -80,6 +83,7 @@ def make(document: Document) -> Master:
         connect=connector(endpoint(broker)),
         prober=probe.make(settings.master.probe),
         outlets=make_outlets.here(settings, broker),
+        setup=setup.read(document, settings),
         boot_id=boot_id(),
     )
 

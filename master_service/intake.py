@@ -11,6 +11,7 @@ from broker.rejections import Rejections
 from broker.topics import (
     Address,
     CommandTopic,
+    InstallStackTopic,
     NodeLeaf,
     NodeTopic,
     StackTopic,
@@ -24,6 +25,7 @@ from master_service.commands.effects import (
     Request,
     Route,
 )
+from master_service.install.service import Installs
 from master_service.node import Node
 from master_service.rack import Rack
 
@@ -44,7 +46,8 @@ def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
         for leaf in NodeLeaf
     )
     commands = (Subscription(text, qos=1) for text in topics.command_filters())
-    return (*leaves, Subscription(topics.stack("+"), qos=1), *commands)
+    stacks = (topics.stack("+"), topics.install_stack("+"))
+    return (*leaves, *(Subscription(text, qos=1) for text in stacks), *commands)
 
 
 class Intake:
@@ -54,12 +57,16 @@ class Intake:
         rack: Told what nodes say.
         desk: Told what people ask.
         rejections: Told what is bad.
+        installs: Told what nodes say about themselves.
     """
 
-    def __init__(self, rack: Rack, desk: Desk, rejections: Rejections) -> None:
+    def __init__(
+        self, rack: Rack, desk: Desk, rejections: Rejections, installs: Installs
+    ) -> None:
         self._rack = rack
         self._desk = desk
         self._rejections = rejections
+        self._installs = installs
         self._by_heartbeat = rack.registry.by_heartbeat
         self._echoes: dict[str, float] = {}
 
@@ -114,6 +121,8 @@ class Intake:
             case NodeTopic(node, leaf):
                 return self._from_node(node, leaf, message, at)
             case StackTopic(stack) if stack not in self._rack.stacks:
+                return [ClearTopics((message.topic,))] if message.payload else []
+            case InstallStackTopic(stack) if not self._installs.shows(stack):
                 return [ClearTopics((message.topic,))] if message.payload else []
             case _:
                 return []
@@ -179,7 +188,10 @@ class Intake:
             watch.status(node, status, message.session, at.now, stored=message.retain)
         elif leaf is NodeLeaf.DETAILS:
             details = decode(message.payload, Details)
-            watch.details(self._node(node_id), details, at.now, stored=message.retain)
+            node = self._node(node_id)
+            watch.details(node, details, at.now, stored=message.retain)
+            # Retained says both stored and to be stored; the watch knows which.
+            self._installs.said(details, retained=node.heard_at != at.now)
         elif leaf is NodeLeaf.HEARTBEAT:
             beat = decode(message.payload, Heartbeat)
             watch.heartbeat(self._node(node_id), beat, at.now)

@@ -1,7 +1,32 @@
-"""Where other machines reach the master."""
+"""What the master says about itself and its machine."""
 
 import contextlib
 import socket
+
+from broker.messages import MasterDetails
+from broker.version import VERSION
+from master_service.settings import MasterSettings
+
+
+def own_details(
+    settings: MasterSettings, *, session: str, started: float
+) -> MasterDetails:
+    """Return what is published about the master.
+
+    Args:
+        settings: ``[master]``.
+        session: Of its connection.
+        started: Unix time it was started, seconds.
+    """
+    return MasterDetails(
+        session=session,
+        hostname=socket.gethostname(),
+        version=VERSION,
+        started=started,
+        node=settings.node,
+        addresses=own_addresses(),
+        interval_s=settings.interval_s,
+    )
 
 
 def own_addresses() -> tuple[str, ...]:

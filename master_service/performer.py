@@ -21,6 +21,7 @@ from master_service.commands.effects import (
     AskBoard,
     ClearTopics,
     Commit,
+    DoInstall,
     Effect,
     Effects,
     Moment,
@@ -30,6 +31,8 @@ from master_service.commands.effects import (
     Switch,
 )
 from master_service.historian import Historian
+from master_service.install.service import Installs
+from master_service.install.verb import InstallVerb
 from master_service.intake import Intake
 from master_service.keeper import Keeper
 from master_service.node import Node
@@ -60,6 +63,7 @@ class Performer:
         store: Keeps.
         prober: Asks boards.
         switcher: Switches.
+        installs: Provisioning: told the last word about each command.
         moment: Both clocks.
         settled: Called when something that took time may have changed the rack.
     """
@@ -75,6 +79,7 @@ class Performer:
         store: Store,
         prober: Prober,
         switcher: Switcher,
+        installs: Installs,
         moment: Callable[[], Moment],
         settled: Callable[[], None],
     ) -> None:
@@ -90,6 +95,8 @@ class Performer:
         self._settled = settled
         self._keeper = Keeper(rack, store, publisher.stack)
         self._historian = Historian(store, moment)
+        self._installs = installs
+        self._install_verb = InstallVerb(rack, desk, installs)
         self._tasks: set[asyncio.Task[None]] = set()
         self._switchings: set[asyncio.Task[None]] = set()
         self._held: deque[Answer] = deque(maxlen=ANSWERS_HELD)
@@ -180,6 +187,7 @@ class Performer:
             case SendOrder():
                 self._send(effect)
             case Answer():
+                self._installs.told(effect.reply)
                 self._answer(effect)
             case AskBoard(node):
                 self._ask(node)
@@ -189,6 +197,8 @@ class Performer:
                 self._publisher.everything()
             case ReadEvents():
                 self._spawn(self._historian.answer(effect, self._answer))
+            case DoInstall():
+                self._spawn(self._install_verb.carry_out(effect, self._answer))
             case _:
                 self._keeper.keep(effect)
 

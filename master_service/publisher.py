@@ -3,13 +3,22 @@
 Changes are gathered: nodes and stacks for one turn of the loop, the rack for a tick.
 """
 
+import contextlib
 import logging
 
 import msgspec
 
 from broker.errors import NotConnectedError
 from broker.link import Link
-from broker.messages import RackState, StackState, Status, Verdict, Wire, encode
+from broker.messages import (
+    MasterDetails,
+    RackState,
+    StackState,
+    Status,
+    Verdict,
+    Wire,
+    encode,
+)
 from broker.rejections import Rejections
 from broker.topics import NodeLeaf
 from master_service import rollup
@@ -72,6 +81,11 @@ class Publisher:
             return
         self._put(self._rack.topics.rack_state, state)
         self._whole = state
+
+    def master(self, details: MasterDetails) -> None:
+        """Publish what the master says about itself."""
+        with contextlib.suppress(NotConnectedError):
+            self._put(self._rack.topics.master_details, details)
 
     def _forget_published(self) -> None:
         self._everything = False

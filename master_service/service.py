@@ -7,7 +7,6 @@ are put together, started, ticked and stopped.
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from broker.errors import LinkError
 from broker.link import Connect, Link, Message
-from broker.messages import EventKind, MasterDetails, encode
+from broker.messages import EventKind
 from broker.rejections import Rejections
 from broker.topics import Topics
 from broker.version import VERSION
@@ -23,9 +22,11 @@ from master_service.commands.desk import Desk
 from master_service.commands.effects import Commit, KeepBoot, Moment
 from master_service.event_log import Retention, of_last_day
 from master_service.healing.healer import Healer
+from master_service.install.service import Installs
+from master_service.install.setup import Setup
 from master_service.intake import Intake, subscriptions
 from master_service.journal import Journal
-from master_service.own_details import own_addresses
+from master_service.own_details import own_details
 from master_service.performer import Performer
 from master_service.power.claiming import claim_all
 from master_service.power.outlets import Outlets
@@ -55,6 +56,7 @@ class Master:
         connect: Makes the link.
         prober: Asks boards.
         outlets: Switches power.
+        setup: Provisioning.
         clock: Monotonic clock, seconds.
         wall: Wall clock, Unix seconds.
         new_id: Makes ids for commands that have none.
@@ -70,6 +72,7 @@ class Master:
         connect: Connect,
         prober: Prober,
         outlets: Outlets,
+        setup: Setup = Setup(),  # noqa: B008  # frozen: provisioning is off
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex[:16],
@@ -87,6 +90,7 @@ class Master:
         self._ticking = ticking
         self._prober = prober
         self._outlets = outlets
+        self._setup = setup
         self._topics = Topics(settings.rack.name)
         self._store = Store(
             Path(settings.master.data_dir) / DATABASE,
@@ -124,15 +128,16 @@ class Master:
             self.rack.outbox.note(EventKind.FAULT, saved.problem)
         cold = "" not in {self._boot_id, saved.boot_id}
         cold = cold and self._boot_id != saved.boot_id
-        self.rack.judging.cold = cold
         await claim_all(self._outlets, self.rack, self._moment(), cold=cold)
         for fed in self.rack.panel.outlets.values():
             self._store.keep_outlet(fed.record())
+        self._installs.open()
         await self._prober.start()
         await self._link.start()
         if self._ticking:
             self._ticker = asyncio.get_running_loop().create_task(self._tick_for_ever())
         self._take_up(saved, cold=cold)
+        self._installs.start()
 
     async def stop(self) -> None:
         """Say offline, write everything, and leave every outlet as it is."""
@@ -142,6 +147,7 @@ class Master:
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
+        await self._installs.stop()
         await self._performer.stop()
         self.rack.outbox.note(EventKind.SERVICE, "master stopped")
         self._collect()
@@ -156,8 +162,12 @@ class Master:
         self.rack.judging.link_up(at.now, at.wall)
         self._note_link("the broker is there")
         self._publisher.everything()
-        self._publish_details(session)
+        about = own_details(
+            self._settings.master, session=session, started=self._started
+        )
+        self._publisher.master(about)
         self._performer.connected()
+        self._installs.board.everything()
         self._collect()
 
     def on_disconnected(self, reason: str) -> None:
@@ -204,7 +214,17 @@ class Master:
         self.rack = Rack(self._settings, saved)
         self._desk = Desk(self.rack, saved.done, self._new_id)
         self._healer = Healer(self.rack, self._new_id)
-        self._intake = Intake(self.rack, self._desk, self.rejections)
+        self._installs = Installs(
+            self._setup,
+            self.rack,
+            self._desk,
+            self._outlets,
+            self._link,
+            perform=lambda effects: self._performer.perform(effects),  # noqa: PLW0108  # made below
+            moment=self._moment,
+            new_id=self._new_id,
+        )
+        self._intake = Intake(self.rack, self._desk, self.rejections, self._installs)
         self._publisher = Publisher(self.rack, self._link, self.rejections)
         self._journal = Journal(self._store, self._link, self._topics, saved.seq)
         self._performer = Performer(
@@ -216,6 +236,7 @@ class Master:
             store=self._store,
             prober=self._prober,
             switcher=self._switcher,
+            installs=self._installs,
             moment=self._moment,
             settled=self._collect,
         )
@@ -275,18 +296,3 @@ class Master:
             self.rack.outbox.note(EventKind.POWER, note)
             effects += self._desk.cold_start(self._boot_id, at)
         self._performer.perform([*effects, Commit()])
-
-    def _publish_details(self, session: str) -> None:
-        details = MasterDetails(
-            session=session,
-            hostname=socket.gethostname(),
-            version=VERSION,
-            started=self._started,
-            node=self._settings.master.node,
-            addresses=own_addresses(),
-            interval_s=self._settings.master.interval_s,
-        )
-        with contextlib.suppress(LinkError):
-            self._link.publish(
-                self._topics.master_details, encode(details), qos=1, retain=True
-            )

@@ -53,6 +53,8 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
         quiet_s: Seconds without a new board before a full stack counts as scanned.
         window_s: Seconds the boards of one stack have to boot and ask.
         settle_s: Seconds from a cut until boards are surely dead.
+        baseline_s: Seconds to listen with all stacks off, for who is no board.
+        probe_s: Seconds that answers to ARP may take.
         stagger_s: Seconds between two stacks that are switched on.
         verify_s: Seconds all boards have to come up at their addresses.
     """
@@ -73,6 +75,8 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
     quiet_s: Seconds = 5.0
     window_s: Seconds = 120.0
     settle_s: Seconds = 3.0
+    baseline_s: Seconds = 5.0
+    probe_s: Seconds = 1.0
     stagger_s: Seconds = 1.5
     verify_s: Seconds = 180.0
 
@@ -111,6 +115,8 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
             quiet_s=self.quiet_s,
             window_s=self.window_s,
             settle_s=self.settle_s,
+            baseline_s=self.baseline_s,
+            probe_s=self.probe_s,
             stagger_s=self.stagger_s,
             verify_s=self.verify_s,
         )

@@ -44,7 +44,7 @@ IDS_REMEMBERED = 4_096
 RUNS_AT_ONCE = 1_000
 RETAINED = "a retained command is never obeyed; it was cleared, send it without retain"
 COLD_START = "cold-start"
-ELSEWHERE = frozenset({Verb.INSTALL, Verb.SILENCE, Verb.HISTORY})
+ELSEWHERE = frozenset({Verb.SILENCE, Verb.HISTORY})
 """Verbs of the contract that this master does not carry out."""
 
 

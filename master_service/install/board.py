@@ -1,0 +1,109 @@
+"""Publishes what an install run shows: when it changed, and not too often."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from broker.errors import LinkError, PayloadError
+from broker.link import Link
+from broker.messages import InstallState, Wire, encode
+from master_service.rack import Rack
+from provisioning.plan import Place
+from provisioning.run import rows
+from provisioning.run.state import Run
+from provisioning.settings import InstallSettings
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 0.1
+"""Least time between two rounds of publishing: a run may take many turns at once."""
+
+
+class InstallBoard:
+    """Keeps ``P/install/state`` and ``P/install/stack/<n>`` true.
+
+    Args:
+        rack: The rack.
+        link: The connection.
+        settings: ``[install]``.
+        places: Returns every place of the rack.
+    """
+
+    def __init__(
+        self,
+        rack: Rack,
+        link: Link,
+        settings: InstallSettings,
+        places: Callable[[], tuple[Place, ...]],
+    ) -> None:
+        self._rack = rack
+        self._link = link
+        self._settings = settings
+        self._places = places
+        self._state = InstallState()
+        self._run: Run | None = None
+        self._said: dict[str, Wire] = {}
+        self._due: asyncio.TimerHandle | None = None
+        self._last = -float("inf")
+        self.trouble = ""
+        """Why provisioning does not work; empty: it does, or it is off."""
+
+    def show(self, state: InstallState) -> None:
+        """Take the progress of the run."""
+        self._state = state
+        self.look()
+
+    def turn(self, run: Run | None) -> None:
+        """Take the run itself, of which the stacks are shown."""
+        self._run = run
+        self.look()
+
+    def everything(self) -> None:
+        """Publish all of it again, for the broker may have forgotten."""
+        self._said.clear()
+        self.look()
+
+    def look(self) -> None:
+        """Publish what changed, soon."""
+        if self._due is None:
+            loop = asyncio.get_running_loop()
+            pause_s = max(0.0, self._last + EVERY_S - loop.time())
+            self._due = loop.call_later(pause_s, self._publish)
+
+    def stop(self) -> None:
+        """Publish nothing any more but what waits; twice is fine."""
+        if self._due is not None:
+            self._due.cancel()
+            self._publish()
+
+    def _publish(self) -> None:
+        self._due = None
+        self._last = asyncio.get_running_loop().time()
+        if not self._link.connected:
+            return
+        topics = self._rack.topics
+        self._put(topics.install_state, self._whole())
+        if self._settings.on:
+            for one in rows.stacks(self._run, self._places(), self._rack.stacks):
+                self._put(topics.install_stack(one.stack), one)
+
+    def _whole(self) -> InstallState:
+        trouble = (self.trouble,) if self.trouble else ()
+        return msgspec.structs.replace(
+            self._state,
+            backend=self._settings.backend.value if self._settings.on else "",
+            interface=self._settings.interface if self._settings.on else "",
+            problems=trouble + self._state.problems,
+        )
+
+    def _put(self, topic: str, state: Wire) -> None:
+        if self._said.get(topic) == state:
+            return
+        try:
+            self._link.publish(topic, encode(state), qos=1, retain=True)
+        except (LinkError, PayloadError) as error:
+            log.warning("%s is not published: %s", topic, error)
+            return
+        self._said[topic] = state

@@ -1,0 +1,199 @@
+"""Switches whole stacks for an install run, through the same door as every command.
+
+So boards are asked to shut down, with proof, outlets are switched and read back, every
+step is on disk and in the history, and the inrush is limited.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from broker.messages import Command, Power, Reply, Status, Verdict, encode
+from broker.topics import Scope, ScopeKind
+from broker.verbs import Verb
+from master_service.commands.desk import Desk
+from master_service.commands.effects import Effects, Moment, Request, Route
+from master_service.commands.reach import reachable
+from master_service.node import Node
+from master_service.power import inrush
+from master_service.power.boards import NOTHING_TO_LOSE
+from master_service.power.choice import FORCE, NOWAIT
+from master_service.power.outlets import Outlets, PowerError
+from master_service.power.panel import Fed
+from master_service.presence import BOOT_MARGIN
+from master_service.rack import Rack
+from provisioning.run.state import Run
+
+POLL_S = 0.1
+"""Between two looks at what is in the way of switching."""
+LONGEST_S = 240.0
+"""Seconds for one outlet to be switched and read back, with every attempt."""
+
+
+class RackPower:
+    """The master's outlets as an install run uses them; see ``StackPower``.
+
+    Args:
+        rack: The rack.
+        desk: Takes the commands.
+        outlets: Read directly.
+        perform: Does what the desk wants done.
+        moment: Both clocks.
+        new_id: Makes ids of commands.
+        run: Returns the run that switches.
+        sleep: Waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        rack: Rack,
+        desk: Desk,
+        outlets: Outlets,
+        *,
+        perform: Callable[[Effects], None],
+        moment: Callable[[], Moment],
+        new_id: Callable[[], str],
+        run: Callable[[], Run | None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._rack = rack
+        self._desk = desk
+        self._outlets = outlets
+        self._perform = perform
+        self._moment = moment
+        self._new_id = new_id
+        self._run = run
+        self._sleep = sleep
+        self._asked: dict[str, asyncio.Future[Reply]] = {}
+        self._fed_at: dict[str, float] = {}
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that switching one stack may take, all waiting included."""
+        settings = self._rack.settings
+        waits_s = settings.master.stop_s + settings.power.settle_s
+        waits_s += settings.power.min_off_s + settings.master.grace_s
+        return waits_s + BOOT_MARGIN * settings.master.boot_s + LONGEST_S
+
+    def told(self, reply: Reply) -> None:
+        """Take the last word about a command of ours."""
+        asked = self._asked.get(reply.id)
+        if asked is not None and reply.phase.final and not asked.done():
+            asked.set_result(reply)
+
+    async def read(self, stack: int) -> Power:
+        """Return the level of a stack: on if any outlet of it is.
+
+        Raises:
+            PiRackError: It has no outlet, or it cannot be asked.
+        """
+        levels = {await self._outlets.read(fed.row.name) for fed in self._feds(stack)}
+        if levels == {Power.OFF}:
+            return Power.OFF
+        return Power.ON if Power.ON in levels else Power.UNKNOWN
+
+    async def switch(self, stack: int, *, on: bool) -> None:
+        """Bring a stack to a level.
+
+        Raises:
+            PiRackError: It has no outlet, or could not be switched.
+        """
+        feds = self._feds(stack)
+        why = ""
+        try:
+            async with asyncio.timeout(self.patience_s):
+                began = self._moment().now
+                while why := self._obstacle(feds, began, on=on):
+                    await self._sleep(POLL_S)
+                reply = await self._ask(stack, self._words(feds, on=on))
+        except TimeoutError as error:
+            text = f"stack {stack} was not switched: {why or 'its outlet is silent'}"
+            raise PowerError(text) from error
+        if not reply.ok:
+            raise PowerError(reply.error)
+        for fed in feds:
+            self._fed_at.pop(fed.row.name, None)
+            if on:
+                self._fed_at[fed.row.name] = self._moment().now
+
+    async def _ask(self, stack: int, words: tuple[str, ...]) -> Reply:
+        """Give the command that a person would, and wait for its end."""
+        run = self._run()
+        scope, by = Scope(ScopeKind.STACK, str(stack)), "" if run is None else run.id
+        command = Command(id=self._new_id(), args=words, confirm=str(scope), by=by)
+        route = Route(scope, Verb.POWER)
+        request = Request(
+            self._rack.topics.command(scope, Verb.POWER), route, encode(command)
+        )
+        asked: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._asked[command.id] = asked
+        try:
+            self._perform(self._desk.accept(request, self._moment()))
+            self._perform(self._desk.tick(self._moment()))
+            return await asked
+        finally:
+            del self._asked[command.id]
+
+    def _feds(self, stack: int) -> list[Fed]:
+        return self._desk.power.choice.outlets(Scope(ScopeKind.STACK, str(stack)))
+
+    def _words(self, feds: list[Fed], *, on: bool) -> tuple[str, ...]:
+        if on:
+            return ("on", NOWAIT)
+        run = self._run()
+        if run is not None and run.params.force:
+            return ("off", FORCE)
+        # Who cannot be asked is cut all the same: a person was told who loses power.
+        mute = [n for n in self._desk.power.choice.hit(feds) if _mute(n)]
+        return ("off", *(f"{FORCE}={node.id}" for node in mute))
+
+    def _obstacle(self, feds: list[Fed], began: float, *, on: bool) -> str:
+        """Say what must be over before a stack is switched; empty: nothing."""
+        now = self._moment().now
+        if busy := self._desk.power.busy(feds):
+            return busy
+        if on:
+            return self._load(feds, now)
+        nodes = [node for node in self._desk.power.choice.hit(feds) if node.known]
+        if not nodes or all(fed.level is Power.OFF for fed in feds):
+            return ""
+        if frozen := self._rack.judging.frozen(now):
+            return frozen
+        if now - began < self._rack.settings.master.stop_s:
+            leaving = [node.name for node in nodes if _leaving(node)]
+            return f"{leaving[0]} is on its way down" if leaving else ""
+        return ""
+
+    def _load(self, feds: list[Fed], now: float) -> str:
+        """Say which stacks of ours must be up before more may come on."""
+        if all(fed.level is Power.ON for fed in feds):
+            return ""
+        outlets = self._rack.panel.outlets
+        coming = [outlets[name] for name in self._fed_at if self._comes(name, now)]
+        power = self._rack.settings.power
+        rows = [fed.row for fed in coming]
+        since_s = now - max(self._fed_at.values(), default=-float("inf"))
+        if all(inrush.room(power, f.row, rows, since_last_s=since_s) for f in feds):
+            return ""
+        names = ", ".join(row.name for row in rows) or "the last outlet"
+        return f"{names} must be up first: the supply is limited"
+
+    def _comes(self, name: str, now: float) -> bool:
+        """Whether the known boards of an outlet still boot."""
+        fed = self._rack.panel.outlets[name]
+        nodes = [node for node in self._desk.power.choice.hit([fed]) if node.known]
+        default_s = self._rack.settings.master.boot_s
+        boot_s = max((node.boot_s or default_s for node in nodes), default=0.0)
+        late = now - self._fed_at[name] >= BOOT_MARGIN * boot_s
+        up = all(node.verdict is Verdict.ONLINE for node in nodes)
+        return fed.level is Power.ON and not late and not up
+
+
+def _mute(node: Node) -> bool:
+    """Whether a board has power, as far as is known, and nobody to ask."""
+    return node.verdict not in NOTHING_TO_LOSE and not reachable(node)
+
+
+def _leaving(node: Node) -> bool:
+    """Whether its agent said goodbye and the board is not proven down."""
+    gone = node.status is Status.OFFLINE and bool(node.goodbye)
+    return gone and node.verdict in {Verdict.LATE, Verdict.HUNG}

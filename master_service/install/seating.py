@@ -1,0 +1,51 @@
+"""Nodes and the places that install runs found: who stands where, who talks."""
+
+from collections.abc import Iterable
+
+from broker.messages import EventKind, Verdict
+from master_service.install import naming
+from master_service.rack import Rack
+from provisioning.plan import Place
+
+
+class Seating:
+    """Joins what the network showed with what the registry knows.
+
+    Args:
+        rack: The rack.
+    """
+
+    def __init__(self, rack: Rack) -> None:
+        self._rack = rack
+        self._configured = {row.id for row in rack.settings.nodes}
+
+    def pins(self) -> dict[str, tuple[int, int]]:
+        """Return where the configuration and people say that boards stand."""
+        return naming.pins(self._rack.registry, self._configured)
+
+    def talking(self) -> set[str]:
+        """Return the hardware addresses of the boards whose agents talk."""
+        nodes = self._rack.registry.nodes.values()
+        return {naming.mac_of(n) for n in nodes if n.verdict is Verdict.ONLINE}
+
+    def node_of(self, mac: str) -> str:
+        """Return the id of the node with a hardware address; empty: none is known."""
+        nodes = self._rack.registry.nodes.values()
+        return next((n.id for n in nodes if mac and naming.mac_of(n) == mac), "")
+
+    def seat(self, places: Iterable[Place], now: float) -> None:
+        """Give nodes the names and places that were found for their boards.
+
+        Args:
+            places: Every place of the rack.
+            now: Monotonic seconds.
+        """
+        for node in naming.seat(self._rack.registry, places, self._configured):
+            where = "no place" if node.stack is None else f"{node.stack}/{node.slot}"
+            text = f"{node.id} is {node.name}, at {where}: its board was found there"
+            outbox = self._rack.outbox
+            outbox.note(EventKind.REGISTRY, text, node.id, stack=node.stack)
+            outbox.changed.add(node.id)
+            outbox.learnt.add(node.id)
+            outbox.moved.add(node.id)
+            self._rack.judging.judge(node, now)

@@ -1,0 +1,250 @@
+"""Provisioning as a part of the master: begun, resumed, told of, and ended with it.
+
+Nothing that goes wrong here stops the master: a wrong configuration, a DHCP server or
+an interface that is not there is told as a problem, and tried again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from broker.errors import PiRackError
+from broker.link import Link
+from broker.messages import Details, EventKind, InstallState, Reply
+from master_service.commands.desk import Desk
+from master_service.commands.effects import Effects, Moment
+from master_service.events import Draft
+from master_service.install.board import InstallBoard
+from master_service.install.power import RackPower
+from master_service.install.seating import Seating
+from master_service.install.setup import Setup
+from master_service.power.outlets import Outlets
+from master_service.rack import Rack
+from provisioning.build import make_journal
+from provisioning.discovery.births import BirthSource
+from provisioning.errors import NoRunError
+from provisioning.installer import Installer
+from provisioning.plan import Place
+from provisioning.run.progress import progress
+from provisioning.run.state import Run
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 5.0
+"""Until provisioning that could not be begun is tried again; doubled each time."""
+LONGEST_PAUSE_S = 300.0
+
+
+class Installs:
+    """The install run of a rack, and its DHCP server.
+
+    Args:
+        setup: As configured.
+        rack: The rack.
+        desk: Takes the commands that switch power.
+        outlets: Read.
+        link: Publishes.
+        perform: Does what the desk wants done.
+        moment: Both clocks.
+        new_id: Makes ids of commands.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        rack: Rack,
+        desk: Desk,
+        outlets: Outlets,
+        link: Link,
+        *,
+        perform: Callable[[Effects], None],
+        moment: Callable[[], Moment],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.settings = setup.settings
+        self._setup = setup
+        self._rack = rack
+        self._moment = moment
+        self._journal = make_journal(setup.settings)
+        self._births = BirthSource()
+        self.seating = Seating(rack)
+        self._installer: Installer | None = None
+        self._before: Run | None = None
+        self._places: tuple[Place, ...] = ()
+        self._starting: asyncio.Task[None] | None = None
+        self.board = InstallBoard(rack, link, setup.settings, lambda: self.places)
+        self.power = RackPower(
+            rack,
+            desk,
+            outlets,
+            perform=perform,
+            moment=moment,
+            new_id=new_id,
+            run=lambda: self.last,
+        )
+        self.board.trouble = setup.problem
+
+    # --- its life ---------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Read what was under way, so that nobody else touches the stacks of a run."""
+        if self._setup.problem:
+            self._note_trouble(self._setup.problem)
+        if not self.settings.on:
+            return
+        try:
+            self._journal.open()
+            self._before, self._places = self._journal.last(), self._journal.places()
+        except PiRackError as error:
+            self._note_trouble(str(error))
+            return
+        if self._before is not None:
+            self.run(self._before)
+            self.state(progress(self._before))
+
+    def start(self) -> None:
+        """Begin to serve and listen, and go on with what was under way."""
+        if self.settings.on:
+            self._starting = asyncio.get_running_loop().create_task(self._begin())
+
+    async def stop(self) -> None:
+        """Leave everything as it is; the next start goes on. Twice is fine."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        installer, self._installer = self._installer, None
+        if installer is not None:
+            self._before, self._places = installer.run, installer.places
+            await installer.stop()
+        self._journal.close()
+        self.board.stop()
+
+    async def _begin(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not await self._try():
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _try(self) -> bool:
+        """Start an installer; return whether it works."""
+        installer = None
+        try:
+            self._journal.open()
+            installer = self._setup.make(
+                self.settings,
+                power=self.power,
+                announcer=self,
+                journal=self._journal,
+                sources=(self._births,),
+                talking=self.seating.talking,
+            )
+            self._installer = installer
+            await installer.start()
+        except (PiRackError, OSError) as error:
+            self._installer = None
+            if installer is not None:
+                await installer.stop()
+            self._rack.locks.give_run("", ())
+            self._note_trouble(f"boards cannot be provisioned: {error}")
+            return False
+        except BaseException:
+            if installer is not None:
+                await installer.stop()
+            raise
+        if self.board.trouble:
+            self.board.trouble = ""
+            self._rack.outbox.note(EventKind.INSTALL, "boards can be provisioned again")
+        self.board.look()
+        return True
+
+    def _note_trouble(self, text: str) -> None:
+        log.error("%s", text)
+        if text != self.board.trouble or text == self._setup.problem:
+            self._rack.outbox.note(EventKind.FAULT, text)
+        self.board.trouble = text
+        with contextlib.suppress(RuntimeError):  # before there is a loop
+            self.board.look()
+
+    # --- what is known ----------------------------------------------------------------
+
+    @property
+    def last(self) -> Run | None:
+        """The latest run, over or not."""
+        return self._before if self._installer is None else self._installer.run
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every place of the rack."""
+        return self._places if self._installer is None else self._installer.places
+
+    @property
+    def installer(self) -> Installer:
+        """The installer.
+
+        Raises:
+            NoRunError: Provisioning is off, or does not work.
+        """
+        if self._installer is not None:
+            return self._installer
+        if not self.settings.on and not self._setup.problem:
+            text = "provisioning is off: [install] backend in pirack.toml turns it on"
+            raise NoRunError(text)
+        text = self.board.trouble or "provisioning is just being started"
+        raise NoRunError(text)
+
+    # --- what the run says (provisioning.seams.Announcer) -----------------------------
+
+    def state(self, state: InstallState) -> None:
+        """Publish the run's progress."""
+        self.board.show(state)
+
+    def run(self, run: Run) -> None:
+        """Publish its stacks, and keep others off them while it is under way."""
+        live = not run.over and not run.params.dry
+        numbers = [stack.number for stack in run.params.stacks]
+        self._rack.locks.give_run(run.id if live else "", numbers)
+        self.board.turn(run)
+        if run.over:
+            self.seat()
+
+    def event(self, text: str, *, stack: int | None = None, mac: str = "") -> None:
+        """Write a line of the rack's history."""
+        run = self.last
+        self._rack.outbox.drafts.append(
+            Draft(
+                kind=EventKind.INSTALL,
+                text=text,
+                node=self.seating.node_of(mac),
+                stack=stack,
+                by="" if run is None else run.params.by,
+                correlation="" if run is None else run.id,
+            )
+        )
+
+    def shows(self, stack: int) -> bool:
+        """Whether it publishes anything about a stack."""
+        return self.settings.on and stack in self._rack.stacks
+
+    # --- what the master hears --------------------------------------------------------
+
+    def told(self, reply: Reply) -> None:
+        """Take the last word about a command; most are not ours."""
+        self.power.told(reply)
+
+    def said(self, details: Details, *, retained: bool) -> None:
+        """Take what a node says about itself.
+
+        Args:
+            details: As it said them.
+            retained: They came out of the broker's store.
+        """
+        self._births.said(details, retained=retained)
+        run = self.last
+        if run is None or run.over:
+            self.seat()
+
+    def seat(self) -> None:
+        """Give nodes the names and places that were found for their boards."""
+        if self.settings.on:
+            self.seating.seat(self.places, self._moment().now)

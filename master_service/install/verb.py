@@ -1,0 +1,126 @@
+"""Carries out install commands and answers them."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from broker.errors import PiRackError
+from broker.messages import Phase
+from broker.topics import ScopeKind
+from master_service.commands.desk import Desk
+from master_service.commands.effects import Answer, Asked, DoInstall
+from master_service.commands.install import answer
+from master_service.commands.reach import reachable
+from master_service.install.order import Ask, InstallOrder
+from master_service.install.service import Installs
+from master_service.install.setup import plans
+from master_service.rack import Rack
+from provisioning.errors import NoRunError
+from provisioning.run.state import Params
+from provisioning.settings import params
+
+
+class InstallVerb:
+    """Carries them out.
+
+    Args:
+        rack: The rack.
+        desk: Knows whom a scope means.
+        installs: Provisioning.
+    """
+
+    def __init__(self, rack: Rack, desk: Desk, installs: Installs) -> None:
+        self._rack = rack
+        self._desk = desk
+        self._installs = installs
+
+    async def carry_out(
+        self, effect: DoInstall, answered: Callable[[Answer], None]
+    ) -> None:
+        """Do what is asked, and say what came of it.
+
+        Args:
+            effect: The command.
+            answered: Takes the answers.
+        """
+        asked, order = effect.asked, effect.order
+        try:
+            if order.what is Ask.START:
+                text = self._start(asked, order)
+            else:
+                text = await self._other(asked, order)
+        except PiRackError as error:
+            answered(answer(asked, Phase.REFUSED, str(error)))
+            return
+        answered(answer(asked, Phase.ACCEPTED, ""))
+        answered(answer(asked, Phase.DONE, text))
+
+    def _start(self, asked: Asked, order: InstallOrder) -> str:
+        installer = self._installs.installer
+        confirmed = asked.command.confirm == str(asked.scope)
+        params = self._params(asked, order, confirmed=confirmed)
+        run = installer.begin(params, self._installs.seating.pins())
+        what = "it waits for `install confirm`"
+        if order.dry:
+            what = "it only says what it would do"
+        elif confirmed:
+            what = "it was confirmed"
+        return f"run {run} began: {what}; progress on {self._rack.topics.install_state}"
+
+    async def _other(self, asked: Asked, order: InstallOrder) -> str:
+        installer = self._installs.installer
+        by, run = asked.command.by, self._installs.last
+        match order.what:
+            case Ask.CONFIRM:
+                self._mean(asked)
+                installer.confirm(by)
+                return f"run {run.id if run else ''} was confirmed"
+            case Ask.CANCEL:
+                self._mean(asked)
+                installer.cancel(order.leave, by)
+                return f"run {run.id if run else ''} ends; outlets: {order.leave}"
+            case Ask.SWAP:
+                one, other = order.slots
+                await installer.swap(one, other)
+                self._installs.board.look()
+                self._installs.seat()
+                return (
+                    f"the boards of {one} and {other} changed places; they have their "
+                    "new addresses after the next power-cycle of their stacks"
+                )
+            case _:
+                change = await installer.undo()
+                return str(change) or "the DHCP server had the same reservations before"
+
+    def _mean(self, asked: Asked) -> None:
+        """Refuse a word to one stack that means a run over others.
+
+        Raises:
+            NoRunError: There is no run over this stack.
+        """
+        run, only = self._installs.last, _stack(asked)
+        if only is not None and (run is None or run.over or run.params.only != only):
+            text = f"there is no install run over stack {only} alone"
+            raise NoRunError(text)
+
+    def _params(self, asked: Asked, order: InstallOrder, *, confirmed: bool) -> Params:
+        choice = self._desk.power.choice
+        hit = choice.hit(choice.outlets(asked.scope))
+        wanted = params(
+            self._installs.settings,
+            plans(self._rack.stacks),
+            only=_stack(asked),
+            dry=order.dry,
+            force=order.force,
+            confirmed=confirmed,
+            by=asked.command.by,
+            running=tuple(sorted(node.name for node in hit if reachable(node))),
+        )
+        patience_s = self._installs.power.patience_s
+        pace = msgspec.structs.replace(wanted.pace, switch_s=patience_s)
+        return msgspec.structs.replace(wanted, pace=pace)
+
+
+def _stack(asked: Asked) -> int | None:
+    one = asked.scope.kind is ScopeKind.STACK
+    return int(asked.scope.name) if one else None
