@@ -19,6 +19,8 @@ CASE = "agent"
 INTERVAL_S = 10
 WARM_UP_S = 15.0
 HEARTBEATS = 6
+ARENAS = {"MALLOC_ARENA_MAX": "1"}
+"""As in our unit (``deploy/pirack-agent.service``); for all four alike."""
 OURS = "PiRack"
 
 _CONFIG = """\
@@ -51,6 +53,7 @@ class Cost(msgspec.Struct, frozen=True):
 
     Args:
         pss_mb: Memory, shared pages split among their users, MB.
+        alone_mb: The same if no other Python ran, MB.
         rss_mb: Memory, shared pages in full, MB.
         cpu_ms: Processor time per heartbeat, milliseconds.
         disk_bytes: Made dirty on block devices over the window.
@@ -58,6 +61,7 @@ class Cost(msgspec.Struct, frozen=True):
     """
 
     pss_mb: float
+    alone_mb: float
     rss_mb: float
     cpu_ms: float
     disk_bytes: float
@@ -91,15 +95,18 @@ def _start(workshop: Workshop, port: int) -> list[Runner]:
     glances = workshop.write("glances.conf", rivals.glances_config(port))
     agent = "import sys; from node_agent.cli import main; sys.exit(main())"
     started = {
-        OURS: workshop.start(OURS, [node, "-c", agent, "--config", ours]),
+        OURS: workshop.start(
+            OURS, [node, "-c", agent, "--config", ours], environment=ARENAS
+        ),
         "bare loop": workshop.start(
             "bare loop",
             [node, "-m", "bench.bare_agent", str(port), interval, "bare/vitals"],
+            environment=ARENAS,
         ),
         "psmqtt": workshop.start(
             "psmqtt",
             [venv / "psmqtt"],
-            environment={"PSMQTTCONFIG": str(psmqtt)},
+            environment=ARENAS | {"PSMQTTCONFIG": str(psmqtt)},
         ),
         "Glances": workshop.start(
             "Glances",
@@ -107,7 +114,7 @@ def _start(workshop: Workshop, port: int) -> list[Runner]:
                 venv / "glances",
                 *rivals.glances_arguments(glances, INTERVAL_S),
             ],
-            environment={"HOME": str(workshop.folder)},
+            environment=ARENAS | {"HOME": str(workshop.folder)},
         ),
     }
     ends = {OURS: "/heartbeat", "psmqtt": "getloadavg/last1min", "Glances": "/load"}
@@ -148,6 +155,7 @@ def _cost(pid: int, before: tuple[float, int, int]) -> Cost:
     cpu_s, disk_bytes, write_bytes = _counters(pid)
     return Cost(
         pss_mb=process.pss_bytes(pid) / 1e6,
+        alone_mb=process.alone_bytes(pid) / 1e6,
         rss_mb=process.rss_bytes(pid) / 1e6,
         cpu_ms=(cpu_s - before[0]) * 1000 / HEARTBEATS,
         disk_bytes=disk_bytes - before[1],
@@ -183,8 +191,13 @@ def _figures(costs: dict[str, Cost]) -> list[Figure]:
             "MB",
             lambda cost: cost.pss_mb,
             at_most(18),
-            "pages shared with other Python processes count in part; the RSS row is "
-            "what it would be alone on a machine",
+            "a page that several processes share counts in part for each",
+        ),
+        row(
+            "memory alone (PSS)",
+            "MB",
+            lambda cost: cost.alone_mb,
+            note="if no other Python ran: the interpreter counts in full",
         ),
         row("memory (RSS)", "MB", lambda cost: cost.rss_mb),
         row(

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 _CPUCLOCK_SCHED = 2
+_MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+\s*(?P<file>.*)")
+_SHARE = re.compile(r"(?P<which>Rss|Pss):\s+(?P<kilobytes>\d+) kB")
 
 
 def cpu_s(pid: int) -> float:
@@ -19,6 +21,21 @@ def cpu_s(pid: int) -> float:
 def pss_bytes(pid: int) -> int:
     """Return the memory of a process, with each shared page split among its users."""
     return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss") * 1024
+
+
+def alone_bytes(pid: int) -> int:
+    """Return what ``pss_bytes`` would be if no other Python ran on the machine.
+
+    The interpreter and its extensions count in full; the C library, OpenSSL and what
+    else the system's programs use are split among their users as they are.
+    """
+    counted, total = "Pss", 0
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if mapping := _MAPPING.fullmatch(line):
+            counted = "Rss" if "python" in mapping["file"] else "Pss"
+        elif (share := _SHARE.fullmatch(line)) and share["which"] == counted:
+            total += int(share["kilobytes"])
+    return total * 1024
 
 
 def rss_bytes(pid: int) -> int:

@@ -1,16 +1,19 @@
 """How every service process runs: until SIGINT or SIGTERM, then a clean stop."""
 
-import argparse
 import asyncio
 import logging
 import signal
 import sys
 from pathlib import Path
-from typing import Protocol
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from broker.config import Document, load
 from broker.errors import ConfigError, PiRackError
 from broker.log import set_up
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,11 @@ TABLES = (
 """Every top-level table of ``pirack.toml``, whichever package owns it."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+COMMON: dict[str, Any] = {"config": None, "log_level": "info", "log_file": None}
+"""What ``add_common`` adds, and the values of what is not given."""
+
+Given: TypeAlias = "argparse.Namespace | SimpleNamespace"
+"""Options by name; an agent that is a service has them without argparse."""
 
 
 class Service(Protocol):
@@ -81,7 +89,7 @@ def run(service: Service) -> int:
     return EXIT_OK
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
+def add_common(parser: "argparse.ArgumentParser") -> None:
     """Give a service's command line the options all of them share."""
     group = parser.add_argument_group("common options")
     group.add_argument(
@@ -93,7 +101,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--log-level",
         choices=LOG_LEVELS,
-        default="info",
+        default=COMMON["log_level"],
         help="how much to say on standard error (default: info)",
     )
     group.add_argument(
@@ -104,7 +112,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_common(args: argparse.Namespace) -> Document:
+def load_common(args: Given) -> Document:
     """Set up logging and read the configuration the common options name.
 
     Args:

@@ -1,8 +1,11 @@
 """``pirack-agent``: report this machine and obey orders, on the base install alone."""
 
-import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,7 +15,6 @@ from broker.credentials import endpoint
 from broker.errors import ConfigError, PiRackError
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import Topics
-from broker.version import VERSION
 from node_agent import actions, identity, report
 from node_agent.abilities import Probed, probe
 from node_agent.board import Board
@@ -24,31 +26,10 @@ from node_agent.settings import AgentSettings
 from node_agent.subprocess_runner import SubprocessRunner
 from node_agent.vitals import LinuxBoard
 
+if TYPE_CHECKING:
+    import argparse
+
 HELP = "report this machine and obey orders"
-
-DESCRIPTION = """\
-Report this machine's vitals and obey the orders of the rack's master.
-
-  pirack-agent --once                 show what would be reported; needs no broker
-  pirack-agent --host 10.0.0.1        report to the broker on the master's Pi
-  pirack-agent --config pirack.toml   the same, as a service does
-"""
-
-EPILOG = """\
-what it says (P is pirack/v1/<rack>, <id> comes from the board's serial)
-  P/node/<id>/status      online or offline, retained; offline also when it dies
-  P/node/<id>/details     board, addresses, system, abilities; retained
-  P/node/<id>/heartbeat   vitals, every interval
-  P/node/<id>/result      how an order went
-
-what it obeys
-  ping, refresh, run, restart-agent, and the aliases of its command files: the
-  built-in one (temperature, uptime, identify, reboot, shutdown, update ...) and
-  your own, named with --commands. An alias that cannot work here is not offered.
-
-It waits for the network and the broker for as long as that takes, and writes
-nothing to disk but the id of an order that interrupts it or the machine.
-"""
 
 _OPTIONS = {
     "agent": ("id", "interval_s", "commands", "state_dir"),
@@ -61,42 +42,27 @@ _SETTLE_S = 0.5
 """What ``--once`` waits for: a share of processor time needs two readings."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: "argparse.ArgumentParser") -> None:
     """Add the agent's options."""
-    parser.description = DESCRIPTION
-    parser.epilog = EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "--once",
-        action="store_true",
-        help="print details and one heartbeat as JSON and end; needs no broker",
-    )
-    agent = parser.add_argument_group("options that override [agent]")
-    agent.add_argument("--id", help="node id (default: from the board's serial)")
-    agent.add_argument(
-        "--interval",
-        dest="interval_s",
-        type=float,
-        metavar="SECONDS",
-        help="between heartbeats (default: 10)",
-    )
-    agent.add_argument(
-        "--commands", metavar="FILE", help=".ini file of aliases of your own"
-    )
-    agent.add_argument(
-        "--state-dir", metavar="DIR", help="where ids of destructive orders are kept"
-    )
-    rest = parser.add_argument_group("options that override [rack] and [broker]")
-    rest.add_argument("--rack", dest="name", metavar="NAME", help="name of the rack")
-    rest.add_argument("--host", help="the broker's name or address")
-    rest.add_argument("--port", type=int, help="the broker's TCP port")
-    rest.add_argument(
-        "--credentials", metavar="FILE", help="JSON file with username and password"
-    )
-    service.add_common(parser)
+    from node_agent import options  # noqa: PLC0415  # see ``as_a_service``
+
+    options.add(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def as_a_service(words: Sequence[str]) -> SimpleNamespace | None:
+    """Return the options of ``--config FILE`` and nothing else; None for any other.
+
+    That is how units start the agent, and it needs no argparse, which with all that it
+    imports is 0.7 MB for as long as the agent lives.
+    """
+    if len(words) != 2 or words[0] != "--config":  # noqa: PLR2004  # option and value
+        return None
+    unset = dict.fromkeys(key for keys in _OPTIONS.values() for key in keys)
+    given = {"config": Path(words[1]), "once": False}
+    return SimpleNamespace(**service.COMMON | unset | given)
+
+
+def run(args: service.Given) -> int:
     """Run the agent until it is told to end; return the exit code.
 
     Raises:
@@ -116,18 +82,16 @@ def run(args: argparse.Namespace) -> int:
 
 def main() -> None:
     """Be the ``pirack-agent`` command."""
-    parser = argparse.ArgumentParser(prog="pirack-agent", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"pirack {VERSION}")
-    add_arguments(parser)
+    words = sys.argv[1:]
     try:
-        sys.exit(run(parser.parse_args()))
+        sys.exit(run(as_a_service(words) or _parsed(words)))
     except PiRackError as error:
         print(f"pirack-agent: {error}", file=sys.stderr)
         code = service.EXIT_FAILED
         sys.exit(service.EXIT_CONFIG if isinstance(error, ConfigError) else code)
 
 
-def overlaid(document: Document, args: argparse.Namespace) -> Document:
+def overlaid(document: Document, args: service.Given) -> Document:
     """Return the configuration with the options that were given put over it."""
     tables = document.tables
     for table, keys in _OPTIONS.items():
@@ -135,6 +99,12 @@ def overlaid(document: Document, args: argparse.Namespace) -> Document:
         chosen = {key: value for key, value in given.items() if value is not None}
         tables[table] = {**tables.get(table, {}), **chosen}
     return Document(tables, str(args.config or "command line"))
+
+
+def _parsed(words: Sequence[str]) -> "argparse.Namespace":
+    from node_agent import options  # noqa: PLC0415  # see ``as_a_service``
+
+    return options.parser().parse_args(words)
 
 
 def _node(

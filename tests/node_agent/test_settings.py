@@ -63,6 +63,16 @@ def test_an_option_overrides_its_key_and_leaves_the_others(tmp_path: Path) -> No
     assert document.tables["rack"] == {"name": "x"}
 
 
+def test_a_unit_starts_the_agent_with_the_same_options_as_a_person() -> None:
+    from node_agent import cli, options  # noqa: PLC0415  # as above
+
+    words = ["--config", "/etc/pirack/pirack.toml"]
+    quick = cli.as_a_service(words)
+    assert quick is not None
+    assert vars(quick) == vars(options.parser().parse_args(words))
+    assert cli.as_a_service(["--once"]) is None
+
+
 def test_the_version_a_node_says_is_that_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
