@@ -54,8 +54,8 @@ class Judging:
         self._settings = settings
         self._incidents = incidents
         self._link_down = True
-        self.cold = False
-        """Whether this machine booted just now, and perhaps all boards with it."""
+        self.doubtful = True
+        """Whether the broker may have come back only now, and boards are connecting."""
         self._down_at: float | None = None
         self._back_at = 0.0
 
@@ -82,9 +82,23 @@ class Judging:
         self._link_down = False
         self._back_at = now
         self._incidents.link_up(now, self.grace_until)
+        self.doubtful = True
         self.round += 1
         for node in self._registry.nodes.values():
             self.judge(node, now)
+
+    def connected_for(self, seconds: float, now: float) -> None:
+        """Take for how long a board has had its connection; so long the broker is up.
+
+        If that is longer than the grace, whoever is not connected is so for a reason:
+        a stored ``offline`` is no news of an outage.
+        """
+        if seconds < self._settings.grace_s:
+            return
+        self.doubtful = False
+        for node in self._registry.nodes.values():
+            if node.verdict is Verdict.UNKNOWN:
+                node.deadline = now
 
     def frozen(self, now: float) -> str:
         """Say why verdicts are not to be trusted yet; empty in normal operation."""
@@ -188,7 +202,7 @@ class Judging:
             before=node.verdict,
             back_at=self._back_at,
             grace_until=self.grace_until,
-            will_holds=self._down_at is None and not self.cold,
+            will_holds=not self.doubtful,
             known=node.known,
             heard_at=node.heard_at,
             status=node.status,

@@ -70,8 +70,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         link_down: The master has no broker.
         back_at: When the broker or the master came back.
         grace_until: End of the grace that began then.
-        will_holds: A stored ``offline`` tells of now: only the master was away, and the
-            broker saw the board go.
+        will_holds: A stored ``offline`` tells of now: the broker has been up for longer
+            than boards need to connect again.
         known: It was heard at some time, maybe before the master started.
         heard_at: When it was last heard; None: not since the master started.
         status: The last word on its status topic.
@@ -217,8 +217,7 @@ def _coming(facts: Facts) -> Finding | None:
         return Finding(Verdict.UNSEEN, "never heard")
     if facts.now < _excused_until(facts):
         reason = "the broker or the master just came back; not heard again yet"
-        ask = facts.will_holds and _left(facts)
-        return Finding(Verdict.UNKNOWN, reason, facts.grace_until, ask=ask)
+        return Finding(Verdict.UNKNOWN, reason, facts.grace_until)
     return None
 
 
@@ -232,15 +231,9 @@ def _powered_since(facts: Facts) -> float | None:
 
 
 def _excused_until(facts: Facts) -> float:
-    """Return until when its silence says nothing.
-
-    Not so if the broker saw it go while the master was away, and the board is silent
-    too. One that answers ping may be connecting again at this moment.
-    """
-    gone = facts.probe is Probe.SILENT and facts.probe_at >= facts.status_at
-    if _news(facts) or (facts.will_holds and _left(facts) and gone):
-        return 0.0
-    return facts.grace_until
+    """Return until when its silence says nothing; 0 if it says something already."""
+    seen_to_go = facts.will_holds and _left(facts)
+    return 0.0 if seen_to_go or _news(facts) else facts.grace_until
 
 
 def _news(facts: Facts) -> bool:

@@ -81,6 +81,8 @@ class Watch:
             self._clock(node, skew_s)
         if node.verdict is not Verdict.ONLINE:
             self._heard(node, now)
+        if self._judging.doubtful:
+            self._judging.connected_for((beat.seq - 1) * node.interval_s, now)
 
     def details(
         self, node: Node, details: Details, now: float, *, stored: bool

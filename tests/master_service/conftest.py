@@ -92,7 +92,7 @@ class Board:
     def come(self) -> None:
         """Connect: details, online, a first beat; its board answers ping."""
         self._bench.prober.alive.add(self.address)
-        self.beating = True
+        self.beating, self._seq = True, itertools.count(1)
         self.details()
         self.say(NodeLeaf.STATUS, b"online", retain=True)
         self.beat()
