@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from broker.fake import FakeBroker
-from broker.link import Message, Subscription
+from broker.link import Connect, Message, Subscription
 from broker.messages import (
     Command,
     InstallBoard,
@@ -58,16 +58,15 @@ class Master:
     """A master with a script: to each first word of ``install``, what it publishes.
 
     Args:
-        broker: Where it is.
+        connect: Makes its link.
         script: Word to states.
     """
 
-    def __init__(self, broker: FakeBroker, **script: tuple[InstallState, ...]) -> None:
-        self.broker = broker
+    def __init__(self, connect: Connect, **script: tuple[InstallState, ...]) -> None:
         self.script = script
         self.refusal = ""
         self.asked: list[tuple[str, Command]] = []
-        self.link = broker.connect(
+        self.link = connect(
             self,
             client_id="master",
             subscriptions=[Subscription(one) for one in TOPICS.command_filters()],
@@ -93,12 +92,16 @@ class Master:
             targets=() if self.refusal else (row,),
         )
         topic = message.topic.replace("/cmd/", "/reply/")
-        self.broker.publish(topic, encode(reply), qos=1)
+        self.link.publish(topic, encode(reply), qos=1)
         for state in () if self.refusal else self.script.get(command.args[0], ()):
             self.say(state)
 
     def say(self, state: InstallState) -> None:
-        self.broker.publish(TOPICS.install_state, encode(state), retain=True)
+        self.link.publish(TOPICS.install_state, encode(state), qos=1, retain=True)
+
+    def show(self, stack: InstallStack) -> None:
+        topic = TOPICS.install_stack(stack.stack)
+        self.link.publish(topic, encode(stack), qos=1, retain=True)
 
     @property
     def words(self) -> list[str]:
@@ -117,15 +120,23 @@ class Fingers:
         return self._typed
 
 
-async def begin() -> Master:
+class Stage(Master):
+    """The same on a broker in memory."""
+
+    def __init__(self, **script: tuple[InstallState, ...]) -> None:
+        self.broker = FakeBroker()
+        super().__init__(self.broker.connect, **script)
+
+
+async def begin() -> Stage:
     """Return a master with an old run behind it and a good one in its script."""
-    broker = FakeBroker()
-    master = Master(broker, start=(NEW, WAITING), confirm=(SCAN, DONE))
-    await master.link.start()
-    master.say(OLD)
-    broker.publish(TOPICS.install_stack(3), encode(STACK), retain=True)
-    await broker.settle()
-    return master
+    stage = Stage(start=(NEW, WAITING), confirm=(SCAN, DONE))
+    await stage.link.start()
+    await stage.broker.settle()
+    stage.say(OLD)
+    stage.show(STACK)
+    await stage.broker.settle()
+    return stage
 
 
 def arguments(line: str) -> argparse.Namespace:
