@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from provisioning.backends import dhcpd, dnsmasq, kea
 from provisioning.backends.backend import Backend
-from provisioning.backends.daemon import Child, Daemon, Unit
+from provisioning.backends.daemon import Child, Daemon
 from provisioning.backends.observe import Observe
+from provisioning.backends.unit import Unit
 from provisioning.backends.whole_file import WholeFile
 from provisioning.clock import LoopClock
 from provisioning.discovery.leases import LeaseSource

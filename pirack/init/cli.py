@@ -67,9 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="certificates and the broker's data (default: /var/lib/pirack)",
     )
-    parser.add_argument(
-        "--owner", default="pirack", help="user of the services (default: pirack)"
-    )
+    for option, owner, what in (
+        ("--owner", "pirack", "this machine's agent, whose group reads pirack.toml"),
+        ("--master-owner", "pirack-master", "the master"),
+        ("--dashboard-owner", "pirack-dashboard", "the page"),
+    ):
+        parser.add_argument(
+            option, default=owner, help=f"user of {what} (default: {owner})"
+        )
     parser.add_argument(
         "--broker-owner",
         default="mosquitto",
@@ -116,6 +121,8 @@ def planned(args: argparse.Namespace) -> Plan:
         etc=args.etc.absolute(),
         state=args.state.absolute(),
         owner=args.owner,
+        master_owner=args.master_owner,
+        dashboard_owner=args.dashboard_owner,
         broker_owner=args.broker_owner,
     )
 
@@ -148,17 +155,16 @@ def steps(plan: Plan) -> tuple[str, ...]:
     Raises:
         ConfigError: This installation lacks the units.
     """
-    units, system = deploy_files.directory(), "/etc/systemd/system"
-    services = ("pirack-master", "pirack-dashboard", "pirack-agent")
-    files = " ".join(str(units / f"{name}.service") for name in services)
+    ours = deploy_files.directory()
     drop_in = "mosquitto.service.d/pirack.conf"
+    services = "pirack-master pirack-dashboard pirack-agent"
     return (
+        f"sudo sh {ours / 'master/install'}",
         f"sudo install -m 644 {plan.broker_config} /etc/mosquitto/pirack.conf",
-        f"sudo install -D -m 644 {units / drop_in} {system}/{drop_in}",
-        f"sudo install -m 644 {files} {system}/",
+        f"sudo install -D -m 644 {ours / drop_in} /etc/systemd/system/{drop_in}",
         "sudo systemctl daemon-reload",
         "sudo systemctl restart mosquitto",
-        f"sudo systemctl enable --now mosquitto {' '.join(services)}",
+        f"sudo systemctl enable --now mosquitto {services}",
     )
 
 

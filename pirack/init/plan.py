@@ -18,9 +18,8 @@ USERS = {
     "viewer": Role.VIEWER,
     house.ADMIN: Role.ADMIN,
 }
-SERVICES = ("master", "dashboard")
-"""Those whose own user must read their password."""
 LOCAL_PORT = 1883
+DHCP_UNIT = "pirack-dhcp.service"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +32,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         node: Id of this machine.
         etc: Directory of configuration and secrets.
         state: Directory of certificates and of what the broker keeps.
-        owner: User the services run as.
+        owner: User the agent runs as; its group reads the configuration.
+        master_owner: User the master runs as.
+        dashboard_owner: User the page runs as.
         broker_owner: User Mosquitto runs as.
     """
 
@@ -44,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     etc: Path
     state: Path
     owner: str
+    master_owner: str
+    dashboard_owner: str
     broker_owner: str
 
     @property
@@ -91,6 +94,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The master's own state; its unit makes it."""
         return self.state.with_name(f"{self.state.name}-master")
 
+    @property
+    def install(self) -> Path:
+        """What an install run keeps; ``deploy/master/install`` makes it."""
+        return self.state.with_name(f"{self.state.name}-install")
+
+    def reader(self, service: str) -> str | None:
+        """Return the user who must read a service's password; None: root alone."""
+        owners = {"master": self.master_owner, "dashboard": self.dashboard_owner}
+        return owners.get(service)
+
 
 def tables(plan: Plan) -> dict[str, Any]:
     """Return ``pirack.toml``."""
@@ -110,6 +123,8 @@ def tables(plan: Plan) -> dict[str, Any]:
         },
         "master": {"data_dir": str(plan.master), "node": plan.node},
         "dashboard": {"data": str(plan.dashboard)},
+        # No back end is named, so provisioning is off.
+        "install": {"data_dir": str(plan.install), "unit": DHCP_UNIT},
     }
 
 
@@ -121,6 +136,7 @@ HEAD = """\
 #   [[node]]  id = "pi-1f3a9c2e"  name = "s03n2"  stack = 3  slot = 2
 #
 # The page on the whole network: [dashboard] host = "0.0.0.0"
+# Boards found and addressed: [install] backend = "dnsmasq"  interface = "eth1"
 
 """
 

@@ -13,7 +13,7 @@ from broker.errors import ConfigError
 from broker.topics import Topics
 from dashboard.users import ensure_admin
 from pirack import deploy_files, house
-from pirack.init.plan import HEAD, SERVICES, USERS, Plan, broker_config, tables
+from pirack.init.plan import HEAD, USERS, Plan, broker_config, tables
 from pirack.up import passwords, toml
 
 
@@ -60,9 +60,11 @@ def _require_users(plan: Plan) -> None:
     Raises:
         ConfigError: One is not, and this is root, who would give them.
     """
+    ours = f"sh {deploy_files.directory()}/master/install"
     ways_out = {
-        plan.owner: f"useradd --system --home-dir /nonexistent --shell "
-        f"/usr/sbin/nologin {plan.owner}",
+        plan.owner: ours,
+        plan.master_owner: ours,
+        plan.dashboard_owner: ours,
         plan.broker_owner: "apt-get install mosquitto",
     }
     for user, way_out in ways_out.items():
@@ -121,14 +123,12 @@ def _give(plan: Plan) -> None:
         return
     for path in (plan.etc, plan.secrets, plan.config):
         shutil.chown(path, "root", plan.owner)
-    for name in SERVICES:
-        shutil.chown(plan.secrets / f"{name}.json", plan.owner, plan.owner)
-    for path in (
-        plan.own_credentials,
-        plan.dashboard,
-        plan.dashboard / "users.json",
-    ):
-        shutil.chown(path, plan.owner, plan.owner)
+    shutil.chown(plan.own_credentials, plan.owner, plan.owner)
+    for name in USERS:
+        if reader := plan.reader(name):
+            shutil.chown(plan.secrets / f"{name}.json", reader, reader)
+    for path in (plan.dashboard, plan.dashboard / "users.json"):
+        shutil.chown(path, plan.dashboard_owner, plan.dashboard_owner)
     shutil.chown(files.key, "root", plan.broker_owner)
     for path in (plan.broker, plan.dynsec):
         shutil.chown(path, plan.broker_owner, plan.broker_owner)

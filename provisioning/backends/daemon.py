@@ -1,4 +1,4 @@
-"""A DHCP server's process: our own child, or a unit of systemd."""
+"""A DHCP server's process, and the one that is our own child."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 
 READY_S = 5.0
 STOP_S = 5.0
-SYSTEMCTL_S = 20.0
 BACKOFF_S = (0.05, 5.0)
 """Seconds before a dead server is started again: at first, and at most."""
 
@@ -219,71 +218,3 @@ class Child:
             return "it said nothing"
         said = [line.strip() for line in lines[-LAST_LINES:] if line.strip()]
         return "; ".join(said)[:LAST_CHARACTERS] or "it said nothing"
-
-
-class Unit:
-    """A server as a unit of systemd, for a master without rights of its own.
-
-    Args:
-        name: Of the unit, for example ``pirack-dnsmasq.service``.
-        systemctl: The program; polkit lets the service's user run it for this unit.
-    """
-
-    def __init__(self, name: str, systemctl: str = "systemctl") -> None:
-        self._name = name
-        self._systemctl = systemctl
-
-    async def start(self) -> None:
-        """Start the unit; one that runs is left alone.
-
-        Raises:
-            BackendError: It does not start.
-        """
-        await self._call("start")
-
-    async def stop(self) -> None:
-        """Leave the unit running: DHCP outlives the master."""
-
-    async def reload(self) -> None:
-        """Let the unit read its files again.
-
-        Raises:
-            BackendError: It cannot.
-        """
-        await self._call("reload")
-
-    async def restart(self) -> None:
-        """Start the unit again.
-
-        Raises:
-            BackendError: It does not start.
-        """
-        await self._call("restart")
-
-    async def alive(self) -> bool:
-        """Whether systemd says that it is active."""
-        try:
-            await self._call("is-active")
-        except BackendError:
-            return False
-        return True
-
-    async def _call(self, verb: str) -> None:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                self._systemctl,
-                "--no-ask-password",
-                verb,
-                self._name,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            _, said = await asyncio.wait_for(process.communicate(), SYSTEMCTL_S)
-        except (OSError, TimeoutError) as error:
-            text = f"{self._systemctl} {verb} {self._name}: {error}"
-            raise BackendError(text) from error
-        if process.returncode:
-            words = said.decode(errors="replace").strip()
-            text = f"{self._systemctl} {verb} {self._name} failed: {words}"
-            raise BackendError(text)

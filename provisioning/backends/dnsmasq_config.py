@@ -1,7 +1,6 @@
 """The files dnsmasq reads; pure."""
 
 import os
-import pwd
 from pathlib import Path
 
 import msgspec
@@ -40,7 +39,7 @@ def configuration(subnet: Subnet, folder: Path, netboot: Netboot | None = None) 
         "except-interface=lo",
         "no-hosts",
         "no-resolv",
-        f"user={pwd.getpwuid(os.geteuid()).pw_name}",
+        *_user(),
         "pid-file=",
         "log-facility=-",
         "dhcp-authoritative",
@@ -58,6 +57,11 @@ def configuration(subnet: Subnet, folder: Path, netboot: Netboot | None = None) 
     if netboot is not None:
         lines += _netboot(netboot)
     return "\n".join(lines) + "\n"
+
+
+def _user() -> list[str]:
+    """Keep it root where we are: another user could not read our folder."""
+    return ["user=root"] if os.geteuid() == 0 else []
 
 
 def _netboot(netboot: Netboot) -> list[str]:

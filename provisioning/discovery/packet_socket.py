@@ -66,7 +66,11 @@ def open_packet_socket(
     try:
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     except PermissionError as error:
-        text = f"no right to listen on {interface}: give the service CAP_NET_RAW"
+        text = (
+            f"no right to listen on {interface}: this process lacks CAP_NET_RAW; "
+            "pirack-master.service has it (AmbientCapabilities=CAP_NET_RAW), or run "
+            "it as root"
+        )
         raise NetworkError(text) from error
     try:
         _attach(raw, program)

@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import pytest
 
 from node_agent import actions, blink
 from node_agent.actions import Action
 from node_agent.packages import UNITS, start_command
+from tests.shipped import DEPLOY, settings, text
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 LOGIN = "org.freedesktop.login1."
 MANAGE_UNITS = "org.freedesktop.systemd1.manage-units"
 HARMLESS = {("systemctl", "--failed")}
@@ -37,20 +36,6 @@ IMPLIES_NO_NEW_PRIVILEGES = {
     "SystemCallFilter",
 }
 """For a service that is not root's: systemd.exec(5), NoNewPrivileges=."""
-
-
-def text(name: str) -> str:
-    return (DEPLOY / name).read_text(encoding="utf-8")
-
-
-def settings(name: str) -> dict[str, list[str]]:
-    """The settings of a unit, each with its values."""
-    found: dict[str, list[str]] = {}
-    for line in text(name).splitlines():
-        key, equals, value = line.partition("=")
-        if equals and not line.startswith("#"):
-            found.setdefault(key, []).append(value)
-    return found
 
 
 def work_of(action: Action) -> str:

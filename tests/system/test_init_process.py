@@ -30,7 +30,11 @@ def pirack(*words: str) -> subprocess.CompletedProcess[str]:
 
 def init(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
     where = ("--etc", str(directory / "etc"), "--state", str(directory / "state"))
-    owners = ("--owner", "root", "--broker-owner", "root")
+    owners = [
+        word
+        for of in ("", "master-", "dashboard-", "broker-")
+        for word in (f"--{of}owner", "root")
+    ]
     done = pirack("init", *where, *owners, *words)
     assert done.returncode == 0, done.stderr
     return done

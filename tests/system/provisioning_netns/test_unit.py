@@ -4,38 +4,56 @@ from pathlib import Path
 
 import pytest
 
-from provisioning.backends.daemon import Child, Unit
+from provisioning.backends.daemon import Child
+from provisioning.backends.unit import Unit
 from provisioning.errors import BackendError
 
 pytestmark = pytest.mark.system
 
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >>"{said}"
-if [ "$2" = restart ]; then
+if [ "$3" = other.service ]; then
     echo "Interactive authentication required." >&2
     exit 1
 fi
 """
 
 
-async def test_a_unit_is_told_by_systemctl_and_left_running(tmp_path: Path) -> None:
-    said = tmp_path / "said"
-    systemctl = tmp_path / "systemctl"
-    systemctl.write_text(SYSTEMCTL.format(said=said))
-    systemctl.chmod(0o755)
-    unit = Unit("pirack-dnsmasq.service", str(systemctl))
+@pytest.fixture
+def systemctl(tmp_path: Path) -> Path:
+    """A systemctl that writes down what it is told, and knows one unit of ours."""
+    program = tmp_path / "systemctl"
+    program.write_text(SYSTEMCTL.format(said=tmp_path / "said"))
+    program.chmod(0o755)
+    return program
+
+
+async def test_a_unit_begins_anew_with_the_master_and_is_left_running(
+    systemctl: Path,
+) -> None:
+    unit = Unit("pirack-dhcp.service", str(systemctl), lambda: True)
     await unit.start()
     await unit.reload()
     assert await unit.alive()
-    with pytest.raises(BackendError, match="Interactive authentication required"):
-        await unit.restart()
     await unit.stop()
-    assert [line.split()[1] for line in said.read_text().splitlines()] == [
-        "start",
-        "reload",
-        "is-active",
-        "restart",
-    ]
+    said = systemctl.with_name("said").read_text().splitlines()
+    assert [line.split()[1] for line in said] == ["restart", "reload", "is-active"]
+
+
+async def test_a_unit_of_somebody_else_is_refused_in_the_words_of_systemd(
+    systemctl: Path,
+) -> None:
+    unit = Unit("other.service", str(systemctl), lambda: True)
+    with pytest.raises(BackendError, match="Interactive authentication required"):
+        await unit.start()
+
+
+async def test_a_unit_that_starts_and_does_not_serve_is_an_error(
+    systemctl: Path,
+) -> None:
+    unit = Unit("pirack-dhcp.service", str(systemctl), lambda: False, ready_s=0.05)
+    with pytest.raises(BackendError, match="see: journalctl -u pirack-dhcp"):
+        await unit.start()
 
 
 async def test_without_systemd_the_reason_is_told(tmp_path: Path) -> None:
