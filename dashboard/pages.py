@@ -69,7 +69,7 @@ class Pages:
             return
         session = str(cookie["session"])
         frame = Frame(self._dashboard, user, lambda: self._sessions.live(session, user))
-        with ui.element("main").props('id=main tabindex="-1"'):
+        with ui.element("div").props('id=main tabindex="-1"'):
             ui.sub_pages(
                 {"/": self._page(frame, "overview", Overview)}
                 | {"/activity": self._page(frame, "activity", Activity)}

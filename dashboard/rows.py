@@ -80,7 +80,7 @@ def lock_row(lock: Lock | None) -> list[Any] | None:
 
 
 def stack_row(stack: StackState) -> list[Any]:
-    """Return ``number, name, x, y, slots, power, wanted, lock``."""
+    """Return ``number, name, x, y, slots, power, wanted, lock, fault``."""
     return [
         stack.stack,
         stack.name,
@@ -90,6 +90,7 @@ def stack_row(stack: StackState) -> list[Any]:
         stack.power,
         stack.wanted,
         lock_row(stack.lock),
+        stack.fault,
     ]
 
 

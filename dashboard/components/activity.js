@@ -3,13 +3,15 @@
 import { ask, publishLine, rackTarget } from "pirack/actions.js";
 import { copyButton } from "pirack/dialogs.js";
 import { h, setAttr, setText } from "pirack/dom.js";
+import { goTo } from "pirack/links.js";
 import { blocked, listen, merge, readEvent, store } from "pirack/store.js";
-import { fold, storyItem } from "pirack/story.js";
+import { fold, KINDS, storyItem } from "pirack/story.js";
 import { stackName } from "pirack/words.js";
 
-const KINDS = { incident: "Incidents", fault: "Faults", command: "Commands", power: "Power", verdict: "Verdicts", registry: "Boards", service: "Services", heal: "Self-healing", install: "Install" };
 const PAGE = 200;
 const MOST = 3000;
+
+const openBoard = (id) => goTo(`/?node=${encodeURIComponent(id)}`);
 
 export default {
   template: `<div class="log-page"></div>`,
@@ -31,7 +33,7 @@ export default {
   },
   methods: {
     build() {
-      this.chips = [["", "All"], ...Object.entries(KINDS)].map(([kind, label]) => h("button", { class: "chip", type: "button", "data-kind": kind, on: { click: () => this.choose(kind) } }, h("span", { text: label })));
+      this.chips = [["", "All"], ...Object.entries(KINDS).map(([kind, [label]]) => [kind, label])].map(([kind, label]) => h("button", { class: "chip", type: "button", "data-kind": kind, on: { click: () => this.choose(kind) } }, h("span", { text: label })));
       this.select = h("select", { "aria-label": "About", on: { change: () => { this.scope = this.select.value; this.restart(); } } });
       this.list = h("ol", { class: "log", "aria-label": "Events, newest first" });
       this.note = h("p", { class: "quiet", role: "status" });
@@ -108,13 +110,12 @@ export default {
         if (open) this.opened.add(key);
         else this.opened.delete(key);
       }
-      const open = (id) => document.querySelector(".rail-link[data-page=overview]") && window.location.assign(`${window.path_prefix ?? ""}/?node=${encodeURIComponent(id)}`);
       let day = "";
       const items = fold(this.events).flatMap((story) => {
         const date = new Date(story.lines.at(-1).ts * 1000).toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long" });
         const head = date === day ? [] : [h("li", { class: "log-day", text: date })];
         day = date;
-        return [...head, storyItem(story, { onOpen: open, full: true, open: this.opened.has(story.key) })];
+        return [...head, storyItem(story, { onOpen: openBoard, full: true, open: this.opened.has(story.key) })];
       });
       this.list.replaceChildren(...items);
       this.drawEnd();

@@ -13,7 +13,7 @@ import { Search } from "pirack/search.js";
 import { UnderWay } from "pirack/running.js";
 import { Activity, Attention, Services } from "pirack/side.js";
 import { clock } from "pirack/words.js";
-import { filtering, frozen, listen, members, notify, shown, store } from "pirack/store.js";
+import { filtering, frozen, listen, notify, shown, store } from "pirack/store.js";
 
 const ARROWS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"]);
 
@@ -45,7 +45,7 @@ export default {
     build() {
       const open = (id) => this.open(id);
       this.rackElement = h("div", { class: "rack", role: "group", "aria-label": "Boards in the rack" });
-      this.rack = new Rack(this.rackElement, { onMenu: ({ number }, button) => openMenu(button, stackTarget(store.stacks.get(number), members(number)), this.headline(number)) });
+      this.rack = new Rack(this.rackElement, { onMenu: ({ number }, button) => openMenu(button, stackTarget(store.stacks.get(number)), ({ nodes }) => this.headline(number, nodes)) });
       this.hover = new Hover(this.rackElement);
       this.search = new Search({ onOpen: open, onChange: () => this.toUrl() });
       this.panel = new Panel({ onClose: () => this.close(), onOpen: open });
@@ -68,20 +68,20 @@ export default {
       return h("div", { class: "switches", role: "group", "aria-label": "View" }, this.switches);
     },
     rackButton() {
-      const button = h("button", { class: "button rack-actions", type: "button", "aria-haspopup": "dialog", on: { click: () => openMenu(button, rackTarget(), describe([...store.nodes.values()]), (done) => this.tags(button, done)) } }, icon("bolt", 16), "Rack", icon("down", 14));
+      const button = h("button", { class: "button rack-actions", type: "button", "aria-haspopup": "dialog", on: { click: () => openMenu(button, rackTarget(), ({ nodes }) => describe(nodes), (done) => this.tags(button, done)) } }, icon("bolt", 16), "Rack", icon("down", 14));
       return button;
     },
     /** What the menu of a stack says first: its boards, its outlet, who has reserved it. */
-    headline(number) {
+    headline(number, nodes) {
       const { power, wanted, lock } = store.stacks.get(number);
       const outlet = !power ? "" : power === wanted || !wanted ? ` · power ${power}` : ` · power ${power}, wanted ${wanted}`;
       const held = lock ? ` · reserved by ${lock.by} until ${clock(lock.until)}` : "";
-      return `${describe(members(number))}${outlet}${held}`;
+      return `${describe(nodes)}${outlet}${held}`;
     },
     /** The tags of the rack, each with a menu of its own. */
     tags(button, done) {
       const tags = [...new Set([...store.nodes.values()].flatMap((node) => node.tags))].sort();
-      const open = (tag) => { done(); const target = tagTarget(tag); openMenu(button, target, describe(target.nodes)); };
+      const open = (tag) => { done(); openMenu(button, tagTarget(tag), ({ nodes }) => describe(nodes)); };
       return h("div", { class: "menu-tags", hidden: !tags.length }, h("span", { class: "quiet", text: "Only boards with the tag" }), tags.map((tag) => h("button", { class: "chip", type: "button", text: tag, on: { click: () => open(tag) } })));
     },
     take(change) {

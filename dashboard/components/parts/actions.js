@@ -1,6 +1,6 @@
 // What can be asked of a board, a stack, a tag or the rack, and how a person would type it.
 
-import { store } from "pirack/store.js";
+import { members, store } from "pirack/store.js";
 import { quote, stackName } from "pirack/words.js";
 
 const KNOWN = {
@@ -30,8 +30,8 @@ export function nodeTarget(node) {
   return { scope: `node/${node.id}`, title: node.name, nodes: [node], lock: node.lock };
 }
 
-export function stackTarget(stack, nodes) {
-  return { scope: `stack/${stack.number}`, title: stackName(stack), nodes, lock: stack.lock };
+export function stackTarget(stack) {
+  return { scope: `stack/${stack.number}`, title: stackName(stack), nodes: members(stack.number), lock: stack.lock };
 }
 
 export function tagTarget(tag) {
@@ -40,6 +40,14 @@ export function tagTarget(tag) {
 
 export function rackTarget() {
   return { scope: "rack", title: `rack ${store.rack}`, nodes: [...store.nodes.values()], lock: null };
+}
+
+/** The same target as it is now; null once it is gone. */
+export function renewed(target) {
+  const [kind, name] = target.scope.split("/");
+  if (kind === "node") return store.ids.has(name) ? nodeTarget(store.ids.get(name)) : null;
+  if (kind === "stack") return store.stacks.has(Number(name)) ? stackTarget(store.stacks.get(Number(name))) : null;
+  return kind === "tag" ? tagTarget(name) : rackTarget();
 }
 
 /** Every board that loses power with a target: outlets are shared. */
@@ -70,9 +78,13 @@ function make(verb, placeholders = [], note = "") {
   return { verb, placeholders, args: [], label: known.label, icon: known.icon, note: note || known.note || (KNOWN[verb] ? "" : `Runs ${verb} of the board's command file`), danger: DANGER.has(verb) };
 }
 
+/** Power where an outlet feeds it. A board that shares its outlet is switched with its
+ * stack: alone, the master would refuse. */
 function switching(target) {
   if (!target.nodes.some((node) => node.outlet)) return [];
-  return POWER.map(([word, label, icon]) => ({ ...make("power"), args: [word], label, icon, red: word !== "on" }));
+  const stack = target.scope.startsWith("node/") && bystanders(target).length ? store.stacks.get(target.nodes[0].stack) : null;
+  const whole = stack && { target: stackTarget(stack), where: `${stackName(stack)} as a whole: its boards share one outlet` };
+  return POWER.map(([word, label, icon]) => ({ ...make("power"), args: [word], label, icon, red: word !== "on", ...whole }));
 }
 
 /** Reserve or free: boards and stacks only. */

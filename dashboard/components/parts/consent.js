@@ -1,11 +1,11 @@
 // The questions before a command leaves: who is hit, how, and what it needs to know.
 
-import { bystanders, canDo, hit, publishLine, send, WAVES } from "pirack/actions.js";
+import { bystanders, canDo, hit, publishLine, renewed, send, WAVES } from "pirack/actions.js";
 import { lineBox, openDialog } from "pirack/dialogs.js";
 import { h, setAttr, setText, uniqueId } from "pirack/dom.js";
 import { glyph, OFF, OFFLINE, STATES } from "pirack/icons.js";
-import { blocked, store } from "pirack/store.js";
-import { clock, list, plural } from "pirack/words.js";
+import { blocked, listen, store } from "pirack/store.js";
+import { byName, clock, list, plural, stackName } from "pirack/words.js";
 
 const CONSEQUENCE = {
   reboot: "What runs there stops; a board is away for about a minute.",
@@ -18,8 +18,9 @@ const CONSEQUENCE = {
 const SPANS = [["30m", "30 minutes"], ["2h", "2 hours"], ["8h", "8 hours"], ["1d", "1 day"]];
 
 /** Ask where it can hurt or needs words; else send at once. */
-export function begin(target, action) {
-  if (blocked()) return;
+export function begin(asked, action) {
+  const target = renewed(asked);
+  if (blocked() || !target) return;
   if (action.verb === "lock") askSpan(target, action);
   else if (action.verb === "unlock") askFree(target, action);
   else if (action.placeholders.length) askWords(target, action);
@@ -39,17 +40,27 @@ function boardList(target, action) {
     const state = node.words || STATES[node.state].label;
     return h("li", {}, glyph(node.state, { size: 14, label: false }), h("span", { class: why && action.verb !== "power" ? "spared" : "", text: node.name }), h("span", { class: "fate", text: why ? `${state} · ${why}` : state }));
   };
-  const nodes = [...hit(target, action)].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  const nodes = byName(hit(target, action));
   return h("ul", { class: "hit-list", tabindex: nodes.length > 6 ? "0" : null, "aria-label": "Boards hit" }, nodes.map(row));
+}
+
+/** Boards that would lose power unnamed: the master switches their stack or nothing. */
+function unnamed(target, action) {
+  return action.verb === "power" && !/^(stack\/|rack$)/.test(target.scope) ? byName(bystanders(target)) : [];
+}
+
+function place(scope) {
+  const [kind, name] = scope.split("/");
+  return kind === "stack" ? stackName(store.stacks.get(Number(name)) ?? { number: name }) : (store.ids.get(name)?.name ?? name);
 }
 
 /** Why the master would say no: shared outlets, and what somebody else reserved. */
 function objections(target, action) {
   const found = [];
-  const others = action.verb === "power" && !/^(stack\/|rack$)/.test(target.scope) ? bystanders(target) : [];
+  const others = unnamed(target, action);
   if (others.length) found.push(`${list(others.map((node) => node.name))} would lose power too: switch the stack instead.`);
   const locks = new Map(hit(target, action).filter(({ lock }) => lock && lock.by !== store.settings.user).map(({ lock }) => [lock.scope, lock]));
-  for (const lock of locks.values()) found.push(`${lock.scope.replace("/", " ")} is reserved by ${lock.by} until ${clock(lock.until)}${lock.reason ? ` (${lock.reason})` : ""}: the master will refuse.`);
+  for (const lock of locks.values()) found.push(`${place(lock.scope)} is reserved by ${lock.by} until ${clock(lock.until)}${lock.reason ? ` (${lock.reason})` : ""}: the master will refuse its boards.`);
   return found;
 }
 
@@ -74,28 +85,46 @@ function forcing(action) {
   return { element: h("label", { class: "force-choice" }, box, h("span", {}, h("b", { text: "Force: cut even if a board does not shut down" }), h("span", { text: "What it is writing is lost, and its card may be damaged." }))), box };
 }
 
-function askConsent(target, action) {
+function question(target, action) {
   const nodes = hit(target, action);
-  const one = nodes.length === 1 && action.verb !== "power";
-  const what = one ? nodes[0].name : plural(nodes.length, "board");
-  const title = action.verb === "power" ? `${action.label}: ${target.title}, ${what}?` : one ? `${action.label} ${what}?` : `${action.label} ${what} in ${target.title}?`;
-  const word = target.scope === "rack" ? store.rack : "";
-  const groups = waves(target, action), force = forcing(action);
+  const count = plural(nodes.length, "board");
+  if (action.verb === "power") return { title: `${action.label}: ${target.title}, ${count}?`, label: action.label };
+  if (nodes.length === 1) return { title: `${action.label} ${nodes[0].name}?`, label: action.label };
+  return { title: `${action.label} ${count} in ${target.title}?`, label: `${action.label} ${count}` };
+}
+
+/** The boards an open dialog names are those that would be hit now. */
+function askConsent(asked, action) {
+  let target = asked, key = "";
+  const word = asked.scope === "rack" ? store.rack : "";
+  const groups = waves(asked, action), force = forcing(action);
   const words = () => (force?.box.checked ? [...action.args, "force"] : action.args);
   const options = () => groups?.read() ?? {};
-  const line = lineBox(publishLine(target, action, words(), options()));
-  const go = h("button", { class: action.red === false ? "button primary" : "button primary danger", type: "button", disabled: Boolean(word), on: { click: () => { dialog.close(); send(target, action, words(), options()); } } });
+  const reasons = h("div", { class: "objections" }), boards = h("div"), line = lineBox("");
+  const input = h("input", { autocomplete: "off", spellcheck: "false", on: { input: () => draw() } });
+  const typed = word && h("label", { class: "typed" }, h("span", {}, "Type ", h("b", { text: word }), " to confirm"), input);
+  const cancel = h("button", { class: "button", type: "button", text: "Cancel", autofocus: true, on: { click: () => dialog.close() } });
+  const go = h("button", { class: action.red === false ? "button primary" : "button primary danger", type: "button", on: { click: () => { dialog.close(); send(target, action, words(), options()); } } });
+  const body = h("div", { class: "dialog-body" }, h("p", { text: CONSEQUENCE[action.args[0] ?? action.verb] ?? "" }), reasons, boards, groups?.element, force?.element, typed, line.element);
   const draw = () => {
-    line.set(publishLine(target, action, words(), options()));
-    const label = action.verb === "power" || one ? action.label : `${action.label} ${what}`;
+    const { title, label } = question(target, action);
+    setText(dialog.querySelector("h2"), title);
     setText(go, force?.box.checked ? `Force ${label.toLowerCase()}` : label);
+    setAttr(go, "disabled", Boolean(blocked()) || input.value.trim() !== word || unnamed(target, action).length > 0);
+    line.set(publishLine(target, action, words(), options()));
+    const against = objections(target, action);
+    const now = JSON.stringify([against, hit(target, action).map(({ id, state }) => [id, state])]);
+    if (now === key) return;
+    key = now;
+    reasons.replaceChildren(...against.map((text) => h("p", { class: "why", text })));
+    setAttr(reasons, "hidden", !against.length);
+    boards.replaceChildren(boardList(target, action));
   };
+  const dialog = openDialog("", { body, buttons: [cancel, go], danger: true });
   draw();
   for (const control of [force?.box, ...(groups?.selects ?? [])]) control?.addEventListener("change", draw);
-  const typed = word && h("label", { class: "typed" }, h("span", {}, "Type ", h("b", { text: word }), " to confirm"), h("input", { autocomplete: "off", spellcheck: "false", on: { input: (event) => setAttr(go, "disabled", event.target.value.trim() !== word) } }));
-  const cancel = h("button", { class: "button", type: "button", text: "Cancel", autofocus: true, on: { click: () => dialog.close() } });
-  const body = h("div", { class: "dialog-body" }, h("p", { text: CONSEQUENCE[action.args[0] ?? action.verb] ?? "" }), objections(target, action).map((text) => h("p", { class: "why", text })), boardList(target, action), groups?.element, force?.element, typed, line.element);
-  const dialog = openDialog(title, { body, buttons: [cancel, go], danger: true });
+  const stop = listen(() => { target = renewed(asked) ?? target; draw(); });
+  dialog.addEventListener("close", stop);
 }
 
 /** A form dialog: fields, the line, one button. */

@@ -1,6 +1,6 @@
 // Dialogs, copy buttons, and the menus that offer commands.
 
-import { cancelling, offered, publishLine, rackTarget, underWay } from "pirack/actions.js";
+import { cancelling, offered, publishLine, rackTarget, renewed, underWay } from "pirack/actions.js";
 import { begin } from "pirack/consent.js";
 import { copyText, h, setAttr, setText, uniqueId } from "pirack/dom.js";
 import { icon } from "pirack/icons.js";
@@ -39,8 +39,10 @@ export function copyButton(read, label, { small = false, title = "Copy as mosqui
   return button;
 }
 
-function actionRow(target, action, done) {
-  const opens = action.danger || action.placeholders.length || action.verb === "lock";
+function actionRow(given, action, done) {
+  const target = action.target ?? given;
+  const theirs = action.verb === "unlock" && target.lock?.by !== store.settings.user;
+  const opens = action.danger || action.placeholders.length || action.verb === "lock" || theirs;
   const run = h("button", { class: action.red ? "action danger" : "action", type: "button", "data-verb": action.verb, "data-word": action.args[0], title: action.note, on: { click: () => { done(); begin(target, action); } } }, icon(action.icon), h("span", { text: opens ? `${action.label}…` : action.label }));
   const copy = copyButton(() => publishLine(target, action, action.args.length ? action.args : action.placeholders.map((name) => `${name}=`)), `Copy ${action.label} as mosquitto_pub`, { small: true });
   return { element: h("li", { class: "action-row" }, run, copy), run };
@@ -52,12 +54,14 @@ export function actionList(target, done = () => {}) {
   const { common, own, last } = offered(target);
   const rows = (actions) => actions.map((action) => actionRow(target, action, done));
   const stops = underWay(target.nodes).map((work) => actionRow(rackTarget(), cancelling(work), done));
-  const [first, more, end] = [rows(common), rows(own), rows(last)];
+  const [first, more] = [rows(common), rows(own)];
+  const [end, shared] = [rows(last.filter(({ where }) => !where)), rows(last.filter(({ where }) => where))];
+  const { where } = last.find((action) => action.where) ?? {};
   const group = (found, name) => found.length > 0 && h("ul", { "aria-label": name }, found.map((row) => row.element));
   const folded = more.length > 0 && h("details", { class: "more-actions" }, h("summary", {}, "More ", h("span", { class: "quiet", text: `${plural(more.length, "command")} of the board's own` })), group(more, "The board's own commands"));
-  const element = h("div", { class: "actions" }, why, store.settings.role !== "viewer" && group(stops, "Under way"), group(first, "Common"), folded, group(end, "Interrupting"));
-  const all = [...stops, ...first, ...more, ...end];
-  const none = !(first.length || more.length || end.length);
+  const element = h("div", { class: "actions" }, why, store.settings.role !== "viewer" && group(stops, "Under way"), group(first, "Common"), folded, group(end, "Interrupting"), where && h("p", { class: "quiet actions-of", text: where }), group(shared, where));
+  const all = [...stops, ...first, ...more, ...end, ...shared];
+  const none = all.length === stops.length;
   if (none) element.append(h("p", { class: "quiet", text: `Your role, ${store.settings.role}, may look but not ask.` }));
   const refresh = () => {
     const reason = none ? "" : blocked();
@@ -69,13 +73,39 @@ export function actionList(target, done = () => {}) {
   return { element, refresh };
 }
 
-/** Open the actions of a stack or the rack beside the button that asked. */
-export function openMenu(button, target, note, extra = null) {
-  const menu = h("div", { class: "menu", popover: "auto", role: "dialog", "aria-label": `Actions for ${target.title}` }, h("div", { class: "menu-head" }, h("b", { text: target.title }), h("span", { text: note })));
-  const list = actionList(target, () => menu.hidePopover());
-  menu.append(list.element, ...(extra ? [extra(() => menu.hidePopover())] : []));
+/** What the actions of a target depend on: drawn again only when one of it changes. */
+export function actionKey({ scope, nodes, lock }) {
+  return JSON.stringify([scope, lock, ...nodes.map(({ id, abilities, outlet, running, lock: own }) => [id, abilities, store.abilities[abilities]?.length, outlet, running?.id, running?.phase, own?.scope, own?.until])]);
+}
+
+/** Open the actions of a stack or the rack beside the button that asked.
+ * `note(target)` says what it is; an open menu follows its target. */
+export function openMenu(button, asked, note, extra = null) {
+  const words = h("span");
+  const menu = h("div", { class: "menu", popover: "auto", role: "dialog", "aria-label": `Actions for ${asked.title}` }, h("div", { class: "menu-head" }, h("b", { text: asked.title }), words));
+  const place = h("div");
+  let key = "", list = null;
+  const draw = (target) => {
+    setText(words, note(target));
+    if (key === actionKey(target)) return;
+    key = actionKey(target);
+    const all = () => [...place.querySelectorAll("button")];
+    const at = all().indexOf(document.activeElement), open = place.querySelector("details")?.open;
+    list = actionList(target, () => menu.hidePopover());
+    place.replaceChildren(list.element);
+    const more = place.querySelector("details");
+    if (more && open) more.open = true;
+    if (at >= 0) (all()[at] ?? all().at(-1))?.focus();
+  };
+  draw(asked);
+  menu.append(place, ...(extra ? [extra(() => menu.hidePopover())] : []));
   document.body.append(menu);
-  const stop = listen((change) => change.connection && list.refresh());
+  const stop = listen((change) => {
+    const target = renewed(asked);
+    if (!target) menu.hidePopover();
+    else if (change.rows.size || change.structure || change.stacks || change.snapshot) draw(target);
+    if (change.connection) list.refresh();
+  });
   menu.addEventListener("toggle", (event) => { if (event.newState === "closed") { stop(); menu.remove(); } });
   menu.showPopover();
   const from = button.getBoundingClientRect(), size = menu.getBoundingClientRect();

@@ -1,17 +1,17 @@
 // One board in full: a sheet at the side, on a phone from below.
 
 import { nodeTarget, underWay } from "pirack/actions.js";
-import { actionList, copyButton } from "pirack/dialogs.js";
+import { actionKey, actionList, copyButton } from "pirack/dialogs.js";
 import { h, s, setAttr, setText, uniqueId } from "pirack/dom.js";
 import { glyph, icon, STATES } from "pirack/icons.js";
 import { workItem } from "pirack/running.js";
 import { Activity } from "pirack/side.js";
-import { phrase, sparkline } from "pirack/slot.js";
+import { phrase, sparkarea, sparkline } from "pirack/slot.js";
 import { frozen, level, now, store } from "pirack/store.js";
-import { age, bytes, clock, list, plural, span, stackName, stamp } from "pirack/words.js";
+import { age, byName, bytes, clock, list, plural, span, stackName, stamp } from "pirack/words.js";
 
 const LEVELS = ["", "warn", "crit"];
-const FLAGS = ["under-voltage", "frequency-capped", "throttled", "soft-temperature-limit"];
+const FLAGS = { "under-voltage": "under-voltage", "frequency-capped": "frequency capped", throttled: "throttled", "soft-temperature-limit": "soft temperature limit" };
 
 class Vital {
   constructor(label, unit, { marks = [], top = 100 } = {}) {
@@ -42,7 +42,7 @@ function row(term, value, { code = false, copy = false } = {}) {
 function powerWords(node, stack) {
   if (!node.outlet) return "no outlet feeds it that we can switch";
   const wanted = stack?.wanted && stack.wanted !== node.power ? `, but ${stack.wanted} is wanted` : "";
-  const others = [...store.nodes.values()].filter((each) => each !== node && each.outlet === node.outlet);
+  const others = byName([...store.nodes.values()].filter((each) => each !== node && each.outlet === node.outlet));
   const shared = others.length ? `; shared with ${list(others.map(({ name }) => name), 5)}` : "";
   return `${node.outlet} reads back ${node.power ?? "nothing"}${wanted}${shared}`;
 }
@@ -58,7 +58,7 @@ export class Panel {
     this.sentence = h("p", { class: "panel-sentence" });
     const close = h("button", { class: "icon-button", type: "button", "aria-label": "Close", on: { click: () => onClose() } }, icon("close"));
     this.body = h("div", { class: "panel-body" });
-    this.element = h("aside", { class: "panel", role: "dialog", "aria-labelledby": id, hidden: true }, h("header", { class: "panel-head" }, this.mark, h("div", {}, this.title, this.sentence), close), this.body);
+    this.element = h("section", { class: "panel", role: "dialog", "aria-labelledby": id, hidden: true }, h("header", { class: "panel-head" }, this.mark, h("div", {}, this.title, this.sentence), close), this.body);
     this.shade = h("div", { class: "panel-shade", hidden: true, on: { click: () => onClose() } });
   }
 
@@ -131,10 +131,10 @@ export class Panel {
     const label = STATES[node.state].label;
     setText(this.sentence, node.reason ? `${label}: ${node.reason}` : node.words ? `${label}: ${phrase(node)}` : label);
     this.drawHeld(node);
-    const key = JSON.stringify([node.abilities, store.abilities[node.abilities] ?? 0, node.running?.id, node.outlet, node.lock]);
+    const target = nodeTarget(node), key = actionKey(target);
     if (!this.actions || this.actionKey !== key) {
       this.actionKey = key;
-      this.actions = actionList(nodeTarget(node));
+      this.actions = actionList(target);
       this.actionPlace.replaceChildren(this.actions.element);
     }
     this.actions.refresh();
@@ -168,9 +168,8 @@ export class Panel {
     this.heat.set(beat?.temperature_c, level(node, "temperature"));
     this.disk.set(beat?.disk_percent, level(node, "disk"));
     this.swap.set(beat?.swap_percent);
-    const path = sparkline(history, 320, 56);
-    this.line.setAttribute("d", path);
-    this.area.setAttribute("d", path && !path.slice(1).includes("M") ? `${path}L320 56L${path.slice(1).split(" ")[0]} 56Z` : "");
+    this.line.setAttribute("d", sparkline(history, 320, 56));
+    this.area.setAttribute("d", sparkarea(history, 320, 56));
     this.drawFaults(state, beat);
     if (beat) this.drawNumbers(beat);
     this.drawFlags(beat);
@@ -204,9 +203,9 @@ export class Panel {
       this.flags.replaceChildren(...(text ? [h("li", { class: "flag-note", text })] : []));
       return;
     }
-    this.flags.replaceChildren(...FLAGS.map((flag) => {
+    this.flags.replaceChildren(...Object.entries(FLAGS).map(([flag, label]) => {
       const here = (bits.now ?? []).includes(flag), before = (bits.since_boot ?? []).includes(flag);
-      return h("li", { "data-level": here ? "crit" : before ? "warn" : null }, glyph(here ? 2 : before ? 1 : 0, { size: 14, label: false }), h("span", { text: `${flag.replaceAll("-", " ")}: ${here ? "now" : before ? "since boot" : "never"}` }));
+      return h("li", { "data-level": here ? "crit" : before ? "warn" : null }, glyph(here ? 2 : before ? 1 : 0, { size: 14, label: false }), h("span", { text: `${label}: ${here ? "now" : before ? "since boot" : "never"}` }));
     }));
   }
 

@@ -24,6 +24,15 @@ function ownHome(nodes) {
   return nodes.length === 1 && nodes[0].id === store.connection.home;
 }
 
+/** The outlet of a stack as read back: a sentence, and two words where something is off. */
+function outlet({ power, wanted, fault }, switching) {
+  if (switching) return { text: `Switching now; outlet reads back ${power ?? "nothing"}, wanted ${wanted ?? "not set"}`, short: "", state: "switching" };
+  const differs = wanted && power && wanted !== power;
+  if (fault) return { text: fault, short: differs ? `${power}, not ${wanted}` : "outlet fault", state: "unknown" };
+  if (differs) return { text: `Outlet reads back ${power}, but ${wanted} is wanted`, short: `${power}, not ${wanted}`, state: "unknown" };
+  return { text: power ? `Outlet reads back ${power}, as wanted` : "", short: "", state: power };
+}
+
 /** Draws the rack into an element and keeps it up to date. */
 export class Rack {
   constructor(element, { onMenu }) {
@@ -96,7 +105,7 @@ export class Rack {
   }
 
   card(stack, nodes) {
-    const title = h("h3", { class: "stack-name", text: stack ? stackName(stack) : ownHome(nodes) ? "Master" : "Without a place" });
+    const title = h("h2", { class: "stack-name", text: stack ? stackName(stack) : ownHome(nodes) ? "Master" : "Without a place" });
     const power = h("span", { class: "stack-power" });
     const roll = h("span", { class: "stack-roll" });
     const lock = h("span", { class: "stack-lock" });
@@ -169,17 +178,15 @@ export class Rack {
     }
   }
 
-  /** The outlet as read back; beside it what is wanted, where that differs. */
-  power(card, { power, wanted }, nodes) {
-    const switching = nodes.some((node) => node.running?.verb === "power");
-    const key = `${power} ${wanted} ${switching}`;
+  power(card, stack, nodes) {
+    const { text, short, state } = outlet(stack, nodes.some((node) => node.running?.verb === "power"));
+    const key = `${text} ${state}`;
     if (key === card.powerShown) return;
     card.powerShown = key;
-    const differs = wanted && power && wanted !== power;
-    const words = !power ? "" : switching ? `Switching now; outlet reads back ${power}, wanted ${wanted ?? "not set"}` : differs ? `Outlet reads back ${power}, but ${wanted} is wanted` : `Outlet reads back ${power}, as wanted`;
-    card.power.replaceChildren(...(power ? [icon(power === "off" ? "unplugged" : "power", 15), h("span", { class: "sr-only", text: words }), ...(differs && !switching ? [h("span", { text: `${power}, not ${wanted}` })] : [])] : []));
-    setAttr(card.power, "data-power", !power ? null : switching ? "switching" : differs ? "unknown" : power);
-    setAttr(card.power, "title", words);
+    const words = [h("span", { class: "sr-only", text }), short && h("span", { "aria-hidden": "true", text: short })].filter(Boolean);
+    card.power.replaceChildren(...(state ? [icon(stack.power === "off" ? "unplugged" : "power", 15), ...words] : []));
+    setAttr(card.power, "data-power", state);
+    setAttr(card.power, "title", text);
   }
 
   reserved(card, lock) {

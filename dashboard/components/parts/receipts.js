@@ -4,13 +4,27 @@ import { h, setAttr, setText } from "pirack/dom.js";
 import { cancelling, rackTarget, send } from "pirack/actions.js";
 import { icon } from "pirack/icons.js";
 import { listen } from "pirack/store.js";
-import { plural, took } from "pirack/words.js";
+import { byName, list, plural, took } from "pirack/words.js";
 
 const KEPT = 5;
 /** A command that interrupts shows every board from the start, up to this many. */
 const OPEN_UP_TO = 16;
 const GOOD_STAYS_MS = 9000;
 const PHASES = { accepted: "queued", running: "running", done: "done", failed: "failed", refused: "refused", expired: "expired", "not-delivered": "not delivered" };
+
+/** Rows to lines: the failed first; boards with the same answer and no output are one. */
+function fold(rows) {
+  const lines = new Map();
+  for (const { name, phase, error, exit, output, duration, verified } of rows) {
+    const answer = (error.startsWith(`${name}, `) ? error.slice(name.length + 2) : error) || (exit ? `exit code ${exit}` : verified ? "effect seen" : "");
+    const key = phase === "done" || output || !answer ? name : `${phase} ${answer}`;
+    const line = lines.get(key) ?? { phase, answer, output, duration: 0, names: [] };
+    lines.set(key, line);
+    line.names.push(name);
+    line.duration = Math.max(line.duration, duration ?? 0);
+  }
+  return [...lines.values()].sort((a, b) => (a.phase === "done") - (b.phase === "done"));
+}
 
 class Receipt {
   constructor({ reference, target, action, total }, onClose) {
@@ -38,16 +52,17 @@ class Receipt {
   }
 
   take({ phase, complete, ok, error, rows, duration, verified }) {
-    for (const [node, ...row] of rows) this.rows.set(node, row);
+    for (const [node, name, phase, error, exit, output, duration, verified] of rows) this.rows.set(node, { name, phase, error, exit, output, duration, verified });
     const all = [...this.rows.values()];
-    const good = all.filter((row) => row[1] === "done").length;
-    const ended = all.filter((row) => !["accepted", "running"].includes(row[1])).length;
+    const good = all.filter((row) => row.phase === "done").length;
+    const ended = all.filter((row) => !["accepted", "running"].includes(row.phase)).length;
     this.share.style.setProperty("--share", `${Math.round((100 * ended) / Math.max(this.total, all.length, 1))}%`);
     if (this.stop) setAttr(this.stop, "hidden", complete || !this.id);
     if (complete) this.finish({ phase, ok, good, count: all.length, duration, verified });
     else setText(this.phase, all.length > 1 ? `${PHASES[phase]} · ${ended} of ${Math.max(this.total, all.length)}` : PHASES[phase]);
-    const only = all.length === 1 ? all[0][2] : "";
-    this.fail(error || only);
+    const only = all.length === 1 ? all[0].error : "";
+    const told = complete && all.length > 1 && /^\d+ of \d+ not done/.exec(error); // the rows say why
+    this.fail(told ? told[0] : error || only);
     this.draw();
   }
 
@@ -62,7 +77,7 @@ class Receipt {
     this.mark.replaceChildren(icon(ok ? "check" : "close", 16));
     const result = ok ? "done" : count > 1 ? `${good} of ${plural(count, "board")} done` : PHASES[phase];
     setText(this.phase, `${result} · ${took(duration)}${ok && verified ? " · seen" : ""}`);
-    const talks = [...this.rows.values()].some((row) => row[4]);
+    const talks = [...this.rows.values()].some((row) => row.output);
     if (!ok && count > 1) this.details.open = true;
     if (talks && count === 1) this.details.open = true;
     if (ok && !talks) this.timer = window.setTimeout(() => this.onClose(this), GOOD_STAYS_MS);
@@ -77,11 +92,9 @@ class Receipt {
   }
 
   draw() {
-    setAttr(this.details, "hidden", this.rows.size < 2 && ![...this.rows.values()].some((row) => row[4]));
-    const rows = [...this.rows.values()].sort((a, b) => (a[1] === "done") - (b[1] === "done") || a[0].localeCompare(b[0], "en", { numeric: true }));
-    this.list.replaceChildren(...rows.flatMap(([name, phase, error, exit, output, duration, verified]) => {
-      const answer = error || (exit ? `exit code ${exit}` : verified ? "effect seen" : "");
-      const line = h("tr", { "data-phase": phase }, h("th", { scope: "row", text: name }), h("td", { text: PHASES[phase] ?? phase }), h("td", { text: answer }), h("td", { class: "number", text: duration ? took(duration) : "" }));
+    setAttr(this.details, "hidden", this.rows.size < 2 && ![...this.rows.values()].some((row) => row.output));
+    this.list.replaceChildren(...fold(byName(this.rows.values())).flatMap(({ names, phase, answer, output, duration }) => {
+      const line = h("tr", { "data-phase": phase }, h("th", { scope: "row", text: names.length === 1 ? names[0] : plural(names.length, "board") }), h("td", { text: PHASES[phase] ?? phase }), h("td", { title: names.join(", "), text: names.length === 1 ? answer : `${list(names, 6)}: ${answer}` }), h("td", { class: "number", text: duration ? took(duration) : "" }));
       return output ? [line, h("tr", { class: "output" }, h("td", { colspan: "4" }, h("pre", { text: output.trim() })))] : [line];
     }));
   }
@@ -91,6 +104,8 @@ class Receipt {
 export class Receipts {
   constructor() {
     this.element = h("div", { class: "receipts", role: "log", "aria-label": "Commands", "aria-live": "polite" });
+    this.room = new ResizeObserver(() => document.documentElement.style.setProperty("--dock", `${this.element.offsetHeight}px`));
+    this.room.observe(this.element);
     this.open = new Map();
     this.numbers = new Map();
     this.asked = (event) => this.add(event.detail);
@@ -129,6 +144,7 @@ export class Receipts {
   remove() {
     this.stop();
     document.removeEventListener("pirack-asked", this.asked);
+    this.room.disconnect();
     this.element.remove();
   }
 }

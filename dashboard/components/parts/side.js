@@ -2,6 +2,7 @@
 
 import { h, setAttr, setText } from "pirack/dom.js";
 import { CRIT, glyph, OFFLINE, STALE, STATES, WARN } from "pirack/icons.js";
+import { follow } from "pirack/links.js";
 import { frozen, members, notify, now, store } from "pirack/store.js";
 import { fold, storyItem } from "pirack/story.js";
 import { age, list, plural, stackName } from "pirack/words.js";
@@ -22,6 +23,7 @@ export function concerns() {
       weak.forEach((node) => covered.add(node));
       found.push({ key: `voltage-${stack.number}`, state: CRIT, since: Math.min(...weak.map((node) => node.since)), title: `${stackName(stack)}: under-voltage`, text: `${weak.length} of ${plural(nodes.length, "board")} (${list(weak.map(({ name }) => name))}): check what they share, the supply and its cable.`, node: weak[0] });
     }
+    if (stack.fault) found.push({ key: `outlet-${stack.number}`, state: WARN, since: null, title: `${stackName(stack)}: its outlet`, text: stack.fault, node: nodes[0] });
     if (nodes.length < 2 || nodes.some((node) => node.state !== OFFLINE)) continue;
     nodes.forEach((node) => covered.add(node));
     const since = Math.max(...nodes.map((node) => node.since));
@@ -43,7 +45,7 @@ class Item {
     this.title = h("span", { class: "concern-title" });
     this.since = h("span", { class: "concern-age" });
     this.text = h("span", { class: "concern-text" });
-    const button = h("button", { class: "concern", type: "button", on: { click: () => onOpen(this.node.id) } }, this.mark, this.title, this.since, this.text);
+    const button = h("button", { class: "concern", type: "button", on: { click: () => this.node && onOpen(this.node.id) } }, this.mark, this.title, this.since, this.text);
     this.element = h("li", {}, button);
     this.button = button;
   }
@@ -56,7 +58,7 @@ class Item {
       this.button.dataset.state = STATES[concern.state].key;
     }
     setText(this.title, concern.title);
-    setText(this.since, age(now() - concern.since));
+    setText(this.since, concern.since === null ? "" : age(now() - concern.since));
     setText(this.text, concern.text);
   }
 }
@@ -157,7 +159,8 @@ export class Activity {
     this.node = node;
     this.list = h("ol", { class: "events" });
     this.quiet = h("p", { class: "quiet", text: node ? "Nothing is known to have happened to it lately." : "Nothing is known to have happened yet." });
-    this.element = h("section", { class: "activity", "aria-label": "Activity" }, h("div", { class: "side-head" }, h(node ? "h3" : "h2", { text: "Activity" }), h("a", { class: "side-link", href: `${window.path_prefix ?? ""}/activity${node ? `?scope=node/${encodeURIComponent(node)}` : ""}`, text: "all of it" })), this.list, this.quiet);
+    const path = `/activity${node ? `?scope=node/${encodeURIComponent(node)}` : ""}`;
+    this.element = h("section", { class: "activity", "aria-label": node ? "Activity of the board" : "Activity" }, h("div", { class: "side-head" }, h(node ? "h3" : "h2", { text: "Activity" }), h("a", { class: "side-link", href: `${window.path_prefix ?? ""}${path}`, text: "all of it", on: { click: (event) => follow(event, path) } })), this.list, this.quiet);
     this.draw();
   }
 

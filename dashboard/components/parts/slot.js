@@ -20,26 +20,36 @@ function worded(node) {
   return node.state !== OK || node.cpu < 0;
 }
 
-const LEAST_SPAN = 9;
+const LEAST_SPAN = 2;
 const LEAST_TOP = 25;
 
-/** Draw samples 0-100 as a line with gaps, over the time that is known (45 s to 3 min):
- * a fresh page is not blank, and a flat rack is not blown up. */
-export function sparkline(history, width, height) {
+/** The unbroken runs of samples 0-100 as points, over the time that is known (up to
+ * 3 min): a fresh page is not blank, and a flat rack is not blown up. */
+function runs(history, width, height) {
   let top = LEAST_TOP;
   for (const value of history) if (value !== NO_SAMPLE && value > top) top = value;
-  let path = "", pen = false;
-  let first = 0;
+  const found = [];
+  let run = null, first = 0;
   while (first < HISTORY - LEAST_SPAN && history[first] === NO_SAMPLE) first += 1;
   for (let i = first; i < HISTORY; i += 1) {
     const value = history[i];
-    if (value === NO_SAMPLE) { pen = false; continue; }
+    if (value === NO_SAMPLE) { run = null; continue; }
     const x = (((i - first) / (HISTORY - 1 - first)) * width).toFixed(1);
     const y = (height - 1.5 - (value / top) * (height - 3)).toFixed(1);
-    path += `${pen ? "L" : "M"}${x} ${y}`;
-    pen = true;
+    if (!run) found.push((run = []));
+    run.push(`${x} ${y}`);
   }
-  return path;
+  return found;
+}
+
+/** Draw samples as a line with gaps; one alone is a dot. */
+export function sparkline(history, width, height) {
+  return runs(history, width, height).map((run) => `M${run.join("L")}${run.length === 1 ? "h0" : ""}`).join("");
+}
+
+/** What lies below that line. */
+export function sparkarea(history, width, height) {
+  return runs(history, width, height).map((run) => `M${run.join("L")}V${height}H${run[0].split(" ")[0]}Z`).join("");
 }
 
 function bar(kind) {

@@ -145,9 +145,9 @@ function takeStructure(shared, change) {
     if (node && store.ids.get(node.id) === node) store.ids.delete(node.id);
     change.structure = true;
   }
-  for (const [number, name, x, y, slots, power, wanted, lock] of shared.stacks ?? []) {
+  for (const [number, name, x, y, slots, power, wanted, lock, fault] of shared.stacks ?? []) {
     const before = store.stacks.get(number);
-    const stack = { number, name, x, y, slots, power, wanted, lock: readLock(lock) };
+    const stack = { number, name, x, y, slots, power, wanted, lock: readLock(lock), fault };
     store.stacks.set(number, stack);
     if (!before || before.x !== x || before.y !== y || before.slots !== slots || before.name !== name) change.structure = true;
     change.stacks = true;

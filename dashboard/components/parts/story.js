@@ -4,37 +4,44 @@ import { h } from "pirack/dom.js";
 import { store } from "pirack/store.js";
 import { clock, plural, stamp } from "pirack/words.js";
 
+/** The kinds of events: what a filter and what a line calls them. */
+export const KINDS = { incident: ["Incidents", "incident"], fault: ["Faults", "fault"], command: ["Commands", "command"], power: ["Power", "power"], verdict: ["Verdicts", "verdict"], registry: ["Boards", "board"], service: ["Services", "service"], heal: ["Self-healing", "self-healing"], install: ["Install", "install"] };
+
 const HEADS = ["incident", "command"];
 const BURST_S = 120;
 
-/** Many boards of one kind of registry line in a row are one line: a rack that starts. */
+const BURSTS = ["registry", "verdict"];
+
+/** What is said of many boards within two minutes is one line: a rack that starts. */
 function burst(event) {
   const name = store.ids.get(event.node)?.name;
-  return event.kind === "registry" && name && event.text.startsWith(name) ? event.text.slice(name.length) : "";
+  return BURSTS.includes(event.kind) && name && event.text.startsWith(`${name} `) ? event.text.slice(name.length) : "";
 }
 
 /** Fold events, oldest first, into stories, newest first: `head` and its `lines`.
  * An incident's headline stands for it, else its newest line; a command's last word. */
 export function fold(events) {
   const stories = new Map();
-  let last = null;
+  const bursts = new Map();
   for (const event of events) {
-    const tail = burst(event);
-    const joins = tail && last?.tail === tail && event.ts - last.head.ts < BURST_S;
-    const key = event.incident || event.correlation || (joins ? last.key : String(event.seq));
+    const single = event.incident || event.correlation;
+    const tail = single ? "" : burst(event);
+    const before = tail && bursts.get(tail);
+    const key = single || (before && event.ts - before.lines[0].ts < BURST_S ? before.key : String(event.seq));
     let story = stories.get(key);
     if (!story) stories.set(key, (story = { key, tail, head: event, lines: [] }));
     story.lines.push(event);
     const rank = HEADS.indexOf(story.head.kind);
     if (rank < 0 || HEADS.indexOf(event.kind) === rank || event.kind === HEADS[0]) story.head = event;
-    last = story;
+    if (tail) bursts.set(tail, story);
   }
   return [...stories.values()].sort((a, b) => b.lines.at(-1).seq - a.lines.at(-1).seq);
 }
 
 /** The sentence of a story. */
 export function sentence({ head, lines, tail }) {
-  return tail && lines.length > 1 ? `${plural(lines.length, "board")}${tail.replace(/ was /, " were ")}` : head.text;
+  const boards = new Set(lines.map(({ node }) => node)).size;
+  return tail && boards > 1 ? `${plural(boards, "board")}${tail.replace(/^ was /, " were ").replace(/^ is /, " are ").replace(/^ has /, " have ")}` : head.text;
 }
 
 function line(event, text, onOpen) {
@@ -56,5 +63,5 @@ export function storyItem(story, { onOpen = null, full = false, open = false } =
 }
 
 function kindMark(kind) {
-  return h("span", { class: "event-kind", text: kind });
+  return h("span", { class: "event-kind", text: KINDS[kind]?.[1] ?? kind });
 }

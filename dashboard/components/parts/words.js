@@ -63,6 +63,11 @@ export function list(words, most = 4) {
   return `${words.slice(0, most).join(", ")} and ${words.length - most} more`;
 }
 
+/** Things with a name as a person counts them: s2 before s10. */
+export function byName(things) {
+  return [...things].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+}
+
 /** Quote for a POSIX shell. */
 export function quote(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
