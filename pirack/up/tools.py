@@ -50,10 +50,12 @@ def find(tool: str, beside: Path | None) -> str:
     if shutil.which(tool):
         return tool
     if beside is not None:
-        # /usr/sbin/mosquitto and /usr/bin/mosquitto_pub: a package has both.
-        candidate = beside.parent.parent / "bin" / tool
-        if candidate.exists():
-            return str(candidate)
+        # Of …/usr/sbin/mosquitto: scripts/get-mosquitto puts tools that find their
+        # libraries into …/bin; a package has …/usr/bin.
+        usr = beside.parent.parent
+        for candidate in (usr.parent / "bin" / tool, usr / "bin" / tool):
+            if candidate.exists():
+                return str(candidate)
     return tool
 
 
