@@ -48,6 +48,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.state / "master"
 
     @property
+    def install(self) -> Path:
+        """Where boards were found, and what the DHCP server was told."""
+        return self.state / "install"
+
+    @property
     def agent(self) -> Path:
         """This machine's agent: ids of destructive orders."""
         return self.data / "agent"

@@ -13,6 +13,9 @@ from pirack.up import toml
 from pirack.up.configure import AGENT, DASHBOARD, MASTER, SIMULATOR, Decided, documents
 from pirack.up.layout import Layout
 from pirack.up.settings import Shape
+from provisioning import settings as install_settings
+from provisioning.plan import StackPlan
+from provisioning.settings import BackendName
 
 SHAPE = Shape(2, 2)
 LAYOUT = Layout(Path("/data"), "lab-2x2")
@@ -62,6 +65,20 @@ def test_each_part_signs_in_as_itself() -> None:
         DASHBOARD: "/data/secrets/dashboard.json",
         AGENT: "/data/secrets/pi-0000abcd.json",
         SIMULATOR: "/data/secrets/simulator.json",
+    }
+
+
+def test_a_simulated_rack_can_be_installed_and_a_real_one_when_it_says_so() -> None:
+    own = {"install": {"backend": "dnsmasq", "interface": "eth1"}}
+    simulated = documents(own, decided(Shape(9999, 64)))[MASTER]
+    plans = (StackPlan(1, 64), StackPlan(9999, 64))
+    settings = install_settings.read(Document(simulated), plans)
+    assert settings.backend is BackendName.FAKE
+    assert settings.data_dir == "/data/racks/lab-2x2/install"
+    real = documents(own, decided(Shape(0, 0)))[MASTER]
+    assert real["install"] == {
+        **own["install"],
+        "data_dir": "/data/racks/lab-2x2/install",
     }
 
 
