@@ -79,6 +79,19 @@ def details(**values: object) -> Details:
     return Details(**base)
 
 
+class Deaf:
+    """A listener that does not care."""
+
+    def on_connected(self, session: str) -> None:
+        """Do nothing."""
+
+    def on_disconnected(self, reason: str) -> None:
+        """Do nothing."""
+
+    def on_message(self, message: Message) -> None:
+        """Do nothing."""
+
+
 class FakePort:
     """A tab that remembers what it was sent."""
 

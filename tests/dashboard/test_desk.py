@@ -4,26 +4,21 @@ from typing import Any
 import pytest
 
 from broker.fake import FakeBroker
-from broker.link import Message
-from broker.messages import Command, Phase, Reply, TargetRow, decode
+from broker.messages import (
+    Command,
+    Event,
+    EventKind,
+    OnFailure,
+    Phase,
+    Reply,
+    TargetRow,
+    decode,
+)
 from broker.topics import Topics
 from dashboard.desk import FIRST_ANSWER_S, Ask, Desk, RefusedError
 from dashboard.users import Role, Users, make_user
 from dashboard.view import View
-from tests.dashboard.conftest import FakePort
-
-
-class Deaf:
-    """A listener that does not care."""
-
-    def on_connected(self, session: str) -> None:
-        """Do nothing."""
-
-    def on_disconnected(self, reason: str) -> None:
-        """Do nothing."""
-
-    def on_message(self, message: Message) -> None:
-        """Do nothing."""
+from tests.dashboard.conftest import Deaf, FakePort
 
 
 class Shop:
@@ -75,9 +70,32 @@ async def test_a_command_is_what_mosquitto_pub_could_send(shop: Shop) -> None:
     assert (command.id, command.confirm, command.by) == ("id-1", "stack/3", "ada")
 
 
+async def test_waves_and_what_a_failure_means_go_with_the_command(shop: Shop) -> None:
+    shop.desk.ask(
+        shop.view, Ask("rack", "reboot", wave=2, on_failure=OnFailure.CONTINUE)
+    )
+
+    (message,) = shop.broker.published
+    command = decode(message.payload, Command)
+    assert (command.wave, command.on_failure) == (2, OnFailure.CONTINUE)
+
+
+async def test_a_wave_nobody_chose_is_left_to_the_master(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "reboot"))
+
+    (message,) = shop.broker.published
+    assert b"wave" not in message.payload
+    assert decode(message.payload, Command).on_failure is OnFailure.STOP
+
+
 @pytest.mark.parametrize(
     ("role", "verb", "allowed"),
     [
+        (Role.VIEWER, "events", True),
+        (Role.VIEWER, "lock", False),
+        (Role.OPERATOR, "lock", True),
+        (Role.OPERATOR, "cancel", True),
+        (Role.OPERATOR, "update", False),
         (Role.VIEWER, "ping", False),
         (Role.OPERATOR, "ping", True),
         (Role.OPERATOR, "reboot", True),
@@ -145,6 +163,16 @@ async def test_a_receipt_is_brought_to_the_tab_that_asked(shop: Shop) -> None:
     assert final["rows"] == [
         ["pi-1", "s01n1", "done", "", None, "out", 0.0, False],
     ]
+
+
+async def test_lines_of_history_are_brought_to_the_tab_that_asked(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "events"))
+    line = Event(seq=4, ts=9.0, kind=EventKind.FAULT, text="hot", node="pi-1")
+
+    shop.desk.answer(reply(verb="events", events=(line,)))
+
+    (receipt,) = shop.pushed("receipts")
+    assert receipt["events"] == [[4, 9, "fault", "hot", "pi-1", None, "", "", "", ""]]
 
 
 async def test_a_receipt_in_parts_is_complete_with_the_last(shop: Shop) -> None:

@@ -84,3 +84,16 @@ async def test_a_malformed_wish_is_counted(user: Visitor, dashboard: Dashboard) 
     user.find(Frame).trigger("say", {"kind": "search", "text": "x" * 9999})
 
     assert dashboard.mirror.rejections.counts == {"wish": 1}
+
+
+async def test_a_wave_that_is_no_number_of_boards_is_counted(
+    user: Visitor, dashboard: Dashboard
+) -> None:
+    page(dashboard)
+    await user.open("/framed")
+
+    for wave in (-1, 10_001, "many"):
+        wish = {"kind": "ask", "scope": "rack", "verb": "reboot", "wave": wave}
+        user.find(Frame).trigger("say", wish)
+
+    assert dashboard.mirror.rejections.counts == {"wish": 3}

@@ -1,7 +1,7 @@
 import pytest
 
 from broker.link import Message
-from broker.messages import Phase, Reply, Status
+from broker.messages import Event, EventKind, Phase, Reply, Status
 from broker.topics import NodeLeaf, Scope, matches
 from dashboard.model import subscriptions
 from tests.dashboard.conftest import Bench
@@ -92,6 +92,37 @@ def test_a_retained_event_or_reply_is_history_and_not_shown(bench: Bench) -> Non
     bench.say(bench.topics.event, b'{"seq":1,"ts":1,"kind":"fault","text":"x"}')
 
     assert not bench.mirror.events
+
+
+def line(seq: int) -> Event:
+    return Event(seq=seq, ts=float(seq), kind=EventKind.COMMAND, text=f"line {seq}")
+
+
+def test_recalled_lines_stand_before_those_heard_live(bench: Bench) -> None:
+    bench.event(10)
+
+    bench.mirror.recall([line(8), line(9), line(10)])
+
+    assert [event.seq for event in bench.mirror.events] == [8, 9, 10]
+    assert bench.mirror.events[-1].text == "something"
+
+
+def test_only_lines_that_were_missed_are_told_to_the_tabs(bench: Bench) -> None:
+    bench.event(10)
+    bench.mirror.new_events.clear()
+
+    bench.mirror.recall([line(9), line(10)])
+    bench.mirror.recall([line(9), line(10)])
+
+    assert [event.seq for event in bench.mirror.new_events] == [9]
+
+
+def test_recalling_more_than_is_kept_keeps_the_newest(bench: Bench) -> None:
+    bench.mirror.recall([line(seq) for seq in range(1, 401)])
+
+    kept = [event.seq for event in bench.mirror.events]
+
+    assert kept == list(range(101, 401))
 
 
 def test_presence_of_the_master_is_plain_text(bench: Bench) -> None:
