@@ -68,6 +68,9 @@ COMMANDS = (
     Command("up", "pirack.up.cli", "run the whole rack on this machine", "rack"),
     Command("init", "pirack.init.cli", "set up a rack for good, with system services"),
     Command("node", "pirack.node.cli", "let real Pis join, list and forget them"),
+    Command(
+        "deploy", "pirack.deployment.cli", "bring the agent to boards over SSH", "rack"
+    ),
     Command("send", "pirack.send", "send a command and print its receipt"),
     Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
     Command("events", "pirack.events", "show the rack's history, and follow it"),

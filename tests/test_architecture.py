@@ -33,6 +33,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "RPi": ("master_service/power/drivers/rpi_gpio.py",),
     "gpiod": ("master_service/power/drivers/gpiod_lines.py",),
     "nicegui": ("dashboard/",),
+    "asyncssh": ("provisioning/deploy/ssh.py",),
     "rich": ("pirack/",),
     "shtab": ("pirack/",),
 }

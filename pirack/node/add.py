@@ -102,7 +102,7 @@ async def _place(
         except PiRackError as error:
             problems.append(f"signing in as the Pi will did not work: {error}")
     try:
-        await _know(house, wish.board.node)
+        await know(house, wish.board.node)
         for verb, words in wish.commands:
             receipt = await rack.command(house, wish.board.node, verb, *words)
             said = f"{verb} {' '.join(words)}"
@@ -115,7 +115,7 @@ async def _place(
     return msgspec.structs.replace(added, done=tuple(done), problems=tuple(problems))
 
 
-async def _know(house: House, node: str) -> None:
+async def know(house: House, node: str) -> None:
     """See to it that the master knows a node: one that was forgotten may come back.
 
     Raises:

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gone = actions.add_parser("forget", help="take a node's right to connect")
     gone.add_argument("board", help="its id, serial, hardware address or name")
     for sub in (one, listed, gone):
-        _add_where(sub)
+        add_where(sub)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -165,7 +165,8 @@ def _forget(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _add_where(parser: argparse.ArgumentParser) -> None:
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which rack is meant."""
     group = parser.add_argument_group(
         "which rack", "Without these: `pirack up` here, else that of `pirack init`."
     )

@@ -1,15 +1,18 @@
 """The built wheel, installed alone in a clean environment, is all that a node needs."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pirack.deployment import own_wheel
 from pirack.up import ports
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,11 +38,18 @@ def run(*command: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built."""
+    into = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", into, ROOT)
+    (built,) = into.glob("pirack-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def node(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``bin`` directory of an environment that holds the wheel alone."""
     directory = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", directory / "dist", ROOT)
-    (wheel,) = (directory / "dist").glob("pirack-*.whl")
     run(sys.executable, "-m", "venv", directory / "venv")
     python = directory / "venv/bin/python"
     run(python, "-m", "pip", "install", "--quiet", wheel)
@@ -63,6 +73,31 @@ def broker(tmp_path: Path) -> Iterator[int]:
     yield port
     process.terminate()
     process.wait(10)
+
+
+def contents(wheel: Path | io.BytesIO) -> dict[str, int]:
+    """The files of a wheel, each with its checksum, but the list that names them."""
+    with zipfile.ZipFile(wheel) as archive:
+        found = {entry.filename: entry.CRC for entry in archive.infolist()}
+    return {name: crc for name, crc in found.items() if not name.endswith("/RECORD")}
+
+
+def test_pirack_deploy_brings_what_a_build_would(wheel: Path) -> None:
+    name, content = own_wheel.build()
+    assert name == wheel.name
+    brought, built = contents(io.BytesIO(content)), contents(wheel)
+    assert brought.keys() == built.keys()
+    # Metadata is of the last `make install`, which may be older than pyproject.toml.
+    differs = [one for one in built if built[one] != brought[one]]
+    assert [one for one in differs if ".dist-info/" not in one] == []
+
+
+def test_an_installed_wheel_brings_itself(wheel: Path, node: Path) -> None:
+    program = "import sys; from pirack.deployment import own_wheel as own; "
+    program += "sys.stdout.buffer.write(own.build()[1])"
+    words = [str(node / "python"), "-c", program]
+    packed = subprocess.run(words, capture_output=True, check=True, cwd="/").stdout
+    assert contents(io.BytesIO(packed)) == contents(wheel)
 
 
 def test_a_node_gets_three_packages_and_nothing_else(node: Path) -> None:
@@ -111,5 +146,5 @@ def test_the_command_says_which_extra_the_page_needs(node: Path) -> None:
 
 
 def test_the_command_teaches_without_any_extra(node: Path) -> None:
-    for command in ("send", "watch", "doctor", "up"):
+    for command in ("send", "watch", "doctor", "up", "deploy"):
         assert "exit codes" in run(node / "pirack", command, "--help").stdout

@@ -1,0 +1,1 @@
+"""``pirack deploy``: the agent comes to boards over SSH."""

@@ -1,0 +1,94 @@
+"""Lets a board join as ``pirack node add`` does, and packs what it needs."""
+
+import asyncio
+import io
+import tarfile
+import tempfile
+from pathlib import Path
+
+from broker.credentials import Credentials
+from pirack.deployment import own_wheel
+from pirack.deployment.board import board_of
+from pirack.house import House
+from pirack.node import bundle, members
+from pirack.node.board_id import BoardId
+from provisioning.deploy.seams import Package
+from provisioning.deploy.snapshot import Snapshot
+
+WHEELHOUSE = "wheelhouse"
+
+
+class HousePacker:
+    """Packs for the boards of one rack.
+
+    Args:
+        house: The rack.
+        wheel: Our package; None for the one that runs here.
+        wheelhouse: Wheels of what it needs, for boards without a package index; None
+            where they have one.
+    """
+
+    def __init__(
+        self, house: House, *, wheel: Path | None = None, wheelhouse: Path | None = None
+    ) -> None:
+        self._house = house
+        self._wheel = wheel
+        self._wheelhouse = wheelhouse
+        self._own: tuple[str, bytes] | None = None
+        self._door = asyncio.Lock()
+        self.new: set[str] = set()
+        """Ids of the boards that had no password before."""
+
+    def node(self, snapshot: Snapshot) -> str:
+        """Return the id a board will have.
+
+        Raises:
+            ConfigError: It has nothing to make one of.
+        """
+        return board_of(snapshot).node
+
+    async def pack(self, snapshot: Snapshot) -> Package:
+        """Make the board's credential known to the broker, and return its package.
+
+        Raises:
+            PiRackError: The broker or a file does not allow it.
+            OSError: A file cannot be written.
+        """
+        board = await asyncio.to_thread(board_of, snapshot)
+        async with self._door:  # one change of the broker's users at a time
+            secret, new = members.secret(self._house, board.node, renew=False)
+            await members.admit(self._house, secret, renewed=new)
+            if new:
+                self.new.add(board.node)
+            if self._own is None:
+                self._own = await asyncio.to_thread(self._read_wheel)
+        archive = await asyncio.to_thread(self._archive, board, secret, self._own)
+        return Package(node=board.node, archive=archive)
+
+    def _read_wheel(self) -> tuple[str, bytes]:
+        if self._wheel is None:
+            return own_wheel.build()
+        return self._wheel.name, self._wheel.read_bytes()
+
+    def _archive(
+        self, board: BoardId, secret: Credentials, wheel: tuple[str, bytes]
+    ) -> bytes:
+        content = io.BytesIO()
+        # Among the secrets, for it holds one; gone again at once.
+        with tempfile.TemporaryDirectory(dir=self._house.secrets) as into:
+            made = bundle.write(self._house, board, secret, into=Path(into))
+            (made / wheel[0]).write_bytes(wheel[1])
+            with tarfile.open(fileobj=content, mode="w") as archive:
+                archive.add(made, made.name, filter=_of_root)
+                if self._wheelhouse is not None:
+                    for one in sorted(self._wheelhouse.glob("*.whl")):
+                        name = f"{made.name}/{WHEELHOUSE}/{one.name}"
+                        archive.add(one, name, filter=_of_root)
+        return content.getvalue()
+
+
+def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out who we are here."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry

@@ -1,0 +1,62 @@
+"""How a deployment goes, as a live table; imported only where rich is installed."""
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pirack.deployment.show import line
+from provisioning.deploy.target import LAST, Report, Step
+
+STYLES = {
+    Step.DONE: "green",
+    Step.UNCHANGED: "green",
+    Step.READY: "green",
+    Step.FAILED: "bold red",
+    Step.AGAIN: "yellow",
+    Step.WAITING: "dim",
+}
+BUSY = "cyan"
+
+
+class Screen:
+    """A row for each board, and below it why some failed; leave it as a context."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Report] = {}
+        self._console = Console()
+        self._live = Live(console=self._console, auto_refresh=False)
+
+    def __enter__(self) -> "Screen":
+        """Take the terminal's last lines."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        """Leave the table, and say in whole what did not fit into it."""
+        self._live.stop()
+        for report in self._rows.values():
+            if report.step is Step.FAILED:
+                self._console.print(Text(line(report), style=STYLES[Step.FAILED]))
+
+    def __call__(self, report: Report) -> None:
+        """Take a step."""
+        self._rows[report.target.where] = report
+        self._live.update(self.table(), refresh=True)
+
+    def table(self) -> Table:
+        """Return all boards."""
+        grid = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("board", "node", "step", "took"):
+            grid.add_column(name, justify="right" if name == "took" else "left")
+        grid.add_column("", no_wrap=True, overflow="ellipsis")
+        for report in self._rows.values():
+            step = report.trouble if report.step is Step.FAILED else report.step
+            grid.add_row(
+                report.target.label,
+                report.node,
+                Text(str(step), style=STYLES.get(report.step, BUSY)),
+                f"{report.took_s:.1f} s" if report.step in LAST else "",
+                report.text,
+            )
+        return grid

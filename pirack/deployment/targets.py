@@ -1,0 +1,144 @@
+"""Which boards are meant: names, ids, addresses, a stack, all of them; pure."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from broker.errors import ConfigError
+from broker.messages import Details, NodeState
+from node_agent import identity
+from provisioning.deploy.target import SSH_PORT, Target, parse
+from provisioning.plan import Place
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """A board that can be named in more ways than by its address.
+
+    Args:
+        target: How it is reached.
+        node: Its id.
+    """
+
+    target: Target
+    node: str
+
+    @property
+    def words(self) -> frozenset[str]:
+        """What it is called."""
+        return frozenset({self.target.name, self.node, self.target.mac} - {""})
+
+
+def from_places(
+    places: Iterable[Place], details: Mapping[str, Details], port: int = SSH_PORT
+) -> Iterator[Known]:
+    """Return the boards that an install run found, at the addresses it gave them.
+
+    Args:
+        places: Of the rack.
+        details: What is said; tells invented boards, which nobody can sign in to.
+        port: Of their SSH servers.
+    """
+    invented = {mac for said in details.values() if said.simulated for mac in said.macs}
+    for place in places:
+        if not place.mac or place.mac in invented:
+            continue
+        yield Known(
+            node=identity.node_id(place.serial, (place.mac,)),
+            target=Target(
+                host=place.address,
+                port=port,
+                name=place.name,
+                mac=place.mac,
+                stack=place.stack,
+                slot=place.slot,
+            ),
+        )
+
+
+def from_rack(
+    details: Mapping[str, Details],
+    states: Mapping[str, NodeState],
+    port: int = SSH_PORT,
+) -> Iterator[Known]:
+    """Return the boards that have an agent, at the addresses they said."""
+    for node, said in details.items():
+        if said.simulated or not said.addresses:
+            continue
+        state = states.get(node)
+        yield Known(
+            node=node,
+            target=Target(
+                host=said.addresses[0],
+                port=port,
+                name=state.name if state else node,
+                stack=state.stack if state else None,
+                slot=state.slot if state else None,
+            ),
+        )
+
+
+def merge(
+    found: Iterable[Known], speaking: Iterable[Known], *, own: str
+) -> tuple[Known, ...]:
+    """Return every board once; the address its slot has for good comes first.
+
+    Args:
+        found: By the install run.
+        speaking: With an agent.
+        own: Id of the master's machine, which is none of them.
+    """
+    known: dict[str, Known] = {}
+    for one in (*found, *speaking):
+        if one.node != own:
+            known.setdefault(one.node, one)
+    return tuple(sorted(known.values(), key=_order))
+
+
+def _order(known: Known) -> tuple[int, int, str]:
+    target = known.target
+    unplaced = target.stack is None
+    return (2**31 if unplaced else target.stack or 0, target.slot or 0, target.label)
+
+
+def choose(
+    known: Collection[Known],
+    words: Sequence[str],
+    *,
+    stack: int | None = None,
+    port: int = SSH_PORT,
+) -> tuple[Target, ...]:
+    """Return the boards that are meant.
+
+    Args:
+        known: Those that have a name.
+        words: Names, ids or addresses; none means all that are known.
+        stack: Only those of this stack.
+        port: Of the SSH server, where a word has none.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if words:
+        named = {word: one.target for one in known for word in one.words}
+        chosen = [named.get(word.lower()) or _stranger(word, port) for word in words]
+    else:
+        chosen = [
+            one.target for one in known if stack is None or one.target.stack == stack
+        ]
+    if not chosen:
+        where = "" if stack is None else f" in stack {stack}"
+        text = (
+            f"no board is known{where}: name addresses (pirack deploy 192.168.23.11), "
+            "or let an install run find them"
+        )
+        raise ConfigError(text)
+    return tuple({target.where: target for target in chosen}.values())
+
+
+def _stranger(word: str, port: int) -> Target:
+    try:
+        host, port = parse(word, port)
+    except ValueError as error:
+        text = f"{word!r} is no address: write 192.168.23.11, or 192.168.23.11:2222"
+        raise ConfigError(text) from error
+    return Target(host=host, port=port)

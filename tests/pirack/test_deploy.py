@@ -1,0 +1,272 @@
+"""``pirack deploy``: which boards, who each is, what it gets, what a person is told."""
+
+import argparse
+import asyncio
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from broker.credentials import Credentials
+from broker.errors import ConfigError
+from broker.messages import Details, NodeState, Verdict
+from broker.topics import Topics
+from pirack.deployment import cli, own_wheel, places, show, targets
+from pirack.deployment.board import board_of
+from pirack.deployment.packer import HousePacker
+from pirack.deployment.place_them import wanted
+from pirack.house import House
+from pirack.node.board_id import BoardId
+from provisioning.deploy.snapshot import Snapshot
+from provisioning.deploy.target import Report, Step, Target
+from provisioning.deploy.trouble import Trouble
+from provisioning.plan import Place
+
+MAC = "dc:a6:32:01:02:03"
+SLOT = Place(
+    stack=3,
+    slot=2,
+    address="192.168.23.22",
+    name="s03n2",
+    mac=MAC,
+    serial="100000001f3a9c2e",
+)
+INVENTED = Place(
+    stack=4, slot=1, address="10.0.4.1", name="s04n1", mac="02:00:00:00:00:01"
+)
+EMPTY = Place(stack=3, slot=3, address="192.168.23.23", name="s03n3")
+
+
+def details(*addresses: str, simulated: bool = False) -> Details:
+    return Details(
+        session="s",
+        boot_id="b",
+        hostname="h",
+        interval_s=10,
+        agent_version="1",
+        addresses=addresses,
+        simulated=simulated,
+        macs=(INVENTED.mac,) if simulated else (),
+    )
+
+
+def state(node: str, name: str, *, stack: int | None, slot: int | None) -> NodeState:
+    return NodeState(
+        id=node, name=name, verdict=Verdict.ONLINE, since=0.0, stack=stack, slot=slot
+    )
+
+
+def known() -> tuple[targets.Known, ...]:
+    said = {
+        "pi-1f3a9c2e": details("192.168.23.222"),
+        "pi-0badcafe": details("10.0.0.7"),
+        "pi-00000001": details("10.0.0.1"),
+        "pi-51000000": details("10.0.0.9", simulated=True),
+        "pi-52000000": details(),
+    }
+    states = {"pi-0badcafe": state("pi-0badcafe", "shelf", stack=1, slot=1)}
+    return targets.merge(
+        targets.from_places([SLOT, EMPTY, INVENTED], said),
+        targets.from_rack(said, states),
+        own="pi-00000001",
+    )
+
+
+def test_all_are_the_boards_of_slots_and_those_that_speak_but_not_the_master() -> None:
+    hosts = [target.host for target in targets.choose(known(), [])]
+    assert hosts == ["10.0.0.7", "192.168.23.22"]
+
+
+@pytest.mark.parametrize("word", ["s03n2", "S03N2", "pi-1f3a9c2e", MAC])
+def test_a_board_is_called_by_name_id_or_hardware_address(word: str) -> None:
+    (target,) = targets.choose(known(), [word])
+    assert (target.host, target.mac) == ("192.168.23.22", MAC)
+
+
+def test_any_other_word_is_an_address() -> None:
+    (target,) = targets.choose(known(), ["10.9.9.9:2222"])
+    assert target == Target(host="10.9.9.9", port=2222)
+    assert len(targets.choose(known(), ["s03n2", "pi-1f3a9c2e"])) == 1
+
+
+def test_a_stack_is_its_boards_and_an_empty_one_is_said_to_be() -> None:
+    assert [one.name for one in targets.choose(known(), [], stack=1)] == ["shelf"]
+    with pytest.raises(ConfigError, match="no board is known in stack 9"):
+        targets.choose(known(), [], stack=9)
+
+
+SERIAL = {"/sys/firmware/devicetree/base/serial-number": "100000001F3A9C2E"}
+WIRED = {
+    "/sys/class/net/eth0/address": MAC,
+    "/sys/class/net/eth0/type": "1",
+    "/sys/class/net/eth0/device": "",
+}
+WIRELESS = {
+    "/sys/class/net/a0/address": "dc:a6:32:ff:ff:ff",
+    "/sys/class/net/a0/type": "1",
+    "/sys/class/net/a0/device": "",
+    "/sys/class/net/a0/wireless": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "board"),
+    [
+        (SERIAL | WIRED, BoardId("pi-1f3a9c2e", told=False)),
+        (WIRELESS | WIRED, BoardId("pi-32010203", told=True)),
+        (WIRED | {"/../../etc/x": "out"}, BoardId("pi-32010203", told=True)),
+    ],
+)
+def test_a_board_gets_the_id_its_own_agent_would_find(
+    files: dict[str, str], board: BoardId
+) -> None:
+    assert board_of(Snapshot(files=files, answers={})) == board
+
+
+def test_a_machine_without_serial_and_interface_has_no_id() -> None:
+    with pytest.raises(ConfigError, match="neither a board serial nor"):
+        board_of(Snapshot(files={}, answers={}))
+
+
+def house(directory: Path, text: str = "") -> House:
+    source = directory / "etc" / "enrol.toml"
+    source.parent.mkdir(exist_ok=True)
+    source.write_text(text)
+    (directory / "ca.crt").write_text("authority")
+    return House(
+        topics=Topics("lab"),
+        broker=("127.0.0.1", 1883),
+        host="rack.local",
+        port=8883,
+        secrets=directory,
+        tls=directory,
+        dynsec=directory / "dynamic-security.json",
+        source=source,
+    )
+
+
+def test_what_goes_to_a_board_is_one_directory_that_only_root_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def admit(_house: House, _whom: Credentials, *, renewed: bool) -> bool:
+        return renewed
+
+    # The broker's own tests are elsewhere; here it takes everybody.
+    monkeypatch.setattr("pirack.node.members.admit", admit)
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "psutil.whl").write_bytes(b"wheel")
+    before = set(tmp_path.iterdir())
+    packer = HousePacker(house(tmp_path), wheelhouse=tmp_path / "wheels")
+    package = asyncio.run(packer.pack(Snapshot(files=SERIAL, answers={})))
+    with tarfile.open(fileobj=io.BytesIO(package.archive)) as archive:
+        entries = {entry.name: entry for entry in archive}
+    assert {name.split("/")[0] for name in entries} == {"pi-1f3a9c2e"}
+    assert "pi-1f3a9c2e/wheelhouse/psutil.whl" in entries
+    assert any(name.endswith("-py3-none-any.whl") for name in entries)
+    assert entries["pi-1f3a9c2e/credentials.json"].mode == 0o600
+    assert {(one.uid, one.uname) for one in entries.values()} == {(0, "root")}
+    assert packer.new == {"pi-1f3a9c2e"}
+    # The password stays where it was kept, and nothing else is left behind.
+    left = {one.name for one in set(tmp_path.iterdir()) - before}
+    assert left == {"nodes", "etc", "ca.crt"}
+    assert "secret" not in repr(package)
+
+
+def test_our_own_wheel_is_the_same_each_time_and_names_each_file_it_has() -> None:
+    (name, first), (_, second) = own_wheel.build(), own_wheel.build()
+    assert name.startswith("pirack-")
+    assert first == second
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        names = archive.namelist()
+        record = archive.read(names[-1]).decode().splitlines()
+    assert [line.split(",")[0] for line in record] == names
+    assert {"node_agent/cli.py", "pirack/deploy/install"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("", "etc/install"),
+        ('[master]\ndata_dir = "/var/lib/m"\n', "/var/lib/m/install"),
+        ('[master]\ndata_dir = "/m"\n[install]\ndata_dir = "/i"\n', "/i"),
+    ],
+)
+def test_keys_are_kept_where_the_install_run_keeps_its_own(
+    tmp_path: Path, text: str, where: str
+) -> None:
+    assert places.folder(house(tmp_path, text)) == tmp_path / where
+    assert places.places(tmp_path) == ()
+
+
+def test_under_pirack_up_they_are_where_its_master_was_told(tmp_path: Path) -> None:
+    described = house(tmp_path)
+    told = '[install]\ndata_dir = "/data/racks/lab/install"\n'
+    described.source.with_name("master.toml").write_text(told)
+    assert places.folder(described) == Path("/data/racks/lab/install")
+
+
+TARGET = Target(host="192.168.23.22", name="s03n2", stack=3, slot=2)
+DONE = Report(target=TARGET, step=Step.DONE, node="pi-1", text="agent 1.2.3")
+
+
+def test_the_master_is_told_only_what_it_does_not_know() -> None:
+    there = state("pi-1", "s03n2", stack=3, slot=2)
+    elsewhere = state("pi-1", "s03n2", stack=None, slot=None)
+    assert wanted(DONE, None) == [("name", "s03n2"), ("place", "3", "2")]
+    assert wanted(DONE, elsewhere) == [("place", "3", "2")]
+    assert wanted(DONE, there) == []
+    failed = msgspec.structs.replace(DONE, step=Step.FAILED)
+    assert wanted(failed, None) == []
+
+
+def test_a_person_reads_who_why_and_how_many() -> None:
+    failed = Report(
+        target=Target(host="10.0.0.7"),
+        step=Step.FAILED,
+        trouble=Trouble.UNREACHABLE,
+        text="no SSH at 10.0.0.7 port 22: no answer",
+    )
+    assert show.line(DONE) == "s03n2            done in 0.0 s  pi-1  agent 1.2.3"
+    assert show.line(failed).endswith("failed: unreachable: " + failed.text)
+    assert show.summary([DONE, failed]) == "2 boards: 1 installed, 1 failed"
+
+
+def test_the_live_table_has_a_row_for_each_board() -> None:
+    rich = pytest.importorskip("rich.console")
+    from pirack.deployment.show_rich import Screen  # noqa: PLC0415  # an extra
+
+    screen = Screen()
+    with screen:
+        for step in (Step.CONNECTING, Step.DONE):
+            screen(msgspec.structs.replace(DONE, step=step))
+    console = rich.Console(file=io.StringIO(), width=100)
+    console.print(screen.table())
+    drawn = console.file.getvalue()
+    assert drawn.count("s03n2") == 1
+    assert "agent 1.2.3" in drawn
+
+
+def options(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "say which boards"),
+        (["s03n2", "--all"], "say which boards"),
+        (["s03n2", "--wheel", "/no.whl"], "is no file"),
+        (["s03n2", "--wheelhouse", "/no"], "has no wheels"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pirack.house.find", lambda _args: house(tmp_path))
+    with pytest.raises(ConfigError, match=says):
+        cli.run(options(*words))

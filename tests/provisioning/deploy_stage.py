@@ -1,0 +1,154 @@
+"""A deployment without a network: boards and agents that do as they are told."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from broker.errors import LinkError
+from provisioning.deploy import remote, snapshot
+from provisioning.deploy.deployer import Deployer
+from provisioning.deploy.seams import Package
+from provisioning.deploy.snapshot import Snapshot
+from provisioning.deploy.target import LAST, Report, Step, Target
+from provisioning.deploy.trouble import DeployError, Output
+from provisioning.deploy.visit import Means, Pace
+
+GOOD = "python\t3 11\nvenv\tyes\nroot\t\nfree_kb\t900000\n"
+INSTALLED = Output(code=0, stdout="install: changed: all\n")
+HAD_IT = Output(code=0, stdout=f"{remote.UNCHANGED}\n")
+
+
+def mac(host: str) -> str:
+    return f"dc:a6:32:00:00:{int(host):02x}"
+
+
+def answers(host: str) -> str:
+    return f"{GOOD}/sys/class/net/eth0/address\t{mac(host)}\n"
+
+
+class Board:
+    """What a board does when it is visited.
+
+    Args:
+        host: Its address, a number.
+        doors: What each attempt to connect meets; None lets in, and so does the end.
+        asks: What it says of itself.
+        installs: What each installation ends with; the last one for all after it.
+        speaks: Whether its agent is heard afterwards.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        doors: tuple[DeployError | None, ...] = (),
+        asks: str = "",
+        installs: tuple[Output, ...] = (INSTALLED,),
+        speaks: bool = True,
+    ) -> None:
+        self.doors = list(doors)
+        self.asks = asks or answers(host)
+        self.installs = list(installs)
+        self.speaks = speaks
+        self.fed: list[bytes] = []
+        self.ran: list[str] = []
+        self.hangs = False
+
+    async def run(self, command: str, feed: bytes = b"") -> Output:
+        self.ran.append(command)
+        if self.hangs:
+            await asyncio.Event().wait()
+        if command == snapshot.ASK:
+            return Output(code=0, stdout=self.asks)
+        if command == remote.INSTALL:
+            self.fed.append(feed)
+            await asyncio.sleep(0)
+            last = len(self.installs) == 1
+            return self.installs[0] if last else self.installs.pop(0)
+        return Output(code=0, stdout="line one\nthe broker refused pi-1\n")
+
+
+class Stage:
+    """Everything a deployer is given, and what it was seen to do."""
+
+    def __init__(self) -> None:
+        self.boards: dict[str, Board] = {}
+        self.packed: list[str] = []
+        self.refuses: list[LinkError] = []
+        self.inside = self.most_inside = 0
+        self.reports: list[Report] = []
+        self.waited_for: list[tuple[str, str]] = []
+
+    def board(self, host: str, **does: object) -> Board:
+        made = Board(host, **does)  # type: ignore[arg-type]  # named by each test
+        self.boards[host] = made
+        return made
+
+    @contextlib.asynccontextmanager
+    async def connect(self, target: Target) -> AsyncIterator[Board]:
+        board = self.boards[target.host]
+        refusal = board.doors.pop(0) if board.doors else None
+        if refusal is not None:
+            raise refusal
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        try:
+            yield board
+        finally:
+            self.inside -= 1
+
+    def node(self, seen: Snapshot) -> str:
+        return f"pi-{min(seen.macs)[-2:]}"
+
+    async def pack(self, seen: Snapshot) -> Package:
+        if self.refuses:
+            raise self.refuses.pop(0)
+        self.packed.append(self.node(seen))
+        return Package(node=self.node(seen), archive=b"password of this board")
+
+    def session(self, node: str) -> str:
+        return f"old session of {node}"
+
+    async def newborn(self, node: str, *, after: str) -> str:
+        self.waited_for.append((node, after))
+        return await self._heard(node)
+
+    async def alive(self, node: str) -> str:
+        return await self._heard(node)
+
+    async def _heard(self, node: str) -> str:
+        boards = {f"pi-{mac(host)[-2:]}": one for host, one in self.boards.items()}
+        if not boards[node].speaks:
+            await asyncio.Event().wait()
+        return "1.2.3"
+
+    async def deploy(
+        self,
+        *targets: Target,
+        pace: Pace | None = None,
+        dry: bool = False,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> tuple[Report, ...]:
+        """Deploy to targets, or to every board."""
+        means = Means(
+            connect=self.connect,
+            packer=self,
+            births=self,
+            pace=pace or Pace(pause_s=0.0, birth_s=0.05),
+            dry=dry,
+            chance=lambda: 0.5,
+            clock=clock,
+        )
+        chosen = targets or tuple(Target(host=host) for host in self.boards)
+        return await Deployer(means).deploy(chosen, self.reports.append)
+
+    def steps(self, host: str = "1") -> list[Step]:
+        return [one.step for one in self.reports if one.target.host == host]
+
+
+def alone(reports: tuple[Report, ...]) -> Report:
+    (report,) = reports
+    assert report.step in LAST
+    return msgspec.structs.replace(report, took_s=0.0)

@@ -1,0 +1,57 @@
+"""Addresses, pinned host keys, and who is meant by a word."""
+
+from pathlib import Path
+
+import pytest
+
+from provisioning.deploy.host_keys import HostKeys
+from provisioning.deploy.target import Target, parse
+
+
+@pytest.mark.parametrize(
+    ("word", "host", "port"),
+    [
+        ("192.168.23.11", "192.168.23.11", 22),
+        ("192.168.23.11:2222", "192.168.23.11", 2222),
+        ("raspberrypi.local", "raspberrypi.local", 22),
+        ("fe80::1", "fe80::1", 22),
+        ("[fe80::1]", "fe80::1", 22),
+        ("[fe80::1]:2222", "fe80::1", 2222),
+    ],
+)
+def test_an_address_may_have_a_port(word: str, host: str, port: int) -> None:
+    assert parse(word) == (host, port)
+
+
+def test_an_address_with_a_word_for_a_port_is_none() -> None:
+    with pytest.raises(ValueError, match="ssh"):
+        parse("raspberrypi:ssh")
+
+
+def test_a_target_is_named_as_known_hosts_does() -> None:
+    assert Target(host="10.0.0.1").where == "10.0.0.1"
+    assert Target(host="10.0.0.1", port=2222).where == "[10.0.0.1]:2222"
+    assert Target(host="10.0.0.1", name="s01n1").label == "s01n1"
+
+
+def test_a_host_key_is_pinned_once_and_goes_only_when_it_is_forgotten(
+    tmp_path: Path,
+) -> None:
+    keys = HostKeys(tmp_path / "new" / "known_hosts")
+    keys.pin("10.0.0.1", "ssh-ed25519 AAAA")
+    keys.pin("10.0.0.1", "ssh-ed25519 BBBB")
+    keys.pin("10.0.0.2", "ssh-ed25519 CCCC")
+    assert keys.known("10.0.0.1") == "ssh-ed25519 AAAA"
+    assert keys.path.stat().st_mode & 0o777 == 0o600
+    assert keys.forget("10.0.0.1")
+    assert not keys.forget("10.0.0.1")
+    assert (keys.known("10.0.0.1"), keys.known("10.0.0.2")) == ("", "ssh-ed25519 CCCC")
+
+
+def test_what_another_program_pinned_meanwhile_stays(tmp_path: Path) -> None:
+    ours, theirs = (HostKeys(tmp_path / "known_hosts") for _ in range(2))
+    ours.pin("10.0.0.1", "ssh-ed25519 AAAA")
+    theirs.pin("10.0.0.2", "ssh-ed25519 BBBB")
+    ours.pin("10.0.0.3", "ssh-ed25519 CCCC")
+    assert theirs.known("10.0.0.1") == "ssh-ed25519 AAAA"
+    assert ours.known("10.0.0.2") == "ssh-ed25519 BBBB"

@@ -1,0 +1,98 @@
+"""Deploys to one board without a rack: what goes wrong needs none."""
+
+import asyncio
+import io
+import tarfile
+from pathlib import Path
+
+from broker.credentials import Credentials
+from broker.topics import Topics
+from pirack.deployment.board import board_of
+from pirack.house import House
+from pirack.node import bundle
+from provisioning.deploy import ssh
+from provisioning.deploy.deployer import Deployer
+from provisioning.deploy.host_keys import HostKeys
+from provisioning.deploy.seams import Package
+from provisioning.deploy.snapshot import Snapshot
+from provisioning.deploy.target import Report, Target
+from provisioning.deploy.visit import Means, Pace
+from tests.system.deploy.pi import Pi
+
+
+class Alone:
+    """A packer without a rack: its broker is a port where nobody listens.
+
+    Args:
+        directory: For what it packs.
+        files: Our wheel, and the folder with those it needs; empty for none.
+    """
+
+    def __init__(self, directory: Path, files: tuple[Path, ...] = ()) -> None:
+        self._files = files
+        self._house = House(
+            topics=Topics("lab"),
+            broker=("127.0.0.1", 9),
+            host="127.0.0.1",
+            port=9,
+            secrets=directory,
+            tls=directory,
+            dynsec=directory / "dynsec.json",
+            source=directory / "pirack.toml",
+        )
+
+    def node(self, snapshot: Snapshot) -> str:
+        return board_of(snapshot).node
+
+    async def pack(self, snapshot: Snapshot) -> Package:
+        board = board_of(snapshot)
+        secret = Credentials(username=board.node, password="secret")
+        self._house.files.authority.write_text("no authority\n")
+        made = bundle.write(
+            self._house, board, secret, into=self._house.secrets / "bundles"
+        )
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as archive:
+            archive.add(made, board.node)
+            for one in self._files:
+                name = "wheelhouse" if one.is_dir() else one.name
+                archive.add(one, f"{board.node}/{name}")
+        return Package(node=board.node, archive=content.getvalue())
+
+
+class Deaf:
+    """Hears no agent."""
+
+    def session(self, node: str) -> str:
+        del node
+        return ""
+
+    async def newborn(self, node: str, *, after: str) -> str:
+        await asyncio.Event().wait()
+        return f"{node}{after}"
+
+    async def alive(self, node: str) -> str:
+        return await self.newborn(node, after="")
+
+
+async def deploy(
+    pi: Pi, folder: Path, *files: Path, key: Path | None = None, port: int = 0
+) -> Report:
+    """Try it once.
+
+    Args:
+        pi: The board.
+        folder: For host keys and what is packed.
+        files: Our wheel, and the folder with those it needs.
+        key: Folder of the SSH key; None for the same.
+        port: Where the board is looked for; 0 for where it is.
+    """
+    keys = (ssh.own_key(key or folder),)
+    door = ssh.Ssh("pi", keys, HostKeys(folder / "known_hosts"), advice="copy the key")
+    packer = Alone(folder, files)
+    pace = Pace(attempts=1, birth_s=1.0)
+    means = Means(connect=door, packer=packer, births=Deaf(), pace=pace)
+    target = Target(host=pi.address, port=port or pi.port)
+    (report,) = await Deployer(means).deploy([target], lambda _report: None)
+    assert report.trouble is not None
+    return report

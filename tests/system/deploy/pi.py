@@ -1,0 +1,77 @@
+"""A make-believe Pi: namespaces, sshd, and this machine's files under its own layer."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from pirack.up import ports
+
+HERE = Path(__file__).parent
+BOOT_S = 20.0
+
+
+class Pi:
+    """One board.
+
+    Args:
+        directory: For its card; removed by whoever made it.
+        address: Of its SSH server, from 127.0.0.0/8.
+        serial: Of the board.
+        key: Line of ``authorized_keys``.
+    """
+
+    def __init__(self, directory: Path, address: str, serial: str, key: str) -> None:
+        self.address, self.port = address, ports.choose(address, 2201)
+        self.where = f"{address}:{self.port}"
+        self.node = f"pi-{serial[-8:]}"
+        directory.mkdir()
+        self._log = directory / "sshd.log"
+        self._boot = (HERE / "boot", directory, address, str(self.port), serial, key)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def on(self) -> "Pi":
+        """Give it power, and wait until it can be reached."""
+        own = ("--mount", "--uts", "--pid", "--fork", "--kill-child")
+        with self._log.open("a") as log:
+            process = subprocess.Popen(
+                ["unshare", *own, *self._boot],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._process = process
+        deadline = time.monotonic() + BOOT_S
+        while ports.is_free(self.address, self.port):
+            assert process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+        return self
+
+    def off(self) -> None:
+        """Pull the plug; all that runs there is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def run(self, command: str) -> str:
+        """Do something there as root and return what it said."""
+        assert self._process is not None
+        (first,) = psutil.Process(self._process.pid).children()
+        inside = ("--target", str(first.pid), "--mount", "--pid", "--root", "--wd=/")
+        done = subprocess.run(
+            ["nsenter", *inside, "sh", "-c", command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def restarts(self) -> int:
+        """How often its agent was started."""
+        log = self.run("cat /var/log/systemctl.log 2>/dev/null || true")
+        return log.count("restart pirack-agent.service")
