@@ -60,12 +60,19 @@ class Document:
         """Refuse a table that nobody owns.
 
         Raises:
-            ConfigError: A top-level name is not in ``names``.
+            ConfigError: A top-level name is not in ``names``, or is no table.
         """
         known = sorted(names)
-        for name in self._tables:
+        for name, value in self._tables.items():
             if name not in known:
                 raise ConfigError(_unknown(self._source, f"[{name}]", name, known))
+            rows = value if isinstance(value, list) else [value]
+            if not all(isinstance(row, dict) for row in rows):
+                text = (
+                    f"{self._source}: {name} is a table: write [{name}], and its keys "
+                    "in the lines below"
+                )
+                raise ConfigError(text)
 
     def _convert(self, value: object, kind: type[T], where: str) -> T:
         fields = [field.encode_name for field in msgspec.structs.fields(kind)]  # type: ignore[arg-type]  # every table is a Struct
@@ -94,7 +101,7 @@ def load(path: Path | None) -> Document:
     except OSError as error:
         text = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(text) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         text = f"{path}: is no TOML: {error}"
         raise ConfigError(text) from error
 

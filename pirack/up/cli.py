@@ -12,9 +12,9 @@ from pathlib import Path
 from broker.client import connector
 from broker.config import load
 from broker.errors import ConfigError, PiRackError
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, TABLES
+from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.topics import Topics
-from pirack import runfile
+from pirack import runfile, tables
 from pirack.up import announce, lock, ready
 from pirack.up.prepare import Prepared, prepare
 from pirack.up.rack import Rack
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     """
     began = time.monotonic()
     document = load(args.config)
-    document.require_known(TABLES)
+    tables.check(document)
     options = resolve(args, document)
     make_directory(options.data)
     with lock.held(options.data):

@@ -57,6 +57,21 @@ def test_an_unknown_table_is_answered_with_the_nearest(tmp_path: Path) -> None:
         document(tmp_path, "[borker]").require_known(["rack", "broker"])
 
 
+@pytest.mark.parametrize("line", ["rack = 3", "rack = [1]", "rack = 'lab'"])
+def test_what_should_be_a_table_says_how_to_write_one(
+    tmp_path: Path, line: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"rack is a table: write \[rack\]"):
+        document(tmp_path, line).require_known(["rack"])
+
+
+def test_a_file_that_is_no_text_is_no_toml(tmp_path: Path) -> None:
+    path = tmp_path / "pirack.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is no TOML"):
+        load(path)
+
+
 def test_rows_are_counted_from_one(tmp_path: Path) -> None:
     text = "[[node]]\nname = 'a'\n[[node]]\nnmae = 'b'"
     with pytest.raises(ConfigError, match=r"\[\[node\]\] number 2.*did you mean 'name"):

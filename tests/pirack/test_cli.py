@@ -132,6 +132,27 @@ def test_a_typing_mistake_in_the_file_is_exit_code_3(
     assert "did you mean 'broker'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[node]\nid = 'pi-1'", "write [[node]], not [node]"),
+        ("[[node]]\nid = [1]", "[[node]] number 1: id: Expected `str`"),
+        ("[agent]\nid = 3", "[agent]: id: Expected `str`"),
+        ("[agent]\nwithheld = 3", "[agent]: withheld: Expected"),
+        ("[simulator]\necho_port = 'x'", "[simulator]: echo_port: Expected `int`"),
+        ("rack = 3", "rack is a table: write [rack]"),
+    ],
+)
+def test_a_wrong_value_is_said_before_anything_is_started(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pirack.toml"
+    path.write_text(text)
+    assert main(["up", "--config", str(path), "--data", str(tmp_path / "data")]) == 3
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("shell", completion.SHELLS)
 def test_completion_knows_the_sub_commands(
     shell: str, capsys: pytest.CaptureFixture[str]

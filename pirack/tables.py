@@ -1,0 +1,34 @@
+"""Every table of ``pirack.toml``, each read by the package that owns it."""
+
+from broker.config import Document
+from broker.service import TABLES
+from broker.settings import BrokerSettings, RackSettings
+from dashboard.settings import DashboardSettings
+from master_service import settings as master
+from node_agent.settings import AgentSettings
+from node_agent.simulator.settings import SimulatorSettings
+from pirack.house import EnrolSettings
+from pirack.up.settings import UpSettings
+
+OWNERS: dict[str, type] = {
+    "rack": RackSettings,
+    "broker": BrokerSettings,
+    "agent": AgentSettings,
+    "simulator": SimulatorSettings,
+    "dashboard": DashboardSettings,
+    "up": UpSettings,
+    "enrol": EnrolSettings,
+}
+
+
+def check(document: Document) -> None:
+    """Read all of a configuration, as the parts of a rack will.
+
+    Raises:
+        ConfigError: A table, a key or a value cannot be used.
+        TopicError: A name is illegal.
+    """
+    document.require_known(TABLES)
+    for name, kind in OWNERS.items():
+        document.table(name, kind)
+    master.read(document)
