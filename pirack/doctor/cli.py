@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,8 @@ examples
   pirack doctor --config pirack.toml     a rack found by configuration
   pirack doctor --json | jq -r 'select(.level=="fail").advice'
 
-It asks the rack for one ping, changes nothing, and sends nothing else.
+It asks the rack for one ping and, with [install], as an invented board for an address,
+to see who else would give one; it changes nothing, and sends nothing else.
 
 exit codes
   0 nothing failed (warnings may be there)   1 something failed   2 wrong usage
@@ -58,7 +60,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     """Check from the inside out: this machine, its files, then the running rack."""
     # Only now: completion and --help need none of what the checks read.
     from node_agent import kernel_clock  # noqa: PLC0415
-    from pirack.doctor import broker_program, files, machine, power  # noqa: PLC0415
+    from pirack.doctor import broker_program, files, install, machine, power  # noqa: PLC0415
 
     yield machine.python(sys.version_info[:3])
     yield from machine.dependencies()
@@ -66,9 +68,23 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield machine.clock(synced=kernel_clock.synced())
     yield machine.icmp()
     yield machine.data_directory(runfile.data_directory(args.data).absolute())
-    yield from files.configuration(args.config)
-    yield from power.check(args.config)
+    config = _configuration(args)
+    yield from files.configuration(config)
+    yield from power.check(config)
+    yield from install.check(config)
     yield from _running(args)
+
+
+def _configuration(args: argparse.Namespace) -> Path | None:
+    """Return the file named, or that of a rack for good where nothing else is meant."""
+    named: Path | None = args.config
+    try:
+        run = runfile.read(runfile.data_directory(args.data))
+    except ConfigError:
+        return named  # named by the check of the rack
+    if named or args.data or run:
+        return named
+    return house.PRODUCTION if os.access(house.PRODUCTION, os.R_OK) else None
 
 
 def _running(args: argparse.Namespace) -> Iterator[Finding]:

@@ -10,6 +10,8 @@ from broker import atomic
 from provisioning.errors import BackendError, RefusedError
 
 TEST_S = 20.0
+FOLDERS = ("/usr/sbin", "/sbin")
+"""Of system programs; not in everybody's ``PATH``."""
 READABLE = 0o644
 """Servers read their files as users of their own; nothing in them is secret."""
 
@@ -20,7 +22,7 @@ def find(program: str, package: str) -> str:
     Raises:
         BackendError: It is not installed; the text says how to.
     """
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    path = os.pathsep.join([os.environ.get("PATH", ""), *FOLDERS])
     found = shutil.which(program, path=path)
     if found is None:
         text = f"{program} is not installed; way out: sudo apt-get install {package}"

@@ -10,14 +10,15 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 from broker.messages import Power
+from provisioning.backends.process_table import serves_dhcp
 from provisioning.subnet import Subnet
 from tests.system.provisioning_netns.namespace import enter
+from tests.system.provisioning_netns.pi import HOOK, HOOK_FILE, Pi, run_ip, wait_until
 
 T = TypeVar("T")
 
@@ -31,110 +32,7 @@ SUBNET = Subnet(
     pool_last="10.77.0.250",
 )
 
-BOOT = """
-ip link set eth0 up
-sleep "$1"; shift
-date +%s%N >>"$STATE/starts"
-exec udhcpc -f -i eth0 -t 3 -T 1 -A 1 -s "$HOOK" "$@" >>"$STATE/log" 2>&1
-"""
-
-HOOK = """#!/bin/sh
-case $1 in
-deconfig) ip address flush dev eth0 ;;
-bound | renew)
-    ip address flush dev eth0
-    ip address add "$ip/$mask" dev eth0
-    echo "$ip $hostname" >"$STATE/address"
-    ;;
-esac
-"""
-
 _numbers = itertools.count(1)
-
-
-def run_ip(*arguments: str, lines: str | None = None) -> None:
-    subprocess.run(
-        ["ip", *arguments], input=lines, text=True, check=True, capture_output=True
-    )
-
-
-class Pi:
-    """A board: a namespace, a boot time, and udhcpc."""
-
-    def __init__(
-        self,
-        lab: "Lab",
-        mac: str,
-        namespace: str,
-        *,
-        stack: int | None = None,
-        boot_s: float = 0.2,
-        client: tuple[str, ...] = (),
-    ) -> None:
-        self.lab = lab
-        self.mac = mac
-        self.stack = stack
-        self.boot_s = boot_s
-        self.client = client
-        self.silent = False
-        self.namespace = namespace
-        self.state = lab.folder / self.namespace
-        self.state.mkdir()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def power_on(self) -> None:
-        if self._process is not None or self.silent:
-            return
-        (self.state / "address").unlink(missing_ok=True)
-        command = ["sh", "-c", BOOT, "boot", f"{self.boot_s:.2f}", *self.client]
-        self._process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
-            env={**os.environ, "STATE": str(self.state), "HOOK": str(self.lab.hook)},
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def power_off(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        off = "address flush dev eth0\nlink set eth0 down\n"
-        run_ip("-n", self.namespace, "-batch", "-", lines=off)
-
-    @property
-    def address(self) -> str:
-        """The address it was given since it was switched on; empty: none yet."""
-        return self._said().partition(" ")[0]
-
-    @property
-    def hostname(self) -> str:
-        return self._said().partition(" ")[2]
-
-    @property
-    def starts(self) -> list[float]:
-        """Unix times its client started, seconds."""
-        lines = (self.state / "starts").read_text().split()
-        return [int(line) / 1e9 for line in lines]
-
-    def _said(self) -> str:
-        try:
-            return (self.state / "address").read_text().strip()
-        except FileNotFoundError:
-            return ""
-
-    def wait_address(self, timeout_s: float = 8.0) -> str:
-        end = time.monotonic() + timeout_s
-        while not self.address and time.monotonic() < end:
-            time.sleep(0.02)
-        return self.address
-
-    def restart(self) -> str:
-        """Power-cycle it and return the address it gets."""
-        self.power_off()
-        self.power_on()
-        return self.wait_address()
 
 
 class Lab:
@@ -148,9 +46,9 @@ class Lab:
         self.levels: dict[int, Power] = {}
         self._programs: list[subprocess.Popen[bytes]] = []
         self._ports = itertools.count(1)
-        self.hook = folder / "hook"
-        self.hook.write_text(HOOK)
-        self.hook.chmod(0o755)
+        hook = folder / HOOK_FILE
+        hook.write_text(HOOK)
+        hook.chmod(0o755)
 
     def open(self) -> None:
         for name in (SWITCH, MASTER, NEIGHBOUR):
@@ -225,7 +123,7 @@ class Lab:
         """Add boards: hardware address to the options of ``Pi``."""
         names = self.plug_in(list(boards))
         pis = [
-            Pi(self, mac, name, **options)
+            Pi(self.folder, mac, name, **options)
             for (mac, options), name in zip(boards.items(), names, strict=True)
         ]
         self.pis += pis
@@ -255,6 +153,18 @@ class Lab:
         )
         self._programs.append(program)
         return program
+
+    def rival(self, where: str = NEIGHBOUR) -> None:
+        """Start a DHCP server of somebody else, and return once it serves."""
+        program = self.start(
+            where,
+            *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"),
+            *("--interface=eth0", "--user=root", "--pid-file=", "--no-ping"),
+            "--dhcp-range=10.77.0.150,10.77.0.160,2m",
+            f"--dhcp-leasefile={self.folder}/rival",
+            "--dhcp-authoritative",
+        )
+        wait_until(lambda: serves_dhcp(program.pid))
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]], where: str = MASTER) -> T:
         """Run a coroutine in a thread that is inside a namespace, and its children."""

@@ -14,7 +14,8 @@ from provisioning.backends.daemon import Child
 from provisioning.backends.process_table import is_running
 from provisioning.errors import BackendError, RefusedError
 from provisioning.reservation import Reservation
-from tests.system.provisioning_netns.lab import MASTER, SUBNET, Lab, Pi
+from tests.system.provisioning_netns.lab import MASTER, SUBNET, Lab
+from tests.system.provisioning_netns.pi import Pi
 from tests.system.provisioning_netns.servers import SERVERS, MakeBackend
 
 pytestmark = pytest.mark.system

@@ -153,19 +153,8 @@ def test_a_dhcp_server_of_somebody_else_is_found_and_ours_is_not(lab: Lab) -> No
         return found
 
     assert lab.run(main) == ()
-    lab.start(
-        NEIGHBOUR,
-        *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"),
-        *("--interface=eth0", "--user=root", "--pid-file=", "--no-ping"),
-        "--dhcp-range=10.77.0.150,10.77.0.160,2m",
-        f"--dhcp-leasefile={lab.folder}/rival",
-    )
-
-    async def again() -> tuple[ForeignServer, ...]:
-        await asyncio.sleep(0.2)
-        return await main()
-
-    assert lab.run(again) == (ForeignServer("10.77.0.2", "02:00:00:00:77:03"),)
+    lab.rival()
+    assert lab.run(main) == (ForeignServer("10.77.0.2", "02:00:00:00:77:03"),)
 
 
 @pytest.mark.parametrize("on", [False, True], ids=["off", "on"])

@@ -12,7 +12,7 @@ import pytest
 from provisioning.installer import Installer
 from provisioning.plan import Verdict
 from provisioning.run.state import Run, Step
-from tests.system.provisioning_netns.lab import NEIGHBOUR, SUBNET, Lab
+from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.rack import (
     PACE,
     Rack,
@@ -118,15 +118,7 @@ def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> N
 
 def test_another_dhcp_server_stops_the_run_unless_it_is_forced(lab: Lab) -> None:
     rack = Rack(lab, 1, 2, boots(0.5))
-    lab.start(
-        NEIGHBOUR,
-        *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"),
-        *("--interface=eth0", "--user=root", "--pid-file=", "--no-ping"),
-        "--dhcp-range=10.77.0.150,10.77.0.160,2m",
-        f"--dhcp-leasefile={lab.folder}/rival",
-        "--dhcp-authoritative",
-    )
-    time.sleep(0.2)
+    lab.rival()
     run = rack.install()
     assert run.step is Step.FAILED
     assert "another DHCP server, 10.77.0.2 (02:00:00:00:77:03)" in run.problems[0]

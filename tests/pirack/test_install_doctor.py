@@ -1,0 +1,263 @@
+"""What the doctor says of finding and addressing boards, on trees of its own making."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pirack.doctor import install
+from pirack.doctor.finding import Finding, Level
+from pirack.doctor.install_machine import Machine
+from provisioning.backends import files
+from provisioning.errors import NetworkError
+from tests.pirack.install_tree import (
+    ADDRESS,
+    CONFIG,
+    RIVAL,
+    make_machine,
+    put,
+    with_units,
+)
+from tests.shipped import text
+
+Diagnosis = Callable[..., dict[str, Finding]]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return make_machine(tmp_path / "root")
+
+
+@pytest.fixture
+def diagnose(tmp_path: Path, machine: Machine) -> Diagnosis:
+    """Check a configuration on a machine; findings by subject."""
+
+    def check(
+        on: Machine = machine, *, backend: str = "dnsmasq", more: str = ""
+    ) -> dict[str, Finding]:
+        path = put(tmp_path, "pirack.toml", CONFIG.format(backend=backend, more=more))
+        return {one.subject: one for one in install.check(path, on)}
+
+    return check
+
+
+UNIT = 'unit = "pirack-dhcp.service"'
+
+
+def test_where_provisioning_is_off_nothing_is_said(diagnose: Diagnosis) -> None:
+    assert diagnose(backend="none") == {}
+    assert diagnose(backend="fake") == {}
+    assert list(install.check(None)) == []
+
+
+def test_addresses_that_contradict_each_other_are_named(diagnose: Diagnosis) -> None:
+    found = diagnose(more='pool_last = "192.168.23.201"')
+    assert found["install"].level is Level.FAIL
+    assert "at least 8" in found["install"].text
+
+
+@pytest.mark.parametrize("more", ["", UNIT])
+def test_a_machine_that_is_right_has_no_finding_but_good_ones(
+    diagnose: Diagnosis, machine: Machine, more: str
+) -> None:
+    found = diagnose(with_units(machine) if more else machine, more=more)
+    assert {one.level for one in found.values()} == {Level.OK}, found
+    assert len(found) == 10
+
+
+def test_an_interface_that_is_not_there_or_down_ends_the_checks(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    put(machine.root, "sys/class/net/eth1/flags", "0x1002")
+    found = diagnose()
+    assert (len(found), found["install interface"].level) == (1, Level.FAIL)
+    assert found["install interface"].advice == "sudo ip link set eth1 up"
+    (machine.root / "sys/class/net/eth1").rename(machine.root / "sys/class/net/usb0")
+    assert "this machine has eth0, usb0" in diagnose()["install interface"].text
+
+
+def test_an_interface_without_a_link_warns(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    put(machine.root, "sys/class/net/eth1/carrier", "0")
+    assert diagnose()["install interface"].level is Level.WARN
+
+
+def test_an_interface_with_another_address_says_how_to_give_it_this_one(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    other = msgspec.structs.replace(machine, addresses=lambda _: ("10.0.0.7/24",))
+    found = diagnose(other)["install address"]
+    assert found.level is Level.FAIL
+    assert "eth1 has 10.0.0.7/24, not 192.168.23.1/24" in found.text
+    assert f"sudo ip address add {ADDRESS} dev eth1" in found.advice
+
+
+PROFILE = "[connection]\nuuid=u-1\n[ipv4]\nmethod={}\n[ipv6]\nmethod=auto\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [("auto", "asks for an address"), ("shared", "runs a DHCP server"), ("manual", "")],
+)
+def test_networkmanager_warns_unless_its_profile_is_a_fixed_address(
+    diagnose: Diagnosis, machine: Machine, method: str, words: str
+) -> None:
+    state = "[device]\nmanaged=true\nconnection-uuid=u-1\n"
+    put(machine.root, "run/NetworkManager/devices/3", state)
+    folder = "etc/NetworkManager/system-connections"
+    put(machine.root, f"{folder}/eth1.nmconnection", PROFILE.format(method))
+    found = diagnose()["install manager"]
+    assert found.level is (Level.WARN if words else Level.OK)
+    assert words in found.text
+    assert not words or "ipv4.method manual" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("[Network]\nDHCP=yes\n", "asks for an address"),
+        ("[Network]\nDHCPServer=yes\n", "runs a DHCP server"),
+        (f"[Network]\nAddress={ADDRESS}\n", ""),
+    ],
+)
+def test_networkd_warns_if_it_asks_for_or_serves_addresses(
+    diagnose: Diagnosis, machine: Machine, network: str, words: str
+) -> None:
+    state = "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/x.network\n"
+    put(machine.root, "run/systemd/netif/links/3", state)
+    put(machine.root, "etc/systemd/network/x.network", network)
+    found = diagnose()["install manager"]
+    assert found.level is (Level.WARN if words else Level.OK)
+    assert words in found.text
+
+
+@pytest.mark.parametrize(
+    ("gateway", "forwards", "level"),
+    [
+        ("192.168.23.1", "0", Level.WARN),
+        ("192.168.23.1", "1", Level.OK),
+        ("192.168.23.254", "0", Level.OK),
+        ("10.0.0.1", "0", Level.FAIL),
+        ("router", "0", Level.FAIL),
+    ],
+)
+def test_the_router_boards_are_told_can_be_reached_and_forwards(
+    diagnose: Diagnosis, machine: Machine, gateway: str, forwards: str, level: Level
+) -> None:
+    put(machine.root, "proc/sys/net/ipv4/ip_forward", forwards)
+    assert diagnose(more=f'gateway = "{gateway}"')["install gateway"].level is level
+
+
+def test_somebody_else_on_port_67_is_named_and_our_own_server_is_not(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    row = "  0: 00000000:0043 00000000:0000 07 0:0 00:00 00000000 0 0 {} 2\n"
+    put(machine.root, "proc/net/udp", "head\n" + row.format(77))
+    unseen = diagnose()["install port 67"]
+    assert (unseen.level, "only root sees" in unseen.text) == (Level.FAIL, True)
+    process = machine.root / "proc/123"
+    put(machine.root, "proc/123/cmdline", "/usr/sbin/dnsmasq\0-x\0/run/dnsmasq.pid\0")
+    (process / "fd").mkdir()
+    (process / "fd/4").symlink_to("socket:[77]")
+    found = diagnose()["install port 67"]
+    assert found.level is Level.FAIL
+    assert "dnsmasq (pid 123) has it" in found.text
+    assert "systemctl disable --now dnsmasq" in found.advice
+    ours = "dnsmasq\0--conf-file=/var/lib/pirack-install/dhcp/dnsmasq.conf\0"
+    put(machine.root, "proc/123/cmdline", ours)
+    assert diagnose()["install port 67"].text == "our server has it"
+
+
+def test_a_program_that_is_missing_is_named_with_its_package(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    bare = msgspec.structs.replace(machine, program=files.find)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "FOLDERS", ())
+        patch.setenv("PATH", "/nowhere")
+        found = diagnose(bare, backend="kea")["install server"]
+    assert (found.level, found.text) == (Level.FAIL, "kea-dhcp4 is not installed")
+    assert found.advice == "sudo apt-get install kea-dhcp4-server"
+
+
+def test_without_the_right_to_hear_packets_it_says_so_and_asks_nobody(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    def refuse(interface: str) -> None:
+        text = f"no right to listen on {interface}"
+        raise NetworkError(text)
+
+    found = diagnose(msgspec.structs.replace(machine, listens=refuse))
+    assert found["install rights"].level is Level.FAIL
+    assert "other DHCP" not in found
+
+
+@pytest.mark.parametrize("line", ["AmbientCapabilities=CAP_NET_RAW", " AF_PACKET"])
+def test_a_unit_that_lost_a_right_is_named(
+    diagnose: Diagnosis, machine: Machine, line: str
+) -> None:
+    unit = text("pirack-master.service").replace(line, "")
+    put(with_units(machine).root, "etc/systemd/system/pirack-master.service", unit)
+    found = diagnose(more=UNIT)["install rights"]
+    assert found.level is Level.FAIL
+    assert line.rsplit("=", maxsplit=1)[-1].strip() in found.text
+    assert "deploy/master/install" in found.advice
+
+
+def test_a_master_without_rights_needs_the_unit(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    found = diagnose(with_units(machine))["install unit"]
+    assert found.level is Level.FAIL
+    assert "pirack-master, as whom the master runs, may not open port 67" in found.text
+    assert UNIT in found.advice
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("etc/systemd/system/pirack-dhcp.service", "is not installed"),
+        ("etc/polkit-1/rules.d/50-pirack-master.rules", "polkit does not let"),
+    ],
+)
+def test_a_unit_or_rule_that_is_missing_is_named(
+    diagnose: Diagnosis, machine: Machine, missing: str, words: str
+) -> None:
+    (with_units(machine).root / missing).unlink()
+    found = diagnose(more=UNIT)["install unit"]
+    assert found.level is Level.FAIL
+    assert words in found.text
+
+
+def test_a_unit_that_reads_another_folder_is_named(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    unit = text("pirack-dhcp.service").replace("/var/lib/pirack-install", "/srv")
+    put(with_units(machine).root, "etc/systemd/system/pirack-dhcp.service", unit)
+    assert "another folder" in diagnose(more=UNIT)["install unit"].text
+
+
+def test_a_folder_that_is_another_users_is_named_with_its_way_out(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    stranger = msgspec.structs.replace(with_units(machine), user_id=lambda _: 4321)
+    found = diagnose(stranger, more=UNIT)["install folder"]
+    assert found.level is Level.FAIL
+    assert "sudo chown -R pirack-master: /var/lib/pirack-install" in found.advice
+    (machine.root / "var/lib/pirack-install").rmdir()
+    assert "is not there" in diagnose(stranger, more=UNIT)["install folder"].text
+
+
+def test_another_dhcp_server_fails_and_beside_it_is_what_observe_expects(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    beside = msgspec.structs.replace(machine, servers=lambda _: (RIVAL,))
+    found = diagnose(beside)["other DHCP"]
+    assert found.level is Level.FAIL
+    assert "192.168.23.9 (00:aa:bb:cc:dd:ee) serves eth1 too" in found.text
+    observed = diagnose(beside, backend="observe")
+    assert observed["other DHCP"].level is Level.OK
+    assert "install port 67" not in observed
+    assert diagnose(backend="observe")["other DHCP"].level is Level.WARN

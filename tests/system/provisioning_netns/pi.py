@@ -1,0 +1,120 @@
+"""A simulated Pi: a namespace, a boot time and a DHCP client, on a real network."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HOOK_FILE = "hook"
+"""Where the lab puts ``HOOK``, in its folder."""
+
+BOOT = """
+ip link set eth0 up
+sleep "$1"; shift
+date +%s%N >>"$STATE/starts"
+exec udhcpc -f -i eth0 -t 3 -T 1 -A 1 -s "$HOOK" "$@" >>"$STATE/log" 2>&1
+"""
+
+HOOK = """#!/bin/sh
+case $1 in
+deconfig) ip address flush dev eth0 ;;
+bound | renew)
+    ip address flush dev eth0
+    ip address add "$ip/$mask" dev eth0
+    echo "$ip $hostname" >"$STATE/address"
+    ;;
+esac
+"""
+
+
+def wait_until(true: Callable[[], bool], within_s: float = 8.0) -> bool:
+    """Wait for a condition nobody tells of; return whether it came true."""
+    end = time.monotonic() + within_s
+    while not (came := true()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return came
+
+
+def run_ip(*arguments: str, lines: str | None = None) -> None:
+    subprocess.run(
+        ["ip", *arguments], input=lines, text=True, check=True, capture_output=True
+    )
+
+
+class Pi:
+    """A board: a namespace, a boot time, and udhcpc."""
+
+    def __init__(
+        self,
+        folder: Path,
+        mac: str,
+        namespace: str,
+        *,
+        stack: int | None = None,
+        boot_s: float = 0.2,
+        client: tuple[str, ...] = (),
+    ) -> None:
+        self.mac = mac
+        self.stack = stack
+        self.boot_s = boot_s
+        self.client = client
+        self.silent = False
+        self.namespace = namespace
+        self.hook = folder / HOOK_FILE
+        self.state = folder / self.namespace
+        self.state.mkdir()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def power_on(self) -> None:
+        if self._process is not None or self.silent:
+            return
+        (self.state / "address").unlink(missing_ok=True)
+        command = ["sh", "-c", BOOT, "boot", f"{self.boot_s:.2f}", *self.client]
+        self._process = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
+            env={**os.environ, "STATE": str(self.state), "HOOK": str(self.hook)},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def power_off(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        off = "address flush dev eth0\nlink set eth0 down\n"
+        run_ip("-n", self.namespace, "-batch", "-", lines=off)
+
+    @property
+    def address(self) -> str:
+        """The address it was given since it was switched on; empty: none yet."""
+        return self._said().partition(" ")[0]
+
+    @property
+    def hostname(self) -> str:
+        return self._said().partition(" ")[2]
+
+    @property
+    def starts(self) -> list[float]:
+        """Unix times its client started, seconds."""
+        lines = (self.state / "starts").read_text().split()
+        return [int(line) / 1e9 for line in lines]
+
+    def _said(self) -> str:
+        try:
+            return (self.state / "address").read_text().strip()
+        except FileNotFoundError:
+            return ""
+
+    def wait_address(self, timeout_s: float = 8.0) -> str:
+        wait_until(lambda: bool(self.address), timeout_s)
+        return self.address
+
+    def restart(self) -> str:
+        """Power-cycle it and return the address it gets."""
+        self.power_off()
+        self.power_on()
+        return self.wait_address()
