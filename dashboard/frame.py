@@ -36,7 +36,9 @@ class Wish(msgspec.Struct, frozen=True):
         on_failure: As in Ask.
     """
 
-    kind: Literal["resync", "pause", "resume", "search", "open", "ask"]
+    kind: Literal[
+        "resync", "pause", "resume", "search", "open", "ask", "install", "no-install"
+    ]
     text: str = ""
     node: str = ""
     reference: int = 0
@@ -112,6 +114,8 @@ class Frame(
                 self.view.search(wish.text)
             case "open":
                 self.view.open_node(wish.node)
+            case "install" | "no-install":
+                self.view.follow_install(on=wish.kind == "install")
             case "ask":
                 self._ask(wish)
 
@@ -144,6 +148,10 @@ class Overview(ui.element, component="components/overview.js"):
 
 class Activity(ui.element, component="components/activity.js"):
     """The rack's history; it draws what the frame receives, and asks for more."""
+
+
+class Install(ui.element, component="components/install.js"):
+    """The install run; it draws what the frame receives while this page is open."""
 
 
 def _settings(dashboard: Dashboard, user: User) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from broker.messages import InstallState, Status
-from dashboard import rows
+from broker.messages import Status
+from dashboard import install, rows
 from dashboard.model import Mirror
 from dashboard.record import HISTORY_STEP_S, Record
 from dashboard.settings import Thresholds
@@ -66,7 +66,8 @@ class Connection(msgspec.Struct, frozen=True):
         frozen: Why the master's verdicts are frozen; empty when they are not.
         slowed: Whether updates come slower than they should.
         ready: Whether the master has told what the rack looks like.
-        install: How far the install run is, in words; empty when none runs.
+        install: How far the latest install run is, in words; empty without one.
+        install_hint: The same for the navigation; empty when none is under way.
         home: Id of the node that is the master's own Pi; empty if not known.
     """
 
@@ -78,6 +79,7 @@ class Connection(msgspec.Struct, frozen=True):
     slowed: bool = False
     ready: bool = False
     install: str = ""
+    install_hint: str = ""
     home: str = ""
 
 
@@ -104,6 +106,7 @@ class Hub:
         self.views: set[View] = set()
         self.mirror = mirror
         self.pace = Pace(tick_s)
+        self._install = install.InstallFeed(mirror)
         self._limits = limits
         self._clock = clock
         self._wall = wall
@@ -136,7 +139,8 @@ class Hub:
             frozen=rack.frozen if rack is not None else "",
             slowed=self.pace.slowed,
             ready=rack is not None,
-            install=_install_words(self.mirror.install),
+            install=install.words(self.mirror.install),
+            install_hint=install.hint(self.mirror.install),
             home=self.mirror.master_details.node if self.mirror.master_details else "",
         )
 
@@ -164,6 +168,8 @@ class Hub:
         now, wall = self._clock(), self._wall()
         self._sample(now)
         changed = list(self.mirror.dirty | self.mirror.moved)
+        wanted = any(view.installing for view in self.views)
+        self._install.look(wall, wanted=wanted)
         delta = self._delta(now, wall)
         shared = msgspec.json.encode(delta).decode() if delta else ""
         made: list[str] = []
@@ -175,7 +181,13 @@ class Hub:
 
         for view in tuple(self.views):
             view.deliver(
-                shared, changed, self.mirror.nodes, snapshot, now=now, wall=wall
+                shared,
+                changed,
+                self.mirror.nodes,
+                snapshot,
+                self._install,
+                now=now,
+                wall=wall,
             )
 
     def _sample(self, now: float) -> None:
@@ -261,11 +273,3 @@ class Hub:
         if len(nodes) <= SPARKLINES_UP_TO:
             found["history"] = [(each.index, *each.history) for each in nodes]
         return found
-
-
-def _install_words(install: InstallState | None) -> str:
-    if install is None or not install.run:
-        return ""
-    where = "" if install.stack is None else f" stack {install.stack}"
-    problems = f", {len(install.problems)} problems" if install.problems else ""
-    return f"{install.step}{where}: {install.done} of {install.total}{problems}"

@@ -12,6 +12,7 @@ from broker.messages import (
     Details,
     Event,
     Heartbeat,
+    InstallStack,
     InstallState,
     MasterDetails,
     NodeState,
@@ -26,6 +27,7 @@ from broker.topics import (
     CommandTopic,
     Fixed,
     FixedTopic,
+    InstallStackTopic,
     NodeLeaf,
     NodeTopic,
     ReplyTopic,
@@ -44,7 +46,7 @@ def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
     leaves = (NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.STATE)
     kept = [topics.node("+", leaf) for leaf in leaves]
     kept += [topics.stack("+"), topics.rack_state, topics.install_state]
-    kept += [topics.master_status, topics.master_details]
+    kept += [topics.install_stack("+"), topics.master_status, topics.master_details]
     return (
         Subscription(topics.node("+", NodeLeaf.HEARTBEAT)),
         *(Subscription(text, qos=1) for text in kept),
@@ -70,6 +72,7 @@ class Mirror:
         self.stacks: dict[int, StackState] = {}
         self.rack: RackState | None = None
         self.install: InstallState | None = None
+        self.install_stacks: dict[int, InstallStack] = {}
         self.master: Status | None = None
         self.master_details: MasterDetails | None = None
         self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
@@ -79,6 +82,8 @@ class Mirror:
         """Nodes whose name, place, tags or abilities may be different."""
         self.gone: set[int] = set()
         self.stacks_changed: set[int] = set()
+        self.installs_changed = False
+        """Whether a stack of the install run may look different."""
         self.new_events: list[Event] = []
         self._by_heartbeat: dict[str, Record] = {}
         self._next_index = 0
@@ -129,6 +134,8 @@ class Mirror:
                 self._node(node, leaf, message, now)
             case StackTopic(stack=stack):
                 self._stack(stack, message.payload)
+            case InstallStackTopic(stack=stack):
+                self._install_stack(stack, message.payload)
             case FixedTopic(which=which):
                 self._fixed(which, message)
             case ReplyTopic() if not message.retain:
@@ -199,6 +206,13 @@ class Mirror:
         else:
             self.stacks.pop(stack, None)
         self.stacks_changed.add(stack)
+
+    def _install_stack(self, stack: int, payload: bytes) -> None:
+        if payload:
+            self.install_stacks[stack] = decode(payload, InstallStack)
+        else:
+            self.install_stacks.pop(stack, None)
+        self.installs_changed = True
 
     def _fixed(self, which: Fixed, message: Message) -> None:
         payload = message.payload

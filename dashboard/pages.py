@@ -10,7 +10,7 @@ from nicegui import app, ui
 from starlette.requests import Request
 
 from broker.version import VERSION
-from dashboard.frame import Activity, Frame, Overview
+from dashboard.frame import Activity, Frame, Install, Overview
 from dashboard.service import Dashboard
 from dashboard.sessions import Sessions
 
@@ -45,7 +45,7 @@ class Pages:
 
     def mount(self) -> None:
         """Add the routes; all lead into the same frame."""
-        for path in ("/", "/activity", "/about"):
+        for path in ("/", "/install", "/activity", "/about"):
             ui.page(path, title=f"PiRack · {self._dashboard.mirror.topics.rack}")(
                 self.shell
             )
@@ -56,6 +56,7 @@ class Pages:
             f'<link rel="stylesheet" href="{self._static}/overview.css">'
             f'<link rel="stylesheet" href="{self._static}/activity.css">'
             f'<link rel="stylesheet" href="{self._static}/panel.css">'
+            f'<link rel="stylesheet" href="{self._static}/install.css">'
             '<meta name="theme-color" content="#c51a4a">',
             shared=True,
         )
@@ -72,6 +73,7 @@ class Pages:
         with ui.element("div").props('id=main tabindex="-1"'):
             ui.sub_pages(
                 {"/": self._page(frame, "overview", Overview)}
+                | {"/install": self._page(frame, "install", Install)}
                 | {"/activity": self._page(frame, "activity", Activity)}
                 | {"/about": self._page(frame, "about", self._about)}
             )

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dashboard import rows
+from dashboard.install import InstallFeed
 from dashboard.record import Record
 from dashboard.search import Query, parse
 from dashboard.users import User
@@ -43,6 +44,8 @@ class View:
         self.port = port
         self.user = user
         self.paused = False
+        self.installing = False
+        """Whether it shows the Install page."""
         self._number = 0
         self._fresh = False
         self._query = Query()
@@ -51,6 +54,7 @@ class View:
         self._details_sent: object = None
         self._private: dict[str, Any] = {}
         self._all_due = True
+        self._install_due = True
 
     def resync(self) -> None:
         """Send everything again with the next tick: the tab missed something."""
@@ -69,6 +73,11 @@ class View:
         self._details_sent = None
         self._all_due = True
 
+    def follow_install(self, *, on: bool) -> None:
+        """Show the install run board by board from now on, or no more."""
+        self.installing = on
+        self._install_due = True
+
     def push(self, key: str, item: object) -> None:
         """Add an item to the list ``key`` of the next message."""
         waiting = self._private.setdefault(key, [])
@@ -81,6 +90,7 @@ class View:
         changed: Iterable[Record],
         nodes: dict[str, Record],
         snapshot: Callable[[], str],
+        install: InstallFeed,
         *,
         now: float,
         wall: float,
@@ -92,6 +102,7 @@ class View:
             changed: Nodes that changed in this tick.
             nodes: All nodes by id.
             snapshot: Makes the JSON of everything.
+            install: The latest install run.
             now: Monotonic time, seconds.
             wall: Unix time, seconds.
         """
@@ -101,16 +112,26 @@ class View:
         if not self._fresh:
             shared, self._number, self._fresh = snapshot(), -1, True
             self._all_due, self._matches, self._details_sent = True, None, None
+            self._install_due = True
         looked_at = list(nodes.values()) if self._all_due else changed
         self._match(looked_at, nodes)
         self._follow(looked_at, nodes, now, wall)
         self._all_due = False
+        self._watch(install)
         if not shared and not self._private:
             return
         self._number += 1
         private = msgspec.json.encode(self._private).decode()
         self._private = {}
         self.port.send(self._number, shared or "{}", private)
+
+    def _watch(self, install: InstallFeed) -> None:
+        if not self.installing:
+            return
+        found = install.whole() if self._install_due else install.delta
+        self._install_due = False
+        if found:
+            self._private["install"] = found
 
     def _match(self, looked_at: Iterable[Record], nodes: dict[str, Record]) -> None:
         if not self._query.active:

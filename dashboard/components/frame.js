@@ -6,10 +6,11 @@ import { icon } from "pirack/icons.js";
 import { goKeys, help, typing } from "pirack/keys.js";
 import { Pill } from "pirack/pill.js";
 import { Receipts } from "pirack/receipts.js";
-import { apply, listen, notify, store } from "pirack/store.js";
+import { apply, blocked, listen, notify, store } from "pirack/store.js";
 
 const PAGES = [
   { name: "overview", path: "/", label: "Overview" },
+  { name: "install", path: "/install", label: "Install" },
   { name: "activity", path: "/activity", label: "Activity" },
   { name: "about", path: "/about", label: "About" },
 ];
@@ -34,7 +35,7 @@ export default {
     store.say = (wish) => window.did_handshake && this.$emit("say", wish);
     this.build();
     this.drawPage();
-    this.stop = listen((change) => (change.second || change.connection || change.snapshot) && this.pill.draw());
+    this.stop = listen((change) => (change.second || change.connection || change.snapshot) && this.drawConnection());
     this.go = goKeys((path) => this.links.find((link) => link.getAttribute("href") === path)?.click());
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey);
@@ -53,8 +54,9 @@ export default {
       const { user, role, rack } = this.settings;
       this.pill = new Pill();
       this.receipts = new Receipts();
+      this.hint = h("span", { class: "rail-hint", hidden: true });
       this.title = h("h1", { class: "page-title" });
-      this.links = PAGES.map(({ path, label, name }) => h("a", { class: "rail-link", href: path, "data-page": name }, icon(name, 22), h("span", { text: label })));
+      this.links = PAGES.map(({ path, label, name }) => h("a", { class: "rail-link", href: path, "data-page": name }, icon(name, 22), h("span", { text: label }), name === "install" && this.hint));
       this.themeButton = h("button", { class: "icon-button", type: "button", on: { click: () => this.nextTheme() } });
       const helpButton = h("button", { class: "icon-button help-button", type: "button", "aria-label": "Keys and search", title: "Keys and search (?)", on: { click: () => help() } }, icon("help"));
       const rail = h("nav", { class: "rail", "aria-label": "Pages" }, h("span", { class: "logo", "aria-hidden": "true" }, [0, 1, 2, 3].map(() => h("span"))), this.links);
@@ -68,6 +70,16 @@ export default {
       const menu = h("div", { class: "menu user-menu", popover: "auto", id: "user-menu" }, h("div", { class: "menu-head" }, h("b", { text: user }), h("span", { text: `role ${role}` })), h("form", { method: "post", action: `${window.path_prefix ?? ""}/logout` }, h("button", { class: "action", type: "submit" }, icon("signout"), h("span", { text: "Sign out" }))));
       const button = h("button", { class: "avatar", type: "button", popovertarget: "user-menu", "aria-label": `${user}, ${role}`, text: user.slice(0, 2).toUpperCase() });
       return h("div", { class: "user" }, button, menu);
+    },
+    /** How live the page is; and in the navigation, how far an install run is. */
+    drawConnection() {
+      this.pill.draw();
+      const { install, install_hint: hint } = store.connection;
+      const still = Boolean(blocked());
+      setText(this.hint, hint);
+      setAttr(this.hint, "hidden", !hint);
+      setAttr(this.hint, "data-still", still);
+      setAttr(this.hint.parentElement, "title", hint ? `${still ? "Stood at " : ""}${hint === "!" ? "An install run waits for a person to confirm it" : install}` : null);
     },
     drawPage() {
       const page = PAGES.find(({ name }) => name === this.page);

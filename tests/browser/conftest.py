@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, StorageState, sync_playwright
 
+from tests.browser.install_scene import Scene
 from tests.browser.stage import PASSWORD, Actor, Stage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -56,6 +57,16 @@ def rack(stage: Stage) -> Iterator[Actor]:
     actor = Actor(stage.mqtt_port, 12, 4)
     yield actor
     actor.stop()
+
+
+@pytest.fixture
+def scene(rack: Actor) -> Iterator[Scene]:
+    """The state of an install run, gone again after the test."""
+    scene = Scene(rack)
+    rack.commands.clear()
+    yield scene
+    scene.clear()
+    rack.say(rack.topics.master_status, "online")
 
 
 @pytest.fixture(scope="package")

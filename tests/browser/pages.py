@@ -1,6 +1,6 @@
-"""What the tests of the Overview look for on a page."""
+"""What the tests look for on a page."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.stage import node_id
 
@@ -17,3 +17,18 @@ def ready(page: Page) -> Page:
     expect(page.locator(BOARD)).to_have_count(48)
     expect(page.locator(".pill-text")).to_have_text("Live")
     return page
+
+
+def installing(page: Page) -> Page:
+    """Wait until the Install page shows the rack."""
+    expect(page.locator(".pill-text")).to_have_text("Live")
+    expect(page.locator(".in-rack .in-stack")).to_have_count(12)
+    return page
+
+
+def card(page: Page, stack: int) -> Locator:
+    return page.locator(f".in-stack[aria-label='Stack {stack:02}']")
+
+
+def button(page: Page, label: str) -> Locator:
+    return page.get_by_role("button", name=label, exact=True)

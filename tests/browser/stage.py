@@ -68,6 +68,10 @@ def node_id(stack: int, slot: int) -> str:
     return f"pi-51{stack:04x}{slot:02x}"
 
 
+def mac(stack: int, slot: int) -> str:
+    return f"dc:a6:32:5e:{stack:02x}:{slot:02x}"
+
+
 class Actor:
     """Publishes what a rack and its master would, and answers commands."""
 
@@ -157,7 +161,7 @@ class Actor:
                 power=Power.ON,
             )
             self.say(self.topics.stack(stack), state)
-        for node, (name, _, _) in self.nodes.items():
+        for node, (name, stack, slot) in self.nodes.items():
             self.state(node)
             self.say(f"{self.topics.prefix}/node/{node}/status", "online")
             details = Details(
@@ -167,7 +171,7 @@ class Actor:
                 interval_s=1,
                 agent_version="0.1.0",
                 serial=f"10000000{node[3:]}",
-                macs=("dc:a6:32:00:00:01",),
+                macs=(mac(stack, slot),),
                 abilities=ABILITIES,
             )
             self.say(f"{self.topics.prefix}/node/{node}/details", details)

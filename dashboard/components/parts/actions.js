@@ -136,6 +136,7 @@ export function labelOf(verb) {
 
 /** The command's confirm field: needed for destructive verbs on more than one. */
 export function confirmation(target, action) {
+  if (action.confirm !== undefined) return action.confirm;
   return DANGER.has(action.verb) && (!target.scope.startsWith("node/") || hit(target, action).length > 1) ? target.scope : "";
 }
 

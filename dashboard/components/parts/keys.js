@@ -9,6 +9,7 @@ const HELP = [
   ["Enter", "open the board"],
   ["Esc", "close, then clear the search"],
   ["g then o", "Overview"],
+  ["g then i", "Install"],
   ["g then a", "Activity"],
   ["?", "this list"],
 ];
@@ -56,14 +57,14 @@ export function typing(event) {
   return event.target.closest?.("input, textarea, select, dialog[open], [popover]") !== null;
 }
 
-/** "g o" and "g a": two keys within a second go to a page. */
+/** "g o", "g i" and "g a": two keys within a second go to a page. */
 export function goKeys(go) {
   let armed = 0;
   return (event) => {
     if (event.key === "g") armed = performance.now();
     else if (performance.now() - armed < 1000) {
       armed = 0;
-      const path = { o: "/", a: "/activity" }[event.key];
+      const path = { o: "/", i: "/install", a: "/activity" }[event.key];
       if (path) go(path);
     }
   };

@@ -24,6 +24,18 @@ function ownHome(nodes) {
   return nodes.length === 1 && nodes[0].id === store.connection.home;
 }
 
+/** Put cards of stacks at their x,y where there is room for all columns, `least` pixels
+ * each; else in order. */
+export function layOut(element, cards, least) {
+  const stacks = cards.filter((card) => card.stack);
+  const columns = Math.max(0, ...stacks.map((card) => card.stack.x)) + 1;
+  const spots = new Set(stacks.map(({ stack }) => `${stack.x},${stack.y}`));
+  const fits = columns * (least + 12) <= element.clientWidth && spots.size === stacks.length && columns > 1;
+  element.style.setProperty("--least", `${least}px`);
+  element.style.gridTemplateColumns = fits ? `repeat(${columns}, minmax(0, 1fr))` : "";
+  for (const card of cards) card.element.style.gridArea = fits && card.stack ? `${card.stack.y + 1} / ${card.stack.x + 1}` : "";
+}
+
 /** The outlet of a stack as read back: a sentence, and two words where something is off. */
 function outlet({ power, wanted, fault }, switching) {
   if (switching) return { text: `Switching now; outlet reads back ${power ?? "nothing"}, wanted ${wanted ?? "not set"}`, short: "", state: "switching" };
@@ -137,19 +149,11 @@ export class Rack {
     return board;
   }
 
-  /** Stacks at their x,y where there is room for all columns; else in order. */
   place() {
-    const stacks = this.cards.filter((card) => card.stack);
-    const columns = Math.max(0, ...stacks.map((card) => card.stack.x)) + 1;
-    const cells = this.view === "cells";
-    const across = Math.max(2, ...stacks.map((card) => Math.ceil(Math.sqrt(card.stack.slots || 4))));
-    const least = cells ? across * (CELL_PX + 4) + 10 : SLOT_CARD_PX;
-    const spots = new Set(stacks.map(({ stack }) => `${stack.x},${stack.y}`));
-    const fits = columns * (least + 12) <= this.element.clientWidth && spots.size === stacks.length && columns > 1;
-    this.element.style.setProperty("--least", `${least}px`);
+    const slots = this.cards.filter((card) => card.stack).map((card) => card.stack.slots || 4);
+    const across = Math.max(2, ...slots.map((count) => Math.ceil(Math.sqrt(count))));
     this.element.style.setProperty("--across", across);
-    this.element.style.gridTemplateColumns = fits ? `repeat(${columns}, minmax(0, 1fr))` : "";
-    for (const { element, stack } of this.cards) element.style.gridArea = fits && stack ? `${stack.y + 1} / ${stack.x + 1}` : "";
+    layOut(this.element, this.cards, this.view === "cells" ? across * (CELL_PX + 4) + 10 : SLOT_CARD_PX);
   }
 
   headers() {

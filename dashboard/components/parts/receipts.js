@@ -31,6 +31,7 @@ class Receipt {
     this.reference = reference;
     this.total = total;
     this.live = action.danger && total > 1 && total <= OPEN_UP_TO;
+    this.brief = action.brief;
     this.rows = new Map();
     this.phase = h("span", { class: "receipt-phase", text: "sending" });
     this.error = h("p", { class: "receipt-error", hidden: true });
@@ -79,8 +80,8 @@ class Receipt {
     setText(this.phase, `${result} · ${took(duration)}${ok && verified ? " · seen" : ""}`);
     const talks = [...this.rows.values()].some((row) => row.output);
     if (!ok && count > 1) this.details.open = true;
-    if (talks && count === 1) this.details.open = true;
-    if (ok && !talks) this.timer = window.setTimeout(() => this.onClose(this), GOOD_STAYS_MS);
+    if (talks && count === 1 && !this.brief) this.details.open = true;
+    if (ok && (!talks || this.brief)) this.timer = window.setTimeout(() => this.onClose(this), GOOD_STAYS_MS);
   }
 
   refuse(text) {

@@ -17,7 +17,7 @@ export const store = {
   stacks: new Map(),
   abilities: {},
   events: [],
-  connection: { broker: false, since: 0, why: "", master: "", frozen: "", slowed: false, ready: false, home: "" },
+  connection: { broker: false, since: 0, why: "", master: "", frozen: "", slowed: false, ready: false, install: "", install_hint: "", home: "" },
   socket: true,
   match: null,
   query: { text: "", hint: "" },
@@ -192,6 +192,7 @@ function takeOwn(own, change) {
     store.node = { ...own.node, details: own.node.details ?? (store.node?.id === own.node.id ? store.node.details : null) };
     change.node = true;
   }
+  change.install = own.install;
   change.receipts = own.receipts;
   change.sent = own.sent;
   change.refused = own.refused;

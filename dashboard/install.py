@@ -1,0 +1,131 @@
+"""What the Install page is sent; components/parts/install_words.js reads it.
+
+Only tabs that show that page get it: a thousand boards are a hundred kilobytes. All
+other pages have the few words of ``words`` and ``hint``.
+"""
+
+from typing import Any
+
+import msgspec
+
+from broker.messages import InstallBoard, InstallStack, InstallState
+from dashboard.model import Mirror
+
+OVER = frozenset({"idle", "done", "done-with-problems", "failed", "cancelled"})
+"""Steps at which nothing is under way."""
+ASKS = "confirm"
+"""The step at which the run waits for a person."""
+
+Row = list[Any]
+
+
+def words(install: InstallState | None) -> str:
+    """Return how far the latest run is; empty when there was none."""
+    if install is None or not install.run:
+        return ""
+    where = "" if install.stack is None else f" stack {install.stack}"
+    problems = f", {len(install.problems)} problems" if install.problems else ""
+    return f"{install.step}{where}: {install.done} of {install.total}{problems}"
+
+
+def hint(install: InstallState | None) -> str:
+    """Return what the navigation shows of a run under way: ``17 %``, ``…`` or ``!``.
+
+    The last says that it waits for a person; empty when there is none.
+    """
+    if install is None or not install.run or install.step in OVER:
+        return ""
+    if install.step == "preflight":
+        return "…"
+    if install.step == ASKS:
+        return "!"
+    return f"{100 * install.done // max(install.total, 1)} %"
+
+
+def stack_row(stack: InstallStack, nodes: dict[str, str]) -> Row:
+    """Return ``stack, run, phase, boards``.
+
+    Args:
+        stack: As the master said.
+        nodes: Wired hardware address to the id of the node that has it.
+    """
+    boards = [_board_row(board, nodes) for board in stack.boards]
+    return [stack.stack, stack.run, stack.phase.value, boards]
+
+
+def _board_row(board: InstallBoard, nodes: dict[str, str]) -> Row:
+    """Return ``slot, name, address, mac, serial, model, verdict, verified, node``."""
+    return [
+        board.slot,
+        board.name,
+        board.address,
+        board.mac,
+        board.serial,
+        board.model,
+        board.verdict,
+        int(board.verified),
+        nodes.get(board.mac.lower(), ""),
+    ]
+
+
+class InstallFeed:
+    """Everything of the latest install run, and what changed since the last look.
+
+    Args:
+        mirror: What is known of the rack.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self._state: InstallState | None = None
+        self._heard_at = 0.0
+        self._stacks: dict[int, Row] = {}
+        self._rested = True
+        self.delta: dict[str, Any] = {}
+        """What is new since the look before; empty when nothing is."""
+
+    def look(self, wall: float, *, wanted: bool) -> None:
+        """Take notice of what is new, before the mirror's marks are taken off.
+
+        Args:
+            wall: Unix time, seconds.
+            wanted: Whether any tab shows it; without one the rows can wait.
+        """
+        mirror, self.delta = self._mirror, {}
+        if mirror.install is not self._state:
+            self._state, self._heard_at = mirror.install, wall
+            self.delta["state"] = self._state_row()
+        self._rested = self._rested or not wanted
+        if wanted and (self._rested or mirror.installs_changed or mirror.moved):
+            self._draw_up()
+            self._rested = False
+
+    def whole(self) -> dict[str, Any]:
+        """Return all of it, as of the last look."""
+        stacks = list(self._stacks.values())
+        return {"whole": True, "state": self._state_row(), "stacks": stacks}
+
+    def _draw_up(self) -> None:
+        """Make the rows again, and note which of them are others now."""
+        nodes = self._by_address()
+        known = self._mirror.install_stacks
+        before = self._stacks
+        self._stacks = {n: stack_row(stack, nodes) for n, stack in known.items()}
+        changed = [row for n, row in self._stacks.items() if before.get(n) != row]
+        if changed:
+            self.delta["stacks"] = changed
+        if before.keys() - known.keys():
+            self.delta["gone"] = sorted(before.keys() - known.keys())
+        self._mirror.installs_changed = False
+
+    def _state_row(self) -> dict[str, Any] | None:
+        """Return every field of the state, and ``heard``: when, by our clock."""
+        if self._state is None:
+            return None
+        found = msgspec.structs.asdict(self._state)
+        return found | {"heard": round(self._heard_at)}
+
+    def _by_address(self) -> dict[str, str]:
+        nodes = self._mirror.nodes.values()
+        told = [(each.id, each.details.macs) for each in nodes if each.details]
+        return {mac.lower(): node for node, macs in told for mac in macs}

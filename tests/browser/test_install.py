@@ -1,0 +1,174 @@
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from broker.messages import ScanPhase
+from tests.browser.conftest import SignIn
+from tests.browser.install_scene import FORECAST, FOREIGN, MISSING, RACK, Scene, asked
+from tests.browser.pages import button, card, installing
+from tests.browser.stage import Actor, mac
+
+
+def test_at_first_it_says_what_it_does_and_needs_and_only_checks(
+    sign_in: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.idle()
+    page = installing(sign_in(path="/install"))
+
+    expect(page.locator(".in-plan li")).to_have_count(5)
+    needs = page.locator(".in-needs > div")
+    expect(needs.nth(0)).to_contain_text("dnsmasq on eth1")
+    expect(needs.nth(2)).to_contain_text("12 stacks, each switched by PiRack")
+    button(page, "Check the rack").click()
+    assert asked(rack) == [(RACK, ("start",), "")]
+    button(page, "Dry run").click()
+    page.select_option(".in-one select", "7")
+    button(page, "Check one stack").click()
+    one = "pirack/v1/lab/stack/7/cmd/install"
+    assert asked(rack, 3)[1:] == [(RACK, ("start", "dry"), ""), (one, ("start",), "")]
+
+
+def test_switched_off_it_tells_what_to_write_and_offers_nothing(
+    sign_in: SignIn, scene: Scene
+) -> None:
+    scene.idle(backend="")
+    page = installing(sign_in(path="/install"))
+
+    expect(page.locator(".in-hero h2")).to_have_text("Provisioning is off")
+    expect(page.locator(".in-toml pre")).to_contain_text('backend = "dnsmasq"')
+    assert page.locator(".in-control").count() == 0
+
+
+def test_before_it_begins_it_names_who_loses_power_and_wants_the_racks_name(
+    sign_in: SignIn, rack: Actor, scene: Scene
+) -> None:
+    problem = "192.168.23.14 is used by 3c:52:82:11:22:33; give it another address"
+    scene.confirm(problems=(problem,))
+    page = installing(sign_in(path="/install"))
+
+    for line in FORECAST:
+        expect(page.locator(".in-points").first).to_contain_text(line[1:])
+    expect(page.locator(".in-losers")).to_have_text(
+        "12 stacks, 48 boards that are running now"
+    )
+    expect(page.locator(".in-hit li").nth(4)).to_contain_text("s05n1, s05n2")
+    expect(page.locator(".in-warned")).to_contain_text(problem)
+    expect(card(page, 9)).to_contain_text("will lose power")
+    go = button(page, "Confirm: switch off and install")
+    expect(go).to_be_disabled()
+    page.fill(".typed input", "lab")
+    go.click()
+    assert asked(rack) == [(RACK, ("confirm",), "")]
+
+
+def test_a_run_that_waits_can_be_called_off(
+    sign_in: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.confirm(only=3)
+    page = installing(sign_in(path="/install"))
+
+    expect(page.locator(".in-lead")).to_contain_text("a run over Stack 03")
+    assert page.locator(".typed").count() == 0
+    button(page, "Cancel").click()
+    assert asked(rack) == [(RACK, ("cancel",), "")]
+
+
+def test_boards_appear_in_their_stack_as_they_ask(
+    sign_in: SignIn, scene: Scene
+) -> None:
+    scene.scanning()
+    page = installing(sign_in(path="/install"))
+
+    expect(page.locator(".in-hero h2")).to_have_text(
+        "Stack 05 is on, its boards are booting"
+    )
+    expect(page.locator("[role=progressbar]")).to_have_attribute("aria-valuenow", "17")
+    expect(page.locator(".in-eta")).to_have_text(re.compile("about 5 min left"))
+    fifth = card(page, 5)
+    expect(fifth.locator("[data-mark=heard]")).to_have_count(2)
+    expect(fifth).to_contain_text("2 of 4 heard")
+    expect(card(page, 2)).to_contain_text("1 missing")
+    expect(page.locator(".rail-hint")).to_have_text("35 %")
+    nobody = [scene.board(5, n, mac="", verdict="") for n in (1, 2, 3, 4)]
+    scene.stack(5, ScanPhase.SCANNING, *nobody, *map(scene.heard, (1, 2, 3)))
+    expect(fifth.locator("[data-mark=heard]")).to_have_count(3)
+    expect(fifth.locator(".fresh")).to_contain_text(mac(5, 3))
+    scene.full(5, ScanPhase.PLACED)
+    first = fifth.locator(".in-board").first
+    expect(first).to_contain_text("s05n1192.168.23.26")
+    expect(fifth.locator("[data-mark=placed]")).to_have_count(5)  # and the phase
+
+
+def test_each_problem_says_what_to_do_and_offers_it_once_the_run_is_over(
+    sign_in: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.scanning()
+    page = installing(sign_in(path="/install"))
+    problem = page.locator(".in-problem").first
+
+    expect(page.locator(".in-problem")).to_have_count(2)
+    expect(problem.locator("b")).to_have_text("s02n3: no board was heard")
+    expect(problem).to_contain_text("check its card and cable, then scan stack 2")
+    assert problem.locator("button").count() == 0
+    scene.done((MISSING, FOREIGN))
+    button(page, "Scan Stack 02 again").first.click()
+    assert asked(rack) == [("pirack/v1/lab/stack/2/cmd/install", ("start",), "")]
+
+
+@pytest.mark.parametrize("way", ["restore", "leave", "off"])
+def test_cancelling_explains_three_ways_to_leave_the_outlets(
+    sign_in: SignIn, rack: Actor, scene: Scene, way: str
+) -> None:
+    scene.scanning()
+    page = installing(sign_in(path="/install"))
+    button(page, "Cancel…").click()
+
+    expect(page.locator(".in-way")).to_have_count(3)
+    expect(page.locator("dialog [autofocus]")).to_have_text("Go on with it")
+    page.check(f"dialog input[value={way}]")
+    expect(page.locator(".line-text")).to_contain_text(f"-m 'cancel {way}'")
+    button(page, "Cancel the run").click()
+    assert asked(rack) == [(RACK, ("cancel", way), "")]
+
+
+def test_at_the_end_it_counts_and_shows_what_is_next(
+    sign_in: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.done()
+    page = installing(sign_in(path="/install"))
+
+    expect(page.locator(".in-hero h2")).to_have_text("Every board is in its place")
+    expect(page.locator(".in-found")).to_have_text("48verified")
+    expect(page.locator(".in-board[data-mark=verified]")).to_have_count(48)
+    expect(page.locator(".in-next li")).to_have_count(2)
+    expect(page.locator(".rail-hint")).to_be_hidden()
+    card(page, 4).locator("[title='Scan this stack again']").click()
+    page.click("summary >> text=More")
+    button(page, "Undo reservations").click()
+    fourth = "pirack/v1/lab/stack/4/cmd/install"
+    assert asked(rack, 2) == [(fourth, ("start",), ""), (RACK, ("undo",), "")]
+
+
+def test_a_dry_run_ends_with_what_it_would_do(
+    sign_in: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.state("done", dry=True, forecast=FORECAST)
+    page = installing(sign_in(path="/install"))
+
+    expect(page.locator(".in-hero h2")).to_have_text(re.compile("Dry run: this is"))
+    expect(page.locator(".in-points li")).to_have_count(len(FORECAST))
+    button(page, "Do it for real…").click()
+    assert asked(rack) == [(RACK, ("start",), "")]
+
+
+def test_checks_that_failed_can_be_overridden_only_after_a_question(
+    sign_in: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.state("failed", problems=("another DHCP server answers; switch it off",))
+    page = installing(sign_in(path="/install"))
+    button(page, "Start all the same…").click()
+
+    expect(page.locator("dialog")).to_contain_text("Another DHCP server answers")
+    page.click("dialog .primary")
+    assert asked(rack) == [(RACK, ("start", "force"), "")]

@@ -1,0 +1,123 @@
+import json
+from typing import Any
+
+import pytest
+
+from broker.messages import InstallBoard, InstallStack, InstallState, ScanPhase
+from dashboard.install import hint, words
+from tests.dashboard.conftest import WALL, Bench, FakePort
+
+MAC = "dc:a6:32:01:02:03"  # what details() of the bench says
+
+
+def told(port: FakePort) -> list[dict[str, Any]]:
+    """Return what the tab was sent of the install run, in order."""
+    private = [json.loads(own) for _, _, own in port.sent]
+    return [each["install"] for each in private if "install" in each]
+
+
+def say_stack(bench: Bench, stack: int, **board: object) -> None:
+    boards = (InstallBoard(slot=1, name=f"s{stack:02}n1", **board),)  # type: ignore[arg-type]  # as the test says
+    one = InstallStack(stack=stack, run="7", phase=ScanPhase.PLACED, boards=boards)
+    bench.say(bench.topics.install_stack(stack), one)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, ""),
+        ({"run": "7", "step": "done", "done": 4, "total": 4}, ""),
+        ({"run": "7", "step": "cancelled", "done": 1, "total": 4}, ""),
+        ({"run": "7", "step": "confirm", "total": 4}, "!"),
+        ({"run": "7", "step": "scan", "done": 1, "total": 4}, "25 %"),
+        ({"run": "7", "step": "preflight"}, "…"),
+    ],
+)
+def test_the_navigation_shows_only_a_run_under_way(
+    values: dict[str, Any], shown: str
+) -> None:
+    assert hint(InstallState(**values)) == shown
+
+
+def test_a_rack_without_a_run_has_no_words_for_it() -> None:
+    assert words(None) == words(InstallState(backend="dnsmasq")) == hint(None) == ""
+
+
+def test_only_a_tab_that_shows_the_page_is_sent_the_boards(bench: Bench) -> None:
+    view, port = bench.view()
+    _, other = bench.view()
+    bench.say(bench.topics.install_state, InstallState(run="7", backend="dnsmasq"))
+    say_stack(bench, 1, mac=MAC)
+    bench.hub.tick()
+    view.follow_install(on=True)
+    bench.hub.tick()
+
+    (whole,) = told(port)
+    assert whole["whole"]
+    assert whole["state"]["backend"] == "dnsmasq"
+    assert whole["state"]["heard"] == WALL
+    assert whole["state"]["problems"] == []  # the page gets defaults, too
+    assert whole["stacks"][0][:3] == [1, "7", "placed"]
+    assert told(other) == []
+
+
+def test_then_it_is_sent_the_stacks_that_changed_until_it_leaves(bench: Bench) -> None:
+    view, port = bench.view()
+    view.follow_install(on=True)
+    say_stack(bench, 1)
+    say_stack(bench, 2)
+    bench.hub.tick()
+
+    say_stack(bench, 1)
+    say_stack(bench, 2, verified=True)
+    bench.hub.tick()
+    bench.say(bench.topics.install_stack(1), b"")
+    bench.hub.tick()
+    view.follow_install(on=False)
+    say_stack(bench, 2)
+    bench.hub.tick()
+
+    _, changed, gone = told(port)
+    assert [row[0] for row in changed["stacks"]] == [2]
+    assert gone == {"gone": [1]}
+
+
+def test_a_board_is_known_by_its_hardware_address_once_its_agent_speaks(
+    bench: Bench,
+) -> None:
+    view, port = bench.view()
+    view.follow_install(on=True)
+    say_stack(bench, 1, mac=MAC.upper())
+    bench.hub.tick()
+    bench.node(1)
+    bench.hub.tick()
+
+    nodes = [each["stacks"][0][3][0][-1] for each in told(port)]
+    assert nodes == ["", "pi-1"]
+
+
+def test_what_happened_while_nobody_looked_is_in_the_first_message(
+    bench: Bench,
+) -> None:
+    view, port = bench.view()
+    view.follow_install(on=True)
+    bench.hub.tick()
+    view.follow_install(on=False)
+    say_stack(bench, 3, mac=MAC)
+    bench.node(1)
+    bench.hub.tick()
+    view.follow_install(on=True)
+    bench.hub.tick()
+
+    assert told(port)[-1]["stacks"][0][3][0][-1] == "pi-1"
+
+
+def test_a_tab_that_missed_something_gets_all_of_it(bench: Bench) -> None:
+    view, port = bench.view()
+    view.follow_install(on=True)
+    say_stack(bench, 1)
+    bench.hub.tick()
+    view.resync()
+    bench.hub.tick()
+
+    assert [each["whole"] for each in told(port)] == [True, True]
