@@ -11,7 +11,7 @@ from master_service.events import Draft, Outbox
 from master_service.incidents.book import Incidents
 from master_service.node import Node
 from master_service.power.panel import Fed, Panel
-from master_service.presence import Facts, Finding, Probe, judge
+from master_service.presence import NEVER, Facts, Finding, Probe, judge
 from master_service.registry import Registry
 from master_service.settings import MasterSettings
 
@@ -48,14 +48,14 @@ class Judging:
         """Counts connections: the first status in one may be an old, stored one."""
         self.wall_less_monotonic = 0.0
         """Unix time less monotonic time, seconds; set with every tick."""
+        self.trusted_at = NEVER
+        """When it was clear that the broker has been up all the time, monotonic."""
         self._registry = registry
         self._panel = panel
         self._outbox = outbox
         self._settings = settings
         self._incidents = incidents
         self._link_down = True
-        self.doubtful = True
-        """Whether the broker may have come back only now, and boards are connecting."""
         self._down_at: float | None = None
         self._back_at = 0.0
 
@@ -82,7 +82,7 @@ class Judging:
         self._link_down = False
         self._back_at = now
         self._incidents.link_up(now, self.grace_until)
-        self.doubtful = True
+        self.trusted_at = NEVER
         self.round += 1
         for node in self._registry.nodes.values():
             self.judge(node, now)
@@ -95,7 +95,7 @@ class Judging:
         """
         if seconds < self._settings.grace_s:
             return
-        self.doubtful = False
+        self.trusted_at = now
         for node in self._registry.nodes.values():
             if node.verdict is Verdict.UNKNOWN:
                 node.deadline = now
@@ -202,7 +202,7 @@ class Judging:
             before=node.verdict,
             back_at=self._back_at,
             grace_until=self.grace_until,
-            will_holds=not self.doubtful,
+            trusted_at=self.trusted_at,
             known=node.known,
             heard_at=node.heard_at,
             status=node.status,

@@ -21,6 +21,11 @@ PROBE_PATIENCE_S = 2.0
 BOOT_MARGIN = 2.0
 """A board may take this many times the boot time it was seen to need."""
 NEVER = math.inf
+_ASKED = {
+    Verb.REBOOT: (Verdict.REBOOTING, "for another boot id"),
+    Verb.SHUTDOWN: (Verdict.STOPPING, "until it is down"),
+    Verb.RESTART_AGENT: (Verdict.LATE, "for its agent to connect again"),
+}
 
 
 class Probe(enum.StrEnum):
@@ -47,10 +52,10 @@ class Outlet(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A reboot or shutdown that is under way.
+    """A reboot, a shutdown or a restart of the agent that is under way.
 
     Args:
-        verb: ``reboot`` or ``shutdown``.
+        verb: Which of them.
         by: Who asked; empty if not said.
         deadline: Monotonic second after which it has failed.
     """
@@ -70,8 +75,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         link_down: The master has no broker.
         back_at: When the broker or the master came back.
         grace_until: End of the grace that began then.
-        will_holds: A stored ``offline`` tells of now: the broker has been up for longer
-            than boards need to connect again.
+        trusted_at: From when on a stored ``offline`` tells of now: it is clear that the
+            broker has been up for longer than boards need to connect again.
         known: It was heard at some time, maybe before the master started.
         heard_at: When it was last heard; None: not since the master started.
         status: The last word on its status topic.
@@ -81,7 +86,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         probe_at: When.
         probe_note: Why it cannot be probed, when it cannot.
         outlet: Its supply; None where none is known.
-        pending: A reboot or shutdown under way.
+        pending: What was asked of it and is under way.
         halted_by: Who had it shut down, with proof; empty: nobody.
         boot_s: Seconds it needs to boot, as learnt.
         together: How many boards of its stack, itself included, fell silent with it
@@ -95,7 +100,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     link_down: bool = False
     back_at: float = 0.0
     grace_until: float = 0.0
-    will_holds: bool = False
+    trusted_at: float = NEVER
     known: bool = False
     heard_at: float | None = None
     status: Status | None = None
@@ -132,13 +137,8 @@ def judge(facts: Facts) -> Finding:
     """Return the verdict on one node."""
     if facts.link_down:
         return Finding(facts.before, "frozen: the master has no connection to a broker")
-    return (
-        _asked_for(facts)
-        or _switched_off(facts)
-        or _talking(facts)
-        or _coming(facts)
-        or _silent(facts)
-    )
+    plain = _asked_for(facts) or _switched_off(facts) or _talking(facts)
+    return plain or _coming(facts) or _silent(facts)
 
 
 def talking(facts: Facts) -> bool:
@@ -161,12 +161,13 @@ def _asked_for(facts: Facts) -> Finding | None:
     pending = facts.pending
     if pending is None or facts.now >= pending.deadline:
         return None
+    if pending.verb is Verb.RESTART_AGENT and talking(facts):
+        return None
+    verdict, awaited = _ASKED[pending.verb]
     by = f" by {pending.by}" if pending.by else ""
-    if pending.verb is Verb.REBOOT:
-        reason = f"reboot asked{by}; waiting for another boot id"
-        return Finding(Verdict.REBOOTING, reason, pending.deadline)
-    reason = f"shutdown asked{by}; waiting until it is down"
-    return Finding(Verdict.STOPPING, reason, pending.deadline, ask=_left(facts))
+    reason = f"{pending.verb} asked{by}; waiting {awaited}"
+    ask = verdict is Verdict.STOPPING and _left(facts)
+    return Finding(verdict, reason, pending.deadline, ask=ask)
 
 
 def _switched_off(facts: Facts) -> Finding | None:
@@ -231,9 +232,11 @@ def _powered_since(facts: Facts) -> float | None:
 
 
 def _excused_until(facts: Facts) -> float:
-    """Return until when its silence says nothing; 0 if it says something already."""
-    seen_to_go = facts.will_holds and _left(facts)
-    return 0.0 if seen_to_go or _news(facts) else facts.grace_until
+    """Return until when its silence says nothing."""
+    if _news(facts):
+        return 0.0
+    seen_to_go = _left(facts) and facts.now >= facts.trusted_at
+    return facts.trusted_at if seen_to_go else facts.grace_until
 
 
 def _news(facts: Facts) -> bool:

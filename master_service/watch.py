@@ -25,7 +25,7 @@ from master_service.identity import (
 from master_service.incidents.book import Incidents
 from master_service.judging import Judging
 from master_service.node import Node
-from master_service.presence import Pending, Probe
+from master_service.presence import NEVER, Pending, Probe
 from master_service.registry import Registry
 
 SHORTEST_INTERVAL_S = 0.2
@@ -81,7 +81,7 @@ class Watch:
             self._clock(node, skew_s)
         if node.verdict is not Verdict.ONLINE:
             self._heard(node, now)
-        if self._judging.doubtful:
+        if self._judging.trusted_at is NEVER:
             self._judging.connected_for((beat.seq - 1) * node.interval_s, now)
 
     def details(

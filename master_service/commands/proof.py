@@ -12,7 +12,7 @@ from master_service.commands.effects import AskBoard, Effects
 from master_service.commands.reach import absence, reachable
 from master_service.commands.run import Row, Run
 from master_service.node import Node
-from master_service.presence import Probe
+from master_service.presence import Pending, Probe
 from master_service.rack import Rack
 
 BOARD_S = 2.5
@@ -48,8 +48,10 @@ class Proof:
         elif result.phase is not Phase.DONE:
             error = result.error or f"exit code {result.exit_code}"
             self._fail(run, row, error, now, result.phase)
-        elif verb in LEAVING or verb == Verb.RESTART_AGENT:
+        elif verb in LEAVING:
             run.mark(node.id, Phase.RUNNING, now)
+        elif verb == Verb.RESTART_AGENT:
+            self._begins_anew(run, row, node, now)
         elif verb == Verb.UPDATE:
             self._end_update(run, node, result, now)
         else:
@@ -134,8 +136,14 @@ class Proof:
         run.mark(node.id, Phase.RUNNING, now)
         run.news(node.id, now)
         if run.asked.verb not in LEAVING:
-            restarts = run.asked.verb == Verb.RESTART_AGENT
-            row.deadline = now + (RESTART_S if restarts else self._settings.run_s)
+            row.deadline = now + self._settings.run_s
+
+    def _begins_anew(self, run: Run, row: Row, node: Node, now: float) -> None:
+        """Take that an agent ends now: what it does not say meanwhile is no silence."""
+        run.mark(node.id, Phase.RUNNING, now)
+        row.deadline = now + RESTART_S
+        pending = Pending(Verb.RESTART_AGENT, run.asked.command.by, row.deadline)
+        self._rack.watch.expect(node, pending, now)
 
     def _end_update(self, run: Run, node: Node, result: Result, now: float) -> None:
         """End with what was read back; an exit code alone proves nothing."""
@@ -155,6 +163,7 @@ class Proof:
         details = node.details
         if not said or details is None or details.session == row.session:
             return
+        self._rack.watch.expect(node, None, now)
         if details.boot_id == row.boot_id:
             run.end(node.id, Phase.DONE, now, verified=True)
         else:

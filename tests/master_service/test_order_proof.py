@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker import updated
-from broker.messages import Ability, Phase
+from broker.messages import Ability, EventKind, Phase
 from tests.master_service.conftest import VERBS
 
 if TYPE_CHECKING:
@@ -49,6 +49,22 @@ async def test_a_restarted_agent_is_another_session_of_the_same_boot(
     await bench.calm()
     final = bench.final(f"{NODE} restart-agent")
     assert (final.phase, final.verified) == (Phase.DONE, True)
+
+
+async def test_an_agent_that_begins_anew_is_no_trouble(bench: Bench) -> None:
+    begins = len(bench.events)
+    board = await restarting(bench)
+    assert "restart-agent asked" in bench.node("pi-11").reason
+    await bench.pass_time(5)
+    board.session = "after"
+    board.come()
+    await bench.calm()
+    verdicts = [e for e in bench.events[begins:] if e.kind is EventKind.VERDICT]
+    assert [event.text.partition(":")[0] for event in verdicts] == [
+        "s01n1 is late",
+        "s01n1 is online",
+    ]
+    assert not any(event.incident for event in verdicts)
 
 
 async def test_another_boot_id_is_a_reboot_and_not_a_restart_of_the_agent(

@@ -40,6 +40,7 @@ CANNOT = {"probe": Probe.UNAVAILABLE, "probe_at": 999.0, "probe_note": "no right
 LEFT = {"status": OFFLINE, "status_at": 998.5}
 NEW = {"known": False}
 BACK = {"back_at": 990.0, "grace_until": 1020.0}
+TRUSTED = {**BACK, "trusted_at": 999.0}
 
 CASES: list[tuple[str, dict[str, Any], Verdict, str]] = [
     # what it is, facts, verdict, words of the reason
@@ -300,25 +301,25 @@ CASES: list[tuple[str, dict[str, Any], Verdict, str]] = [
     ),
     (
         "the broker was up all the time: stored will, no ping",
-        {"heard_at": None, **BACK, "will_holds": True, **LEFT, **NO},
+        {"heard_at": None, **TRUSTED, **LEFT, **NO},
         V.LOST,
         "connection broke, and no answer to ping",
     ),
     (
         "the broker was up all the time: stored will, pings",
-        {"heard_at": None, **BACK, "will_holds": True, **LEFT, **YES},
+        {"heard_at": None, **TRUSTED, **LEFT, **YES},
         V.HUNG,
         "connection broke, but the board answers ping",
     ),
     (
         "the broker was up all the time: stored will, board not asked yet",
-        {"heard_at": None, **BACK, "will_holds": True, **LEFT},
+        {"heard_at": None, **TRUSTED, "status": OFFLINE, "status_at": 990.0},
         V.LATE,
         "asking",
     ),
     (
         "the broker was up all the time: stored online, silent",
-        {"heard_at": None, **BACK, "will_holds": True, "status": ONLINE, **NO},
+        {"heard_at": None, **TRUSTED, "status": ONLINE, **NO},
         V.UNKNOWN,
         "just came back",
     ),
@@ -327,6 +328,18 @@ CASES: list[tuple[str, dict[str, Any], Verdict, str]] = [
         {"heard_at": None, **BACK, **LEFT, **NO},
         V.UNKNOWN,
         "just came back",
+    ),
+    (
+        "its agent begins anew",
+        {"heard_at": 997, "pending": asked(Verb.RESTART_AGENT), **LEFT, **YES},
+        V.LATE,
+        "restart-agent asked by ann; waiting for its agent",
+    ),
+    (
+        "its agent is asked to begin anew, and still talks",
+        {"heard_at": 999, "pending": asked(Verb.RESTART_AGENT)},
+        V.ONLINE,
+        "",
     ),
     (
         "no broker: was online",
