@@ -158,6 +158,7 @@ def params(
     force: bool = False,
     by: str = "",
     running: tuple[str, ...] = (),
+    unplaced: tuple[str, ...] = (),
 ) -> Params:
     """Return what an install run is asked to do.
 
@@ -170,6 +171,7 @@ def params(
         force: Go on over problems that would end the run.
         by: Who asked.
         running: Names of the boards that run in these stacks.
+        unplaced: Names of the boards that run at places nobody knows.
 
     Raises:
         ConfigError: There is no such stack.
@@ -192,6 +194,7 @@ def params(
         pace=settings.pace(),
         by=by,
         running=running,
+        unplaced=unplaced,
     )
 
 

@@ -1,6 +1,6 @@
 """Carries out install commands and answers them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -14,6 +14,7 @@ from master_service.commands.reach import reachable
 from master_service.install.order import Ask, InstallOrder
 from master_service.install.service import Installs
 from master_service.install.setup import plans
+from master_service.node import Node
 from master_service.rack import Rack
 from provisioning.errors import NoRunError
 from provisioning.run.state import Params
@@ -106,6 +107,9 @@ class InstallVerb:
     def _params(self, asked: Asked, order: InstallOrder, *, confirmed: bool) -> Params:
         choice = self._desk.power.choice
         hit = choice.hit(choice.outlets(asked.scope))
+        own, feeder = self._rack.settings.master.node, self._rack.panel.of_node
+        nodes = self._rack.registry.nodes.values()
+        lost = [n for n in nodes if feeder(n) is None and n.stack is None]
         wanted = params(
             self._installs.settings,
             plans(self._rack.stacks),
@@ -114,11 +118,16 @@ class InstallVerb:
             force=order.force,
             confirmed=confirmed,
             by=asked.command.by,
-            running=tuple(sorted(node.name for node in hit if reachable(node))),
+            running=_running(hit),
+            unplaced=_running(node for node in lost if node.id != own),
         )
         patience_s = self._installs.power.patience_s
         pace = msgspec.structs.replace(wanted.pace, switch_s=patience_s)
         return msgspec.structs.replace(wanted, pace=pace)
+
+
+def _running(nodes: Iterable[Node]) -> tuple[str, ...]:
+    return tuple(sorted(node.name for node in nodes if reachable(node)))
 
 
 def _stack(asked: Asked) -> int | None:

@@ -100,6 +100,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         pace: Waiting times.
         by: Who asked.
         running: Names of the boards that run in these stacks, for the forecast.
+        unplaced: Names of the boards that run at places nobody knows, likewise.
     """
 
     stacks: tuple[StackPlan, ...]
@@ -114,6 +115,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     pace: Pace = Pace()
     by: str = ""
     running: tuple[str, ...] = ()
+    unplaced: tuple[str, ...] = ()
 
     @property
     def only(self) -> int | None:

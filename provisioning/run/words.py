@@ -38,7 +38,7 @@ def forecast(run: Run) -> tuple[str, ...]:
         f"{run.boards} slots will be looked for; {len(known)} boards are known and "
         "keep their addresses and names"
     )
-    lines = [_loses_power(numbers, on), *_running(params.running), looked_for]
+    lines = [_loses_power(numbers, on), *_running(params), looked_for]
     if params.reserves:
         lines.append(f"addresses are reserved from {params.layout.first} on")
     else:
@@ -49,14 +49,25 @@ def forecast(run: Run) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _running(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the boards that are shut down first; the first few of many."""
-    if not names:
-        return ()
+def _running(params: Params) -> Iterable[str]:
+    """Name the boards that lose power."""
+    if params.running:
+        what = "is shut down" if len(params.running) == 1 else "are shut down"
+        yield f"before that {_counted(params.running)} {what}: {_few(params.running)}"
+    if params.unplaced:
+        yield (
+            f"{_counted(params.unplaced)} at places nobody told, cut without being "
+            f"asked if they are in these stacks: {_few(params.unplaced)}"
+        )
+
+
+def _counted(names: tuple[str, ...]) -> str:
+    return "1 board that runs" if len(names) == 1 else f"{len(names)} boards that run"
+
+
+def _few(names: tuple[str, ...]) -> str:
     more = len(names) - NAMED
-    tail = f" and {more} more" if more > 0 else ""
-    count = "1 board that runs" if len(names) == 1 else f"{len(names)} boards that run"
-    return (f"{count} will be shut down first: {', '.join(names[:NAMED])}{tail}",)
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _loses_power(numbers: list[int], on: list[int]) -> str:

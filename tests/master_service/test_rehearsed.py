@@ -6,120 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Command, Order, Phase, Reply, decode, encode
-from broker.settings import RackSettings
-from broker.topics import NodeLeaf, Scope
-from master_service.power.fake import FakeOutlets
-from master_service.probe import Answer
-from master_service.service import Master
-from master_service.settings import (
-    Driver,
-    MasterSettings,
-    NodeRow,
-    PowerSettings,
-    Settings,
-)
-from node_agent.simulator.rehearsal import EPOCH, Rehearsal
-from node_agent.simulator.settings import SimulatorSettings
+from broker.messages import Order, Phase, Reply, encode
+from broker.topics import NodeLeaf
+from tests.master_service.rehearsed import Stage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 STACKS, BOARDS = 12, 4
-STEP_S = 0.5
-
-
-class Pings:
-    """Asks the simulated boards; see ``Prober``."""
-
-    def __init__(self, rehearsal: Rehearsal) -> None:
-        self._rack = rehearsal.service.rack
-
-    async def start(self) -> None:
-        """Do nothing."""
-
-    async def probe(self, address: str) -> Answer:
-        return Answer(self._rack.answers_echo(address))
-
-    async def stop(self) -> None:
-        """Do nothing."""
-
-
-class Stage:
-    """A simulated rack and its master."""
-
-    def __init__(self, folder: Path) -> None:
-        simulator = SimulatorSettings(
-            stacks=STACKS, boards=BOARDS, boot_s=3.0, echo_port=0
-        )
-        self.rehearsal = Rehearsal(simulator)
-        rows = tuple(
-            NodeRow(id=p.id, name=p.name, stack=p.stack, slot=p.slot)
-            for p in simulator.places
-        )
-        settings = Settings(
-            rack=RackSettings(name="lab", stacks=STACKS, boards=BOARDS),
-            master=MasterSettings(data_dir=str(folder), grace_s=1, boot_s=5),
-            power=PowerSettings(driver=Driver.FAKE, settle_s=1, min_off_s=1),
-            nodes=rows,
-        )
-        outlets = tuple(f"stack-{n}" for n in range(1, STACKS + 1))
-        self.master = Master(
-            settings,
-            connect=self.rehearsal.broker.connect,
-            prober=Pings(self.rehearsal),
-            outlets=FakeOutlets(folder / "relays.json", outlets),
-            clock=lambda: self.rehearsal.clock_s,
-            wall=lambda: EPOCH + self.rehearsal.clock_s,
-            ticking=False,
-        )
-
-    async def start(self) -> None:
-        await self.master.start()
-        await self.rehearsal.start()
-        await self.pass_time(3.0)
-
-    async def pass_time(self, seconds: float) -> None:
-        end = self.rehearsal.clock_s + seconds
-        while self.rehearsal.clock_s < end:
-            await self.rehearsal.advance(STEP_S)
-            self.master.tick()
-            await self.master.settle()
-            await self.rehearsal.settle()
-
-    async def ask(self, where: str, limit_s: float = 400.0, **said: object) -> Reply:
-        """Send a confirmed command and return its whole final reply."""
-        scope, verb = where.split()
-        command = Command(**{"id": "c1", "confirm": scope, **said})  # type: ignore[arg-type]  # fields by name
-        topics, broker = self.rehearsal.topics, self.rehearsal.broker
-        topic = topics.command(Scope.parse(scope), verb)
-        broker.publish(topic, encode(command), qos=1)
-        end = self.rehearsal.clock_s + limit_s
-        while True:
-            await self.pass_time(STEP_S)
-            sent = broker.sent(topics.reply(Scope.parse(scope), verb))
-            replies = [decode(message.payload, Reply) for message in sent]
-            parts = [r for r in replies if r.id == command.id and r.phase.final]
-            if parts and len(parts) >= parts[0].parts:
-                rows = tuple(row for part in parts for row in part.targets)
-                return Reply(
-                    **{f: getattr(parts[0], f) for f in Reply.__struct_fields__}
-                    | {"targets": rows}
-                )
-            assert self.rehearsal.clock_s < end, "no final reply"
-
-    def boot_ids(self, *names: str) -> list[str]:
-        return [self.rehearsal.details(name).boot_id for name in names]
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
+    stage = Stage(tmp_path, STACKS, BOARDS)
     await stage.start()
     yield stage
-    await stage.rehearsal.service.stop()
-    await stage.master.stop()
+    await stage.stop()
 
 
 def phases(reply: Reply) -> dict[Phase, list[str]]:

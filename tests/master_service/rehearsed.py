@@ -1,0 +1,140 @@
+"""A master over the simulated rack, which runs the agent's own code; no waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.messages import Command, Reply, decode, encode
+from broker.settings import RackSettings
+from broker.topics import Scope
+from master_service.install.setup import Setup
+from master_service.power.fake import FakeOutlets
+from master_service.probe import Answer
+from master_service.service import Master
+from master_service.settings import (
+    Driver,
+    MasterSettings,
+    NodeRow,
+    PowerSettings,
+    Settings,
+)
+from node_agent.simulator.rehearsal import EPOCH, Rehearsal
+from node_agent.simulator.settings import SimulatorSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEP_S = 0.5
+
+
+class Pings:
+    """Asks the simulated boards; see ``Prober``."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self._rack = rehearsal.service.rack
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def probe(self, address: str) -> Answer:
+        return Answer(self._rack.answers_echo(address))
+
+    async def stop(self) -> None:
+        """Do nothing."""
+
+
+class Stage:
+    """A simulated rack and its master.
+
+    Args:
+        folder: What the master keeps.
+        stacks: How many.
+        boards: In each.
+        setup: Provisioning.
+        configured: Whether the configuration says where each board stands.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stacks: int,
+        boards: int,
+        *,
+        setup: Setup | None = None,
+        configured: bool = True,
+    ) -> None:
+        simulator = SimulatorSettings(
+            stacks=stacks, boards=boards, boot_s=3.0, echo_port=0
+        )
+        self.folder = folder
+        self.rehearsal = Rehearsal(simulator)
+        self.setup = setup or Setup()
+        rows = tuple(
+            NodeRow(id=p.id, name=p.name, stack=p.stack, slot=p.slot)
+            for p in simulator.places
+            if configured
+        )
+        self.settings = Settings(
+            rack=RackSettings(name="lab", stacks=stacks, boards=boards),
+            master=MasterSettings(data_dir=str(folder), grace_s=1, boot_s=5),
+            power=PowerSettings(driver=Driver.FAKE, settle_s=1, min_off_s=1),
+            nodes=rows,
+        )
+        names = tuple(f"stack-{n}" for n in range(1, stacks + 1))
+        self.outlets = FakeOutlets(folder / "relays.json", names)
+        self.master = self.make()
+
+    def make(self) -> Master:
+        """Make a master, in the place of another that ended."""
+        self.master = Master(
+            self.settings,
+            connect=self.rehearsal.broker.connect,
+            prober=Pings(self.rehearsal),
+            outlets=self.outlets,
+            setup=self.setup,
+            clock=lambda: self.rehearsal.clock_s,
+            wall=lambda: EPOCH + self.rehearsal.clock_s,
+            ticking=False,
+        )
+        return self.master
+
+    async def start(self) -> None:
+        await self.master.start()
+        await self.rehearsal.start()
+        await self.pass_time(3.0)
+
+    async def stop(self) -> None:
+        await self.rehearsal.service.stop()
+        await self.master.stop()
+
+    async def pass_time(self, seconds: float) -> None:
+        end = self.rehearsal.clock_s + seconds
+        while self.rehearsal.clock_s < end:
+            await self.rehearsal.advance(STEP_S)
+            self.master.tick()
+            await self.master.settle()
+            await self.rehearsal.settle()
+
+    async def ask(self, where: str, limit_s: float = 400.0, **said: object) -> Reply:
+        """Send a confirmed command and return its whole final reply."""
+        scope, verb = where.split()
+        command = Command(**{"id": "c1", "confirm": scope, **said})  # type: ignore[arg-type]  # fields by name
+        topics, broker = self.rehearsal.topics, self.rehearsal.broker
+        topic = topics.command(Scope.parse(scope), verb)
+        broker.publish(topic, encode(command), qos=1)
+        end = self.rehearsal.clock_s + limit_s
+        while True:
+            await self.pass_time(STEP_S)
+            sent = broker.sent(topics.reply(Scope.parse(scope), verb))
+            replies = [decode(message.payload, Reply) for message in sent]
+            parts = [r for r in replies if r.id == command.id and r.phase.final]
+            if parts and len(parts) >= parts[0].parts:
+                rows = tuple(row for part in parts for row in part.targets)
+                return Reply(
+                    **{f: getattr(parts[0], f) for f in Reply.__struct_fields__}
+                    | {"targets": rows}
+                )
+            assert self.rehearsal.clock_s < end, "no final reply"
+
+    def boot_ids(self, *names: str) -> list[str]:
+        return [self.rehearsal.details(name).boot_id for name in names]
