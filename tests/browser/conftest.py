@@ -5,10 +5,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, StorageState, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Page,
+    StorageState,
+    expect,
+    sync_playwright,
+)
 
+from tests.browser.actor import Actor
 from tests.browser.install_scene import Scene
-from tests.browser.stage import PASSWORD, Actor, Stage
+from tests.browser.stage import PASSWORD, Stage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
@@ -22,6 +29,9 @@ ARGUMENTS = [
 ]
 
 SignIn = Callable[..., Page]
+
+expect.set_options(timeout=20_000)
+"""A slow machine is no failure; the page's own deadlines are shorter."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,10 +63,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="package")
-def rack(stage: Stage) -> Iterator[Actor]:
+def actor(stage: Stage) -> Iterator[Actor]:
     actor = Actor(stage.mqtt_port, 12, 4)
     yield actor
     actor.stop()
+
+
+@pytest.fixture
+def rack(actor: Actor) -> Iterator[Actor]:
+    """The rack on stage; after the test it is as usual again."""
+    yield actor
+    actor.restore()
 
 
 @pytest.fixture
@@ -103,7 +120,7 @@ def sign_in(
         context = browser.new_context(storage_state=known, **more)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(20_000)
         watch(page, url, complaints)
         page.goto(url + path)
         if known is None:

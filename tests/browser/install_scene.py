@@ -3,7 +3,8 @@
 from typing import Any
 
 from broker.messages import InstallBoard, InstallStack, InstallState, ScanPhase
-from tests.browser.stage import Actor, mac, wait_until
+from tests.browser.actor import Actor, mac
+from tests.browser.stage import wait_until
 
 RUN = "r-7f3a"
 RACK = "pirack/v1/lab/rack/cmd/install"

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.stage import node_id
+from tests.browser.actor import node_id
 
 BOARD = ".slot[data-node]"
 
@@ -11,6 +11,15 @@ def board(page: Page, stack: int, slot: int) -> str:
     selector = f'[data-node="{node_id(stack, slot)}"]'
     page.wait_for_selector(selector)
     return selector
+
+
+def settled(page: Page) -> Page:
+    """Wait until fonts are there and what is laid out has been painted."""
+    page.evaluate(
+        """() => document.fonts.ready.then(() => new Promise(
+          (done) => requestAnimationFrame(() => requestAnimationFrame(done))))"""
+    )
+    return page
 
 
 def ready(page: Page) -> Page:

@@ -4,10 +4,10 @@ import pytest
 from playwright.sync_api import expect
 
 from broker.messages import ScanPhase
+from tests.browser.actor import Actor, mac
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import FORECAST, FOREIGN, MISSING, RACK, Scene, asked
 from tests.browser.pages import button, card, installing
-from tests.browser.stage import Actor, mac
 
 
 def test_at_first_it_says_what_it_does_and_needs_and_only_checks(

@@ -5,10 +5,11 @@ import pytest
 from playwright.sync_api import expect
 
 from broker.messages import ScanPhase
+from tests.browser.actor import Actor, mac, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import RACK, Scene, asked
 from tests.browser.pages import button, card, installing
-from tests.browser.stage import Actor, Stage, mac, node_id, wait_until
+from tests.browser.stage import Stage, wait_until
 
 
 def test_boards_blink_one_by_one_and_are_swapped_where_a_person_sees_them(

@@ -1,13 +1,13 @@
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
-from tests.browser.stage import Actor, Stage, node_id
+from tests.browser.stage import Stage
 
 BOARD = ".slot[data-node]"
 
@@ -31,7 +31,7 @@ def test_opened_while_the_broker_is_down_the_page_says_so_and_heals(
 
     fragile.start_broker()
     actor = Actor(fragile.mqtt_port, 2, 4)
-    expect(page.locator(BOARD)).to_have_count(8, timeout=20_000)
+    expect(page.locator(BOARD)).to_have_count(8)
     expect(page.locator(".pill-text")).to_have_text("Live")
     actor.stop()
 
@@ -55,7 +55,7 @@ def test_a_broker_outage_freezes_the_page_and_ends_by_itself(
     expect(ping).to_be_disabled()
     expect(page.locator(".panel .why").first).to_contain_text("Values are")
     fragile.start_broker()
-    expect(page.locator(".pill-text")).to_have_text("Live", timeout=20_000)
+    expect(page.locator(".pill-text")).to_have_text("Live")
     expect(ping).to_be_enabled()
     expect(page.locator(f"{BOARD}[data-state=ok]")).to_have_count(8)
     actor.stop()
@@ -83,10 +83,8 @@ def test_a_page_outlives_a_restart_of_the_dashboard(
     page = sign_in("viewer", at=fragile)
     expect(page.locator(BOARD)).to_have_count(4)
 
-    began = time.monotonic()
     first.terminate()
     assert first.wait(10) == 0
-    assert time.monotonic() - began < 6
     expect(page.locator(".pill-text")).to_have_text("Reconnecting…")
     expect(page.locator(".banner")).to_contain_text("lost the dashboard")
     fragile.start_dashboard()

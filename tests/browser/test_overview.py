@@ -5,9 +5,10 @@ import pytest
 from playwright.sync_api import expect
 
 from broker.messages import Verdict
+from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
-from tests.browser.pages import BOARD, board, ready
-from tests.browser.stage import Actor, Stage, node_id
+from tests.browser.pages import BOARD, board, ready, settled
+from tests.browser.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("rack")
 
@@ -58,14 +59,13 @@ def test_a_silent_board_says_since_when_and_counts_up(
 ) -> None:
     page = ready(sign_in())
     node = node_id(11, 1)
-    rack.state(node, verdict=Verdict.LOST, last_seen=time.time() - 57, reason="silent")
+    rack.state(node, verdict=Verdict.LOST, last_seen=time.time() - 20, reason="silent")
     words = page.locator(board(page, 11, 1)).locator(".slot-words")
 
-    expect(words).to_have_text(re.compile("no answer · 5[789] s"))
-    expect(words).to_have_text(re.compile("no answer · 1 min"))
+    expect(words).to_have_text(re.compile(r"no answer · [2-5]\d s"))
+    before = words.text_content() or ""
+    expect(words).not_to_have_text(before)
     expect(page.locator(".concern-title")).to_contain_text(["s11n1"])
-    rack.state(node)
-    expect(page.locator(board(page, 11, 1))).to_have_attribute("data-state", "ok")
 
 
 def test_words_of_a_node_are_never_markup(sign_in: SignIn, rack: Actor) -> None:
@@ -78,8 +78,6 @@ def test_words_of_a_node_are_never_markup(sign_in: SignIn, rack: Actor) -> None:
     expect(page.locator(".event-text", has_text="onerror")).to_be_visible()
     assert page.locator("main img").count() == 0
     assert "stolen" not in page.title()
-    rack.state(node_id(1, 1))
-    expect(page.locator(board(page, 1, 1)).locator(".slot-name")).to_have_text("s01n1")
 
 
 def test_state_chips_filter_and_are_kept_in_the_address(
@@ -93,7 +91,6 @@ def test_state_chips_filter_and_are_kept_in_the_address(
     assert "state=busy" in page.url
     page.keyboard.press("Escape")
     expect(page.locator(f"{BOARD}.dim")).to_have_count(0)
-    rack.state(node_id(2, 1))
 
 
 def test_the_search_box_finds_hints_and_opens(sign_in: SignIn) -> None:
@@ -154,10 +151,12 @@ def test_a_board_opens_its_details_and_vitals(sign_in: SignIn) -> None:
     expect(panel).to_contain_text("Stack 05, slot 1")
 
 
+@pytest.mark.parametrize("path", ["/", "/activity", "/about"])
 @pytest.mark.parametrize("width", [390, 768, 1440])
-def test_no_width_scrolls_sideways(sign_in: SignIn, width: int) -> None:
-    page = ready(sign_in(viewport={"width": width, "height": 844}))
-    page.wait_for_timeout(300)
+def test_no_width_scrolls_sideways(sign_in: SignIn, path: str, width: int) -> None:
+    page = sign_in(path=path, viewport={"width": width, "height": 844})
+    expect(page.locator(".pill-text")).to_have_text("Live")
+    settled(page)
 
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
@@ -176,6 +175,8 @@ def test_a_phone_has_targets_for_fingers(sign_in: SignIn) -> None:
     assert small == []
     page.locator(board(page, 1, 1)).tap()
     expect(page.locator(".panel h2")).to_have_text("s01n1")
+    sheet = settled(page).locator(".panel-body")
+    assert sheet.evaluate("(each) => each.scrollWidth - each.clientWidth") == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
