@@ -2,26 +2,15 @@
 
 import argparse
 import asyncio
-import importlib.util
 import sys
 from pathlib import Path
-from typing import Protocol, Self
 
-from broker import credentials
 from broker.errors import ConfigError, LinkError
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK
+from broker.service import EXIT_CONFIG, EXIT_NO_BROKER
 from pirack import house
-from pirack.deployment import show, targets
-from pirack.deployment.ear import Ear
-from pirack.deployment.packer import HousePacker
-from pirack.deployment.place_them import place_them
-from pirack.deployment.places import folder, places
-from pirack.house import House
 from pirack.node.cli import add_where
-from provisioning.deploy.deployer import Deployer
-from provisioning.deploy.host_keys import FILE_NAME, HostKeys
-from provisioning.deploy.target import SSH_PORT, Report, Target
-from provisioning.deploy.visit import Means, Pace
+from provisioning.deploy.target import SSH_PORT
+from provisioning.deploy.visit import Pace
 
 HELP = "bring the agent to boards over SSH, and wait until each has spoken"
 
@@ -120,13 +109,14 @@ def run(args: argparse.Namespace) -> int:
         ModuleNotFoundError: asyncssh is not installed.
         PiRackError: The rack, its broker or a file does not allow it.
     """
+    from pirack.deployment import command  # noqa: PLC0415  # asyncssh, an extra
+
     try:
         found = house.find(args)
-        directory = folder(found)
         if args.print_key:
-            return _print_key(directory)
+            return command.print_key(found)
         _check(args)
-        return asyncio.run(_run(args, found, directory))
+        return asyncio.run(command.deploy(args, found))
     except LinkError as error:
         return _fail(str(error), EXIT_NO_BROKER)
     except OSError as error:
@@ -151,100 +141,6 @@ def _check(args: argparse.Namespace) -> None:
             f"--wheelhouse {args.wheelhouse}: has no wheels; see docs/provisioning.md"
         )
         raise ConfigError(text)
-
-
-def _print_key(directory: Path) -> int:
-    from provisioning.deploy.ssh import own_key, public_line  # noqa: PLC0415  # an extra
-
-    print(public_line(own_key(directory)))
-    return EXIT_OK
-
-
-async def _run(args: argparse.Namespace, found: House, directory: Path) -> int:
-    async with Ear(found) as ear:
-        known = targets.merge(
-            targets.from_places(places(directory), ear.details, args.ssh_port),
-            targets.from_rack(ear.details, ear.states, args.ssh_port),
-            own=_own_node(found),
-        )
-        chosen = targets.choose(known, args.board, stack=args.stack, port=args.ssh_port)
-        host_keys = HostKeys(directory / FILE_NAME)
-        if args.forget_key:
-            return _forget(host_keys, chosen)
-        packer = HousePacker(found, wheel=args.wheel, wheelhouse=args.wheelhouse)
-        means = _means(args, directory, host_keys, packer, ear)
-        with _shown(args) as progress:
-            reports = await Deployer(means).deploy(chosen, progress)
-        notes = await place_them(found, ear, reports, packer.new)
-    for note in notes:
-        print(f"note: {note}")
-    print(show.summary(reports))
-    return EXIT_OK if all(report.fine for report in reports) else EXIT_FAILED
-
-
-def _means(
-    args: argparse.Namespace,
-    directory: Path,
-    host_keys: HostKeys,
-    packer: HousePacker,
-    ear: Ear,
-) -> Means:
-    from provisioning.deploy import ssh  # noqa: PLC0415  # an extra
-
-    key = ssh.read_key(args.key) if args.key else ssh.own_key(directory)
-    mine = args.key or directory / ssh.KEY_NAME
-    advice = (
-        f"the key is {mine}. Put the line of `pirack deploy --print-key` into "
-        f"~{args.user}/.ssh/authorized_keys there, or name another with --key or --user"
-    )
-    return Means(
-        connect=ssh.Ssh(
-            args.user, (key,), host_keys, advice=advice, pin=not args.dry_run
-        ),
-        packer=packer,
-        births=ear,
-        user=args.user,
-        pace=Pace(parallel=args.parallel, deadline_s=args.deadline),
-        dry=args.dry_run,
-    )
-
-
-def _forget(host_keys: HostKeys, chosen: tuple[Target, ...]) -> int:
-    gone = [target for target in chosen if host_keys.forget(target.where)]
-    for target in gone:
-        print(f"{target.label}: its host key is forgotten; the next one is kept")
-    if not gone:
-        return _fail("no host key of these boards is kept", EXIT_FAILED)
-    return EXIT_OK
-
-
-def _own_node(found: House) -> str:
-    """Return the id of the master's own machine; empty where it is not known."""
-    if found.own is None or not found.own.exists():
-        return ""
-    return credentials.read(found.own).username
-
-
-class _Shown(Protocol):
-    """Shows steps as they come."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(self, *reason: object) -> None:
-        """End."""
-
-    def __call__(self, report: Report) -> None:
-        """Take a step."""
-
-
-def _shown(args: argparse.Namespace) -> _Shown:
-    rich = importlib.util.find_spec("rich") is not None
-    if args.plain or not sys.stdout.isatty() or not rich:
-        return show.Lines()
-    from pirack.deployment.show_rich import Screen  # noqa: PLC0415  # an extra
-
-    return Screen()
 
 
 def _fail(text: str, code: int) -> int:

@@ -36,6 +36,8 @@ class Ear:
         self._retained = 0
         self._beats: dict[str, int] = {}
         self._status: dict[str, bytes] = {}
+        self.deaf = ""
+        """Why nobody can be heard just now; empty while all can."""
         self.details: dict[str, Details] = {}
         """By node id."""
         self.states: dict[str, NodeState] = {}
@@ -114,10 +116,13 @@ class Ear:
             await asyncio.sleep(QUIET_S)
 
     def on_connected(self, session: str) -> None:
-        """Nothing to do: what is retained comes by itself."""
+        """Hear again; what is retained comes by itself."""
+        del session
+        self.deaf = ""
 
     def on_disconnected(self, reason: str) -> None:
-        """Nothing to do: the link comes back by itself."""
+        """Remember why; the link comes back by itself."""
+        self.deaf = f"the broker is away: {reason}"
 
     def on_message(self, message: Message) -> None:
         """Take it in; the master counts and reports what does not decode."""

@@ -1,6 +1,6 @@
 """How a deployment goes, as a live table; imported only where rich is installed."""
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -37,7 +37,8 @@ class Screen:
         self._live.stop()
         for report in self._rows.values():
             if report.step is Step.FAILED:
-                self._console.print(Text(line(report), style=STYLES[Step.FAILED]))
+                text = Text(line(report), style=STYLES[Step.FAILED])
+                self._console.print(text, soft_wrap=True)
 
     def __call__(self, report: Report) -> None:
         """Take a step."""
@@ -46,10 +47,11 @@ class Screen:
 
     def table(self) -> Table:
         """Return all boards."""
-        grid = Table(box=None, pad_edge=False, header_style="dim")
+        grid = Table(box=None, pad_edge=False, header_style="dim", expand=True)
         for name in ("board", "node", "step", "took"):
-            grid.add_column(name, justify="right" if name == "took" else "left")
-        grid.add_column("", no_wrap=True, overflow="ellipsis")
+            side: JustifyMethod = "right" if name == "took" else "left"
+            grid.add_column(name, justify=side, no_wrap=True)
+        grid.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
         for report in self._rows.values():
             step = report.trouble if report.step is Step.FAILED else report.step
             grid.add_row(

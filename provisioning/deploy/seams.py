@@ -77,6 +77,10 @@ class Packer(Protocol):
 class Births(Protocol):
     """Hears what the agents say."""
 
+    @property
+    def deaf(self) -> str:
+        """Why nobody can be heard just now; empty while all can."""
+
     def session(self, node: str) -> str:
         """Return the session a node spoke of last; empty: it never did."""
 

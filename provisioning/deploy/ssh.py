@@ -4,6 +4,8 @@ Nothing of the person's ``~/.ssh`` is read: what works here works for the master
 """
 
 import contextlib
+import errno
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -130,8 +132,7 @@ class Ssh:
             text = f"it does not let {self._user!r} in with our key; {self._advice}"
             raise DeployError(Trouble.PERMISSION, text) from error
         except (OSError, asyncssh.Error) as error:
-            why = str(error) or "no answer"
-            text = f"no SSH at {target.host} port {target.port}: {why}"
+            text = f"no SSH at {target.host} port {target.port}: {_words(error)}"
             raise DeployError(Trouble.UNREACHABLE, text) from error
 
     def _changed(self, target: Target, client: "_Client") -> DeployError:
@@ -182,11 +183,20 @@ class _Shell:
                 command, input=feed, encoding=None, check=False
             )
         except (OSError, asyncssh.Error) as error:
-            text = f"the connection ended: {str(error) or 'no reason given'}"
+            text = f"the connection ended: {_words(error)}"
             raise DeployError(Trouble.LOST, text) from error
         return Output(
             code=done.exit_status, stdout=_text(done.stdout), stderr=_text(done.stderr)
         )
+
+
+def _words(error: Exception) -> str:
+    """Return why, without what only a programmer reads."""
+    if isinstance(error, OSError) and error.errno in errno.errorcode:
+        return os.strerror(error.errno or 0)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # of the resolver
+    return str(error) or "no answer"
 
 
 def _text(said: asyncssh.BytesOrStr | None) -> str:

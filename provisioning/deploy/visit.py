@@ -163,6 +163,10 @@ class Visit:
 
     async def _silent(self, shell: Shell) -> DeployError:
         """Return what the agent's journal says about its silence."""
+        deaf = self._means.births.deaf
+        if deaf:
+            text = f"installed; its agent cannot be heard from here: {deaf}"
+            return DeployError(Trouble.SILENT, text)
         said = ""
         try:
             async with asyncio.timeout(JOURNAL_S):

@@ -79,6 +79,7 @@ class Stage:
         self.refuses: list[LinkError] = []
         self.inside = self.most_inside = 0
         self.reports: list[Report] = []
+        self.deaf = ""
         self.waited_for: list[tuple[str, str]] = []
 
     def board(self, host: str, **does: object) -> Board:

@@ -130,6 +130,15 @@ async def test_a_silent_agent_is_told_with_the_end_of_its_journal(stage: Stage) 
     assert report.text.endswith("its journal: line one / the broker refused pi-1")
 
 
+async def test_a_broker_that_went_away_is_told_instead_of_a_silent_agent(
+    stage: Stage,
+) -> None:
+    stage.board("1", speaks=False)
+    stage.deaf = "the broker is away: it was restarted"
+    report = alone(await stage.deploy())
+    assert report.text.endswith("cannot be heard from here: " + stage.deaf)
+
+
 async def test_a_broker_that_refuses_the_board_stops_before_the_installation(
     stage: Stage,
 ) -> None:

@@ -143,6 +143,8 @@ def test_the_command_says_which_extra_the_page_needs(node: Path) -> None:
     refused = run(node / "pirack", "dashboard", code=3)
     assert "pip install 'pirack[dashboard]'" in refused.stderr
     assert "Traceback" not in refused.stderr
+    refused = run(node / "pirack", "deploy", "--all", code=3)
+    assert "asyncssh is not installed" in refused.stderr
 
 
 def test_the_command_teaches_without_any_extra(node: Path) -> None:

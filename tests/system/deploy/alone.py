@@ -63,6 +63,8 @@ class Alone:
 class Deaf:
     """Hears no agent."""
 
+    deaf = ""
+
     def session(self, node: str) -> str:
         del node
         return ""

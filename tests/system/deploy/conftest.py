@@ -95,7 +95,7 @@ def make_pi(rack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
 
     yield make
     for pi in made:
-        pi.off()
+        pi.remove()
 
 
 @pytest.fixture
@@ -105,4 +105,4 @@ def blank(tmp_path: Path) -> Iterator[Pi]:
     line = ssh.public_line(ssh.own_key(tmp_path))
     pi = Pi(tmp_path / "pi", "127.0.0.80", "100000000badf00d", line)
     yield pi.on()
-    pi.off()
+    pi.remove()

@@ -1,5 +1,6 @@
 """A make-believe Pi: namespaces, sshd, and this machine's files under its own layer."""
 
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ class Pi:
     """One board.
 
     Args:
-        directory: For its card; removed by whoever made it.
+        directory: For its card.
         address: Of its SSH server, from 127.0.0.0/8.
         serial: Of the board.
         key: Line of ``authorized_keys``.
@@ -27,6 +28,7 @@ class Pi:
         self.where = f"{address}:{self.port}"
         self.node = f"pi-{serial[-8:]}"
         directory.mkdir()
+        self._directory = directory
         self._log = directory / "sshd.log"
         self._boot = (HERE / "boot", directory, address, str(self.port), serial, key)
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,6 +57,11 @@ class Pi:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+    def remove(self) -> None:
+        """Pull the plug and throw its card away: it holds a whole installation."""
+        self.off()
+        shutil.rmtree(self._directory)
 
     def run(self, command: str) -> str:
         """Do something there as root and return what it said."""

@@ -1,0 +1,128 @@
+"""Does what ``pirack deploy`` was told: the parts put together, and shown."""
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Protocol, Self
+
+from broker import credentials
+from broker.service import EXIT_FAILED, EXIT_OK
+from pirack.deployment import show, targets
+from pirack.deployment.ear import Ear
+from pirack.deployment.packer import HousePacker
+from pirack.deployment.place_them import place_them
+from pirack.deployment.places import folder, places
+from pirack.house import House
+from provisioning.deploy import ssh
+from provisioning.deploy.deployer import Deployer
+from provisioning.deploy.host_keys import FILE_NAME, HostKeys
+from provisioning.deploy.target import Report, Target
+from provisioning.deploy.visit import Means, Pace
+
+
+def print_key(found: House) -> int:
+    """Print our public key, made at the first use.
+
+    Raises:
+        ConfigError: It cannot be read or made.
+    """
+    print(ssh.public_line(ssh.own_key(folder(found))))
+    return EXIT_OK
+
+
+async def deploy(args: argparse.Namespace, found: House) -> int:
+    """Bring the agent to the boards that are meant, and return the exit code.
+
+    Args:
+        args: Of the command line.
+        found: The rack.
+
+    Raises:
+        PiRackError: The rack, its broker or a file does not allow it.
+        OSError: A file cannot be written.
+    """
+    directory = folder(found)
+    async with Ear(found) as ear:
+        known = targets.merge(
+            targets.from_places(places(directory), ear.details, args.ssh_port),
+            targets.from_rack(ear.details, ear.states, args.ssh_port),
+            own=_own_node(found),
+        )
+        chosen = targets.choose(known, args.board, stack=args.stack, port=args.ssh_port)
+        host_keys = HostKeys(directory / FILE_NAME)
+        if args.forget_key:
+            return _forget(host_keys, chosen)
+        packer = HousePacker(found, wheel=args.wheel, wheelhouse=args.wheelhouse)
+        means = _means(args, directory, host_keys, packer, ear)
+        with _shown(args) as progress:
+            reports = await Deployer(means).deploy(chosen, progress)
+        notes = await place_them(found, ear, reports, packer.new)
+    for note in notes:
+        print(f"note: {note}")
+    print(show.summary(reports))
+    return EXIT_OK if all(report.fine for report in reports) else EXIT_FAILED
+
+
+def _means(
+    args: argparse.Namespace,
+    directory: Path,
+    host_keys: HostKeys,
+    packer: HousePacker,
+    ear: Ear,
+) -> Means:
+    key = ssh.read_key(args.key) if args.key else ssh.own_key(directory)
+    mine = args.key or directory / ssh.KEY_NAME
+    advice = (
+        f"the key is {mine}. Put the line of `pirack deploy --print-key` into "
+        f"~{args.user}/.ssh/authorized_keys there, or name another with --key or --user"
+    )
+    return Means(
+        connect=ssh.Ssh(
+            args.user, (key,), host_keys, advice=advice, pin=not args.dry_run
+        ),
+        packer=packer,
+        births=ear,
+        user=args.user,
+        pace=Pace(parallel=args.parallel, deadline_s=args.deadline),
+        dry=args.dry_run,
+    )
+
+
+def _forget(host_keys: HostKeys, chosen: tuple[Target, ...]) -> int:
+    gone = [target for target in chosen if host_keys.forget(target.where)]
+    for target in gone:
+        print(f"{target.label}: its host key is forgotten; the next one is kept")
+    if not gone:
+        print("no host key of these boards is kept")
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def _own_node(found: House) -> str:
+    """Return the id of the master's own machine; empty where it is not known."""
+    if found.own is None or not found.own.exists():
+        return ""
+    return credentials.read(found.own).username
+
+
+class _Shown(Protocol):
+    """Shows steps as they come."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, *reason: object) -> None:
+        """End."""
+
+    def __call__(self, report: Report) -> None:
+        """Take a step."""
+
+
+def _shown(args: argparse.Namespace) -> _Shown:
+    rich = importlib.util.find_spec("rich") is not None
+    if args.plain or not sys.stdout.isatty() or not rich:
+        return show.Lines()
+    from pirack.deployment.show_rich import Screen  # noqa: PLC0415  # an extra
+
+    return Screen()
