@@ -38,5 +38,10 @@ def read(words: Iterable[str], **fields: object) -> Command:
     try:
         return msgspec.convert({**fields, **said, "args": args}, Command, strict=False)
     except msgspec.ValidationError as error:
-        text = f"the words cannot be read: {error}"
+        what, _, path = str(error).partition(" - at ")
+        name = path.strip("`").removeprefix("$.")
+        text = (
+            f"{name}={said.get(name, '')} cannot be: {what}; write, for example, "
+            "wave=4 pause_s=5 on_failure=stop"
+        )
         raise PayloadError(text) from error

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=int,
+        type=_lines,
         metavar="N",
         help=f"the newest N lines (default: {DEFAULT_LINES}, with --since "
         f"{MANY_LINES}, which is the most)",
@@ -173,6 +173,18 @@ async def _until_told() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     await ended.wait()
+
+
+def _lines(text: str) -> int:
+    """Read a number of lines for argparse.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    if text.isdecimal() and 1 <= int(text) <= MANY_LINES:
+        return int(text)
+    message = f"{text!r} is no number of lines; use 1 to {MANY_LINES}"
+    raise argparse.ArgumentTypeError(message)
 
 
 def _fail(text: str, code: int) -> int:

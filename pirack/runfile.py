@@ -82,6 +82,10 @@ def read(data: Path) -> RunFile | None:
         run = msgspec.json.decode(path.read_bytes(), type=RunFile)
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        owner = f"it belongs to {_owner(data)}, who alone may ask this rack"
+        text = f"{path}: cannot be read: {owner}; be that user, or use sudo"
+        raise ConfigError(text) from error
     except (OSError, msgspec.MsgspecError) as error:
         text = f"{path}: cannot be read: {error}"
         raise ConfigError(text) from error
@@ -105,3 +109,11 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _owner(path: Path) -> str:
+    """Return the name of the user a path belongs to, its number if it has none."""
+    try:
+        return path.owner()
+    except KeyError:
+        return f"user {path.stat().st_uid}"

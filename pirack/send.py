@@ -151,14 +151,12 @@ def run(args: argparse.Namespace) -> int:
         asked = question(args)
     except (TopicError, PayloadError) as error:
         return _fail(str(error), EXIT_USAGE)
-    try:
-        place = where.find(args)
-    except (ConfigError, TopicError) as error:
-        return _fail(str(error), EXIT_CONFIG)
     patience = Patience(whole_s=timeout_s(args))
     printer = Printer(as_json=args.json)
     try:
-        receipt = asyncio.run(talk(place, asked, patience, printer))
+        receipt = asyncio.run(talk(where.find(args), asked, patience, printer))
+    except (ConfigError, TopicError) as error:
+        return _fail(str(error), EXIT_CONFIG)
     except LinkError as error:
         return _fail(str(error), EXIT_NO_BROKER)
     except PiRackError as error:

@@ -132,6 +132,9 @@ def run(args: argparse.Namespace) -> int:
 def make_directory(data: Path) -> None:
     """Make the data directory, for its owner only.
 
+    One that holds other things keeps its mode: it may be ``/tmp``. What is secret is in
+    directories and files of its own.
+
     Raises:
         ConfigError: It cannot be made or written.
     """
@@ -140,7 +143,8 @@ def make_directory(data: Path) -> None:
         raise ConfigError(text)
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
+        if (data / lock.LOCK_FILE).exists() or not any(data.iterdir()):
+            data.chmod(0o700)
     except OSError as error:
         reason = error.strerror
     else:
@@ -149,8 +153,10 @@ def make_directory(data: Path) -> None:
         reason = "Permission denied"
     text = (
         f"{data}: cannot be written: {reason}. Give another directory with --data DIR "
-        f"or $PIRACK_DATA, or make this one yours: sudo chown -R $(id -un) {data}"
+        "or $PIRACK_DATA"
     )
+    if data.exists() and data.name == runfile.DEFAULT_DATA.name:
+        text += f", or make this one yours: sudo chown -R $(id -un) {data}"
     raise ConfigError(text)
 
 

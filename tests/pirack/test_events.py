@@ -236,6 +236,13 @@ def test_what_makes_no_sense_is_wrong_usage(words: str) -> None:
     assert run(arguments(*words.split())) == 2
 
 
+@pytest.mark.parametrize("limit", ["0", "-4", "5001", "many"])
+def test_a_number_of_lines_that_is_none_is_wrong_usage(limit: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arguments(f"--limit={limit}")
+    assert ended.value.code == 2
+
+
 def test_a_line_says_when_what_and_which_incident() -> None:
     said = line(event(1, kind=EventKind.INCIDENT, text="stack 3", incident="i-7"))
     assert said.endswith("incident  stack 3  (i-7)")

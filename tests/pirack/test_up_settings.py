@@ -1,6 +1,7 @@
 """What to start: command line over file over built-in values."""
 
 import argparse
+import stat
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,19 @@ def test_a_file_in_the_place_of_the_data_directory_is_called_one(
     file.touch()
     with pytest.raises(ConfigError, match="is a file; give a directory"):
         make_directory(file)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_data_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
+    make_directory(tmp_path / "data")
+    assert mode(tmp_path / "data") == 0o700
+
+
+def test_a_directory_that_holds_other_things_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "letter").touch()
+    tmp_path.chmod(0o755)
+    make_directory(tmp_path)
+    assert mode(tmp_path) == 0o755
