@@ -148,6 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PiRackError as error:
         sys.stderr.write(f"pirack {chosen}: {error}\n")
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
+    except PermissionError as error:
+        text = f"{error.filename}: {error.strerror}; be its owner, or use sudo"
+        sys.stderr.write(f"pirack {chosen}: {text}\n")
+        return EXIT_CONFIG
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough.
         sys.stderr.close()

@@ -153,6 +153,18 @@ def test_a_wrong_value_is_said_before_anything_is_started(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_file_that_is_closed_to_us_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def closed(_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/data/etc/enrol.toml")
+
+    monkeypatch.setattr("pirack.where.find", closed)
+    assert main(["watch"]) == 3
+    said = capsys.readouterr().err
+    assert "/data/etc/enrol.toml: Permission denied; be its owner, or use sudo" in said
+
+
 @pytest.mark.parametrize("shell", completion.SHELLS)
 def test_completion_knows_the_sub_commands(
     shell: str, capsys: pytest.CaptureFixture[str]
