@@ -39,7 +39,7 @@ from master_service.power.fake import Relays
 from node_agent.simulator.layout import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 TOPICS = Topics("master-test")
@@ -79,23 +79,27 @@ class Eyes:
 class Site:
     """A broker, a simulated rack and a master, each its own process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, stacks: int = STACKS, boards: int = BOARDS
+    ) -> None:
         self.folder = folder
+        self.shape = stacks, boards
         self.port = free_port(socket.SOCK_STREAM)
         self.conf = folder / "pirack.toml"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def configure(self, echo_port: int) -> None:
+        stacks, boards = self.shape
         rows = "".join(
             f'[[node]]\nid = "{Place(s, n).id}"\nname = "s{s:02}n{n}"\n'
             f"stack = {s}\nslot = {n}\n"
-            for s in range(1, STACKS + 1)
-            for n in range(1, BOARDS + 1)
+            for s in range(1, stacks + 1)
+            for n in range(1, boards + 1)
         )
         self.conf.write_text(
-            f'[rack]\nname = "{TOPICS.rack}"\nstacks = {STACKS}\nboards = {BOARDS}\n'
+            f'[rack]\nname = "{TOPICS.rack}"\nstacks = {stacks}\nboards = {boards}\n'
             f"[broker]\nport = {self.port}\nkeepalive_s = 5\n"
-            f"[simulator]\nstacks = {STACKS}\nboards = {BOARDS}\ninterval_s = 1.0\n"
+            f"[simulator]\nstacks = {stacks}\nboards = {boards}\ninterval_s = 1.0\n"
             f"boot_s = 1.0\necho_port = {echo_port}\n"
             f'[master]\ndata_dir = "{self.folder}/master"\n'
             f'probe = "echo:{echo_port}"\ngrace_s = 10\n'
@@ -139,8 +143,10 @@ class Site:
 class Asker:
     """A client that watches the master and sends commands."""
 
-    def __init__(self, port: int) -> None:
-        self.eyes = Eyes()
+    def __init__(
+        self, port: int, eyes: Eyes | None = None, more: Sequence[Subscription] = ()
+    ) -> None:
+        self.eyes = eyes or Eyes()
         filters = [
             f"{TOPICS.prefix}/node/+/state",
             f"{TOPICS.prefix}/stack/+/state",
@@ -150,7 +156,7 @@ class Asker:
         self.link = connector(Endpoint(port=port))(
             self.eyes,
             client_id=f"asker-{time.monotonic_ns()}",
-            subscriptions=[Subscription(one, qos=1) for one in filters],
+            subscriptions=[*(Subscription(one, qos=1) for one in filters), *more],
         )
 
     async def ask(

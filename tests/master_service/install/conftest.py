@@ -1,0 +1,31 @@
+"""Simulated racks that can be installed."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from master_service.install.setup import Setup
+from tests.master_service.install.site import Site, quick
+
+
+@pytest.fixture
+async def make_site(tmp_path: Path) -> AsyncIterator[Callable[..., Site]]:
+    made: list[Site] = []
+
+    def make(**options: Any) -> Site:  # noqa: ANN401  # of Stage
+        wanted = {"setup": Setup(settings=quick(tmp_path)), **options}
+        made.append(Site(tmp_path, 2, 2, **wanted))
+        return made[-1]
+
+    yield make
+    for site in made:
+        await site.stop()
+
+
+@pytest.fixture
+async def site(make_site: Callable[..., Site]) -> Site:
+    site = make_site()
+    await site.start()
+    return site

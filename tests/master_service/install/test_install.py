@@ -1,0 +1,137 @@
+"""``install`` from command to boards that have names, over a simulated rack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.messages import (
+    EventKind,
+    Phase,
+    Power,
+    ScanPhase,
+    Verdict,
+)
+from provisioning.run.state import Step
+from tests.master_service.install.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def test_a_dry_run_names_who_would_lose_power_and_switches_nothing(
+    site: Site,
+) -> None:
+    reply = await site.install("start dry")
+    assert reply.phase is Phase.DONE
+    assert "it only says what it would do" in reply.targets[0].stdout
+    await site.at(Step.DONE)
+    assert site.state.dry
+    assert (site.state.backend, site.state.by) == ("fake", "ann")
+    assert "stacks 1-2 will be switched off and on; stacks 1-2 lose power" in (
+        site.state.forecast
+    )
+    assert any("s01n1, s01n2, s02n1, s02n2" in line for line in site.state.forecast)
+    assert not site.switchings
+
+
+async def test_a_run_waits_for_a_word_then_places_every_board_with_clean_shutdowns(
+    site: Site,
+) -> None:
+    reply = await site.install("start")
+    assert "it waits for `install confirm`" in reply.targets[0].stdout
+    await site.at(Step.CONFIRM)
+    await site.pass_time(5)
+    assert not site.switchings
+    before = site.boot_ids("s01n1", "s02n2")
+    assert (await site.install("confirm")).ok
+    await site.at(Step.DONE)
+    assert site.state.done == site.state.total == 4
+    assert not site.state.problems
+    assert [site.stack(n).phase for n in (1, 2)] == [ScanPhase.VERIFIED] * 2
+    assert [b.name for b in site.stack(2).boards if b.verified] == ["s02n1", "s02n2"]
+    assert set(site.switchings[:2]) == {("stack-1", False), ("stack-2", False)}
+    assert set(site.boot_ids("s01n1", "s02n2")).isdisjoint(before)
+    bad = {EventKind.FAULT, EventKind.INCIDENT, EventKind.HEAL}
+    assert not [event.text for event in site.events if event.kind in bad]
+    halted = [e.text for e in site.events if f"shut down by {site.state.run}" in e.text]
+    assert len(halted) == 8, "each board: once for all off, once after its scan"
+
+
+async def test_one_stack_is_scanned_and_the_others_stay_on(site: Site) -> None:
+    await site.install("start", "stack/2", confirm="stack/2")
+    assert site.state.only == 2
+    await site.at(Step.DONE)
+    assert {name for name, _ in site.switchings} == {"stack-2"}
+    assert site.stack(1).phase is ScanPhase.UNTOUCHED
+    assert site.stack(2).phase is ScanPhase.VERIFIED
+
+
+async def test_a_cancelled_run_leaves_outlets_as_they_were(site: Site) -> None:
+    await site.install("start", confirm="rack")
+    await site.at(Step.SCAN)
+    assert (await site.install("cancel", by="bob")).ok
+    await site.at(Step.CANCELLED)
+    assert [await site.level(n) for n in (1, 2)] == [Power.ON] * 2
+    assert any("cancelled by bob" in event.text for event in site.events)
+    assert not site.master.rack.locks.of_run
+
+
+async def test_a_board_that_cannot_be_asked_is_cut_all_the_same(site: Site) -> None:
+    await site.ask("rack ping", id="p", confirm="")
+    site.rehearsal.broker.publish(
+        f"{site.rehearsal.topics.prefix}/sim/cmd/crash", b"s01n1", qos=1
+    )
+    await site.until(lambda: site.node("s01n1").verdict is Verdict.HUNG)
+    await site.whole()
+    assert site.state.step == Step.DONE
+
+
+async def test_a_master_that_is_started_again_goes_on_with_the_run(
+    site: Site,
+) -> None:
+    await site.install("start", confirm="rack")
+    run = site.state.run
+    await site.until(lambda: site.stack(1).phase is ScanPhase.PLACED)
+    await site.master.stop()
+    site.make()
+    await site.master.start()
+    await site.at(Step.DONE)
+    assert site.state.run == run
+    assert site.state.done == 4
+    text = "install run goes on after a restart, at "
+    assert any(event.text.startswith(text) for event in site.events)
+
+
+async def test_boards_nobody_placed_get_stack_slot_and_name_where_they_were_found(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(configured=False)
+    await site.start()
+    assert {n.stack for n in site.master.rack.registry.nodes.values()} == {None}
+    await site.install("start")
+    await site.at(Step.CONFIRM)
+    assert any(
+        "4 boards that run at places nobody told" in f for f in site.state.forecast
+    )
+    await site.install("confirm")
+    await site.at(Step.DONE)
+    for stack in (1, 2):
+        nodes = site.master.rack.registry.in_stack(stack)
+        assert {f"s0{stack}n1", f"s0{stack}n2"} == {node.name for node in nodes}
+        real = {site.rehearsal.machine(f"s0{stack}n{n}").id for n in (1, 2)}
+        assert {node.id for node in nodes} == real
+
+
+async def test_swapped_slots_swap_the_names_of_their_boards(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(configured=False)
+    await site.start()
+    await site.whole()
+    before = site.node("s01n1").id, site.node("s01n2").id
+    reply = await site.install("swap s01n1 s01n2")
+    assert "changed places" in reply.targets[0].stdout
+    assert (site.node("s01n2").id, site.node("s01n1").id) == before
+    undone = await site.install("undo")
+    assert undone.ok, undone.error
+    assert "192.168.23.10" in undone.targets[0].stdout

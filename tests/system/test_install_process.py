@@ -1,0 +1,132 @@
+"""An install run of the real master: ``kill -9`` in the middle, and on to the end."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.errors import BrokerError
+from broker.link import Message, Subscription
+from broker.messages import (
+    InstallStack,
+    InstallState,
+    Power,
+    ScanPhase,
+    Verdict,
+    decode,
+)
+from broker.topics import FixedTopic, InstallStackTopic
+from tests.system.master_site import TOPICS, Asker, Eyes, Site, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
+
+STACKS, BOARDS = 2, 2
+POWER = "stagger_s = 0\nsettle_s = 0.1\nmin_off_s = 0.1"
+INSTALL = """
+[install]
+backend = "fake"
+interface = "simulated"
+quiet_s = 0.2
+window_s = 20
+settle_s = 0.1
+baseline_s = 0.2
+probe_s = 0.05
+stagger_s = 0.1
+verify_s = 30
+data_dir = """
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("install"), STACKS, BOARDS)
+    site.configure(free_port(socket.SOCK_DGRAM))
+    text = site.conf.read_text().replace("grace_s = 10", "grace_s = 2")
+    text = text.replace("boot_s = 1.0", "boot_s = 0.3")
+    text = text.replace("settle_s = 0.5\nmin_off_s = 0.5", POWER)
+    site.conf.write_text(f'{text}{INSTALL}"{site.folder}/install"\n')
+    try:
+        site.start_broker()
+    except BrokerError as error:
+        pytest.skip(str(error))
+    site.start("simulate")
+    site.start("master")
+    yield site
+    site.stop()
+
+
+class InstallEyes(Eyes):
+    """Sees what is published of an install run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.install = InstallState()
+        self.scanned: dict[int, InstallStack] = {}
+        self.runs: set[str] = set()
+
+    def on_message(self, message: Message) -> None:
+        if not message.payload:
+            return
+        match TOPICS.parse(message.topic):
+            case InstallStackTopic(stack=stack):
+                self.scanned[stack] = decode(message.payload, InstallStack)
+            case FixedTopic() if message.topic == TOPICS.install_state:
+                self.install = decode(message.payload, InstallState)
+                self.runs.add(self.install.run)
+            case _:
+                super().on_message(message)
+
+
+@pytest.fixture
+async def asker(site: Site) -> AsyncIterator[Asker]:
+    eyes = InstallEyes()
+    more = (TOPICS.install_state, TOPICS.install_stack("+"))
+    asker = Asker(site.port, eyes, [Subscription(one, qos=1) for one in more])
+    await asker.link.start()
+    assert await asker.link.wait_connected(5.0)
+    await online(asker)
+    yield asker
+    await asker.link.stop()
+
+
+async def online(asker: Asker) -> None:
+    whole = STACKS * BOARDS
+    await asker.until(lambda: asker.eyes.with_verdict(Verdict.ONLINE) == whole, 30.0)
+
+
+async def test_a_run_that_is_killed_midway_goes_on_and_ends(
+    site: Site, asker: Asker
+) -> None:
+    eyes = asker.eyes
+    assert isinstance(eyes, InstallEyes)
+    (dry,) = await asker.ask("rack install", "start", "dry")
+    assert "it only says" in dry.targets[0].stdout
+    await asker.until(lambda: eyes.install.step == "done", 10.0)
+    assert not site.relays.switchings
+
+    (begun,) = await asker.ask("rack install", "start", confirm="rack")
+    assert begun.ok is True, begun.error
+    await asker.until(lambda: phase(eyes, 1) is ScanPhase.PLACED, 30.0)
+    site.kill("master")
+    run, eyes.install = eyes.install.run, InstallState()
+    site.start("master")
+    await asker.until(lambda: eyes.install.run == run, 20.0)
+    (refused,) = await asker.ask("rack power", "on", limit_s=20.0)
+    assert run in refused.error, "its stacks are held from the first moment on"
+    await asker.until(lambda: eyes.install.step.startswith("done"), 60.0)
+
+    assert eyes.install.step == "done", eyes.install.problems
+    assert eyes.install.run == run
+    assert eyes.install.done == STACKS * BOARDS
+    assert {phase(eyes, n) for n in (1, 2)} == {ScanPhase.VERIFIED}
+    assert set(site.relays.levels.values()) == {Power.ON}
+    await online(asker)
+
+
+def phase(eyes: InstallEyes, stack: int) -> ScanPhase | None:
+    seen = eyes.scanned.get(stack)
+    return seen.phase if seen else None
