@@ -1,11 +1,14 @@
 """A node of one's own: it does some work and reports a number about it.
 
-    python examples/counter_node.py --host 10.0.0.1
+Let it join like a board, then run it with the configuration that was written for it:
+
+    pirack node add pi-c0ffee01 --name counter --to /tmp --at /tmp/pi-c0ffee01
+    python examples/counter_node.py --config /tmp/pi-c0ffee01/pirack.toml
 
 Everything the agent does it does too: status, details, heartbeats, orders. On top of
 that, ``extra`` goes out with every heartbeat, and is seen by
 
-    mosquitto_sub -t 'pirack/v1/lab/node/+/heartbeat'
+    mosquitto_sub -t pirack/v1/lab/node/pi-c0ffee01/heartbeat
 """
 
 import argparse
@@ -14,8 +17,10 @@ from collections.abc import Mapping
 
 from broker import service
 from broker.client import connector
-from broker.endpoint import Endpoint
+from broker.credentials import endpoint
+from broker.errors import PiRackError
 from broker.messages import MasterDetails
+from broker.settings import BrokerSettings, RackSettings
 from broker.topics import Topics
 from node_agent.actions import load
 from node_agent.node import Node
@@ -43,22 +48,33 @@ class CounterNode(Node):
 def main() -> int:
     """Run it until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--host", default="127.0.0.1", help="the broker's address")
-    parser.add_argument("--port", type=int, default=1883, help="the broker's port")
-    parser.add_argument("--rack", default="lab", help="name of the rack")
-    parser.add_argument("--id", default="pi-counter", help="id of this node")
+    parser.add_argument("--id", help="id of this node (default: its broker username)")
+    service.add_common(parser)  # --config, --log-level, --log-file
     asked = parser.parse_args()
-    logging.basicConfig(level=logging.INFO)
-    node = CounterNode(
-        asked.id,
+    try:
+        return service.run(make(asked))
+    except PiRackError as error:
+        text = f"counter_node: {error}"
+        raise SystemExit(text) from error
+
+
+def make(asked: argparse.Namespace) -> CounterNode:
+    """Return the node that the options and the configuration describe.
+
+    Raises:
+        PiRackError: The configuration cannot be used.
+    """
+    document = service.load_common(asked)
+    broker = endpoint(document.table("broker", BrokerSettings))
+    return CounterNode(
+        asked.id or broker.username or "pi-counter",
         board=LinuxBoard(),
         actions=load(),
         runner=SubprocessRunner(),
-        connect=connector(Endpoint(host=asked.host, port=asked.port)),
-        topics=Topics(asked.rack),
+        connect=connector(broker),
+        topics=Topics(document.table("rack", RackSettings).name),
         interval_s=2.0,
     )
-    return service.run(node)
 
 
 if __name__ == "__main__":

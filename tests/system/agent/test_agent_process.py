@@ -107,10 +107,12 @@ async def test_in_steady_state_it_writes_nothing_to_disk(
 
 
 async def test_the_example_node_runs_and_reports_its_own_number(
-    broker: Broker, observer: Observer
+    broker: Broker, observer: Observer, tmp_path: Path
 ) -> None:
+    settings = tmp_path / "pirack.toml"
+    settings.write_text(f"[broker]\nport = {broker.port}\n")
     command = [sys.executable, str(ROOT / "examples/counter_node.py")]
-    options = ["--port", str(broker.port), "--id", ID]
+    options = ["--config", str(settings), "--id", ID]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, *options], env=environment)  # noqa: ASYNC220  # starts at once
     try:
