@@ -174,10 +174,9 @@ class Judging:
         self._outbox.changed.add(node.id)
         self._outbox.moved.add(node.id)
         asked = _command(node)
-        incident = self._incidents.verdict(
-            node, before, now, asked=asked is not None or node.pending is not None
-        )
         news = finding.verdict not in {Verdict.UNKNOWN, node.told}
+        explained = asked is not None or node.pending is not None or not news
+        incident = self._incidents.verdict(node, before, now, asked=explained)
         if news or incident:
             self._outbox.drafts.append(_line(node, asked, incident))
         if news:

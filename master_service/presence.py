@@ -89,9 +89,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         pending: What was asked of it and is under way.
         halted_by: Who had it shut down, with proof; empty: nobody.
         boot_s: Seconds it needs to boot, as learnt.
-        together: How many boards of its stack, itself included, fell silent with it
-            while none of the stack answers anything.
-        shares: What those boards share: ``stack``, or an ``outlet`` of a part of it.
+        together: Boards that fell silent as one, itself included; 0: a mate lives.
+        shares: What those share: ``stack``, or an ``outlet`` of a part of it.
     """
 
     now: float
@@ -254,8 +253,9 @@ def _silent(facts: Facts) -> Finding:
             return Finding(Verdict.LATE, quiet, gone_at, ask=True)
     asked = facts.probe is not Probe.UNASKED and facts.probe_at >= since
     if not asked and facts.now < since + PROBE_PATIENCE_S:
+        verdict = facts.before if facts.before is Verdict.UNKNOWN else Verdict.LATE
         reason = f"{quiet}; asking the board itself"
-        return Finding(Verdict.LATE, reason, since + PROBE_PATIENCE_S, ask=True)
+        return Finding(verdict, reason, since + PROBE_PATIENCE_S, ask=True)
     return _gone(facts, quiet, facts.probe if asked else Probe.UNASKED)
 
 

@@ -68,7 +68,7 @@ class Incidents:
             node: Whose it is; it has it already.
             before: The one it had.
             now: Monotonic seconds.
-            asked: A command under way explains it.
+            asked: A command under way explains it, or it was told before.
         """
         mine = self._outage.verdict(node, before)
         if mine:

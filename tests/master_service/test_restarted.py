@@ -49,11 +49,21 @@ async def test_what_was_off_before_is_not_told_again(off: Bench) -> None:
     assert told(off, begins) == []
 
 
+async def test_a_board_that_was_hung_before_is_no_new_incident(bench: Bench) -> None:
+    bench.boards["pi-11"].leave()
+    await bench.pass_time(31)
+    assert bench.verdicts["s01n1"] == Verdict.HUNG
+    begins = await restart(bench)
+    await bench.pass_time(40)
+    assert bench.verdicts["s01n1"] == Verdict.HUNG
+    assert told(bench, begins) == []
+    assert not any(event.incident for event in bench.events[begins:])
+
+
 async def test_what_changed_while_it_was_away_is_told(off: Bench) -> None:
     begins = await restart(off, off.boards["pi-21"].die)
     await off.pass_time(5)
     assert told(off, begins) == [
-        "s02n1 is late: its connection broke; asking the board itself",
         "s02n1 is lost: its connection broke, and no answer to ping",
     ]
 
