@@ -26,6 +26,7 @@ class FakeBoard:
         boot_s: Seconds from power on to its first word.
         silent: It never asks.
         static: An address it has without asking; empty: it asks.
+        client_id: DHCP client identifier of its card, hex.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class FakeBoard:
         boot_s: float = 0.5,
         silent: bool = False,
         static: str = "",
+        client_id: str = "",
     ) -> None:
         self.mac = mac
         self.stack = stack
         self.boot_s = boot_s
         self.silent = silent
         self.static = static
+        self.client_id = client_id
         self.address = static
 
 
@@ -98,7 +101,9 @@ class FakeRack:
             self.speak(board, after_s=board.boot_s)
 
     def _ask(self, board: FakeBoard) -> None:
-        self.source.hear(Ask(mac=board.mac, kind=AskKind.DISCOVER))
+        self.source.hear(
+            Ask(mac=board.mac, kind=AskKind.DISCOVER, client_id=board.client_id)
+        )
         if not self.alive:
             self.speak(board, after_s=1.0)
             return

@@ -212,9 +212,23 @@ def _conclude(run: Run, wrong: dict[str, Finding]) -> Outcome:
     }
     run = run.with_(places=tuple(_verdict(p, silent) for p in run.places))
     run, said = found(run, *silent.values(), *map(words.late, _latecomers(run)))
+    run, copied = _copied(run)
     bad = any(finding.verdict not in HARMLESS for finding in run.findings)
     run, effects = _ended(run, Step.PROBLEMS if bad else Step.DONE)
-    return run, said + effects
+    return run, said + copied + effects
+
+
+def _copied(run: Run) -> Outcome:
+    """Name the boards whose cards are copies of one: it costs none its address here."""
+    owners: dict[str, list[str]] = {}
+    for mac, card in sorted(run.cards.items()):
+        owners.setdefault(card, []).append(mac)
+    said: tuple[Effect, ...] = ()
+    for macs in owners.values():
+        if len(macs) > 1:
+            run, more = trouble(run, words.copied(tuple(macs)))
+            said += more
+    return run, said
 
 
 def _verdict(place: Place, silent: dict[str, Finding]) -> Place:

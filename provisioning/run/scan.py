@@ -68,6 +68,8 @@ def heard(run: Run, ask: Ask, now: float) -> Outcome:
     before = run.seen.get(ask.mac)
     sighting = sightings.merge(before, ask, now - run.powered_at)
     run = run.with_(seen={**run.seen, ask.mac: sighting})
+    if ask.client_id:
+        run = run.with_(cards={**run.cards, ask.mac: ask.client_id})
     if before is not None:
         return run, ()
     run = run.with_(heard_at=now, boot_s=max(_boot(run), sighting.after_s))

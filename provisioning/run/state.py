@@ -178,6 +178,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         elsewhere: Boards of stacks that stay on during a run over one stack.
         scanned: Boards committed in this run, by stack.
         heard: Address each board asked for since all stacks came on.
+        cards: DHCP client identifier by hardware address; copied cards share one.
         verified: Hardware addresses that answered at their places.
         findings: All verdicts that are not ``ok``.
         problems: What the checks before the run said, and what went wrong since.
@@ -210,6 +211,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: tuple[str, ...] = ()
     scanned: dict[int, tuple[str, ...]] = msgspec.field(default_factory=dict)
     heard: dict[str, str] = msgspec.field(default_factory=dict)
+    cards: dict[str, str] = msgspec.field(default_factory=dict)
     verified: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     problems: tuple[str, ...] = ()

@@ -237,6 +237,15 @@ def twins(place: Place, address: str) -> Finding:
     )
 
 
+def copied(macs: tuple[str, ...]) -> str:
+    """Say that cards are copies of one."""
+    return (
+        f"{_few(macs)} have one DHCP client identifier: their cards are copies of one. "
+        "Here that costs nobody an address, for they go by hardware address; other "
+        "servers would give them all the same one: empty /etc/machine-id on each card"
+    )
+
+
 def late(mac: str) -> Finding:
     """Judge a board that asked only after its stack's scan."""
     text = (

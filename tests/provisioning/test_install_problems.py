@@ -135,6 +135,21 @@ def test_an_address_in_use_is_not_reserved(scene: Scenes, virtually: Virtually) 
     assert len(run.verified) == 4
 
 
+def test_boards_with_one_client_identifier_are_named_and_each_is_placed(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    copies = [stage.board(1, 2), stage.board(2, 1)]
+    for board in copies:
+        board.client_id = "ff11223344"
+    stage.board(1, 1).client_id = "01dca632000101"
+    run = virtually(stage.install())
+    assert run.step is Step.DONE
+    assert len(run.verified) == 4
+    (told,) = [text for text in run.problems if "one DHCP client identifier" in text]
+    assert told.startswith(", ".join(board.mac for board in copies))
+
+
 def test_an_exhausted_pool_is_said_and_hides_no_board(
     scene: Scenes, virtually: Virtually
 ) -> None:

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.system.provisioning_netns.lab import Lab
+from tests.system.provisioning_netns.leftovers import leftovers
 
 PROGRAMS = ("ip", "dnsmasq", "dhcpd", "kea-dhcp4", "udhcpc")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -29,6 +29,7 @@ def _why_not() -> str:
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """A rack's network that is gone, with all that ran on it, when the test is over."""
     reason = _why_not()
     if reason:
         pytest.skip(reason)
@@ -39,7 +40,4 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         yield lab
     finally:
         lab.close()
-    left = subprocess.run(
-        ["ip", "netns", "list"], check=True, capture_output=True, text=True
-    )
-    assert lab.prefix not in left.stdout
+    assert leftovers(lab) == []

@@ -69,22 +69,26 @@ class Lab:
         """End every process in our namespaces, then the namespaces."""
         for pi in self.pis:
             pi.power_off()
-        self._end_processes()
+        wait_until(lambda: not self._end_processes())
         for program in self._programs:
             program.wait()
         lines = "".join(f"netns delete {name}\n" for name in self.namespaces)
         self.namespaces.clear()
         run_ip("-batch", "-", lines=lines)
 
-    def _end_processes(self) -> None:
+    def _end_processes(self) -> int:
+        """Kill what runs in our namespaces, and return how much there was."""
+        killed = 0
         ours = {Path(f"/run/netns/{name}").stat().st_ino for name in self.namespaces}
         for process in Path("/proc").iterdir():
             try:
                 inside = (process / "ns" / "net").stat().st_ino in ours
                 if inside and int(process.name) != os.getpid():
                     os.kill(int(process.name), signal.SIGKILL)
+                    killed += 1
             except (OSError, ValueError):
                 continue  # no process, or one that just ended
+        return killed
 
     def name(self, short: str) -> str:
         return f"{self.prefix}{short}"

@@ -1,0 +1,178 @@
+"""The whole over MQTT: real master, Mosquitto, dnsmasq and boards in namespaces."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.link import Message, Subscription
+from broker.messages import InstallStack, InstallState, ScanPhase, decode
+from broker.mosquitto import find
+from broker.topics import FixedTopic, InstallStackTopic
+from tests.system.master_site import TOPICS, Asker, Eyes
+from tests.system.provisioning_netns.lab import MASTER, SUBNET, Lab
+from tests.system.provisioning_netns.outlets import serve_outlets
+from tests.system.provisioning_netns.rack import Rack
+
+if TYPE_CHECKING:
+    import subprocess
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.mosquitto,
+    pytest.mark.long,
+    pytest.mark.timeout(120),
+]
+
+PORT = 1883
+"""In a namespace of our own, where nobody else is."""
+SWITCH = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as to:
+    to.connect(sys.argv[1])
+    to.sendall(" ".join(sys.argv[2:]).encode() + b"\\n")
+    print(to.recv(64).decode())
+"""
+CONF = """
+[rack]
+name = "{rack}"
+stacks = 2
+boards = 2
+[broker]
+port = {port}
+[master]
+data_dir = "{folder}/data"
+probe = "none"
+[power]
+min_off_s = 0
+stagger_s = 0
+[install]
+backend = "dnsmasq"
+interface = "{subnet.interface}"
+address = "{subnet.address}"
+first = "{subnet.first}"
+pool_first = "{subnet.pool_first}"
+pool_last = "{subnet.pool_last}"
+data_dir = "{folder}/install"
+quiet_s = 0.2
+window_s = 5
+settle_s = 0.05
+baseline_s = 0.4
+probe_s = 0.3
+stagger_s = 0.01
+verify_s = 20
+"""
+OUTLET = """
+[[outlet]]
+name = "relay-{stack}"
+driver = "command"
+stack = {stack}
+[outlet.commands]
+on = ["{python}", "-S", "{script}", "{path}", "{stack}", "on"]
+off = ["{python}", "-S", "{script}", "{path}", "{stack}", "off"]
+status = ["{python}", "-S", "{script}", "{path}", "{stack}", "read"]
+"""
+
+
+class InstallEyes(Eyes):
+    """Sees what is published of an install run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.install = InstallState()
+        self.scanned: dict[int, InstallStack] = {}
+
+    def on_message(self, message: Message) -> None:
+        match TOPICS.parse(message.topic):
+            case InstallStackTopic(stack=stack):
+                self.scanned[stack] = decode(message.payload, InstallStack)
+            case FixedTopic() if message.topic == TOPICS.install_state:
+                self.install = decode(message.payload, InstallState)
+            case _:
+                super().on_message(message)
+
+
+class Site:
+    """Mosquitto and a master in the master's namespace of a lab."""
+
+    master: subprocess.Popen[bytes]
+
+    def __init__(self, lab: Lab, outlets: str) -> None:
+        self._lab = lab
+        self.folder = lab.folder / "site"
+        self.folder.mkdir()
+        script = self.folder / "switch.py"
+        script.write_text(SWITCH)
+        self._conf = self.folder / "pirack.toml"
+        rows = "".join(
+            OUTLET.format(stack=n, python=sys.executable, script=script, path=outlets)
+            for n in (1, 2)
+        )
+        text = CONF.format(
+            rack=TOPICS.rack, port=PORT, folder=self.folder, subnet=SUBNET
+        )
+        self._conf.write_text(text + rows)
+
+    def start_broker(self) -> None:
+        conf = self.folder / "mosquitto.conf"
+        conf.write_text(f"listener {PORT} 127.0.0.1\nallow_anonymous true\n")
+        self._lab.start(MASTER, str(find().program), "-c", str(conf))
+
+    def start_master(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "pirack.cli", "master"]
+        return self._lab.start(MASTER, *command, "--config", str(self._conf))
+
+
+async def story(site: Site) -> InstallEyes:
+    """Install the rack over MQTT; the master is killed on the way."""
+    eyes = InstallEyes()
+    more = [TOPICS.install_state, TOPICS.install_stack("+")]
+    asker = Asker(PORT, eyes, [Subscription(one, qos=1) for one in more])
+    await asker.link.start()
+    assert await asker.link.wait_connected(10.0)
+    try:
+        await asker.until(lambda: eyes.install.backend == "dnsmasq", 20.0)
+        (begun,) = await asker.ask("rack install", "start")
+        assert "waits for `install confirm`" in begun.targets[0].stdout
+        await asker.until(lambda: eyes.install.step == "confirm", 20.0)
+        await asker.ask("rack install", "confirm")
+        await asker.until(lambda: phase(eyes, 1) is ScanPhase.PLACED, 30.0)
+        site.master.send_signal(signal.SIGKILL)
+        site.master.wait(5)
+        site.master = site.start_master()
+        await asker.until(lambda: eyes.install.step.startswith("done"), 60.0)
+    finally:
+        await asker.link.stop()
+    return eyes
+
+
+def phase(eyes: InstallEyes, stack: int) -> ScanPhase | None:
+    seen = eyes.scanned.get(stack)
+    return seen.phase if seen else None
+
+
+def test_a_rack_is_installed_over_mqtt_though_its_master_is_killed(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    rack = Rack(lab, 2, 2, lambda: 0.3)
+    with serve_outlets(lab) as outlets:
+        site = Site(lab, outlets)
+        site.start_broker()
+        site.master = site.start_master()
+        eyes = lab.run(lambda: story(site))
+        site.master.terminate()
+        site.master.wait(10)
+    assert eyes.install.step == "done", eyes.install.problems
+    assert eyes.install.done == 4
+    assert {phase(eyes, n) for n in (1, 2)} == {ScanPhase.VERIFIED}
+    found = {
+        board.mac: (board.address, board.name)
+        for stack in eyes.scanned.values()
+        for board in stack.boards
+    }
+    assert found == {pi.mac: (pi.address, pi.hostname) for pi in rack.pis.values()}
