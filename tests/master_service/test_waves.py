@@ -150,5 +150,5 @@ async def test_a_board_that_boots_before_its_turn_still_gets_it(bench: Bench) ->
 
 async def test_a_word_that_makes_no_sense_is_refused(bench: Bench) -> None:
     refused = (await bench.ask(RACK, "wave=some confirm=rack"))[-1]
-    assert "$.wave" in refused.error
+    assert "wave=some cannot be" in refused.error
     assert told(bench) == []
