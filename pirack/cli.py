@@ -71,6 +71,7 @@ COMMANDS = (
     Command(
         "deploy", "pirack.deployment.cli", "bring the agent to boards over SSH", "rack"
     ),
+    Command("seed", "pirack.seed.cli", "prepare cards that join by themselves", "rack"),
     Command("send", "pirack.send", "send a command and print its receipt"),
     Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
     Command("events", "pirack.events", "show the rack's history, and follow it"),

@@ -63,11 +63,21 @@ class Pi:
         self.off()
         shutil.rmtree(self._directory)
 
-    def run(self, command: str) -> str:
-        """Do something there as root and return what it said."""
+    @property
+    def files(self) -> Path:
+        """Its file system, as seen from here."""
+        return Path(f"/proc/{self._first}/root")
+
+    @property
+    def _first(self) -> int:
+        """The id of its first process."""
         assert self._process is not None
         (first,) = psutil.Process(self._process.pid).children()
-        inside = ("--target", str(first.pid), "--mount", "--pid", "--root", "--wd=/")
+        return first.pid
+
+    def run(self, command: str) -> str:
+        """Do something there as root and return what it said."""
+        inside = ("--target", str(self._first), "--mount", "--pid", "--root", "--wd=/")
         done = subprocess.run(
             ["nsenter", *inside, "sh", "-c", command],
             capture_output=True,

@@ -1,0 +1,1 @@
+"""``pirack seed``: what a card needs for its board to join by itself."""

@@ -1,0 +1,261 @@
+"""``pirack seed``: cards whose boards join by themselves."""
+
+import argparse
+import secrets
+import sys
+from pathlib import Path
+
+from broker.errors import ConfigError, LinkError, TopicError
+from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
+from broker.topics import check_name
+from pirack import deploy_files, house
+from pirack.deployment import own_wheel
+from pirack.house import House
+from pirack.node import board_id
+from pirack.node.add import Added, Wish, add
+from pirack.node.cli import add_where
+from pirack.seed import put, texts
+from pirack.seed.archive import ARCHIVE, pack
+from pirack.seed.put import System
+from pirack.seed.texts import FIRSTRUN, META_DATA, USER_DATA, Card
+
+HELP = "prepare cards whose boards join the rack at their first boot"
+
+EPILOG = """\
+two kinds of cards
+  --node    for one board: its own password, configuration, agent and service are on
+            the card; it is in the rack minutes after its first start. The broker lets
+            it in as by `pirack node add`.
+  --shared  one image for all: no secret. The master can come in by its SSH key, and
+            `pirack deploy --all` brings each board its agent and password.
+
+On both the board keeps its hostname (the rack names boards), gets a machine-id and SSH
+host keys of its own, and a user without a password whom the master's key lets in.
+
+examples
+  pirack seed --shared --to /media/me/bootfs       a card, mounted here
+  pirack seed --shared >user-data                  or print it; --print firstrun.sh
+  pirack seed --node pi-1f3a9c2e --name s03n2 --stack 3 --slot 2 --to /media/me/bootfs
+  pirack seed --node 100000001f3a9c2e --to ~/card  a folder, to be copied by hand
+
+Raspberry Pi OS 13 and Ubuntu read user-data and meta-data (cloud-init), Raspberry Pi
+OS 12 firstrun.sh; what the card has is seen from its boot partition, or told by --os.
+
+exit codes
+  0 done   2 wrong usage   3 configuration, files   4 the broker cannot be used
+"""
+
+INSTANCE_BYTES = 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``pirack seed`` takes."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--node", metavar="BOARD", help="for this board: id, serial or MAC address"
+    )
+    which.add_argument(
+        "--shared", action="store_true", help="the same for all cards, without secrets"
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="the card's mounted boot partition, or a folder",
+    )
+    parser.add_argument(
+        "--print",
+        dest="printed",
+        choices=(USER_DATA, META_DATA, FIRSTRUN),
+        default=USER_DATA,
+        help="which to print where there is no --to (default: user-data)",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="put it in the place of what is there, and keep that as *.before",
+    )
+    parser.add_argument(
+        "--os",
+        type=System,
+        choices=list(System),
+        metavar="OS",
+        help="cloud-init, bookworm, or any (default: as the card looks)",
+    )
+    access = parser.add_argument_group("the way in")
+    access.add_argument(
+        "--user", default="pi", help="account the master uses there (default: pi)"
+    )
+    access.add_argument(
+        "--ssh-key",
+        type=Path,
+        metavar="FILE",
+        help="public key that is let in (default: that of `pirack deploy`)",
+    )
+    node = parser.add_argument_group("with --node")
+    node.add_argument("--name", default="", help="display name, for example s03n2")
+    node.add_argument("--stack", type=int, metavar="N", help="where it stands")
+    node.add_argument("--slot", type=int, metavar="N", help="its position, from 1")
+    node.add_argument(
+        "--renew", action="store_true", help="a new password; the old one ends now"
+    )
+    node.add_argument(
+        "--wheel",
+        type=Path,
+        metavar="FILE",
+        help="package to install (default: what runs here)",
+    )
+    node.add_argument(
+        "--wheelhouse",
+        type=Path,
+        metavar="DIR",
+        help="wheels of paho-mqtt, psutil and msgspec for boards without internet",
+    )
+    add_where(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare it and return the exit code.
+
+    Raises:
+        ModuleNotFoundError: asyncssh is not installed, and no ``--ssh-key`` given.
+        PiRackError: The rack, its broker or a file does not allow it.
+    """
+    wrong = _wrong(args)
+    if wrong:
+        return _fail(wrong, EXIT_USAGE)
+    try:
+        return _node(args) if args.node else _shared(args)
+    except TopicError as error:
+        return _fail(str(error), EXIT_USAGE)
+    except LinkError as error:
+        return _fail(str(error), EXIT_NO_BROKER)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror}; be root: use sudo", EXIT_CONFIG)
+
+
+def _wrong(args: argparse.Namespace) -> str:
+    """Say why the options do not go together; empty if they do."""
+    if args.node and args.to is None:
+        return "a card for one board holds its password: say where to, --to DIR"
+    if (args.stack is None) != (args.slot is None):
+        return "a place is both: --stack 3 --slot 2"
+    for option in ("name", "stack", "renew", "wheel", "wheelhouse"):
+        if args.shared and getattr(args, option):
+            return f"--{option} goes with --node"
+    return ""
+
+
+def _shared(args: argparse.Namespace) -> int:
+    made = contents(card(args, "shared"))
+    if args.to is None:
+        print(made[args.printed].decode(), end="")
+        return EXIT_OK
+    which = args.os or put.system(args.to)
+    put.check(args.to, which, force=args.force)
+    _put(args, made, which)
+    print("When the boards have started: pirack deploy --all, or their addresses")
+    return EXIT_OK
+
+
+def _node(args: argparse.Namespace) -> int:
+    found = house.find(args)
+    wish = wished(args)
+    told = card(args, wish.board.node)
+    which = args.os or put.system(args.to)
+    put.check(args.to, which, force=args.force)
+    wheel = None if wish.wheel else own_wheel.build()
+    added = add(found, wish)
+    for line in _joined(added):
+        print(line)
+    secret = pack(added.bundle, wish.board, wheel=wheel, wheelhouse=args.wheelhouse)
+    _put(args, contents(told) | {ARCHIVE: secret}, which)
+    return EXIT_OK
+
+
+def wished(args: argparse.Namespace) -> Wish:
+    """Return what is asked of ``pirack node add``.
+
+    Raises:
+        ConfigError: The wheel or the wheelhouse is not there.
+        TopicError: The board or the name is none.
+    """
+    if args.wheel is not None and not args.wheel.is_file():
+        text = f"--wheel {args.wheel}: is no file; `make wheel` builds one in dist/"
+        raise ConfigError(text)
+    if args.wheelhouse is not None and not any(args.wheelhouse.glob("*.whl")):
+        text = f"--wheelhouse {args.wheelhouse}: has no wheels"
+        raise ConfigError(text)
+    return Wish(
+        board=board_id.read(args.node),
+        name=check_name(args.name, "name") if args.name else "",
+        place=None if args.stack is None else (args.stack, args.slot),
+        renew=args.renew,
+        wheel=args.wheel,
+    )
+
+
+def card(args: argparse.Namespace, what: str) -> Card:
+    """Return what the card is told.
+
+    Args:
+        args: From the command line.
+        what: Whom it is for, in a word.
+
+    Raises:
+        ConfigError: There is no key, or this installation lacks the scripts.
+    """
+    script = deploy_files.directory() / "seed" / "first-boot"
+    return Card(
+        user=args.user,
+        key=_key(args),
+        instance=f"pirack-{what}-{secrets.token_hex(INSTANCE_BYTES)}",
+        script=script.read_text(encoding="utf-8"),
+    )
+
+
+def _key(args: argparse.Namespace) -> str:
+    if args.ssh_key is not None:
+        return str(args.ssh_key.read_text(encoding="utf-8").strip())
+    return deploy_key(house.find(args))
+
+
+def deploy_key(found: House) -> str:
+    """Return the public key of ``pirack deploy``, made at the first use."""
+    from pirack.deployment.places import folder  # noqa: PLC0415  # an extra
+    from provisioning.deploy.ssh import own_key, public_line  # noqa: PLC0415  # likewise
+
+    return public_line(own_key(folder(found)))
+
+
+def contents(told: Card) -> dict[str, bytes]:
+    """Return the texts by their names."""
+    return {
+        USER_DATA: texts.user_data(told).encode(),
+        META_DATA: texts.meta_data(told).encode(),
+        FIRSTRUN: texts.firstrun(told).encode(),
+    }
+
+
+def _put(args: argparse.Namespace, made: dict[str, bytes], which: System) -> None:
+    notes = put.put(made, args.to, which)
+    written = [name for name in made if name in {ARCHIVE, *which.files}]
+    print(f"wrote {', '.join(written)} to {args.to}")
+    for note in notes:
+        print(f"  note: {note}")
+
+
+def _joined(added: Added) -> list[str]:
+    node, name = added.wish.board.node, added.wish.name
+    who = f"{name} ({node})" if name else node
+    return [
+        f"{who} may join rack {added.rack}.",
+        *(f"  done: {text}" for text in added.done),
+        *(f"  note: {text}" for text in added.problems),
+    ]
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"pirack seed: {text}\n")
+    return code
