@@ -96,11 +96,12 @@ async def _place(
 ) -> Added:
     """Make the node known to the master, and tell it name and place."""
     wish, done, problems = added.wish, list[str](), list[str]()
-    if new:
-        try:
+    try:
+        # A password from an earlier try may never have been used.
+        if new or not await known(house, wish.board.node):
             await rack.introduce(house, secret)
-        except PiRackError as error:
-            problems.append(f"signing in as the Pi will did not work: {error}")
+    except PiRackError as error:
+        problems.append(f"signing in as the Pi will did not work: {error}")
     try:
         await know(house, wish.board.node)
         for verb, words in wish.commands:
@@ -121,9 +122,17 @@ async def know(house: House, node: str) -> None:
     Raises:
         PiRackError: There is no master.
     """
-    known = await rack.look(house, lambda nodes: node in nodes, KNOWN_S)
-    if node not in known:
+    if not await known(house, node):
         await rack.command(house, node, Verb.FORGET, "undo")
+
+
+async def known(house: House, node: str) -> bool:
+    """Return whether the master knows a node.
+
+    Raises:
+        PiRackError: The broker cannot be reached.
+    """
+    return node in await rack.look(house, lambda nodes: node in nodes, KNOWN_S)
 
 
 def why(receipt: Receipt) -> str:

@@ -90,9 +90,12 @@ def run(args: argparse.Namespace) -> int:
         return _fail(str(error), EXIT_USAGE)
     except LinkError as error:
         return _fail(str(error), EXIT_NO_BROKER)
+    except BrokenPipeError:
+        raise  # the reader of our output has seen enough
     except OSError as error:
+        way_out = "; be root: use sudo" if isinstance(error, PermissionError) else ""
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror}; be root: use sudo", EXIT_CONFIG)
+        return _fail(f"{where}{error.strerror}{way_out}", EXIT_CONFIG)
 
 
 def _add(args: argparse.Namespace) -> int:

@@ -217,6 +217,14 @@ def test_a_forgotten_node_is_disconnected_cleared_and_may_come_back(rack: Path) 
         )
 
 
+def test_an_add_that_failed_half_way_can_be_asked_for_again(rack: Path) -> None:
+    failed = pirack(rack, "node", "add", "pi-0000beef", "--to", "/proc/nowhere")
+    assert failed.returncode == 3
+    _, said = add(rack, "pi-0000beef", "--name", "second")
+    assert "done: name second" in said
+    assert pirack(rack, "node", "forget", "second").returncode == 0
+
+
 def test_the_doctor_knows_the_door_and_who_may_come_in(rack: Path) -> None:
     add(rack, NODE)
     report = pirack(rack, "doctor").stdout
