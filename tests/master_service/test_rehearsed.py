@@ -93,3 +93,15 @@ async def test_the_same_id_before_and_after_the_reboot_runs_once(
     stage.rehearsal.broker.publish(topic, order, qos=1)
     await stage.pass_time(10.0)
     assert stage.boot_ids("s01n1") == booted
+
+
+@pytest.mark.parametrize("verb", ["restart-agent", "update"])
+@pytest.mark.timeout(240)
+async def test_what_leaves_the_boot_as_it_is_is_proven_on_the_whole_rack(
+    stage: Stage, verb: str
+) -> None:
+    before = stage.boot_ids("s01n1", "s12n4")
+    final = await stage.ask(f"rack {verb}")
+    assert (final.ok, final.verified) == (True, True), final.error
+    assert len(final.targets) == STACKS * BOARDS
+    assert stage.boot_ids("s01n1", "s12n4") == before
