@@ -42,7 +42,10 @@ RULES = """\
    command that interrupts names every board it hits.
 9. `cancel` at a scope stops the commands addressed to it, at `rack` all of them, with
    an id that one: what has not begun never does, the rest is told as going on.
-10. The schema only grows. `v1` changes when a reader would break.
+10. `install start` is answered `done` when the run has begun; without `confirm` it
+    waits at step `confirm` for `install confirm`. Until it is over, on
+    `P/install/state`, whatever interrupts its stacks is refused and names the run.
+11. The schema only grows. `v1` changes when a reader would break.
 """
 
 EXAMPLE_COMMANDS = """\
@@ -72,6 +75,12 @@ mosquitto_pub -q 1 -t {prefix}/rack/cmd/cancel -n
 # what happened, and a stack for oneself while one works on it
 mosquitto_pub -q 1 -t {prefix}/node/{name}/cmd/events -m 'since=2h kind=power,verdict'
 mosquitto_pub -q 1 -t {prefix}/stack/3/cmd/lock -m '2h new fan by=ann'
+
+# find, place and address every board; one word for what it would do, one to agree
+mosquitto_sub -v -t '{prefix}/install/#' &
+mosquitto_pub -q 1 -t {prefix}/rack/cmd/install -m 'start dry'
+mosquitto_pub -q 1 -t {prefix}/rack/cmd/install -m start
+mosquitto_pub -q 1 -t {prefix}/rack/cmd/install -m confirm
 
 # MQTT 5: ask and wait for the answer in one's own inbox
 mosquitto_rr -V 5 -q 1 -t {prefix}/node/{name}/cmd/ping -e {prefix}/inbox/me -n
