@@ -31,6 +31,12 @@ def runs(pid: int) -> bool:
     return stat.rpartition(") ")[2][0] != "Z"
 
 
+async def gone(pid: int) -> None:
+    """Wait until a killed process has died: the kernel takes its moment for that."""
+    while runs(pid):  # noqa: ASYNC110  # the kernel wakes nobody for it
+        await asyncio.sleep(0.01)
+
+
 async def test_output_errors_and_exit_code_come_back() -> None:
     outcome = await run("/bin/sh", "-c", "echo out; echo err >&2; exit 3")
     assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, "out\n", "err\n")
@@ -45,13 +51,11 @@ async def test_an_argument_is_never_read_by_a_shell() -> None:
 
 async def test_what_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    script = f"trap '' TERM; sleep 60 & echo $! > {pids}; wait; sleep 60"
-    started = time.monotonic()
-    outcome = await run("/bin/sh", "-c", script, timeout_s=0.3)
-    assert time.monotonic() - started < 10
+    script = f"trap '' TERM; sleep 600 & echo $! > {pids}; wait; sleep 600"
+    outcome = await run("/bin/sh", "-c", script, timeout_s=1)
     assert outcome.timed_out
-    assert "took longer than 0.3 s and was ended" in outcome.error
-    assert not runs(int(pids.read_text()))
+    assert "took longer than 1 s and was ended" in outcome.error
+    await gone(int(pids.read_text()))
 
 
 async def test_a_child_left_behind_does_not_hold_up_the_answer() -> None:
@@ -90,14 +94,15 @@ async def test_a_program_cut_off_while_it_starts_is_ended_and_holds_nothing_up(
     turns: int, tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
-    script = f"echo $$ > {pid}; sleep 60 & wait"
+    script = f"echo $$ > {pid}; sleep 600 & wait"
     running = asyncio.create_task(run("/bin/sh", "-c", script))
     for _ in range(turns):
         await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(running, 5)
-    assert not pid.exists() or not runs(int(pid.read_text()))
+        await running
+    if pid.exists():
+        await gone(int(pid.read_text()))
 
 
 async def test_bytes_that_are_no_text_are_marked() -> None:
