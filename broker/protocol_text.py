@@ -26,7 +26,9 @@ RULES = """\
 2. A stored command or order is refused, answered and cleared, never obeyed.
 3. Clean sessions: nothing waits for the absent. The master answers at once for a
    target that is offline (`not-delivered`). A command older than its `ttl_s`, counted
-   from receipt, is answered `expired`. An id runs once.
+   from receipt, is answered `expired`; what no target can do, `refused`, without an
+   `accepted` before. An id runs once. While a program runs, its node repeats `running`,
+   once a minute or more often: only one that says nothing any more has failed.
 4. Every connection has a new `session`. A node that sees its own status say `offline`
    while it is connected publishes `online` again: a late will had overtaken it. Before
    a clean stop it says `offline` itself, with the reason in its details.

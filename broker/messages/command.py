@@ -124,8 +124,8 @@ class TargetRow(Wire, frozen=True, kw_only=True):
         node: Node id.
         name: Display name.
         phase: Where it stands.
-        verified: The effect was seen (another boot id, a read-back outlet), not only
-            an exit code of zero.
+        verified: The effect was seen (another boot id, another session of the same
+            boot, an outlet read back, no update left), not only an exit code of zero.
         error: Why not, in words.
         exit_code: Of the program run on the node; None where none ran.
         stdout: Its output, tail kept.
