@@ -21,6 +21,10 @@ FRESH_PROBE_S = 5.0
 """A probe this young need not be repeated."""
 RESTART_S = 60.0
 """Seconds an agent is given to end, to be started again and to connect."""
+LONG_S = 10.0
+"""Seconds after which a program is one that takes long."""
+AWAY_S = 120.0
+"""Seconds such an agent may be without a connection, the next repetition included."""
 LEAVING = frozenset({Verb.REBOOT, Verb.SHUTDOWN})
 """Verbs that take the board along; they have a deadline of their own."""
 
@@ -76,9 +80,7 @@ class Proof:
             case Verb.PING:
                 pass
             case _:
-                if _left_since(node, row.began):
-                    error = f"its agent left before it answered: {node.reason}"
-                    run.end(node.id, Phase.FAILED, now, error=error)
+                self._look_left(run, row, node, now)
         return []
 
     def overdue(self, run: Run, key: str, now: float) -> Effects:
@@ -96,6 +98,8 @@ class Proof:
             error = f"not proven down within {waited_s:.0f} s; it is {node.verdict}"
         elif run.asked.verb == Verb.RESTART_AGENT and row.phase is Phase.RUNNING:
             error = f"no other session of it in {RESTART_S:.0f} s; it is {node.verdict}"
+        elif _left_since(node, row.began):
+            error = _left_early(node)
         elif row.phase is Phase.RUNNING:
             quiet_s = self._settings.run_s
             error = f"not finished, and no word of it for {quiet_s:.0f} s"
@@ -170,6 +174,19 @@ class Proof:
             error = "its boot id is another one: the board rebooted, not only its agent"
             run.end(node.id, Phase.FAILED, now, error=error)
 
+    def _look_left(self, run: Run, row: Row, node: Node, now: float) -> None:
+        """Look whether an agent left before it answered.
+
+        What runs for long goes on without a connection, and its agent tells the end of
+        it when it is back; only what was just begun is given up with the connection.
+        """
+        if not _left_since(node, row.began):
+            return
+        if node.goodbye or node.status_at - row.began < LONG_S:
+            run.end(node.id, Phase.FAILED, now, error=_left_early(node))
+        else:
+            row.deadline = min(row.deadline, node.status_at + AWAY_S)
+
     def _look_down(self, run: Run, row: Row, node: Node, now: float) -> None:
         if not self.is_down(row, now):
             return
@@ -204,3 +221,7 @@ class Proof:
 
 def _left_since(node: Node, began: float) -> bool:
     return node.status is Status.OFFLINE and node.status_at >= began
+
+
+def _left_early(node: Node) -> str:
+    return f"its agent left before it answered: {node.reason}"

@@ -122,6 +122,38 @@ async def test_an_agent_that_reports_no_more_fails(bench: Bench) -> None:
     assert "no word of it for 900 s" in bench.final(f"{NODE} update").error
 
 
+async def test_a_long_update_outlives_a_broken_connection(bench: Bench) -> None:
+    await bench.ask(f"{NODE} update")
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0], Phase.RUNNING)
+    await bench.pass_time(60)
+    board.leave()
+    await bench.pass_time(90)
+    board.session = "connected-again"
+    board.come()
+    await bench.pass_time(25)
+    board.answer(board.orders[0], Phase.RUNNING)
+    await bench.pass_time(600)
+    board.answer(board.orders[0], exit_code=0, stdout=updated.line(3, 0))
+    await bench.calm()
+    assert bench.final(f"{NODE} update").verified
+
+
+@pytest.mark.parametrize("seconds", [5, 60])
+async def test_an_update_whose_agent_does_not_come_back_fails(
+    bench: Bench, seconds: int
+) -> None:
+    await bench.ask(f"{NODE} update")
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0], Phase.RUNNING)
+    await bench.pass_time(seconds)
+    board.leave()
+    await bench.pass_time(121)
+    final = bench.final(f"{NODE} update")
+    assert "its agent left before it answered" in final.error
+    assert final.duration_s == pytest.approx(seconds if seconds < 10 else 180, abs=2)
+
+
 @pytest.mark.parametrize("reboot", [False, True])
 async def test_an_update_is_verified_when_it_says_that_nothing_is_left(
     bench: Bench, *, reboot: bool
