@@ -83,7 +83,7 @@ def test_the_password_is_where_it_belongs_and_nowhere_else(
     password = json.loads(pi.run(f"cat {where}"))["password"]
     assert password not in said
     places = "/etc/pirack /etc/systemd /opt/pirack /tmp /run /home /var/log/*.log"
-    assert pi.run(f"grep -rlF '{password}' {places}").split() == [where]
+    assert pi.run(f"grep -rlF -e '{password}' {places}").split() == [where]
     assert pi.run("ls -A /tmp") == ""
 
 
