@@ -191,7 +191,7 @@ class Intake:
             node = self._node(node_id)
             watch.details(node, details, at.now, stored=message.retain)
             # Retained says both stored and to be stored; the watch knows which.
-            self._installs.said(details, retained=node.heard_at != at.now)
+            self._installs.said(node, details, retained=node.heard_at != at.now)
         elif leaf is NodeLeaf.HEARTBEAT:
             beat = decode(message.payload, Heartbeat)
             watch.heartbeat(self._node(node_id), beat, at.now)

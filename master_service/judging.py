@@ -5,7 +5,7 @@ time alone may change its verdict (``deadline``). A heartbeat only moves that mo
 further away, so it does not touch it: the deadline is looked at when it comes.
 """
 
-from broker.messages import EventKind, Running, Verdict
+from broker.messages import EventKind, Power, Running, Verdict
 from broker.verbs import DESTRUCTIVE
 from master_service.events import Draft, Outbox
 from master_service.incidents.book import Incidents
@@ -22,6 +22,7 @@ PROBE_LATER_S = 30.0
 TOGETHER_INTERVALS = 1.5
 """Boards whose last beats lie no further apart fell silent together."""
 _DEAD = frozenset({Verdict.LATE, Verdict.LOST, Verdict.UNPOWERED})
+_NOT_YET = frozenset({Verdict.UNSEEN, Verdict.UNKNOWN})
 _OUT_OF_SERVICE = frozenset({Verdict.OFF, Verdict.UNSEEN, Verdict.STOPPING})
 
 
@@ -142,6 +143,9 @@ class Judging:
         """Judge every node that an outlet feeds, for its level changed."""
         for node in self._registry.nodes.values():
             if self._panel.of_node(node) is fed:
+                if node.halted_by and fed.level is Power.ON:
+                    node.halted_by = ""  # power came after that: it must boot
+                    self._outbox.learnt.add(node.id)
                 self.judge(node, now)
                 self._outbox.moved.add(node.id)
 
@@ -170,17 +174,19 @@ class Judging:
     def _declare(self, node: Node, finding: Finding, now: float) -> None:
         before, node.verdict = node.verdict, finding.verdict
         node.reason = finding.reason
-        node.since = now + self.wall_less_monotonic
+        news = finding.verdict not in {Verdict.UNKNOWN, node.told}
+        as_before = before in _NOT_YET and finding.verdict is node.told
+        begun = node.told_since if as_before else 0.0
+        node.since = begun or now + self.wall_less_monotonic
         self._outbox.changed.add(node.id)
         self._outbox.moved.add(node.id)
         asked = _command(node)
-        news = finding.verdict not in {Verdict.UNKNOWN, node.told}
         explained = asked is not None or node.pending is not None or not news
         incident = self._incidents.verdict(node, before, now, asked=explained)
         if news or incident:
             self._outbox.drafts.append(_line(node, asked, incident))
         if news:
-            node.told = finding.verdict
+            node.told, node.told_since = finding.verdict, node.since
             self._outbox.learnt.add(node.id)
         for mate in self._mates(node, self._panel.of_node(node)):
             if mate is not node and mate.verdict in _DEAD:

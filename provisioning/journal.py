@@ -49,11 +49,13 @@ class SqliteJournal:
         self._database: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Open the file.
+        """Open the file; twice is fine.
 
         Raises:
             JournalError: It cannot be opened, or is no journal of this version.
         """
+        if self._database is not None:
+            return
         try:
             self._open_file()
         except JournalError:

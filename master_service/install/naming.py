@@ -3,7 +3,7 @@
 See ``docs/decisions/who-names-a-board.md``: the configuration and a person outweigh it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from master_service.node import Node
 from master_service.registry import Registry
@@ -60,6 +60,20 @@ def pins(registry: Registry, configured: Collection[str]) -> dict[str, tuple[int
         for mac in [mac_of(node)]
         if mac and node.stack and node.slot and not _free(node, configured)
     }
+
+
+def stray(node: Node, places: Mapping[str, Place], configured: Collection[str]) -> bool:
+    """Whether a node's board was found in a place that the node has not.
+
+    Args:
+        node: The node.
+        places: Every place with a board, by its hardware address.
+        configured: Ids of the nodes that have a ``[[node]]`` row.
+    """
+    place = places.get(mac_of(node))
+    if place is None or not _free(node, configured):
+        return False
+    return _seat_of(node) != (place.name, place.stack, place.slot)
 
 
 def mac_of(node: Node) -> str:

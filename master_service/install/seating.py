@@ -1,9 +1,10 @@
 """Nodes and the places that install runs found: who stands where, who talks."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from broker.messages import EventKind, Verdict
 from master_service.install import naming
+from master_service.node import Node
 from master_service.rack import Rack
 from provisioning.plan import Place
 
@@ -18,6 +19,7 @@ class Seating:
     def __init__(self, rack: Rack) -> None:
         self._rack = rack
         self._configured = {row.id for row in rack.settings.nodes}
+        self._found: dict[str, Place] = {}
 
     def pins(self) -> dict[str, tuple[int, int]]:
         """Return where the configuration and people say that boards stand."""
@@ -33,14 +35,24 @@ class Seating:
         nodes = self._rack.registry.nodes.values()
         return next((n.id for n in nodes if mac and naming.mac_of(n) == mac), "")
 
-    def seat(self, places: Iterable[Place], now: float) -> None:
+    def concerns(self, node: Node) -> bool:
+        """Whether something is to be seated, now that a node spoke.
+
+        One look-up: when a whole rack comes, each of its boards asks this.
+        """
+        return naming.stray(node, self._found, self._configured)
+
+    def seat(self, places: Sequence[Place], now: float) -> None:
         """Give nodes the names and places that were found for their boards.
 
         Args:
             places: Every place of the rack.
             now: Monotonic seconds.
         """
-        for node in naming.seat(self._rack.registry, places, self._configured):
+        self._found = {place.mac: place for place in places if place.mac}
+        for node in naming.seat(
+            self._rack.registry, self._found.values(), self._configured
+        ):
             where = "no place" if node.stack is None else f"{node.stack}/{node.slot}"
             text = f"{node.id} is {node.name}, at {where}: its board was found there"
             outbox = self._rack.outbox

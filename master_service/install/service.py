@@ -19,6 +19,7 @@ from master_service.install.board import InstallBoard
 from master_service.install.power import RackPower
 from master_service.install.seating import Seating
 from master_service.install.setup import Setup
+from master_service.node import Node
 from master_service.power.outlets import Outlets
 from master_service.rack import Rack
 from provisioning.build import make_journal
@@ -232,16 +233,17 @@ class Installs:
         """Take the last word about a command; most are not ours."""
         self.power.told(reply)
 
-    def said(self, details: Details, *, retained: bool) -> None:
+    def said(self, node: Node, details: Details, *, retained: bool) -> None:
         """Take what a node says about itself.
 
         Args:
+            node: Who says it.
             details: As it said them.
             retained: They came out of the broker's store.
         """
         self._births.said(details, retained=retained)
         run = self.last
-        if run is None or run.over:
+        if (run is None or run.over) and self.seating.concerns(node):
             self.seat()
 
     def seat(self) -> None:

@@ -233,3 +233,33 @@ async def test_every_switching_is_a_line_of_history(bench: Bench) -> None:
     await bench.pass_time(4)
     (event,) = [e for e in bench.events if e.kind is EventKind.POWER]
     assert (event.text, event.stack) == ("outlet stack-1 was switched off", 1)
+
+
+async def test_a_board_that_does_not_come_back_with_its_power_is_missed(
+    bench: Bench,
+) -> None:
+    await begin(bench, OFF)
+    await go_down(bench, *STACK)
+    await bench.pass_time(10)
+    await bench.ask(WHERE, "on")
+    await bench.pass_time(2)
+    bench.boards["pi-11"].come()
+    await bench.pass_time(300)
+    assert bench.node("pi-11").verdict is Verdict.ONLINE
+    assert bench.node("pi-12").verdict is Verdict.LOST, "not off on purpose any more"
+
+
+async def test_switching_on_without_waiting_ends_when_the_outlet_reads_on(
+    bench: Bench,
+) -> None:
+    await begin(bench, OFF)
+    await go_down(bench, *STACK)
+    await bench.pass_time(10)
+    await bench.ask(WHERE, "on nowait")
+    await bench.pass_time(2)
+    final = bench.final(WHERE)
+    assert (final.ok, final.verified) == (True, True)
+    assert bench.stack(1).power is Power.ON
+    assert bench.node("pi-11").verdict is Verdict.BOOTING
+    refused = (await bench.ask(WHERE, "off nowait confirm=stack/1"))[-1]
+    assert "is not known; write `power on`" in refused.error
