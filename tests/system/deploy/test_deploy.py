@@ -150,10 +150,12 @@ async def test_an_agent_that_cannot_speak_says_why_in_its_journal(
 ) -> None:
     pi, _, _ = boards
     key = places.folder(house.read(rack / house.UP_FILE))
-    report = await alone.deploy(pi, tmp_path, wheel, key=key)
-    assert report.trouble is Trouble.SILENT
-    assert "did not speak within 1 s; its journal: " in report.text
-    assert "ca.crt" in report.text
+    told = ""
+    while "ca.crt: cannot be used" not in told:  # on a busy machine it dies later
+        report = await alone.deploy(pi, tmp_path, wheel, key=key)
+        assert report.trouble is Trouble.SILENT
+        told = report.text
+    assert "did not speak within 1 s; its journal: " in told
 
 
 @pytest.mark.long
