@@ -256,12 +256,8 @@ class Conductor:
         return result
 
     def _tell_all(self, state: InstallState) -> None:
-        mine = {
-            number: stack
-            for number, stack in self._progress.stacks.items()
-            if stack.boards
-        }
-        self._tell(*picture.boards(mine), *picture.summary(state))
+        touched = self._progress.touched
+        self._tell(*picture.boards(touched), *picture.summary(state))
         if self._progress.away:
             self._tell(f"({self._progress.away})")
 

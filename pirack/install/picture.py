@@ -112,7 +112,8 @@ def boards(stacks: Mapping[int, InstallStack]) -> Iterator[str]:
 
 def row(board: InstallBoard) -> tuple[str, ...]:
     """Return a board's cells, one for each of ``HEAD``."""
-    what = " ".join(word for word in (board.model, board.serial) if word)
+    model = board.model.removeprefix("Raspberry ")
+    what = " ".join(word for word in (model, board.serial) if word)
     return (board.name or "-", board.address, board.mac, what, found(board))
 
 

@@ -11,6 +11,7 @@ from broker.messages import (
     EventKind,
     InstallStack,
     InstallState,
+    ScanPhase,
     Status,
     decode,
 )
@@ -47,6 +48,15 @@ class Progress:
             Subscription(topics.event, qos=1),
             Subscription(topics.master_status, qos=1),
         )
+
+    @property
+    def touched(self) -> dict[int, InstallStack]:
+        """The stacks that the latest run is about, in order."""
+        return {
+            number: stack
+            for number, stack in sorted(self.stacks.items())
+            if stack.phase is not ScanPhase.UNTOUCHED
+        }
 
     @property
     def away(self) -> str:

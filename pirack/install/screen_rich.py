@@ -76,7 +76,7 @@ def drawn(progress: Progress, events: tuple[Event, ...]) -> RenderableType:
 
 def _stacks(progress: Progress) -> Table:
     grid = Table.grid(padding=(0, 2))
-    for number, stack in sorted(progress.stacks.items()):
+    for number, stack in progress.touched.items():
         boards = Text()
         for board in stack.boards:
             mark = picture.mark(board)
@@ -89,9 +89,10 @@ def _stacks(progress: Progress) -> Table:
 
 def _boards(stack: InstallStack) -> Table:
     """The boards of the stack under scan appear here as they ask."""
-    grid = Table(box=None, pad_edge=False, header_style="dim")
+    grid = Table(box=None, pad_edge=False, header_style="dim", expand=True)
     for name in picture.HEAD:
-        grid.add_column(name, no_wrap=True)
+        # A narrow terminal shortens what the board is, and nothing else.
+        grid.add_column(name, no_wrap=True, ratio=1 if name == "board" else None)
     for board in stack.boards:
         grid.add_row(*picture.row(board))
     return grid

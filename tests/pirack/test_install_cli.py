@@ -82,7 +82,7 @@ async def test_what_needs_a_person_is_said_with_what_to_do_and_is_exit_code_1(
     assert await conductor(master.broker, "start", typed="yes\n").go() == 1
     said = capsys.readouterr().out
     assert f"  ! {LOST}" in said
-    assert "s03n1  192.168.23.18  dc:a6:32:00:00:31  Raspberry Pi 4  answers" in said
+    assert "s03n1  192.168.23.18  dc:a6:32:00:00:31  Pi 4   answers" in said
     assert "done, with problems" in said
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,6 +126,32 @@ async def test_a_run_that_is_killed_midway_goes_on_and_ends(
     assert eyes.install.done == STACKS * BOARDS
     assert {phase(eyes, n) for n in (1, 2)} == {ScanPhase.VERIFIED}
     assert set(site.relays.levels.values()) == {Power.ON}
+    await online(asker)
+
+
+async def test_pirack_install_follows_a_run_of_one_stack_over_a_killed_master(
+    site: Site, asker: Asker
+) -> None:
+    eyes = asker.eyes
+    assert isinstance(eyes, InstallEyes)
+    words = ("install", "start", "--stack", "1", "--yes", "--config", str(site.conf))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pirack.cli", *words),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    await asker.until(lambda: phase(eyes, 1) is ScanPhase.SCANNING, 30.0)
+    site.kill("master")
+    site.start("master")
+    said, _ = await asyncio.wait_for(process.communicate(), 90.0)
+    assert process.returncode == 0, said.decode()
+    for words_said in (
+        "It will do this:",
+        "-- the master is away; it goes on with the run when it is back",
+        "stack 1  verified  2 of 2",
+        "  2 of 2 boards",
+    ):
+        assert words_said in said.decode()
     await online(asker)
 
 
