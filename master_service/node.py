@@ -48,6 +48,7 @@ class Node:
         "status_round",
         "tags",
         "told",
+        "told_since",
         "under_voltage",
         "verdict",
         "wants_probe",
@@ -86,6 +87,7 @@ class Node:
         self.verdict = Verdict.UNSEEN
         self.told = Verdict.UNSEEN
         """The verdict of its last line in the history."""
+        self.told_since = 0.0
         self.reason = "never heard"
         self.since = 0.0
         self.deadline = NEVER

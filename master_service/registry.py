@@ -30,6 +30,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
         halted_by: Who had it shut down, with proof; empty: nobody.
         seated: An install run gave it name and place.
         told: The verdict that the history has of it last.
+        told_since: Unix time it began, seconds.
     """
 
     id: str
@@ -43,6 +44,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     halted_by: str = ""
     seated: bool = False
     told: Verdict = Verdict.UNSEEN
+    told_since: float = 0.0
 
 
 class Registry:
@@ -209,6 +211,7 @@ class Registry:
             node.halted_by,
             node.seated,
             node.told,
+            node.told_since,
         )
 
     def _named(self, word: str) -> Node:
@@ -229,7 +232,8 @@ class Registry:
         node.stack, node.slot, node.tags = record.stack, record.slot, record.tags
         node.known, node.boot_s = record.known, record.boot_s
         node.edited, node.halted_by = record.edited, record.halted_by
-        node.seated, node.told = record.seated, record.told
+        node.seated = record.seated
+        node.told, node.told_since = record.told, record.told_since
         node.heartbeat_topic = self._topics.node(record.id, NodeLeaf.HEARTBEAT)
         self.nodes[node.id] = node
         self.by_heartbeat[node.heartbeat_topic] = node

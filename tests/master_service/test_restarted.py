@@ -43,9 +43,11 @@ async def off(bench: Bench) -> Bench:
 
 
 async def test_what_was_off_before_is_not_told_again(off: Bench) -> None:
+    since = off.node("pi-11").since
     begins = await restart(off)
     await off.pass_time(40)
     assert off.node("pi-11").verdict is Verdict.OFF
+    assert off.node("pi-11").since == since
     assert told(off, begins) == []
 
 
