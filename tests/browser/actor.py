@@ -28,6 +28,7 @@ from broker.messages import (
     encode,
 )
 from broker.topics import CommandTopic, Scope, Topics
+from broker.verbs import Verb
 
 ABILITIES = (
     Ability(verb="identify"),
@@ -74,7 +75,9 @@ class Actor:
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.connect("127.0.0.1", port)
+        self._introduced = threading.Event()
         self._client.loop_start()
+        assert self._introduced.wait(20), "the broker has not taken the rack"
         self._beating = threading.Thread(target=self._beats, daemon=True)
         self._beating.start()
 
@@ -191,6 +194,7 @@ class Actor:
         for text in self.topics.command_filters():
             self._client.subscribe(text, 1)
         self.introduce()
+        self._introduced.set()
 
     def _beats(self) -> None:
         while not self._stop.wait(1.0):
@@ -204,7 +208,8 @@ class Actor:
         command = (
             Command(id="by-hand") if plain else decode(bytes(message.payload), Command)
         )
-        self.commands.append((message.topic, command))
+        if address.verb != Verb.EVENTS:  # pages ask for the past by themselves
+            self.commands.append((message.topic, command))
         if not self.answering:
             return
         scope = str(address.scope)

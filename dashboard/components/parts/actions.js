@@ -170,6 +170,6 @@ export function ask(target, action, args = action.args, options = {}) {
 /** Send it, and show its receipt. */
 export function send(target, action, args = action.args, options = {}) {
   const reference = lastReference + 1;
-  document.dispatchEvent(new CustomEvent("pirack-asked", { detail: { reference, target, action, total: hit(target, action).length } }));
+  document.dispatchEvent(new CustomEvent("pirack-asked", { detail: { reference, target, action: { ...action, args }, total: hit(target, action).length } }));
   return ask(target, action, args, options);
 }
