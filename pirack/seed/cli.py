@@ -46,6 +46,8 @@ exit codes
 """
 
 INSTANCE_BYTES = 4
+DEPLOY_USER = "pi"
+"""Who `pirack deploy` is on the boards, unless told otherwise."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     access = parser.add_argument_group("the way in")
     access.add_argument(
-        "--user", default="pi", help="account the master uses there (default: pi)"
+        "--user",
+        default=DEPLOY_USER,
+        help=f"account the master uses there (default: {DEPLOY_USER})",
     )
     access.add_argument(
         "--ssh-key",
@@ -155,7 +159,8 @@ def _shared(args: argparse.Namespace) -> int:
     which = args.os or put.system(args.to)
     put.check(args.to, which, force=args.force)
     _put(args, made, which)
-    print("When the boards have started: pirack deploy --all, or their addresses")
+    user = "" if args.user == DEPLOY_USER else f" --user {args.user}"
+    print(f"When the boards have started: pirack deploy --all{user}")
     return EXIT_OK
 
 
