@@ -79,6 +79,7 @@ class Installer:
         self._run: Run | None = None
         self._said: InstallState | None = None
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._turn = asyncio.Lock()  # held from a decision until it is on disk
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -102,7 +103,7 @@ class Installer:
             await source.start(self)
         self._run = self._journal.last()
         if self._run is not None:
-            self._take(machine.resume(self._run, self._clock.monotonic()))
+            await self._take(machine.resume(self._run, self._clock.monotonic()))
         self._spawn(self._serve())
         if self._backend.reserves:
             self._spawn(self._watch())
@@ -119,7 +120,7 @@ class Installer:
 
     # --- what a person wants ----------------------------------------------------------
 
-    def begin(
+    async def begin(
         self, params: Params, pins: Mapping[str, tuple[int, int]] | None = None
     ) -> str:
         """Begin a run and return its id.
@@ -133,20 +134,19 @@ class Installer:
             BusyError: One is under way.
             JournalError: It cannot be written down.
         """
-        if self._run is not None and self._live:
-            text = f"run {self._run.id} is at {self._run.step}; cancel it, or wait"
-            raise BusyError(text)
-        run_id = self._new_id()
-        now = self._clock.monotonic()
-        places = plan.prepare(self.places, params.layout, params.stacks)
-        pinned = plan.pin(places, pins or {})
-        run, effects = machine.start(run_id, params, pinned, now)
-        self._journal.save(run)
-        self._run = run
-        self._perform(effects)
-        self._announce()
-        self._inbox.put_nowait(Tick())  # the loop waits for the run before this one
-        return run_id
+        async with self._turn:
+            if self._run is not None and self._live:
+                text = f"run {self._run.id} is at {self._run.step}; cancel it, or wait"
+                raise BusyError(text)
+            slots = plan.prepare(self.places, params.layout, params.stacks)
+            places, now = plan.pin(slots, pins or {}), self._clock.monotonic()
+            run, effects = machine.start(self._new_id(), params, places, now)
+            await self._journal.save(run)
+            self._run = run
+            self._perform(effects)
+            self._announce()
+            self._inbox.put_nowait(Tick())  # it waits for the run before this one
+            return run.id
 
     def confirm(self, by: str = "") -> None:
         """Say that a person read the forecast and agrees.
@@ -193,7 +193,7 @@ class Installer:
             raise BusyError(text)
         places = plan.swap(self.places, first, second)
         await self._backend.apply(reservations(places))
-        self._journal.keep(places)
+        await self._journal.keep(places)
         if self._run is not None:
             self._run = self._run.with_(places=places)
 
@@ -226,9 +226,10 @@ class Installer:
     async def _serve(self) -> None:
         while True:
             message = await self._next()
-            if self._run is not None:
-                now = self._clock.monotonic()
-                self._take(machine.step(self._run, message, now))
+            async with self._turn:
+                if self._run is not None:
+                    now = self._clock.monotonic()
+                    await self._take(machine.step(self._run, message, now))
 
     async def _next(self) -> Message:
         """Return what comes first: a message, or the time the run waits for."""
@@ -242,13 +243,13 @@ class Installer:
         except TimeoutError:
             return Tick()
 
-    def _take(self, outcome: Outcome) -> None:
+    async def _take(self, outcome: Outcome) -> None:
         """Write the new state down, then do what it asks for."""
         run, effects = outcome
         before, self._run = self._run, run
         if before is None or before.durable != run.durable:
             try:
-                self._journal.save(run)
+                await self._journal.save(run)
             except JournalError as error:
                 self._give_up(error)
                 return

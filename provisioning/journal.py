@@ -1,11 +1,13 @@
 """Runs and places on disk: one SQLite file, one transaction for each turn of a run.
 
-Written on the loop's own thread: a few dozen commits of a few kilobytes in a run of
-minutes, and the effects that follow must not begin before the bytes are down.
+Written in a thread, for a card may take a second to sync, and waited for: the effects
+that follow must not begin before the bytes are down. Read at the start, on the loop.
 """
 
+import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +49,7 @@ class SqliteJournal:
         self._path = path
         self._clock = clock
         self._database: sqlite3.Connection | None = None
+        self._busy = threading.Lock()
 
     def open(self) -> None:
         """Open the file; twice is fine.
@@ -65,7 +68,9 @@ class SqliteJournal:
     def _open_file(self) -> None:
         with self._translated():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(self._path, isolation_level=None)
+            database = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False
+            )
             self._database = database
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
@@ -78,9 +83,10 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Close the file; calling it twice is fine."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        with self._busy:  # a write whose waiter was cancelled ends first
+            if self._database is not None:
+                self._database.close()
+                self._database = None
 
     def last(self) -> Run | None:
         """Return the latest run, over or not; None: there was none.
@@ -108,13 +114,15 @@ class SqliteJournal:
         with self._translated():
             return tuple(map(_place, self._open.execute(query)))
 
-    def save(self, run: Run) -> None:
+    async def save(self, run: Run) -> None:
         """Keep a run and its places, both or neither.
 
         Raises:
             JournalError: It cannot be written, or two boards would share a place.
         """
-        now = self._clock.wall()
+        await asyncio.to_thread(self._save, run, self._clock.wall())
+
+    def _save(self, run: Run, now: float) -> None:
         # Places live in their own table: one truth, and the file checks it.
         state = _encode(run.with_(places=()))
         with self._transaction() as database:
@@ -126,12 +134,15 @@ class SqliteJournal:
             )
             _write(database, run.places)
 
-    def keep(self, places: tuple[Place, ...]) -> None:
+    async def keep(self, places: tuple[Place, ...]) -> None:
         """Keep places that a person changed between two runs.
 
         Raises:
             JournalError: It cannot be written, or two boards would share a place.
         """
+        await asyncio.to_thread(self._keep, places)
+
+    def _keep(self, places: tuple[Place, ...]) -> None:
         with self._transaction() as database:
             _write(database, places)
 
@@ -144,7 +155,7 @@ class SqliteJournal:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._translated():
+        with self._busy, self._translated():
             database = self._open
             database.execute("BEGIN IMMEDIATE")
             try:

@@ -53,14 +53,14 @@ class Journal(Protocol):
     def places(self) -> tuple[Place, ...]:
         """Return every place of the rack."""
 
-    def save(self, run: Run) -> None:
+    async def save(self, run: Run) -> None:
         """Keep a run and its places, both or neither.
 
         Raises:
             JournalError: It cannot be written, or two boards would share a place.
         """
 
-    def keep(self, places: tuple[Place, ...]) -> None:
+    async def keep(self, places: tuple[Place, ...]) -> None:
         """Keep places that a person changed between two runs.
 
         Raises:

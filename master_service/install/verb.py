@@ -47,7 +47,7 @@ class InstallVerb:
         asked, order = effect.asked, effect.order
         try:
             if order.what is Ask.START:
-                text = self._start(asked, order)
+                text = await self._start(asked, order)
             else:
                 text = await self._other(asked, order)
         except PiRackError as error:
@@ -56,11 +56,11 @@ class InstallVerb:
         answered(answer(asked, Phase.ACCEPTED, ""))
         answered(answer(asked, Phase.DONE, text))
 
-    def _start(self, asked: Asked, order: InstallOrder) -> str:
+    async def _start(self, asked: Asked, order: InstallOrder) -> str:
         installer = self._installs.installer
         confirmed = asked.command.confirm == str(asked.scope)
         params = self._params(asked, order, confirmed=confirmed)
-        run = installer.begin(params, self._installs.seating.pins())
+        run = await installer.begin(params, self._installs.seating.pins())
         what = "it waits for `install confirm`"
         if order.dry:
             what = "it only says what it would do"

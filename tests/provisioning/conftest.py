@@ -79,11 +79,11 @@ class MemoryJournal:
     def places(self) -> tuple[Place, ...]:
         return self._places
 
-    def save(self, run: Run) -> None:
+    async def save(self, run: Run) -> None:
         self.runs.append(run)
-        self.keep(run.places)
+        await self.keep(run.places)
 
-    def keep(self, places: tuple[Place, ...]) -> None:
+    async def keep(self, places: tuple[Place, ...]) -> None:
         self._places = places
 
 
@@ -131,7 +131,7 @@ class Scene:
         """Run to the end and return how it ended."""
         installer = self.installer()
         await installer.start()
-        installer.begin(msgspec.structs.replace(self.params, **changes))
+        await installer.begin(msgspec.structs.replace(self.params, **changes))
         run = await self.ended(installer)
         await installer.stop()
         return run

@@ -33,14 +33,14 @@ class DyingJournal:
     def places(self) -> tuple[Place, ...]:
         return self._inner.places()
 
-    def keep(self, places: tuple[Place, ...]) -> None:
-        self._inner.keep(places)
+    async def keep(self, places: tuple[Place, ...]) -> None:
+        await self._inner.keep(places)
 
-    def save(self, run: Run) -> None:
+    async def save(self, run: Run) -> None:
         self.left -= 1
         dies = self.left == 0
         if self._written or not dies:
-            self._inner.save(run)
+            await self._inner.save(run)
             self.steps.append(run.step)
         if dies:
             raise asyncio.CancelledError
@@ -55,7 +55,7 @@ async def interrupted(
     installer = stage.installer()
     await installer.start()
     try:
-        installer.begin(stage.params)
+        await installer.begin(stage.params)
         async with asyncio.timeout(3600):
             while installer.run is None or not installer.run.over:  # virtual time
                 await asyncio.sleep(1)
@@ -70,7 +70,7 @@ async def interrupted(
     installer = stage.installer()
     await installer.start()
     if installer.run is None:
-        installer.begin(stage.params)
+        await installer.begin(stage.params)
     run = await stage.ended(installer)
     await installer.stop()
     return run, died

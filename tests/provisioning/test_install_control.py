@@ -43,12 +43,12 @@ def test_a_confirmed_run_runs(scene: Scenes, virtually: Virtually) -> None:
         await installer.start()
         with pytest.raises(NoRunError):
             installer.confirm()
-        installer.begin(msgspec.structs.replace(stage.params, confirmed=False))
+        await installer.begin(msgspec.structs.replace(stage.params, confirmed=False))
         await asyncio.sleep(30)
         assert installer.run is not None
         assert installer.run.step is Step.CONFIRM
         with pytest.raises(BusyError):
-            installer.begin(stage.params)
+            await installer.begin(stage.params)
         installer.confirm(by="ann")
         return await stage.ended(installer)
 
@@ -74,7 +74,7 @@ def test_a_cancelled_run_leaves_the_outlets_as_asked(
     async def install() -> Run:
         installer = stage.installer()
         await installer.start()
-        installer.begin(stage.params)
+        await installer.begin(stage.params)
         await stage.reach(installer, lambda run: run.step is Step.SCAN)
         installer.cancel(leave, by="ann")
         run = await stage.ended(installer)
@@ -118,7 +118,7 @@ def test_a_person_swaps_two_slots_by_their_leds(
     async def install() -> None:
         installer = stage.installer()
         await installer.start()
-        installer.begin(stage.params)
+        await installer.begin(stage.params)
         await stage.ended(installer)
         await installer.swap("s01n1", "s01n2")
         await installer.stop()

@@ -214,7 +214,7 @@ def test_a_lease_that_is_read_late_doubles_and_moves_no_board(
     async def install() -> Run:
         installer = stage.installer()
         await installer.start()
-        installer.begin(stage.params)
+        await installer.begin(stage.params)
         await stage.reach(
             installer, lambda run: run.stack.number == window and run.powered_at
         )
@@ -236,7 +236,7 @@ def test_a_late_lease_of_a_board_too_many_makes_it_no_double(
     async def install() -> Run:
         installer = stage.installer()
         await installer.start()
-        installer.begin(stage.params)
+        await installer.begin(stage.params)
         await stage.reach(
             installer, lambda run: run.stack.number == 2 and run.powered_at
         )

@@ -59,10 +59,10 @@ def with_macs(*macs: str) -> tuple[Place, ...]:
     )
 
 
-def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+async def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     first = journal(tmp_path)
     assert first.last() is None
-    first.save(RUN)
+    await first.save(RUN)
     first.close()
     first.close()
     again = journal(tmp_path)
@@ -71,25 +71,25 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     again.close()
 
 
-def test_the_latest_run_is_the_one_that_began_last(tmp_path: Path) -> None:
+async def test_the_latest_run_is_the_one_that_began_last(tmp_path: Path) -> None:
     clock = Clock()
     one = journal(tmp_path, clock)
-    one.save(RUN)
+    await one.save(RUN)
     clock.now += 1
     later = RUN.with_(id="run-2")
-    one.save(later)
+    await one.save(later)
     clock.now += 1
-    one.save(RUN.with_(step=Step.CANCELLED))
+    await one.save(RUN.with_(step=Step.CANCELLED))
     assert one.last() == later
     one.close()
 
 
-def test_boards_can_exchange_places_but_not_share_one(tmp_path: Path) -> None:
+async def test_boards_can_exchange_places_but_not_share_one(tmp_path: Path) -> None:
     one = journal(tmp_path)
-    one.keep(with_macs("a", "b", "", ""))
-    one.keep(with_macs("b", "a", "", ""))
+    await one.keep(with_macs("a", "b", "", ""))
+    await one.keep(with_macs("b", "a", "", ""))
     with pytest.raises(JournalError, match=r"UNIQUE.*mac"):
-        one.save(RUN.with_(places=with_macs("a", "a", "", "")))
+        await one.save(RUN.with_(places=with_macs("a", "a", "", "")))
     assert one.last() is None
     assert [place.mac for place in one.places()] == ["b", "a", "", ""]
     one.close()

@@ -1,5 +1,6 @@
 """The agent comes over real SSH to boards with real sudo, pip and users, and speaks."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -113,7 +114,7 @@ def test_a_board_of_an_install_run_gets_the_name_and_place_of_its_slot(
     folder = places.folder(house.read(rack / house.UP_FILE))
     journal = SqliteJournal(folder / places.JOURNAL, LoopClock())
     journal.open()
-    journal.keep((slot,))
+    asyncio.run(journal.keep((slot,)))
     journal.close()
     said = deploy("--stack", "2", "--ssh-port", str(pi.port))
     assert "s02n1            unchanged" in said

@@ -44,8 +44,8 @@ class DyingJournal(SqliteJournal):
     step = ""
     after_s = 0.0
 
-    def save(self, run: Run) -> None:
-        super().save(run)
+    async def save(self, run: Run) -> None:
+        await super().save(run)
         if run.step != self.step:
             return
         if self.after_s:

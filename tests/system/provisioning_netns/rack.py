@@ -148,7 +148,7 @@ class Master:
         story = None
         try:
             if installer.run is None or installer.run.over:
-                installer.begin(wanted)
+                await installer.begin(wanted)
             if beside is not None:
                 story = asyncio.ensure_future(beside(installer))
             async with asyncio.timeout(120):
