@@ -4,7 +4,7 @@ import asyncio
 
 from broker.messages import EventKind, Power
 from master_service.commands.effects import Moment
-from master_service.power.outlets import Outlets, PowerError
+from master_service.power.outlets import Outlets, PowerError, about
 from master_service.power.panel import Fed
 from master_service.power.switching import within
 from master_service.rack import Rack
@@ -33,7 +33,7 @@ async def claim_all(outlets: Outlets, rack: Rack, at: Moment, *, cold: bool) -> 
     for fed, level in zip(all_fed, found, strict=True):
         if isinstance(level, PowerError):
             fed.fault = str(level)
-            text = f"outlet {fed.row.name}: {level}"
+            text = about(fed.row.name, str(level))
             rack.outbox.note(EventKind.FAULT, text, stack=fed.row.stack)
         else:
             first_reading(rack, fed, level, at, cold=cold)

@@ -70,6 +70,12 @@ class Telling(Protocol):
         """Return the outlets that said something new since the last call."""
 
 
+def about(outlet: str, error: str) -> str:
+    """Return an error that names its outlet, once."""
+    named = error.startswith(f"outlet {outlet}")
+    return error if named else f"outlet {outlet}: {error}"
+
+
 def unknown(outlet: str, names: Iterable[str]) -> PowerFatalError:
     """Return the error for an outlet that a driver does not have.
 

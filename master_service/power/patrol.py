@@ -10,7 +10,7 @@ from collections.abc import Callable
 from broker.messages import EventKind, Power
 from master_service.commands.effects import Moment
 from master_service.power.claiming import first_reading
-from master_service.power.outlets import Outlets, Telling
+from master_service.power.outlets import Outlets, Telling, about
 from master_service.power.panel import Fed
 from master_service.power.switching import Brought, Switcher
 from master_service.rack import Rack
@@ -87,7 +87,7 @@ class Patrol:
         at, name = self._moment(), fed.row.name
         if seen.level is None:
             if fed.read:
-                self._note(EventKind.FAULT, fed, f"outlet {name}: {seen.error}")
+                self._note(EventKind.FAULT, fed, about(name, seen.error))
             fed.fault, fed.read = seen.error, False
         elif not fed.read:
             self._note(EventKind.FAULT, fed, f"outlet {name} answers again")
