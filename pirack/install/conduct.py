@@ -118,10 +118,8 @@ class Conductor:
         if await within(new, FIRST_S) is None:
             text = f"the master began, and says nothing on {self._topics.install_state}"
             raise NoAnswerError(text)
-        state = await self._or_ended(
-            self._progress.until(lambda state: state.step != Step.PREFLIGHT)
-        )
-        if state is None and not self._args.yes:
+        await self._show(lambda: self._known().step == Step.PREFLIGHT)
+        if self._known().step == Step.PREFLIGHT and not self._args.yes:
             return await self._refuse()
         return await self._agreed_and_followed()
 
@@ -196,12 +194,7 @@ class Conductor:
 
     async def _follow(self, run: str) -> int:
         """Show a run to its end, or until somebody has seen enough."""
-        with self._screen() as screen:
-            self._progress.told = screen.event
-            screen.draw(self._progress)
-            while self._mine(run) and not self._ended.is_set():
-                await self._or_ended(self._progress.news())
-                screen.draw(self._progress)
+        await self._show(lambda: self._mine(run))
         state = self._known()
         if self._mine(run):
             raise NotDoneError(GOES_ON)
@@ -212,6 +205,15 @@ class Conductor:
             raise NotDoneError(text)
         self._tell_all(state)
         return picture.exit_code(state)
+
+    async def _show(self, going: Callable[[], bool]) -> None:
+        """Show a run as long as something holds, or until somebody has seen enough."""
+        with self._screen() as screen:
+            self._progress.told = screen.event
+            screen.draw(self._progress)
+            while going() and not self._ended.is_set():
+                await self._or_ended(self._progress.news())
+                screen.draw(self._progress)
 
     def _mine(self, run: str) -> bool:
         state = self._known()

@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from broker.messages import InstallState
 from pirack.install.conduct import NotDoneError
 from tests.pirack.install_script import (
     CANCELLED,
@@ -129,12 +130,16 @@ async def test_ctrl_c_leaves_the_run_going_and_says_how_to_end_it() -> None:
     assert master.words == ["start", "confirm"]
 
 
-async def test_ctrl_c_at_the_question_is_a_no() -> None:
+@pytest.mark.parametrize("states", [(NEW,), (NEW, WAITING)])
+async def test_ctrl_c_before_anybody_agreed_is_a_no(
+    states: tuple[InstallState, ...],
+) -> None:
     master = await begin()
+    master.script["start"] = states
     ended = asyncio.Event()
-    way = conductor(master.broker, "start", ended=ended)
-    going = asyncio.create_task(way.go())
+    going = asyncio.create_task(conductor(master.broker, "start", ended=ended).go())
     await seen(master.broker, lambda: bool(master.asked))
+    await turns(master.broker)
     ended.set()
     assert await going == 1
     assert master.words == ["start", "cancel leave"]
