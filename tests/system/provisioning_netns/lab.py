@@ -23,6 +23,8 @@ from tests.system.provisioning_netns.pi import HOOK, HOOK_FILE, Pi, run_ip, wait
 T = TypeVar("T")
 
 MASTER, SWITCH, NEIGHBOUR = "m", "sw", "lan"
+PREFIX = "pirack"
+"""Of every namespace, before the id of the process that made it."""
 
 SUBNET = Subnet(
     interface="eth1",
@@ -35,12 +37,22 @@ SUBNET = Subnet(
 _numbers = itertools.count(1)
 
 
+def orphans() -> list[str]:
+    """Return the namespaces of test runs that were killed and could not clean up."""
+    found = []
+    for path in Path("/run/netns").glob(f"{PREFIX}*-*"):
+        pid = path.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            found.append(path.name)
+    return found
+
+
 class Lab:
     """The namespaces of one test, gone when it is closed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.prefix = f"pirack{os.getpid()}-{next(_numbers)}-"
+        self.prefix = f"{PREFIX}{os.getpid()}-{next(_numbers)}-"
         self.namespaces: list[str] = []
         self.pis: list[Pi] = []
         self.levels: dict[int, Power] = {}

@@ -25,6 +25,11 @@ BOARD = "dc:a6:32:01:36:c2"
 GUID = b"\0RPi4" + bytes.fromhex("1131c000") + bytes.fromhex("c2360132")
 GUID += bytes.fromhex("01030051")
 
+BOOT_MENU = b"\6\1\3\x0a\4\0PXE\x09\x17\0\0\x14Raspberry Pi Boot   \xff"
+BOOT_MENU += b"Raspberry Pi Boot   \xff"
+"""Option 43 to the byte: no search for servers, a prompt (PXE), and a menu of one."""
+TFTP_DATA = b"\0\3"
+
 
 class Ear:
     def __init__(self) -> None:
@@ -163,7 +168,9 @@ def test_network_boot_is_told_only_to_boot_code_and_only_when_it_is_on(
 ) -> None:
     folder, root = lab.folder / "dhcp", lab.folder / "tftp"
     (root / "51000301").mkdir(parents=True)
+    (root / "bootcode.bin").write_bytes(b"first")
     (root / "51000301" / "start4.elf").write_bytes(b"firmware")
+    (lab.folder / "outside").write_bytes(b"secret")
 
     async def offers() -> list[Dhcp]:
         return await asyncio.to_thread(lab.run, ask, NEIGHBOUR)
@@ -177,7 +184,7 @@ def test_network_boot_is_told_only_to_boot_code_and_only_when_it_is_on(
                 found.append(_offer(raw, 0x51 + pxe))
             return found
 
-    async def main() -> tuple[Dhcp, Dhcp, bytes]:
+    async def main() -> tuple[Dhcp, Dhcp, list[bytes]]:
         child = Child(dnsmasq.command(folder), folder)
         netboot = Netboot(root) if on else None
         backend = dnsmasq.Dnsmasq(SUBNET, folder, child, netboot)
@@ -188,14 +195,21 @@ def test_network_boot_is_told_only_to_boot_code_and_only_when_it_is_on(
         await backend.stop()
         return rom, system, fetched
 
-    async def fetch() -> bytes:
-        return _tftp("51000301/start4.elf")
+    async def fetch() -> list[bytes]:
+        return [_tftp(path) for path in (*served, *refused)]
 
+    # A Pi 3 asks for bootcode.bin before it knows its folder; all below its serial then.
+    served = {"bootcode.bin": b"first", "51000301/start4.elf": b"firmware"}
+    refused = ("bootsig.bin", "51000302/start4.elf", "../outside")
     rom, system, fetched = lab.run(main)
     assert rom.yiaddr == system.yiaddr == "10.77.0.10"
-    assert (b"Raspberry Pi Boot   " in rom.options.get(Option.VENDOR_DATA, b"")) is on
+    assert rom.siaddr == str(SUBNET.own), "where it fetches its files"
+    assert rom.options.get(Option.VENDOR_DATA, b"") == (BOOT_MENU if on else b"")
+    assert rom.options.get(Option.VENDOR, b"") == (b"PXEClient" if on else b"")
     assert Option.VENDOR_DATA not in system.options
-    assert fetched == (b"firmware" if on else b"")
+    nothing = [b""] * len(served)
+    assert fetched[: len(served)] == (list(served.values()) if on else nothing)
+    assert not any(fetched[len(served) :])
 
 
 def _offer(raw: socket.socket, xid: int) -> Dhcp:
@@ -217,4 +231,4 @@ def _tftp(path: str) -> bytes:
         except (TimeoutError, ConnectionRefusedError):
             return b""
         client.sendto(b"\0\4\0\1", server)
-        return answer[4:]
+        return answer[4:] if answer[:2] == TFTP_DATA else b""
