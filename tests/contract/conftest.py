@@ -13,16 +13,17 @@ from broker import dynsec, mosquitto
 from broker.client import connector
 from broker.dynsec import Role, User
 from broker.endpoint import Endpoint
-from broker.errors import BrokerError
+from broker.errors import BrokerError, LinkError
 from broker.fake import FakeBroker
 from broker.link import BreakableLink, Message, Subscription
 from broker.mosquitto_child import MosquittoChild, free_port
 from broker.mosquitto_conf import Plan
+from broker.reach import reach
 from broker.topics import Topics
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 QUIET_S = 0.3
-"""How long a real broker is given to deliver what must not come."""
+"""How long a real broker is given to deliver what must not come, if it is not busy."""
 CLIENTS = ("node", "other", "watcher", "late")
 
 
@@ -192,6 +193,7 @@ class MosquittoStage:
         self._child = MosquittoChild(found, self._plan)
         self._wire = Wire(self._plan.port, v5=v5)
         self._links: list[BreakableLink] = []
+        self._recorders: list[Recorder] = []
 
     async def begin(self) -> None:
         await self._child.start()
@@ -212,6 +214,7 @@ class MosquittoStage:
             status_topic=status_topic,
         )
         self._links.append(link)
+        self._recorders.append(recorder)
         return link
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -220,7 +223,12 @@ class MosquittoStage:
                 await asyncio.sleep(0.01)
 
     async def quiet(self) -> None:
-        await asyncio.sleep(QUIET_S)
+        """Wait until the broker has answered and nobody heard anything meanwhile."""
+        heard = -1
+        while heard != (heard := sum(len(one.messages) for one in self._recorders)):
+            await asyncio.sleep(QUIET_S)
+            with contextlib.suppress(LinkError):  # it is down, or refuses a stranger
+                await reach(Endpoint(port=self._plan.port))
 
     async def kill(self, client_id: str) -> None:
         self._wire.cut(client_id)

@@ -24,7 +24,7 @@ NewRecorder = Callable[[], Any]
 async def up(stage: Stage, *links: BreakableLink) -> None:
     for link in links:
         await link.start()
-        assert await link.wait_connected(10)
+        assert await link.wait_connected(30)
     await stage.quiet()
 
 
@@ -295,5 +295,5 @@ async def test_waiting_for_a_broker_that_is_down_ends(
     assert not await link.wait_connected(0.05)
     await stage.start()
     await stage.until(lambda: link.connected)
-    assert await link.wait_connected(1)
+    assert await link.wait_connected(30)
     await link.stop()

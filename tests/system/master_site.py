@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -12,9 +13,11 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from broker.client import connector
 from broker.endpoint import Endpoint
+from broker.errors import BrokerError
 from broker.link import Message, Subscription
 from broker.messages import (
     Command,
@@ -39,11 +42,13 @@ from master_service.power.fake import Relays
 from node_agent.simulator.layout import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
 TOPICS = Topics("master-test")
 STACKS, BOARDS = 12, 4
+PATIENCE_S = 120.0
+"""For what must come at all; how soon it comes is measured in ``bench/``."""
 
 
 class Eyes:
@@ -165,7 +170,7 @@ class Asker:
         *args: str,
         confirm: str = "",
         wave: int | None = None,
-        limit_s: float = 20.0,
+        limit_s: float = PATIENCE_S,
     ) -> list[Reply]:
         """Send a command; return every part of its final reply."""
         scope, verb = where.split()
@@ -188,7 +193,9 @@ class Asker:
         )
         return parts()
 
-    async def until(self, seen: Callable[[], bool], limit_s: float) -> float:
+    async def until(
+        self, seen: Callable[[], bool], limit_s: float = PATIENCE_S
+    ) -> float:
         """Wait until something is seen; return how long that took, seconds."""
         began = time.monotonic()
         while not seen():
@@ -196,7 +203,7 @@ class Asker:
             await asyncio.sleep(0.005)
         return time.monotonic() - began
 
-    async def all_online(self, limit_s: float) -> float:
+    async def all_online(self, limit_s: float = PATIENCE_S) -> float:
         whole = STACKS * BOARDS
         return await self.until(
             lambda: self.eyes.with_verdict(Verdict.ONLINE) == whole, limit_s
@@ -208,3 +215,40 @@ def free_port(kind: socket.SocketKind) -> int:
         probe.bind(("", 0))
         number: int = probe.getsockname()[1]
         return number
+
+
+@contextlib.contextmanager
+def running(folder: Path, power: str = "") -> Iterator[Site]:
+    """Run a site, each part its own process, until the block ends.
+
+    Args:
+        folder: For what it keeps.
+        power: More lines for ``[power]``.
+    """
+    site = Site(folder)
+    site.configure(free_port(socket.SOCK_DGRAM))
+    conf = site.conf.read_text()
+    site.conf.write_text(conf.replace("[power]\n", f"[power]\n{power}"))
+    try:
+        site.start_broker()
+    except BrokerError as error:
+        pytest.skip(str(error))
+    site.start("simulate")
+    site.start("master")
+    try:
+        yield site
+    finally:
+        site.stop()
+
+
+@contextlib.asynccontextmanager
+async def asking(site: Site) -> AsyncIterator[Asker]:
+    """Let in a client that sees all 48 boards online."""
+    asker = Asker(site.port)
+    await asker.link.start()
+    assert await asker.link.wait_connected(PATIENCE_S)
+    await asker.all_online()
+    try:
+        yield asker
+    finally:
+        await asker.link.stop()

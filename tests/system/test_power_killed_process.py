@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.errors import BrokerError
 from broker.messages import Power, Verdict
 from node_agent.simulator.layout import Place
-from tests.system.master_site import BOARDS, STACKS, TOPICS, Asker, Site, free_port
+from tests.system.master_site import (
+    BOARDS,
+    STACKS,
+    TOPICS,
+    Asker,
+    Site,
+    asking,
+    running,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,28 +31,14 @@ SPREAD = 3
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("killed"))
-    site.configure(free_port(socket.SOCK_DGRAM))
-    conf = site.conf.read_text()
-    site.conf.write_text(conf.replace("[power]\n", "[power]\nat_once = 4\n"))
-    try:
-        site.start_broker()
-    except BrokerError as error:
-        pytest.skip(str(error))
-    site.start("simulate")
-    site.start("master")
-    yield site
-    site.stop()
+    with running(tmp_path_factory.mktemp("killed"), power="at_once = 4\n") as site:
+        yield site
 
 
 @pytest.fixture
 async def asker(site: Site) -> AsyncIterator[Asker]:
-    asker = Asker(site.port)
-    await asker.link.start()
-    assert await asker.link.wait_connected(5.0)
-    await asker.all_online(60.0)
-    yield asker
-    await asker.link.stop()
+    async with asking(site) as asker:
+        yield asker
 
 
 def finals(asker: Asker, verb: str, scope: str = "rack") -> list[Reply]:
@@ -62,11 +54,11 @@ async def killed_when(
     asker.eyes.replies.clear()
     topic = f"{TOPICS.prefix}/{scope}/cmd/{verb}"
     asker.link.publish(topic, f"{words} confirm={scope}".encode(), qos=1)
-    await asker.until(due, 60.0)
+    await asker.until(due)
     site.kill("master")
     await asyncio.sleep(0.5)
     site.start("master")
-    await asker.until(lambda: bool(finals(asker, verb, scope)), 90.0)
+    await asker.until(lambda: bool(finals(asker, verb, scope)))
     return finals(asker, verb, scope)
 
 
@@ -110,16 +102,14 @@ async def test_a_rack_reboots_in_waves_and_one_dead_board_is_named(
     asker: Asker,
 ) -> None:
     asker.link.publish(f"{TOPICS.prefix}/sim/cmd/network-cut", b"s07n3", qos=1)
-    await asker.until(
-        lambda: asker.eyes.nodes[Place(7, 3).id].verdict is Verdict.LOST, 30.0
-    )
-    parts = await asker.ask("rack reboot", wave=12, confirm="rack", limit_s=120.0)
+    await asker.until(lambda: asker.eyes.nodes[Place(7, 3).id].verdict is Verdict.LOST)
+    parts = await asker.ask("rack reboot", wave=12, confirm="rack")
     rows = [row for part in parts for row in part.targets]
     bad = [row.name for row in rows if not row.verified]
     assert bad == ["s07n3"]
     assert len(rows) == STACKS * BOARDS
     asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s07n3", qos=1)
-    await asker.all_online(30.0)
+    await asker.all_online()
 
 
 async def bring_back(asker: Asker) -> None:
@@ -131,15 +121,13 @@ async def bring_back(asker: Asker) -> None:
         await asker.until(
             lambda ids=ids: all(  # type: ignore[misc]  # ids is bound now, not later
                 asker.eyes.nodes[one].verdict is not Verdict.UNKNOWN for one in ids
-            ),
-            30.0,
+            )
         )
         (final,) = await asker.ask(
             f"stack/{stack} power",
             "cycle",
             "force",
             confirm=f"stack/{stack}",
-            limit_s=60.0,
         )
         assert final.ok is True, final.error
-    await asker.all_online(60.0)
+    await asker.all_online()

@@ -25,9 +25,12 @@ pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
 TOPICS = Topics("sim-test")
 STACKS, BOARDS = 12, 4
+CUT_S = 2.5
+"""Longer than boards that beat every second are ever silent, shorter than the cut."""
 KEEPALIVE_S = 5
 """The least Mosquitto's tools know; its will comes after about twice of it (2.0)."""
-WILL_BY_KEEPALIVE_S = 2 * KEEPALIVE_S + 4
+PATIENCE_S = 30.0
+"""For what must come at all; how soon it comes is measured in bench/recovery.py."""
 
 
 class Eyes:
@@ -37,6 +40,8 @@ class Eyes:
         self.status: dict[str, str] = {}
         self.details: dict[str, Details] = {}
         self.beats: dict[str, int] = {}
+        self.beat_at: dict[str, float] = {}
+        self.longest_silence_s: dict[str, float] = {}
         self.replies: list[Reply] = []
 
     def on_connected(self, session: str) -> None:
@@ -52,9 +57,17 @@ class Eyes:
             case NodeTopic(node=node, leaf=NodeLeaf.DETAILS):
                 self.details[node] = decode(message.payload, Details)
             case NodeTopic(node=node, leaf=NodeLeaf.HEARTBEAT):
-                self.beats[node] = self.beats.get(node, 0) + 1
+                self._beat(node)
             case ReplyTopic():
                 self.replies.append(decode(message.payload, Reply))
+
+    def _beat(self, node: str) -> None:
+        now = time.monotonic()
+        silence_s = now - self.beat_at.get(node, now)
+        longest_s = self.longest_silence_s.get(node, 0.0)
+        self.longest_silence_s[node] = max(longest_s, silence_s)
+        self.beat_at[node] = now
+        self.beats[node] = self.beats.get(node, 0) + 1
 
     def online(self) -> int:
         return list(self.status.values()).count("online")
@@ -79,16 +92,15 @@ class Observer:
     async def ask(self, fault: str, words: str) -> Reply:
         self.eyes.replies.clear()
         self.link.publish(f"{TOPICS.prefix}/sim/cmd/{fault}", words.encode(), qos=1)
-        await self.until(lambda: bool(self.eyes.replies), 2.0)
+        await self.until(lambda: bool(self.eyes.replies))
         return self.eyes.replies[-1]
 
-    async def until(self, seen: Callable[[], bool], limit_s: float) -> float:
-        """Wait until something is seen; return how long that took, seconds."""
-        began = time.monotonic()
+    async def until(self, seen: Callable[[], bool]) -> None:
+        """Wait until something is seen."""
+        deadline = time.monotonic() + PATIENCE_S
         while not seen():
-            assert time.monotonic() - began < limit_s, "not seen in time"
+            assert time.monotonic() < deadline, "not seen in time"
             await asyncio.sleep(0.01)
-        return time.monotonic() - began
 
 
 @pytest.fixture(scope="module")
@@ -150,16 +162,16 @@ async def observer(
     assert simulator.poll() is None
     observer = Observer(port)
     await observer.link.start()
-    assert await observer.link.wait_connected(5.0)
-    await observer.until(lambda: observer.eyes.online() == STACKS * BOARDS, 10.0)
+    assert await observer.link.wait_connected(PATIENCE_S)
+    await observer.until(lambda: observer.eyes.online() == STACKS * BOARDS)
     yield observer
     await observer.link.stop()
 
 
-def echoes(place: Place, port: int) -> bool:
+def echoes(place: Place, port: int, *, within_s: float = PATIENCE_S) -> bool:
     """Ping a board over UDP, from and to its own address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ping:
-        ping.settimeout(0.3)
+        ping.settimeout(within_s)
         ping.connect((place.address, port))
         ping.send(b"ping")
         try:
@@ -168,18 +180,16 @@ def echoes(place: Place, port: int) -> bool:
             return False
 
 
-async def test_a_crash_brings_the_will_within_a_second(
+async def test_a_crash_brings_the_will_though_the_board_lives(
     observer: Observer, echo_port: int
 ) -> None:
     place = Place(3, 2)
-    began = time.monotonic()
     reply = await observer.ask("crash", "s03n2")
     assert reply.phase is Phase.DONE
-    await observer.until(lambda: observer.eyes.status[place.id] == "offline", 1.0)
-    assert time.monotonic() - began < 1.0
+    await observer.until(lambda: observer.eyes.status[place.id] == "offline")
     assert await asyncio.to_thread(echoes, place, echo_port), "the board is alive"
     await observer.ask("heal", "s03n2")
-    await observer.until(lambda: observer.eyes.status[place.id] == "online", 3.0)
+    await observer.until(lambda: observer.eyes.status[place.id] == "online")
 
 
 async def test_a_frozen_board_is_silent_until_keepalive_brings_the_will(
@@ -187,20 +197,19 @@ async def test_a_frozen_board_is_silent_until_keepalive_brings_the_will(
 ) -> None:
     place, eyes = Place(1, 1), observer.eyes
     session = eyes.details[place.id].session
+    await observer.until(lambda: place.id in eyes.beat_at)
     await observer.ask("freeze", place.id)
-    beats = eyes.beats.get(place.id, 0)
-    await asyncio.sleep(3.0)
-    assert eyes.beats.get(place.id, 0) == beats
-    assert eyes.status[place.id] == "online", "the broker cannot know yet"
-    assert not await asyncio.to_thread(echoes, place, echo_port)
+    frozen_at = time.monotonic()
+    await observer.until(lambda: eyes.status[place.id] == "offline")
+    assert time.monotonic() - frozen_at >= KEEPALIVE_S - 1, "that was no keepalive"
+    assert time.monotonic() - eyes.beat_at[place.id] >= KEEPALIVE_S - 2, "it spoke"
+    assert not await asyncio.to_thread(echoes, place, echo_port, within_s=0.5)
     assert await asyncio.to_thread(echoes, Place(1, 2), echo_port)
-    await observer.until(
-        lambda: eyes.status[place.id] == "offline", WILL_BY_KEEPALIVE_S
-    )
+    beats = eyes.beats[place.id]
     await observer.ask("heal", place.id)
-    await observer.until(lambda: eyes.status[place.id] == "online", 8.0)
-    await observer.until(lambda: eyes.details[place.id].session != session, 1.0)
-    await observer.until(lambda: eyes.beats.get(place.id, 0) > beats, 3.0)
+    await observer.until(lambda: eyes.status[place.id] == "online")
+    await observer.until(lambda: eyes.details[place.id].session != session)
+    await observer.until(lambda: eyes.beats[place.id] > beats)
 
 
 async def test_a_network_cut_shorter_than_keepalive_leaves_no_trace_but_silence(
@@ -208,11 +217,9 @@ async def test_a_network_cut_shorter_than_keepalive_leaves_no_trace_but_silence(
 ) -> None:
     place, eyes = Place(2, 1), observer.eyes
     session = eyes.details[place.id].session
+    await observer.until(lambda: place.id in eyes.beat_at)
     await observer.ask("network-cut", "s02n1 for=3")
-    beats = eyes.beats.get(place.id, 0)
-    await asyncio.sleep(2.5)
-    assert eyes.beats.get(place.id, 0) <= beats + 1
-    await observer.until(lambda: eyes.beats.get(place.id, 0) > beats + 1, 4.0)
+    await observer.until(lambda: eyes.longest_silence_s[place.id] > CUT_S)
     assert eyes.status[place.id] == "online"
     assert eyes.details[place.id].session == session
 
@@ -220,14 +227,13 @@ async def test_a_network_cut_shorter_than_keepalive_leaves_no_trace_but_silence(
 async def test_an_outlet_cuts_and_boots_its_stack(observer: Observer) -> None:
     eyes, ids = observer.eyes, [Place(5, slot).id for slot in range(1, BOARDS + 1)]
     boots = {node: eyes.details[node].boot_id for node in ids}
-    for power in (Power.OFF, Power.ON):
+    for power in (Power.OFF, Power.ON):  # heard in this order, however fast
         state = StackState(stack=5, name="", x=0, y=0, slots=BOARDS, power=power)
         observer.link.publish(TOPICS.stack(5), encode(state), qos=1, retain=True)
-        await asyncio.sleep(0.3)
     await observer.until(
-        lambda: all(eyes.details[node].boot_id != boots[node] for node in ids), 5.0
+        lambda: all(eyes.details[node].boot_id != boots[node] for node in ids)
     )
-    await observer.until(lambda: all(eyes.status[node] == "online" for node in ids), 5)
+    await observer.until(lambda: {eyes.status[node] for node in ids} == {"online"})
 
 
 async def test_two_boards_with_one_identity_fight_until_one_is_gone(
@@ -240,14 +246,13 @@ async def test_two_boards_with_one_identity_fight_until_one_is_gone(
         return names == {"s06n1", "s06n1-clone"}
 
     await observer.ask("duplicate", "s06n1")
-    await observer.until(both_seen, 10.0)
+    await observer.until(both_seen)
     await observer.ask("heal", "s06n1")
     await observer.until(
         lambda: (
             observer.eyes.details[place.id].hostname == "s06n1"
             and observer.eyes.status[place.id] == "online"
-        ),
-        15.0,
+        )
     )
 
 
@@ -255,7 +260,7 @@ async def test_at_its_end_every_board_says_goodbye(
     observer: Observer, simulator: subprocess.Popen[bytes]
 ) -> None:
     simulator.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(simulator.wait, 10) == 0
-    await observer.until(lambda: observer.eyes.online() == 0, 2.0)
+    assert await asyncio.to_thread(simulator.wait, PATIENCE_S) == 0
+    await observer.until(lambda: observer.eyes.online() == 0)
     reasons = {details.reason for details in observer.eyes.details.values()}
     assert reasons == {"simulation ended"}

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.system
 @pytest.mark.parametrize("words", [("send", "rack", "ping"), ("watch", "--once")])
 def test_a_broker_that_is_not_there_is_exit_code_4(words: tuple[str, ...]) -> None:
     port = str(ports.choose("127.0.0.1", 29883))
-    began = time.monotonic()
     done = subprocess.run(
         [*PIRACK, *words, "--host", "127.0.0.1", "--port", port],
         capture_output=True,
@@ -28,7 +26,6 @@ def test_a_broker_that_is_not_there_is_exit_code_4(words: tuple[str, ...]) -> No
     assert done.returncode == 4
     assert f"127.0.0.1:{port} cannot be reached" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 5
 
 
 def test_the_doctor_says_what_is_wrong_and_what_to_do() -> None:
