@@ -16,6 +16,10 @@ OVER = frozenset({"idle", "done", "done-with-problems", "failed", "cancelled"})
 ASKS = "confirm"
 """The step at which the run waits for a person."""
 
+_FOUND, _ON = 80, 85
+"""Percent of a run when every stack is scanned, and when all are on again: most of its
+time is waiting for boards to boot one stack after the other."""
+
 Row = list[Any]
 
 
@@ -39,7 +43,17 @@ def hint(install: InstallState | None) -> str:
         return "…"
     if install.step == ASKS:
         return "!"
-    return f"{100 * install.done // max(install.total, 1)} %"
+    return f"{share(install)} %"
+
+
+def share(install: InstallState) -> int:
+    """Return how much of the whole run is done, percent."""
+    done = install.done / max(install.total, 1)
+    if install.step in OVER:
+        return 100
+    if install.step == "verify":
+        return _ON + int((100 - _ON) * done)
+    return _FOUND if install.step == "all-on" else int(_FOUND * done)
 
 
 def stack_row(stack: InstallStack, nodes: dict[str, str]) -> Row:
@@ -93,7 +107,8 @@ class InstallFeed:
         """
         mirror, self.delta = self._mirror, {}
         if mirror.install is not self._state:
-            self._state, self._heard_at = mirror.install, wall
+            self._state = mirror.install
+            self._heard_at = 0.0 if mirror.install_retained else wall
             self.delta["state"] = self._state_row()
         self._rested = self._rested or not wanted
         if wanted and (self._rested or mirror.installs_changed or mirror.moved):
@@ -119,11 +134,14 @@ class InstallFeed:
         self._mirror.installs_changed = False
 
     def _state_row(self) -> dict[str, Any] | None:
-        """Return every field of the state, and ``heard``: when, by our clock."""
+        """Return every field of the state, and two more.
+
+        ``heard`` is when it was said, by our clock, or 0; ``share`` is in percent.
+        """
         if self._state is None:
             return None
         found = msgspec.structs.asdict(self._state)
-        return found | {"heard": round(self._heard_at)}
+        return found | {"heard": round(self._heard_at), "share": share(self._state)}
 
     def _by_address(self) -> dict[str, str]:
         nodes = self._mirror.nodes.values()

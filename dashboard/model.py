@@ -72,6 +72,8 @@ class Mirror:
         self.stacks: dict[int, StackState] = {}
         self.rack: RackState | None = None
         self.install: InstallState | None = None
+        self.install_retained = False
+        """Whether it comes out of the broker's store: when it was said is not known."""
         self.install_stacks: dict[int, InstallStack] = {}
         self.master: Status | None = None
         self.master_details: MasterDetails | None = None
@@ -233,6 +235,7 @@ class Mirror:
                 self.rack = decode(payload, RackState) if payload else None
             case Fixed.INSTALL_STATE:
                 self.install = decode(payload, InstallState) if payload else None
+                self.install_retained = message.retain
 
 
 def _status(payload: bytes) -> Status:

@@ -8,7 +8,7 @@ import { InstallRack } from "pirack/install_rack.js";
 import { About, Log, Problems } from "pirack/install_side.js";
 import { openSlots } from "pirack/install_slots.js";
 import { kindOf, live } from "pirack/install_words.js";
-import { frozen, listen, store } from "pirack/store.js";
+import { frozen, listen, now, store } from "pirack/store.js";
 import { clock } from "pirack/words.js";
 
 const BOARD = ["slot", "name", "address", "mac", "serial", "model", "verdict", "verified", "node"];
@@ -56,7 +56,10 @@ export default {
     learn({ whole, state, stacks, gone }) {
       const { model } = this;
       if (whole) model.stacks.clear();
-      if (state !== undefined) model.state = state;
+      if (state !== undefined) {
+        model.state = state;
+        model.learnt = now();
+      }
       model.heard = true;
       for (const row of stacks ?? []) model.stacks.set(row[0], readStack(row));
       for (const number of gone ?? []) model.stacks.delete(number);
@@ -67,7 +70,7 @@ export default {
       const why = frozen() || (store.connection.master === "online" ? "" : "the master is offline");
       model.still = Boolean(why);
       this.$el.classList.toggle("still", model.still && live(state));
-      const words = model.still && live(state) ? `${why.replace(/^./, (letter) => letter.toUpperCase())}: this is where the run stood at ${clock(state.heard, { seconds: true })}. It is on disk, and goes on from there by itself.` : "";
+      const words = model.still && live(state) ? `${why.replace(/^./, (letter) => letter.toUpperCase())}: this is where the run stood ${state.heard ? `at ${clock(state.heard, { seconds: true })}` : "when it was last heard"}. It is on disk, and goes on from there by itself.` : "";
       setText(this.still, words);
       setAttr(this.still, "hidden", !words);
       this.hero.draw();

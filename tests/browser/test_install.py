@@ -83,13 +83,13 @@ def test_boards_appear_in_their_stack_as_they_ask(
     expect(page.locator(".in-hero h2")).to_have_text(
         "Stack 05 is on, its boards are booting"
     )
-    expect(page.locator("[role=progressbar]")).to_have_attribute("aria-valuenow", "17")
+    expect(page.locator("[role=progressbar]")).to_have_attribute("aria-valuenow", "28")
     expect(page.locator(".in-eta")).to_have_text(re.compile("about 5 min left"))
     fifth = card(page, 5)
     expect(fifth.locator("[data-mark=heard]")).to_have_count(2)
     expect(fifth).to_contain_text("2 of 4 heard")
     expect(card(page, 2)).to_contain_text("1 missing")
-    expect(page.locator(".rail-hint")).to_have_text("35 %")
+    expect(page.locator(".rail-hint")).to_have_text("28 %")
     nobody = [scene.board(5, n, mac="", verdict="") for n in (1, 2, 3, 4)]
     scene.stack(5, ScanPhase.SCANNING, *nobody, *map(scene.heard, (1, 2, 3)))
     expect(fifth.locator("[data-mark=heard]")).to_have_count(3)

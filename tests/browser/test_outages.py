@@ -1,8 +1,5 @@
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.actor import Actor, node_id
@@ -12,16 +9,8 @@ from tests.browser.stage import Stage
 BOARD = ".slot[data-node]"
 
 
-@pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[Stage]:
-    """A stage of its own, to be broken."""
-    stage = Stage(tmp_path)
-    yield stage
-    stage.close()
-
-
 def test_opened_while_the_broker_is_down_the_page_says_so_and_heals(
-    sign_in: SignIn, fragile: Stage
+    fragile: Stage, sign_in: SignIn
 ) -> None:
     fragile.start_dashboard()
     page = sign_in(at=fragile)
@@ -37,7 +26,7 @@ def test_opened_while_the_broker_is_down_the_page_says_so_and_heals(
 
 
 def test_a_broker_outage_freezes_the_page_and_ends_by_itself(
-    sign_in: SignIn, fragile: Stage
+    fragile: Stage, sign_in: SignIn
 ) -> None:
     fragile.start_broker()
     fragile.start_dashboard()
@@ -61,7 +50,7 @@ def test_a_broker_outage_freezes_the_page_and_ends_by_itself(
     actor.stop()
 
 
-def test_an_empty_rack_says_what_to_do(sign_in: SignIn, fragile: Stage) -> None:
+def test_an_empty_rack_says_what_to_do(fragile: Stage, sign_in: SignIn) -> None:
     fragile.start_broker()
     fragile.start_dashboard()
     actor = Actor(fragile.mqtt_port, 0, 0)
@@ -75,7 +64,7 @@ def test_an_empty_rack_says_what_to_do(sign_in: SignIn, fragile: Stage) -> None:
 
 
 def test_a_page_outlives_a_restart_of_the_dashboard(
-    sign_in: SignIn, fragile: Stage, complaints: list[str]
+    fragile: Stage, sign_in: SignIn, complaints: list[str]
 ) -> None:
     fragile.start_broker()
     first = fragile.start_dashboard()
@@ -94,7 +83,7 @@ def test_a_page_outlives_a_restart_of_the_dashboard(
     complaints.clear()  # the console tells of every connection refused meanwhile
 
 
-def test_a_thousand_boards_are_drawn_as_cells(sign_in: SignIn, fragile: Stage) -> None:
+def test_a_thousand_boards_are_drawn_as_cells(fragile: Stage, sign_in: SignIn) -> None:
     fragile.start_broker()
     fragile.start_dashboard()
     actor = Actor(fragile.mqtt_port, 250, 4)

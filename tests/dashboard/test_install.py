@@ -29,7 +29,10 @@ def say_stack(bench: Bench, stack: int, **board: object) -> None:
         ({"run": "7", "step": "done", "done": 4, "total": 4}, ""),
         ({"run": "7", "step": "cancelled", "done": 1, "total": 4}, ""),
         ({"run": "7", "step": "confirm", "total": 4}, "!"),
-        ({"run": "7", "step": "scan", "done": 1, "total": 4}, "25 %"),
+        ({"run": "7", "step": "all-off", "total": 4}, "0 %"),
+        ({"run": "7", "step": "scan", "done": 1, "total": 4}, "20 %"),
+        ({"run": "7", "step": "all-on", "done": 4, "total": 4}, "80 %"),
+        ({"run": "7", "step": "verify", "done": 2, "total": 4}, "92 %"),
         ({"run": "7", "step": "preflight"}, "…"),
     ],
 )
@@ -46,7 +49,8 @@ def test_a_rack_without_a_run_has_no_words_for_it() -> None:
 def test_only_a_tab_that_shows_the_page_is_sent_the_boards(bench: Bench) -> None:
     view, port = bench.view()
     _, other = bench.view()
-    bench.say(bench.topics.install_state, InstallState(run="7", backend="dnsmasq"))
+    state = InstallState(run="7", backend="dnsmasq")
+    bench.say(bench.topics.install_state, state, retain=False)
     say_stack(bench, 1, mac=MAC)
     bench.hub.tick()
     view.follow_install(on=True)
@@ -59,6 +63,15 @@ def test_only_a_tab_that_shows_the_page_is_sent_the_boards(bench: Bench) -> None
     assert whole["state"]["problems"] == []  # the page gets defaults, too
     assert whole["stacks"][0][:3] == [1, "7", "placed"]
     assert told(other) == []
+
+
+def test_a_stored_state_is_not_said_to_be_of_now(bench: Bench) -> None:
+    view, port = bench.view()
+    view.follow_install(on=True)
+    bench.say(bench.topics.install_state, InstallState(run="7"), retain=True)
+    bench.hub.tick()
+
+    assert told(port)[0]["state"]["heard"] == 0
 
 
 def test_then_it_is_sent_the_stacks_that_changed_until_it_leaves(bench: Bench) -> None:

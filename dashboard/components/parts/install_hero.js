@@ -7,7 +7,7 @@ import { icon } from "pirack/icons.js";
 import { askCancel, askForce, control, installAction, installTarget, oneStack, reason } from "pirack/install_controls.js";
 import { endWords, etaWords, kindOf, loserWords, losers, mark, names, scopeWords, STAGES, stepWords, upper, VERDICTS } from "pirack/install_words.js";
 import { frozen, now, store } from "pirack/store.js";
-import { plural, stackName } from "pirack/words.js";
+import { list, plural, stackName } from "pirack/words.js";
 
 const TOML = `[install]
 backend = "dnsmasq"          # or "observe", beside a DHCP server you have
@@ -27,6 +27,12 @@ const say = (tag, text, className) => h(tag, { class: className, text });
 const start = (label, words = [], more = {}) => control(label, () => [installTarget(), installAction(label, "start", ...words)], more);
 const points = (texts) => h("ul", { class: "in-points" }, texts.map((text) => say("li", upper(text))));
 
+/** A line of the forecast without most of a long list of names: they stand beside it. */
+function shorter(text) {
+  const [head, last] = text.split(/: (?=[^:]*$)/), each = last?.split(", ") ?? [];
+  return each.length > 8 ? `${head}: ${list(each, 5)}` : text;
+}
+
 /** The problems of a run that has not begun, or of provisioning itself. */
 function warned({ problems }) {
   return problems.length > 0 && h("div", { class: "in-warned" }, h("h3", {}, mark("trouble"), `The checks found ${plural(problems.length, "problem")}`), points(problems));
@@ -34,6 +40,7 @@ function warned({ problems }) {
 
 /** What the DHCP side is, in words. */
 export function serverWords({ backend, interface: port }) {
+  if (backend === "fake") return "simulated, no real network";
   if (backend === "observe") return `listens beside your own DHCP server on ${port || "?"}`;
   return `${backend} on ${port || "?"}`;
 }
@@ -58,21 +65,21 @@ function off({ state }) {
 
 function idle(model) {
   const { state } = model;
-  const list = h("dl", { class: "in-needs" });
+  const needed = h("dl", { class: "in-needs" });
   const go = start("Check the rack", [], { kind: "primary" }), dry = start("Dry run", ["dry"]);
   const one = oneStack("Check one stack"), why = reason();
   const steps = h("ol", { class: "in-plan" }, PLAN.map(([name, text]) => h("li", {}, h("span", {}, h("b", { text: name }), say("span", text)))));
   const left = h("div", {}, say("h3", "What happens"), steps);
   const calm = say("p", "Checking switches nothing: you are shown what will happen, and asked.", "quiet");
   const doing = h("div", { class: "in-begin" }, say("h3", "Begin"), why.element, h("div", { class: "in-actions" }, go.element, dry.element), one.element, calm);
-  const right = h("div", {}, say("h3", "What it needs"), list, doing);
+  const right = h("div", {}, say("h3", "What it needs"), needed, doing);
   let key = "";
   const refresh = () => {
     for (const each of [go, dry, one, why]) each.refresh();
     const rows = needs(model.state), fresh = JSON.stringify(rows);
     if (fresh === key) return;
     key = fresh;
-    list.replaceChildren(...rows.map(([good, name, text]) => h("div", { "data-good": good ? "yes" : "no" }, h("dt", {}, mark(good ? "verified" : "trouble"), name), h("dd", { text }))));
+    needed.replaceChildren(...rows.map(([good, name, text]) => h("div", { "data-good": good ? "yes" : "no" }, h("dt", {}, mark(good ? "verified" : "trouble"), name), h("dd", { text }))));
   };
   return { nodes: [head("Find, place and address every board", "PiRack switches the stacks on one by one, hears which boards ask for an address, and gives each its place."), warned(state), h("div", { class: "in-columns" }, left, right)], refresh };
 }
@@ -104,9 +111,9 @@ function confirm(model) {
   const go = control("Confirm: switch off and install", () => [installTarget(), installAction("Install", "confirm")], { kind: "primary danger", guard: missing });
   const no = control("Cancel", () => [installTarget(), installAction("Cancel install", "cancel")], { ask: () => send(installTarget(), installAction("Cancel install", "cancel")) });
   const why = reason();
-  const summary = h("p", { class: "in-losers" }), list = h("ul", { class: "hit-list in-hit", tabindex: "0", "aria-label": "Stacks that lose power" });
-  const left = h("div", {}, say("h3", "What will happen"), points(state.forecast), warned(state));
-  const right = h("div", {}, say("h3", "Who loses power"), summary, list);
+  const summary = h("p", { class: "in-losers" }), who = h("ul", { class: "hit-list in-hit", tabindex: "0", "aria-label": "Stacks that lose power" });
+  const left = h("div", {}, say("h3", "What will happen"), points(state.forecast.map(shorter)), warned(state));
+  const right = h("div", {}, say("h3", "Who loses power"), summary, who);
   let key = "";
   function refresh() {
     for (const each of [go, no, why]) each.refresh();
@@ -115,7 +122,7 @@ function confirm(model) {
     if (fresh === key) return;
     key = fresh;
     setText(summary, loserWords(rows));
-    list.replaceChildren(...rows.map(({ stack, boards, up }) => h("li", {}, mark(stack.power === "off" ? "waiting" : "trouble", 14), h("span", { text: stackName(stack) }), h("span", { class: "fate", text: stack.power === "off" ? "off already" : `${up} running${boards.length ? `: ${names(boards, 4)}` : ""}` }))));
+    who.replaceChildren(...rows.map(({ stack, boards, up }) => h("li", {}, mark(stack.power === "off" ? "waiting" : "trouble", 14), h("span", { text: stackName(stack) }), h("span", { class: "fate", text: stack.power === "off" ? "off already" : `${up} running${boards.length ? `: ${names(boards, 4)}` : ""}` }))));
   }
   const lead = `This is a run over ${scopeWords(state, store.stacks)}${state.by ? `, asked by ${state.by}` : ""}. Boards that answer are shut down cleanly before the cut. Nothing was switched so far.`;
   return { nodes: [stages("confirm"), head("Read this, then confirm", lead), h("div", { class: "in-columns" }, left, right), why.element, h("div", { class: "in-consent" }, typed, h("div", { class: "in-actions" }, go.element, no.element))], refresh };
@@ -124,7 +131,7 @@ function confirm(model) {
 function running(model) {
   const title = h("h2"), text = h("p", { class: "in-lead" });
   const cancel = control("Cancel…", () => [installTarget(), installAction("Cancel install", "cancel", "restore")], { ask: () => askCancel({ waiting: false }) });
-  const fill = h("span"), bar = h("div", { class: "in-bar", role: "progressbar", "aria-valuemin": "0", "aria-label": "Boards" }, fill);
+  const fill = h("span"), bar = h("div", { class: "in-bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": "The whole run" }, fill);
   const count = h("b"), of = h("span"), left = h("span", { class: "in-eta" });
   const found = h("div", { class: "in-found" }), place = h("div"), why = reason();
   let key = "";
@@ -135,13 +142,11 @@ function running(model) {
     setText(text, second);
     for (const each of [cancel, why]) each.refresh();
     if (model.still) setAttr(why.element, "hidden", true);
-    const share = Math.min(1, state.done / Math.max(state.total, 1));
-    fill.style.transform = `scaleX(${share})`;
-    setAttr(bar, "aria-valuemax", state.total);
-    setAttr(bar, "aria-valuenow", state.done);
+    fill.style.transform = `scaleX(${state.share / 100})`;
+    setAttr(bar, "aria-valuenow", state.share);
     setText(count, String(state.done));
     setText(of, `of ${plural(state.total, "board")} ${state.step === "verify" ? "verified" : "found"}`);
-    setText(left, model.still || state.eta_s === null ? "" : etaWords(state.eta_s - (now() - state.heard)));
+    setText(left, model.still || state.eta_s === null ? "" : etaWords(state.eta_s - (now() - (state.heard || model.learnt))));
     const fresh = `${state.step} ${JSON.stringify(state.verdicts)}`;
     if (fresh === key) return;
     key = fresh;
@@ -176,7 +181,7 @@ function dryEnd({ state }) {
   const go = control("Do it for real…", () => [target, installAction("Install", "start")], { kind: "primary" });
   const dry = control("Dry run again", () => [target, installAction("Dry run", "start", "dry")]);
   const calm = say("p", "Doing it for real checks again, then waits for your word before anything is switched.", "quiet");
-  return { nodes: [points(state.forecast), h("div", { class: "in-actions" }, go.element, dry.element), calm], controls: [go, dry] };
+  return { nodes: [points(state.forecast.map(shorter)), h("div", { class: "in-actions" }, go.element, dry.element), calm], controls: [go, dry] };
 }
 
 function badEnd({ state }) {
@@ -194,11 +199,11 @@ function goodEnd(model) {
   const one = oneStack("Scan it again"), again = start("Install again…"), dry = start("Dry run", ["dry"]);
   const undo = control("Undo reservations", () => [installTarget(), installAction("Undo reservations", "undo")]);
   const step = (number, title, text, ...doing) => h("li", {}, h("span", { class: "in-number", text: number }), h("div", {}, say("h3", title), say("p", text), h("div", { class: "in-actions" }, doing)));
-  const list = h("ol", { class: "in-next" },
+  const steps = h("ol", { class: "in-next" },
     step("1", "See which board is in which slot", "DHCP cannot tell the slots of a stack apart. Let each board blink and say where you see it.", slots),
     step("2", "Changed a board, a card or a cable?", "Scan that stack again; all others stay on.", one.element));
   const more = h("details", { class: "in-more" }, h("summary", { text: "More" }), h("div", { class: "in-actions" }, again.element, dry.element, undo.element), say("p", "Installing again keeps addresses and names. Undo gives the DHCP server the reservations it had before this run.", "quiet"));
-  return { nodes: [say("h3", "Next", "in-next-title"), list, more], controls: [one, again, dry, undo] };
+  return { nodes: [say("h3", "Next", "in-next-title"), steps, more], controls: [one, again, dry, undo] };
 }
 
 const BUILD = { off, idle, preflight, confirm, running, over };

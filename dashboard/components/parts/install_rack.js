@@ -18,7 +18,7 @@ function line(board, context, fresh) {
   const [shape, words, quiet] = boardWords(board, context);
   const heard = shape === "heard" && board.slot === null;
   const title = [board.mac, board.serial && `serial ${board.serial}`, board.model].filter(Boolean).join(" · ");
-  const who = [heard ? "" : board.mac, board.model.replace(/^Raspberry Pi /, "Pi ")].filter(Boolean).join(" · ");
+  const who = [heard ? "" : board.mac, board.model.replace(/^Raspberry Pi /, "Pi ").replace(/ Rev .*$/, "").replace(" Model ", " ")].filter(Boolean).join(" · ");
   const name = h("span", { class: "in-name", text: heard ? board.mac : board.name || (board.slot === null ? "no slot" : `slot ${board.slot}`) });
   const second = h("span", { class: "in-about-board" }, words && h("span", { class: quiet ? "sr-only" : "in-words", text: words }), who && h("span", { class: "in-mac", text: who }));
   return h("li", { class: fresh ? "in-board fresh" : "in-board", "data-mark": shape, title: title || null }, mark(shape), name, h("span", { class: "in-address", text: board.address }), (words && !quiet) || who ? second : words && h("span", { class: "sr-only", text: words }));

@@ -129,10 +129,10 @@ export function boardWords(board, { phase, now }) {
   if (verified) return ["verified", "verified", true];
   if (verdict === "missing") return ["missing", mac ? "not heard" : "no board heard"];
   if (verdict && verdict !== "ok") return ["trouble", VERDICTS[verdict]?.[1] ?? verdict];
-  if (slot === null || (verdict === "ok" && phase === "scanning")) return ["heard", "asked for an address"];
+  if (slot === null || (verdict === "ok" && phase === "scanning")) return ["heard", "asked"];
   if (verdict === "ok") return ["placed", "placed", true];
   if (phase === "scanning") return ["listening", mac ? "listening for it" : "listening…"];
-  return mac ? ["placed", "known from before", !now] : ["waiting", "no board known", true];
+  return mac ? ["known", "known", !now] : ["waiting", "no board known", true];
 }
 
 /** Boards in the order they are drawn: while a stack is scanned, who was heard stands in
@@ -166,6 +166,7 @@ export function loserWords(rows) {
 const SHAPES = {
   verified: [["circle", { cx: 8, cy: 8, r: 7, class: "fill" }], ["path", { d: "M4.9 8.3l2.2 2.2 4-4.6", class: "ink" }]],
   placed: [["circle", { cx: 8, cy: 8, r: 5.8, class: "line" }], ["circle", { cx: 8, cy: 8, r: 2.2, class: "fill" }]],
+  known: [["circle", { cx: 8, cy: 8, r: 5.8, class: "line" }]],
   heard: [["circle", { cx: 8, cy: 8, r: 2.2, class: "fill" }], ["path", { d: "M4.2 4.2a5.4 5.4 0 0 0 0 7.6 M11.8 4.2a5.4 5.4 0 0 1 0 7.6", class: "line" }]],
   listening: [["path", { d: "M5.4 5.4a3.7 3.7 0 0 0 0 5.2 M10.6 5.4a3.7 3.7 0 0 1 0 5.2", class: "line" }]],
   scanning: [["path", { d: "M13.4 8A5.4 5.4 0 1 1 11 3.5", class: "line" }], ["path", { d: "M8.6 3.4h3v-3", class: "line" }]],

@@ -93,7 +93,7 @@ class Receipt {
   }
 
   draw() {
-    setAttr(this.details, "hidden", this.rows.size < 2 && ![...this.rows.values()].some((row) => row.output));
+    setAttr(this.details, "hidden", this.brief || (this.rows.size < 2 && ![...this.rows.values()].some((row) => row.output)));
     this.list.replaceChildren(...fold(byName(this.rows.values())).flatMap(({ names, phase, answer, output, duration }) => {
       const line = h("tr", { "data-phase": phase }, h("th", { scope: "row", text: names.length === 1 ? names[0] : plural(names.length, "board") }), h("td", { text: PHASES[phase] ?? phase }), h("td", { title: names.join(", "), text: names.length === 1 ? answer : `${list(names, 6)}: ${answer}` }), h("td", { class: "number", text: duration ? took(duration) : "" }));
       return output ? [line, h("tr", { class: "output" }, h("td", { colspan: "4" }, h("pre", { text: output.trim() })))] : [line];
