@@ -114,7 +114,11 @@ class Orders:
         why = inability(node, run.asked.verb, args) or self._busy(run, node)
         if why or not run.destructive:
             return why
-        return self._rack.locks.against(node, run.asked.command.by)
+        by, locks = run.asked.command.by, self._rack.locks
+        locked = locks.against(node, by)
+        # The same words for every board of a locked stack: a receipt says them once.
+        shared = node.stack is not None and locks.against_stack(node.stack, by)
+        return locked and (shared or locked)
 
     def _is_master(self, node_id: str) -> bool:
         """Whether it is the master's own board, which goes last: it takes us along."""

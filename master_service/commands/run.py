@@ -185,7 +185,12 @@ class Run:
         return self._answers(self._reply(Phase.RUNNING, now), rows)
 
     def accepted(self) -> Effects:
-        """Return the first reply; it names every board that will be interrupted."""
+        """Return the first reply; it names every board that will be interrupted.
+
+        Where nothing is begun there is none: the last reply is the first.
+        """
+        if not self.open and self.outcome is Phase.REFUSED:
+            return []
         reply = self._reply(Phase.ACCEPTED, self.asked.at.now)
         rows = self.rows.values() if self.destructive else ()
         return self._answers(reply, [row.view() for row in rows])

@@ -46,7 +46,16 @@ async def test_a_lock_on_a_stack_holds_every_board_in_it(bench: Bench) -> None:
     assert bench.stack(1).lock is not None
     assert bench.node("pi-21").lock is None
     (final,) = (await bench.ask("node/s01n2 reboot", "by=bob"))[-1:]
-    assert "s01n2, in stack 1, is locked by ann until" in final.targets[0].error
+    assert "stack 1 is locked by ann until" in final.targets[0].error
+
+
+async def test_a_locked_stack_is_refused_at_once_and_named_once(bench: Bench) -> None:
+    await lock(bench, "stack/1")
+    (reply,) = await bench.ask("stack/1 reboot", "by=bob confirm=stack/1")
+    assert reply.phase is Phase.REFUSED
+    assert reply.error.startswith(
+        "2 of 2 not done: s01n1, s01n2: stack 1 is locked by ann until "
+    )
 
 
 @pytest.mark.parametrize("verb", ["reboot", "shutdown", "update"])
