@@ -35,7 +35,7 @@ from provisioning.run.messages import (
 )
 from provisioning.run.progress import progress
 from provisioning.run.sightings import reservations
-from provisioning.run.state import Leave, Params, Run
+from provisioning.run.state import Leave, Params, Run, Step
 from provisioning.run.turns import Outcome
 from provisioning.seams import Announcer, Clock, Journal, Source
 
@@ -144,7 +144,7 @@ class Installer:
             await self._journal.save(run)
             self._run = run
             self._perform(effects)
-            self._announce()
+            self._announce(run)
             self._inbox.put_nowait(Tick())  # it waits for the run before this one
             return run.id
 
@@ -251,16 +251,18 @@ class Installer:
             try:
                 await self._journal.save(run)
             except JournalError as error:
-                self._give_up(error)
+                self._give_up(run, error)
                 return
         self._perform(effects)
-        self._announce()
+        self._announce(run)
 
-    def _give_up(self, error: JournalError) -> None:
+    def _give_up(self, run: Run, error: JournalError) -> None:
         """Stop acting: what is not on disk could not be resumed."""
-        log.error("install run stopped where it is: %s", error)
-        self._announcer.event(f"install run stopped where it is: {error}")
-        self._run = None
+        text = f"install run stopped where it is: {error}"
+        log.error("%s", text)
+        self._announcer.event(text)
+        self._run = run.with_(step=Step.FAILED, problems=(*run.problems, text))
+        self._announce(self._run)
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -270,14 +272,12 @@ class Installer:
             else:
                 self._spawn(self._act(effect))
 
-    def _announce(self) -> None:
-        if self._run is None:
-            return
-        state = progress(self._run)
+    def _announce(self, run: Run) -> None:
+        state = progress(run)
         if state != self._said:
             self._said = state
             self._announcer.state(state)
-        self._announcer.run(self._run)
+        self._announcer.run(run)
 
     async def _act(self, effect: Check | Switch | Probe | Apply) -> None:
         if self._run is not None:

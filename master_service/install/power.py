@@ -109,7 +109,10 @@ class RackPower:
             text = f"stack {stack} was not switched: {why or 'its outlet is silent'}"
             raise PowerError(text) from error
         if not reply.ok:
-            raise PowerError(reply.error)
+            own = reply.error.replace(
+                f"`power off {FORCE}`", f"`install start {FORCE}`"
+            )
+            raise PowerError(own)
         for fed in feds:
             self._fed_at.pop(fed.row.name, None)
             if on:

@@ -5,7 +5,6 @@ an interface that is not there is told as a problem, and tried again.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -140,10 +139,9 @@ class Installs:
                 sources=(self._births,),
                 talking=self.seating.talking,
             )
-            self._installer = installer
             await installer.start()
+            self._installer = installer
         except (PiRackError, OSError) as error:
-            self._installer = None
             if installer is not None:
                 await installer.stop()
             self._rack.locks.give_run("", ())
@@ -164,8 +162,7 @@ class Installs:
         if text != self.board.trouble or text == self._setup.problem:
             self._rack.outbox.note(EventKind.FAULT, text)
         self.board.trouble = text
-        with contextlib.suppress(RuntimeError):  # before there is a loop
-            self.board.look()
+        self.board.look()
 
     # --- what is known ----------------------------------------------------------------
 

@@ -85,7 +85,7 @@ class Switchboard:
             for fed in self.choice.everything()
             if fed.row.name not in self._jobs
             and not self._own([fed])
-            and fed.row.stack not in self._rack.locks.of_run
+            and not self._of_run(fed)
         ]
         effects: Effects = []
         for fed, action in coldstart.plan(idle, self._settings.power):
@@ -277,6 +277,11 @@ class Switchboard:
     def _own(self, outlets: list[Fed]) -> list[str]:
         own = self._settings.master.node
         return [node.name for node in self.choice.hit(outlets) if node.id == own]
+
+    def _of_run(self, fed: Fed) -> bool:
+        """Whether it feeds a stack that an install run has."""
+        stacks = {fed.row.stack, *(node.stack for node in self.choice.hit([fed]))}
+        return not self._rack.locks.of_run.isdisjoint(stacks)
 
     def _place(self, record: PartRecord) -> tuple[int, str]:
         fed = self._rack.panel.outlets.get(record.outlet)

@@ -84,8 +84,12 @@ class Stage:
         self.outlets = FakeOutlets(folder / "relays.json", names)
         self.master = self.make()
 
-    def make(self) -> Master:
-        """Make a master, in the place of another that ended."""
+    def make(self, boot_id: str = "") -> Master:
+        """Make a master, in the place of another that ended.
+
+        Args:
+            boot_id: Of its machine; another one than before: it had no power.
+        """
         self.master = Master(
             self.settings,
             connect=self.rehearsal.broker.connect,
@@ -94,6 +98,7 @@ class Stage:
             setup=self.setup,
             clock=lambda: self.rehearsal.clock_s,
             wall=lambda: EPOCH + self.rehearsal.clock_s,
+            boot_id=boot_id,
             ticking=False,
         )
         return self.master

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker.messages import Power
+from provisioning.errors import JournalError
 from provisioning.plan import Place
 from provisioning.run.state import Run, Step
 from provisioning.seams import Journal
@@ -102,3 +103,28 @@ def test_a_run_killed_at_any_write_loses_and_doubles_no_board(
         Step.FAILED,
         Step.CANCELLED,
     }
+
+
+class FullJournal(DyingJournal):
+    """Has no room left when the n-th turn is to be written, and none ever after."""
+
+    async def save(self, run: Run) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            text = "database or disk is full"
+            raise JournalError(text)
+        await self._inner.save(run)
+
+
+def test_a_journal_that_cannot_be_written_ends_the_run_where_it_is(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    stage.journal = FullJournal(stage.journal, 6, written=False)
+    run = virtually(stage.install())
+    assert run.step is Step.FAILED
+    assert run.problems == (
+        "install run stopped where it is: database or disk is full",
+    )
+    assert stage.announcer.states[-1].step == "failed"
+    assert stage.memory.runs[-1].step is not Step.FAILED, "the next start goes on"

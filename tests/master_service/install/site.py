@@ -71,6 +71,11 @@ class Site(Stage):
         sent = self.rehearsal.broker.sent(self.rehearsal.topics.event)
         return [decode(message.payload, Event) for message in sent]
 
+    def fault(self, fault: str, target: str) -> None:
+        """Let the simulator do something to boards."""
+        topic = f"{self.rehearsal.topics.prefix}/sim/cmd/{fault}"
+        self.rehearsal.broker.publish(topic, target.encode(), qos=1)
+
     async def level(self, stack: int) -> Power:
         return await self.outlets.read(f"stack-{stack}")
 

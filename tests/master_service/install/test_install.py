@@ -77,13 +77,42 @@ async def test_a_cancelled_run_leaves_outlets_as_they_were(site: Site) -> None:
 
 
 async def test_a_board_that_cannot_be_asked_is_cut_all_the_same(site: Site) -> None:
-    await site.ask("rack ping", id="p", confirm="")
-    site.rehearsal.broker.publish(
-        f"{site.rehearsal.topics.prefix}/sim/cmd/crash", b"s01n1", qos=1
-    )
+    site.fault("crash", "s01n1")
     await site.until(lambda: site.node("s01n1").verdict is Verdict.HUNG)
     await site.whole()
     assert site.state.step == Step.DONE
+
+
+async def test_a_board_that_does_not_go_down_ends_the_run_unless_it_is_forced(
+    site: Site,
+) -> None:
+    site.fault("freeze", "s02n1")
+    await site.whole()
+    assert site.state.step == Step.FAILED
+    (why,) = [p for p in site.state.problems if "could not be switched off" in p]
+    assert "s02n1: not down within 90 s; `install start force` cuts" in why
+    assert ("stack-2", False) not in site.switchings
+    site.fault("heal", "rack")
+    await site.ask("stack/2 power", id="c", args=("cycle", "force"))
+    site.fault("freeze", "s02n1")
+    await site.whole("force")
+    assert ("stack-2", False) in site.switchings
+
+
+async def test_after_a_mains_cut_the_run_brings_its_stacks_back_and_nobody_else(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site()
+    site.make(boot_id="before")
+    await site.start()
+    await site.install("start", confirm="rack")
+    await site.until(lambda: site.stack(1).phase is ScanPhase.PLACED)
+    await site.master.stop()
+    site.make(boot_id="after")
+    await site.master.start()
+    await site.at(Step.DONE)
+    assert not [event.text for event in site.events if event.by == "cold-start"]
+    assert [await site.level(n) for n in (1, 2)] == [Power.ON] * 2
 
 
 async def test_a_master_that_is_started_again_goes_on_with_the_run(
