@@ -128,7 +128,7 @@ class Installs:
 
     async def _try(self) -> bool:
         """Start an installer; return whether it works."""
-        installer = None
+        installer, works = None, False
         try:
             self._journal.open()
             installer = self._setup.make(
@@ -140,17 +140,15 @@ class Installs:
                 talking=self.seating.talking,
             )
             await installer.start()
-            self._installer = installer
+            works = True
         except (PiRackError, OSError) as error:
-            if installer is not None:
-                await installer.stop()
             self._rack.locks.give_run("", ())
             self._note_trouble(f"boards cannot be provisioned: {error}")
             return False
-        except BaseException:
-            if installer is not None:
+        finally:
+            if installer is not None and not works:
                 await installer.stop()
-            raise
+        self._installer = installer
         if self.board.trouble:
             self.board.trouble = ""
             self._rack.outbox.note(EventKind.INSTALL, "boards can be provisioned again")
