@@ -4,6 +4,7 @@ The picture is in docs/architecture.md; house rules in CONTRIBUTING.md.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,9 @@ REASON_FOR_LENGTH = "# long:"
 """A file over the limit says why on a line that starts so."""
 
 PACKAGES = sorted(MAY_IMPORT)
+
+_EXCEPTION = re.compile(r"# (noqa|type: ignore)\b")
+_WITH_REASON = re.compile(r"# (noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\])  # \S.*")
 
 
 def _imports(file: Path) -> Iterator[str]:
@@ -118,3 +122,16 @@ def test_no_file_is_longer_than_a_person_reads_at_once() -> None:
         and not any(line.startswith(REASON_FOR_LENGTH) for line in lines)
     ]
     assert not long
+
+
+def test_every_exception_to_a_rule_says_why() -> None:
+    silent = [
+        f"{file.relative_to(ROOT)}:{number}: write the reason after it, as `  # why`"
+        for folder in (*PACKAGES, "tests", "bench", "examples")
+        for file in _files(folder)
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1)
+        if (found := _EXCEPTION.search(line))
+        and not _WITH_REASON.match(line, found.start())
+        and file != Path(__file__)
+    ]
+    assert not silent

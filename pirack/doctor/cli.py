@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
 def findings(args: argparse.Namespace) -> Iterator[Finding]:
     """Check from the inside out: this machine, its files, then the running rack."""
     # Only now: completion and --help need none of what the checks read.
-    from node_agent import kernel_clock  # noqa: PLC0415
-    from pirack.doctor import broker_program, files, install, machine, power  # noqa: PLC0415
+    from node_agent import kernel_clock  # noqa: PLC0415  # as above
+    from pirack.doctor import broker_program, files, install, machine, power  # noqa: PLC0415  # as above
 
     yield machine.python(sys.version_info[:3])
     yield from machine.dependencies()
@@ -89,7 +89,7 @@ def _configuration(args: argparse.Namespace) -> Path | None:
 
 def _running(args: argparse.Namespace) -> Iterator[Finding]:
     """Check the rack the options name; where none runs, whether one could."""
-    from pirack.doctor import live, network  # noqa: PLC0415
+    from pirack.doctor import live, network  # noqa: PLC0415  # as in findings
 
     try:
         place = where.find(args)
@@ -109,7 +109,7 @@ def _running(args: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _ports(config: Path | None) -> Iterator[Finding]:
-    from pirack.doctor import machine  # noqa: PLC0415
+    from pirack.doctor import machine  # noqa: PLC0415  # as in findings
 
     document = _document(config)
     broker = document.table("broker", BrokerSettings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from broker.config import load
 from broker.errors import PiRackError
-from pirack import tables
+from pirack.configuration import check
 from pirack.doctor.finding import Finding, fail, ok
 
 
@@ -15,7 +15,7 @@ def configuration(path: Path | None) -> Iterator[Finding]:
         yield ok("configuration", "none given: built-in values")
         return
     try:
-        tables.check(load(path))
+        check(load(path))
     except PiRackError as error:
         yield fail("configuration", str(error), "correct that key in the file")
     else:

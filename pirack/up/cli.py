@@ -14,7 +14,7 @@ from broker.config import load
 from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.topics import Topics
-from pirack import runfile, tables
+from pirack import configuration, runfile
 from pirack.up import announce, lock, ready
 from pirack.up.prepare import Prepared, prepare
 from pirack.up.rack import Rack
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     """
     began = time.monotonic()
     document = load(args.config)
-    tables.check(document)
+    configuration.check(document)
     options = resolve(args, document)
     make_directory(options.data)
     with lock.held(options.data):

@@ -50,7 +50,7 @@ def test_the_state_directory_is_as_configured_else_systemds_else_the_users(
 
 def test_an_option_overrides_its_key_and_leaves_the_others(tmp_path: Path) -> None:
     # Imported here: the agent's command line needs paho, which no other unit test does.
-    from node_agent import cli  # noqa: PLC0415
+    from node_agent import cli  # noqa: PLC0415  # see above
 
     file = tmp_path / "pirack.toml"
     file.write_text('[agent]\ninterval_s = 5.0\nid = "pi-one"\n')
