@@ -19,7 +19,7 @@ A, B = "dc:a6:32:00:00:0a", "dc:a6:32:00:00:0b"
 
 def running(step: Step, **changes: Any) -> Run:  # noqa: ANN401  # fields of Run
     params = Params(stacks=STACKS, layout=LAYOUT, network="10.0.0.0/24")
-    return Run(**{"id": "r", "params": params, "places": EMPTY, "step": step} | changes)
+    return Run(id="r", params=params, places=EMPTY, step=step).with_(**changes)
 
 
 def shown(
