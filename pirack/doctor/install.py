@@ -56,5 +56,7 @@ def checked(settings: InstallSettings, machine: Machine) -> Iterator[Finding]:
         yield install_server.program(settings, machine)
         yield install_server.unit(settings, machine)
         yield install_server.port(settings, machine)
+    if settings.netboot:
+        yield install_server.boot_files(settings, machine)
     if rights.level is not Level.FAIL:
         yield install_network.rivals(settings, machine)

@@ -96,6 +96,19 @@ def unit(settings: InstallSettings, machine: Machine) -> Finding:
     return ok(subject, f"{settings.unit} is installed")
 
 
+def boot_files(settings: InstallSettings, machine: Machine) -> Finding:
+    """Check that the folder of boot files is there, and for everybody."""
+    subject, path = "install netboot", Path(settings.netboot)
+    there = _at(machine, path)
+    if not there.is_dir():
+        advice = f"sudo mkdir -p {path}, or leave [install] netboot empty"
+        return fail(subject, f"{path} is not there: dnsmasq would not start", advice)
+    if there.stat().st_mode & 0o005 != 0o005:  # noqa: PLR2004  # read and enter
+        text = f"{path} cannot be read by the DHCP server's user"
+        return fail(subject, text, f"sudo chmod o+rx {path}")
+    return ok(subject, f"{path} is served by TFTP, to whoever asks")
+
+
 def port(settings: InstallSettings, machine: Machine) -> Finding:
     """Check that UDP port 67 is free or our own server's."""
     subject = "install port 67"

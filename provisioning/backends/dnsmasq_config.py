@@ -14,7 +14,8 @@ class Netboot(msgspec.Struct, frozen=True):
 
     Args:
         root: Folder TFTP serves. A board asks below its serial (``51000101/``), or its
-            hardware address, as its boot EEPROM's ``TFTP_PREFIX`` says.
+            hardware address, as its boot EEPROM's ``TFTP_PREFIX`` says; a Pi 3 first
+            asks for ``bootcode.bin`` in the folder itself.
     """
 
     root: Path

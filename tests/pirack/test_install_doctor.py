@@ -250,6 +250,18 @@ def test_a_folder_that_is_another_users_is_named_with_its_way_out(
     assert "is not there" in diagnose(stranger, more=UNIT)["install folder"].text
 
 
+def test_boot_files_must_be_there_for_everybody(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    more = 'netboot = "/srv/tftp"'
+    assert "dnsmasq would not start" in diagnose(more=more)["install netboot"].text
+    folder = machine.root / "srv/tftp"
+    folder.mkdir(parents=True, mode=0o750)
+    assert "chmod o+rx" in diagnose(more=more)["install netboot"].advice
+    folder.chmod(0o755)
+    assert diagnose(more=more)["install netboot"].level is Level.OK
+
+
 def test_another_dhcp_server_fails_and_beside_it_is_what_observe_expects(
     diagnose: Diagnosis, machine: Machine
 ) -> None:
