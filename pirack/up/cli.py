@@ -65,6 +65,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="pirack.toml")
     parser.add_argument(
+        "--allow-host-power",
+        action="store_true",
+        help="let a simulated rack reboot, switch off and update this machine too",
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="show what the parts do, not only trouble",
+    )
+    _add_doors(parser)
+
+
+def _add_doors(parser: argparse.ArgumentParser) -> None:
+    """Add where page and broker listen."""
+    parser.add_argument(
         "--http-port",
         type=_port,
         metavar="N",
@@ -82,11 +97,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="port of the broker (default: 1883, or the next free one)",
     )
     parser.add_argument(
-        "--allow-host-power",
-        action="store_true",
-        help="let a simulated rack reboot, switch off and update this machine too",
-    )
-    parser.add_argument(
         "--listen",
         metavar="ADDRESS[:PORT]",
         help="open an encrypted listener for real Pis too: 0.0.0.0 for the network, "
@@ -98,11 +108,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST",
         help="name or address by which Pis reach this machine (default: its address); "
         "more than once for more, the first is told to them",
-    )
-    parser.add_argument(
-        "--verbose",
-        action="store_true",
-        help="show what the parts do, not only trouble",
     )
 
 

@@ -1,8 +1,10 @@
 """``pirack init`` and a broker that runs with what it wrote."""
 
+import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +55,11 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "etc/pirack.toml"
 
 
+def accepts(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def broker(config: Path) -> Iterator[None]:
     found = mosquitto.find()
@@ -60,8 +67,12 @@ def broker(config: Path) -> Iterator[None]:
         [found.program, "-c", config.with_name("mosquitto.conf")],
         env=found.environment({}),
     )
-    time.sleep(0.5)
-    assert process.poll() is None
+    port = tomllib.loads(config.read_text())["broker"]["port"]
+    deadline = time.monotonic() + 30
+    while not accepts(port):
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "Mosquitto does not listen"
+        time.sleep(0.02)
     yield
     process.terminate()
     process.wait(10)
