@@ -18,7 +18,7 @@ class BirthSource:
 
     def __init__(self) -> None:
         self._ear: Ear | None = None
-        self._sessions: dict[str, str] = {}
+        self._boots: dict[str, str] = {}
 
     async def start(self, ear: Ear) -> None:
         """Begin to pass on."""
@@ -38,8 +38,9 @@ class BirthSource:
         ask = born(details)
         if ask is None:
             return
-        again = self._sessions.get(ask.mac) == details.session
-        self._sessions[ask.mac] = details.session
+        # A new session of the same boot is no power that came: the broker was away.
+        again = self._boots.get(ask.mac) == details.boot_id
+        self._boots[ask.mac] = details.boot_id
         if self._ear and not (retained or again or details.reason):
             self._ear.heard(ask)
 

@@ -53,8 +53,10 @@ async def test_an_agents_first_words_are_a_birth() -> None:
     source.said(DETAILS, retained=False)
     await source.start(ear)
     source.said(DETAILS, retained=False)
-    assert not ear.asks  # the same connection as before: not a birth
-    source.said(msgspec.structs.replace(DETAILS, session="s2"), retained=False)
+    again = msgspec.structs.replace(DETAILS, session="s2")
+    source.said(again, retained=False)
+    assert not ear.asks, "the same boot as before: it only connected again"
+    source.said(msgspec.structs.replace(again, boot_id="b2"), retained=False)
     assert ear.asks == [
         Ask(
             mac="dc:a6:32:01:36:c2",
@@ -72,10 +74,10 @@ async def test_old_words_goodbyes_and_boards_without_address_are_no_births() -> 
     source, ear = BirthSource(), Ear()
     await source.start(ear)
     replace = msgspec.structs.replace
-    source.said(replace(DETAILS, session="s3"), retained=True)
-    source.said(replace(DETAILS, session="s4", reason="shutdown"), retained=False)
-    source.said(replace(DETAILS, session="s5", macs=()), retained=False)
-    source.said(replace(DETAILS, session="s6", macs=("?",)), retained=False)
+    source.said(replace(DETAILS, boot_id="b3"), retained=True)
+    source.said(replace(DETAILS, boot_id="b4", reason="shutdown"), retained=False)
+    source.said(replace(DETAILS, boot_id="b5", macs=()), retained=False)
+    source.said(replace(DETAILS, boot_id="b6", macs=("?",)), retained=False)
     assert not ear.asks
 
 
