@@ -63,7 +63,7 @@ test-packages:
 
 .PHONY: clean
 clean: ## remove what was built or cached; .pirack (your rack's data) stays
-	rm -rf $(VENV) .mosquitto build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nicegui
+	rm -rf $(VENV) .mosquitto .mosquitto.new build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nicegui
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment -------------------------------------------------------
