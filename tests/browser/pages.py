@@ -28,9 +28,11 @@ def ready(page: Page) -> Page:
     return page
 
 
-def installing(page: Page) -> Page:
+def installing(page: Page, *, live: bool = True) -> Page:
     """Wait until the Install page shows the rack."""
-    expect(page.locator(".pill-text")).to_have_text("Live")
+    expect(page.locator(".pill-text")).to_have_text(
+        "Live" if live else "Master offline"
+    )
     expect(page.locator(".in-rack .in-stack")).to_have_count(12)
     return page
 

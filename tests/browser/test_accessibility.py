@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, Page, expect
 from broker.messages import Lock, Verdict
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
-from tests.browser.pages import board, ready, settled
+from tests.browser.install_scene import Scene
+from tests.browser.pages import board, installing, ready, settled
 from tests.browser.stage import Stage
 
 AXE = Axe()
@@ -104,6 +105,20 @@ def test_no_page_shuts_anybody_out(
     page = sign_in(path=path, color_scheme=theme, reduced_motion="reduce")
     expect(page.locator(".pill-text")).to_have_text("Live")
     rack.event("something happened", node=node_id(1, 1))
+
+    assert complaints_of(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("look", ["idle", "confirm", "scanning", "stored", "done"])
+def test_no_state_of_an_install_run_shuts_anybody_out(
+    sign_in: SignIn, rack: Actor, scene: Scene, look: str, theme: str
+) -> None:
+    getattr(scene, look, scene.scanning)()
+    if look == "stored":
+        rack.say(rack.topics.master_status, "offline")
+    page = sign_in(path="/install", color_scheme=theme, reduced_motion="reduce")
+    expect(installing(page, live=look != "stored").locator(".in-hero")).to_be_visible()
 
     assert complaints_of(page) == []
 

@@ -150,6 +150,19 @@ def test_at_the_end_it_counts_and_shows_what_is_next(
     assert asked(rack, 2) == [(fourth, ("start",), ""), (RACK, ("undo",), "")]
 
 
+def test_after_a_run_over_one_stack_the_whole_rack_can_be_begun(
+    sign_in: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.state("cancelled", only=2, total=4)
+    page = installing(sign_in(path="/install"))
+    button(page, "Try Stack 02 again").click()
+    page.click("summary >> text=More")
+    button(page, "Check the whole rack").click()
+
+    second = "pirack/v1/lab/stack/2/cmd/install"
+    assert asked(rack, 2) == [(second, ("start",), ""), (RACK, ("start",), "")]
+
+
 def test_a_dry_run_ends_with_what_it_would_do(
     sign_in: SignIn, rack: Actor, scene: Scene
 ) -> None:

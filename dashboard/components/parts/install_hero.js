@@ -5,7 +5,7 @@ import { copyButton } from "pirack/dialogs.js";
 import { h, setAttr, setText } from "pirack/dom.js";
 import { icon } from "pirack/icons.js";
 import { askCancel, askForce, control, installAction, installTarget, oneStack, reason } from "pirack/install_controls.js";
-import { endWords, etaWords, kindOf, loserWords, losers, mark, names, scopeWords, STAGES, stepWords, upper, VERDICTS } from "pirack/install_words.js";
+import { endWords, etaWords, kindOf, loserWords, losers, mark, nameOf, names, occupied, scopeWords, STAGES, stepWords, upper, VERDICTS } from "pirack/install_words.js";
 import { frozen, now, store } from "pirack/store.js";
 import { list, plural, stackName } from "pirack/words.js";
 
@@ -181,29 +181,38 @@ function dryEnd({ state }) {
   const go = control("Do it for real…", () => [target, installAction("Install", "start")], { kind: "primary" });
   const dry = control("Dry run again", () => [target, installAction("Dry run", "start", "dry")]);
   const calm = say("p", "Doing it for real checks again, then waits for your word before anything is switched.", "quiet");
-  return { nodes: [points(state.forecast.map(shorter)), h("div", { class: "in-actions" }, go.element, dry.element), calm], controls: [go, dry] };
+  const rest = more(oneStack("Check one stack"));
+  return { nodes: [points(state.forecast.map(shorter)), h("div", { class: "in-actions" }, go.element, dry.element), calm, rest.element], controls: [go, dry, rest] };
 }
 
 function badEnd({ state }) {
   const target = installTarget(state.only);
-  const again = control("Try again", () => [target, installAction("Install", "start")], { kind: "primary" });
+  const again = control(state.only === null ? "Try again" : `Try ${nameOf(state.only, store.stacks)} again`, () => [target, installAction("Install", "start")], { kind: "primary" });
   const early = state.step === "failed" && state.problems.length > 0 && !state.done;
   const force = early && control("Start all the same…", () => [target, installAction("Install", "start", "force")], { ask: () => askForce(state.only, state.problems) });
-  const found = [again, force].filter(Boolean);
-  return { nodes: [h("div", { class: "in-actions" }, found.map(({ element }) => element))], controls: found };
+  const found = [again, force].filter(Boolean), rest = more(oneStack("Check one stack"));
+  return { nodes: [h("div", { class: "in-actions" }, found.map(({ element }) => element)), rest.element], controls: [...found, rest] };
+}
+
+/** What else can be begun after a run, folded away. */
+function more(own, note = "") {
+  const whole = start("Check the whole rack"), dry = start("Dry run", ["dry"]);
+  const text = `Nothing is switched before you confirm; addresses and names stay. ${note}`;
+  const element = h("details", { class: "in-more" }, h("summary", { text: "More" }), h("div", { class: "in-actions" }, whole.element, dry.element, own.element), say("p", text, "quiet"));
+  return { element, refresh: () => [whole, dry, own].forEach((each) => each.refresh()) };
 }
 
 function goodEnd(model) {
-  const first = [...model.stacks.values()].filter(({ boards }) => boards.some(({ mac }) => mac)).map(({ number }) => number).sort((a, b) => a - b)[0];
-  const slots = h("button", { class: "button primary", type: "button", disabled: first === undefined, on: { click: () => model.onSlots(first) } }, icon("identify", 16), "Check the slots…");
-  const one = oneStack("Scan it again"), again = start("Install again…"), dry = start("Dry run", ["dry"]);
+  const slots = h("button", { class: "button primary", type: "button", on: { click: () => model.onSlots(occupied(model.stacks)[0]) } }, icon("identify", 16), "Check the slots…");
+  const ready = { refresh: () => setAttr(slots, "disabled", !occupied(model.stacks).length) };
+  const one = oneStack("Scan it again");
   const undo = control("Undo reservations", () => [installTarget(), installAction("Undo reservations", "undo")]);
   const step = (number, title, text, ...doing) => h("li", {}, h("span", { class: "in-number", text: number }), h("div", {}, say("h3", title), say("p", text), h("div", { class: "in-actions" }, doing)));
   const steps = h("ol", { class: "in-next" },
     step("1", "See which board is in which slot", "DHCP cannot tell the slots of a stack apart. Let each board blink and say where you see it.", slots),
     step("2", "Changed a board, a card or a cable?", "Scan that stack again; all others stay on.", one.element));
-  const more = h("details", { class: "in-more" }, h("summary", { text: "More" }), h("div", { class: "in-actions" }, again.element, dry.element, undo.element), say("p", "Installing again keeps addresses and names. Undo gives the DHCP server the reservations it had before this run.", "quiet"));
-  return { nodes: [say("h3", "Next", "in-next-title"), steps, more], controls: [one, again, dry, undo] };
+  const rest = more(undo, "Undo gives the DHCP server the reservations it had before this run.");
+  return { nodes: [say("h3", "Next", "in-next-title"), steps, rest.element], controls: [one, ready, rest] };
 }
 
 const BUILD = { off, idle, preflight, confirm, running, over };
@@ -235,7 +244,7 @@ export class Hero {
 
   keyOf(kind, state) {
     const { run, forecast, problems, only, verdicts, step, dry, done, total } = state;
-    const parts = { off: [problems], idle: [problems], preflight: [run], confirm: [run, forecast, problems, only], running: [run], over: [run, step, dry, done, total, forecast, problems, verdicts, this.model.stacks.size > 0] };
+    const parts = { off: [problems], idle: [problems], preflight: [run], confirm: [run, forecast, problems, only], running: [run], over: [run, step, dry, done, total, forecast, problems, verdicts] };
     return JSON.stringify([kind, ...parts[kind]]);
   }
 }

@@ -7,7 +7,7 @@ import { lineBox, openDialog } from "pirack/dialogs.js";
 import { h, setAttr, setText } from "pirack/dom.js";
 import { icon } from "pirack/icons.js";
 import { hindrance, installAction, installTarget } from "pirack/install_controls.js";
-import { mark, nameOf } from "pirack/install_words.js";
+import { mark, nameOf, occupied } from "pirack/install_words.js";
 import { listen, members, store } from "pirack/store.js";
 
 const IDENTIFY = { verb: "identify", args: [], label: "Blink", confirm: "", danger: false, placeholders: [] };
@@ -30,11 +30,11 @@ class Slots {
     this.stop = listen((change) => this.take(change));
     this.dialog.addEventListener("close", () => this.stop());
     this.go(number);
+    this.answers.querySelector(".same")?.focus();
   }
 
   build() {
-    const numbers = [...this.model.stacks.values()].filter(({ boards }) => boards.some(({ mac }) => mac)).map((row) => row.number).sort((a, b) => a - b);
-    this.select = h("select", { on: { change: () => this.go(Number(this.select.value)) } }, numbers.map((number) => h("option", { value: number, text: nameOf(number, store.stacks) })));
+    this.select = h("select", { on: { change: () => this.go(Number(this.select.value)) } }, occupied(this.model.stacks).map((number) => h("option", { value: number, text: nameOf(number, store.stacks) })));
     this.list = h("ol", { class: "in-front" });
     this.words = h("p", { class: "in-ask", role: "status" });
     this.answers = h("div", { class: "in-answers", role: "group", "aria-label": "The slot where it blinks" });
@@ -180,6 +180,14 @@ class Slots {
     setText(this.onward.lastChild, next ? `Go on with ${nameOf(next, store.stacks)}` : "");
     setAttr(this.line.element, "hidden", !board);
     if (board) this.line.set(publishLine(this.blinkTarget(), IDENTIFY));
+    if (!swapping) this.refocus();
+  }
+
+  /** Who answers by keyboard goes on where the next answer is. */
+  refocus() {
+    if (!this.held) return;
+    this.held = false;
+    [this.answers.querySelector(".same"), this.cycle, this.onward, this.close].find((each) => each && !each.hidden && !each.disabled)?.focus();
   }
 
   question(board) {
@@ -217,6 +225,7 @@ class Slots {
       const preview = () => show(same ? publishLine(this.blinkTarget(), IDENTIFY) : publishLine(installTarget(), this.swapAction(slot)));
       return h("button", { class: same ? "button in-answer same" : "button in-answer", type: "button", disabled: swapping || (!same && Boolean(why)), title: same ? "Where PiRack thinks it is" : why || `Swap ${board.name} with the board of slot ${slot}`, "aria-label": same ? `Slot ${slot}, where PiRack thinks it is` : `Slot ${slot}: swap the two`, on: { click: () => this.here(slot), focus: preview, pointerenter: preview } }, h("b", { text: slot }), h("span", { text: same ? "as thought" : "swap" }));
     });
+    this.held ||= this.answers.contains(document.activeElement);
     this.answers.replaceChildren(...buttons);
   }
 }

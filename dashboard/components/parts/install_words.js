@@ -145,6 +145,12 @@ export function arrange(boards, phase) {
   return [...filled, ...heard];
 }
 
+/** Numbers of the stacks in which a board is known. */
+export function occupied(stacks) {
+  const found = [...stacks.values()].filter(({ boards }) => boards.some(({ mac }) => mac));
+  return found.map(({ number }) => number).sort((a, b) => a - b);
+}
+
 /** Who loses power: stacks with their boards that are up now. */
 export function losers(state, stacks, nodes) {
   const scanned = [...stacks.values()].filter(({ number }) => state.only === null || number === state.only);
