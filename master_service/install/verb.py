@@ -10,6 +10,7 @@ from broker.topics import ScopeKind
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Answer, Asked, DoInstall
 from master_service.commands.install import answer
+from master_service.commands.lines import line
 from master_service.commands.reach import reachable
 from master_service.install.order import Ask, InstallOrder
 from master_service.install.service import Installs
@@ -51,10 +52,15 @@ class InstallVerb:
             else:
                 text = await self._other(asked, order)
         except PiRackError as error:
+            self._note(asked, f"refused: {error}")
             answered(answer(asked, Phase.REFUSED, str(error)))
             return
+        self._note(asked, text)
         answered(answer(asked, Phase.ACCEPTED, ""))
         answered(answer(asked, Phase.DONE, text))
+
+    def _note(self, asked: Asked, text: str) -> None:
+        self._rack.outbox.drafts.append(line(self._rack.registry, asked, text))
 
     async def _start(self, asked: Asked, order: InstallOrder) -> str:
         installer = self._installs.installer

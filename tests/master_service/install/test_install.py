@@ -76,6 +76,14 @@ async def test_a_cancelled_run_leaves_outlets_as_they_were(site: Site) -> None:
     assert not site.master.rack.locks.of_run
 
 
+async def test_what_a_run_switches_is_not_cancelled_under_its_hands(site: Site) -> None:
+    await site.install("start", confirm="rack")
+    await site.until(lambda: any("began on" in event.text for event in site.events))
+    reply = await site.ask("rack cancel", id="c")
+    assert reply.error.endswith(f"; `install cancel` ends {site.state.run}")
+    await site.at(Step.DONE)
+
+
 async def test_a_board_that_cannot_be_asked_is_cut_all_the_same(site: Site) -> None:
     site.fault("crash", "s01n1")
     await site.until(lambda: site.node("s01n1").verdict is Verdict.HUNG)
@@ -161,6 +169,8 @@ async def test_swapped_slots_swap_the_names_of_their_boards(
     reply = await site.install("swap s01n1 s01n2")
     assert "changed places" in reply.targets[0].stdout
     assert (site.node("s01n2").id, site.node("s01n1").id) == before
+    said = [e.text for e in site.events if e.verb == "install"]
+    assert said[-1].startswith("install rack by ann: the boards of s01n1 and s01n2")
     undone = await site.install("undo")
     assert undone.ok, undone.error
     assert "192.168.23.10" in undone.targets[0].stdout
