@@ -104,7 +104,9 @@ export default {
     },
     drawEmpty(known) {
       const none = known && filtering() && ![...store.nodes.values()].some(shown);
-      const kind = none ? "none" : known || !store.loaded ? "" : !store.connection.broker ? "broker" : store.connection.ready ? "new" : "master";
+      const { broker, ready, home } = store.connection;
+      const alone = known && ready && !store.stacks.size && store.nodes.size === 1 && store.ids.has(home);
+      const kind = none ? "none" : alone ? "alone" : known || !store.loaded ? "" : !broker ? "broker" : ready ? "new" : "master";
       if (kind === this.emptyKind) return;
       this.emptyKind = kind;
       setAttr(this.empty, "hidden", !kind);
@@ -116,7 +118,7 @@ export default {
       if (kind === "none") return say("No board matches", h("p", { text: "Nothing in this rack fits the search and the states chosen." }), h("button", { class: "button", type: "button", text: "Show all boards", on: { click: () => this.clear() } }));
       if (kind === "broker") return say("The broker cannot be reached", h("p", { text: `Nothing is known of the rack yet: ${frozen()}. This page fills by itself as soon as the broker answers.` }), h("p", {}, "To see why: ", line("pirack doctor")));
       if (kind === "master") return say("Waiting for the master", h("p", { text: "The broker is there, but no master has said what the rack looks like." }), h("p", {}, "Start it: ", line("pirack master --config pirack.toml")));
-      return say("No nodes yet", h("p", { text: "The rack is empty. A board appears here by itself a few seconds after its agent starts." }), h("ul", {}, h("li", {}, "On a board: ", line("pirack-agent --config pirack.toml")), h("li", {}, "To try PiRack without one: ", line("pirack up --simulate 12x4"))));
+      return say(kind === "alone" ? "Only the master so far" : "No nodes yet", h("p", { text: "A board appears here by itself a few seconds after its agent starts." }), h("ul", {}, h("li", {}, "To let a Pi join: ", line("pirack node add")), h("li", {}, "By hand, on a board: ", line("pirack-agent --config pirack.toml")), h("li", {}, "To try PiRack without one: ", line("pirack up --simulate 12x4"))));
     },
     clear() {
       store.filter.clear();

@@ -1,10 +1,13 @@
 """What the tests look for on a page."""
 
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # ships no types
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.actor import node_id
 
 BOARD = ".slot[data-node]"
+AXE = Axe()
+GRAVE = {"serious", "critical"}
 
 
 def board(page: Page, stack: int, slot: int) -> str:
@@ -43,3 +46,14 @@ def card(page: Page, stack: int) -> Locator:
 
 def button(page: Page, label: str) -> Locator:
     return page.get_by_role("button", name=label, exact=True)
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core finds grave on a page, with where; it knows WCAG 2 A and AA."""
+    found = AXE.run(settled(page)).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:120]}"
+        for each in found
+        if each["impact"] in GRAVE
+        for node in each["nodes"]
+    ]

@@ -3,30 +3,16 @@
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # ships no types
 from playwright.sync_api import Browser, Page, expect
 
 from broker.messages import Lock, Verdict
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import Scene
-from tests.browser.pages import board, installing, ready, settled
+from tests.browser.pages import barriers, board, installing, ready
 from tests.browser.stage import Stage
 
-AXE = Axe()
-GRAVE = {"serious", "critical"}
 STATES = [Verdict.LATE, Verdict.LOST, Verdict.OFF, Verdict.REBOOTING, Verdict.UNSEEN]
-
-
-def complaints_of(page: Page) -> list[str]:
-    """What axe-core finds grave on a page, with where; it knows WCAG 2 A and AA."""
-    found = AXE.run(settled(page)).response["violations"]
-    return [
-        f"{each['id']}: {node['html'][:120]}"
-        for each in found
-        if each["impact"] in GRAVE
-        for node in each["nodes"]
-    ]
 
 
 def all_sorts(rack: Actor) -> None:
@@ -93,7 +79,7 @@ def test_no_view_of_the_overview_shuts_anybody_out(
     page = ready(sign_in(color_scheme=theme, reduced_motion="reduce"))
     for look in LOOKS:
         look(page)
-        assert complaints_of(page) == [], look.__name__
+        assert barriers(page) == [], look.__name__
         page.keyboard.press("Escape")
 
 
@@ -106,7 +92,7 @@ def test_no_page_shuts_anybody_out(
     expect(page.locator(".pill-text")).to_have_text("Live")
     rack.event("something happened", node=node_id(1, 1))
 
-    assert complaints_of(page) == []
+    assert barriers(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -120,7 +106,7 @@ def test_no_state_of_an_install_run_shuts_anybody_out(
     page = sign_in(path="/install", color_scheme=theme, reduced_motion="reduce")
     expect(installing(page, live=look != "stored").locator(".in-hero")).to_be_visible()
 
-    assert complaints_of(page) == []
+    assert barriers(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -132,7 +118,7 @@ def test_the_login_shuts_nobody_out(browser: Browser, stage: Stage, theme: Any) 
     page.click("button[type=submit]")
     expect(page.locator("[role=alert]")).to_be_visible()
 
-    assert complaints_of(page) == []
+    assert barriers(page) == []
     page.close()
 
 

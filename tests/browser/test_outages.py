@@ -2,8 +2,11 @@ import re
 
 from playwright.sync_api import expect
 
+from broker.messages import MasterDetails
+from broker.topics import NodeLeaf
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
+from tests.browser.pages import barriers
 from tests.browser.stage import Stage
 
 BOARD = ".slot[data-node]"
@@ -43,6 +46,7 @@ def test_a_broker_outage_freezes_the_page_and_ends_by_itself(
     expect(page.locator("body")).to_have_class(re.compile("veiled"))
     expect(ping).to_be_disabled()
     expect(page.locator(".panel .why").first).to_contain_text("Values are")
+    assert barriers(page) == []
     fragile.start_broker()
     expect(page.locator(".pill-text")).to_have_text("Live")
     expect(ping).to_be_enabled()
@@ -58,6 +62,12 @@ def test_an_empty_rack_says_what_to_do(fragile: Stage, sign_in: SignIn) -> None:
 
     expect(page.locator(".empty h2")).to_have_text("No nodes yet")
     expect(page.locator(".empty")).to_contain_text("pirack up --simulate")
+    home = MasterDetails(
+        session="s", hostname="rack", version="1", started=1, node="pi-1"
+    )
+    actor.say(actor.topics.master_details, home)
+    actor.say(actor.topics.node("pi-1", NodeLeaf.STATUS), "online")
+    expect(page.locator(".empty h2")).to_have_text("Only the master so far")
     actor.say(actor.topics.master_status, "offline")
     expect(page.locator(".pill-text")).to_have_text("Master offline")
     actor.stop()

@@ -62,8 +62,8 @@ class Receipt {
     if (complete) this.finish({ phase, ok, good, count: all.length, duration, verified });
     else setText(this.phase, all.length > 1 ? `${PHASES[phase]} · ${ended} of ${Math.max(this.total, all.length)}` : PHASES[phase]);
     const only = all.length === 1 ? all[0].error : "";
-    const told = complete && all.length > 1 && /^\d+ of \d+ not done/.exec(error); // the rows say why
-    this.fail(told ? told[0] : error || only);
+    const told = complete && all.length > 1 && /^\d+ of \d+ not done/.test(error); // head and rows say so
+    this.fail(told ? "" : error || only);
     this.draw();
   }
 
