@@ -1,7 +1,8 @@
 """Real programs: bounded in time and output, without a shell, input or our secrets."""
 
 import asyncio
-import time
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from node_agent.subprocess_runner import MAX_STDOUT_BYTES, SubprocessRunner
 pytestmark = pytest.mark.system
 
 
-async def run(*argv: str, timeout_s: float = 10.0) -> Outcome:
+async def run(*argv: str, timeout_s: float = 40.0) -> Outcome:
     runner = SubprocessRunner(root_user=False)
     return await runner.run(Invocation(verb="x", argv=argv, timeout_s=timeout_s))
 
@@ -52,17 +53,18 @@ async def test_an_argument_is_never_read_by_a_shell() -> None:
 async def test_what_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"trap '' TERM; sleep 600 & echo $! > {pids}; wait; sleep 600"
-    outcome = await run("/bin/sh", "-c", script, timeout_s=1)
+    outcome = await run("/bin/sh", "-c", script, timeout_s=3)
     assert outcome.timed_out
-    assert "took longer than 1 s and was ended" in outcome.error
+    assert "took longer than 3 s and was ended" in outcome.error
     await gone(int(pids.read_text()))
 
 
 async def test_a_child_left_behind_does_not_hold_up_the_answer() -> None:
-    started = time.monotonic()
-    outcome = await run("/bin/sh", "-c", "sleep 5 & echo done")
-    assert outcome.stdout == "done\n"
-    assert time.monotonic() - started < 4
+    outcome = await run("/bin/sh", "-c", "sleep 600 & echo $!")
+    assert not outcome.timed_out
+    child = int(outcome.stdout)
+    if runs(child):
+        os.kill(child, signal.SIGKILL)
 
 
 async def test_the_tail_of_long_output_is_kept() -> None:

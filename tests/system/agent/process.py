@@ -48,7 +48,7 @@ class Broker:
     def start(self) -> None:
         command = ["mosquitto", "-c", str(self._config)]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not accepts(self.port):
             assert time.monotonic() < deadline, "Mosquitto does not listen"
             time.sleep(0.02)
@@ -100,7 +100,7 @@ class Observer:
         found = (decode(payload, Result) for payload in self.said(NodeLeaf.RESULT))
         return [result.phase for result in found if result.id == order_id]
 
-    async def until(self, condition: Callable[[], bool], within_s: float = 15) -> float:
+    async def until(self, condition: Callable[[], bool], within_s: float = 60) -> float:
         """Wait until something has been said; return the moment it was received."""
         async with asyncio.timeout(within_s):
             while not condition():

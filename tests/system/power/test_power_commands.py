@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,21 +35,24 @@ async def test_no_shell_sees_the_words(tmp_path: Path) -> None:
     assert not made.exists()
 
 
-async def until_gone(pid: int) -> None:
-    """Wait until a process has ended; one that nobody collects has ended too."""
-    stat = Path(f"/proc/{pid}/stat")
-    async with asyncio.timeout(30):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            while stat.read_text().rpartition(")")[2].split()[0] != "Z":
-                await asyncio.sleep(0.02)
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody collects has ended too."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        )
+    return True
 
 
-async def until_written(path: Path) -> int:
-    """Wait for a number in a file."""
+def number_in(path: Path) -> int:
+    """Return what a program wrote; 0 before it did."""
+    return int(path.read_text().strip() or 0) if path.exists() else 0
+
+
+async def until(true: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
-        while not (path.exists() and path.read_text().strip()):  # noqa: ASYNC110  # another process writes it
+        while not true():  # noqa: ASYNC110  # another process does it
             await asyncio.sleep(0.02)
-    return int(path.read_text())
 
 
 async def test_a_command_that_hangs_is_ended_with_all_it_started(
@@ -58,7 +62,8 @@ async def test_a_command_that_hangs_is_ended_with_all_it_started(
     program = script(tmp_path, f"sleep 600 & echo $! > {child}; sleep 600")
     with pytest.raises(PowerRetryableError, match="was ended after 2 s"):
         await outlets(off=program, timeout_s=2.0).switch(NAME, on=False)
-    await until_gone(await until_written(child))
+    assert number_in(child)
+    await until(lambda: gone(number_in(child)))
 
 
 async def test_a_cancelled_switching_leaves_no_command_behind(tmp_path: Path) -> None:
@@ -66,11 +71,11 @@ async def test_a_cancelled_switching_leaves_no_command_behind(tmp_path: Path) ->
     program = script(tmp_path, f"sleep 600 & echo $! > {child}; sleep 600")
     off = outlets(off=program, timeout_s=600.0)
     switching = asyncio.ensure_future(off.switch(NAME, on=False))
-    begun = await until_written(child)
+    await until(lambda: number_in(child))
     switching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await switching
-    await until_gone(begun)
+    await until(lambda: gone(number_in(child)))
 
 
 async def test_exit_code_75_asks_for_another_attempt(tmp_path: Path) -> None:

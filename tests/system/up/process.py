@@ -86,8 +86,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def wait_until(true: Callable[[], bool], timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_S
     while not true():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)

@@ -5,14 +5,13 @@ import os
 import signal
 import stat
 import subprocess
-import time
 import tomllib
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.system.up.process import NODES, Up, command, family, wait_until
+from tests.system.up.process import NODES, START_S, Up, command, family, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(120)]
 
@@ -42,11 +41,12 @@ def test_the_printed_lines_work_when_they_are_pasted(up: Up) -> None:
     listen = next(line for line in up.lines if "mosquitto_sub" in line).strip()
     ask = next(line for line in up.lines if "mosquitto_pub" in line).strip()
     with subprocess.Popen(
-        ["sh", "-c", f"exec env {listen} -W 10"], stdout=subprocess.PIPE, text=True
+        ["sh", "-c", f"exec env {listen} -d -W 60"], stdout=subprocess.PIPE, text=True
     ) as listener:
-        time.sleep(1)
-        subprocess.run(["sh", "-c", ask], check=True, timeout=10)
         assert listener.stdout is not None
+        while "Subscribed" not in (line := listener.stdout.readline()):
+            assert line, "it could not listen"
+        subprocess.run(["sh", "-c", ask], check=True, timeout=30)
         heard = ""
         while '"ok":true' not in heard:
             line = listener.stdout.readline()
@@ -99,7 +99,7 @@ def test_the_doctor_finds_nothing_that_fails(up: Up) -> None:
 
 def test_a_second_one_on_the_same_directory_is_refused(up: Up) -> None:
     second = Up(up.data)
-    assert second.process.wait(20) == 3
+    assert second.process.wait(START_S) == 3
     second.stop()
     assert f"another `pirack up` (process {up.process.pid}) uses" in second.said
     assert "Traceback" not in second.said
@@ -110,7 +110,7 @@ def test_the_agent_of_this_machine_restarts_in_its_own_place(up: Up) -> None:
     before = up.run["pids"]["agent"]
     began = len(up.lines)
     assert command("send", node, "restart-agent", data=up.data).returncode == 0
-    wait_until(lambda: command("send", node, "ping", data=up.data).returncode == 0, 20)
+    wait_until(lambda: command("send", node, "ping", data=up.data).returncode == 0)
     assert up.run["pids"]["agent"] == before
     assert not [line for line in up.lines[began:] if "agent ended" in line]
 
@@ -123,8 +123,6 @@ def test_a_part_that_is_killed_is_started_again(up: Up) -> None:
         def again(part: str = part, before: int = before) -> bool:
             return bool(up.run["pids"].get(part, before) != before)
 
-        wait_until(again, 20)
+        wait_until(again)
     assert "master ended (killed by SIGKILL); starting it again in 2 s" in up.said
-    wait_until(
-        lambda: command("send", "rack", "ping", data=up.data).returncode == 0, 30
-    )
+    wait_until(lambda: command("send", "rack", "ping", data=up.data).returncode == 0)

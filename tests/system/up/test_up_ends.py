@@ -39,7 +39,7 @@ def test_a_killed_supervisor_takes_every_part_along_and_passwords_stay(
     assert len(processes) >= 5
     before = up.run
     up.stop(signal.SIGKILL)
-    wait_until(lambda: all_gone(processes), 5)
+    wait_until(lambda: all_gone(processes))
     again = Up(data).ready()
     after = again.run
     assert again.stop() == 0
