@@ -41,7 +41,9 @@ def test_the_printed_lines_work_when_they_are_pasted(up: Up) -> None:
     listen = next(line for line in up.lines if "mosquitto_sub" in line).strip()
     ask = next(line for line in up.lines if "mosquitto_pub" in line).strip()
     with subprocess.Popen(
-        ["sh", "-c", f"exec env {listen} -d -W 60"], stdout=subprocess.PIPE, text=True
+        ["sh", "-c", f"exec stdbuf -oL env {listen} -d -W 60"],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as listener:
         assert listener.stdout is not None
         while "Subscribed" not in (line := listener.stdout.readline()):
