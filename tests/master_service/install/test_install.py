@@ -169,6 +169,7 @@ async def test_swapped_slots_swap_the_names_of_their_boards(
     reply = await site.install("swap s01n1 s01n2")
     assert "changed places" in reply.targets[0].stdout
     assert (site.node("s01n2").id, site.node("s01n1").id) == before
+    await site.pass_time(1)
     said = [e.text for e in site.events if e.verb == "install"]
     assert said[-1].startswith("install rack by ann: the boards of s01n1 and s01n2")
     undone = await site.install("undo")
