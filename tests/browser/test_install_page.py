@@ -100,7 +100,7 @@ def test_an_old_run_does_not_look_alive_while_the_master_is_away(
     expect(button(page, "Cancel…")).to_be_disabled()
     expect(page.locator(".rail-hint")).to_have_attribute("data-still", "")
     moving = (
-        "getComputedStyle(document.querySelector('.m-scanning .line')).animationName"
+        "getComputedStyle(document.querySelector('.m-scanning')).animationName"
     )
     assert page.evaluate(moving) == "none"
     rack.say(rack.topics.master_status, "online")

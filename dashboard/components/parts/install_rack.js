@@ -87,6 +87,7 @@ class Card {
     const text = here && phase === "scanning" && heard ? `${heard} of ${stack.slots} heard` : phase === "problems" ? troubleWords(row.boards) : words;
     this.phase.replaceChildren(...(shape ? [mark(shape, 14)] : []), h("span", { text }));
     setAttr(this.phase, "data-mark", shape || null);
+    setAttr(this.phase, "title", text || null);
   }
 
   drawBoards(row, { lines, phase, now, slots }) {
