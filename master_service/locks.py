@@ -22,7 +22,8 @@ class Locks:
 
     def __init__(self, saved: Iterable[Lock] = ()) -> None:
         self._held = {lock.scope: lock for lock in saved}
-        self._run = ""
+        self.run = ""
+        """Id of the install run under way; empty: none."""
         self.of_run: frozenset[int] = frozenset()
         """Stacks that an install run has: nobody else touches them until it is over."""
 
@@ -65,7 +66,7 @@ class Locks:
             run: Its id, the name under which it switches; empty: nobody has them.
             stacks: Numbers.
         """
-        self._run, self.of_run = run, frozenset(stacks if run else ())
+        self.run, self.of_run = run, frozenset(stacks if run else ())
 
     def by_run(self, stacks: Iterable[int], by: str) -> str:
         """Say which stack an install run has; empty: none, or it is asking itself."""
@@ -92,9 +93,9 @@ class Locks:
         return ended
 
     def _taken(self, name: str, by: str) -> str:
-        if by == self._run:
+        if by == self.run:
             return ""
-        return f"{name} is in the hands of {self._run}, the install run under way"
+        return f"{name} is in the hands of {self.run}, the install run under way"
 
 
 def own(lock: Lock, by: str) -> bool:

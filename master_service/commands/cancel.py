@@ -16,8 +16,16 @@ from master_service.power.switchboard import Switchboard
 _UNDER_WAY = "was begun there already and cannot be called back"
 
 
-def chosen(asked: Asked, runs: Iterable[Run]) -> list[Run]:
+def chosen(asked: Asked, runs: Iterable[Run], install: str) -> list[Run]:
     """Return the commands that are meant.
+
+    What an install run switches is not among them: it would take its own hand for a
+    broken outlet.
+
+    Args:
+        asked: The cancelling command.
+        runs: All that is under way.
+        install: Id of the install run under way; empty: none.
 
     Raises:
         RefusedError: There is none, or the words say nothing.
@@ -27,12 +35,15 @@ def chosen(asked: Asked, runs: Iterable[Run]) -> list[Run]:
         text = f"cancel {' '.join(args)!r}: write nothing, or the id of a command"
         raise RefusedError(text)
     everywhere = asked.scope.kind is ScopeKind.RACK
-    within = [run for run in runs if everywhere or run.asked.scope == asked.scope]
+    free = [run for run in runs if not install or run.asked.command.by != install]
+    within = [run for run in free if everywhere or run.asked.scope == asked.scope]
     found = [run for run in within if not args or run.id == args[0]]
     if not found:
         going = ", ".join(_called(run) for run in within) or "nothing"
         what = f"id {args[0]!r}" if args else "nothing"
         text = f"{what} of {asked.scope} is under way; under way: {going}"
+        if install:
+            text += f"; `install cancel` ends {install}"
         raise RefusedError(text)
     return found
 

@@ -235,9 +235,9 @@ class Desk:
         return self._started(run, self.power.begin(run, outlets, run.asked.at))
 
     def _cancel(self, run: Run) -> Effects:
-        at = run.asked.at
-        effects: Effects = []
-        for other in cancel.chosen(run.asked, list(self._runs.values())):
+        at, effects = run.asked.at, Effects()
+        install = self._rack.locks.run
+        for other in cancel.chosen(run.asked, list(self._runs.values()), install):
             effects += cancel.stop(run, other, self.power, at)
             effects += self._finish(other, at)
         return self._started(run, effects)

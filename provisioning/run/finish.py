@@ -82,7 +82,10 @@ def switched(run: Run, message: Switched, now: float) -> Outcome:
         return run, ()
     wanted = Power.ON if _target(run, message.stack) else Power.OFF
     error = message.error or _not_there(message, wanted)
-    run = run.with_(waiting=run.waiting[1:], busy=False)
+    if error and run.tries + 1 < MAX_TRIES:
+        wake = now + run.params.pace.retry_s
+        return run.with_(tries=run.tries + 1, busy=False, wake=wake), ()
+    run = run.with_(waiting=run.waiting[1:], busy=False, tries=0)
     run, said = trouble(run, error) if error else (run, ())
     if run.waiting:
         return run.with_(wake=now + run.params.pace.stagger_s), said

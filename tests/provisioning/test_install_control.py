@@ -110,6 +110,23 @@ def test_an_outlet_that_does_not_come_on_costs_only_its_stack(
     assert "stack 2 could not be switched on" in texts(run, Verdict.MISSING)
 
 
+def test_an_outlet_that_fails_once_is_tried_again(
+    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = scene(2, 2)
+    asked: list[tuple[int, bool]] = []
+    obey = stage.rack.switch
+
+    def switch(stack: int, *, on: bool) -> None:
+        asked.append((stack, on))
+        if asked.count((1, True)) != 2:  # once for its scan, once in vain
+            obey(stack, on=on)
+
+    monkeypatch.setattr(stage.rack, "switch", switch)
+    assert virtually(stage.install()).step is Step.DONE
+    assert asked.count((1, True)) == 3
+
+
 def test_a_person_swaps_two_slots_by_their_leds(
     scene: Scenes, virtually: Virtually
 ) -> None:
