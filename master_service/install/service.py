@@ -83,7 +83,6 @@ class Installs:
             new_id=new_id,
             run=lambda: self.last,
         )
-        self.board.trouble = setup.problem
 
     # --- its life ---------------------------------------------------------------------
 
@@ -97,7 +96,7 @@ class Installs:
             self._journal.open()
             self._before, self._places = self._journal.last(), self._journal.places()
         except PiRackError as error:
-            self._note_trouble(str(error))
+            self._note_trouble(_cannot(error))
             return
         if self._before is not None:
             self.run(self._before)
@@ -143,7 +142,7 @@ class Installs:
             works = True
         except (PiRackError, OSError) as error:
             self._rack.locks.give_run("", ())
-            self._note_trouble(f"boards cannot be provisioned: {error}")
+            self._note_trouble(_cannot(error))
             return False
         finally:
             if installer is not None and not works:
@@ -156,9 +155,11 @@ class Installs:
         return True
 
     def _note_trouble(self, text: str) -> None:
+        """Say what is in the way, once for as long as it is."""
+        if text == self.board.trouble:
+            return
         log.error("%s", text)
-        if text != self.board.trouble or text == self._setup.problem:
-            self._rack.outbox.note(EventKind.FAULT, text)
+        self._rack.outbox.note(EventKind.FAULT, text)
         self.board.trouble = text
         self.board.look()
 
@@ -245,3 +246,7 @@ class Installs:
         """Give nodes the names and places that were found for their boards."""
         if self.settings.on:
             self.seating.seat(self.places, self._moment().now)
+
+
+def _cannot(error: Exception) -> str:
+    return f"boards cannot be provisioned: {error}"
