@@ -130,12 +130,12 @@ class Site:
     def kill(self, name: str) -> None:
         """End a process as ``kill -9`` does."""
         self.processes[name].send_signal(signal.SIGKILL)
-        self.processes[name].wait(5)
+        self.processes[name].wait(30)
 
     def stop(self) -> None:
         for process in self.processes.values():
             process.kill()
-            process.wait(5)
+            process.wait(30)
 
     @property
     def relays(self) -> Relays:

@@ -75,7 +75,7 @@ def broker(config: Path) -> Iterator[None]:
         time.sleep(0.02)
     yield
     process.terminate()
-    process.wait(10)
+    process.wait(30)
 
 
 def contents(directory: Path) -> dict[Path, bytes]:

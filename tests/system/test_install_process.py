@@ -89,7 +89,7 @@ async def asker(site: Site) -> AsyncIterator[Asker]:
     more = (TOPICS.install_state, TOPICS.install_stack("+"))
     asker = Asker(site.port, eyes, [Subscription(one, qos=1) for one in more])
     await asker.link.start()
-    assert await asker.link.wait_connected(5.0)
+    assert await asker.link.wait_connected(30)
     await online(asker)
     yield asker
     await asker.link.stop()

@@ -46,7 +46,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 async def master(port: int) -> AsyncIterator[Master]:
     made = Master(connector(Endpoint(port=port)), start=(NEW, WAITING))
     await made.link.start()
-    assert await made.link.wait_connected(10.0)
+    assert await made.link.wait_connected(30)
     made.say(OLD)
     made.show(STACK)
     yield made

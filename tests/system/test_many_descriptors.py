@@ -46,7 +46,7 @@ async def main():
         listener, client_id="master", subscriptions=[Subscription("pirack/v1/lab/#")]
     )
     await link.start()
-    await asyncio.wait_for(listener.got.wait(), 10)
+    await asyncio.wait_for(listener.got.wait(), 25)
     await link.stop()
     print("heard")
 

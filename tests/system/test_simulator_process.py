@@ -123,7 +123,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     )
     yield number
     broker.terminate()
-    broker.wait(5)
+    broker.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def simulator(
     )
     yield process
     process.kill()
-    process.wait(5)
+    process.wait(30)
 
 
 @pytest.fixture

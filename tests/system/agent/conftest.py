@@ -27,6 +27,6 @@ def agent(tmp_path: Path, broker: Broker) -> Iterator[Agent]:
 async def observer(broker: Broker) -> AsyncIterator[Observer]:
     observer = Observer(broker.port)
     await observer.link.start()
-    assert await observer.link.wait_connected(10)
+    assert await observer.link.wait_connected(30)
     yield observer
     await observer.link.stop()

@@ -87,7 +87,7 @@ async def test_a_clean_stop_says_offline_and_why(
     await observer.until(lambda: b"offline" in observer.said(NodeLeaf.STATUS))
     details = decode(observer.said(NodeLeaf.DETAILS)[-1], Details)
     assert details.reason == "stopped"
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
 
 
 async def test_in_steady_state_it_writes_nothing_to_disk(
@@ -121,6 +121,6 @@ async def test_the_example_node_runs_and_reports_its_own_number(
         await observer.until_beating()
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     beat = decode(observer.said(NodeLeaf.HEARTBEAT)[-1], Heartbeat)
     assert beat.extra == {"counted_beats": beat.seq}

@@ -249,7 +249,7 @@ class PlugBench:
     async def begin(self) -> None:
         for plug in self.plugs.values():
             await plug.link.start()
-            assert await plug.link.wait_connected(5)
+            assert await plug.link.wait_connected(30)
         await asyncio.sleep(0)
 
     async def restart(self) -> None:

@@ -55,7 +55,7 @@ def mosquitto_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     )
     yield port
     process.kill()
-    process.wait(5)
+    process.wait(30)
 
 
 @pytest.fixture(params=BENCHES)

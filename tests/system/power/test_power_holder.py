@@ -104,7 +104,7 @@ class Site:
         return process
 
     async def until_held(self) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     await self.outlets.read("stack-1")
@@ -121,7 +121,7 @@ class Site:
     def end(self) -> None:
         for process in self._processes:
             process.kill()
-            process.communicate(timeout=5)
+            process.communicate(timeout=30)
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ async def test_the_end_of_the_master_at_any_moment_moves_no_pin(
         master = site.master()
         time.sleep(delay_s)  # noqa: ASYNC251  # nothing else is to run
         master.send_signal(number)
-        master.wait(5)
+        master.wait(30)
         await asyncio.sleep(0.1)  # what was asked last is still done
         before = site.header
         assert before.level(PINS["stack-1"]) is False, "on, and active low"
@@ -193,7 +193,7 @@ async def test_when_it_must_start_again_it_claims_each_line_at_its_level(
     await site.outlets.switch("stack-1", on=False)
     await site.outlets.switch("stack-2", on=True)
     powerd.kill()
-    powerd.wait(5)
+    powerd.wait(30)
     before = len(site.header.calls)
     site.powerd()
     await site.until_held()
@@ -209,7 +209,7 @@ async def test_there_is_only_one(site: Site) -> None:
     site.powerd()
     await site.until_held()
     second = site.powerd()
-    _, said = second.communicate(timeout=15)
+    _, said = second.communicate(timeout=30)
     assert second.returncode == 3
     assert "in use by pirack-powerd, process" in said
     assert await site.outlets.read("stack-1") in set(Power)

@@ -39,7 +39,7 @@ class Bench:
 
     async def begin(self) -> None:
         await self.plug.link.start()
-        assert await self.plug.link.wait_connected(5)
+        assert await self.plug.link.wait_connected(30)
         await self.outlets.claim(OUTLET, Power.UNKNOWN)
         assert await self.outlets.read(OUTLET) is Power.ON
 
