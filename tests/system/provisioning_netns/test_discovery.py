@@ -131,10 +131,12 @@ def test_who_has_an_address_is_told_with_all_who_answer(lab: Lab) -> None:
     lab.static("10.77.0.20", "00:00:00:00:00:20")
     lab.static("10.77.0.21", "00:00:00:00:00:21")
     lab.static("10.77.0.21", "00:00:00:00:00:22")
+    lab.static("10.77.0.22", "00:00:00:00:00:23")
+    lab.static("10.77.0.22", "00:00:00:00:00:23")
 
     async def main() -> tuple[Answer, ...]:
         wire = Wire("eth1", str(SUBNET.own), secrets.randbits)
-        wanted = ["10.77.0.19", "10.77.0.20", "10.77.0.21"]
+        wanted = ["10.77.0.19", "10.77.0.20", "10.77.0.21", "10.77.0.22"]
         assert await wire.probe([], within_s=9) == ()
         return await wire.probe(wanted, within_s=0.5)
 
@@ -142,6 +144,7 @@ def test_who_has_an_address_is_told_with_all_who_answer(lab: Lab) -> None:
         Answer(address="10.77.0.20", mac="00:00:00:00:00:20"),
         Answer(address="10.77.0.21", mac="00:00:00:00:00:21"),
         Answer(address="10.77.0.21", mac="00:00:00:00:00:22"),
+        Answer(address="10.77.0.22", mac="00:00:00:00:00:23", replies=2),
     )
 
 

@@ -111,6 +111,17 @@ def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> N
     )
 
 
+def test_two_boards_of_a_stack_with_one_hardware_address_are_named(lab: Lab) -> None:
+    rack = Rack(lab, 1, 2, boots(0.3))
+    lab.pull_out(rack.pis[1, 2])
+    rack.pis[1, 2] = lab.pi(mac(1, 1), stack=1, boot_s=0.3)
+    run = rack.install(pace=msgspec.structs.replace(HASTY, window_s=1))
+    assert run.step is Step.PROBLEMS
+    twins = f"10.77.0.10: two boards answer as {mac(1, 1)}"
+    assert twins in texts(run, Verdict.CONFLICT)
+    assert "s01n2: no board was heard" in texts(run, Verdict.MISSING)
+
+
 def test_another_dhcp_server_stops_the_run_unless_it_is_forced(lab: Lab) -> None:
     rack = Rack(lab, 1, 2, boots(0.5))
     lab.rival()
