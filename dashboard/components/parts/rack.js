@@ -10,6 +10,7 @@ import { clock, list, plural, stackName } from "pirack/words.js";
 const CELLS_ABOVE = 120;
 const SLOT_CARD_PX = 224;
 const CELL_PX = 24;
+const TALL = 16;
 const FEW = 2;
 const DOING = { reboot: "rebooting", shutdown: "stopping", update: "updating", power: "switching", install: "installing" };
 const BORDERED = new Set([CRIT, OFFLINE, WARN]);
@@ -30,7 +31,9 @@ export function layOut(element, cards, least) {
   const stacks = cards.filter((card) => card.stack);
   const columns = Math.max(0, ...stacks.map((card) => card.stack.x)) + 1;
   const spots = new Set(stacks.map(({ stack }) => `${stack.x},${stack.y}`));
-  const fits = columns * (least + 12) <= element.clientWidth && spots.size === stacks.length && columns > 1;
+  const rows = Math.max(0, ...stacks.map((card) => card.stack.y)) + 1;
+  const tower = rows > TALL && rows > columns * 4; // counted off in a few columns, not built so
+  const fits = !tower && columns * (least + 12) <= element.clientWidth && spots.size === stacks.length && columns > 1;
   element.style.setProperty("--least", `${least}px`);
   element.style.gridTemplateColumns = fits ? `repeat(${columns}, minmax(0, 1fr))` : "";
   for (const card of cards) card.element.style.gridArea = fits && card.stack ? `${card.stack.y + 1} / ${card.stack.x + 1}` : "";

@@ -3,9 +3,9 @@
 import { h, setAttr, setText } from "pirack/dom.js";
 import { CRIT, glyph, OFFLINE, STALE, STATES, WARN } from "pirack/icons.js";
 import { follow } from "pirack/links.js";
-import { frozen, members, notify, now, store } from "pirack/store.js";
+import { frozen, notify, now, store } from "pirack/store.js";
 import { fold, storyItem } from "pirack/story.js";
-import { age, list, plural, stackName } from "pirack/words.js";
+import { age, byName, list, plural, stackName } from "pirack/words.js";
 
 const URGENT = [CRIT, OFFLINE, WARN, STALE];
 const SHOWN = 5;
@@ -16,12 +16,14 @@ const UNDER_VOLTAGE = "under-voltage";
 /** What needs a look, the worst first; a stack that fell silent whole is one line. */
 export function concerns() {
   const found = [], covered = new Set();
+  const inStack = new Map([...store.stacks.keys()].map((number) => [number, []]));
+  for (const node of store.nodes.values()) inStack.get(node.stack)?.push(node);
   for (const stack of store.stacks.values()) {
-    const nodes = members(stack.number);
+    const nodes = inStack.get(stack.number);
     const weak = nodes.filter((node) => node.state === CRIT && node.words === UNDER_VOLTAGE);
     if (weak.length > 1) {
       weak.forEach((node) => covered.add(node));
-      found.push({ key: `voltage-${stack.number}`, state: CRIT, since: Math.min(...weak.map((node) => node.since)), title: `${stackName(stack)}: under-voltage`, text: `${weak.length} of ${plural(nodes.length, "board")} (${list(weak.map(({ name }) => name))}): check what they share, the supply and its cable.`, node: weak[0] });
+      found.push({ key: `voltage-${stack.number}`, state: CRIT, since: Math.min(...weak.map((node) => node.since)), title: `${stackName(stack)}: under-voltage`, text: `${weak.length} of ${plural(nodes.length, "board")} (${list(byName(weak).map(({ name }) => name))}): check what they share, the supply and its cable.`, node: weak[0] });
     }
     if (stack.fault) found.push({ key: `outlet-${stack.number}`, state: WARN, since: null, title: `${stackName(stack)}: its outlet`, text: stack.fault, node: nodes[0] });
     if (nodes.length < 2 || nodes.some((node) => node.state !== OFFLINE)) continue;
