@@ -56,6 +56,19 @@ def test_a_board_without_an_agent_is_not_said_to_blink(
     expect(page.locator(".in-ask")).to_contain_text("s06n2 blinks")
 
 
+def test_an_operator_may_let_boards_blink_but_not_swap_them(
+    sign_in: SignIn, scene: Scene
+) -> None:
+    scene.done()
+    page = installing(sign_in("operator", path="/install"))
+    button(page, "Check the slots…").click()
+
+    expect(page.locator(".in-question .why")).to_contain_text("Only an admin may")
+    expect(page.locator(".in-answer:disabled")).to_have_count(3)
+    page.click(".in-answer.same")
+    expect(page.locator(".in-ask")).to_contain_text("s01n2 blinks")
+
+
 @pytest.mark.parametrize("role", ["viewer", "operator"])
 def test_who_may_not_install_sees_it_all_with_the_reason(
     sign_in: SignIn, scene: Scene, role: str
@@ -99,9 +112,7 @@ def test_an_old_run_does_not_look_alive_while_the_master_is_away(
     expect(page.locator(".in-eta")).to_have_text("")
     expect(button(page, "Cancel…")).to_be_disabled()
     expect(page.locator(".rail-hint")).to_have_attribute("data-still", "")
-    moving = (
-        "getComputedStyle(document.querySelector('.m-scanning')).animationName"
-    )
+    moving = "getComputedStyle(document.querySelector('.m-scanning')).animationName"
     assert page.evaluate(moving) == "none"
     rack.say(rack.topics.master_status, "online")
     expect(page.locator(".in-still")).to_be_hidden()

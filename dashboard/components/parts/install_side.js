@@ -54,7 +54,7 @@ export class About {
     const kind = kindOf(state);
     setAttr(this.element, "hidden", ["none", "off", "idle"].includes(kind));
     if (this.element.hidden) return;
-    const rows = [["DHCP", serverWords(state)], ["Scans", scopeWords(state, store.stacks)], ["Kind", state.dry ? "dry run" : ""], ["Asked by", state.by], ["Run", state.run], [live(state) ? "Last word" : "Ended", state.heard ? clock(state.heard, { seconds: true }) : ""]].filter(([, text]) => text);
+    const rows = [["DHCP", serverWords(state)], ["Scans", scopeWords(state, store.stacks)], ["Kind", state.dry ? "dry run" : ""], ["Asked by", state.by], ["Run", state.run], [live(state) ? "Last change" : "Ended", state.heard ? clock(state.heard, { seconds: true }) : ""]].filter(([, text]) => text);
     const key = JSON.stringify(rows);
     if (key === this.key) return;
     this.key = key;

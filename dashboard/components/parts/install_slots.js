@@ -164,8 +164,9 @@ class Slots {
     const { board } = this, swapping = [...this.asked.values()].some(({ swap }) => swap);
     this.drawFront();
     const why = board ? hindrance("identify") : "";
-    setText(this.why, why);
-    setAttr(this.why, "hidden", !why);
+    const note = why || (board && hindrance() ? `Blinking is all you can do here. To swap: ${hindrance()}` : "");
+    setText(this.why, note);
+    setAttr(this.why, "hidden", !note);
     setText(this.words, swapping ? "Swapping the two…" : board ? this.question(board) : this.ending());
     setAttr(this.blink, "hidden", !board);
     setAttr(this.blink, "disabled", Boolean(why) || !this.awake());
