@@ -1,7 +1,6 @@
 """Takes commands in, refuses what must not be done, and sees the rest through; pure.
 
-It is told what arrived and what time it is, and returns what is to be done about it, in
-order. Every command gets an answer; a refusal says what would be right.
+Told what arrived and when, it returns what is to be done. Every command is answered.
 """
 
 from collections import OrderedDict
@@ -149,7 +148,8 @@ class Desk:
         run = self._runs.get(order_id)
         if run is None or node_id not in run.rows:
             return []
-        run.end(node_id, Phase.NOT_DELIVERED, at.now, error=why)
+        if not self.power.undelivered(run, node_id, why, at.now):
+            run.end(node_id, Phase.NOT_DELIVERED, at.now, error=why)
         return self._go_on(run, at)
 
     def switched(self, outlet: str, error: str, at: Moment) -> Effects:

@@ -145,6 +145,16 @@ class Switchboard:
                 job.refuse(node.id, result.error or f"exit code {result.exit_code}")
                 self._rack.watch.expect(node, None, now)
 
+    def undelivered(self, run: Run, key: str, why: str, now: float) -> bool:
+        """Take that a board was not told to shut down, if it should: it runs on."""
+        node = run.rows[key].node
+        jobs = [j for j in self._jobs.values() if j.run is run and j.waits_for(key)]
+        for job in jobs:
+            job.refuse(key, f"could not be told to shut down: {why}")
+            if node is not None:
+                self._rack.watch.expect(node, None, now)
+        return bool(jobs)
+
     def switched(self, outlet: str, error: str, at: Moment) -> Effects:
         """Take what came of switching an outlet."""
         job = self._jobs.get(outlet)
