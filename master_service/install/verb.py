@@ -21,6 +21,9 @@ from provisioning.errors import NoRunError
 from provisioning.run.state import Params
 from provisioning.settings import params
 
+READ_S = 30.0
+"""Seconds a run gives an outlet to be read, after it was switched."""
+
 
 class InstallVerb:
     """Carries them out.
@@ -127,7 +130,8 @@ class InstallVerb:
             running=_running(hit),
             unplaced=_running(node for node in lost if node.id != own),
         )
-        patience_s = self._installs.power.patience_s
+        # What gives up first says why: that is the power, not the run.
+        patience_s = self._installs.power.patience_s + READ_S
         pace = msgspec.structs.replace(wanted.pace, switch_s=patience_s)
         return msgspec.structs.replace(wanted, pace=pace)
 
