@@ -102,6 +102,9 @@ def test_a_thousand_boards_are_drawn_as_cells(fragile: Stage, sign_in: SignIn) -
     expect(page.locator(".cell[data-node]")).to_have_count(1000, timeout=30_000)
     elements = page.evaluate("Object.keys(mounted_app.elements).length")
     assert elements < 300
+    first_row = """() => { const [first, ...rest] = document.querySelectorAll(".stack");
+      return rest.filter((each) => each.offsetTop === first.offsetTop).length + 1; }"""
+    assert page.evaluate(first_row) > 10
     page.select_option(".legend select", "temperature")
     page.locator(".cell[data-node]").nth(500).click()
     expect(page.locator(".panel")).to_be_visible()
