@@ -58,11 +58,11 @@ asyncio.run(main())
 
 
 def network(lab: Lab) -> str:
-    """Addresses, routes and links of the master."""
+    """Addresses, routes and rules of the master; of IPv4, for others settle late."""
     words = ("address", "route", "rule")
     return "".join(
         subprocess.run(
-            ["ip", "-n", lab.name(MASTER), "-details", word, "show"],
+            ["ip", "-4", "-n", lab.name(MASTER), word, "show"],
             capture_output=True,
             text=True,
             check=True,
