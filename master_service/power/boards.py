@@ -1,13 +1,33 @@
 """What a board's state means for its outlet; pure."""
 
+from collections.abc import Iterable
+
 from broker.messages import Power, Verdict
+from master_service.commands.reach import absence, reachable
 from master_service.commands.run import Row
 from master_service.node import Node
+from master_service.power.choice import given_up
 
 NOTHING_TO_LOSE = frozenset(
     {Verdict.LOST, Verdict.OFF, Verdict.UNPOWERED, Verdict.UNSEEN}
 )
 """Such boards answer neither agent nor ping: there is nobody to ask."""
+
+
+def standing(node: Node | None, args: Iterable[str]) -> tuple[bool, str]:
+    """Return whether a board counts as down already, and why it cannot be asked to go.
+
+    Args:
+        node: The board; None: the registry knows nothing of it.
+        args: Words of the command, which may give a board up.
+    """
+    if node is None or node.verdict in NOTHING_TO_LOSE:
+        return True, ""
+    if reachable(node):
+        return False, ""
+    if given_up(node, args):
+        return True, ""
+    return False, f"cannot be asked to shut down: {absence(node)}"
 
 
 def cannot_come(node: Node, level: Power) -> str:

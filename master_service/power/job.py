@@ -21,11 +21,11 @@ from master_service.commands.effects import (
     Switch,
 )
 from master_service.commands.orders import Orders
-from master_service.commands.reach import absence, reachable
+from master_service.commands.reach import reachable
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
-from master_service.power.boards import NOTHING_TO_LOSE, came, cannot_come
-from master_service.power.choice import awaited, given_up
+from master_service.power.boards import came, cannot_come, standing
+from master_service.power.choice import awaited
 from master_service.power.panel import Fed
 from master_service.power.steps import Action, Step
 from master_service.presence import BOOT_MARGIN
@@ -105,9 +105,17 @@ class Job:
             return []
         self.step = Step.STOPPING
         self._until = at.now + settings.master.stop_s
+        boards = self._boards()
+        for row in boards:
+            row.down, why = standing(row.node, self.run.asked.command.args)
+            if why:
+                self.refuse(_key(row), why)
+        if self._refusals and not self._force:
+            return self._give_up(at.now)  # before anybody is shut down in vain
         effects: Effects = []
-        for row in self._boards():
-            effects += self._stop(orders, row, at)
+        for row in boards:
+            if row.node is not None and not row.down and reachable(row.node):
+                effects += orders.shut_down(self.run, row.node, at)
         return effects
 
     def advance(
@@ -220,18 +228,6 @@ class Job:
         if not any(self.run.rows[key].open for key in self.keys):
             self.step = Step.ENDED
 
-    def _stop(self, orders: Orders, row: Row, at: Moment) -> Effects:
-        node = row.node
-        if node is None or node.verdict in NOTHING_TO_LOSE:
-            row.down = True
-            return []
-        if not reachable(node):
-            row.down = given_up(node, self.run.asked.command.args)
-            if not row.down:
-                self.refuse(node.id, f"cannot be asked to shut down: {absence(node)}")
-            return []
-        return orders.shut_down(self.run, node, at)
-
     def _stopping(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
         boards = self._boards()
         for row in boards:
@@ -255,7 +251,9 @@ class Job:
         names = ", ".join(self.run.rows[key].name for key in self._refusals)
         for key in self.keys:
             own = self._refusals.get(key)
-            error = own or f"not cut, because of {names}; it was shut down itself"
+            error = own or f"not cut, because of {names}"
+            if not own and self.run.rows[key].told:
+                error += "; it was shut down itself"
             hint = f"; `power {self.action} force` cuts all the same" if own else ""
             self.run.end(key, Phase.FAILED, now, error=error + hint)
         return self._ended()
