@@ -73,6 +73,8 @@ class Installs:
         self._before: Run | None = None
         self._places: tuple[Place, ...] = ()
         self._starting: asyncio.Task[None] | None = None
+        self.tried = asyncio.Event()
+        """Set once it is known whether boards can be provisioned."""
         self.board = InstallBoard(rack, link, setup.settings, lambda: self.places)
         self.power = RackPower(
             rack,
@@ -106,6 +108,8 @@ class Installs:
         """Begin to serve and listen, and go on with what was under way."""
         if self.settings.on:
             self._starting = asyncio.get_running_loop().create_task(self._begin())
+        else:
+            self.tried.set()
 
     async def stop(self) -> None:
         """Leave everything as it is; the next start goes on. Twice is fine."""
@@ -122,8 +126,10 @@ class Installs:
     async def _begin(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not await self._try():
+            self.tried.set()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        self.tried.set()
 
     async def _try(self) -> bool:
         """Start an installer; return whether it works."""

@@ -1,5 +1,7 @@
 """Carries out install commands and answers them."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -21,6 +23,8 @@ from provisioning.errors import NoRunError
 from provisioning.run.state import Params
 from provisioning.settings import params
 
+START_S = 10.0
+"""Seconds a command waits for a DHCP server that is just being started."""
 READ_S = 30.0
 """Seconds a run gives an outlet to be read, after it was switched."""
 
@@ -49,6 +53,9 @@ class InstallVerb:
             answered: Takes the answers.
         """
         asked, order = effect.asked, effect.order
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_S):  # a master that only just began
+                await self._installs.tried.wait()
         try:
             if order.what is Ask.START:
                 text = await self._start(asked, order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -158,3 +159,24 @@ async def test_a_server_that_cannot_start_is_told_and_tried_again(
     assert (await site.install("start dry")).ok
     faults = [e.text for e in site.events if e.kind is EventKind.FAULT]
     assert faults == ["boards cannot be provisioned: dnsmasq is not installed"]
+
+
+async def test_a_command_in_the_first_moment_waits_for_the_server_to_start(
+    make_site: Callable[..., Site], tmp_path: Path
+) -> None:
+    site = make_site(setup=Setup(settings=quick(tmp_path), make=slow))
+    await site.start()
+    assert (await site.install("start dry")).ok
+
+
+def slow(settings: InstallSettings, **seams: Any) -> Installer:  # noqa: ANN401  # of Make
+    """Make an installer whose server takes a while."""
+    installer = setup.make(settings, **seams)
+    start = installer.start
+
+    async def slowly() -> None:
+        await asyncio.sleep(0.2)
+        await start()
+
+    installer.start = slowly  # type: ignore[method-assign]  # stands for a server
+    return installer
