@@ -60,6 +60,7 @@ class Store:
         self._wall = wall
         self._retention = retention
         self._queue: list[Statement] = []
+        self._turn = asyncio.Lock()
         self._thread: ThreadPoolExecutor | None = None
         self._database: sqlite3.Connection | None = None
         self._reserved = 0
@@ -161,14 +162,8 @@ class Store:
             sqlite3.Error: It cannot be written, for example because the card is full;
                 the statements stay queued.
         """
-        statements, self._queue = self._queue, []
-        if not statements:
-            return
-        try:
-            await self._run(lambda: self._write(statements))
-        except sqlite3.Error:
-            self._queue[:0] = statements
-            raise
+        # Whoever waits may be cancelled; what is being written then is seen through.
+        await asyncio.shield(self._commit())
 
     async def events(self, query: EventQuery) -> list[Event]:
         """Return the events on disk that are asked for, newest first.
@@ -177,6 +172,19 @@ class Store:
             sqlite3.Error: They cannot be read.
         """
         return await self._run(lambda: self._events(query))
+
+    async def _commit(self) -> None:
+        # One at a time: what another is writing is not on disk yet, and if that fails
+        # it must come before what was queued since.
+        async with self._turn:
+            statements, self._queue = self._queue, []
+            if not statements:
+                return
+            try:
+                await self._run(lambda: self._write(statements))
+            except sqlite3.Error:
+                self._queue[:0] = statements
+                raise
 
     def _put(self, table: str, key: str, value: object) -> None:
         sql = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"  # noqa: S608  # table is one of this file's own words
@@ -235,10 +243,13 @@ class Store:
         try:
             for sql, values in statements:
                 database.execute(sql, values)
+            database.execute("COMMIT")
         except BaseException:
-            database.execute("ROLLBACK")
+            if (
+                database.in_transaction
+            ):  # SQLite ends it by itself when the disk is full
+                database.execute("ROLLBACK")
             raise
-        database.execute("COMMIT")
 
     def _events(self, query: EventQuery) -> list[Event]:
         rows = self._open_database().execute(*event_log.select(query))
