@@ -115,11 +115,13 @@ def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> N
     )
 
 
+@pytest.mark.long
 def test_two_boards_of_a_stack_with_one_hardware_address_are_named(lab: Lab) -> None:
     rack = Rack(lab, 1, 2, boots(0.3))
     lab.pull_out(rack.pis[1, 2])
     rack.pis[1, 2] = lab.pi(mac(1, 1), stack=1, boot_s=0.3)
-    run = rack.install(pace=msgspec.structs.replace(HASTY, window_s=1))
+    # The twin is waited for as long as a full stack is listened to for more.
+    run = rack.install(pace=msgspec.structs.replace(PACE, quiet_s=5, verify_s=7))
     assert run.step is Step.PROBLEMS
     twins = f"10.77.0.10: two boards answer as {mac(1, 1)}"
     assert twins in texts(run, Verdict.CONFLICT)
@@ -139,7 +141,7 @@ def test_another_dhcp_server_that_comes_midway_is_named(lab: Lab) -> None:
     rack = Rack(lab, 2, 1, boots(0.4))
 
     async def beside(installer: Installer) -> None:
-        await reach(installer, lambda run: run.position == 1)
+        await reach(installer, lambda run: run.step is Step.BASELINE)
         await asyncio.to_thread(lab.rival)
 
     run = rack.install(beside, pace=HASTY)
