@@ -74,7 +74,15 @@ def all_off(run: Run, now: float) -> Outcome:
     """Cut every stack that is scanned."""
     stacks = tuple(stack.number for stack in run.params.stacks)
     wake = now + run.params.pace.switch_s
-    run = enter(run, Step.ALL_OFF, wake, waiting=stacks, busy=True, outage_at=None)
+    run = enter(
+        run,
+        Step.ALL_OFF,
+        wake,
+        waiting=stacks,
+        cutting=stacks,
+        busy=True,
+        outage_at=None,
+    )
     return run, tuple(Switch(run.turn, stack, on=False) for stack in stacks)
 
 
@@ -85,7 +93,7 @@ def switched_off(run: Run, message: Switched, now: float) -> Outcome:
         text = f"stack {message.stack} could not be switched off ({why})"
         return finish.fail(run, now, f"{text}: without that no board can be placed")
     waiting = tuple(stack for stack in run.waiting if stack != message.stack)
-    run = run.with_(waiting=waiting)
+    run = run.with_(waiting=waiting, cutting=waiting)
     if waiting:
         return run, ()
     return run.with_(busy=False, wake=now + run.params.pace.settle_s), ()

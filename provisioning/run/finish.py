@@ -68,6 +68,13 @@ def _next(run: Run, now: float) -> Outcome:
 
 
 def _target(run: Run, stack: int) -> bool:
+    """Return the level an outlet goes to next."""
+    # Boards that were told to shut down come back by a cut only.
+    return stack not in run.cutting and _stays(run, stack)
+
+
+def _stays(run: Run, stack: int) -> bool:
+    """Return the level an outlet is left at."""
     if run.step is Step.ALL_ON:
         return True
     if run.leave is Leave.OFF:
@@ -85,8 +92,14 @@ def switched(run: Run, message: Switched, now: float) -> Outcome:
     if error and run.tries + 1 < MAX_TRIES:
         wake = now + run.params.pace.retry_s
         return run.with_(tries=run.tries + 1, busy=False, wake=wake), ()
-    run = run.with_(waiting=run.waiting[1:], busy=False, tries=0)
     run, said = trouble(run, error) if error else (run, ())
+    if message.stack in run.cutting:
+        cutting = tuple(stack for stack in run.cutting if stack != message.stack)
+        run = run.with_(cutting=cutting, busy=False, tries=0)
+        if _stays(run, message.stack):
+            run, effects = _next(run, now)
+            return run, said + effects
+    run = run.with_(waiting=run.waiting[1:], busy=False, tries=0)
     if run.waiting:
         return run.with_(wake=now + run.params.pace.stagger_s), said
     run, effects = verify(run, now) if run.step is Step.ALL_ON else _close(run)

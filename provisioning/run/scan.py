@@ -102,6 +102,7 @@ def _cut(run: Run, now: float) -> Outcome:
         Step.CHECK,
         now + run.params.pace.switch_s,
         busy=True,
+        cutting=(run.stack.number,),
         cut_at=None,
         still=(),
     )
@@ -118,7 +119,7 @@ def cut(run: Run, message: Switched, now: float) -> Outcome:
         )
         return finish.fail(run, now, text)
     dead = now + run.params.pace.settle_s
-    return run.with_(busy=False, cut_at=dead, wake=dead), ()
+    return run.with_(busy=False, cutting=(), cut_at=dead, wake=dead), ()
 
 
 def still_heard(run: Run, ask: Ask, now: float) -> Outcome:

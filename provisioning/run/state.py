@@ -171,6 +171,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         cut_at: While checking: second from which nobody of the stack can talk; None:
             the outlet is not off yet.
         waiting: Outlets still to be switched or read back.
+        cutting: Stacks told to go off and not read back off: boards may be halted.
         before: Outlets as they were.
         seen: Boards heard in the stack under scan.
         still: Hardware addresses heard after the stack was cut.
@@ -204,6 +205,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     heard_at: float = 0.0
     cut_at: float | None = None
     waiting: tuple[int, ...] = ()
+    cutting: tuple[int, ...] = ()
     before: dict[int, Power] = msgspec.field(default_factory=dict)
     seen: dict[str, Sighting] = msgspec.field(default_factory=dict)
     still: tuple[str, ...] = ()
@@ -242,6 +244,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return (
             self.turn,
             self.before,
+            self.cutting,
             self.places,
             self.findings,
             self.problems,

@@ -1,0 +1,72 @@
+"""Who ran before an install run runs after it, however the run ends early."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from broker.messages import Verdict
+from provisioning.run.state import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.master_service.install.site import Site
+
+BOARDS = ("s01n1", "s01n2", "s02n1", "s02n2")
+
+
+def running(site: Site) -> list[str]:
+    return [name for name in BOARDS if site.node(name).verdict is Verdict.ONLINE]
+
+
+def leaving(site: Site) -> bool:
+    """Whether a board of stack 2 was shut down and its outlet is still on."""
+    gone = any(site.node(name).goodbye for name in BOARDS[2:])
+    return gone and ("stack-2", False) not in site.switchings
+
+
+@pytest.fixture
+async def slow(make_site: Callable[..., Site]) -> Site:
+    """A rack that lets its cards finish for long before each cut."""
+    site = make_site()
+    power = msgspec.structs.replace(site.settings.power, settle_s=60)
+    site.settings = msgspec.structs.replace(site.settings, power=power)
+    site.make()
+    await site.start()
+    return site
+
+
+@pytest.mark.parametrize("cancelled", ["before", "after"])
+async def test_a_master_killed_before_a_cut_brings_halted_boards_back_on_cancel(
+    slow: Site, cancelled: str
+) -> None:
+    await slow.install("start", confirm="rack")
+    await slow.until(lambda: leaving(slow))
+    if cancelled == "before":
+        await slow.install("cancel")
+        await slow.at(Step.RESTORE)
+    assert leaving(slow)
+    await slow.master.stop()
+    slow.make()
+    await slow.master.start()
+    if cancelled == "after":
+        await slow.pass_time(1)
+        await slow.install("cancel")
+    await slow.at(Step.CANCELLED)
+    await slow.pass_time(30)
+    assert slow.state.problems == ()
+    assert running(slow) == list(BOARDS)
+
+
+async def test_a_run_that_fails_at_one_board_brings_its_neighbours_back(
+    site: Site,
+) -> None:
+    site.fault("freeze", "s02n1")
+    await site.whole()
+    assert site.state.step == Step.FAILED
+    await site.pass_time(30)
+    assert site.node("s02n2").verdict is Verdict.ONLINE
+    assert "brings it back" not in " ".join(site.state.problems)
