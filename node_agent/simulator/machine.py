@@ -259,7 +259,8 @@ class Machine:
     def _make_board(self, booted_s: float = 0.0) -> SimulatedBoard:
         """Return the board as it is from one boot to the next."""
         seed = self.blueprint.seed
-        this_boot = boot_id(seed, self._life.boot)
+        # By the time too: no boot of a simulator that was restarted comes again.
+        this_boot = boot_id(seed, self._life.boot, int(self._world.wall()))
         board = SimulatedBoard(
             msgspec.structs.replace(self.blueprint.facts, boot_id=this_boot),
             seed,

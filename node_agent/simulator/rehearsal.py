@@ -29,12 +29,13 @@ class Rehearsal:
 
     Args:
         settings: ``[simulator]``; its echo port must be 0.
+        clock_s: What the clock shows at the start, seconds.
     """
 
-    def __init__(self, settings: SimulatorSettings) -> None:
+    def __init__(self, settings: SimulatorSettings, clock_s: float = 1000.0) -> None:
         self.broker = FakeBroker()
         self.topics = Topics("lab")
-        self.clock_s = 1000.0
+        self.clock_s = clock_s
         self.service = SimulatorService(
             settings,
             topics=self.topics,

@@ -17,9 +17,9 @@ async def make_stage() -> AsyncIterator[Make]:
     """Make started racks with settings of one's own."""
     stages: list[Rehearsal] = []
 
-    async def make(**changes: Any) -> Rehearsal:  # noqa: ANN401  # any setting
+    async def make(clock_s: float = 1000.0, **changes: Any) -> Rehearsal:  # noqa: ANN401  # any setting
         usual = SimulatorSettings(stacks=2, boards=2, interval_s=2.0, echo_port=0)
-        stages.append(Rehearsal(msgspec.structs.replace(usual, **changes)))
+        stages.append(Rehearsal(msgspec.structs.replace(usual, **changes), clock_s))
         await stages[-1].start()
         return stages[-1]
 

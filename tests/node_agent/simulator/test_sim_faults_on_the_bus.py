@@ -225,3 +225,12 @@ async def test_a_fault_of_the_configuration_begins_after_its_delay(
     assert stage.status("s01n1") == "offline"
     await stage.advance(4)
     assert stage.status("s01n1") == "online"
+
+
+async def test_no_boot_of_a_simulator_that_was_restarted_comes_again(
+    make_stage: Make,
+) -> None:
+    first = await make_stage()
+    before = first.details("s01n1").boot_id
+    again = await make_stage(clock_s=1060.0)
+    assert again.details("s01n1").boot_id != before
