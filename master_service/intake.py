@@ -69,6 +69,7 @@ class Intake:
         self._installs = installs
         self._by_heartbeat = rack.registry.by_heartbeat
         self._echoes: dict[str, float] = {}
+        self._prune_due = 0.0
 
     def heartbeat(self, message: Message, now: float) -> bool:
         """Take a heartbeat of a known node; return False if it is anything else.
@@ -107,6 +108,11 @@ class Intake:
         A 3.1.1 broker delivers it as an empty message without the retain flag, which
         is exactly what a person sends to ask for a reboot.
         """
+        if now >= self._prune_due:
+            self._prune_due = now + ECHO_S
+            self._echoes = {
+                t: until for t, until in self._echoes.items() if until > now
+            }
         for topic in topics:
             self._echoes[topic] = now + ECHO_S
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.messages import Phase
-from broker.topics import Topics
+from broker.topics import NodeLeaf, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,3 +189,13 @@ async def test_an_agent_that_leaves_midway_fails_its_row(bench: Bench) -> None:
     bench.boards["pi-11"].leave()
     await bench.calm()
     assert "left before it answered" in bench.final("node/s01n1 temperature").error
+
+
+async def test_what_was_cleared_is_not_expected_back_for_ever(bench: Bench) -> None:
+    intake = bench.master._intake  # noqa: SLF001  # its memory is what must not grow
+    for round_ in range(5):
+        for number in range(20):
+            topic = T.node(f"ghost-{round_}-{number}", NodeLeaf.STATE)
+            bench.broker.publish(topic, b"{}", qos=1, retain=True)
+        await bench.pass_time(11)
+    assert len(intake._echoes) <= 20  # noqa: SLF001  # as above
