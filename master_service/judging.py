@@ -173,7 +173,7 @@ class Judging:
 
     def _declare(self, node: Node, finding: Finding, now: float) -> None:
         before, node.verdict = node.verdict, finding.verdict
-        node.reason = finding.reason
+        node.reason, node.verdict_at = finding.reason, now
         news = finding.verdict not in {Verdict.UNKNOWN, node.told}
         as_before = before in _NOT_YET and finding.verdict is node.told
         begun = node.told_since if as_before else 0.0
@@ -194,7 +194,7 @@ class Judging:
 
     def _next_probe(self, node: Node, now: float) -> None:
         """Ask a board soon at first, and ever less often while it stays the same."""
-        age_s = max(PROBE_SOON_S, now + self.wall_less_monotonic - node.since)
+        age_s = max(PROBE_SOON_S, now - node.verdict_at)
         pause_s = PROBE_SOON_S if node.pending is not None else age_s
         node.probe_due = now + min(pause_s, PROBE_LATER_S)
 

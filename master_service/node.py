@@ -51,6 +51,7 @@ class Node:
         "told_since",
         "under_voltage",
         "verdict",
+        "verdict_at",
         "wants_probe",
     )
 
@@ -90,6 +91,9 @@ class Node:
         self.told_since = 0.0
         self.reason = "never heard"
         self.since = 0.0
+        """When its verdict began, Unix seconds; also from before a restart."""
+        self.verdict_at = 0.0
+        """When it was found, monotonic seconds: no setting of the clock moves it."""
         self.deadline = NEVER
         self.under_voltage = False
         self.faults: dict[str, str] = {}

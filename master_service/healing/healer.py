@@ -150,7 +150,7 @@ class Healer:
         locked += [f"{m.name} is the master's own" for m in mates if m.id == own]
         return Patient(
             verdict=node.verdict,
-            sick_s=at.wall - node.since,
+            sick_s=at.now - node.verdict_at,
             connected=node.status is Status.ONLINE,
             abilities=node.abilities,
             on_purpose=bool(node.halted_by or node.goodbye),

@@ -165,7 +165,7 @@ class Job:
         """Wait until it was off for long enough and its turn has come."""
         self.step, self._until = Step.RESTING, at.now
         if self.fed.level is Power.OFF and self.fed.changed:
-            since_off_s = max(0.0, at.wall - self.fed.changed)
+            since_off_s = max(0.0, self.fed.unchanged_s(at))
             self._until += max(0.0, settings.power.min_off_s - since_off_s)
         elif self.action is Action.CYCLE:
             self._until += settings.power.min_off_s

@@ -3,6 +3,7 @@
 import msgspec
 
 from broker.messages import Power
+from master_service.commands.effects import Moment
 from master_service.layout import Stack
 from master_service.node import Node
 from master_service.presence import Outlet
@@ -49,6 +50,14 @@ class Fed:
     def record(self) -> OutletRecord:
         """Return what belongs on disk."""
         return OutletRecord(self.row.name, self.wanted, self.level, self.changed)
+
+    def unchanged_s(self, at: Moment) -> float:
+        """Return for how long it has its level, seconds; by the clock that says less.
+
+        The wall clock alone outlives a restart, and may be set in between.
+        """
+        by_wall_s = at.wall - self.changed
+        return by_wall_s if self.since is None else min(by_wall_s, at.now - self.since)
 
     def view(self) -> Outlet:
         """Return what presence needs to know."""

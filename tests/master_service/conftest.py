@@ -132,7 +132,7 @@ class Bench:
 
     def __init__(self, folder: Path, *, mqtt5: bool = True, **settings: Any) -> None:  # noqa: ANN401  # any field of Settings
         self.broker = FakeBroker(mqtt5=mqtt5)
-        self.now = START
+        self.now, self.clock_jump_s = START, 0.0
         self.prober = FakeProber()
         nodes = tuple(
             NodeRow(
@@ -164,7 +164,7 @@ class Bench:
 
     @property
     def wall(self) -> float:
-        return self.now + WALL_LESS_MONOTONIC
+        return self.now + WALL_LESS_MONOTONIC + self.clock_jump_s
 
     def make(self, outlets: Outlets | None = None) -> Master:
         """Return a master, on outlets in a file if on no others."""

@@ -62,6 +62,20 @@ async def test_nothing_is_done_out_of_the_box(
     assert not bench.boards["pi-11"].orders
 
 
+async def test_a_clock_that_is_set_is_no_patience(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = await healed(make_bench)
+    hang(bench, "pi-11")
+    while bench.node("pi-11").verdict is not Verdict.HUNG:
+        await bench.pass_time(1)
+    bench.clock_jump_s = 3_600.0
+    await bench.pass_time(15)
+    assert bench.boards["pi-11"].orders == [], "it is hung for 15 seconds, not an hour"
+    await bench.pass_time(10)
+    assert [order.verb for order in bench.boards["pi-11"].orders] == ["restart-agent"]
+
+
 async def test_a_hung_board_gets_one_step_after_the_other_until_it_is_well(
     make_bench: Callable[..., Bench],
 ) -> None:

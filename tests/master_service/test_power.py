@@ -156,6 +156,19 @@ async def test_on_waits_for_the_rest_of_the_pause(bench: Bench) -> None:
     assert switchings(bench)[-1] == ("stack-1", True)
 
 
+async def test_setting_the_clock_does_not_shorten_the_pause(bench: Bench) -> None:
+    await begin(bench, OFF)
+    await go_down(bench, *STACK)
+    while bench.stack(1).power is Power.ON:
+        await bench.pass_time(1)
+    bench.clock_jump_s = 3_600.0
+    await bench.ask(WHERE, "on nowait")
+    await bench.pass_time(3)
+    assert bench.stack(1).power is Power.OFF, "off for 3 seconds, not for an hour"
+    await bench.pass_time(3)
+    assert bench.stack(1).power is Power.ON
+
+
 async def test_a_relay_that_fails_is_told_and_nothing_is_claimed(bench: Bench) -> None:
     bench.outlets.fails["stack-1"] = "relay board does not answer"
     await begin(bench, OFF)
