@@ -191,7 +191,7 @@ def _row(place: Place) -> tuple[object, ...]:
         place.mac or None,
         place.serial,
         place.model,
-        place.verdict.value,
+        place.verdict.value if place.verdict else "",
         int(place.reserved),
     )
 
@@ -205,6 +205,6 @@ def _place(row: tuple[int, int, str, str, str | None, str, str, str, int]) -> Pl
         mac=row[4] or "",
         serial=row[5],
         model=row[6],
-        verdict=Verdict(row[7]),
+        verdict=Verdict(row[7]) if row[7] else None,
         reserved=bool(row[8]),
     )

@@ -71,7 +71,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         mac: Wired hardware address of its board; empty: it never had one.
         serial: Of that board, as the board said itself; empty if it did not.
         model: Of that board, likewise.
-        verdict: What the last run found out.
+        verdict: What the last run that looked found out; None: none looked yet.
         reserved: Whether the DHCP server is told: not while somebody else uses the
             address.
     """
@@ -83,7 +83,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     mac: str = ""
     serial: str = ""
     model: str = ""
-    verdict: Verdict = Verdict.MISSING
+    verdict: Verdict | None = None
     reserved: bool = True
 
 

@@ -88,7 +88,8 @@ def _verdict(
     if phase is ScanPhase.SCANNING and run is not None and run.step in _LISTENING:
         return Verdict.OK.value if seen else ""
     judged = run is not None and place.stack in run.scanned
-    return place.verdict.value if place.mac or judged else ""
+    shown = place.verdict if place.mac or judged else None
+    return shown.value if shown else ""
 
 
 def _others(run: Run, places: list[Place], number: int) -> list[InstallBoard]:

@@ -109,6 +109,13 @@ def test_before_any_run_known_boards_show_what_was_found_and_empty_slots_nothing
     assert [board.verdict for board in stack.boards] == ["ok", ""]
 
 
+def test_a_board_that_only_a_person_placed_is_not_called_missing() -> None:
+    pinned = plan.pin(EMPTY, {A: (1, 1)})
+    for run in (None, running(Step.DONE, places=pinned)):
+        first = shown(run, 1, pinned).boards[0]
+        assert (first.mac, first.verdict) == (A, "")
+
+
 def test_the_largest_stack_fits_a_message() -> None:
     places = plan.prepare((), LAYOUT, [StackPlan(1, 64)])
     macs = [f"dc:a6:32:00:00:{n:02x}" for n in range(64)]
