@@ -27,6 +27,8 @@ T = TypeVar("T")
 CONNECT_S = 5.0
 FIRST_S = 2.0
 """At most for what is retained, and for the first word of a run that was begun."""
+LAST_S = 0.5
+"""For the last lines of history, after the run is over."""
 GOES_ON = (
     "the run goes on without this terminal. To see it: pirack install status; to end "
     "it: pirack install cancel"
@@ -128,7 +130,8 @@ class Conductor:
         if state.step != Step.CONFIRM:
             text = f"no run waits for a word; {picture.title(state)}"
             raise NotDoneError(text)
-        return await self._agreed_and_followed()
+        self._tell(*picture.forecast(state))
+        return await self._begun(state.run)
 
     async def _status(self) -> int:
         state = self._known()
@@ -164,13 +167,22 @@ class Conductor:
             if agreed is False:
                 return await self._refuse()
             if agreed:
-                await self._ask(request.confirm())
-                moved = self._progress.until(lambda state: state.step != Step.CONFIRM)
-                await within(moved, FIRST_S)
+                return await self._begun(state.run)
+        return await self._followed(state.run)
+
+    async def _begun(self, run: str) -> int:
+        """Let a run begin that waits for a word, and follow it."""
+        await self._ask(request.confirm())
+        moved = self._progress.until(lambda state: state.step != Step.CONFIRM)
+        await within(moved, FIRST_S)
+        return await self._followed(run)
+
+    async def _followed(self, run: str) -> int:
+        """Follow a run, if that is wanted."""
         if self._args.once and picture.live(self._known()):
-            self._tell(f"{state.run} runs; to see it: pirack install status")
+            self._tell(f"{run} runs; to see it: pirack install status")
             return EXIT_OK
-        return await self._follow(state.run)
+        return await self._follow(run)
 
     async def _agree(self) -> bool | None:
         """Ask; None where somebody else, or the time, answered meanwhile."""
@@ -213,6 +225,10 @@ class Conductor:
             screen.draw(self._progress)
             while going() and not self._ended.is_set():
                 await self._or_ended(self._progress.news())
+                screen.draw(self._progress)
+            if not picture.live(self._known()):
+                # What the history tells of the end comes a little after the state.
+                await within(self._ended.wait(), LAST_S)
                 screen.draw(self._progress)
 
     def _mine(self, run: str) -> bool:

@@ -47,7 +47,7 @@ def require(args: argparse.Namespace, *, terminal: bool) -> None:
             text = f"--{option.replace('_', '-')} goes with start, not {args.action}"
             raise UsageError(text)
     _require_words(args)
-    asks = args.action in {Action.START, Action.CONFIRM} and not args.dry_run
+    asks = args.action == Action.START and not args.dry_run
     if asks and not args.yes and not terminal:
         text = (
             "there is no terminal to ask on: --yes begins without asking, and "

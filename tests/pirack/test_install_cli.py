@@ -21,6 +21,13 @@ from tests.pirack.install_script import (
     turns,
 )
 
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script has told all when the run is over."""
+    monkeypatch.setattr("pirack.install.conduct.LAST_S", 0.02)
+
+
 # --- start ----------------------------------------------------------------------------
 
 

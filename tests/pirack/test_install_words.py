@@ -34,6 +34,7 @@ from tests.pirack.install_script import (
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who says nothing here never will."""
     monkeypatch.setattr("pirack.install.conduct.FIRST_S", 0.05)
+    monkeypatch.setattr("pirack.install.conduct.LAST_S", 0.02)
 
 
 # --- status, confirm, cancel, swap, undo ----------------------------------------------
@@ -78,19 +79,36 @@ async def test_status_prints_the_runs_lines_of_history_as_they_come(
     assert "a line of power" not in said
 
 
+async def test_lines_of_history_that_follow_the_end_are_printed_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pirack.install.conduct.LAST_S", 0.5)
+    master = await begin()
+    master.say(SCAN)
+    going = asyncio.create_task(conductor(master.broker, "status").go())
+    await turns(master.broker)
+    master.say(DONE)
+    await turns(master.broker)
+    event = Event(seq=1, ts=0, kind=EventKind.INSTALL, text="the last line")
+    master.broker.publish(TOPICS.event, encode(event))
+    assert await going == 0
+    said = capsys.readouterr().out
+    assert said.index("the last line") < said.index("i-2, by ann: done")
+
+
 async def test_confirm_needs_a_run_that_waits() -> None:
     master = await begin()
     with pytest.raises(NotDoneError, match="no run waits for a word; i-1: done"):
-        await conductor(master.broker, "confirm --yes").go()
+        await conductor(master.broker, "confirm").go()
     assert master.words == []
 
 
-async def test_confirm_shows_what_is_agreed_to(
+async def test_confirm_is_a_persons_word_and_shows_what_is_agreed_to(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     master = await begin()
     master.say(WAITING)
-    assert await conductor(master.broker, "confirm --yes").go() == 0
+    assert await conductor(master.broker, "confirm", typed="n\n").go() == 0
     assert master.words == ["confirm"]
     assert "stack 3 loses power" in capsys.readouterr().out
 
@@ -144,7 +162,6 @@ async def test_a_broker_that_is_away_is_a_link_error() -> None:
     ("line", "hint"),
     [
         ("start", "--yes begins without asking"),
-        ("confirm", "--yes begins without asking"),
         ("cancel never", "one of leave, restore, off"),
         ("swap s03n1", "the names of two slots"),
         ("swap s03n1 s03n1", "the names of two slots"),
