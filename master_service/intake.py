@@ -6,11 +6,20 @@ is counted by kind, and logged once for each.
 
 from broker.errors import PayloadError, TopicError
 from broker.link import Message, Subscription
-from broker.messages import Details, Heartbeat, Result, Status, decode
+from broker.messages import (
+    Details,
+    Heartbeat,
+    MasterDetails,
+    Result,
+    Status,
+    decode,
+)
 from broker.rejections import Rejections
 from broker.topics import (
     Address,
     CommandTopic,
+    Fixed,
+    FixedTopic,
     InstallStackTopic,
     NodeLeaf,
     NodeTopic,
@@ -28,6 +37,7 @@ from master_service.commands.effects import (
 from master_service.install.service import Installs
 from master_service.node import Node
 from master_service.rack import Rack
+from master_service.rivals import Rivals
 
 ECHO_S = 10.0
 """Seconds in which the echo of a clearing comes, if it comes."""
@@ -39,15 +49,15 @@ def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
     """Return what the master subscribes to: disjoint filters.
 
     It hears its own orders and states too: that is how it finds what was stored there
-    and must not be.
+    and must not be, and that another master is at work.
     """
     leaves = (
         Subscription(topics.node("+", leaf), qos=0 if leaf is NodeLeaf.HEARTBEAT else 1)
         for leaf in NodeLeaf
     )
     commands = (Subscription(text, qos=1) for text in topics.command_filters())
-    stacks = (topics.stack("+"), topics.install_stack("+"))
-    return (*leaves, *(Subscription(text, qos=1) for text in stacks), *commands)
+    others = (topics.stack("+"), topics.install_stack("+"), topics.master_details)
+    return (*leaves, *(Subscription(text, qos=1) for text in others), *commands)
 
 
 class Intake:
@@ -67,6 +77,7 @@ class Intake:
         self._desk = desk
         self._rejections = rejections
         self._installs = installs
+        self._rivals = Rivals(rack.outbox)
         self._by_heartbeat = rack.registry.by_heartbeat
         self._echoes: dict[str, float] = {}
         self._prune_due = 0.0
@@ -116,6 +127,10 @@ class Intake:
         for topic in topics:
             self._echoes[topic] = now + ECHO_S
 
+    def connected(self, session: str) -> None:
+        """Know our own words by their session."""
+        self._rivals.connected(session)
+
     def disconnected(self) -> None:
         """Expect no echoes any more."""
         self._echoes.clear()
@@ -126,6 +141,9 @@ class Intake:
                 return self._command(address, message, at)
             case NodeTopic(node, leaf):
                 return self._from_node(node, leaf, message, at)
+            case FixedTopic(Fixed.MASTER_DETAILS) if message.payload:
+                self._rivals.take(decode(message.payload, MasterDetails))
+                return []
             case StackTopic(stack) if stack not in self._rack.stacks:
                 return [ClearTopics((message.topic,))] if message.payload else []
             case InstallStackTopic(stack) if not self._installs.shows(stack):

@@ -160,6 +160,7 @@ class Master:
         """Judge everything anew and publish every state again."""
         at = self._moment()
         self.rack.judging.link_up(at.now, at.wall)
+        self._intake.connected(session)
         self._note_link("the broker is there")
         self._publisher.everything()
         about = own_details(
