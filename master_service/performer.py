@@ -97,9 +97,11 @@ class Performer:
         self._historian = Historian(store, moment)
         self._installs = installs
         self._install_verb = InstallVerb(rack, desk, installs)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._switchings: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._switchings: set[asyncio.Task[Any]] = set()
         self._held: deque[Answer] = deque(maxlen=ANSWERS_HELD)
+        self.unwritable = ""
+        """Why the last attempt to write to the disk failed; empty: it did not."""
 
     def perform(self, effects: Effects) -> None:
         """Do some things; from the first that must wait, the rest waits with it."""
@@ -131,7 +133,7 @@ class Performer:
 
     def commit_soon(self) -> None:
         """Write what is queued; nobody waits for it."""
-        self._spawn(self._commit_quietly())
+        self._spawn(self._commit())
 
     async def settle(self) -> None:
         """Wait for everything under way."""
@@ -145,7 +147,7 @@ class Performer:
             task.cancel()
         await self.settle()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         _ = self._keep_task(work, self._tasks)
 
     async def _then_settled(self, work: Coroutine[Any, Any, None]) -> None:
@@ -153,14 +155,14 @@ class Performer:
         self._settled()
 
     def _keep_task(
-        self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]
-    ) -> asyncio.Task[None]:
+        self, work: Coroutine[Any, Any, object], among: set[asyncio.Task[Any]]
+    ) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         among.add(task)
         task.add_done_callback(self._done)
         return task
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         self._switchings.discard(task)
         if not task.cancelled() and task.exception() is not None:
@@ -250,15 +252,17 @@ class Performer:
 
     async def _commit(self) -> str:
         """Write what is queued; return why it could not be."""
+        why = ""
         try:
             await self._store.commit()
         except (sqlite3.Error, OSError) as error:
-            log.exception("the master's state cannot be written; free some space")
-            return f"not begun: it could not be put on disk first: {error}"
-        return ""
-
-    async def _commit_quietly(self) -> None:
-        await self._commit()
+            why = f"not begun: it could not be put on disk first: {error}"
+            if why != self.unwritable:  # a full card must not fill the log as well
+                log.exception("the master's state cannot be written; free some space")
+        if self.unwritable and not why:
+            log.warning("the master's state is written again")
+        self.unwritable = why
+        return why
 
     async def _probe(self, node: Node) -> None:
         answer = await self._prober.probe(node.address)
@@ -285,7 +289,7 @@ class Performer:
                 fed.changed = at.wall
         fed.fault = brought.error
         self.keep_outlet(fed)
-        await self._commit_quietly()
+        _ = await self._commit()
         self.perform(self._desk.switched(effect.outlet, brought.error, at))
         self._settled()
 

@@ -200,9 +200,8 @@ class Master:
         self._flush()
         with contextlib.suppress(LinkError):
             self._publisher.rack_state(at.now)
-        if self._store.waiting and (
-            at.now >= self._flush_due or self._store.waiting >= ROWS_AT_MOST
-        ):
+        many = self._store.waiting >= ROWS_AT_MOST and not self._performer.unwritable
+        if self._store.waiting and (many or at.now >= self._flush_due):
             self._flush_due = at.now + self._settings.master.flush_s
             self._performer.commit_soon()
 

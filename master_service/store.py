@@ -36,6 +36,8 @@ SEQ_BLOCK = 1_000
 events themselves are written later."""
 IDS_KEPT = 10_000
 """Destructive command ids that are remembered."""
+WAITING_AT_MOST = 50_000
+"""Queued statements from which history is lost: the card has been full for long."""
 PRUNE_EVERY = 200
 """Lines of history after which the old end is cut."""
 
@@ -140,13 +142,15 @@ class Store:
         self._put("word", BOOT_ID, boot_id)
 
     def keep_event(self, event: Event) -> None:
-        """Queue a line of history."""
+        """Queue a line of history, unless too much waits for a full card already."""
+        self._next_seq = event.seq + 1
+        if len(self._queue) >= WAITING_AT_MOST:
+            return
         self._queue.append(event_log.insert(event))
         if event.seq % PRUNE_EVERY == 0:
             self._queue += event_log.prune(
                 self._retention, seq=event.seq, wall=event.ts
             )
-        self._next_seq = event.seq + 1
         if event.seq >= self._reserved - SEQ_BLOCK // 2:
             self._reserve(event.seq + SEQ_BLOCK)
 
