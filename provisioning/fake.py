@@ -181,10 +181,10 @@ class FakeBackend:
     name = "fake"
     reserves = True
 
-    def __init__(self, rack: FakeRack) -> None:
+    def __init__(self, rack: FakeRack, served: tuple[Reservation, ...] = ()) -> None:
         self._rack = rack
         self._lent: dict[str, str] = {}
-        self._sets: list[tuple[Reservation, ...]] = [()]
+        self._sets = [served]
         self.refusals = 0
 
     async def start(self) -> None:

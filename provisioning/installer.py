@@ -3,6 +3,7 @@
 One loop owns the run. What it is told goes through one queue, so that nothing happens
 beside something else, and whatever a step wants done is a task of its own.
 """
+# long: one owner of the run, and all that a person can want of it
 
 import asyncio
 import contextlib
@@ -15,7 +16,7 @@ from provisioning.backends.backend import Backend
 from provisioning.effects import Hands
 from provisioning.errors import BackendError, BusyError, JournalError, NoRunError
 from provisioning.plan import Place
-from provisioning.reservation import Change
+from provisioning.reservation import Change, Reservation
 from provisioning.run import machine
 from provisioning.run.messages import (
     Apply,
@@ -133,6 +134,7 @@ class Installer:
         Raises:
             BusyError: One is under way.
             JournalError: It cannot be written down.
+            BackendError: What is served now cannot be read.
         """
         async with self._turn:
             if self._run is not None and self._live:
@@ -141,6 +143,7 @@ class Installer:
             slots = plan.prepare(self.places, params.layout, params.stacks)
             places, now = plan.pin(slots, pins or {}), self._clock.monotonic()
             run, effects = machine.start(self._new_id(), params, places, now)
+            run = run.with_(earlier=self._earlier(dry=params.dry))
             await self._journal.save(run)
             self._run = run
             self._perform(effects)
@@ -188,26 +191,42 @@ class Installer:
             SubnetError: There is no such slot.
             BackendError: The DHCP server would not have it; nothing was changed.
         """
-        if self._live:
-            text = "boards can be swapped once the install run is over"
-            raise BusyError(text)
+        self._require_rest("boards can be swapped")
         places = plan.swap(self.places, first, second)
+        earlier = self._backend.applied()
         await self._backend.apply(reservations(places))
-        await self._journal.keep(places)
-        if self._run is not None:
-            self._run = self._run.with_(places=places)
+        if self._run is None:
+            await self._journal.keep(places)
+        else:
+            self._run = self._run.with_(places=places, earlier=earlier)
+            await self._journal.save(self._run)
 
     async def undo(self) -> Change:
-        """Give the DHCP server its earlier reservations back, until the next run.
+        """Serve the reservations of before the latest run or swap, until the next one.
 
         Raises:
             BusyError: A run is under way.
             BackendError: There are none, or the server would not have them.
         """
+        self._require_rest("reservations can be undone")
+        if self._run is None or self._run.earlier is None:
+            text = "there is no earlier set of reservations to go back to"
+            raise BackendError(text)
+        served = self._backend.applied()
+        change = await self._backend.apply(self._run.earlier)
+        self._run = self._run.with_(earlier=served)
+        await self._journal.save(self._run)
+        return change
+
+    def _earlier(self, *, dry: bool) -> tuple[Reservation, ...] | None:
+        if dry:
+            return self._run.earlier if self._run else None
+        return self._backend.applied()
+
+    def _require_rest(self, what: str) -> None:
         if self._live:
-            text = "reservations can be undone once the install run is over"
+            text = f"{what} once the install run is over"
             raise BusyError(text)
-        return await self._backend.undo()
 
     def heard(self, ask: Ask) -> None:
         """Take what a board said; outside a run nobody needs it."""

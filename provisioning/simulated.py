@@ -14,6 +14,7 @@ from provisioning.fake import FakeBackend, FakeRack
 from provisioning.installer import Installer
 from provisioning.journal import SqliteJournal
 from provisioning.run.messages import Answer, ForeignServer
+from provisioning.run.sightings import reservations
 from provisioning.seams import Announcer, Source, StackPower
 from provisioning.settings import InstallSettings
 
@@ -67,7 +68,8 @@ def make_simulated(
         sources: What hears boards: agents.
         talking: Returns the hardware addresses of the boards that talk.
     """
-    backend = FakeBackend(FakeRack(settings.subnet()))
+    served = reservations(journal.places())  # as a real server remembers
+    backend = FakeBackend(FakeRack(settings.subnet()), served)
     network = SimulatedNetwork(backend, talking)
     return Installer(
         journal=journal,

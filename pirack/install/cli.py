@@ -32,7 +32,8 @@ what it does
             or off. Places that were found stay.
   swap      exchanges the boards of two slots, when their lights (`pirack send s03n1
             identify`) say so
-  undo      gives the DHCP server its reservations of before the latest run
+  undo      gives the DHCP server its reservations of before the latest run, or of
+            before a swap after it; once more takes that back
 
 examples
   pirack install start --dry-run      what would happen, and what stands against it

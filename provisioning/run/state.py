@@ -6,6 +6,7 @@ import msgspec
 
 from broker.messages import Power
 from provisioning.plan import Layout, Place, Sighting, StackPlan, Verdict
+from provisioning.reservation import Reservation
 
 
 class Step(enum.StrEnum):
@@ -188,6 +189,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         boot_s: Longest time a board took from power on to its first word, seconds.
         ending: The terminal step that follows ``restore``.
         leave: How ``restore`` leaves the outlets.
+        earlier: Reservations of before it, or of before a later swap, for ``undo``;
+            None: not known.
     """
 
     id: str
@@ -222,6 +225,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     boot_s: float = 30.0
     ending: Step = Step.FAILED
     leave: Leave = Leave.RESTORE
+    earlier: tuple[Reservation, ...] | None = None
 
     @property
     def stack(self) -> StackPlan:

@@ -138,6 +138,9 @@ def test_a_person_swaps_two_slots_by_their_leds(
         await installer.begin(stage.params)
         await stage.ended(installer)
         await installer.swap("s01n1", "s01n2")
+        undone = await installer.undo()
+        assert (len(undone.changed), undone.removed) == (2, ())
+        await installer.undo()
         await installer.stop()
 
     virtually(install())
@@ -147,3 +150,22 @@ def test_a_person_swaps_two_slots_by_their_leds(
     }
     run = virtually(stage.install())
     assert place(run, "s01n1").mac == "dc:a6:32:00:01:02"
+
+
+def test_undo_goes_back_to_before_the_whole_run_not_to_before_its_last_stack(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+
+    async def install() -> None:
+        installer = stage.installer()
+        await installer.start()
+        await installer.begin(stage.params)
+        await stage.ended(installer)
+        await installer.begin(msgspec.structs.replace(stage.params, dry=True))
+        await stage.ended(installer)
+        assert len((await installer.undo()).removed) == 4
+        assert len((await installer.undo()).added) == 4
+        await installer.stop()
+
+    virtually(install())

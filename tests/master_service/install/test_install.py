@@ -174,3 +174,14 @@ async def test_swapped_slots_swap_the_names_of_their_boards(
     undone = await site.install("undo")
     assert undone.ok, undone.error
     assert "192.168.23.10" in undone.targets[0].stdout
+
+
+async def test_undo_takes_back_a_swap_alone_after_a_restart_too(site: Site) -> None:
+    await site.whole()
+    await site.master.stop()
+    site.make()
+    await site.master.start()
+    await site.pass_time(1)
+    assert (await site.install("swap s01n1 s01n2")).ok
+    undone = (await site.install("undo")).targets[0].stdout.splitlines()
+    assert [line[0] for line in undone] == ["~", "~"]
