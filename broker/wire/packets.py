@@ -13,6 +13,8 @@ from broker.link import Message, Subscription
 _SESSION = "session"
 _SEND_RETAINED = 0
 _NO_RETAINED = 2
+_LONGEST_EXPIRY_S = 2**32 - 1
+"""136 years: what fits; who asks for more shall not break the packet."""
 _BARE: dict[str, Any] = {}
 
 
@@ -49,7 +51,7 @@ def for_publish(
     if session:
         carried.UserProperty = (_SESSION, session)
     if expiry_s:
-        carried.MessageExpiryInterval = math.ceil(expiry_s)
+        carried.MessageExpiryInterval = math.ceil(min(expiry_s, _LONGEST_EXPIRY_S))
     if response_topic:
         carried.ResponseTopic = response_topic
     if correlation:
