@@ -3,6 +3,7 @@
 import asyncio
 import html
 import logging
+import math
 import time
 from http import HTTPStatus
 from importlib import resources
@@ -71,12 +72,12 @@ class Plain:
         keys = (f"{address} {name}", address)
         wait_s = max(self._throttle.wait_s(key) for key in keys)
         if wait_s > 0:
-            text = f"Too many failed attempts. Try again in {wait_s:.0f} s."
+            text = f"Too many failed attempts. Try again in {math.ceil(wait_s)} s."
             return self._form(wanted, name, text, HTTPStatus.TOO_MANY_REQUESTS)
+        for key in keys:  # before the answer is known: guesses come side by side
+            self._throttle.failed(key)
         user = await self._verify(name, fields.get("password", ""))
         if user is None:
-            for key in keys:
-                self._throttle.failed(key)
             log.warning("failed sign-in from %s", address)
             text = "That name and password do not belong together."
             return self._form(wanted, name, text, HTTPStatus.UNAUTHORIZED)
