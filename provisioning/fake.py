@@ -184,7 +184,7 @@ class FakeBackend:
     def __init__(self, rack: FakeRack, served: tuple[Reservation, ...] = ()) -> None:
         self._rack = rack
         self._lent: dict[str, str] = {}
-        self._sets = [served]
+        self._served = served
         self.refusals = 0
 
     async def start(self) -> None:
@@ -214,20 +214,12 @@ class FakeBackend:
         rows = validate(want, self._rack.subnet)
         change = difference(self.applied(), rows)
         if change:
-            self._sets.append(rows)
+            self._served = rows
         return change
 
     def applied(self) -> tuple[Reservation, ...]:
         """Return the set that is served."""
-        return self._sets[-1]
-
-    async def undo(self) -> Change:
-        """Serve the set before the present one again."""
-        if len(self._sets) == 1:
-            text = "there is no earlier set of reservations"
-            raise BackendError(text)
-        now = self._sets.pop()
-        return difference(now, self.applied())
+        return self._served
 
     def lend(self, mac: str) -> str:
         """Return the address a board gets; empty when the pool is exhausted."""

@@ -78,10 +78,3 @@ class Backend(Protocol):
 
     def applied(self) -> tuple[Reservation, ...]:
         """Return the set that is served."""
-
-    async def undo(self) -> Change:
-        """Serve the set before the present one again.
-
-        Raises:
-            BackendError: There is none, or it cannot be applied.
-        """

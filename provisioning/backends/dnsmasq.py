@@ -125,14 +125,6 @@ class Dnsmasq:
         """Return the set that is served."""
         return self._ledger.served()
 
-    async def undo(self) -> Change:
-        """Serve the set before the present one again.
-
-        Raises:
-            BackendError: There is none, or it cannot be applied.
-        """
-        return await self.apply(self._ledger.before())
-
     @property
     def _hosts(self) -> Path:
         return self._folder / "hosts.d"

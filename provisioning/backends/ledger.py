@@ -1,4 +1,4 @@
-"""The set of reservations that is served, and the one before it; on disk."""
+"""The set of reservations that is served; on disk."""
 
 from pathlib import Path
 
@@ -13,11 +13,10 @@ Rows = tuple[Reservation, ...]
 
 class _Page(msgspec.Struct, frozen=True):
     served: Rows = ()
-    before: Rows | None = None
 
 
 class Ledger:
-    """Remembers two sets of reservations in one file.
+    """Remembers a set of reservations in one file.
 
     Args:
         path: The file; its folder must exist once ``write`` is called.
@@ -30,28 +29,15 @@ class Ledger:
         """Return the set that is served; empty when none ever was."""
         return self._read().served
 
-    def before(self) -> Rows:
-        """Return the set before it.
-
-        Raises:
-            BackendError: There is none.
-        """
-        before = self._read().before
-        if before is None:
-            text = "there is no earlier set of reservations to go back to"
-            raise BackendError(text)
-        return before
-
     def write(self, rows: Rows) -> None:
         """Remember a set as the served one.
 
         Raises:
             BackendError: It cannot be written.
         """
-        page = self._read()
-        if rows == page.served and page.before is not None:
+        if rows == self._read().served:
             return
-        new = _Page(served=rows, before=page.served)
+        new = _Page(served=rows)
         try:
             atomic.replace(self._path, msgspec.json.encode(new), mode=0o644)
         except OSError as error:

@@ -72,11 +72,3 @@ class Observe:
     def applied(self) -> tuple[Reservation, ...]:
         """Return the set that was kept."""
         return self._ledger.served()
-
-    async def undo(self) -> Change:
-        """Keep the set before the present one again.
-
-        Raises:
-            BackendError: There is none.
-        """
-        return await self.apply(self._ledger.before())

@@ -141,14 +141,6 @@ class WholeFile:
         """Return the set that is served."""
         return self._ledger.served()
 
-    async def undo(self) -> Change:
-        """Serve the set before the present one again.
-
-        Raises:
-            BackendError: There is none, or it cannot be applied.
-        """
-        return await self.apply(self._ledger.before())
-
     async def _put(self, rows: Rows) -> bool:
         """Replace the file once the program finds it right; return whether it changed.
 

@@ -110,16 +110,14 @@ def test_a_journal_of_another_version_is_not_touched(tmp_path: Path) -> None:
         journal(tmp_path)
 
 
-def test_the_ledger_knows_the_set_before(tmp_path: Path) -> None:
+def test_the_ledger_remembers_the_set_that_is_served(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "reservations.json")
     a, b = Reservation("a", "10.0.0.10", "x"), Reservation("b", "10.0.0.11", "y")
     assert ledger.served() == ()
-    with pytest.raises(BackendError, match="no earlier set"):
-        ledger.before()
     ledger.write((a,))
     ledger.write((a, b))
     ledger.write((a, b))
-    assert (ledger.served(), ledger.before()) == ((a, b), (a,))
+    assert ledger.served() == (a, b)
     (tmp_path / "reservations.json").write_text("{")
     with pytest.raises(BackendError, match="put it aside"):
         ledger.served()
@@ -173,7 +171,7 @@ async def test_beside_somebody_elses_server_the_set_is_only_kept(
     with pytest.raises(RefusedError):
         await backend.apply([row("01", 222, "x")])
     assert backend.applied() == (row("01", 10, "x"),)
-    assert (await backend.undo()).removed == (row("01", 10, "x"),)
+    assert (await backend.apply([])).removed == (row("01", 10, "x"),)
     assert await backend.leases() == ()
     assert await backend.check() == ()
     await backend.stop()

@@ -80,7 +80,7 @@ def test_boards_get_what_is_reserved_and_others_the_pool(
         a.power_off()
         assert await cycle(c) == ["10.77.0.11"]
         assert not await backend.apply([row(C, 11, "s01n2")])
-        change = await backend.undo()
+        change = await backend.apply([row(A, 11, "s01n2")])
         assert [one.mac for one in (*change.removed, *change.added)] == [C, A]
         assert backend.applied() == (row(A, 11, "s01n2"),)
         c.power_off()

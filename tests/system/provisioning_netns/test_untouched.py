@@ -47,7 +47,7 @@ async def main():
     ]
     await backend.apply(rows)
     await backend.apply(rows[:1])
-    await backend.undo()
+    await backend.apply(rows)
     await child.restart()
     assert await backend.alive()
     assert len(backend.applied()) == 2
