@@ -16,6 +16,7 @@ from master_service.commands.effects import (
     RefusedError,
     Unbury,
 )
+from master_service.commands.reach import interrupted
 from master_service.commands.reserve import require
 from master_service.commands.run import Row, Run
 from master_service.node import Node
@@ -23,6 +24,8 @@ from master_service.rack import Rack
 
 VERBS = frozenset({Verb.NAME, Verb.PLACE, Verb.TAG, Verb.FORGET})
 _ONE_ONLY = frozenset({Verb.NAME, Verb.PLACE})
+_NOT_MEANWHILE = frozenset({Verb.FORGET, Verb.PLACE})
+"""A board that leaves its outlet, or the rack, would never be proven down or back."""
 _NOWHERE = "none"
 _UNDO = "undo"
 MAX_TAGS = 32
@@ -89,6 +92,9 @@ class Admin:
         return run.asked.verb == Verb.FORGET and run.asked.command.args == (_UNDO,)
 
     def _do(self, verb: str, node: Node, args: tuple[str, ...]) -> Effects:
+        if verb in _NOT_MEANWHILE and (why := interrupted(node)):
+            text = f"{why}; wait for its end, or `cancel` it"
+            raise RefusedError(text)
         if verb == Verb.FORGET:
             return self._forget(node, args)
         if verb == Verb.NAME:

@@ -12,7 +12,13 @@ from master_service.commands.effects import (
     SendOrder,
 )
 from master_service.commands.proof import LEAVING, Proof
-from master_service.commands.reach import absence, inability, reachable, require_able
+from master_service.commands.reach import (
+    absence,
+    doing,
+    inability,
+    reachable,
+    require_able,
+)
 from master_service.commands.run import Row, Run
 from master_service.commands.waves import Waves
 from master_service.events import Draft
@@ -111,8 +117,10 @@ class Orders:
 
     def _obstacle(self, run: Run, node: Node) -> str:
         args = run.asked.command.args
-        why = inability(node, run.asked.verb, args) or self._busy(run, node)
+        why = inability(node, run.asked.verb, args)
         if why or not run.destructive:
+            return why
+        if why := doing(node):
             return why
         by, locks = run.asked.command.by, self._rack.locks
         locked = locks.against(node, by)
@@ -168,15 +176,6 @@ class Orders:
             by=asked.command.by,
         )
         return SendOrder(node.id, order)
-
-    def _busy(self, run: Run, node: Node) -> str:
-        busy = node.running
-        if not run.destructive or (node.pending is None and busy is None):
-            return ""
-        if busy is not None:
-            by = f" by {busy.by}" if busy.by else ""
-            return f"busy: {busy.verb}{by} is {busy.phase} (id {busy.id})"
-        return f"busy: {node.reason}"
 
 
 def _may_hear(run: Run, node: Node) -> bool:

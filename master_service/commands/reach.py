@@ -4,7 +4,7 @@ import difflib
 from datetime import UTC, datetime
 
 from broker.messages import Phase, Status, TargetRow, Verdict
-from broker.verbs import Verb
+from broker.verbs import DESTRUCTIVE, Verb
 from master_service.commands.effects import Asked, RefusedError
 from master_service.node import Node
 
@@ -34,6 +34,22 @@ def inability(node: Node, verb: str, args: tuple[str, ...]) -> str:
         return ""
     why = _why(node, wanted)
     return f"it cannot {wanted!r}: {why}" if why else f"it cannot {wanted!r}"
+
+
+def doing(node: Node) -> str:
+    """Say what is under way with a node; empty if nothing is."""
+    running = node.running
+    if running is not None:
+        by = f" by {running.by}" if running.by else ""
+        return f"busy: {running.verb}{by} is {running.phase} (id {running.id})"
+    return "" if node.pending is None else f"busy: {node.reason}"
+
+
+def interrupted(node: Node) -> str:
+    """Say what is under way that takes a node away for a time; empty if nothing is."""
+    running = node.running
+    taken = running is not None and running.verb in DESTRUCTIVE
+    return doing(node) if taken or node.pending is not None else ""
 
 
 def require_able(asked: Asked, nodes: list[Node]) -> None:

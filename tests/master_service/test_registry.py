@@ -131,3 +131,17 @@ def test_ids_without_end_do_not_fill_the_memory() -> None:
         registry.add(f"pi-{number}")
     with pytest.raises(TopicError, match="one too many"):
         registry.add("pi-more")
+
+
+@pytest.mark.parametrize("change", ["forget", "place none"])
+async def test_a_board_stays_where_it_is_while_its_outlet_is_switched(
+    bench: Bench, change: str
+) -> None:
+    await bench.ask("stack/1 power", "cycle confirm=stack/1")
+    verb, *args = change.split()
+    await bench.ask(f"node/pi-11 {verb}", " ".join(args))
+    final = bench.final(f"node/pi-11 {verb}")
+    assert final.phase is Phase.REFUSED
+    assert "busy: power is " in final.error
+    assert "wait for its end, or `cancel` it" in final.error
+    assert bench.node("pi-11").stack == 1
