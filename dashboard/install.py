@@ -20,6 +20,24 @@ _FOUND, _ON = 80, 85
 """Percent of a run when every stack is scanned, and when all are on again: most of its
 time is waiting for boards to boot one stack after the other."""
 
+_STEPS = {
+    "preflight": "checking",
+    "confirm": "waits to be confirmed",
+    "all-off": "switching off",
+    "baseline": "listening, all is off",
+    "scan": "looking for the boards of {stack}",
+    "check": "making sure of {stack}",
+    "commit": "placing the boards of {stack}",
+    "all-on": "switching on",
+    "verify": "verifying",
+    "restore": "ending early",
+    "done": "done",
+    "done-with-problems": "done",
+}
+_UNCOUNTED = frozenset({"preflight", "confirm", "restore"})
+"""Steps at which no board can have been found yet, or none is looked for."""
+_COUNTS_VERIFIED = frozenset({"verify", "done", "done-with-problems"})
+
 Row = list[Any]
 
 
@@ -27,9 +45,15 @@ def words(install: InstallState | None) -> str:
     """Return how far the latest run is; empty when there was none."""
     if install is None or not install.run:
         return ""
-    where = "" if install.stack is None else f" stack {install.stack}"
-    problems = f", {len(install.problems)} problems" if install.problems else ""
-    return f"{install.step}{where}: {install.done} of {install.total}{problems}"
+    stack = "the stack" if install.stack is None else f"stack {install.stack}"
+    said = [_STEPS.get(install.step, install.step).format(stack=stack)]
+    if install.step not in _UNCOUNTED and not install.dry:
+        what = "verified" if install.step in _COUNTS_VERIFIED else "found"
+        said.append(f"{install.done} of {install.total} {what}")
+    if install.problems:
+        many = len(install.problems)
+        said.append(f"{many} problem{'s' if many > 1 else ''}")
+    return ("dry run: " if install.dry else "") + ", ".join(said)
 
 
 def hint(install: InstallState | None) -> str:

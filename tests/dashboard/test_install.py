@@ -42,6 +42,27 @@ def test_the_navigation_shows_only_a_run_under_way(
     assert hint(InstallState(**values)) == shown
 
 
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        ("confirm", "waits to be confirmed"),
+        ("all-on", "switching on, 4 of 4 found"),
+        ("verify", "verifying, 4 of 4 verified"),
+        ("done", "done, 4 of 4 verified"),
+        ("cancelled", "cancelled, 4 of 4 found"),
+        ("a-later-step", "a-later-step, 4 of 4 found"),
+    ],
+)
+def test_a_step_of_the_run_is_said_in_plain_words(step: str, shown: str) -> None:
+    assert words(InstallState(run="7", step=step, done=4, total=4)) == shown
+
+
+def test_a_dry_run_is_called_one_and_counts_only_its_problems() -> None:
+    dry = InstallState(run="7", step="done", dry=True, total=4, problems=("a",))
+
+    assert words(dry) == "dry run: done, 1 problem"
+
+
 def test_a_rack_without_a_run_has_no_words_for_it() -> None:
     assert words(None) == words(InstallState(backend="dnsmasq")) == hint(None) == ""
 
