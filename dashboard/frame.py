@@ -89,11 +89,10 @@ class Frame(
 
     def send(self, number: int, shared: str, private: str) -> None:
         """Send one message; see Port."""
-        if not self._alive():
-            self.client.open("/login")
-            self._dashboard.leave(self.view)
-            return
-        _ = self.run_method("apply", number, shared, private)
+        if self._alive():
+            _ = self.run_method("apply", number, shared, private)
+        else:
+            self._turn_out()
 
     def _take(self, event: GenericEventArguments) -> None:
         try:
@@ -103,6 +102,13 @@ class Frame(
             return
         if self._alive():
             self._fulfil(wish)
+        else:
+            self._turn_out()
+
+    def _turn_out(self) -> None:
+        """Show the login: a tab whose session ended must not go on looking live."""
+        self.client.open("/login")
+        self._dashboard.leave(self.view)
 
     def _fulfil(self, wish: Wish) -> None:
         match wish.kind:

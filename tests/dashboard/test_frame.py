@@ -76,6 +76,21 @@ async def test_a_revoked_session_is_shown_nothing_more(
     assert dashboard.hub.views == set()
 
 
+async def test_a_hidden_tab_is_turned_out_when_it_is_looked_at_again(
+    user: Visitor, dashboard: Dashboard
+) -> None:
+    page(dashboard, alive=False)
+    await user.open("/framed")
+    (view,) = dashboard.hub.views
+    view.paused = True
+    dashboard.hub.tick()
+    assert dashboard.hub.views == {view}  # nothing was sent, so nobody was asked
+
+    user.find(Frame).trigger("say", {"kind": "resume"})
+
+    assert dashboard.hub.views == set()
+
+
 async def test_a_malformed_wish_is_counted(user: Visitor, dashboard: Dashboard) -> None:
     page(dashboard)
     await user.open("/framed")
