@@ -26,6 +26,7 @@ async def claim_all(outlets: Outlets, rack: Rack, at: Moment, *, cold: bool) -> 
         at: This moment.
         cold: Whether this machine booted since the master ran last.
     """
+    _name_those_gone(rack)
     all_fed = list(rack.panel.outlets.values())
     found = await asyncio.gather(
         *(_claimed(outlets, fed, cold=cold) for fed in all_fed)
@@ -60,6 +61,15 @@ def first_reading(
         found = f"outlet {fed.row.name} is {level}; {wanted} was wanted"
         text = f"{found}; left as it is"
         rack.outbox.note(EventKind.POWER, text, stack=fed.row.stack)
+
+
+def _name_those_gone(rack: Rack) -> None:
+    """Say which outlets were left on by taking them out of the configuration."""
+    for record in rack.panel.gone:
+        if record.level is Power.ON:
+            gone = f"outlet {record.name} is not in the configuration any more"
+            text = f"{gone}; it was on when last read, and is left as it is"
+            rack.outbox.note(EventKind.FAULT, text)
 
 
 async def _claimed(outlets: Outlets, fed: Fed, *, cold: bool) -> Power | PowerError:

@@ -76,6 +76,9 @@ class Panel:
         self, rows: tuple[OutletRow, ...], records: tuple[OutletRecord, ...] = ()
     ) -> None:
         known = {record.name: record for record in records}
+        names = {row.name for row in rows}
+        self.gone = tuple(one for one in records if one.name not in names)
+        """Outlets on disk that the configuration has no more: nobody switches them."""
         self.outlets: dict[str, Fed] = {}
         for row in rows:
             self.outlets[row.name] = fed = Fed(row, Power.UNKNOWN, Power.UNKNOWN)

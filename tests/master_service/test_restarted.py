@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from broker.messages import EventKind, Verdict
+from broker.messages import EventKind, Power, Verdict
+from broker.settings import RackSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,3 +91,22 @@ async def test_after_a_restart_of_the_broker_too_boards_have_their_grace(
     await bench.pass_time(1)
     assert bench.verdicts["s01n1"] == Verdict.UNKNOWN
     assert bench.rack.frozen == "the master just started; 1 board not heard again yet"
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_an_outlet_taken_out_of_the_configuration_while_on_is_named(
+    bench: Bench, *, on: bool
+) -> None:
+    if not on:
+        await bench.ask("stack/2 power", "off force confirm=stack/2")
+        while bench.stack(2).power is Power.ON:
+            await bench.pass_time(5)
+    before = bench.outlets.relays().switchings
+    bench.settings = msgspec.structs.replace(
+        bench.settings, rack=RackSettings(name="lab", stacks=1, boards=2), nodes=()
+    )
+    begins = await restart(bench)
+    faults = [e.text for e in bench.events[begins:] if e.kind is EventKind.FAULT]
+    named = "outlet stack-2 is not in the configuration any more; it was on when last"
+    assert any(named in text for text in faults) is on
+    assert bench.outlets.relays().switchings == before
