@@ -15,8 +15,9 @@ from dashboard.sessions import Sessions
 
 LOGIN = "/login"
 HEALTH = "/healthz"
+SESSION = "/session"
 STATIC = "/static/"
-_OPEN = (LOGIN, HEALTH, "/favicon.ico")
+_OPEN = (LOGIN, HEALTH, SESSION, "/favicon.ico")
 _POLICY_VIOLATION = 1008
 
 SECURITY_HEADERS = {

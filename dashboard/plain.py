@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from dashboard.guard import HEALTH, LOGIN
+from dashboard.guard import HEALTH, LOGIN, SESSION
 from dashboard.sessions import Sessions, Throttle, safe_path
 from dashboard.users import User, Users
 
@@ -51,10 +51,16 @@ class Plain:
         app.add_api_route(LOGIN, self.sign_in, methods=["POST"])
         app.add_api_route("/logout", self.sign_out, methods=["POST"])
         app.add_api_route(HEALTH, self.health, methods=["GET"])
+        app.add_api_route(SESSION, self.session, methods=["GET"])
 
     async def health(self) -> Response:
         """Say that the server answers; for monitors."""
         return JSONResponse({"status": "ok"})
+
+    async def session(self, request: Request) -> Response:
+        """Say whether the asker is signed in: to its socket a refusal has no reason."""
+        known = self._sessions.user(request.session) is not None
+        return JSONResponse({"signed_in": known}, headers={"Cache-Control": "no-store"})
 
     async def form(self, request: Request) -> Response:
         """Show the login form."""

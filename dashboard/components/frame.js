@@ -122,6 +122,13 @@ export default {
       };
       socket.on("disconnect", () => { timer = window.setTimeout(() => set(false), DROPPED_MS); });
       socket.on("connect", () => { window.clearTimeout(timer); if (!store.socket) set(true); });
+      socket.on("connect_error", () => this.signInAgain());
+    },
+    /** A refused socket is not told why: where the session has ended, go to the login. */
+    async signInAgain() {
+      const answer = await fetch(`${window.path_prefix ?? ""}/session`).catch(() => null);
+      const { signed_in: known } = (answer?.ok && (await answer.json().catch(() => null))) || {};
+      if (known === false) window.location.reload();
     },
   },
 };

@@ -113,6 +113,20 @@ def test_signing_out_ends_every_tab(
     cookies.clear()
 
 
+def test_a_tab_that_reconnects_after_its_session_ended_shows_the_login(
+    sign_in: SignIn, complaints: list[str]
+) -> None:
+    page = sign_in(path="/activity")
+    expect(page.locator(".pill-text")).to_have_text("Live")
+    page.context.clear_cookies()
+
+    page.evaluate("window.socket.io.engine.close()")
+
+    expect(page.locator("#password")).to_be_visible()
+    assert page.url.endswith("/login?next=%2Factivity")
+    complaints.clear()  # the refused socket, in the browser's console
+
+
 def test_a_cross_site_form_changes_nothing(stage: Stage) -> None:
     request = urllib.request.Request(  # noqa: S310  # our own server
         f"{stage.url}/login",
