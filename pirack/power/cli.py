@@ -32,8 +32,10 @@ It cuts power without shutting the boards down: shut them down first, or pull th
 Each outlet ends as it was found, after Ctrl-C too. It finds a relay on another pin, one
 that works the other way round (active_low), and one that does not come back.
 
-While a master runs on the same outlets it refuses. Stop the master, which moves no
-relay; or go through it: pirack send stack/3 power cycle
+The outlets are in pirack.toml, so --config is always needed. While a master runs on the
+same outlets it refuses. Stop the master, which moves no relay; or go through it:
+pirack send stack/3 power cycle. Run it as the user that the master runs as (a service:
+docs/install.md), for the master reads later what is noted here about the pins.
 
 exit codes
   0 every outlet does what it should   1 one does not, or was not tested
@@ -59,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="the master's own, if it was started with that option (as the service "
-        "is: /var/lib/pirack-master)",
+        help="the master's own, if it was started with that option and another than "
+        "[master] data_dir",
     )
     test.add_argument(
         "--dry-run",
