@@ -141,13 +141,30 @@ def test_at_the_end_it_counts_and_shows_what_is_next(
     expect(page.locator(".in-hero h2")).to_have_text("Every board is in its place")
     expect(page.locator(".in-found")).to_have_text("48verified")
     expect(page.locator(".in-board[data-mark=verified]")).to_have_count(48)
-    expect(page.locator(".in-next li")).to_have_count(2)
+    expect(page.locator(".in-next li:visible .in-number")).to_have_text(["1", "2"])
     expect(page.locator(".rail-hint")).to_be_hidden()
     card(page, 4).locator("[title='Scan this stack again']").click()
     page.click("summary >> text=More")
     button(page, "Undo reservations").click()
     fourth = "pirack/v1/lab/stack/4/cmd/install"
     assert asked(rack, 2) == [(fourth, ("start",), ""), (RACK, ("undo",), "")]
+
+
+def test_boards_without_an_agent_are_given_one_by_a_line_to_copy(
+    sign_in: SignIn, scene: Scene
+) -> None:
+    scene.done()
+    scene.stack(4, ScanPhase.VERIFIED, scene.board(4, 1, mac="b8:27:eb:ff:ff:01"))
+    page = installing(sign_in(path="/install"))
+    first = page.locator(".in-next li:visible").first
+
+    expect(first).to_contain_text("1 board has an address, but no agent")
+    expect(first.locator("code")).to_have_text("pirack deploy --all")
+    page.evaluate("navigator.clipboard.writeText = async (text) => (window.got = text)")
+    first.locator(".copy").click()
+    assert page.evaluate("window.got") == "pirack deploy --all"
+    scene.full(4, ScanPhase.VERIFIED)
+    expect(page.locator(".in-next li:visible")).to_have_count(2)
 
 
 def test_after_a_run_over_one_stack_the_whole_rack_can_be_begun(

@@ -214,8 +214,7 @@ def test_an_install_run_is_told_in_words(bench: Bench) -> None:
     run = InstallState(run="7", step="scan", stack=3, done=8, total=48)
     bench.say(bench.topics.install_state, run)
 
-    shown = "looking for the boards of stack 3, 8 of 48 found"
-    assert bench.hub.connection.install == shown
+    assert bench.hub.connection.install == "scanning stack 3, 8 of 48 found"
 
 
 def test_after_an_outage_a_node_is_frozen_until_it_is_heard(bench: Bench) -> None:

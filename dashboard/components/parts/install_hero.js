@@ -5,7 +5,7 @@ import { copyButton } from "pirack/dialogs.js";
 import { h, setAttr, setText } from "pirack/dom.js";
 import { icon } from "pirack/icons.js";
 import { askCancel, askForce, control, installAction, installTarget, oneStack, reason } from "pirack/install_controls.js";
-import { endWords, etaWords, kindOf, loserWords, losers, mark, nameOf, names, occupied, scopeWords, STAGES, stepWords, upper, VERDICTS } from "pirack/install_words.js";
+import { endWords, etaWords, kindOf, loserWords, losers, mark, nameOf, names, occupied, scopeWords, STAGES, stepWords, upper, VERDICTS, withoutAgent } from "pirack/install_words.js";
 import { frozen, now, store } from "pirack/store.js";
 import { list, plural, stackName } from "pirack/words.js";
 
@@ -15,12 +15,13 @@ interface = "eth1"           # the port the rack's switch hangs on
 address = "192.168.23.1/24"  # the master's own address there
 first = "192.168.23.10"      # slot 1 of stack 1; the others follow
 `;
+const DEPLOY = "pirack deploy --all";
 const PLAN = [
   ["Check", "The DHCP server, the network, every planned address, every outlet. Nothing is switched."],
   ["Confirm", "You read what will happen and who loses power, and agree or not."],
-  ["Find", "All stacks go off, then each comes on alone: who asks for an address now is one of its boards."],
-  ["Place", "Each board gets a slot, a name and an address. They stay, also over the next install."],
-  ["Verify", "All stacks come on, and each board must answer at its address."],
+  ["Find", "All stacks go off, then each comes on alone: who asks for an address now is one of its boards, and gets a slot, a name and an address. They stay, also over the next install."],
+  ["Switch on", "All stacks come on again, one after the other."],
+  ["Verify", "Each board must answer at its address."],
 ];
 
 const say = (tag, text, className) => h(tag, { class: className, text });
@@ -207,12 +208,21 @@ function goodEnd(model) {
   const ready = { refresh: () => setAttr(slots, "disabled", !occupied(model.stacks).length) };
   const one = oneStack("Scan it again");
   const undo = control("Undo reservations", () => [installTarget(), installAction("Undo reservations", "undo")]);
-  const step = (number, title, text, ...doing) => h("li", {}, h("span", { class: "in-number", text: number }), h("div", {}, say("h3", title), say("p", text), h("div", { class: "in-actions" }, doing)));
-  const steps = h("ol", { class: "in-next" },
-    step("1", "See which board is in which slot", "DHCP cannot tell the slots of a stack apart. Let each board blink and say where you see it.", slots),
-    step("2", "Changed a board, a card or a cable?", "Scan that stack again; all others stay on.", one.element));
+  const step = (title, text, ...doing) => h("li", {}, h("span", { class: "in-number" }), h("div", {}, say("h3", title), text, h("div", { class: "in-actions" }, doing)));
+  const silent = h("p"), code = h("code", { class: "in-line", text: DEPLOY });
+  const agents = step("Give the boards their agents", silent, code, copyButton(() => DEPLOY, "Copy", { title: "Copy this line" }));
+  const steps = h("ol", { class: "in-next" }, agents,
+    step("See which board is in which slot", say("p", "DHCP cannot tell the slots of a stack apart. Let each board blink and say where you see it."), slots),
+    step("Changed a board, a card or a cable?", say("p", "Scan that stack again; all others stay on."), one.element));
+  const needed = { refresh: () => {
+    const count = withoutAgent(model.stacks);
+    setText(silent, `${plural(count, "board")} ${count === 1 ? "has" : "have"} an address, but no agent was ever heard there. In a terminal of the master:`);
+    setAttr(agents, "hidden", !count);
+    [...steps.children].filter((each) => !each.hidden).forEach((each, at) => setText(each.firstChild, String(at + 1)));
+  } };
+  needed.refresh();
   const rest = more(undo, "Undo gives the DHCP server the reservations it had before this run.");
-  return { nodes: [say("h3", "Next", "in-next-title"), steps, rest.element], controls: [one, ready, rest] };
+  return { nodes: [say("h3", "Next", "in-next-title"), steps, rest.element], controls: [one, ready, needed, rest] };
 }
 
 const BUILD = { off, idle, preflight, confirm, running, over };

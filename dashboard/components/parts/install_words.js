@@ -151,6 +151,11 @@ export function occupied(stacks) {
   return found.map(({ number }) => number).sort((a, b) => a - b);
 }
 
+/** How many boards of known address have no agent that was ever heard. */
+export function withoutAgent(stacks) {
+  return [...stacks.values()].flatMap(({ boards }) => boards).filter(({ mac, node }) => mac && !node).length;
+}
+
 /** Who loses power: stacks with their boards that are up now. */
 export function losers(state, stacks, nodes) {
   const scanned = [...stacks.values()].filter(({ number }) => state.only === null || number === state.only);

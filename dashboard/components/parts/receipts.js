@@ -77,7 +77,8 @@ class Receipt {
     this.element.dataset.phase = ok ? "good" : "bad";
     this.mark.replaceChildren(icon(ok ? "check" : "close", 16));
     const result = ok ? "done" : count > 1 ? `${good} of ${plural(count, "board")} done` : PHASES[phase];
-    setText(this.phase, `${result} · ${took(duration)}${ok && verified ? " · seen" : ""}`);
+    const words = `${result} · ${took(duration)}${ok && verified ? " · seen" : ""}`;
+    setText(this.phase, ok && this.brief ? "accepted" : words); // the page says what comes of it
     const talks = [...this.rows.values()].some((row) => row.output);
     if (!ok && count > 1) this.details.open = true;
     if (talks && count === 1 && !this.brief) this.details.open = true;
