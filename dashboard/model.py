@@ -153,8 +153,7 @@ class Mirror:
         record.beat = decode(message.payload, Heartbeat)
         record.heard_at = now
         record.confirmed = True
-        if record.status is None:
-            record.status = Status.ONLINE
+        record.status = Status.ONLINE
         self.dirty.add(record)
 
     def _node(self, node: str, leaf: NodeLeaf, message: Message, now: float) -> None:

@@ -228,7 +228,8 @@ def _from_verdict(
             since=state.since if state.verdict is not Verdict.ONLINE else None,
         )
     if state.verdict is Verdict.ONLINE:
-        return None
+        # The verdict is old while the master is away; a board's own word is not.
+        return _without_master(details, status) if status is Status.OFFLINE else None
     kind, words = _VERDICTS[state.verdict]
     heard = state.last_seen if kind in {State.STALE, State.OFFLINE} else None
     return Tile(

@@ -201,6 +201,12 @@ def test_without_a_master_the_word_of_the_node_counts(cook: Cook) -> None:
     assert unheard.state is State.UNSEEN
 
 
+def test_an_old_verdict_does_not_outlive_the_boards_own_word(cook: Cook) -> None:
+    tile = cook.tile({"verdict": Verdict.ONLINE}, status=Status.OFFLINE)
+
+    assert (tile.state, tile.cpu) == (State.OFFLINE, NO_VALUE)
+
+
 def test_what_was_not_heard_again_since_an_outage_is_not_shown_as_live(
     cook: Cook,
 ) -> None:
