@@ -8,6 +8,7 @@ from broker.errors import PiRackError
 from broker.messages import Power
 from provisioning.backends.backend import Backend
 from provisioning.run.messages import (
+    Act,
     Applied,
     Apply,
     Check,
@@ -54,7 +55,7 @@ class Hands:
         self._outlets: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def perform(
-        self, effect: Check | Switch | Probe | Apply, params: Params
+        self, effect: Act, params: Params
     ) -> Checked | Switched | Probed | Applied:
         """Do it and return the answer.
 

@@ -8,42 +8,35 @@ beside something else, and whatever a step wants done is a task of its own.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from broker.messages import InstallState
-from provisioning import plan
+from provisioning import between, plan
 from provisioning.backends.backend import Backend
 from provisioning.effects import Hands
-from provisioning.errors import BackendError, BusyError, JournalError, NoRunError
+from provisioning.errors import BusyError, JournalError, NoRunError
 from provisioning.plan import Place
 from provisioning.reservation import Change, Reservation
 from provisioning.run import machine
 from provisioning.run.messages import (
-    Apply,
+    Act,
     Ask,
     Asked,
     Cancelled,
-    Check,
     Confirmed,
     Effect,
     ForeignServer,
     Message,
-    Probe,
     Say,
-    ServerSeen,
-    Switch,
     Tick,
 )
-from provisioning.run.progress import progress
-from provisioning.run.sightings import reservations
 from provisioning.run.state import Leave, Params, Run, Step
 from provisioning.run.turns import Outcome
 from provisioning.seams import Announcer, Clock, Journal, Source
+from provisioning.server_watch import watch
+from provisioning.tasks import Tasks
+from provisioning.teller import Teller
 
 log = logging.getLogger(__name__)
-
-WATCH_S = 1.0
-"""Seconds between two looks at the DHCP server during a run."""
 
 
 class Installer:
@@ -74,14 +67,13 @@ class Installer:
         self._backend = backend
         self._hands = hands
         self._sources = tuple(sources)
-        self._announcer = announcer
+        self._teller = Teller(announcer)
         self._clock = clock
         self._new_id = new_id
         self._run: Run | None = None
-        self._said: InstallState | None = None
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._turn = asyncio.Lock()  # held from a decision until it is on disk
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     @property
     def run(self) -> Run | None:
@@ -103,23 +95,18 @@ class Installer:
         for source in self._sources:
             await source.start(self)
         self._run = self._journal.last()
-        if self._run is not None:
-            await self._take(machine.resume(self._run, self._clock.monotonic()))
-        self._spawn(self._serve())
+        await self._advance(None)
+        self._tasks.spawn(self._serve())
         if self._backend.reserves:
-            self._spawn(self._watch())
+            looks = watch(self._backend, lambda: self._live, self._inbox.put_nowait)
+            self._tasks.spawn(looks)
 
     async def stop(self) -> None:
         """Stop where it is: the next start goes on; calling it twice is fine."""
-        tasks, self._tasks = self._tasks, set()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.stop()
         for source in self._sources:
             await source.stop()
         await self._backend.stop()
-
-    # --- what a person wants ----------------------------------------------------------
 
     async def begin(
         self, params: Params, pins: Mapping[str, tuple[int, int]] | None = None
@@ -146,8 +133,8 @@ class Installer:
             run = run.with_(earlier=self._earlier(dry=params.dry))
             await self._journal.save(run)
             self._run = run
-            self._perform(effects)
-            self._announce(run)
+            self._perform(run, effects)
+            self._teller.announce(run)
             self._inbox.put_nowait(Tick())  # it waits for the run before this one
             return run.id
 
@@ -192,14 +179,9 @@ class Installer:
             BackendError: The DHCP server would not have it; nothing was changed.
         """
         self._require_rest("boards can be swapped")
-        places = plan.swap(self.places, first, second)
-        earlier = self._backend.applied()
-        await self._backend.apply(reservations(places))
-        if self._run is None:
-            await self._journal.keep(places)
-        else:
-            self._run = self._run.with_(places=places, earlier=earlier)
-            await self._journal.save(self._run)
+        self._run = await between.swap(
+            self._backend, self._journal, self._run, (first, second)
+        )
 
     async def undo(self) -> Change:
         """Serve the reservations of before the latest run or swap, until the next one.
@@ -209,13 +191,7 @@ class Installer:
             BackendError: There are none, or the server would not have them.
         """
         self._require_rest("reservations can be undone")
-        if self._run is None or self._run.earlier is None:
-            text = "there is no earlier set of reservations to go back to"
-            raise BackendError(text)
-        served = self._backend.applied()
-        change = await self._backend.apply(self._run.earlier)
-        self._run = self._run.with_(earlier=served)
-        await self._journal.save(self._run)
+        self._run, change = await between.undo(self._backend, self._journal, self._run)
         return change
 
     def _earlier(self, *, dry: bool) -> tuple[Reservation, ...] | None:
@@ -246,9 +222,7 @@ class Installer:
         while True:
             message = await self._next()
             async with self._turn:
-                if self._run is not None:
-                    now = self._clock.monotonic()
-                    await self._take(machine.step(self._run, message, now))
+                await self._advance(message)
 
     async def _next(self) -> Message:
         """Return what comes first: a message, or the time the run waits for."""
@@ -262,6 +236,20 @@ class Installer:
         except TimeoutError:
             return Tick()
 
+    async def _advance(self, message: Message | None) -> None:
+        """Take a turn, None: after a restart; a mistake of ours ends the run."""
+        run, now = self._run, self._clock.monotonic()
+        if run is None:
+            return
+        try:
+            await self._take(
+                machine.resume(run, now)
+                if message is None
+                else machine.step(run, message, now)
+            )
+        except Exception as error:  # noqa: BLE001  # else the stacks were held for ever
+            await self._fail(error)
+
     async def _take(self, outcome: Outcome) -> None:
         """Write the new state down, then do what it asks for."""
         run, effects = outcome
@@ -270,50 +258,43 @@ class Installer:
             try:
                 await self._journal.save(run)
             except JournalError as error:
-                self._give_up(run, error)
+                # What is not on disk could not be resumed.
+                self._end(run, f"install run stopped where it is: {error}")
                 return
-        self._perform(effects)
-        self._announce(run)
+        self._perform(run, effects)
+        self._teller.announce(run)
 
-    def _give_up(self, run: Run, error: JournalError) -> None:
-        """Stop acting: what is not on disk could not be resumed."""
-        text = f"install run stopped where it is: {error}"
-        log.error("%s", text)
-        self._announcer.event(text)
+    async def _fail(self, error: Exception) -> None:
+        """End the run for good: a restart would only meet the same mistake again."""
+        log.error("the install run met a mistake in PiRack", exc_info=error)
+        if self._run is None or self._run.over:
+            return
+        text = (
+            "install run stopped where it is, by a mistake in PiRack: "
+            f"{type(error).__name__}: {error}; outlets stay as they are, see its log"
+        )
+        self._end(self._run, text)
+        with contextlib.suppress(JournalError):
+            await self._journal.save(self._run)
+
+    def _end(self, run: Run, text: str) -> None:
+        """Stop acting, and say so."""
         self._run = run.with_(step=Step.FAILED, problems=(*run.problems, text))
-        self._announce(self._run)
+        self._teller.stopped(self._run, text)
 
-    def _perform(self, effects: tuple[Effect, ...]) -> None:
+    def _perform(self, run: Run, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             if isinstance(effect, Say):
-                log.info("%s", effect.text)
-                self._announcer.event(effect.text, stack=effect.stack, mac=effect.mac)
+                self._teller.say(effect)
             else:
-                self._spawn(self._act(effect))
+                self._tasks.spawn(self._act(run, effect))
 
-    def _announce(self, run: Run) -> None:
-        state = progress(run)
-        if state != self._said:
-            self._said = state
-            self._announcer.state(state)
-        self._announcer.run(run)
-
-    async def _act(self, effect: Check | Switch | Probe | Apply) -> None:
-        if self._run is not None:
-            answer = await self._hands.perform(effect, self._run.params)
+    async def _act(self, run: Run, effect: Act) -> None:
+        try:
+            answer = await self._hands.perform(effect, run.params)
+        except Exception as error:  # noqa: BLE001  # the run would wait for it in vain
+            async with self._turn:
+                if self._run and self._run.id == run.id:
+                    await self._fail(error)
+        else:
             self._inbox.put_nowait(answer)
-
-    async def _watch(self) -> None:
-        """Tell the run when the DHCP server goes away and comes back."""
-        while True:
-            await asyncio.sleep(WATCH_S)
-            if self._live:
-                alive = False
-                with contextlib.suppress(BackendError):
-                    alive = await self._backend.alive()
-                self._inbox.put_nowait(ServerSeen(alive))
-
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -196,4 +196,7 @@ class Say(msgspec.Struct, frozen=True):
     mac: str = ""
 
 
-Effect = Check | Switch | Probe | Apply | Say
+Act = Check | Switch | Probe | Apply
+"""What is done outside, and answered."""
+
+Effect = Act | Say

@@ -169,3 +169,66 @@ def test_undo_goes_back_to_before_the_whole_run_not_to_before_its_last_stack(
         await installer.stop()
 
     virtually(install())
+
+
+def test_a_mistake_of_ours_ends_the_run_and_lets_go_of_its_stacks(
+    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = scene(1, 2)
+
+    def mistaken(*_: object) -> None:
+        text = "a mistake"
+        raise ValueError(text)
+
+    monkeypatch.setattr("provisioning.run.scan.heard", mistaken)
+    run = virtually(stage.install())
+    assert run.step is Step.FAILED
+    assert "ValueError: a mistake" in run.problems[-1]
+    assert stage.announcer.states[-1].step == Step.FAILED
+    assert stage.announcer.events[-1] == run.problems[-1]
+    assert stage.memory.runs[-1].over, "a restart would only meet it again"
+    monkeypatch.undo()
+    assert virtually(stage.install()).step is Step.DONE
+
+
+def test_a_mistake_in_a_driver_ends_the_run_at_once(
+    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = scene(1, 2)
+
+    async def mistaken(*_: object, **__: object) -> None:
+        text = "a driver's mistake"
+        raise KeyError(text)
+
+    monkeypatch.setattr(stage.rack.power, "switch", mistaken)
+    run = virtually(stage.install())
+    assert run.step is Step.FAILED
+    assert "a driver's mistake" in run.problems[-1]
+
+
+def test_a_run_that_cannot_be_taken_up_again_is_stopped_for_good(
+    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = scene(1, 2)
+
+    async def interrupted() -> None:
+        installer = stage.installer()
+        await installer.start()
+        await installer.begin(stage.params)
+        await installer.stop()
+
+    def mistaken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def again() -> Run | None:
+        installer = stage.installer()
+        await installer.start()
+        await installer.stop()
+        return installer.run
+
+    virtually(interrupted())
+    monkeypatch.setattr("provisioning.run.machine.resume", mistaken)
+    run = virtually(again())
+    assert run is not None
+    assert run.step is Step.FAILED
+    assert stage.memory.runs[-1].over
