@@ -94,7 +94,8 @@ class SqliteJournal:
         Raises:
             JournalError: It cannot be read.
         """
-        query = "SELECT state FROM run ORDER BY begun DESC, rowid DESC LIMIT 1"
+        # Not by time: without a clock of its own a Pi may begin one "before" the last.
+        query = "SELECT state FROM run ORDER BY rowid DESC LIMIT 1"
         with self._translated():
             row = self._open.execute(query).fetchone()
             if row is None:
@@ -160,10 +161,11 @@ class SqliteJournal:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # a full disk ended it already
+                    database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

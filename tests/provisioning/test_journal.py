@@ -84,6 +84,33 @@ async def test_the_latest_run_is_the_one_that_began_last(tmp_path: Path) -> None
     one.close()
 
 
+async def test_a_clock_that_was_set_back_hides_no_run(tmp_path: Path) -> None:
+    clock = Clock()
+    one = journal(tmp_path, clock)
+    await one.save(RUN.with_(step=Step.DONE))
+    clock.now = 0.0  # a Pi that has not asked anybody for the time yet
+    later = RUN.with_(id="run-2")
+    await one.save(later)
+    assert one.last() == later
+    one.close()
+
+
+async def test_a_full_disk_is_named_and_the_journal_works_again_after_it(
+    tmp_path: Path,
+) -> None:
+    one = journal(tmp_path)
+    await one.save(RUN)
+    one._open.execute("PRAGMA max_page_count = 1")  # noqa: SLF001  # no page more
+    much = RUN.with_(problems=("x" * 1000,) * 100)
+    with pytest.raises(JournalError, match="disk is full"):
+        await one.save(much)
+    assert one.last() == RUN
+    one._open.execute("PRAGMA max_page_count = 1000000")  # noqa: SLF001  # room again
+    await one.save(much)
+    assert one.last() == much
+    one.close()
+
+
 async def test_boards_can_exchange_places_but_not_share_one(tmp_path: Path) -> None:
     one = journal(tmp_path)
     await one.keep(with_macs("a", "b", "", ""))
