@@ -1,7 +1,10 @@
-"""Hardware addresses, and what can be told from one."""
+"""Hardware addresses, what can be told from one, and what else a board says."""
 
 import re
+from ipaddress import IPv4Address
 
+MAX_SHOWN = 64
+"""Characters of what a board says of itself: more is no name."""
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
@@ -51,3 +54,16 @@ def normal_mac(text: str) -> str:
 def looks_like_a_pi(mac: str) -> bool:
     """Whether the address is from a block of Raspberry Pi; False proves nothing."""
     return mac[:8] in _RASPBERRY
+
+
+def ipv4_text(text: str) -> str:
+    """Return an IPv4 address as it is written; empty for what is none."""
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        return ""
+
+
+def shown(text: str) -> str:
+    """Return what a board says of itself as it is safe to show: short, one line."""
+    return "".join(c for c in text if c.isprintable())[:MAX_SHOWN]

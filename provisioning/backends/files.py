@@ -58,9 +58,12 @@ def write(path: Path, text: str) -> None:
 
 
 def read(path: Path) -> str | None:
-    """Return a file's text; None when there is none."""
+    """Return a file's text; None when there is none.
+
+    Servers write names as boards say them: what is no text must stop nobody.
+    """
     try:
-        return path.read_text()
+        return path.read_text(errors="replace")
     except OSError:
         return None
 

@@ -5,7 +5,7 @@ first words after power on tell hardware address, serial and address at once.
 """
 
 from broker.messages import Details
-from provisioning.hardware import normal_mac
+from provisioning.hardware import ipv4_text, normal_mac, shown
 from provisioning.run.messages import Ask, AskKind
 from provisioning.seams import Ear
 
@@ -51,12 +51,12 @@ def born(details: Details) -> Ask | None:
         mac = normal_mac(details.macs[0])
     except (IndexError, ValueError):
         return None
-    ipv4 = (address for address in details.addresses if "." in address)
+    ipv4 = filter(None, map(ipv4_text, details.addresses))
     return Ask(
         mac=mac,
         kind=AskKind.BIRTH,
         address=next(ipv4, ""),
-        hostname=details.hostname,
-        model=details.model,
-        serial=details.serial[-SERIAL_DIGITS:],
+        hostname=shown(details.hostname),
+        model=shown(details.model),
+        serial=shown(details.serial)[-SERIAL_DIGITS:],
     )

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 import msgspec
 
-from provisioning.hardware import mac_bytes, mac_text
+from provisioning.hardware import mac_bytes, mac_text, shown
 
 COOKIE = b"\x63\x82\x53\x63"
 SERVER_PORT = 67
@@ -83,7 +83,7 @@ class Dhcp(msgspec.Struct, frozen=True, kw_only=True):
     def text(self, option: Option) -> str:
         """Return an option as text that is safe to show; empty when it is not there."""
         raw = self.options.get(option, b"").split(b"\0")[0]
-        return "".join(c for c in raw.decode(errors="replace") if c.isprintable())[:64]
+        return shown(raw.decode(errors="replace"))
 
     def address(self, option: Option) -> str:
         """Return an option as an address; empty when it is none."""

@@ -9,6 +9,7 @@ import logging
 
 from provisioning.backends.backend import Backend, Lease
 from provisioning.errors import BackendError
+from provisioning.hardware import ipv4_text, shown
 from provisioning.run.messages import Ask, AskKind
 from provisioning.seams import Ear
 
@@ -66,6 +67,6 @@ def heard(lease: Lease) -> Ask:
     return Ask(
         mac=lease.mac,
         kind=AskKind.LEASE,
-        address=lease.address,
-        hostname=lease.hostname,
+        address=ipv4_text(lease.address),
+        hostname=shown(lease.hostname),
     )

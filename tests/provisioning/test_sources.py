@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from broker.messages import Details, InstallState, decode, encode
+from provisioning.backends import files
 from provisioning.backends.backend import Lease
+from provisioning.backends.dnsmasq import parse_leases
 from provisioning.discovery.births import BirthSource
-from provisioning.discovery.leases import LeaseSource
+from provisioning.discovery.leases import LeaseSource, heard
 from provisioning.fake import FakeBackend
 from provisioning.plan import Layout, StackPlan, Verdict
 from provisioning.run.messages import Ask, AskKind, ForeignServer
@@ -68,6 +71,27 @@ async def test_an_agents_first_words_are_a_birth() -> None:
         )
     ]
     await source.stop()
+
+
+async def test_what_a_board_says_of_itself_is_short_and_in_one_line() -> None:
+    source, ear = BirthSource(), Ear()
+    await source.start(ear)
+    lies = {
+        "addresses": ("1.2.3", "tftp.example", "192.168.23.300", "192.168.23.9"),
+        "hostname": "pi\n\x1b[31m\u202e",
+        "model": "x" * 200,
+    }
+    source.said(msgspec.structs.replace(DETAILS, **lies), retained=False)
+    (ask,) = ear.asks
+    assert ask.address == "192.168.23.9"
+    assert ask.hostname == "pi[31m"
+    assert ask.model == "x" * 64
+
+
+def test_a_lease_file_that_is_no_text_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "leases").write_bytes(b"1 dc:a6:32:00:00:01 ? \xff\xfe *\n")
+    (lease,) = parse_leases(files.read(tmp_path / "leases") or "")
+    assert heard(lease).address == ""
 
 
 async def test_old_words_goodbyes_and_boards_without_address_are_no_births() -> None:
