@@ -9,8 +9,12 @@ import pytest
 from broker.messages import Command, EventKind, Phase, encode
 from broker.verbs import Verb
 from master_service.commands import waves
+from master_service.settings import MasterSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from tests.master_service.conftest import Bench, Board
 
 RACK = "rack reboot"
@@ -152,3 +156,14 @@ async def test_a_word_that_makes_no_sense_is_refused(bench: Bench) -> None:
     refused = (await bench.ask(RACK, "wave=some confirm=rack"))[-1]
     assert "wave=some cannot be" in refused.error
     assert told(bench) == []
+
+
+async def test_the_masters_own_board_goes_last(
+    make_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    own = MasterSettings(data_dir=str(tmp_path), node="pi-11")
+    bench = make_bench(master=own)
+    await bench.master.start()
+    await bench.all_come()
+    await bench.ask("rack reboot", "wave=3 confirm=rack")
+    assert told(bench) == ["pi-12", "pi-21", "pi-22"]
