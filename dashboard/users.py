@@ -4,6 +4,7 @@ import enum
 import hashlib
 import hmac
 import logging
+import os
 import secrets
 import string
 from collections.abc import Callable
@@ -112,6 +113,7 @@ class Users:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._users: dict[str, User] = {}
+        self._told = ""
         self._nobody = make_user("", Role.VIEWER, secrets.token_hex())
 
     def get(self, name: str) -> User | None:
@@ -146,8 +148,18 @@ class Users:
         return found if hmac.compare_digest(given, user.digest) else None
 
     def session(self, name: str, stamp: str) -> User | None:
-        """Return the user a session belongs to, or None if it was revoked."""
-        user = self.get(name)
+        """Return the user a session belongs to, or None if it was revoked.
+
+        While the file is broken nobody is known, which the log is told once.
+        """
+        try:
+            user = self.get(name)
+        except ConfigError as error:
+            if self._told != str(error):
+                log.error("nobody can be let in: %s", error)  # noqa: TRY400  # the text says all
+            self._told = str(error)
+            return None
+        self._told = ""
         if user is None or not hmac.compare_digest(user.stamp, stamp):
             return None
         return user
@@ -162,7 +174,10 @@ class Users:
         self._users[user.name] = user
         self._path.parent.mkdir(parents=True, exist_ok=True)
         content = msgspec.json.encode(_File(tuple(self._users.values())))
+        owner = (self._path if self._path.exists() else self._path.parent).stat()
         replace(self._path, msgspec.json.format(content, indent=2))
+        if os.geteuid() == 0:  # made with sudo, read by the dashboard's own user
+            os.chown(self._path, owner.st_uid, owner.st_gid, follow_symlinks=False)
         self._seen = None
 
     def _refresh(self) -> None:

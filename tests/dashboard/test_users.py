@@ -1,3 +1,4 @@
+import os
 import stat
 from pathlib import Path
 
@@ -65,6 +66,33 @@ def test_a_broken_file_is_told_with_the_way_out(path: Path) -> None:
 
     with pytest.raises(ConfigError, match="is no users file"):
         Users(path).all()
+
+
+def test_while_the_file_is_broken_nobody_is_known_and_the_log_told_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    users = Users(path)
+    ada = make_user("ada", Role.VIEWER, "one")
+    users.put(ada)
+    good = path.read_bytes()
+
+    path.write_text("{")
+    assert [users.session("ada", ada.stamp) for _ in range(3)] == [None, None, None]
+    assert caplog.text.count("is no users file") == 1
+
+    path.write_bytes(good)
+    assert users.session("ada", ada.stamp) == ada
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_user_added_with_sudo_leaves_the_file_to_its_owner(path: Path) -> None:
+    nobody = 65534
+    Users(path).put(make_user("ada", Role.VIEWER, "one"))
+    os.chown(path, nobody, nobody)
+
+    Users(path).put(make_user("bob", Role.VIEWER, "two"))
+
+    assert (path.stat().st_uid, path.stat().st_gid) == (nobody, nobody)
 
 
 def test_roles_include_the_ones_below() -> None:
