@@ -161,7 +161,9 @@ class Intake:
             self._inbox(message.response_topic),
             message.correlation,
         )
-        request = Request(message.topic, route, message.payload, message.retain)
+        request = Request(
+            message.topic, route, message.payload, message.retain, outside=True
+        )
         try:
             return self._desk.accept(request, at)
         except PayloadError as error:

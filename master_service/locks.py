@@ -73,6 +73,16 @@ class Locks:
         theirs = sorted(self.of_run.intersection(stacks))
         return self._taken(f"stack {theirs[0]}", by) if theirs else ""
 
+    def posing(self, by: str) -> str:
+        """Say that somebody gives himself out as the install run; empty: he does not.
+
+        Args:
+            by: Who a command from outside says it is by.
+        """
+        if not by or by != self.run:
+            return ""
+        return f"by={by} is the name of the install run under way; say your own"
+
     def take(self, lock: Lock) -> None:
         """Hold a lock, in the place of one on the same."""
         self._held[lock.scope] = lock

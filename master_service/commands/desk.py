@@ -89,9 +89,11 @@ class Desk:
         )
         if asked.id in self._runs:
             return []
+        why = self._rack.locks.posing(command.by) if request.outside else ""
         if asked.id in self._seen:
-            error = f"id {asked.id!r} was carried out before; an id runs once"
-            return self.refusal(asked, Phase.REFUSED, error)
+            why = f"id {asked.id!r} was carried out before; an id runs once"
+        if why:
+            return self.refusal(asked, Phase.REFUSED, why)
         if parse.expired(command, at.wall):
             return self.refusal(asked, Phase.EXPIRED, "its time to begin was over")
         self._remember(asked.id)
@@ -235,8 +237,7 @@ class Desk:
         return self._started(run, self.power.begin(run, outlets, run.asked.at))
 
     def _cancel(self, run: Run) -> Effects:
-        at, effects = run.asked.at, Effects()
-        install = self._rack.locks.run
+        at, effects, install = run.asked.at, Effects(), self._rack.locks.run
         for other in cancel.chosen(run.asked, list(self._runs.values()), install):
             effects += cancel.stop(run, other, self.power, at)
             effects += self._finish(other, at)
@@ -274,9 +275,8 @@ class Desk:
             return []
         del self._runs[run.id]
         for key in run.rows:
-            mine = self._by_node[key]
-            mine.discard(run.id)
-            if not mine:
+            self._by_node[key].discard(run.id)
+            if not self._by_node[key]:
                 del self._by_node[key]
         self._note(run.asked, run.summary)
         # Answered first: killed in between, it is answered again rather than never.

@@ -63,6 +63,7 @@ class Request(msgspec.Struct, frozen=True):
         payload: Raw.
         retained: It came out of the broker's store, or was to be stored.
         attempt: Tell also a node that is silent while its connection seems open.
+        outside: It came over the broker: whoever it says it is by, it is not us.
     """
 
     topic: str
@@ -70,6 +71,7 @@ class Request(msgspec.Struct, frozen=True):
     payload: bytes = b""
     retained: bool = False
     attempt: bool = False
+    outside: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True):

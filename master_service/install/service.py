@@ -146,7 +146,9 @@ class Installs:
             )
             await installer.start()
             works = True
-        except (PiRackError, OSError) as error:
+        except Exception as error:  # else the stacks were held for ever
+            if not isinstance(error, PiRackError | OSError):
+                log.exception("a mistake in PiRack keeps provisioning from its start")
             self._rack.locks.give_run("", ())
             self._note_trouble(_cannot(error))
             return False

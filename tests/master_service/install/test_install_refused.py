@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from provisioning.installer import Installer
 
 
+async def test_who_gives_himself_out_as_the_run_is_refused(site: Site) -> None:
+    await site.install("start", confirm="rack")
+    run = site.state.run
+    refused = await site.ask("stack/2 power", id="posing", args=("on",), by=run)
+    assert refused.phase is Phase.REFUSED
+    assert f"by={run} is the name of the install run under way" in refused.error
+
+
 async def test_nobody_else_touches_the_stacks_of_a_run(site: Site) -> None:
     await site.install("start", confirm="rack")
     run = site.state.run
@@ -136,17 +144,19 @@ async def test_provisioning_that_is_off_says_how_to_turn_it_on(
     assert site.state == InstallState()
 
 
+@pytest.mark.parametrize("kind", [BackendError, ValueError])
 async def test_a_server_that_cannot_start_is_told_and_tried_again(
     make_site: Callable[..., Site],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    kind: type[Exception],
 ) -> None:
     monkeypatch.setattr("master_service.install.service.FIRST_PAUSE_S", 0.01)
     broken = ["dnsmasq is not installed"]
 
     def make(settings: InstallSettings, **seams: Any) -> Installer:  # noqa: ANN401  # of Make
         if broken:
-            raise BackendError(broken[0])
+            raise kind(broken[0])
         return setup.make(settings, **seams)
 
     site = make_site(setup=Setup(settings=quick(tmp_path), make=make))
