@@ -18,6 +18,10 @@ READY_S = 5.0
 STOP_S = 5.0
 BACKOFF_S = (0.05, 5.0)
 """Seconds before a dead server is started again: at first, and at most."""
+STEADY_S = 10.0
+"""Who served that long begins anew with the shortest pause."""
+LOG_BYTES = 1_000_000
+"""At most kept of what it said: one that dies again and again must not fill a card."""
 
 
 LAST_LINES = 14
@@ -160,6 +164,8 @@ class Child:
         try:
             # Appends: what a server said before it died is what a person needs.
             with self.log_file.open("ab") as output:
+                if output.tell() > LOG_BYTES:
+                    output.truncate(0)
                 self._process = await asyncio.create_subprocess_exec(
                     *self.argv,
                     stdin=asyncio.subprocess.DEVNULL,
@@ -187,17 +193,18 @@ class Child:
         """Start it again whenever it ends without being asked."""
         wait_s = BACKOFF_S[0]
         while True:
+            began = asyncio.get_running_loop().time()
             if self._process is not None:
                 await self._process.wait()
                 log.warning("%s ended: %s", self.argv[0], self._last_words())
+            if asyncio.get_running_loop().time() - began >= STEADY_S:
+                wait_s = BACKOFF_S[0]
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, BACKOFF_S[1])
             try:
                 await self._launch()
             except BackendError as error:
                 log.warning("%s", error)
-            else:
-                wait_s = BACKOFF_S[0]
 
     async def _end(self) -> None:
         process, self._process = self._process, None

@@ -1,7 +1,6 @@
 """Files for their owner only, in a folder that may be another user's."""
 
 import os
-import shutil
 from pathlib import Path
 
 from broker.atomic import replace
@@ -23,4 +22,6 @@ def write(path: Path, content: bytes) -> None:
     replace(path, content, mode=0o600)
     if os.geteuid() == 0:
         owner = path.parent.stat()
-        shutil.chown(path, owner.st_uid, owner.st_gid)
+        # Never through a link: who has the folder could put one there meanwhile, and
+        # would be given what it leads to.
+        os.lchown(path, owner.st_uid, owner.st_gid)

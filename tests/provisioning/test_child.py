@@ -1,0 +1,72 @@
+"""A DHCP server that is our own child, and the files of its kind."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from provisioning.backends import daemon
+from provisioning.backends.daemon import Child
+from provisioning.deploy import private_file
+from tests.provisioning.story import Virtually
+
+
+class Dying(Child):
+    """Serves, and is dead at once."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("dying",), folder)
+        self.starts: list[float] = []
+
+    async def _launch(self) -> None:
+        self.starts.append(asyncio.get_running_loop().time())
+
+
+def test_a_server_that_dies_at_once_is_started_at_longer_and_longer_intervals(
+    tmp_path: Path, virtually: Virtually
+) -> None:
+    child = Dying(tmp_path)
+
+    async def minute() -> None:
+        await child.start()
+        await asyncio.sleep(60)
+        await child.stop()
+
+    virtually(minute())
+    pauses = [b - a for a, b in zip(child.starts, child.starts[1:], strict=False)]
+    assert pauses[0] < 1
+    assert pauses[-1] == pytest.approx(5.0)
+    assert len(pauses) < 25
+
+
+async def test_what_a_server_said_does_not_fill_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "serves_dhcp", lambda _pid: True)
+    monkeypatch.setattr(daemon, "LOG_BYTES", 100)
+    child = Child(("sleep", "60"), tmp_path)
+    child.log_file.write_bytes(b"x" * 101)
+    await child.start()
+    await child.stop()
+    assert not child.log_file.read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_is_given_to_its_folders_owner_and_never_what_a_link_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious, folder = tmp_path / "precious", tmp_path / "theirs"
+    precious.write_text("of root")
+    folder.mkdir()
+    os.chown(folder, 1234, 1234)
+    private_file.write(folder / "key", b"ours")
+    assert (folder / "key").stat().st_uid == 1234
+
+    def replaced(path: Path, _content: bytes, *, mode: int) -> None:
+        del mode
+        path.symlink_to(precious)  # what the owner of the folder could do in between
+
+    monkeypatch.setattr(private_file, "replace", replaced)
+    private_file.write(folder / "known_hosts", b"ours")
+    assert precious.stat().st_uid == 0
