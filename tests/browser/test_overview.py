@@ -5,6 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from broker.messages import Verdict
+from broker.topics import NodeLeaf
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.pages import BOARD, board, ready, settled
@@ -207,3 +208,17 @@ def test_a_wrong_address_says_so(sign_in: SignIn, stage: Stage) -> None:
 
     assert answer.status == 404
     assert "Page not found" in answer.text()
+
+
+def test_the_panel_of_a_board_that_is_forgotten_shows_nothing_of_it(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    presence = rack.topics.node("pi-guest", NodeLeaf.STATUS)
+    rack.say(presence, "online")
+    page = sign_in(path="/?node=pi-guest")
+    expect(page.locator(".panel [data-verb=ping]")).to_be_visible()
+
+    rack.say(presence, b"")
+
+    expect(page.locator(".panel")).to_contain_text("No node of this rack has the id")
+    expect(page.locator(".panel-body")).to_be_hidden()

@@ -119,6 +119,7 @@ export class Panel {
   draw() {
     const node = store.ids.get(this.id);
     setText(this.title, node?.name ?? this.id);
+    setAttr(this.body, "hidden", !node); // a board that is gone must not go on looking alive
     if (!node) {
       setText(this.sentence, store.loaded && !frozen() ? `No node of this rack has the id ${this.id}.` : "");
       return;
