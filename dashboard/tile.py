@@ -26,7 +26,7 @@ _HYSTERESIS = 2.0
 
 
 class State(enum.IntEnum):
-    """What a tile can be; the numbers go over the wire (components/parts/states.js)."""
+    """What a tile can be; the numbers go over the wire (components/parts/icons.js)."""
 
     OK = 0
     WARN = 1

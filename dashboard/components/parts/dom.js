@@ -65,5 +65,4 @@ export function uniqueId(word) {
   return `pr-${word}-${lastId}`;
 }
 
-export const reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 export const narrow = window.matchMedia("(max-width: 760px)");
