@@ -1,4 +1,4 @@
-"""Which board is meant: an id, a serial, or a hardware address; pure."""
+"""Which board is meant: an id, a serial, or a MAC address; pure."""
 
 import re
 
@@ -31,7 +31,7 @@ def read(text: str) -> BoardId:
 
     Args:
         text: ``pi-1f3a9c2e`` or an id of one's own; the serial of
-            ``/proc/device-tree/serial-number``; a hardware address.
+            ``/proc/device-tree/serial-number``; a MAC address.
 
     Raises:
         TopicError: It is none of these.

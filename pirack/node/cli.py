@@ -22,7 +22,7 @@ EPILOG = """\
 examples
   pirack node add pi-1f3a9c2e --name s03n2 --stack 3 --slot 2
   pirack node add 100000001f3a9c2e          by the board's serial
-  pirack node add dc:a6:32:01:02:03         by its hardware address
+  pirack node add dc:a6:32:01:02:03         by its MAC address
   pirack node list
   pirack node forget s03n2
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     actions = parser.add_subparsers(dest="action", metavar="<action>", required=True)
     one = actions.add_parser("add", help="let a board join; write its bundle")
-    one.add_argument("board", help="its id, serial or hardware address")
+    one.add_argument("board", help="its id, serial or MAC address")
     one.add_argument("--name", default="", help="display name, for example s03n2")
     one.add_argument("--stack", type=int, metavar="N", help="where it stands")
     one.add_argument("--slot", type=int, metavar="N", help="its position there, from 1")
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     listed = actions.add_parser("list", help="who may join, and how each is")
     gone = actions.add_parser("forget", help="take a node's right to connect")
-    gone.add_argument("board", help="its id, serial, hardware address or name")
+    gone.add_argument("board", help="its id, serial, MAC address or name")
     for sub in (one, listed, gone):
         add_where(sub)
 

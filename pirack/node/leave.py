@@ -36,7 +36,7 @@ def forget(house: House, word: str) -> Left:
 
     Args:
         house: The rack.
-        word: Id, serial, hardware address, or display name.
+        word: Id, serial, MAC address, or display name.
 
     Raises:
         PiRackError: No such node was added, or the broker refuses.
