@@ -17,6 +17,7 @@ from provisioning.discovery.packet_socket import (
     open_packet_socket,
     own_mac,
 )
+from provisioning.errors import NetworkError
 from provisioning.run.messages import Ask, AskKind, ForeignServer
 from provisioning.seams import Ear
 
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 NO_ADDRESS = "0.0.0.0"  # noqa: S104  # "none", not a place to listen
 MAX_FRAMES = 64
 """Frames read in a row before others on the loop have their turn."""
+
+LOOK_S = 1.0
+"""Seconds between two looks whether the interface is another one by now."""
 
 _KINDS = {
     Kind.DISCOVER: AskKind.DISCOVER,
@@ -56,7 +60,9 @@ class Sniffer:
         self._own = own
         self._socket: socket.socket | None = None
         self._mac = ""
+        self._index = 0
         self._ear: Ear | None = None
+        self._looks: asyncio.Task[None] | None = None
 
     async def start(self, ear: Ear) -> None:
         """Begin to listen.
@@ -64,13 +70,43 @@ class Sniffer:
         Raises:
             NetworkError: There is no such interface, or no right to listen on it.
         """
-        self._socket = open_dhcp_socket(self._interface)
-        self._mac = own_mac(self._socket)
         self._ear = ear
-        asyncio.get_running_loop().add_reader(self._socket, self._read)
+        self._open()
+        self._looks = asyncio.get_running_loop().create_task(self._look())
 
     async def stop(self) -> None:
         """Stop; calling it twice is fine."""
+        looks, self._looks = self._looks, None
+        if looks is not None:
+            looks.cancel()
+            await asyncio.gather(looks, return_exceptions=True)
+        self._close()
+
+    def _open(self) -> None:
+        self._index = _index(self._interface)
+        self._socket = open_dhcp_socket(self._interface)
+        self._mac = own_mac(self._socket)
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+
+    async def _look(self) -> None:
+        """Listen anew when the interface was made anew: the old socket stays deaf.
+
+        An adapter that was pulled out and put in again is another interface.
+        """
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if _index(self._interface) in {0, self._index}:
+                continue
+            self._close()
+            try:
+                self._open()
+            except NetworkError as error:
+                self._index = 0
+                log.warning("%s", error)
+            else:
+                log.info("sniffer on %s: it is there again", self._interface)
+
+    def _close(self) -> None:
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
@@ -105,6 +141,14 @@ class Sniffer:
         ask = asked(message)
         if ask is not None:
             self._ear.heard(ask)
+
+
+def _index(interface: str) -> int:
+    """Return the kernel's number of an interface; 0: it is not there."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return 0
 
 
 def asked(message: Dhcp) -> Ask | None:

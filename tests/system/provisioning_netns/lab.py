@@ -117,6 +117,13 @@ class Lab:
         run_ip("link", "add", *one, "peer", "name", port, "netns", switch)
         run_ip("-n", switch, "link", "set", port, "master", "br0", "up")
 
+    def replug(self) -> None:
+        """Pull the master's network adapter out and put it in again."""
+        master = self.name(MASTER)
+        run_ip("-n", master, "link", "delete", "eth1")
+        self._cable(master, "eth1", "02:00:00:00:77:06")
+        run_ip("-n", master, "link", "set", "eth1", "up")
+
     def plug_in(self, macs: list[str]) -> list[str]:
         """Make the namespaces of boards, all at once, and return their names."""
         names = [self.name(f"n{next(_numbers)}") for _ in macs]

@@ -119,6 +119,26 @@ def test_the_sniffer_hears_what_boards_say_and_nothing_else(lab: Lab) -> None:
     assert not ear.servers
 
 
+def test_an_adapter_that_is_pulled_out_and_put_in_again_hears_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioning.discovery.sniffer.LOOK_S", 0.05)
+    ear = Ear()
+
+    async def main() -> None:
+        sniffer = Sniffer("eth1", str(SUBNET.own))
+        await sniffer.start(ear)
+        await asyncio.to_thread(lab.replug)
+        async with asyncio.timeout(10):
+            while not ear.asks:
+                await asyncio.to_thread(send, lab, boot_rom(Kind.DISCOVER, pxe=True))
+                await asyncio.sleep(0.05)
+        await sniffer.stop()
+
+    lab.run(main)
+    assert ear.asks[0].mac == BOARD
+
+
 def test_an_interface_that_is_not_there_is_named(lab: Lab) -> None:
     async def main() -> None:
         with pytest.raises(NetworkError, match="'eth9'"):
