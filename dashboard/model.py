@@ -87,6 +87,8 @@ class Mirror:
         self.installs_changed = False
         """Whether a stack of the install run may look different."""
         self.new_events: list[Event] = []
+        self._doubted_stacks: set[int] = set()
+        self._doubted_installs: set[int] = set()
         self._by_heartbeat: dict[str, Record] = {}
         self._next_index = 0
 
@@ -112,6 +114,8 @@ class Mirror:
         for record in self.nodes.values():
             record.confirmed = False
             self.dirty.add(record)
+        self._doubted_stacks = set(self.stacks)
+        self._doubted_installs = set(self.install_stacks)
 
     def recall(self, events: Iterable[Event]) -> None:
         """Take lines of history from before we listened, or that were missed."""
@@ -129,6 +133,10 @@ class Mirror:
         for record in list(self.nodes.values()):
             if not record.confirmed:
                 self._remove(record)
+        for stack in tuple(self._doubted_stacks):
+            self._stack(stack, b"")
+        for stack in tuple(self._doubted_installs):
+            self._install_stack(stack, b"")
 
     def _route(self, message: Message, now: float) -> Reply | None:
         match self.topics.parse(message.topic):
@@ -202,6 +210,7 @@ class Mirror:
         self.moved.discard(record)
 
     def _stack(self, stack: int, payload: bytes) -> None:
+        self._doubted_stacks.discard(stack)
         if payload:
             self.stacks[stack] = decode(payload, StackState)
         else:
@@ -209,6 +218,7 @@ class Mirror:
         self.stacks_changed.add(stack)
 
     def _install_stack(self, stack: int, payload: bytes) -> None:
+        self._doubted_installs.discard(stack)
         if payload:
             self.install_stacks[stack] = decode(payload, InstallStack)
         else:

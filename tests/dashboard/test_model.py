@@ -1,10 +1,14 @@
 import pytest
 
 from broker.link import Message
-from broker.messages import Event, EventKind, Phase, Reply, Status
+from broker.messages import Event, EventKind, Phase, Reply, StackState, Status
 from broker.topics import NodeLeaf, Scope, matches
 from dashboard.model import subscriptions
 from tests.dashboard.conftest import Bench
+
+
+def stack_state(number: int) -> StackState:
+    return StackState(stack=number, name=f"Stack {number}", x=0, y=0, slots=4)
 
 
 def test_a_node_is_known_by_what_is_said_about_it(bench: Bench) -> None:
@@ -86,6 +90,18 @@ def test_what_the_broker_no_longer_knows_is_dropped_after_an_outage(
     bench.mirror.drop_unconfirmed()
 
     assert list(bench.mirror.nodes) == ["pi-1"]
+
+
+def test_a_stack_the_rack_lost_while_we_were_away_is_dropped(bench: Bench) -> None:
+    for stack in (1, 2):
+        bench.say(bench.topics.stack(stack), stack_state(stack))
+    bench.mirror.connection_made()
+    bench.say(bench.topics.stack(1), stack_state(1))
+
+    bench.mirror.drop_unconfirmed()
+
+    assert bench.mirror.stacks.keys() == {1}
+    assert 2 in bench.mirror.stacks_changed
 
 
 def test_a_reply_is_handed_on(bench: Bench) -> None:
