@@ -43,7 +43,8 @@ def tile_note(tile: Tile, seen_since: float) -> Note:
 def meta_row(record: Record, abilities: int) -> list[Any]:
     """Return ``index, id, name, stack, slot, tags, abilities`` and what holds it now.
 
-    That is ``power, outlet, running, lock``; ``running`` is ``id, verb, phase, by``.
+    That is ``power, outlet, running, lock``; ``running`` is ``id, verb, phase, by`` and
+    the word that says which way a ``power`` goes.
 
     Args:
         record: The node.
@@ -69,7 +70,7 @@ def _running(state: NodeState | None) -> list[str] | None:
     if state is None or state.running is None:
         return None
     now = state.running
-    return [now.id, now.verb, now.phase.value, now.by]
+    return [now.id, now.verb, now.phase.value, now.by, now.word]
 
 
 def lock_row(lock: Lock | None) -> list[Any] | None:

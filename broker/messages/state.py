@@ -42,12 +42,14 @@ class Running(Wire, frozen=True, kw_only=True):
         verb: What is being done.
         phase: accepted or running.
         by: Who asked.
+        word: Which way a ``power`` switches: on, off or cycle; else empty.
     """
 
     id: str
     verb: str
     phase: Phase
     by: str = ""
+    word: str = ""
 
 
 class Lock(Wire, frozen=True, kw_only=True):

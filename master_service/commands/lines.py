@@ -2,9 +2,19 @@
 
 from broker.messages import EventKind
 from broker.topics import ScopeKind
+from broker.verbs import Verb
 from master_service.commands.effects import Asked
 from master_service.events import Draft
+from master_service.power.steps import Action
 from master_service.registry import Registry
+
+_WAYS = frozenset(each.value for each in Action)
+
+
+def way(asked: Asked) -> str:
+    """Return which way a power command switches; empty for anything else."""
+    words = asked.command.args[:1] if asked.verb == Verb.POWER else ()
+    return "".join(word for word in words if word in _WAYS)
 
 
 def line(registry: Registry, asked: Asked, text: str) -> Draft:
@@ -17,10 +27,11 @@ def line(registry: Registry, asked: Asked, text: str) -> Draft:
     """
     scope = asked.scope
     node = registry.find(scope.name) if scope.kind is ScopeKind.NODE else None
+    what = (asked.verb, way(asked))
     by = f" by {asked.command.by}" if asked.command.by else ""
     return Draft(
         kind=EventKind.COMMAND,
-        text=f"{asked.verb} {scope}{by}: {text}",
+        text=f"{' '.join(filter(None, what))} {scope}{by}: {text}",
         node=node.id if node is not None else "",
         stack=int(scope.name) if scope.kind is ScopeKind.STACK else None,
         verb=asked.verb,

@@ -7,6 +7,7 @@ import msgspec
 from broker.messages import Phase, Reply, Result, Running, TargetRow
 from broker.verbs import DESTRUCTIVE, Verb
 from master_service.commands.effects import Answer, Asked, Effects
+from master_service.commands.lines import way
 from master_service.commands.receipt import parts
 from master_service.events import Outbox
 from master_service.node import Node
@@ -243,6 +244,7 @@ class Run:
                 verb=self.asked.verb,
                 phase=row.phase,
                 by=self.asked.command.by,
+                word=way(self.asked),
             )
         elif row.node.running is not None and row.node.running.id == self.id:
             row.node.running = None

@@ -143,7 +143,9 @@ def test_a_command_shows_its_phases_live_and_can_be_cancelled(
             return
         for slot in (1, 2, 3, 4):
             phase = Phase.RUNNING if slot < 3 else Phase.ACCEPTED
-            running = Running(id=command.id, verb=verb, phase=phase, by="admin")
+            running = Running(
+                id=command.id, verb=verb, phase=phase, by="admin", word="cycle"
+            )
             rack.state(node_id(3, slot), running=running)
         yield {"phase": Phase.ACCEPTED}
         yield {"phase": Phase.RUNNING, "targets": rows(Phase.RUNNING, 1, 2)}
@@ -152,13 +154,16 @@ def test_a_command_shows_its_phases_live_and_can_be_cancelled(
     ask(page, 3, "cycle").locator(".primary").click()
 
     work = page.locator(".under-way .work")
+    expect(work.locator("b")).to_have_text("Power-cycle")
     expect(work).to_contain_text("2 running, 2 waiting")
     expect(work).to_contain_text("asked by admin")
     receipt = page.locator(".receipt").first
     expect(receipt).to_contain_text("running · 0 of 4")
     expect(receipt.locator("tbody tr")).to_have_count(2)
     work.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".receipt[data-phase=good]")).to_contain_text("Cancel power")
+    expect(page.locator(".receipt[data-phase=good]")).to_contain_text(
+        "Cancel power-cycle"
+    )
     (order, cancel) = [command for _, command in rack.commands]
     assert cancel.args == (order.id,)
 

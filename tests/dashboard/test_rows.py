@@ -17,12 +17,18 @@ LOCK_ROW = ["stack/1", "ada", 1_700_000_000, "soldering"]
 
 
 def test_a_node_tells_its_outlet_what_it_does_and_who_holds_it(bench: Bench) -> None:
-    running = Running(id="c-1", verb="reboot", phase=Phase.RUNNING, by="ada")
+    running = Running(id="c-1", verb="power", phase=Phase.RUNNING, by="ada", word="off")
     record = bench.node(outlet="left", power=Power.ON, running=running, lock=LOCK)
 
     row = rows.meta_row(record, 3)
 
-    assert row[6:] == [3, "on", "left", ["c-1", "reboot", "running", "ada"], LOCK_ROW]
+    assert row[6:] == [
+        3,
+        "on",
+        "left",
+        ["c-1", "power", "running", "ada", "off"],
+        LOCK_ROW,
+    ]
 
 
 def test_a_node_nobody_holds_tells_so_in_the_same_places(bench: Bench) -> None:

@@ -77,7 +77,7 @@ def check(lab: Lab, action: str, where: str) -> None:
     if begun:
         assert any(r.phase.final for r in lab.replies()), f"{where}: not a word of it"
         told = " ".join(event.text for event in lab.events if event.correlation == "c1")
-        assert "power rack by ann" in told, f"{where}: not in the history"
+        assert f"power {action} rack by ann" in told, f"{where}: not in the history"
     if action == "on" and begun:
         dark = [pi.name for pi in lab.pis.values() if pi.life is not Life.RUNNING]
         assert dark == [], f"{where}: left dark"

@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+async def test_a_switching_is_told_with_the_way_it_goes(
+    make_lab: Callable[..., Lab],
+) -> None:
+    lab = make_lab(1, 2)
+    await lab.start()
+    await lab.ask("rack power", "off")
+    node = lab.master.rack.registry.find("s01n1")
+
+    assert node is not None
+    assert node.running is not None
+    assert (node.running.verb, node.running.word) == ("power", "off")
+    assert any(event.text.startswith("power off rack") for event in lab.events)
+
+
 @pytest.mark.parametrize(
     "power", [{"at_once": 2}, {"at_once": None, "budget_a": 25.0, "inrush_a": 12.0}]
 )

@@ -117,8 +117,8 @@ export function underWay(nodes) {
   const found = new Map();
   for (const node of nodes) {
     if (!node.running) continue;
-    const { id, verb, by, phase } = node.running;
-    const entry = found.get(id) ?? { id, verb, by, running: [], queued: [] };
+    const { id, verb, by, phase, word } = node.running;
+    const entry = found.get(id) ?? { id, verb, by, word, running: [], queued: [] };
     found.set(id, entry);
     (phase === "accepted" ? entry.queued : entry.running).push(node);
   }
@@ -126,12 +126,14 @@ export function underWay(nodes) {
 }
 
 /** How to stop one of them, wherever it was addressed. */
-export function cancelling({ id, verb }) {
-  return { ...make("cancel"), args: [id], label: `Cancel ${(KNOWN[verb]?.label ?? verb).toLowerCase()}` };
+export function cancelling({ id, verb, word = "" }) {
+  return { ...make("cancel"), args: [id], label: `Cancel ${labelOf(verb, word).toLowerCase()}` };
 }
 
-export function labelOf(verb) {
-  return make(verb).label;
+/** What a command under way is called; `word` says which way a power goes. */
+export function labelOf(verb, word = "") {
+  const way = verb === "power" && POWER.find(([each]) => each === word);
+  return way ? way[1] : make(verb).label;
 }
 
 /** The command's confirm field: needed for destructive verbs on more than one. */

@@ -40,7 +40,7 @@ class Receipt {
     this.details = h("details", { hidden: true }, h("summary", { text: "Each board" }), h("div", { class: "receipt-scroll", tabindex: "0" }, h("table", {}, h("thead", { class: "sr-only" }, h("tr", {}, ["Board", "Phase", "Answer", "Time"].map((text) => h("th", { text })))), this.list)));
     const close = h("button", { class: "icon-button", type: "button", "aria-label": "Dismiss", on: { click: () => onClose(this) } }, icon("close", 16));
     this.share = h("span", { class: "receipt-share", "aria-hidden": "true" });
-    this.stop = action.danger && h("button", { class: "button small", type: "button", hidden: true, text: "Cancel", title: "What has not begun never does", on: { click: () => send(rackTarget(), cancelling({ id: this.id, verb: action.verb })) } });
+    this.stop = action.danger && h("button", { class: "button small", type: "button", hidden: true, text: "Cancel", title: "What has not begun never does", on: { click: () => send(rackTarget(), cancelling({ id: this.id, verb: action.verb, word: action.args[0] })) } });
     this.element = h("article", { class: "receipt", "data-phase": "running" }, h("header", {}, this.mark, h("b", { text: action.args.includes("force") ? `Force ${action.label.toLowerCase()}` : action.label }), h("span", { class: "receipt-target", text: target.title }), this.phase, this.stop, close), this.share, this.error, this.details);
     this.details.open = this.live;
     this.onClose = onClose;

@@ -22,7 +22,7 @@ export function workItem(work) {
   const nodes = [...work.running, ...work.queued];
   const cancel = store.settings.role !== "viewer" && h("button", { class: "button small", type: "button", disabled: Boolean(blocked()), text: "Cancel", on: { click: () => send(rackTarget(), cancelling(work)) } });
   const names = list(nodes.map(({ name }) => name), 6);
-  return h("li", { class: "work" }, h("b", { text: labelOf(work.verb) }), h("span", { class: "work-of", title: names, text: nodes.length === 1 ? nodes[0].name : plural(nodes.length, "board") }), cancel, h("span", { class: "work-text", text: [progress(work), steps(work), work.by && `asked by ${work.by}`].filter(Boolean).join(" · ") }));
+  return h("li", { class: "work" }, h("b", { text: labelOf(work.verb, work.word) }), h("span", { class: "work-of", title: names, text: nodes.length === 1 ? nodes[0].name : plural(nodes.length, "board") }), cancel, h("span", { class: "work-text", text: [progress(work), steps(work), work.by && `asked by ${work.by}`].filter(Boolean).join(" · ") }));
 }
 
 /** The section of the side column; hidden when nothing runs. */

@@ -156,7 +156,7 @@ function takeStructure(shared, change) {
 }
 
 function readRunning(row) {
-  return row && { id: row[0], verb: row[1], phase: row[2], by: row[3] };
+  return row && { id: row[0], verb: row[1], phase: row[2], by: row[3], word: row[4] };
 }
 
 function readLock(row) {
