@@ -61,6 +61,11 @@ def check(to: Path, which: System, *, force: bool) -> None:
     if not to.is_dir():
         text = f"{to}: is no folder; mount the card's boot partition, or make it"
         raise ConfigError(text)
+    for name in which.files:
+        if (to / name).is_symlink():
+            # Kept as *.before, readable for all, it might be root's own secret.
+            text = f"{to / name}: is a link, which no card has; remove it"
+            raise ConfigError(text)
     foreign = _foreign(to, which)
     if foreign and not force:
         text = (

@@ -6,7 +6,7 @@ Nothing of the person's ``~/.ssh`` is read: what works here works for the master
 import contextlib
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncssh
@@ -97,15 +97,26 @@ class Ssh:
         Raises:
             DeployError: There is no way in; says why.
         """
-        client = _Client(self._host_keys.known(target.where))
+        with self._told():
+            client = _Client(self._host_keys.known(target.where))
         connection = await self._open(target, client)
         try:
             if self._pin:
                 # Only now: a machine that does not let us in is none of ours.
-                self._host_keys.pin(target.where, client.shown)
+                with self._told():
+                    self._host_keys.pin(target.where, client.shown)
             yield _Shell(connection)
         finally:
             connection.abort()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Make what is wrong with the file of keys this board's trouble, not all's."""
+        try:
+            yield
+        except OSError as error:
+            text = f"{self._host_keys.path}: no host keys there: {error.strerror}"
+            raise DeployError(Trouble.UNREACHABLE, text) from error
 
     async def _open(
         self, target: Target, client: "_Client"

@@ -205,6 +205,13 @@ def test_what_is_there_is_replaced_only_by_force_and_then_kept(tmp_path: Path) -
     assert (to / "cmdline.txt").read_text() == CMDLINE
 
 
+def test_a_link_is_never_followed_to_what_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of root")
+    (tmp_path / "user-data").symlink_to(tmp_path / "secret")
+    with pytest.raises(ConfigError, match="user-data: is a link"):
+        put.check(tmp_path, System.ANY, force=True)
+
+
 def test_a_card_of_ours_can_be_prepared_again_without_force(tmp_path: Path) -> None:
     put.put(FILES, tmp_path, System.ANY)
     put.check(tmp_path, System.ANY, force=False)

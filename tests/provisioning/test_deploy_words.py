@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from provisioning.deploy.host_keys import HostKeys
+from provisioning.deploy.ssh import Ssh
 from provisioning.deploy.target import Target, parse
+from provisioning.deploy.trouble import DeployError
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,12 @@ def test_what_another_program_pinned_meanwhile_stays(tmp_path: Path) -> None:
     ours.pin("10.0.0.3", "ssh-ed25519 CCCC")
     assert theirs.known("10.0.0.1") == "ssh-ed25519 AAAA"
     assert ours.known("10.0.0.2") == "ssh-ed25519 BBBB"
+
+
+async def test_a_file_of_keys_that_cannot_be_used_is_told_as_trouble(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").touch()
+    way = Ssh("pi", (), HostKeys(tmp_path / "file" / "known_hosts"), advice="")
+    with pytest.raises(DeployError, match="known_hosts: no host keys there: Not a"):
+        await way(Target(host="10.0.0.1")).__aenter__()
