@@ -125,7 +125,9 @@ class Sniffer:
                 # The interface went down; the socket hears again when it is up.
                 log.warning("sniffer on %s: %s", self._interface, error.strerror)
                 return
-            if origin[2] != socket.PACKET_OUTGOING:
+            if origin[2] != socket.PACKET_OUTGOING and not _of_other_vlan(
+                frame, origin[2]
+            ):
                 self._take(frame)
 
     def _take(self, frame: bytes) -> None:
@@ -141,6 +143,14 @@ class Sniffer:
         ask = asked(message)
         if ask is not None:
             self._ear.heard(ask)
+
+
+def _of_other_vlan(frame: bytes, kind: int) -> bool:
+    """Whether a frame for all is not for us: it had the tag of another VLAN.
+
+    The kernel takes the tag off and leaves no other sign of it.
+    """
+    return kind == socket.PACKET_OTHERHOST and bool(frame[0] & 1)
 
 
 def _index(interface: str) -> int:

@@ -119,6 +119,25 @@ def test_the_sniffer_hears_what_boards_say_and_nothing_else(lab: Lab) -> None:
     assert not ear.servers
 
 
+def test_a_board_of_another_vlan_on_the_same_cable_is_none_of_ours(lab: Lab) -> None:
+    ear = Ear()
+    frame = boot_rom(Kind.DISCOVER, pxe=True)
+    tagged = frame[:12] + b"\x81\0\0\x07" + frame[12:]
+
+    async def main() -> None:
+        sniffer = Sniffer("eth1", str(SUBNET.own))
+        await sniffer.start(ear)
+        last = boot_rom(Kind.DECLINE, pxe=False)
+        await asyncio.to_thread(send, lab, tagged, last)
+        async with asyncio.timeout(5):
+            while AskKind.DECLINE not in {ask.kind for ask in ear.asks}:  # noqa: ASYNC110  # nobody is told
+                await asyncio.sleep(0.01)
+        await sniffer.stop()
+
+    lab.run(main)
+    assert [ask.kind for ask in ear.asks] == [AskKind.DECLINE]
+
+
 def test_an_adapter_that_is_pulled_out_and_put_in_again_hears_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
