@@ -203,8 +203,9 @@ class Hub:
         delta: dict[str, Any] = {}
         if mirror.moved:
             delta["meta"] = [self._meta(record) for record in mirror.moved]
-        if len(self._abilities) != self._abilities_sent:
-            self._abilities_sent = len(self._abilities)
+        if self._abilities.latest != self._abilities_sent:
+            self._abilities_sent = self._abilities.latest
+            self._abilities.keep(mirror.nodes.values())
             delta["abilities"] = self._abilities.rows()
         self._tiles(delta, wall)
         if mirror.gone:

@@ -4,6 +4,7 @@ Times are Unix seconds of this machine; the page counts ages up from ``now`` by 
 monotonic clock, so a browser with a wrong clock still tells the right age.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -121,20 +122,29 @@ class AbilitySets:
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[Ability, ...], int] = {}
+        self.latest = 0
+        """The highest number given; none is given twice."""
 
     def number(self, record: Record) -> int:
         """Return the number of a node's set; 0 where it has said nothing yet."""
         if record.details is None:
             return 0
-        found = self._numbers
-        return found.setdefault(record.details.abilities, len(found) + 1)
+        abilities = record.details.abilities
+        if abilities not in self._numbers:
+            self.latest += 1
+            self._numbers[abilities] = self.latest
+        return self._numbers[abilities]
+
+    def keep(self, records: Iterable[Record]) -> None:
+        """Forget the sets that none of these nodes has."""
+        used = {each.details.abilities for each in records if each.details is not None}
+        self._numbers = {
+            key: number for key, number in self._numbers.items() if key in used
+        }
 
     def rows(self) -> dict[int, list[list[Any]]]:
         """Return every set by number."""
         return {number: ability_rows(key) for key, number in self._numbers.items()}
-
-    def __len__(self) -> int:
-        return len(self._numbers)
 
 
 def vitals(record: Record, now: float, wall: float) -> dict[str, Any]:

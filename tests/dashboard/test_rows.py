@@ -1,6 +1,11 @@
 """What the rows for the browser carry of power, locks and what is under way."""
 
+import json
+from collections.abc import Callable
+
 from broker.messages import (
+    Ability,
+    Details,
     Event,
     EventKind,
     Lock,
@@ -9,6 +14,7 @@ from broker.messages import (
     Running,
     StackState,
 )
+from broker.topics import NodeLeaf
 from dashboard import rows
 from tests.dashboard.conftest import Bench
 
@@ -89,3 +95,21 @@ def test_a_line_of_history_keeps_what_it_belongs_to() -> None:
         *(9, 13, "power", "stack 1 is on"),
         *("pi-1", 1, "ada", "power", "i-2", "c-1"),
     ]
+
+
+def test_abilities_no_board_has_any_more_are_forgotten(
+    bench: Bench, make_details: Callable[..., Details]
+) -> None:
+    topic = bench.topics.node("pi-1", NodeLeaf.DETAILS)
+    bench.node(1)
+    bench.hub.tick()
+    for word in ("identify", "update"):
+        bench.say(topic, make_details(abilities=(Ability(verb=word),)))
+        bench.hub.tick()
+    _, port = bench.view()
+    bench.hub.tick()
+
+    shared = json.loads(port.sent[-1][1])
+
+    assert shared["abilities"] == {"3": [["update", [], ""]]}
+    assert shared["meta"][0][6] == 3
