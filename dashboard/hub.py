@@ -180,15 +180,18 @@ class Hub:
             return made[0]
 
         for view in tuple(self.views):
-            view.deliver(
-                shared,
-                changed,
-                self.mirror.nodes,
-                snapshot,
-                self._install,
-                now=now,
-                wall=wall,
-            )
+            try:
+                view.deliver(
+                    shared,
+                    changed,
+                    self.mirror.nodes,
+                    snapshot,
+                    self._install,
+                    now=now,
+                    wall=wall,
+                )
+            except Exception as error:  # noqa: BLE001  # one tab's trouble stays its own
+                view.failed(error)
 
     def _sample(self, now: float) -> None:
         if now - self._sampled_at < HISTORY_STEP_S:

@@ -1,5 +1,6 @@
 """One browser tab as the hub sees it."""
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -10,6 +11,8 @@ from dashboard.install import InstallFeed
 from dashboard.record import Record
 from dashboard.search import Query, parse
 from dashboard.users import User
+
+log = logging.getLogger(__name__)
 
 _MAX_WAITING = 50
 """Private items kept for a tab that does not listen; the newest win."""
@@ -55,10 +58,18 @@ class View:
         self._private: dict[str, Any] = {}
         self._all_due = True
         self._install_due = True
+        self._told = False
 
     def resync(self) -> None:
         """Send everything again with the next tick: the tab missed something."""
         self._fresh = False
+
+    def failed(self, error: Exception) -> None:
+        """Try again from the start with the next tick; say so once, not each time."""
+        self.resync()
+        if not self._told:
+            self._told = True
+            log.error("a tab of %s cannot be told", self.user.name, exc_info=error)
 
     def search(self, text: str) -> None:
         """Look for something else from now on."""

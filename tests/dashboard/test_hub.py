@@ -1,8 +1,5 @@
-import asyncio
 import json
 from typing import Any
-
-import pytest
 
 from broker.messages import InstallState, Verdict
 from dashboard.hub import Pace
@@ -260,27 +257,3 @@ def test_late_ticks_are_spread_and_never_queued() -> None:
         pace.note(0.0)
     assert pace.period_s == 0.2
     assert not pace.slowed
-
-
-async def test_one_bad_tick_does_not_end_the_pages(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
-    _, port = bench.view()
-    bench.hub.pace = Pace(0)
-    healed = asyncio.Event()
-
-    def stumble_once(number: int, shared: str, private: str) -> None:
-        port.sent.append((number, shared, private))
-        if len(port.sent) == 1:
-            text = "broken"
-            raise RuntimeError(text)
-        healed.set()
-
-    port.send = stumble_once  # type: ignore[method-assign]  # a port that fails once
-    running = asyncio.create_task(bench.hub.run())
-    async with asyncio.timeout(5):
-        await healed.wait()
-    running.cancel()
-
-    assert "a tick failed" in caplog.text
-    assert last(port)[1]["snapshot"]
