@@ -7,6 +7,7 @@ import secrets
 import time
 
 from broker.link import Connect, Link, Message
+from broker.messages import Status
 from broker.rejections import Rejections
 from broker.topics import Topics
 from dashboard.desk import Desk
@@ -33,6 +34,7 @@ class Dashboard:
         connect: Makes the link to the broker.
         users: Who may do what.
         publish_hint: How a ``mosquitto_pub`` line begins.
+        sweep_after_s: How long the rack has to tell of itself anew, seconds.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Dashboard:
         users: Users,
         *,
         publish_hint: str,
+        sweep_after_s: float = _SWEEP_AFTER_S,
     ) -> None:
         topics = Topics(rack)
         self.settings = settings
@@ -69,7 +72,10 @@ class Dashboard:
         )
         self.desk.link = self.past.link = self._link
         self._tasks: list[asyncio.Task[None]] = []
+        self._sweep_after_s = sweep_after_s
         self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_owed = False
+        """Whether nobody could tell, when it was time, what the rack forgot."""
 
     async def start(self) -> None:
         """Begin to listen and to tell the tabs; the broker may come later."""
@@ -103,9 +109,7 @@ class Dashboard:
         log.info("broker connected, session %s", session)
         self.hub.broker_is(up=True)
         self.past.forget()
-        self._cancel_sweep()
-        loop = asyncio.get_running_loop()
-        self._sweep = loop.call_later(_SWEEP_AFTER_S, self._drop_unheard)
+        self._sweep_later()
 
     def on_disconnected(self, reason: str) -> None:
         """The broker is gone: the pages freeze and say so."""
@@ -119,13 +123,22 @@ class Dashboard:
         if reply is not None:
             self.past.answer(reply)
             self.desk.answer(reply)
+        if self._sweep_owed and self.mirror.master is Status.ONLINE:
+            self._sweep_later()
 
     def _drop_unheard(self) -> None:
-        """Forget nodes the rack forgot while we were away, if a master can tell."""
-        if self.hub.connection.master == "online":
+        """Forget nodes the rack forgot while we were away, once a master can tell."""
+        self._sweep_owed = self.mirror.master is not Status.ONLINE
+        if not self._sweep_owed:
             self.mirror.drop_unconfirmed()
 
+    def _sweep_later(self) -> None:
+        self._cancel_sweep()
+        loop = asyncio.get_running_loop()
+        self._sweep = loop.call_later(self._sweep_after_s, self._drop_unheard)
+
     def _cancel_sweep(self) -> None:
+        self._sweep_owed = False
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None

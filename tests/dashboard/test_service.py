@@ -1,0 +1,61 @@
+"""What the dashboard forgets after the broker was away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from broker.fake import FakeBroker
+from broker.topics import NodeLeaf, Topics
+from dashboard.service import Dashboard
+from dashboard.settings import DashboardSettings
+from dashboard.users import Users
+
+TOPICS = Topics("lab")
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+async def dashboard(broker: FakeBroker, tmp_path: Path) -> AsyncIterator[Dashboard]:
+    dashboard = Dashboard(
+        DashboardSettings(),
+        "lab",
+        broker.connect,
+        Users(tmp_path / "users.json"),
+        publish_hint="mosquitto_pub",
+        sweep_after_s=0,
+    )
+    await dashboard.start()
+    yield dashboard
+    await dashboard.stop()
+
+
+async def swept(broker: FakeBroker) -> None:
+    """Wait until a sweep that was due is over: it is asked for at once."""
+    await broker.settle()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_a_ghost_goes_when_the_master_comes_after_the_broker(
+    broker: FakeBroker, dashboard: Dashboard
+) -> None:
+    status = TOPICS.node("pi-1", NodeLeaf.STATUS)
+    broker.publish(status, b"online", retain=True)
+    broker.publish(TOPICS.master_status, b"offline", retain=True)
+    await swept(broker)
+    broker.stop()
+    del broker.retained[status]
+    broker.start()
+    await swept(broker)
+    assert list(dashboard.mirror.nodes) == ["pi-1"]  # nobody can tell yet
+
+    broker.publish(TOPICS.master_status, b"online", retain=True)
+    await swept(broker)
+
+    assert dashboard.mirror.nodes == {}
