@@ -68,8 +68,8 @@ class Pages:
         if user is None:
             ui.navigate.to("/login")
             return
-        session = str(cookie["session"])
-        frame = Frame(self._dashboard, user, lambda: self._sessions.live(session, user))
+        alive = self._sessions.watch(str(cookie["session"]), user)
+        frame = Frame(self._dashboard, user, alive)
         with ui.element("div").props('id=main tabindex="-1"'):
             ui.sub_pages(
                 {"/": self._page(frame, "overview", Overview)}

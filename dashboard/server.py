@@ -51,7 +51,7 @@ def serve(
     """
     users = Users(settings.users_path)
     users.all()
-    sessions = Sessions(users)
+    sessions = Sessions(users, lasts_s=settings.session_hours * 3600)
     hint = settings.mosquitto_pub or publish_hint(broker)
     dashboard = Dashboard(settings, rack, connect, users, publish_hint=hint)
     folder = Path(str(resources.files("dashboard") / "static"))

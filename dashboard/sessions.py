@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -23,14 +24,25 @@ _FORGET_AFTER_S = 900.0
 class Sessions:
     """Begins, reads and ends sessions.
 
-    A session ends when its person signs out, is deleted, or gets another password.
+    A session ends when its person signs out, is deleted, or gets another password; an
+    open page also when it is older than a cookie may be.
 
     Args:
         users: Asked at every look.
+        lasts_s: How long an open page is believed, seconds.
+        clock: Monotonic time, seconds.
     """
 
-    def __init__(self, users: Users) -> None:
+    def __init__(
+        self,
+        users: Users,
+        *,
+        lasts_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._users = users
+        self._lasts_s = lasts_s
+        self._clock = clock
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, cookie: Cookie, user: User) -> None:
@@ -49,10 +61,16 @@ class Sessions:
             return None
         return self._users.session(name, stamp)
 
-    def live(self, session: str, user: User) -> bool:
-        """Whether an open page may go on showing things."""
-        known = self._users.session(user.name, user.stamp)
-        return session not in self._ended and known is not None
+    def watch(self, session: str, user: User) -> Callable[[], bool]:
+        """Return what tells an open page, from now on, whether it may go on."""
+        ends = self._clock() + self._lasts_s
+
+        def live() -> bool:
+            known = self._users.session(user.name, user.stamp)
+            ended = session in self._ended or self._clock() >= ends
+            return known is not None and not ended
+
+        return live
 
     def end(self, cookie: Cookie) -> None:
         """Sign out; a copy of the cookie is worth nothing from now on."""

@@ -70,13 +70,29 @@ def test_a_session_ends_when_one_signs_out_even_for_a_copy_of_the_cookie(
     sessions.begin(cookie, ada)
     copy = dict(cookie)
     assert sessions.user(cookie) == ada
-    assert sessions.live(cookie["session"], ada)
+    live = sessions.watch(cookie["session"], ada)
+    assert live()
 
     sessions.end(cookie)
 
     assert cookie == {}
     assert sessions.user(copy) is None
-    assert not sessions.live(copy["session"], ada)
+    assert not live()
+
+
+def test_an_open_page_ends_when_its_session_would_have_to_be_begun_anew(
+    tmp_path: Path,
+) -> None:
+    users, now = Users(tmp_path / "users.json"), [1000.0]
+    ada = make_user("ada", Role.VIEWER, "x")
+    users.put(ada)
+    sessions = Sessions(users, lasts_s=3600, clock=lambda: now[0])
+    live = sessions.watch("one", ada)
+
+    now[0] += 3599
+    assert live()
+    now[0] += 1
+    assert not live()
 
 
 @pytest.mark.parametrize(
