@@ -6,8 +6,6 @@ else is done at once. Every task ends by itself: each thing it waits for gives u
 
 import asyncio
 import logging
-import sqlite3
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -15,6 +13,7 @@ from broker.errors import LinkError, PayloadError
 from broker.link import Link
 from broker.messages import encode
 from broker.topics import NodeLeaf
+from master_service.answers import Answers
 from master_service.commands.desk import Desk
 from master_service.commands.effects import (
     Answer,
@@ -30,6 +29,7 @@ from master_service.commands.effects import (
     SendOrder,
     Switch,
 )
+from master_service.failures import Failures
 from master_service.historian import Historian
 from master_service.install.service import Installs
 from master_service.install.verb import InstallVerb
@@ -46,9 +46,6 @@ from master_service.rack import Rack
 from master_service.store import Store
 
 log = logging.getLogger(__name__)
-
-ANSWERS_HELD = 200
-"""Last words about commands that wait for the broker; older ones are given up."""
 
 
 class Performer:
@@ -96,27 +93,28 @@ class Performer:
         self._keeper = Keeper(rack, store, publisher.stack)
         self._historian = Historian(store, moment)
         self._installs = installs
+        self._answers = Answers(link, rack.topics)
         self._install_verb = InstallVerb(rack, desk, installs)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._switchings: set[asyncio.Task[Any]] = set()
-        self._held: deque[Answer] = deque(maxlen=ANSWERS_HELD)
         self.unwritable = ""
         """Why the last attempt to write to the disk failed; empty: it did not."""
 
     def perform(self, effects: Effects) -> None:
-        """Do some things; from the first that must wait, the rest waits with it."""
+        """Do some things; from the first that must wait, the rest waits with it.
+
+        What fails unforeseen holds up nothing else; the next last word tells of it.
+        """
+        failures = Failures()
         for position, effect in enumerate(effects):
             if isinstance(effect, Commit | Switch):
-                self._spawn(self._slowly(effects[position:]))
+                self._spawn(self._slowly(effects[position:], failures))
                 return
-            self._do(effect)
+            self._attempt(effect, failures)
 
     def connected(self) -> None:
         """Give the last words that found no broker."""
-        held = list(self._held)
-        self._held.clear()
-        for answer in held:
-            self._answer(answer)
+        self._answers.connected()
 
     def probe(self, node: Node) -> None:
         """Ask a board whether it is there."""
@@ -168,12 +166,12 @@ class Performer:
         if not task.cancelled() and task.exception() is not None:
             log.error("a task of the master failed", exc_info=task.exception())
 
-    async def _slowly(self, effects: Iterable[Effect]) -> None:
+    async def _slowly(self, effects: Iterable[Effect], failures: Failures) -> None:
         obstacle = ""
         for effect in effects:
             match effect:
                 case Commit():
-                    obstacle = await self._commit()
+                    obstacle = await self._commit() or failures.committed()
                 case Switch():
                     # Not waited for: a slow outlet must not hold up the others.
                     switching = self._switch(effect, obstacle)
@@ -181,8 +179,18 @@ class Performer:
                 case SendOrder() if obstacle:
                     self._undelivered(effect, obstacle)
                 case _:
-                    self._do(effect)
+                    self._attempt(effect, failures)
         self._settled()
+
+    def _attempt(self, effect: Effect, failures: Failures) -> None:
+        try:
+            self._do(failures.told(effect) if isinstance(effect, Answer) else effect)
+        except Exception as error:  # the others must still be done
+            log.exception("the master failed at %s", type(effect).__name__)
+            if isinstance(effect, SendOrder):  # told in its row
+                self._undelivered(effect, Failures().note(effect, error))
+            else:
+                failures.note(effect, error)
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -190,7 +198,7 @@ class Performer:
                 self._send(effect)
             case Answer():
                 self._installs.told(effect.reply)
-                self._answer(effect)
+                self._answers.give(effect)
             case AskBoard(node):
                 self._ask(node)
             case ClearTopics(topics):
@@ -198,9 +206,9 @@ class Performer:
             case PublishAll():
                 self._publisher.everything()
             case ReadEvents():
-                self._spawn(self._historian.answer(effect, self._answer))
+                self._spawn(self._historian.answer(effect, self._answers.give))
             case DoInstall():
-                self._spawn(self._install_verb.carry_out(effect, self._answer))
+                self._spawn(self._install_verb.carry_out(effect, self._answers.give))
             case _:
                 self._keeper.keep(effect)
 
@@ -216,26 +224,6 @@ class Performer:
     def _undelivered(self, effect: SendOrder, why: str) -> None:
         at = self._moment()
         self.perform(self._desk.undelivered(effect.node, effect.order.id, why, at))
-
-    def _answer(self, effect: Answer) -> None:
-        route = effect.route
-        topic = self._rack.topics.reply(route.scope, route.verb)
-        try:
-            payload = encode(effect.reply)
-            self._link.publish(topic, payload, qos=1)
-            if route.response_topic:
-                self._link.publish(
-                    route.response_topic,
-                    payload,
-                    qos=1,
-                    correlation=route.correlation,
-                )
-        except LinkError as error:
-            log.warning("no answer to %s %s: %s", route.scope, route.verb, error)
-            if effect.reply.phase.final:
-                self._held.append(effect)
-        except PayloadError as error:
-            log.warning("no answer to %s %s: %s", route.scope, route.verb, error)
 
     def _ask(self, node_id: str) -> None:
         node = self._rack.registry.nodes.get(node_id)
@@ -255,7 +243,7 @@ class Performer:
         why = ""
         try:
             await self._store.commit()
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # whatever it is: not on disk means not begun
             why = f"not begun: it could not be put on disk first: {error}"
             if why != self.unwritable:  # a full card must not fill the log as well
                 log.exception("the master's state cannot be written; free some space")
@@ -272,6 +260,13 @@ class Performer:
             )
             self._settled()
 
+    async def _bring(self, effect: Switch) -> Brought:
+        try:
+            return await self._switcher.bring(effect.outlet, on=effect.on)
+        except Exception as error:
+            log.exception("the master failed at outlet %s", effect.outlet)
+            return Brought(None, Failures().note(effect, error))
+
     async def _switch(self, effect: Switch, obstacle: str) -> None:
         """Switch and read back; it runs to its end even if the master is stopped."""
         fed = self._rack.panel.outlets[effect.outlet]
@@ -279,7 +274,7 @@ class Performer:
             brought = Brought(None, obstacle)
             fed.wanted = fed.level
         else:
-            brought = await self._switcher.bring(effect.outlet, on=effect.on)
+            brought = await self._bring(effect)
         at = self._moment()
         if brought.level is not None:
             before = fed.level
