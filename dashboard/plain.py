@@ -126,6 +126,8 @@ class Plain:
             name=html.escape(name, quote=True),
             error=html.escape(error),
             shown="" if error else "hidden",
+            focus_name="" if name else " autofocus",
+            focus_password=" autofocus" if name else "",
         )
         return HTMLResponse(content, status, {"Cache-Control": "no-store"})
 

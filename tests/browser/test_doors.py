@@ -38,10 +38,12 @@ def test_a_stranger_sees_the_login_and_is_brought_back(
     assert headers["location"] == "/login?next=%2Fabout%3Fx%3D1"
     page = browser.new_page()
     page.goto(f"{stage.url}/about")
+    expect(page.locator("#name")).to_be_focused()
     page.fill("#name", "viewer")
     page.fill("#password", "wrong")
     page.click("button[type=submit]")
     expect(page.locator("[role=alert]")).to_contain_text("do not belong together")
+    expect(page.locator("#password")).to_be_focused()
     page.fill("#password", PASSWORD)
     page.click("button[type=submit]")
     expect(page.locator(".about")).to_be_visible()
