@@ -222,3 +222,14 @@ def test_the_panel_of_a_board_that_is_forgotten_shows_nothing_of_it(
 
     expect(page.locator(".panel")).to_contain_text("No node of this rack has the id")
     expect(page.locator(".panel-body")).to_be_hidden()
+
+
+def test_a_sample_alone_before_a_gap_is_not_drawn(sign_in: SignIn) -> None:
+    page = ready(sign_in())
+    draw = """async (samples) => {
+      const { sparkline } = await import("pirack/slot.js");
+      return sparkline([...Array(36 - samples.length).fill(255), ...samples], 56, 20);
+    }"""
+
+    assert page.evaluate(draw, [10, 255, 10, 10]).count("M") == 1
+    assert "h0" in page.evaluate(draw, [10, 10, 255, 10])

@@ -33,7 +33,11 @@ function runs(history, width, height) {
   while (first < HISTORY - LEAST_SPAN && history[first] === NO_SAMPLE) first += 1;
   for (let i = first; i < HISTORY; i += 1) {
     const value = history[i];
-    if (value === NO_SAMPLE) { run = null; continue; }
+    if (value === NO_SAMPLE) {
+      if (run?.length === 1) found.pop(); // one sample before a gap shows no course
+      run = null;
+      continue;
+    }
     const x = (((i - first) / (HISTORY - 1 - first)) * width).toFixed(1);
     const y = (height - 1.5 - (value / top) * (height - 3)).toFixed(1);
     if (!run) found.push((run = []));
@@ -42,7 +46,7 @@ function runs(history, width, height) {
   return found;
 }
 
-/** Draw samples as a line with gaps; one alone is a dot. */
+/** Draw samples as a line with gaps; the newest, if alone, is a dot. */
 export function sparkline(history, width, height) {
   return runs(history, width, height).map((run) => `M${run.join("L")}${run.length === 1 ? "h0" : ""}`).join("");
 }
