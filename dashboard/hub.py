@@ -68,6 +68,7 @@ class Connection(msgspec.Struct, frozen=True):
         ready: Whether the master has told what the rack looks like.
         install: How far the latest install run is, in words; empty without one.
         install_hint: The same for the navigation; empty when none is under way.
+        install_trouble: Whether that run failed or met a problem.
         home: Id of the node that is the master's own Pi; empty if not known.
     """
 
@@ -80,6 +81,7 @@ class Connection(msgspec.Struct, frozen=True):
     ready: bool = False
     install: str = ""
     install_hint: str = ""
+    install_trouble: bool = False
     home: str = ""
 
 
@@ -141,6 +143,7 @@ class Hub:
             ready=rack is not None,
             install=install.words(self.mirror.install),
             install_hint=install.hint(self.mirror.install),
+            install_trouble=install.trouble(self.mirror.install),
             home=self.mirror.master_details.node if self.mirror.master_details else "",
         )
 

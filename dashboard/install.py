@@ -56,6 +56,13 @@ def words(install: InstallState | None) -> str:
     return ("dry run: " if install.dry else "") + ", ".join(said)
 
 
+def trouble(install: InstallState | None) -> bool:
+    """Whether the latest run failed or met a problem."""
+    if install is None or not install.run:
+        return False
+    return install.step == "failed" or bool(install.problems)
+
+
 def hint(install: InstallState | None) -> str:
     """Return what the navigation shows of a run under way: ``17 %``, ``…`` or ``!``.
 

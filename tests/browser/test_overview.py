@@ -4,7 +4,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from broker.messages import Verdict
+from broker.messages import InstallState, Verdict
 from broker.topics import NodeLeaf
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
@@ -233,3 +233,15 @@ def test_a_sample_alone_before_a_gap_is_not_drawn(sign_in: SignIn) -> None:
 
     assert page.evaluate(draw, [10, 255, 10, 10]).count("M") == 1
     assert "h0" in page.evaluate(draw, [10, 10, 255, 10])
+
+
+def test_an_install_run_with_problems_is_marked_in_the_services(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    run = InstallState(run="7", step="failed", problems=("no lease",))
+    rack.say(rack.topics.install_state, run)
+
+    value = page.locator(".services div", has_text="Install").locator("dd")
+    expect(value).to_have_attribute("data-good", "no")
+    rack.say(rack.topics.install_state, b"")

@@ -138,9 +138,9 @@ export class Services {
   }
 
   draw() {
-    const { broker, master, frozen: why, install } = store.connection;
+    const { broker, master, frozen: why, install, install_trouble: trouble } = store.connection;
     setAttr(this.rows.Install.element, "hidden", !install);
-    this.set("Install", true, install);
+    this.set("Install", !trouble, install);
     this.set("Broker", broker, broker ? "connected" : "offline");
     this.set("Master", broker && master === "online", !broker ? "not known" : master || "never heard");
     const live = broker && master === "online" && !why;
