@@ -60,6 +60,8 @@ class Registry:
         """Heartbeat topic to node: the one look-up of the hot path."""
         self.tombstones: set[str] = set()
         """Ids that were forgotten; what they still say is not heard."""
+        self._forgotten: dict[str, NodeRecord] = {}
+        """What was known of them, for who comes back."""
         self._topics = topics
         self._names: dict[str, Node] = {}
         self._stacks: dict[int, list[Node]] = {}
@@ -79,12 +81,11 @@ class Registry:
         """
         self.tombstones.update(tombstones)
         saved = {record.id: record for record in records}
-        for row in rows:
-            if row.id not in self.tombstones:
-                record = saved.pop(row.id, None)
-                self._admit(_from_row(row, record))
-        for record in saved.values():
-            if record.id not in self.tombstones:
+        found = [_from_row(row, saved.pop(row.id, None)) for row in rows]
+        for record in [*found, *saved.values()]:
+            if record.id in self.tombstones:
+                self._forgotten[record.id] = record
+            else:
                 self._admit(record)
 
     def add(self, node_id: str) -> Node:
@@ -165,12 +166,12 @@ class Registry:
         self._stand(node, stack, slot)
         node.edited, node.seated = True, False
 
-    def seat(self, node: Node, name: str, stack: int, slot: int) -> None:
+    def seat(self, node: Node, name: str, stack: int | None, slot: int | None) -> None:
         """Give a node the name and the place of a slot, as far as they are free."""
         if self.find(name) in {None, node}:
             self._call(node, name)
-        there = [n for n in self.in_stack(stack) if n.slot == slot]
-        if there in ([], [node]):
+        taken = stack and [n for n in self.in_stack(stack) if n.slot == slot]
+        if taken in (None, [], [node]):
             self._stand(node, stack, slot)
         node.seated = True
 
@@ -192,10 +193,25 @@ class Registry:
     def forget(self, node: Node) -> None:
         """Drop a node and hear nothing of it from now on."""
         self.tombstones.add(node.id)
+        self._forgotten[node.id] = self.record(node)
         self.nodes.pop(node.id, None)
         self.by_heartbeat.pop(node.heartbeat_topic, None)
         self._names.pop(node.name, None)
         self._take_out(node)
+
+    def unforget(self, node_id: str) -> Node:
+        """Let a forgotten node come back, with its name and place if they are free.
+
+        Raises:
+            TopicError: There are too many.
+        """
+        self.tombstones.discard(node_id)
+        node, old = self.add(node_id), self._forgotten.pop(node_id, None)
+        if old is not None:
+            self.seat(node, old.name, old.stack, old.slot)
+            node.tags, node.boot_s = old.tags, old.boot_s
+            node.edited, node.seated = old.edited, old.seated
+        return node
 
     def record(self, node: Node) -> NodeRecord:
         """Return what belongs on disk about a node."""

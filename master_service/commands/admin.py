@@ -80,8 +80,7 @@ class Admin:
         ):
             text = f"{run.asked.scope} was not forgotten, so there is nothing to undo"
             raise RefusedError(text)
-        self._registry.tombstones.discard(node_id)
-        node = self._registry.add(node_id)
+        node = self._registry.unforget(node_id)
         self._rack.outbox.changed.add(node_id)
         run.add(node_id, Row(node, node.name, at.now, at.now))
         run.end(node_id, Phase.DONE, at.now, verified=True)

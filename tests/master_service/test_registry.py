@@ -104,7 +104,28 @@ async def test_a_forgotten_node_comes_back_when_a_person_says_so(bench: Bench) -
     assert (await bench.ask("node/pi-11 forget", "undo"))[-1].ok is True
     bench.boards["pi-11"].come()
     await bench.calm()
-    assert bench.verdicts["pi-11"] == "online"
+    assert bench.verdicts["s01n1"] == "online"
+    assert (bench.node("pi-11").stack, bench.node("pi-11").slot) == (1, 1)
+
+
+async def test_a_forgotten_node_keeps_the_name_a_person_gave_it_over_a_restart(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 name", "attic")
+    await bench.ask("node/attic forget")
+    await bench.ask("node/pi-11 forget", "undo")
+    assert "attic" in bench.verdicts
+    await restart(bench)
+    assert "attic" in bench.verdicts
+
+
+async def test_a_node_that_comes_back_takes_nobodys_place(bench: Bench) -> None:
+    await bench.ask("node/s01n1 forget")
+    await bench.ask("node/s01n2 place", "1/1")
+    await bench.ask("node/s01n2 name", "s01n1")
+    await bench.ask("node/pi-11 forget", "undo")
+    assert "pi-11" in bench.verdicts
+    assert (bench.node("pi-11").stack, bench.node("pi-12").slot) == (None, 1)
 
 
 async def test_the_state_of_a_node_nobody_knows_is_a_ghost_and_goes(
