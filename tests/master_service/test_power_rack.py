@@ -131,6 +131,26 @@ async def test_cancelled_midway_no_further_stack_comes_on(
     assert "so it goes on" in answer.error
 
 
+async def test_an_outlet_that_does_not_tell_its_level_rests_off_in_a_cycle(
+    make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = make_lab(1, 1, min_off_s=5.0)
+
+    async def untold(_outlet: str) -> Power:
+        return Power.UNKNOWN
+
+    monkeypatch.setattr(lab.relays, "read", untold)
+    await lab.start()
+    await lab.ask("stack/1 power", "cycle")
+    while ("stack-1", False) not in lab.relays.calls:
+        await lab.tick()
+    cut_at = lab.now
+    while ("stack-1", True) not in lab.relays.calls:
+        await lab.tick()
+    assert lab.now - cut_at >= 5.0
+    await lab.until_quiet()
+
+
 async def test_a_cycle_is_cancelled_before_the_cut_and_not_after(
     make_lab: Callable[..., Lab],
 ) -> None:
