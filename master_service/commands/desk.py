@@ -253,7 +253,7 @@ class Desk:
         first: Effects = []
         if run.open and (run.destructive or waits):
             run.kept = True
-            self._note(run.asked, f"began on {len(run.rows)} target(s)")
+            self._note(run.asked, run.beginning)
             first = [KeepDone(run.id), *self._records(run), Commit()]
         return [*first, *run.accepted(), *effects, *self._finish(run, run.asked.at)]
 

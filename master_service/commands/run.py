@@ -215,6 +215,12 @@ class Run:
         return phases.pop() if phases else Phase.DONE
 
     @property
+    def beginning(self) -> str:
+        """How it began, for the history."""
+        plural = "" if len(self.rows) == 1 else "s"
+        return f"began on {len(self.rows)} target{plural}"
+
+    @property
     def summary(self) -> str:
         """How it ended, for the history."""
         done = sum(row.phase is Phase.DONE for row in self.rows.values())

@@ -31,6 +31,18 @@ async def test_a_switching_is_told_with_the_way_it_goes(
 
 
 @pytest.mark.parametrize(
+    ("boards", "told"), [(1, "began on 1 target"), (2, "began on 2 targets")]
+)
+async def test_the_history_counts_the_targets_in_words(
+    make_lab: Callable[..., Lab], boards: int, told: str
+) -> None:
+    lab = make_lab(1, boards)
+    await lab.start()
+    await lab.ask("rack power", "off")
+    assert any(event.text.endswith(told) for event in lab.events)
+
+
+@pytest.mark.parametrize(
     "power", [{"at_once": 2}, {"at_once": None, "budget_a": 25.0, "inrush_a": 12.0}]
 )
 async def test_a_rack_comes_on_two_stacks_at_a_time_in_order_and_spaced(
