@@ -131,6 +131,8 @@ class Installer:
             places, now = plan.pin(slots, pins or {}), self._clock.monotonic()
             run, effects = machine.start(self._new_id(), params, places, now)
             run = run.with_(earlier=self._earlier(dry=params.dry))
+            if self._run is not None:
+                run = run.with_(boot_s=self._run.boot_s)  # until it has learnt its own
             await self._journal.save(run)
             self._run = run
             self._perform(run, effects)

@@ -186,7 +186,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         problems: What the checks before the run said, and what went wrong since.
         forecast: What it will do, in words.
         outage_at: Monotonic second the DHCP server went away; None: it is there.
-        boot_s: Longest time a board took from power on to its first word, seconds.
+        boot_s: Longest time a board took from power on to its first word, seconds;
+            until one was heard that of the run before.
         ending: The terminal step that follows ``restore``.
         leave: How ``restore`` leaves the outlets.
         earlier: Reservations of before it, or of before a later swap, for ``undo``;

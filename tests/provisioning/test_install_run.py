@@ -29,6 +29,18 @@ def test_a_second_run_changes_neither_names_nor_addresses(
     assert taken(second) == taken(first)
 
 
+def test_the_forecast_counts_with_the_longest_boot_of_the_run_before(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    stage.board(1, 2).boot_s = 70
+    assert virtually(stage.install()).boot_s >= 70
+    dry = virtually(stage.install(dry=True))
+    assert dry.boot_s >= 70, "a run that hears nobody hands it on"
+    stage.memory.runs[-1] = dry.with_(boot_s=30.0)
+    assert virtually(stage.install(dry=True)).forecast != dry.forecast
+
+
 def test_swapped_boards_take_over_the_slots_of_the_old_ones(
     scene: Scenes, virtually: Virtually
 ) -> None:
