@@ -90,7 +90,7 @@ class Pages:
 
     def _about(self) -> None:
         mirror = self._dashboard.mirror
-        rack, master = mirror.rack, mirror.master_details
+        master = mirror.master_details
         with ui.element("article").classes("about"):
             _text("h2", "PiRack")
             _text("p", "See, command, power and provision a rack of Raspberry Pis.")
@@ -100,9 +100,6 @@ class Pages:
                 _fact("Rack", mirror.topics.rack)
                 _fact("Master", master.version if master else "not heard yet")
                 _fact("Boards known", str(len(mirror.nodes)))
-                if rack is not None and rack.versions:
-                    versions = rack.versions.items()
-                    _fact("Its parts", ", ".join(f"{k} {v}" for k, v in versions))
                 _fact("Python", platform.python_version())
                 _fact("NiceGUI", nicegui.__version__)
                 _fact("Refused messages", str(mirror.rejections.total))

@@ -47,6 +47,8 @@ def test_a_stranger_sees_the_login_and_is_brought_back(
     page.fill("#password", PASSWORD)
     page.click("button[type=submit]")
     expect(page.locator(".about")).to_be_visible()
+    heights = "all => new Set(all.map(each => each.offsetHeight)).size"
+    assert page.locator(".about dt").evaluate_all(heights) == 1  # none wraps
     page.close()
 
 
