@@ -20,6 +20,9 @@ from provisioning.run.messages import (
 from provisioning.run.state import Finding, Run, Step
 from provisioning.run.turns import Outcome, enter, found, trouble
 
+SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
+"""Hardware addresses that are listened to for each slot of a stack, and besides."""
+
 # --- scan -----------------------------------------------------------------------------
 
 
@@ -66,6 +69,8 @@ def heard(run: Run, ask: Ask, now: float) -> Outcome:
     if run.powered_at is None or sightings.known_elsewhere(run, ask):
         return run, ()
     before = run.seen.get(ask.mac)
+    if before is None and _flooded(run, ask.mac):
+        return trouble(run, words.flood(run.stack.number, len(run.seen)))
     sighting = sightings.merge(before, ask, now - run.powered_at)
     run = run.with_(seen={**run.seen, ask.mac: sighting})
     if ask.client_id:
@@ -77,6 +82,12 @@ def heard(run: Run, ask: Ask, now: float) -> Outcome:
         run = run.with_(wake=min(now + run.params.pace.quiet_s, run.until))
     said = Say(words.heard(run.stack.number, sighting), run.stack.number, ask.mac)
     return run, (said,)
+
+
+def _flooded(run: Run, mac: str) -> bool:
+    """Whether so many were heard that one more is invented; known boards are not."""
+    limit = SEEN_PER_SLOT * run.stack.slots + SEEN_BESIDES
+    return len(run.seen) >= limit and all(place.mac != mac for place in run.places)
 
 
 def _boot(run: Run) -> float:

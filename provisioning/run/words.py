@@ -99,6 +99,14 @@ def heard(stack: int, sighting: Sighting) -> str:
     return f"stack {stack}: {who} asked after {sighting.after_s:.1f} s"
 
 
+def flood(stack: int, count: int) -> str:
+    """Say that more hardware addresses were heard than a stack can have."""
+    return (
+        f"stack {stack}: over {count} hardware addresses asked, no stack has so many "
+        "boards; the rest is not listened to: find out who invents them"
+    )
+
+
 def talks_while_off(params: Params, mac: str, places: Iterable[Place]) -> Finding:
     """Judge a board that is heard with every scanned stack off."""
     place = next((p for p in places if p.mac == mac), None)
