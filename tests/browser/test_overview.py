@@ -245,3 +245,16 @@ def test_an_install_run_with_problems_is_marked_in_the_services(
     value = page.locator(".services div", has_text="Install").locator("dd")
     expect(value).to_have_attribute("data-good", "no")
     rack.say(rack.topics.install_state, b"")
+
+
+def test_no_action_on_a_phone_and_no_figure_on_a_tablet_is_cut(
+    sign_in: SignIn,
+) -> None:
+    cut = """all => all.filter((each) => each.scrollWidth > each.clientWidth)
+        .map((each) => each.textContent)"""
+    page = ready(sign_in(**PHONE))
+    page.locator(board(page, 1, 1)).click()
+    expect(page.locator(".panel .action").first).to_be_visible()
+    assert page.locator(".panel .action span").evaluate_all(cut) == []
+    page.set_viewport_size({"width": 1024, "height": 768})
+    assert page.locator(".kpi-note").evaluate_all(cut) == []
