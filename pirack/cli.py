@@ -11,14 +11,16 @@ import msgspec
 from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_CONFIG, EXIT_FAILED
 from broker.version import VERSION
+from pirack import pipe
 
 DESCRIPTION = """\
-See, command and power a rack of Raspberry Pis over plain MQTT.
+See, command, power and provision a rack of Raspberry Pis over plain MQTT.
 
   pirack up                     the whole rack on this machine, page included
   pirack node add pi-1f3a9c2e   let a real Pi join
   pirack send stack/3 ping      a command, with a receipt for each target
   pirack watch                  a live table in the terminal
+  pirack install                find, place and address every board
   pirack doctor                 what is wrong, and what to do about it
 """
 
@@ -155,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CONFIG
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough.
-        sys.stderr.close()
+        pipe.hush()
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_FAILED

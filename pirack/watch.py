@@ -9,12 +9,12 @@ import signal
 import sys
 import time
 
-from broker.errors import ConfigError, LinkError, PayloadError, TopicError
+from broker.errors import ConfigError, LinkError, TopicError
 from broker.link import Connect, Message
 from broker.messages import Event, Heartbeat
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK
 from broker.topics import Topics
-from pirack import table, where
+from pirack import pipe, table, where
 from pirack.mirror import Mirror
 from pirack.where import Place
 
@@ -72,6 +72,8 @@ class Watcher:
         self.heard_at = 0.0
         self.heard = asyncio.Event()
         """Set at every message."""
+        self.ended = asyncio.Event()
+        """Set when a person ends it, or nobody reads on."""
         self.trouble = ""
 
     def on_connected(self, session: str) -> None:
@@ -89,16 +91,22 @@ class Watcher:
         self.heard_at = time.monotonic()
         self.heard.set()
         if self._as_json and taken is not None and not isinstance(taken, Heartbeat):
-            self._print_json(message)
+            with contextlib.suppress(ValueError):  # `status` is a plain word
+                self._print(_json(message))
         elif self.log_events and isinstance(taken, Event):
             stamp = time.strftime("%H:%M:%S", time.localtime(taken.ts))
-            print(f"{stamp} {taken.text}", flush=True)
+            self._print(f"{stamp} {taken.text}")
 
-    @staticmethod
-    def _print_json(message: Message) -> None:
-        with contextlib.suppress(PayloadError, ValueError):
-            body = json.loads(message.payload)
-            print(json.dumps({"topic": message.topic} | body), flush=True)
+    def _print(self, line: str) -> None:
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            pipe.hush()
+            self.ended.set()
+
+
+def _json(message: Message) -> str:
+    return json.dumps({"topic": message.topic, **json.loads(message.payload)})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -171,29 +179,28 @@ async def _show(watcher: Watcher, args: argparse.Namespace) -> int:
         if not args.json:
             await vitals(watcher)
         return _once(watcher, as_json=args.json, coloured=coloured)
-    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, watcher.ended.set)
     if coloured and not args.json:
-        await _live(watcher, ended)
+        await _live(watcher)
     else:
         if not args.json:
             _print_plain(watcher)
             watcher.log_events = True
-        await ended.wait()
+        await watcher.ended.wait()
     return EXIT_OK
 
 
-async def _live(watcher: Watcher, ended: asyncio.Event) -> None:
+async def _live(watcher: Watcher) -> None:
     from pirack.watch_rich import Screen  # noqa: PLC0415  # an extra
 
     with Screen(watcher.mirror) as screen:
-        while not ended.is_set():
+        while not watcher.ended.is_set():
             # The column `for` counts on: drawn again even when nothing is new.
             screen.draw(time.time())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), REDRAW_S)
+                await asyncio.wait_for(watcher.ended.wait(), REDRAW_S)
 
 
 def _once(watcher: Watcher, *, as_json: bool, coloured: bool) -> int:

@@ -152,7 +152,9 @@ class Holder:
 
 def main() -> int:
     """Run ``pirack-powerd`` and return its exit code."""
-    parser = argparse.ArgumentParser(prog="pirack-powerd", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="pirack-powerd", description=DESCRIPTION, allow_abbrev=False
+    )
     service.add_common(parser)
     args = parser.parse_args()
     try:

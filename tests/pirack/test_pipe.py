@@ -1,0 +1,46 @@
+"""``| head``: a reader that has seen enough ends the program without a word."""
+
+import subprocess
+import sys
+
+PRINTS = """
+import sys
+from broker.topics import Topics
+from pirack.watch import Watcher
+watcher = Watcher(Topics("lab"), as_json=True)
+while not watcher.ended.is_set():
+    watcher._print("x" * 4096)
+print("more")
+"""
+RAISES = """
+import sys
+from pirack import cli
+def run(args):
+    while True:
+        print("x" * 4096)
+class Parser:
+    def parse_args(self, words):
+        return type("Args", (), {"run": staticmethod(run)})
+cli.parser = lambda only: Parser()
+sys.exit(cli.main(["watch"]))
+"""
+
+
+def read_one_line(code: str) -> tuple[int, bytes]:
+    """Run a program, read its first line, and return its exit code and complaints."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        program.stdout.readline()
+        program.stdout.close()
+        return program.wait(30), program.stderr.read()
+
+
+def test_a_watch_whose_reader_goes_away_ends() -> None:
+    assert read_one_line(PRINTS) == (0, b"")
+
+
+def test_a_command_whose_reader_goes_away_ends_without_a_complaint() -> None:
+    assert read_one_line(RAISES) == (1, b"")
