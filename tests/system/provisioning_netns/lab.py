@@ -178,14 +178,18 @@ class Lab:
         return program
 
     def rival(self, where: str = NEIGHBOUR) -> None:
-        """Start a DHCP server of somebody else, and return once it serves."""
+        """Start a DHCP server of somebody else, and return once it serves.
+
+        It broadcasts its offers: one that does not is heard only by who asks, and in
+        passing only when a board takes its offer.
+        """
         program = self.start(
             where,
             *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"),
             *("--interface=eth0", "--user=root", "--pid-file=", "--no-ping"),
             "--dhcp-range=10.77.0.150,10.77.0.160,2m",
             f"--dhcp-leasefile={self.folder}/rival",
-            "--dhcp-authoritative",
+            *("--dhcp-authoritative", "--dhcp-broadcast"),
         )
         wait_until(lambda: serves_dhcp(program.pid))
 
