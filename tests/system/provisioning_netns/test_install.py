@@ -137,6 +137,7 @@ def test_another_dhcp_server_stops_the_run_unless_it_is_forced(lab: Lab) -> None
     assert not lab.levels
 
 
+@pytest.mark.long
 def test_another_dhcp_server_that_comes_midway_is_named(lab: Lab) -> None:
     rack = Rack(lab, 2, 1, boots(0.4))
 
