@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from provisioning.backends import dhcpd, dnsmasq, kea
 from provisioning.backends.backend import Backend
@@ -17,7 +17,7 @@ from provisioning.discovery.wire import Wire
 from provisioning.effects import Hands
 from provisioning.installer import Installer
 from provisioning.journal import SqliteJournal
-from provisioning.seams import Announcer, Source, StackPower
+from provisioning.seams import Network, Seams, Source
 from provisioning.settings import BackendName, InstallSettings
 
 ID_BYTES = 3
@@ -50,44 +50,48 @@ def _daemon(settings: InstallSettings, child: Child) -> Daemon:
     return Unit(settings.unit) if settings.unit else child
 
 
-def make_installer(
-    settings: InstallSettings,
-    *,
-    power: StackPower,
-    announcer: Announcer,
-    journal: SqliteJournal,
-    sources: Sequence[Source] = (),
-) -> Installer:
+def make_installer(settings: InstallSettings, seams: Seams) -> Installer:
     """Return an installer on the real network, not started yet.
 
     Args:
         settings: ``[install]``, with a back end.
-        power: Switches stacks.
-        announcer: Who is told.
-        journal: Open.
-        sources: What hears boards beside the wire and the leases: agents.
+        seams: What the master gives.
 
     Raises:
         BackendError: The server's program is not installed.
     """
     subnet = settings.subnet()
     backend = make_backend(settings)
-    wire = Wire(subnet.interface, str(subnet.own), secrets.randbits)
-    heard: list[Source] = [Sniffer(subnet.interface, str(subnet.own)), *sources]
+    heard: list[Source] = [Sniffer(subnet.interface, str(subnet.own))]
     if backend.reserves:
         heard.append(LeaseSource(backend))
+    wire = Wire(subnet.interface, str(subnet.own), secrets.randbits)
+    return assemble(seams, backend, wire, heard)
+
+
+def assemble(
+    seams: Seams, backend: Backend, network: Network, sources: Iterable[Source] = ()
+) -> Installer:
+    """Return an installer of these parts, not started yet.
+
+    Args:
+        seams: What the master gives.
+        backend: The DHCP server.
+        network: Asks questions on the network.
+        sources: What hears boards beside those of the master.
+    """
     return Installer(
-        journal=journal,
+        journal=seams.journal,
         backend=backend,
-        hands=Hands(power=power, backend=backend, network=wire),
-        sources=heard,
-        announcer=announcer,
+        hands=Hands(power=seams.power, backend=backend, network=network),
+        sources=(*sources, *seams.sources),
+        announcer=seams.announcer,
         clock=LoopClock(),
-        new_id=new_run_id,
+        new_id=_new_run_id,
     )
 
 
-def new_run_id() -> str:
+def _new_run_id() -> str:
     """Return the id of a run that begins."""
     return f"install-{secrets.token_hex(ID_BYTES)}"
 

@@ -4,8 +4,10 @@ The master fills these with its own; ``provisioning.fake`` has one of each for t
 for a simulated rack.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
+
+import msgspec
 
 from broker.messages import InstallState, Power
 from provisioning.plan import Place
@@ -130,3 +132,21 @@ class Network(Protocol):
         Raises:
             NetworkError: Nobody can be asked.
         """
+
+
+class Seams(msgspec.Struct, frozen=True, kw_only=True):
+    """What the master gives an installer.
+
+    Args:
+        power: Switches stacks.
+        announcer: Who is told.
+        journal: Open.
+        sources: What hears boards beside the network: agents.
+        talking: Returns the MAC addresses of the boards whose agents talk now.
+    """
+
+    power: StackPower
+    announcer: Announcer
+    journal: Journal
+    sources: tuple[Source, ...]
+    talking: Callable[[], Collection[str]]

@@ -5,17 +5,14 @@ answers at the address that the server in memory would have lent him.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
-from provisioning.build import new_run_id
-from provisioning.clock import LoopClock
-from provisioning.effects import Hands
+from provisioning.build import assemble
 from provisioning.fake import FakeBackend, FakeRack
 from provisioning.installer import Installer
-from provisioning.journal import SqliteJournal
 from provisioning.run.messages import Answer, ForeignServer
 from provisioning.run.sightings import reservations
-from provisioning.seams import Announcer, Source, StackPower
+from provisioning.seams import Seams
 from provisioning.settings import InstallSettings
 
 
@@ -49,34 +46,13 @@ class SimulatedNetwork:
         return ()
 
 
-def make_simulated(
-    settings: InstallSettings,
-    *,
-    power: StackPower,
-    announcer: Announcer,
-    journal: SqliteJournal,
-    sources: Sequence[Source],
-    talking: Callable[[], Collection[str]],
-) -> Installer:
+def make_simulated(settings: InstallSettings, seams: Seams) -> Installer:
     """Return an installer for a simulated rack, not started yet.
 
     Args:
         settings: ``[install]``.
-        power: Switches stacks.
-        announcer: Who is told.
-        journal: Open.
-        sources: What hears boards: agents.
-        talking: Returns the hardware addresses of the boards that talk.
+        seams: What the master gives.
     """
-    served = reservations(journal.places())  # as a real server remembers
+    served = reservations(seams.journal.places())  # as a real server remembers
     backend = FakeBackend(FakeRack(settings.subnet()), served)
-    network = SimulatedNetwork(backend, talking)
-    return Installer(
-        journal=journal,
-        backend=backend,
-        hands=Hands(power=power, backend=backend, network=network),
-        sources=sources,
-        announcer=announcer,
-        clock=LoopClock(),
-        new_id=new_run_id,
-    )
+    return assemble(seams, backend, SimulatedNetwork(backend, seams.talking))

@@ -28,6 +28,7 @@ from provisioning.installer import Installer
 from provisioning.plan import Place
 from provisioning.run.progress import progress
 from provisioning.run.state import Run
+from provisioning.seams import Seams
 
 log = logging.getLogger(__name__)
 
@@ -136,14 +137,14 @@ class Installs:
         installer, works = None, False
         try:
             self._journal.open()
-            installer = self._setup.make(
-                self.settings,
+            seams = Seams(
                 power=self.power,
                 announcer=self,
                 journal=self._journal,
                 sources=(self._births,),
                 talking=self.seating.talking,
             )
+            installer = self._setup.make(self.settings, seams)
             await installer.start()
             works = True
         except Exception as error:  # else the stacks were held for ever

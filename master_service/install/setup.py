@@ -1,7 +1,6 @@
 """What ``[install]`` says, and what the installer is made of."""
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
 
@@ -12,67 +11,28 @@ from master_service.settings import Settings
 from provisioning import settings as provisioning
 from provisioning.build import make_installer
 from provisioning.installer import Installer
-from provisioning.journal import SqliteJournal
 from provisioning.plan import StackPlan
-from provisioning.seams import Announcer, Source, StackPower
+from provisioning.seams import Seams
 from provisioning.settings import BackendName, InstallSettings
 from provisioning.simulated import make_simulated
 
-
-class Make(Protocol):
-    """Makes an installer, not started yet; see ``make``."""
-
-    def __call__(
-        self,
-        settings: InstallSettings,
-        *,
-        power: StackPower,
-        announcer: Announcer,
-        journal: SqliteJournal,
-        sources: Sequence[Source],
-        talking: Callable[[], Collection[str]],
-    ) -> Installer:
-        """Make one.
-
-        Raises:
-            PiRackError: It cannot be.
-        """
+Make = Callable[[InstallSettings, Seams], Installer]
+"""Makes an installer, not started yet; see ``make``."""
 
 
-def make(
-    settings: InstallSettings,
-    *,
-    power: StackPower,
-    announcer: Announcer,
-    journal: SqliteJournal,
-    sources: Sequence[Source],
-    talking: Callable[[], Collection[str]],
-) -> Installer:
+def make(settings: InstallSettings, seams: Seams) -> Installer:
     """Return an installer on the real network, or on that of a simulated rack.
 
     Args:
         settings: ``[install]``, with a back end.
-        power: Switches stacks.
-        announcer: Who is told.
-        journal: Open.
-        sources: What hears boards beside the network: agents.
-        talking: Returns the hardware addresses of the boards whose agents talk.
+        seams: What the master gives.
 
     Raises:
         BackendError: The server's program is not installed.
     """
     if settings.backend is BackendName.FAKE:
-        return make_simulated(
-            settings,
-            power=power,
-            announcer=announcer,
-            journal=journal,
-            sources=sources,
-            talking=talking,
-        )
-    return make_installer(
-        settings, power=power, announcer=announcer, journal=journal, sources=sources
-    )
+        return make_simulated(settings, seams)
+    return make_installer(settings, seams)
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provisioning.installer import Installer
+    from provisioning.seams import Seams
 
 
 async def test_who_gives_himself_out_as_the_run_is_refused(site: Site) -> None:
@@ -154,10 +155,10 @@ async def test_a_server_that_cannot_start_is_told_and_tried_again(
     monkeypatch.setattr("master_service.install.service.FIRST_PAUSE_S", 0.01)
     broken = ["dnsmasq is not installed"]
 
-    def make(settings: InstallSettings, **seams: Any) -> Installer:  # noqa: ANN401  # of Make
+    def make(settings: InstallSettings, seams: Seams) -> Installer:
         if broken:
             raise kind(broken[0])
-        return setup.make(settings, **seams)
+        return setup.make(settings, seams)
 
     site = make_site(setup=Setup(settings=quick(tmp_path), make=make))
     await site.start()
@@ -179,9 +180,9 @@ async def test_a_command_in_the_first_moment_waits_for_the_server_to_start(
     assert (await site.install("start dry")).ok
 
 
-def slow(settings: InstallSettings, **seams: Any) -> Installer:  # noqa: ANN401  # of Make
+def slow(settings: InstallSettings, seams: Seams) -> Installer:
     """Make an installer whose server takes a while."""
-    installer = setup.make(settings, **seams)
+    installer = setup.make(settings, seams)
     start = installer.start
 
     async def slowly() -> None:
