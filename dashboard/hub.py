@@ -174,7 +174,8 @@ class Hub:
         wanted = any(view.installing for view in self.views)
         self._install.look(wall, wanted=wanted)
         delta = self._delta(now, wall)
-        shared = msgspec.json.encode(delta).decode() if delta else ""
+        looked_at = delta and self.views
+        shared = msgspec.json.encode(delta).decode() if looked_at else ""
         made: list[str] = []
 
         def snapshot() -> str:
