@@ -260,13 +260,6 @@ class Performer:
             )
             self._settled()
 
-    async def _bring(self, effect: Switch) -> Brought:
-        try:
-            return await self._switcher.bring(effect.outlet, on=effect.on)
-        except Exception as error:
-            log.exception("the master failed at outlet %s", effect.outlet)
-            return Brought(None, Failures().note(effect, error))
-
     async def _switch(self, effect: Switch, obstacle: str) -> None:
         """Switch and read back; it runs to its end even if the master is stopped."""
         fed = self._rack.panel.outlets[effect.outlet]
@@ -274,7 +267,7 @@ class Performer:
             brought = Brought(None, obstacle)
             fed.wanted = fed.level
         else:
-            brought = await self._bring(effect)
+            brought = await self._switcher.bring(effect.outlet, on=effect.on)
         at = self._moment()
         if brought.level is not None:
             before = fed.level
