@@ -8,7 +8,7 @@ from broker.messages.codec import Count, Seconds, Wire
 
 
 class InstallState(Wire, frozen=True, kw_only=True):
-    """Progress of the install run, on ``P/install/state``.
+    """Progress of the install run, on ``P/install/state``, sent after its stacks.
 
     Args:
         run: Id of the run; empty when there was none.

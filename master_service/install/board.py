@@ -84,10 +84,11 @@ class InstallBoard:
         if not self._link.connected:
             return
         topics = self._rack.topics
-        self._put(topics.install_state, self._whole())
         if self._settings.on:
             for one in rows.stacks(self._run, self._places(), self._rack.stacks):
                 self._put(topics.install_stack(one.stack), one)
+        # Last, so that who reads "done" has every stack as it ended.
+        self._put(topics.install_state, self._whole())
 
     def _whole(self) -> InstallState:
         trouble = (self.trouble,) if self.trouble else ()

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from broker.messages import (
     EventKind,
+    InstallState,
     Phase,
     Power,
     ScanPhase,
     Verdict,
+    decode,
 )
 from provisioning.run.state import Step
 from tests.master_service.install.site import Site
@@ -55,6 +57,13 @@ async def test_a_run_waits_for_a_word_then_places_every_board_with_clean_shutdow
     assert not [event.text for event in site.events if event.kind in bad]
     halted = [e.text for e in site.events if f"shut down by {site.state.run}" in e.text]
     assert len(halted) == 8, "each board: once for all off, once after its scan"
+
+
+async def test_who_reads_done_has_every_stack_as_it_ended(site: Site) -> None:
+    await site.whole()
+    sent = site.rehearsal.broker.sent(f"{site.rehearsal.topics.prefix}/install/#")
+    assert sent[-1].topic == site.rehearsal.topics.install_state
+    assert decode(sent[-1].payload, InstallState).step == Step.DONE
 
 
 async def test_one_stack_is_scanned_and_the_others_stay_on(site: Site) -> None:
