@@ -43,12 +43,16 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         OSError: A file cannot be written.
     """
     directory = folder(found)
+    own = _own_node(found)
     async with Ear(found) as ear:
         known = targets.merge(
             targets.from_places(places(directory), ear.details, args.ssh_port),
             targets.from_rack(ear.details, ear.states, args.ssh_port),
-            own=_own_node(found),
+            own=own,
         )
+        note = targets.left_out(own, ear.states, stack=args.stack)
+        if note and not args.board:
+            print(note)
         chosen = targets.choose(known, args.board, stack=args.stack, port=args.ssh_port)
         host_keys = HostKeys(directory / FILE_NAME)
         if args.forget_key:

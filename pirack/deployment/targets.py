@@ -94,6 +94,22 @@ def merge(
     return tuple(sorted(known.values(), key=_order))
 
 
+def left_out(
+    own: str, states: Mapping[str, NodeState], *, stack: int | None = None
+) -> str:
+    """Say that the master's machine is none of those that are meant; empty if so.
+
+    Args:
+        own: Its id; empty where it is not known.
+        states: What the master thinks of the nodes.
+        stack: Only those of this stack are meant.
+    """
+    state = states.get(own)
+    if state is None or stack not in {None, state.stack}:
+        return ""
+    return f"{state.name} is this machine, the master's: left out, it has its agent"
+
+
 def _order(known: Known) -> tuple[int, int, str]:
     target = known.target
     unplaced = target.stack is None

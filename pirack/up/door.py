@@ -31,13 +31,16 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     listener: TlsListener
 
 
-def prepare(options: Options, where: Layout, *, mqtt_port: int) -> Door | None:
+def prepare(
+    options: Options, where: Layout, *, mqtt_port: int, node: str
+) -> Door | None:
     """Make the certificate and write what ``pirack node`` reads; None where none is.
 
     Args:
         options: What was asked for.
         where: Paths.
         mqtt_port: Of the broker, on this machine.
+        node: Id of this machine, which needs no door.
 
     Raises:
         ConfigError: The port is taken, or the certificate cannot be made.
@@ -57,7 +60,7 @@ def prepare(options: Options, where: Layout, *, mqtt_port: int) -> Door | None:
         certificates.ensure(files, names, rack=options.rack, now=time.time())
     except CertificateError as error:
         raise ConfigError(str(error)) from error
-    text = toml.dumps(_tables(options, where, names[0], mqtt_port))
+    text = toml.dumps(_tables(options, where, names[0], mqtt_port, node))
     replace(where.enrol, text.encode())
     return Door(
         host=names[0],
@@ -79,12 +82,16 @@ def _names(options: Options) -> tuple[str, ...]:
 
 
 def _tables(
-    options: Options, where: Layout, host: str, mqtt_port: int
+    options: Options, where: Layout, host: str, mqtt_port: int, node: str
 ) -> dict[str, dict[str, str | int]]:
     assert options.listen is not None  # noqa: S101  # asked for, see prepare
     return {
         "rack": {"name": options.rack},
-        "broker": {"host": _reached(options.mqtt_host), "port": mqtt_port},
+        "broker": {
+            "host": _reached(options.mqtt_host),
+            "port": mqtt_port,
+            "credentials": str(where.credentials(node)),
+        },
         "enrol": {
             "host": host,
             "port": options.listen.port,

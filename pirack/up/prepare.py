@@ -166,7 +166,9 @@ def prepare(options: Options) -> Prepared:
     for directory in where.directories():
         directory.mkdir(mode=0o700, exist_ok=True)
     decided = _decide(options, where, program)
-    entrance = door.prepare(options, where, mqtt_port=decided.mqtt_port)
+    entrance = door.prepare(
+        options, where, mqtt_port=decided.mqtt_port, node=decided.node
+    )
     access = _users(decided)
     tools.write(options.data, access)
     parts = configure.documents(options.tables, decided)

@@ -80,6 +80,15 @@ def test_all_are_the_boards_of_slots_and_those_that_speak_but_not_the_master() -
     assert hosts == ["10.0.0.7", "192.168.23.22"]
 
 
+def test_that_the_master_is_left_out_is_said_where_it_would_have_been_meant() -> None:
+    states = {"pi-00000001": state("pi-00000001", "desk", stack=1, slot=2)}
+    said = "desk is this machine, the master's: left out, it has its agent"
+    assert targets.left_out("pi-00000001", states) == said
+    assert targets.left_out("pi-00000001", states, stack=1) == said
+    assert targets.left_out("pi-00000001", states, stack=2) == ""
+    assert targets.left_out("", states) == ""
+
+
 @pytest.mark.parametrize("word", ["s03n2", "S03N2", "pi-1f3a9c2e", MAC])
 def test_a_board_is_called_by_name_id_or_hardware_address(word: str) -> None:
     (target,) = targets.choose(known(), [word])

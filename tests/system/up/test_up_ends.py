@@ -72,6 +72,19 @@ def test_without_simulation_there_is_this_machine_alone(data: Path) -> None:
         up.stop()
 
 
+def test_a_deployment_to_all_leaves_the_machine_out_that_the_rack_runs_on(
+    data: Path,
+) -> None:
+    listen = f"127.0.0.1:{ports.choose('127.0.0.1', 28995)}"
+    up = Up(data, "--simulate", "0", "--listen", listen).ready()
+    try:
+        done = command("deploy", "--all", data=data)
+        assert "is this machine, the master's: left out" in done.stdout
+        assert "no board is known: name addresses" in done.stderr
+    finally:
+        up.stop()
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 def test_a_demonstration_takes_its_own_machine_down_only_where_that_is_allowed(
     data: Path, tmp_path: Path, *, allowed: bool
