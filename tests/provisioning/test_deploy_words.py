@@ -1,5 +1,6 @@
 """Addresses, pinned host keys, and who is meant by a word."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,23 @@ def test_what_another_program_pinned_meanwhile_stays(tmp_path: Path) -> None:
     ours.pin("10.0.0.3", "ssh-ed25519 CCCC")
     assert theirs.known("10.0.0.1") == "ssh-ed25519 AAAA"
     assert ours.known("10.0.0.2") == "ssh-ed25519 BBBB"
+
+
+def test_no_key_is_lost_when_several_programs_pin_and_forget_at_once(
+    tmp_path: Path,
+) -> None:
+    def program(number: int) -> None:
+        keys = HostKeys(tmp_path / "new" / "known_hosts")
+        for board in range(8):
+            keys.pin(f"10.0.{number}.{board}", "ssh-ed25519 AAAA")
+            keys.pin(f"10.1.{number}.{board}", "ssh-ed25519 BBBB")
+            keys.forget(f"10.1.{number}.{board}")
+
+    with ThreadPoolExecutor(4) as programs:
+        list(programs.map(program, range(4)))
+    kept = (tmp_path / "new" / "known_hosts").read_text().splitlines()
+    boards = [f"10.0.{number}.{board}" for number in range(4) for board in range(8)]
+    assert sorted(line.split()[0] for line in kept) == sorted(boards)
 
 
 async def test_a_file_of_keys_that_cannot_be_used_is_told_as_trouble(
