@@ -122,10 +122,16 @@ class Site:
             stderr=subprocess.DEVNULL,
         )
 
-    def start(self, command: str) -> None:
-        self.processes[command] = subprocess.Popen(
-            [sys.executable, "-m", "pirack.cli", command, "--config", self.conf]
+    def start(
+        self, command: str, *words: str, stdout: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        program = (sys.executable, "-m", "pirack.cli")
+        self.processes[command] = process = subprocess.Popen(
+            [*program, command, *words, "--config", self.conf],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
         )
+        return process
 
     def kill(self, name: str) -> None:
         """End a process as ``kill -9`` does."""
