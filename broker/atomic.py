@@ -6,13 +6,16 @@ import secrets
 from pathlib import Path
 
 
-def replace(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def replace(
+    path: Path, content: bytes, *, mode: int = 0o600, shared: bool = False
+) -> None:
     """Put ``content`` in the place of ``path``, durably.
 
     Args:
         path: The file; its directory must exist.
         content: All of it.
         mode: Permission bits of the new file.
+        shared: Root may write it for the user its directory belongs to.
 
     Raises:
         OSError: The directory cannot be written.
@@ -26,6 +29,8 @@ def replace(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             file.write(content)
             file.flush()
             os.fchmod(file.fileno(), mode)
+            if shared:
+                hand_over(file.fileno(), path.parent)
             os.fsync(file.fileno())
         new.replace(path)
     except BaseException:
@@ -33,6 +38,20 @@ def replace(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             new.unlink()
         raise
     _sync_directory(path.parent)
+
+
+def hand_over(handle: int, directory: Path) -> None:
+    """Give a file that root has open to the user its directory belongs to.
+
+    By its handle, never by name: whoever has the directory could put a link there
+    meanwhile, and would be given what it leads to.
+
+    Raises:
+        OSError: It cannot be given away.
+    """
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def _sync_directory(path: Path) -> None:

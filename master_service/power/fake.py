@@ -132,7 +132,7 @@ class FakeOutlets:
             switchings=(*before.switchings, done)[-REMEMBERED:],
         )
         try:
-            atomic.replace(self._path, msgspec.json.encode(after))
+            atomic.replace(self._path, msgspec.json.encode(after), shared=True)
         except OSError as error:
             text = f"{self._path}: the fake outlets cannot be written: {error}"
             raise PowerFatalError(text) from error

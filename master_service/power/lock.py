@@ -4,6 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from broker.atomic import hand_over
 from master_service.power.outlets import PowerFatalError
 
 FILE = "outlets.lock"
@@ -32,8 +33,10 @@ class OutletLock:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            # As root we would write to whatever a link leads to.
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             handle = os.open(self._path, flags, 0o600)
+            hand_over(handle, self._path.parent)
         except OSError as error:
             text = f"{self._path}: the outlets cannot be locked: {error.strerror}"
             raise PowerFatalError(text) from error

@@ -1,6 +1,5 @@
 """Files for their owner only, in a folder that may be another user's."""
 
-import os
 from pathlib import Path
 
 from broker.atomic import replace
@@ -19,9 +18,4 @@ def write(path: Path, content: bytes) -> None:
         OSError: It cannot be written.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace(path, content, mode=0o600)
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        # Never through a link: who has the folder could put one there meanwhile, and
-        # would be given what it leads to.
-        os.lchown(path, owner.st_uid, owner.st_gid)
+    replace(path, content, mode=0o600, shared=True)

@@ -1,5 +1,6 @@
 """The outlets of a configuration: the right drivers, one process at a time."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from broker.errors import ConfigError
 from broker.fake import FakeBroker
 from broker.messages import Power
-from master_service.power import make
+from master_service.power import lock, make
 from master_service.power.machine import VARIABLE, Machine, here, stand_in
 from master_service.power.outlets import PowerFatalError
 from master_service.power.rows import CommandsRow, PlugRow, Preset
@@ -106,6 +107,28 @@ async def test_two_processes_never_switch_the_same_outlets(tmp_path: Path) -> No
     await first.close()
     await second.claim("rpi", Power.ON)
     await second.close()
+
+
+def owners(folder: Path) -> dict[str, int]:
+    return {one.name: one.stat().st_uid for one in folder.iterdir()}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_what_root_switches_leaves_no_file_that_the_master_cannot_write(
+    tmp_path: Path,
+) -> None:
+    os.chown(tmp_path, 1234, 1234)
+    outlets = make.outlets(
+        settings(tmp_path, OutletRow(name="fake", stack=1), pin("rpi", 17)),
+        machine=stand_in(Header()),
+        door=no_door,
+    )
+    for name in ("fake", "rpi"):
+        await outlets.switch(name, on=False)
+    await outlets.close()
+    assert owners(tmp_path) == dict.fromkeys(
+        (make.FAKE_FILE, make.LEDGER_FILE, lock.FILE), 1234
+    )
 
 
 def test_a_pin_of_a_bus_in_use_stops_the_start(tmp_path: Path) -> None:

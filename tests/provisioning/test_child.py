@@ -54,19 +54,13 @@ async def test_what_a_server_said_does_not_fill_the_card(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_file_is_given_to_its_folders_owner_and_never_what_a_link_leads_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     precious, folder = tmp_path / "precious", tmp_path / "theirs"
     precious.write_text("of root")
     folder.mkdir()
     os.chown(folder, 1234, 1234)
+    (folder / "key").symlink_to(precious)  # the owner of the folder could do that
     private_file.write(folder / "key", b"ours")
-    assert (folder / "key").stat().st_uid == 1234
-
-    def replaced(path: Path, _content: bytes, *, mode: int) -> None:
-        del mode
-        path.symlink_to(precious)  # what the owner of the folder could do in between
-
-    monkeypatch.setattr(private_file, "replace", replaced)
-    private_file.write(folder / "known_hosts", b"ours")
-    assert precious.stat().st_uid == 0
+    assert (folder / "key").lstat().st_uid == 1234
+    assert (precious.stat().st_uid, precious.read_text()) == (0, "of root")

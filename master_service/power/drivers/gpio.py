@@ -102,7 +102,7 @@ class Ledger:
     @staticmethod
     def _replace(path: Path, levels: dict[str, Power]) -> None:
         try:
-            atomic.replace(path, msgspec.json.encode(levels) + b"\n")
+            atomic.replace(path, msgspec.json.encode(levels) + b"\n", shared=True)
         except OSError as error:
             text = f"{path}: not switched, for the level cannot be put on disk: {error}"
             raise PowerFatalError(text) from error
