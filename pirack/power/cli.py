@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from broker.client import connector
 from broker.config import Document, load
@@ -14,28 +15,29 @@ from master_service.power import make, wiring
 from master_service.power.outlets import PowerError
 from master_service.power.panel import outlet_rows
 from master_service.settings import OutletRow, Settings, parse
-from pirack import where
+from pirack import house, runfile, where
 from pirack.power import describe
 from pirack.power.running import master_runs
 from pirack.power.terminal import Terminal
 from pirack.power.walk import Outcome, Walk
+from pirack.up.layout import Layout
 
 HELP = "test the relays, one by one, with a person who looks"
 
 EPILOG = """\
 examples
-  pirack power test --config pirack.toml --dry-run     only says what it would do
-  pirack power test --config pirack.toml               every outlet
-  pirack power test --config pirack.toml stack-3       one
+  pirack power test --dry-run                    only says what it would do
+  pirack power test                              every outlet
+  pirack power test stack-3                      one
+  pirack power test --config pirack.toml         the outlets of that file
 
 It cuts power without shutting the boards down: shut them down first, or pull them.
 Each outlet ends as it was found, after Ctrl-C too. It finds a relay on another pin, one
 that works the other way round (active_low), and one that does not come back.
 
-The outlets are in pirack.toml, so --config is always needed. While a master runs on the
-same outlets it refuses. Stop the master, which moves no relay; or go through it:
-pirack send stack/3 power cycle. Run it as the user that the master runs as (a service:
-docs/install.md), for the master reads later what is noted here about the pins.
+While a master runs on the same outlets it refuses. Stop the master, which moves no
+relay; or go through it: pirack send stack/3 power cycle. What it notes about the pins
+is given to whom the master's folder belongs to, so sudo is fine.
 
 exit codes
   0 every outlet does what it should   1 one does not, or was not tested
@@ -133,16 +135,39 @@ def _document(args: argparse.Namespace) -> Document:
     Raises:
         ConfigError: There is none, or it cannot be read.
     """
-    if args.config is None:
-        text = "the outlets are in a configuration: give --config pirack.toml"
-        raise ConfigError(text)
-    document = load(args.config)
+    path = _configuration(args)
+    document = load(path)
     document.require_known(TABLES)
     if args.data_dir is None:
         return document
     tables = document.tables
     tables["master"] = {**tables.get("master", {}), "data_dir": args.data_dir}
-    return Document(tables, str(args.config))
+    return Document(tables, str(path))
+
+
+def _configuration(args: argparse.Namespace) -> Path:
+    """Return the file with the outlets: the rack's that the other commands would find.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if args.config is not None:
+        return Path(args.config)
+    data = runfile.data_directory(args.data)
+    told = Layout(data, "").part("master")
+    for path, meant in (
+        (told, args.data or runfile.read(data)),
+        (house.PRODUCTION, args.data is None),
+        (told, True),
+    ):
+        if meant and path.exists():
+            print(f"the outlets of {path}:", flush=True)
+            return path
+    text = (
+        f"no outlets found: {data} has no rack of `pirack up`, and there is no "
+        f"{house.PRODUCTION}; give --config FILE"
+    )
+    raise ConfigError(text)
 
 
 def _chosen(settings: Settings, names: Sequence[str]) -> list[OutletRow]:

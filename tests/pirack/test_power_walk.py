@@ -22,6 +22,7 @@ from master_service.settings import (
     PowerSettings,
     Settings,
 )
+from pirack import house
 from pirack.power import cli
 from pirack.power.running import master_runs
 from pirack.power.terminal import Terminal
@@ -192,6 +193,31 @@ def test_a_dry_run_says_all_and_needs_no_pins(
     assert "on: GPIO22 becomes low" in said
     assert "blip on" in said
     assert not (tmp_path / "outlets.lock").exists()
+
+
+def unnamed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    return parser.parse_args(["test", "--dry-run", *words])
+
+
+def test_the_outlets_are_those_of_the_rack_that_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rack for good, unless another is named; one that was up here, where none is."""
+    tables = TOML.format(folder=tmp_path, active_low="true")
+    up = tmp_path / ".pirack" / "etc" / "master.toml"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(house, "PRODUCTION", tmp_path / "pirack.toml")
+    with pytest.raises(ConfigError, match=r"no outlets found.*give --config FILE"):
+        cli.run(unnamed())
+    up.parent.mkdir(parents=True)
+    up.write_text(tables.replace("stack-1", "desk"))
+    assert cli.run(unnamed("desk")) == 0
+    house.PRODUCTION.write_text(tables)
+    assert cli.run(unnamed("stack-1")) == 0
+    assert f"the outlets of {house.PRODUCTION}:" in capsys.readouterr().out
+    assert cli.run(unnamed("desk", "--data", str(tmp_path / ".pirack"))) == 0
 
 
 def test_it_refuses_while_a_master_has_the_outlets(
