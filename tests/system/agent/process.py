@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 TOPICS = Topics("lab")
 ID = "pi-test"
 INTERVAL_S = 0.5
+ECHO = "observer/echo"
 
 
 def free_port() -> int:
@@ -71,6 +72,7 @@ class Observer:
             for leaf in NodeLeaf
             if leaf is not NodeLeaf.ORDER
         ]
+        filters.append(Subscription(ECHO, qos=1))
         self.link: Link = connector(Endpoint(port=port))(
             self, client_id="observer", subscriptions=filters
         )
@@ -87,6 +89,12 @@ class Observer:
         fields = {"id": "o1", "verb": verb} | more
         topic = TOPICS.node(ID, NodeLeaf.ORDER)
         self.link.publish(topic, json.dumps(fields).encode(), qos=1, retain=retain)
+
+    async def taken(self) -> None:
+        """Wait until the broker has taken what was published so far."""
+        seen = len(self.messages)
+        self.link.publish(ECHO, b"", qos=1)
+        await self.until(lambda: ECHO in [one.topic for _, one in self.messages[seen:]])
 
     def said(self, leaf: NodeLeaf) -> list[bytes]:
         topic = TOPICS.node(ID, leaf)

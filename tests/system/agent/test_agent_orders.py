@@ -15,7 +15,7 @@ async def test_a_reboot_retained_before_it_starts_is_never_obeyed(
     agent: Agent, observer: Observer
 ) -> None:
     observer.order("reboot", retain=True)
-    await asyncio.sleep(0.2)
+    await observer.taken()
     agent.start()
     await observer.until_beating()
     await observer.until_beating()
@@ -69,7 +69,7 @@ async def test_an_order_that_took_the_machine_down_is_not_obeyed_when_it_is_back
     await observer.until(lambda: b"offline" in observer.said(NodeLeaf.STATUS))
     goodbye = decode(observer.said(NodeLeaf.DETAILS)[-1], Details)
     assert goodbye.reason == "shutdown ordered by anna"
-    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await asyncio.to_thread(process.wait, 30) == 0
     agent.start()
     await observer.until_beating()
     observer.order("shutdown", by="anna")
@@ -110,7 +110,7 @@ async def test_under_systemd_an_agent_told_to_restart_ends_well(
     await observer.until_beating()
     observer.order("restart-agent")
     await observer.until(lambda: b"offline" in observer.said(NodeLeaf.STATUS))
-    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await asyncio.to_thread(process.wait, 30) == 0
 
 
 async def test_an_order_that_came_too_late_is_answered_expired(
