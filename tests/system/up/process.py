@@ -16,7 +16,8 @@ import psutil
 
 STACKS, BOARDS = 2, 2
 NODES = STACKS * BOARDS + 1
-START_S = 40.0
+START_S = 70.0
+"""Longer than `pirack up` itself waits before it says that not all is up."""
 
 
 class Up:
@@ -94,14 +95,26 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def all_gone(pids: list[int]) -> bool:
-    return not any(
-        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-        for pid in pids
-    )
+    return not any(map(_runs, pids))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def family(up: Up) -> list[int]:
     return [one.pid for one in psutil.Process(up.process.pid).children(recursive=True)]
+
+
+def command_line(pid: int) -> list[str]:
+    """Return how a process was started; empty for one that has ended meanwhile."""
+    try:
+        return psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def command(*words: str, data: Path) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.system.up.process import NODES, START_S, Up, command, family, wait_until
+from tests.system.up.process import (
+    NODES,
+    START_S,
+    Up,
+    command,
+    command_line,
+    family,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(120)]
 
@@ -32,7 +40,7 @@ def test_all_are_online_and_the_run_file_says_how_to_reach_them(up: Up) -> None:
 
 def test_no_secret_is_in_a_process_list_or_in_what_was_printed_to_paste(up: Up) -> None:
     secrets = {up.run["mqtt"]["password"], up.run["login"]["password"]}
-    shown = [" ".join(psutil.Process(pid).cmdline()) for pid in family(up)]
+    shown = [" ".join(command_line(pid)) for pid in family(up)]
     assert not [line for line in shown if any(secret in line for secret in secrets)]
     assert up.run["mqtt"]["password"] not in up.said
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pirack.up import ports
-from tests.system.up.process import Up, all_gone, command, family, wait_until
+from tests.system.up.process import START_S, Up, all_gone, command, family, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(120)]
 
@@ -18,7 +18,7 @@ def test_ctrl_c_leaves_nothing_behind(data: Path) -> None:
     up = Up(data, "--http-port", "28086", "--mqtt-port", "28886").ready()
     run, processes = up.run, family(up)
     assert up.stop(signal.SIGINT) == 0
-    assert all_gone(processes)
+    wait_until(lambda: all_gone(processes))
     assert not (data / "run.json").exists()
     assert ports.is_free("127.0.0.1", run["mqtt"]["port"])
     assert up.lines[-1] == "Stopped."
@@ -28,7 +28,7 @@ def test_sigterm_stops_it_as_well(data: Path) -> None:
     up = Up(data).ready()
     processes = family(up)
     assert up.stop(signal.SIGTERM) == 0
-    assert all_gone(processes)
+    wait_until(lambda: all_gone(processes))
 
 
 def test_a_killed_supervisor_takes_every_part_along_and_passwords_stay(
@@ -117,7 +117,7 @@ def test_a_directory_that_cannot_be_written_is_said_with_the_way_out(
 ) -> None:
     (tmp_path / "file").write_text("")
     up = Up(tmp_path / "file" / "data")
-    assert up.process.wait(20) == 3
+    assert up.process.wait(START_S) == 3
     up.stop()
     assert "cannot be written" in up.said
     assert "--data DIR" in up.said
