@@ -291,7 +291,9 @@ class Job:
 
     def _ended(self) -> Effects:
         self.step = Step.ENDED
-        return [KeepPart(self.record)]
+        # A command that was over at once was never on disk: a record would stay there,
+        # and the next start would take it up and answer it once more.
+        return [KeepPart(self.record)] if self.run.kept else []
 
 
 def _key(row: Row) -> str:

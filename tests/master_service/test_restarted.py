@@ -64,6 +64,17 @@ async def test_a_board_that_was_hung_before_is_no_new_incident(bench: Bench) -> 
     assert not any(event.incident for event in bench.events[begins:])
 
 
+async def test_a_power_command_that_was_over_at_once_is_not_told_again(
+    bench: Bench,
+) -> None:
+    bench.boards["pi-11"].leave()
+    await bench.pass_time(31)
+    await bench.ask("stack/1 power", "off confirm=stack/1")
+    assert "cannot be asked to shut down" in bench.events[-1].text
+    begins = await restart(bench)
+    assert [e.text for e in bench.events[begins:] if e.kind is EventKind.COMMAND] == []
+
+
 async def test_what_changed_while_it_was_away_is_told(off: Bench) -> None:
     begins = await restart(off, off.boards["pi-21"].die)
     await off.pass_time(5)
