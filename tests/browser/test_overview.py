@@ -4,7 +4,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from broker.messages import InstallState, Verdict
+from broker.messages import InstallState, Throttled, ThrottleFlag, Verdict
 from broker.topics import NodeLeaf
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
@@ -150,6 +150,23 @@ def test_a_board_opens_its_details_and_vitals(sign_in: SignIn) -> None:
     expect(panel.locator(".vital").first).to_contain_text("20 %")
     expect(panel).to_contain_text(f"10000000{node_id(5, 1)[3:]}")
     expect(panel).to_contain_text("Stack 05, slot 1")
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_the_sheet_says_once_that_the_supply_is_too_low(
+    sign_in: SignIn, rack: Actor, *, silent: bool
+) -> None:
+    fault, node = "under-voltage: its supply is too low now", node_id(5, 2)
+    rack.state(
+        node, faults=(fault,), verdict=Verdict.LATE if silent else Verdict.ONLINE
+    )
+    rack.beat(node, throttled=Throttled(now=(ThrottleFlag.UNDER_VOLTAGE,)))
+    page = ready(sign_in(path=f"/?node={node}"))
+    panel = page.locator(".panel")
+
+    expect(panel).to_contain_text("frequency capped: never")
+    expect(panel.get_by_text("under-voltage")).to_have_count(1)
+    expect(panel).to_contain_text(fault)
 
 
 @pytest.mark.parametrize("path", ["/", "/activity", "/about"])

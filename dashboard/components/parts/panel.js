@@ -171,9 +171,9 @@ export class Panel {
     this.swap.set(beat?.swap_percent);
     this.line.setAttribute("d", sparkline(history, 320, 56));
     this.area.setAttribute("d", sparkarea(history, 320, 56));
-    this.drawFaults(state, beat);
+    this.drawFaults(node, state, beat);
     if (beat) this.drawNumbers(beat);
-    this.drawFlags(beat);
+    this.drawFlags(node, state, beat);
     const { wanted, power } = store.stacks.get(state?.stack) ?? {};
     const facts = JSON.stringify([details, state?.stack, state?.slot, state?.tags, state?.power, state?.outlet, wanted, power]);
     if (facts !== this.factsOf) {
@@ -182,8 +182,10 @@ export class Panel {
     }
   }
 
-  drawFaults(state, beat) {
-    const faults = [...(state?.faults ?? []), ...(beat?.disk_read_only ? ["disk is read-only: the card may be failing"] : [])];
+  /** What is wrong and the sentence above does not say: it has what decided the state. */
+  drawFaults(node, state, beat) {
+    const unsaid = (state?.faults ?? []).filter((text) => !node.reason.includes(text));
+    const faults = [...unsaid, ...(beat?.disk_read_only ? ["disk is read-only: the card may be failing"] : [])];
     setAttr(this.faults, "hidden", faults.length === 0);
     this.faults.replaceChildren(...faults.map((text) => h("li", {}, glyph(2), h("span", { text }))));
   }
@@ -197,17 +199,20 @@ export class Panel {
     ].filter(Boolean));
   }
 
-  drawFlags(beat) {
+  /** The throttle bits; what is on now and named above is not named again. */
+  drawFlags(node, state, beat) {
     const bits = beat?.throttled;
     const text = !beat ? null : !bits ? "The firmware of this machine has no throttle bits." : bits.unknown ? `Throttle bits unknown: ${bits.unknown}` : "";
     if (text === null || text) {
       this.flags.replaceChildren(...(text ? [h("li", { class: "flag-note", text })] : []));
       return;
     }
+    const above = [node.reason, ...(state?.faults ?? [])].join(" ").replaceAll("-", " ");
     this.flags.replaceChildren(...Object.entries(FLAGS).map(([flag, label]) => {
       const here = (bits.now ?? []).includes(flag), before = (bits.since_boot ?? []).includes(flag);
+      if (here && above.includes(flag.replaceAll("-", " "))) return null;
       return h("li", { "data-level": here ? "crit" : before ? "warn" : null }, glyph(here ? 2 : before ? 1 : 0, { size: 14, label: false }), h("span", { text: `${label}: ${here ? "now" : before ? "since boot" : "never"}` }));
-    }));
+    }).filter(Boolean));
   }
 
   drawFacts(node, details, state) {
