@@ -3,6 +3,7 @@ import subprocess
 import pytest
 from playwright.sync_api import expect
 
+from broker.messages import Verdict
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.pages import board, ready
@@ -45,6 +46,36 @@ def test_rebooting_a_stack_names_every_board_and_confirms(
     ((topic, command),) = [each for each in rack.commands if "reboot" in each[0]]
     assert topic == "pirack/v1/lab/stack/3/cmd/reboot"
     assert command.confirm == "stack/3"
+
+
+def test_a_board_that_cannot_be_asked_is_named_before_the_cut(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    rack.state(node_id(3, 2), verdict=Verdict.HUNG, outlet="stack-3")
+    page = ready(sign_in())
+    page.locator(".stack").nth(2).locator(".stack-menu").click()
+    page.click(".menu [data-verb=power][data-word=off]")
+    why = page.locator("dialog .objections")
+
+    expect(why).to_have_text(
+        "s03n2 cannot be asked to shut down: without force its outlet stays on."
+    )
+    page.locator("dialog .force").check()
+    expect(why).to_be_hidden()
+
+
+def test_a_board_that_boots_is_busy_and_not_counted_online(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    rack.state(node_id(3, 1), verdict=Verdict.BOOTING)
+    rack.state(node_id(3, 2), verdict=Verdict.LOST)
+    rack.state(node_id(3, 3), verdict=Verdict.UNKNOWN)
+
+    note = page.locator(".kpi-online .kpi-note")
+    expect(note).to_have_text("1 not online, 1 busy, 1 not known yet")
+    expect(page.locator(".kpi-online .kpi-value")).to_have_text("45")
+    expect(page.locator(".stack").nth(2)).to_contain_text("1 of 4 online")
 
 
 def test_the_whole_rack_needs_its_name_typed(sign_in: SignIn) -> None:

@@ -15,6 +15,8 @@ const CONSEQUENCE = {
   cycle: "Every board is asked to shut down and seen to be down, then the outlet goes off and on again.",
   off: "Every board is asked to shut down and seen to be down, then the outlet is switched off.",
 };
+/** What the tile of such a board says: it runs, but no agent is there to shut it down. */
+const HUNG = "agent hung";
 const SPANS = [["30m", "30 minutes"], ["2h", "2 hours"], ["8h", "8 hours"], ["1d", "1 day"]];
 
 /** Ask where it can hurt or needs words; else send at once. */
@@ -54,9 +56,17 @@ function place(scope) {
   return kind === "stack" ? stackName(store.stacks.get(Number(name)) ?? { number: name }) : (store.ids.get(name)?.name ?? name);
 }
 
-/** Why the master would say no: shared outlets, and what somebody else reserved. */
-function objections(target, action) {
+/** Boards that run and cannot be asked to shut down: only force cuts them. */
+function mute(target, action) {
+  return action.verb === "power" && action.args[0] !== "on" ? byName(hit(target, action)).filter(({ words }) => words === HUNG) : [];
+}
+
+/** Why the master would say no: shared outlets, who cannot be asked, and what somebody
+ * else reserved. */
+function objections(target, action, forced) {
   const found = [];
+  const unasked = forced ? [] : mute(target, action);
+  if (unasked.length) found.push(`${list(unasked.map(({ name }) => name))} cannot be asked to shut down: without force ${unasked.length > 1 ? "their outlets stay" : "its outlet stays"} on.`);
   const others = unnamed(target, action);
   if (others.length) found.push(`${list(others.map((node) => node.name))} would lose power too: switch the stack instead.`);
   const locks = new Map(hit(target, action).filter(({ lock }) => lock && lock.by !== store.settings.user).map(({ lock }) => [lock.scope, lock]));
@@ -112,7 +122,7 @@ function askConsent(asked, action) {
     setText(go, force?.box.checked ? `Force ${label.toLowerCase()}` : label);
     setAttr(go, "disabled", Boolean(blocked()) || input.value.trim() !== word || unnamed(target, action).length > 0);
     line.set(publishLine(target, action, words(), options()));
-    const against = objections(target, action);
+    const against = objections(target, action, Boolean(force?.box.checked));
     const now = JSON.stringify([against, hit(target, action).map(({ id, state }) => [id, state])]);
     if (now === key) return;
     key = now;

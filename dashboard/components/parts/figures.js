@@ -1,7 +1,7 @@
 // The strip of figures over the whole rack, and the chips that filter by state.
 
 import { h, s, setAttr, setText } from "pirack/dom.js";
-import { glyph, SEVERITY, STATES } from "pirack/icons.js";
+import { BUSY, FROZEN, glyph, SEVERITY, STATES } from "pirack/icons.js";
 import { HISTORY, NO_SAMPLE, level, notify, store } from "pirack/store.js";
 import { sparkline } from "pirack/slot.js";
 import { plural } from "pirack/words.js";
@@ -76,10 +76,14 @@ export class Figures {
   draw() {
     const nodes = [...store.nodes.values()];
     const live = nodes.filter((node) => node.cpu >= 0 && node.state < 3);
-    const online = nodes.filter((node) => node.state < 4).length;
+    const count = (state) => nodes.filter((node) => node.state === state).length;
+    const online = nodes.filter((node) => node.state < BUSY).length;
+    const [busy, unknown] = [count(BUSY), count(FROZEN)];
+    const away = nodes.length - online - busy - unknown;
+    const rest = [[away, "not online"], [busy, "busy"], [unknown, "not known yet"]].filter(([number]) => number);
     setText(this.online, String(online));
     setText(this.of, `of ${nodes.length}`);
-    setText(this.not, online === nodes.length ? "all of them" : `${nodes.length - online} not online`);
+    setText(this.not, rest.map(([number, what]) => `${number} ${what}`).join(", ") || "all of them");
     this.drawShare(nodes);
     const cpu = live.map((node) => node.cpu);
     this.cpu.set(mean(cpu), cpu.length ? `p95 ${percentile(cpu, 0.95)} %` : "no heartbeat");

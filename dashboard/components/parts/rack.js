@@ -1,7 +1,7 @@
 // The rack from the front: stacks where they stand, every board in them.
 
 import { h, setAttr, setText } from "pirack/dom.js";
-import { CRIT, glyph, icon, OFF, OK, SEVERITY, STATES, WARN, OFFLINE } from "pirack/icons.js";
+import { BUSY, CRIT, glyph, icon, OFF, OK, SEVERITY, STATES, WARN, OFFLINE } from "pirack/icons.js";
 import { Cell, METRICS, Slot } from "pirack/slot.js";
 import { underWay } from "pirack/actions.js";
 import { filtering, members, shown, store } from "pirack/store.js";
@@ -171,7 +171,7 @@ export class Rack {
       setAttr(card.element, "data-worst", BORDERED.has(state) ? STATES[state].key : null);
     }
     card.element.classList.toggle("dim-all", filtering() && !nodes.some(shown));
-    const online = nodes.filter((node) => node.state < 4).length;
+    const online = nodes.filter((node) => node.state < BUSY).length;
     const off = nodes.length > 0 && nodes.every((node) => node.state === OFF);
     const [work] = underWay(nodes);
     const doing = work && `${DOING[work.verb] ?? work.verb} ${work.running.length || work.queued.length} of ${nodes.length}`;
