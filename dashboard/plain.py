@@ -30,16 +30,18 @@ class Plain:
         users: Verify passwords.
         sessions: Begins and ends sessions.
         static: Where static files are served, with their version.
+        fonts: The style sheet of the fonts that the other pages have.
         rack: The rack's name.
     """
 
     def __init__(
-        self, users: Users, sessions: Sessions, *, static: str, rack: str
+        self, users: Users, sessions: Sessions, *, static: str, fonts: str, rack: str
     ) -> None:
         self._users = users
         self._sessions = sessions
         self._throttle = Throttle(time.monotonic)
         self._static = static
+        self._fonts = fonts
         self._rack = rack
         folder = resources.files("dashboard") / "static"
         self._login = Template((folder / "login.html").read_text("utf-8"))
@@ -102,6 +104,7 @@ class Plain:
         """Return a page that only says something."""
         content = self._message.substitute(
             static=self._static,
+            fonts=self._fonts,
             title=html.escape(title),
             text=html.escape(text),
             code=status.value,
@@ -121,6 +124,7 @@ class Plain:
     ) -> HTMLResponse:
         content = self._login.substitute(
             static=self._static,
+            fonts=self._fonts,
             rack=html.escape(self._rack),
             next=html.escape(wanted, quote=True),
             name=html.escape(name, quote=True),

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import nicegui
 from nicegui import app, ui
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _RECONNECT_TIMEOUT_S = 20.0
 _SHUTDOWN_S = 2
+_YEAR_S = 365 * 24 * 3600
 
 
 def serve(
@@ -56,8 +58,8 @@ def serve(
     dashboard = Dashboard(settings, rack, connect, users, publish_hint=hint)
     folder = Path(str(resources.files("dashboard") / "static"))
     static = f"{STATIC}{fingerprint(folder)}"
-    app.add_static_files(static, folder, max_cache_age=365 * 24 * 3600)
-    plain = Plain(users, sessions, static=static, rack=rack)
+    app.add_static_files(static, folder, max_cache_age=_YEAR_S)
+    plain = Plain(users, sessions, static=static, fonts=_serve_fonts(), rack=rack)
     plain.mount(app)
     Pages(dashboard, sessions, static).mount()
     _add_error_pages(plain)
@@ -88,6 +90,22 @@ def serve(
         timeout_graceful_shutdown=_SHUTDOWN_S,
         access_log=False,
         server_header=False,
+    )
+
+
+def _serve_fonts() -> str:
+    """Serve NiceGUI's fonts to strangers too, and return where their style sheet is.
+
+    The login is to look like the other pages, to which NiceGUI gives these fonts; its
+    own address for them is behind the door, with all the rest of NiceGUI.
+    """
+    theirs = Path(nicegui.__file__).parent / "static"
+    base = f"{STATIC}nicegui-{nicegui.__version__}"
+    app.add_static_files(f"{base}/fonts", theirs / "fonts", max_cache_age=_YEAR_S)
+    return app.add_static_file(
+        local_file=theirs / "fonts.css",
+        url_path=f"{base}/fonts.css",
+        max_cache_age=_YEAR_S,
     )
 
 

@@ -4,9 +4,10 @@ import urllib.request
 from http import HTTPStatus
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import SignIn
+from tests.browser.pages import settled
 from tests.browser.stage import PASSWORD, Stage
 
 pytestmark = pytest.mark.usefixtures("rack")
@@ -49,6 +50,27 @@ def test_a_stranger_sees_the_login_and_is_brought_back(
     expect(page.locator(".about")).to_be_visible()
     heights = "all => new Set(all.map(each => each.offsetHeight)).size"
     assert page.locator(".about dt").evaluate_all(heights) == 1  # none wraps
+    page.close()
+
+
+def fonts(page: Page, selector: str) -> list[str]:
+    """The fonts that a text is drawn with, as Chromium tells them."""
+    asked = settled(page).context.new_cdp_session(page)
+    asked.send("DOM.enable")
+    asked.send("CSS.enable")
+    root = asked.send("DOM.getDocument")["root"]["nodeId"]
+    where = {"nodeId": root, "selector": selector}
+    node = asked.send("DOM.querySelector", where)["nodeId"]
+    used = asked.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
+    return [font["familyName"] for font in used]
+
+
+def test_the_login_is_set_in_the_font_of_the_other_pages(
+    browser: Browser, sign_in: SignIn, stage: Stage
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{stage.url}/login")
+    assert fonts(page, "label") == fonts(sign_in(), ".page-title") != []
     page.close()
 
 

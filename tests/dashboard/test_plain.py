@@ -20,7 +20,7 @@ async def visitor(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     users = Users(tmp_path / "users.json")
     users.put(make_user("ada", Role.VIEWER, "right"))
     sessions, app = Sessions(users), FastAPI()
-    Plain(users, sessions, static="/static/x", rack="lab").mount(app)
+    Plain(users, sessions, static="/s", fonts="/f.css", rack="lab").mount(app)
     app.add_middleware(Guard, sessions=sessions)
     app.add_middleware(SessionMiddleware, secret_key="x")
     door = httpx.ASGITransport(app)
