@@ -78,7 +78,8 @@ def lock_row(lock: Lock | None) -> list[Any] | None:
     """Return ``scope, by, until, reason``; None where nobody holds it."""
     if lock is None:
         return None
-    return [lock.scope, lock.by, round(lock.until), lock.reason]
+    # Cut, not rounded: the master, too, tells the minute in which it ends.
+    return [lock.scope, lock.by, int(lock.until), lock.reason]
 
 
 def stack_row(stack: StackState) -> list[Any]:

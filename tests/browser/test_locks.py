@@ -23,9 +23,9 @@ def reserve(rack: Actor, stack: int, by: str) -> str:
     """Let the master tell that a stack is reserved; return until when, as shown."""
     until = time.time() + 3600
     lock = Lock(scope=f"stack/{stack}", by=by, until=until, reason="soldering")
-    rack.stack(stack, lock=lock)
     for slot in (1, 2, 3, 4):
         rack.state(node_id(stack, slot), lock=lock)
+    rack.stack(stack, lock=lock)  # who sees this one has heard of the boards too
     return time.strftime("%H:%M", time.localtime(until))
 
 
@@ -70,6 +70,7 @@ def test_others_are_told_owner_and_expiry_before_and_after_they_ask(
     rack.answer = lambda *_: [
         {"phase": Phase.REFUSED, "ok": False, "error": refusal},
     ]
+    expect(page.locator(".stack-lock:not(:empty)")).to_have_count(1)
     menu(page, 7).locator("[data-verb=reboot]").click()
 
     why = page.locator("dialog .why")

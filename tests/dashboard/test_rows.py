@@ -18,7 +18,7 @@ from broker.topics import NodeLeaf
 from dashboard import rows
 from tests.dashboard.conftest import Bench
 
-LOCK = Lock(scope="stack/1", by="ada", until=1_700_000_000.4, reason="soldering")
+LOCK = Lock(scope="stack/1", by="ada", until=1_700_000_000.9, reason="soldering")
 LOCK_ROW = ["stack/1", "ada", 1_700_000_000, "soldering"]
 
 
