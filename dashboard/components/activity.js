@@ -64,6 +64,8 @@ export default {
     },
     load() {
       if (blocked()) return;
+      this.number = ""; // what was asked before may still be answered
+      this.got = 0;
       this.waiting = ask(this.target(), { verb: "events" }, this.words());
       this.drawEnd();
     },
