@@ -63,7 +63,7 @@ def test_cutting_by_force_is_a_choice_of_its_own(sign_in: SignIn, rack: Actor) -
     expect(go).to_have_text("Force power off")
     expect(dialog.locator(".line-text")).to_contain_text('"args":["off","force"]')
     go.click()
-    expect(page.locator(".receipt b")).to_have_text("Force power off")
+    expect(page.locator(".receipt[data-phase=good] b")).to_have_text("Force power off")
     assert [command.args for _, command in rack.commands] == [("off", "force")]
 
 
