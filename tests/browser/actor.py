@@ -69,6 +69,7 @@ class Actor:
         self._measured: dict[str, dict[str, object]] = {}
         self._told: set[str] = set()
         self._seq = 0
+        self._saying = threading.Lock()
         self._stop = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.reconnect_delay_set(1, 1)
@@ -113,30 +114,32 @@ class Actor:
 
     def beat(self, node: str, **values: object) -> None:
         """Publish a heartbeat; the periodic ones go on with the values given here."""
-        if values:
-            self._measured[node] = values
-        self._seq += 1
-        base: dict[str, Any] = {
-            "session": "s",
-            "seq": self._seq,
-            "ts": time.time(),
-            "uptime_s": 60,
-            "cpu_percent": 20,
-            "load": (0.1, 0.1, 0.1),
-            "memory_percent": 40,
-            "disk_percent": 30,
-            "temperature_c": 45,
-        }
-        base.update(self._measured.get(node, {}))
         topic = f"{self.topics.prefix}/node/{node}/heartbeat"
-        self._client.publish(topic, encode(Heartbeat(**base)))
+        with self._saying:  # no periodic one with older values may come after this
+            if values:
+                self._measured[node] = values
+            self._seq += 1
+            base: dict[str, Any] = {
+                "session": "s",
+                "seq": self._seq,
+                "ts": time.time(),
+                "uptime_s": 60,
+                "cpu_percent": 20,
+                "load": (0.1, 0.1, 0.1),
+                "memory_percent": 40,
+                "disk_percent": 30,
+                "temperature_c": 45,
+            }
+            base.update(self._measured.get(node, {}))
+            self._client.publish(topic, encode(Heartbeat(**base)))
 
     def event(self, text: str, **values: object) -> None:
         """Publish a line of history as it happens."""
-        self._seq += 1
-        base: dict[str, Any] = {"kind": EventKind.FAULT} | values
-        event = Event(seq=self._seq, ts=time.time(), text=text, **base)
-        self.say(self.topics.event, event, retain=False)
+        with self._saying:
+            self._seq += 1
+            base: dict[str, Any] = {"kind": EventKind.FAULT} | values
+            event = Event(seq=self._seq, ts=time.time(), text=text, **base)
+            self.say(self.topics.event, event, retain=False)
 
     def stack(self, stack: int, **values: object) -> None:
         """Publish the master's view of a stack; what is not given is as usual."""
@@ -162,13 +165,20 @@ class Actor:
         """Let the rack be as usual again, whatever a test said of it."""
         self.answering, self.answer = True, None
         self.commands.clear()
-        self._measured.clear()
+        with self._saying:
+            self._measured.clear()
         for stack in range(1, self.stacks + 1):
             self.stack(stack)
         while self._told:
             node = self._told.pop()
             self.state(node)
             self.beat(node)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the broker has taken everything that was said so far."""
+        last = self._client.publish("actor/settled", qos=1)
+        last.wait_for_publish(20)
 
     def introduce(self) -> None:
         self.say(self.topics.master_status, "online")
