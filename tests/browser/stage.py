@@ -14,7 +14,7 @@ from pathlib import Path
 from dashboard.users import Role, Users, make_user
 
 PASSWORD = "correct horse"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 PIRACK = "import sys; from pirack.cli import main; sys.exit(main())"
 
 
@@ -100,7 +100,7 @@ def _environment() -> dict[str, str]:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(30)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,5 +1,6 @@
 """The Activity page: the past is asked of the master, the new comes by itself."""
 
+import re
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -82,7 +83,7 @@ def test_a_kind_is_asked_of_the_master_and_kept_in_the_address(
 
     expect(page.locator(".log > li[data-key]")).to_have_count(1)
     assert history.asked[-1] == ("rack", ("limit=200", "kind=service"))
-    assert page.url.endswith("/activity?kind=service")
+    expect(page).to_have_url(re.compile(r"/activity\?kind=service$"))
     page.reload()
     chip = page.locator(".chip[data-kind=service]")
     expect(chip).to_have_attribute("aria-pressed", "true")

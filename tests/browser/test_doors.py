@@ -24,7 +24,7 @@ def fetch(url: str, **headers: str) -> tuple[int, dict[str, str], str]:
     """Ask as a stranger; return status, headers and text."""
     request = urllib.request.Request(url, headers=headers)  # noqa: S310  # our own server
     try:
-        answer = urllib.request.build_opener(_Stay).open(request, timeout=5)
+        answer = urllib.request.build_opener(_Stay).open(request, timeout=20)
     except urllib.error.HTTPError as error:
         answer = error
     text = answer.read().decode()
@@ -48,6 +48,7 @@ def test_a_stranger_sees_the_login_and_is_brought_back(
     page.fill("#password", PASSWORD)
     page.click("button[type=submit]")
     expect(page.locator(".about")).to_be_visible()
+    settled(page)
     heights = "all => new Set(all.map(each => each.offsetHeight)).size"
     assert page.locator(".about dt").evaluate_all(heights) == 1  # none wraps
     page.close()
@@ -161,6 +162,6 @@ def test_a_cross_site_form_changes_nothing(stage: Stage) -> None:
     )
 
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=5)  # noqa: S310  # our own server
+        urllib.request.urlopen(request, timeout=20)  # noqa: S310  # our own server
     assert refused.value.code == HTTPStatus.FORBIDDEN
     refused.value.close()

@@ -83,7 +83,7 @@ def test_a_page_outlives_a_restart_of_the_dashboard(
     expect(page.locator(BOARD)).to_have_count(4)
 
     first.terminate()
-    assert first.wait(10) == 0
+    assert first.wait(30) == 0
     expect(page.locator(".pill-text")).to_have_text("Reconnecting…")
     expect(page.locator(".banner")).to_contain_text("lost the dashboard")
     fragile.start_dashboard()
