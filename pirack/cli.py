@@ -172,9 +172,11 @@ def _missing(name: str, error: ModuleNotFoundError) -> int:
     command = next((one for one in COMMANDS if one.name == name), None)
     if command is None or not command.extra:
         raise error
+    from broker.extras import how_to_add  # noqa: PLC0415  # heavy, and seldom needed
+
     sys.stderr.write(
         f"pirack {name}: {error.name} is not installed; it comes with the extra "
-        f"{command.extra!r}: pip install 'pirack[{command.extra}]'\n"
+        f"{command.extra!r}: {how_to_add(command.extra)}\n"
     )
     return EXIT_CONFIG
 

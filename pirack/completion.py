@@ -27,9 +27,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         import shtab  # noqa: PLC0415  # an extra: the rest works without it
     except ModuleNotFoundError:
+        from broker.extras import how_to_add  # noqa: PLC0415  # heavy, seldom needed
+
         sys.stderr.write(
             "pirack completion: shtab is not installed; it comes with the extra "
-            "'rack': pip install 'pirack[rack]'\n"
+            f"'rack': {how_to_add('rack')}\n"
         )
         return EXIT_CONFIG
     from pirack.cli import parser  # noqa: PLC0415  # the two know each other

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from broker.errors import ConfigError
+from broker.extras import how_to_add
 from pirack.doctor.finding import Finding, fail, ok, warn
 from pirack.up import ports
 
@@ -44,7 +45,7 @@ def dependencies(version: Version = importlib.metadata.version) -> Iterator[Find
     found, missing = _versions(tuple(EXTRAS), version)
     if missing:
         lost = ", ".join(f"{name} ({EXTRAS[name]})" for name in missing)
-        advice = "a node needs none of them; for the master: pip install 'pirack[rack]'"
+        advice = f"a node needs none of them; for the master: {how_to_add('rack')}"
         yield warn("extras", f"not installed: {lost}", advice)
     else:
         yield ok("extras", ", ".join(found))

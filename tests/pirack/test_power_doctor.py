@@ -1,5 +1,6 @@
 """What the doctor says of relays: wiring, reach, and what a restart would do."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ def test_off_a_pi_the_missing_module_is_the_finding(
 ) -> None:
     found = findings(tmp_path, here({}), driver=driver)
     assert found["gpio"].level is Level.FAIL
+    assert f"{sys.executable} -m pip install" in found["gpio"].text
     assert "gpio lines" not in found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from broker.errors import ConfigError
+from broker.extras import how_to_add
 from master_service.power.outlets import PowerFatalError
 
 PI_LABELS = (
@@ -97,10 +98,10 @@ def load() -> Gpiod:
     try:
         import gpiod  # noqa: PLC0415  # an extra: only who uses it needs it
     except ModuleNotFoundError as error:
-        text = "driver gpiod: not installed: pip install 'pirack[gpiod]'"
+        text = f"driver gpiod: not installed: {how_to_add('gpiod')}"
         raise ConfigError(text) from error
     if not hasattr(gpiod, "LineSettings"):
-        text = "driver gpiod: version 2 is needed: pip install 'pirack[gpiod]'"
+        text = f"driver gpiod: version 2 is needed: {how_to_add('gpiod')}"
         raise ConfigError(text)
     return cast("Gpiod", gpiod)
 

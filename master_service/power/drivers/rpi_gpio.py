@@ -9,6 +9,7 @@ import importlib.metadata
 from typing import Protocol, cast
 
 from broker.errors import ConfigError
+from broker.extras import how_to_add
 from master_service.power.outlets import PowerFatalError
 
 HIGH, LOW = 1, 0
@@ -46,8 +47,8 @@ def load() -> RpiGpio:
         from RPi import GPIO  # noqa: PLC0415  # importing it fails off a Raspberry Pi
     except ModuleNotFoundError as error:
         text = (
-            "driver rpi-gpio: the module RPi.GPIO is not installed: pip install "
-            "'pirack[gpio]', on a Pi 5 'pirack[gpio-pi5]'"
+            "driver rpi-gpio: the module RPi.GPIO is not installed: "
+            f"{how_to_add('gpio')}; on a Pi 5 the extra gpio-pi5"
         )
         raise ConfigError(text) from error
     except RuntimeError as error:
