@@ -1,5 +1,6 @@
 """A command's receipt, put together from the replies as they arrive; pure."""
 
+import re
 from collections.abc import Iterable
 
 from broker.messages import Event, Phase, Reply, TargetRow
@@ -10,6 +11,8 @@ _SYMBOL = {
     Phase.RUNNING: "…",
 }
 _NOT_DONE = "✗"
+_OF_ROWS = re.compile(r"\d+ of \d+ not done: ")
+"""How an error begins that only repeats what the rows say."""
 _NAME_WIDTH = 12
 _PHASE_WIDTH = 13
 
@@ -92,8 +95,12 @@ class Receipt:
         """What came in parts, put together."""
         return {"targets": self.rows, "events": self.events, "part": 1, "parts": 1}
 
-    def summary(self) -> str:
-        """Say in one line where it stands."""
+    def summary(self, *, below_rows: bool = False) -> str:
+        """Say in one line where it stands.
+
+        Args:
+            below_rows: The rows are read above it: what they say is not said again.
+        """
         if self._last is None:
             return "no answer"
         reply = self._last
@@ -101,7 +108,9 @@ class Receipt:
         counted = f"{done} of {len(self._rows)} done" if self._rows else ""
         verified = "verified" if reply.verified else ""
         took = f"{reply.duration_s:.2f} s"
-        words = [part for part in (counted, verified, took, reply.error) if part]
+        told = below_rows and self._rows and _OF_ROWS.match(reply.error)
+        error = "" if told else reply.error
+        words = [part for part in (counted, verified, took, error) if part]
         return f"{reply.scope} {reply.verb}: {reply.phase} ({', '.join(words)})"
 
 

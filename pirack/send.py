@@ -215,7 +215,7 @@ class Printer:
         self._wipe()
         if not self._accepted and not receipt.complete:
             self._accepted = True
-            print(receipt.summary(), flush=True)
+            print(receipt.summary(below_rows=True), flush=True)
         for row in rows:
             if row.phase.final:
                 print("\n".join(row_lines(row)), flush=True)
@@ -231,7 +231,7 @@ class Printer:
             for row in receipt.rows:
                 if not row.phase.final:
                     print("\n".join(row_lines(row)))
-            print(receipt.summary())
+            print(receipt.summary(below_rows=True))
         if not receipt.complete:
             text = (
                 f"gave up after {patience.whole_s:g} s; what was asked may still go on"

@@ -91,7 +91,7 @@ class Desk:
             return []
         why = self._rack.locks.posing(command.by) if request.outside else ""
         if asked.id in self._seen:
-            why = f"id {asked.id!r} was carried out before; an id runs once"
+            why = f"id {asked.id!r} was used before; an id runs once"
         if why:
             return self.refusal(asked, Phase.REFUSED, why)
         if parse.expired(command, at.wall):

@@ -6,7 +6,7 @@ same boot, and an update says what it left.
 """
 
 from broker import updated
-from broker.messages import Phase, Result, Status
+from broker.messages import Phase, Result, Status, Verdict
 from broker.verbs import Verb
 from master_service.commands.effects import AskBoard, Effects
 from master_service.commands.reach import absence, reachable
@@ -25,6 +25,8 @@ LONG_S = 10.0
 """Seconds after which a program is one that takes long."""
 AWAY_S = 120.0
 """Seconds such an agent may be without a connection, the next repetition included."""
+_SAME = {Verdict.HUNG: Probe.ANSWERED, Verdict.LOST: Probe.SILENT}
+"""Verdicts whose reason says already what the board answered."""
 LEAVING = frozenset({Verb.REBOOT, Verb.SHUTDOWN})
 """Verbs that take the board along; they have a deadline of their own."""
 
@@ -207,7 +209,8 @@ class Proof:
             error = f"no answer in {self._settings.answer_s:.0f} s; {board}"
             run.end(node.id, Phase.FAILED, now, error=error)
         else:
-            error = f"{absence(node)}; {board}"
+            known = _SAME.get(node.verdict) is node.probe
+            error = absence(node) if known else f"{absence(node)}; {board}"
             run.end(node.id, Phase.NOT_DELIVERED, now, error=error)
 
     def _fail(

@@ -225,19 +225,23 @@ class Run:
         """How it ended, for the history."""
         done = sum(row.phase is Phase.DONE for row in self.rows.values())
         counted = f"{self.outcome}, {done} of {len(self.rows)} done"
-        return f"{counted}; {self.error}" if self.error else counted
+        return "; ".join(filter(None, (counted, self._reasons)))
 
     @property
     def error(self) -> str:
-        """Which targets are not done, and why: each reason once, the first few."""
-        bad = [row for row in self.rows.values() if row.phase is not Phase.DONE]
-        if not bad:
-            return ""
+        """Which targets are not done, and why; empty if all are."""
+        count = sum(row.phase is not Phase.DONE for row in self.rows.values())
+        return f"{count} of {len(self.rows)} not done: {self._reasons}" if count else ""
+
+    @property
+    def _reasons(self) -> str:
+        """Why some targets are not done: each reason once, the first few."""
         same: dict[str, list[str]] = {}
-        for row in bad:
-            same.setdefault(row.error, []).append(row.name)
+        for row in self.rows.values():
+            if row.phase is not Phase.DONE:
+                same.setdefault(row.error, []).append(row.name)
         said = [f"{_few(names)}: {error}" for error, names in same.items()]
-        return f"{len(bad)} of {len(self.rows)} not done: {_few(said, '; ')}"
+        return _few(said, "; ")
 
     def show(self, row: Row) -> None:
         """Let the node's state say what it is doing."""

@@ -124,6 +124,8 @@ async def test_a_failure_of_one_is_a_failure_of_all_and_names_it(bench: Bench) -
     final = bench.final("stack/1 temperature")
     assert (final.phase, final.ok) == (Phase.FAILED, False)
     assert final.error == "1 of 2 not done: s01n2: exit code 3"
+    said = "temperature stack/1: failed, 1 of 2 done; s01n2: exit code 3"
+    assert bench.events[-1].text == said
 
 
 async def test_progress_carries_only_the_rows_that_changed(bench: Bench) -> None:
@@ -170,8 +172,9 @@ async def test_ping_tells_a_hung_board_from_a_lost_one(bench: Bench) -> None:
     await bench.pass_time(2)
     final = (await bench.ask("stack/1 ping"))[-1]
     assert [row.phase for row in final.targets] == [Phase.NOT_DELIVERED] * 2
-    assert "hung: the board answers ping" in final.targets[0].error
-    assert "no answer to ping either" in final.targets[1].error
+    first, second = (row.error.partition("UTC: ")[2] for row in final.targets)
+    assert first == "hung, its connection broke, but the board answers ping"
+    assert second == "lost, its connection broke, and no answer to ping"
 
 
 async def test_ping_of_an_agent_that_stopped_answering_asks_the_board(

@@ -52,6 +52,16 @@ def test_it_is_not_ok_when_the_master_says_so() -> None:
     assert not receipt.ok
 
 
+def test_below_its_rows_the_summary_does_not_say_again_what_they_say() -> None:
+    receipt = Receipt("a")
+    lost = row("s01n1", Phase.NOT_DELIVERED, error="never heard")
+    error = "1 of 1 not done: s01n1: never heard"
+    receipt.add(reply(Phase.NOT_DELIVERED, lost, ok=False, error=error))
+    assert receipt.summary().endswith(f"(0 of 1 done, 0.00 s, {error})")
+    below = receipt.summary(below_rows=True)
+    assert below == "rack ping: not-delivered (0 of 1 done, 0.00 s)"
+
+
 def test_the_whole_receipt_is_one_reply_with_every_row() -> None:
     receipt = Receipt("a")
     receipt.add(reply(Phase.RUNNING, row("s01n1")))
