@@ -234,7 +234,10 @@ class Installer:
         if left_s <= 0:
             return Tick()
         try:
-            return await asyncio.wait_for(self._inbox.get(), left_s)
+            # Not wait_for: of Python 3.11 it keeps a stop to itself that comes with a
+            # message.
+            async with asyncio.timeout(left_s):
+                return await self._inbox.get()
         except TimeoutError:
             return Tick()
 

@@ -8,6 +8,7 @@ import pytest
 from broker.messages import Power
 from provisioning.errors import BusyError, NoRunError
 from provisioning.plan import Verdict
+from provisioning.run.messages import Ask, AskKind
 from provisioning.run.state import Leave, Run, Step
 from tests.provisioning.story import Scenes, Virtually, place, texts
 
@@ -84,6 +85,29 @@ def test_a_cancelled_run_leaves_the_outlets_as_asked(
     run = virtually(install())
     assert run.step is Step.CANCELLED
     assert stage.rack.levels == levels
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_stop_that_comes_with_a_message_stops(
+    scene: Scenes, virtually: Virtually, turns: int
+) -> None:
+    stage = scene(1, 2)
+
+    async def stopped() -> Run | None:
+        installer = stage.installer()
+        await installer.start()
+        await installer.begin(stage.params)
+        await stage.reach(installer, lambda run: run.powered_at)
+        installer.heard(Ask(mac="dc:a6:32:00:01:01", kind=AskKind.DISCOVER))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(1):
+            await installer.stop()
+        return installer.run
+
+    run = virtually(stopped())
+    assert run is not None
+    assert run.step is Step.SCAN
 
 
 def test_an_outlet_that_does_not_cut_ends_the_run_and_restores_the_rest(
