@@ -13,13 +13,15 @@ from provisioning.run.messages import (
     Apply,
     Check,
     Checked,
-    ForeignServer,
     Probe,
     Probed,
+    Search,
+    Searched,
     Switch,
     Switched,
 )
 from provisioning.run.state import Params, Problem
+from provisioning.run.words import rival
 from provisioning.seams import Network, StackPower
 
 SEARCH_S = 3.5
@@ -56,7 +58,7 @@ class Hands:
 
     async def perform(
         self, effect: Act, params: Params
-    ) -> Checked | Switched | Probed | Applied:
+    ) -> Checked | Switched | Probed | Applied | Searched:
         """Do it and return the answer.
 
         Args:
@@ -72,6 +74,8 @@ class Hands:
                 return await self._probe(effect, params)
             case Apply():
                 return await self._apply(effect)
+            case Search():
+                return await self._search()
 
     async def _check(self, effect: Check, params: Params) -> Checked:
         stacks = [stack.number for stack in params.stacks]
@@ -87,19 +91,25 @@ class Hands:
             return (Problem(text=str(error), fatal=True),)
 
     async def _servers(self, params: Params) -> tuple[Problem, ...]:
-        try:
-            found = await self._network.servers(within_s=self._search_s)
-        except FAILURES as error:
-            return (Problem(text=str(error), fatal=True),)
+        search = await self._search()
+        if search.error:
+            return (Problem(text=search.error, fatal=True),)
         if params.reserves:
-            return tuple(map(_rival, found))
-        if not found:
+            texts = (rival(one.address, one.mac) for one in search.servers)
+            return tuple(Problem(text=text, fatal=True) for text in texts)
+        if not search.servers:
             text = (
                 "no DHCP server answers on the network, and the observe back end is "
                 "none: boards will ask in vain, though they are found"
             )
             return (Problem(text=text),)
         return ()
+
+    async def _search(self) -> Searched:
+        try:
+            return Searched(await self._network.servers(within_s=self._search_s))
+        except FAILURES as error:
+            return Searched((), str(error))
 
     async def _levels(
         self, stacks: Sequence[int]
@@ -147,12 +157,3 @@ class Hands:
         except FAILURES as error:
             return Applied(effect.turn, str(error))
         return Applied(effect.turn)
-
-
-def _rival(server: ForeignServer) -> Problem:
-    text = (
-        f"another DHCP server, {server.address} ({server.mac}), answers on the rack's "
-        "network: switch it off there, put the rack on a network of its own, or use "
-        "the observe back end"
-    )
-    return Problem(text=text, fatal=True)

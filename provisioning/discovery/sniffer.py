@@ -185,8 +185,13 @@ def asked(message: Dhcp) -> Ask | None:
 
 
 def foreign_server(datagram: Datagram, message: Dhcp) -> ForeignServer | None:
-    """Return who answered a client; None when it was no server's answer."""
+    """Return who answered a client; None when it was no server's answer.
+
+    One that lends nothing is none either: it tells boot code where to boot from.
+    """
     if message.op is not Op.REPLY or message.kind not in _ANSWERS:
+        return None
+    if message.kind is not Kind.NAK and message.yiaddr == NO_ADDRESS:
         return None
     address = message.address(Option.SERVER) or datagram.source
     return ForeignServer(address, datagram.mac)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection
@@ -78,7 +79,8 @@ class Wire:
     async def servers(self, *, within_s: float) -> tuple[ForeignServer, ...]:
         """Return the DHCP servers that make an offer and are not ours.
 
-        The question comes from an invented board, so no lease of a real one moves.
+        The question comes from an invented board, so no lease of a real one moves;
+        always from the same one, so that asking again holds no second address.
 
         Args:
             within_s: How long to listen, seconds.
@@ -90,20 +92,25 @@ class Wire:
         found: dict[str, ForeignServer] = {}
         with contextlib.closing(raw):
             question = self._discover()
-            _send(raw, _broadcast(own_mac(raw), question), self._interface)
+            ours = own_mac(raw)
+            _send(raw, _broadcast(ours, question), self._interface)
             async with contextlib.aclosing(_frames(raw, within_s)) as frames:
                 async for frame in frames:
                     server = _offer(frame, question)
-                    if server and server.address != self._own:
+                    if server and server.address != self._own and server.mac != ours:
                         found[server.address] = server
         return tuple(found.values())
 
+    @functools.cached_property
+    def _invented(self) -> str:
+        """The hardware address of the board that asks who serves DHCP."""
+        return (0x02 << 40 | self._random(40)).to_bytes(6).hex(":")
+
     def _discover(self) -> Dhcp:
-        mac = (0x02 << 40 | self._random(40)).to_bytes(6)
         return Dhcp(
             op=Op.REQUEST,
             kind=Kind.DISCOVER,
-            mac=mac.hex(":"),
+            mac=self._invented,
             xid=self._random(32),
             options={Option.PARAMETERS: bytes([1, 3, 6])},
             broadcast=True,

@@ -8,7 +8,7 @@ without being on disk, and each of them bears being done twice.
 from collections.abc import Callable
 
 from provisioning.plan import Place
-from provisioning.run import begin, finish, scan, words
+from provisioning.run import begin, finish, rivals, scan, words
 from provisioning.run.messages import (
     Applied,
     Asked,
@@ -19,12 +19,13 @@ from provisioning.run.messages import (
     Message,
     Probed,
     Say,
+    Searched,
     ServerSeen,
     Switched,
     Tick,
 )
 from provisioning.run.state import Params, Run, Step
-from provisioning.run.turns import Outcome, note, trouble
+from provisioning.run.turns import Outcome, note
 
 
 def start(
@@ -119,7 +120,9 @@ def step(run: Run, message: Message, now: float) -> Outcome:
         case ServerSeen():
             outcome = _server(run, message, now)
         case ForeignServer():
-            outcome = _foreign_server(run, message)
+            outcome = rivals.heard(run, message, now)
+        case Searched():
+            outcome = rivals.searched(run, message, now)
         case Confirmed() if run.step is Step.CONFIRM:
             outcome = begin.confirmed(run, message, now)
         case Checked() | Switched() | Probed() | Applied():
@@ -189,14 +192,3 @@ def _server(run: Run, message: ServerSeen, now: float) -> Outcome:
     if run.step in {Step.SCAN, Step.VERIFY} and not run.busy:
         run = run.with_(until=run.until + away_s, wake=run.wake + away_s)
     return note(run, f"the DHCP server is back after {away_s:.1f} s")
-
-
-def _foreign_server(run: Run, message: ForeignServer) -> Outcome:
-    if not run.params.reserves:
-        return run, ()
-    text = (
-        f"another DHCP server, {message.address} ({message.mac}), answers on the "
-        "network: boards may take its addresses; switch it off, or use the observe "
-        "back end"
-    )
-    return trouble(run, text)

@@ -139,6 +139,18 @@ class ForeignServer(msgspec.Struct, frozen=True):
     mac: str
 
 
+class Searched(msgspec.Struct, frozen=True):
+    """A search for other DHCP servers is over.
+
+    Args:
+        servers: Who made an offer.
+        error: Why nobody could be asked; empty: everybody was.
+    """
+
+    servers: tuple[ForeignServer, ...]
+    error: str = ""
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Time passed."""
 
@@ -153,6 +165,7 @@ Message = (
     | Applied
     | ServerSeen
     | ForeignServer
+    | Searched
     | Tick
 )
 
@@ -188,6 +201,10 @@ class Apply(msgspec.Struct, frozen=True):
     reservations: tuple[Reservation, ...]
 
 
+class Search(msgspec.Struct, frozen=True):
+    """Ask who else serves DHCP; ``Searched`` says so, whatever the run does by then."""
+
+
 class Say(msgspec.Struct, frozen=True):
     """Write a line of the rack's history."""
 
@@ -196,7 +213,7 @@ class Say(msgspec.Struct, frozen=True):
     mac: str = ""
 
 
-Act = Check | Switch | Probe | Apply
+Act = Check | Switch | Probe | Apply | Search
 """What is done outside, and answered."""
 
 Effect = Act | Say

@@ -3,7 +3,7 @@
 from broker.messages import Power
 from provisioning import plan
 from provisioning.plan import Verdict
-from provisioning.run import finish, sightings, words
+from provisioning.run import finish, rivals, sightings, words
 from provisioning.run.messages import (
     Answer,
     Applied,
@@ -27,7 +27,7 @@ SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
 
 
 def scan(run: Run, now: float, attempt: int = 1) -> Outcome:
-    """Switch the stack on whose turn it is.
+    """Switch the stack on whose turn it is, and look again who else serves DHCP.
 
     Args:
         run: As it was.
@@ -43,7 +43,7 @@ def scan(run: Run, now: float, attempt: int = 1) -> Outcome:
         powered_at=None,
         busy=True,
     )
-    return run, (Switch(run.turn, run.stack.number, on=True),)
+    return run, (*rivals.search(run), Switch(run.turn, run.stack.number, on=True))
 
 
 def powered(run: Run, message: Switched, now: float) -> Outcome:

@@ -107,6 +107,20 @@ def flood(stack: int, count: int) -> str:
     )
 
 
+def rival(address: str, mac: str) -> str:
+    """Say that somebody else lends addresses to boards."""
+    return (
+        f"another DHCP server, {address} ({mac}), answers on the rack's network: "
+        "boards may take its addresses; switch it off there, put the rack on a network "
+        "of its own, or use the observe back end"
+    )
+
+
+def unsearched(error: str) -> str:
+    """Say that nobody knows whether there is another DHCP server by now."""
+    return f"other DHCP servers cannot be looked for during the run: {error}"
+
+
 def talks_while_off(params: Params, mac: str, places: Iterable[Place]) -> Finding:
     """Judge a board that is heard with every scanned stack off."""
     place = next((p for p in places if p.mac == mac), None)

@@ -2,6 +2,7 @@
 
 import struct
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,10 +79,15 @@ def test_a_discover_names_no_address_and_a_request_does() -> None:
 
 
 def test_an_answer_names_its_server() -> None:
-    offer = message(Kind.OFFER, Op.REPLY, server=bytes([10, 0, 0, 1]))
+    empty = message(Kind.OFFER, Op.REPLY, server=bytes([10, 0, 0, 1]))
+    offer = msgspec.structs.replace(empty, yiaddr="10.0.0.9")
     seen = Datagram("02:00:00:00:00:01", "10.0.0.2", 67, "255.255.255.255", 68, b"")
-    server = foreign_server(seen, offer)
-    assert server == ForeignServer("10.0.0.1", "02:00:00:00:00:01")
+    server = ForeignServer("10.0.0.1", "02:00:00:00:00:01")
+    assert foreign_server(seen, offer) == server
+    assert foreign_server(seen, message(Kind.NAK, Op.REPLY)) == ForeignServer(
+        "10.0.0.2", server.mac
+    )
+    assert foreign_server(seen, empty) is None, "it tells boot code what to boot"
     assert foreign_server(seen, message(Kind.DISCOVER)) is None
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from provisioning.fake import FakeBoard
 from provisioning.plan import Verdict
-from provisioning.run.messages import Ask, AskKind, ForeignServer
+from provisioning.run.messages import Ask, AskKind
 from provisioning.run.state import Run, Step
 from tests.provisioning.story import Scenes, Virtually, place, texts
 
@@ -171,19 +171,6 @@ def test_an_exhausted_pool_is_said_and_hides_no_board(
     run = virtually(stage.install(pool_size=4))
     assert any("addresses of the pool are lent" in text for text in run.problems)
     assert len(run.verified) == 12
-
-
-def test_another_dhcp_server_stops_the_run_before_anything_is_switched(
-    scene: Scenes, virtually: Virtually
-) -> None:
-    stage = scene(2, 2)
-    stage.rack.rivals = (ForeignServer("192.168.23.99", "00:aa:bb:cc:dd:ee"),)
-    run = virtually(stage.install())
-    assert run.step is Step.FAILED
-    assert "192.168.23.99" in run.problems[0]
-    assert not stage.rack.switches
-    forced = virtually(stage.install(force=True))
-    assert len(forced.verified) == 4
 
 
 def test_a_server_that_is_away_for_a_while_costs_no_board(

@@ -18,6 +18,7 @@ from provisioning.errors import NetworkError
 from provisioning.reservation import Reservation
 from provisioning.run.messages import Answer, Ask, AskKind, ForeignServer
 from tests.system.provisioning_netns.lab import NEIGHBOUR, SUBNET, Lab
+from tests.system.provisioning_netns.servers import SERVERS, MakeBackend
 
 pytestmark = pytest.mark.system
 
@@ -187,20 +188,21 @@ def test_who_has_an_address_is_told_with_all_who_answer(lab: Lab) -> None:
     )
 
 
-def test_a_dhcp_server_of_somebody_else_is_found_and_ours_is_not(lab: Lab) -> None:
-    folder = lab.folder / "dhcp"
-
-    async def main() -> tuple[ForeignServer, ...]:
-        ours = dnsmasq.Dnsmasq(SUBNET, folder, Child(dnsmasq.command(folder), folder))
+@pytest.mark.parametrize("make", SERVERS.values(), ids=SERVERS)
+def test_a_dhcp_server_of_somebody_else_is_found_and_ours_is_not(
+    lab: Lab, make: MakeBackend
+) -> None:
+    async def main() -> list[tuple[ForeignServer, ...]]:
+        ours, _child = make(SUBNET, lab.folder / "dhcp")
         await ours.start()
         wire = Wire("eth1", str(SUBNET.own), secrets.randbits)
-        found = await wire.servers(within_s=0.3)
+        before = await wire.servers(within_s=0.3)
+        await asyncio.to_thread(lab.rival)
+        after = await wire.servers(within_s=0.3)
         await ours.stop()
-        return found
+        return [before, after]
 
-    assert lab.run(main) == ()
-    lab.rival()
-    assert lab.run(main) == (ForeignServer("10.77.0.2", "02:00:00:00:77:03"),)
+    assert lab.run(main) == [(), (ForeignServer("10.77.0.2", "02:00:00:00:77:03"),)]
 
 
 @pytest.mark.parametrize("on", [False, True], ids=["off", "on"])

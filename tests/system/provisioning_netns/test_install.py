@@ -1,6 +1,5 @@
 """Whole installs over real packets: dnsmasq, udhcpc, sniffer, ARP."""
 
-import asyncio
 import os
 import random
 import signal
@@ -9,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from broker.messages import Power
 from provisioning.installer import Installer
 from provisioning.plan import Verdict
 from provisioning.run.state import Run, Step
@@ -24,9 +24,6 @@ from tests.system.provisioning_netns.rack import (
 )
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
-
-HASTY = msgspec.structs.replace(PACE, verify_s=1)
-"""For runs whose boards may come up at somebody else's addresses."""
 
 
 def boots(longest_s: float) -> Callable[[], float]:
@@ -137,16 +134,26 @@ def test_another_dhcp_server_stops_the_run_unless_it_is_forced(lab: Lab) -> None
     assert not lab.levels
 
 
-@pytest.mark.long
-def test_another_dhcp_server_that_comes_midway_is_named(lab: Lab) -> None:
+def test_another_dhcp_server_that_comes_midway_stops_the_run(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rack = Rack(lab, 2, 1, boots(0.4))
+    rack.pis[2, 1].silent = True  # else its question might bring the rival to light
+    switch = lab.switch_now
 
-    async def beside(installer: Installer) -> None:
-        await reach(installer, lambda run: run.step is Step.BASELINE)
-        await asyncio.to_thread(lab.rival)
+    def after_the_first_stack(stack: int, *, on: bool) -> None:
+        was_on = lab.levels.get(stack) is Power.ON
+        switch(stack, on=on)
+        if stack == 1 and was_on:
+            lab.rival()
 
-    run = rack.install(beside, pace=HASTY)
-    assert any("another DHCP server, 10.77.0.2" in text for text in run.problems)
+    monkeypatch.setattr(lab, "switch_now", after_the_first_stack)
+    run = rack.install()
+    assert run.step is Step.FAILED
+    (said,) = run.problems
+    assert "another DHCP server, 10.77.0.2 (02:00:00:00:77:03)" in said
+    assert taken(run) == {mac(1, 1): ("s01n1", "10.77.0.10")}
+    assert set(lab.levels.values()) == {Power.OFF}, "as before the run"
 
 
 def test_cloned_cards_a_full_pool_and_a_killed_server_cost_no_board_and_swaps_no_place(

@@ -1,0 +1,168 @@
+"""A DHCP server that is not ours: it stops a run unless it is forced, or observes."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.messages import Power
+from provisioning.errors import NetworkError
+from provisioning.plan import Layout, StackPlan, prepare
+from provisioning.run import machine
+from provisioning.run.messages import ForeignServer, Search, Searched, Switch, Tick
+from provisioning.run.state import TERMINAL, Params, Run, Step
+from tests.provisioning.story import Scenes, Virtually, taken
+
+RIVAL = ForeignServer("192.168.23.99", "00:aa:bb:cc:dd:ee")
+STOPPED_AT = {
+    Step.CONFIRM: Step.FAILED,
+    **dict.fromkeys(
+        (Step.ALL_OFF, Step.BASELINE, Step.SCAN, Step.CHECK, Step.COMMIT), Step.RESTORE
+    ),
+}
+"""What follows the step in which a rival is heard; in all others it goes on."""
+
+
+def running(step: Step, **changes: Any) -> Run:  # noqa: ANN401  # fields of Params
+    layout = Layout(first="192.168.23.10", per_stack=2)
+    stacks = (StackPlan(1, 2), StackPlan(2, 2))
+    params = Params(stacks=stacks, layout=layout, network="192.168.23.0/24", **changes)
+    return Run(
+        id="r", params=params, places=prepare((), layout, stacks), step=step, turn=9
+    )
+
+
+@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("news", [RIVAL, Searched((RIVAL,))], ids=["heard", "searched"])
+def test_a_rival_stops_a_run_as_long_as_boards_are_judged(
+    step: Step, news: ForeignServer | Searched
+) -> None:
+    run, _ = machine.step(running(step), news, now=5.0)
+    assert run.step is STOPPED_AT.get(step, step)
+    told = [
+        text for text in run.problems if "192.168.23.99 (00:aa:bb:cc:dd:ee)" in text
+    ]
+    assert len(told) == (step not in {*TERMINAL, Step.PREFLIGHT})
+
+
+@pytest.mark.parametrize("step", Step)
+def test_a_rival_stops_no_run_that_is_forced_and_is_told_once(step: Step) -> None:
+    once, said = machine.step(running(step, force=True), RIVAL, now=5.0)
+    assert once.step is step
+    assert len(said) == len(once.problems) <= 1
+    assert machine.step(once, Searched((RIVAL, RIVAL)), now=6.0) == (once, ())
+
+
+@pytest.mark.parametrize("step", Step)
+def test_who_observes_has_no_rival(step: Step) -> None:
+    run = running(step, reserves=False)
+    assert machine.step(run, RIVAL, now=5.0) == (run, ())
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+def test_it_is_looked_for_while_a_stack_comes_on(*, reserves: bool) -> None:
+    run = running(Step.BASELINE, reserves=reserves)
+    run, effects = machine.step(run, Tick(), now=5.0)
+    on = Switch(run.turn, 1, on=True)
+    assert effects == ((Search(), on) if reserves else (on,))
+
+
+def test_a_search_that_fails_is_told_once_and_stops_nothing() -> None:
+    run = running(Step.SCAN)
+    once, said = machine.step(run, Searched((), "eth1: it is down"), now=5.0)
+    assert once.problems == (
+        "other DHCP servers cannot be looked for during the run: eth1: it is down",
+    )
+    assert (once.step, len(said)) == (Step.SCAN, 1)
+    assert machine.step(once, Searched((), "eth1: it is down"), now=9.0) == (once, ())
+
+
+def test_another_dhcp_server_stops_the_run_before_anything_is_switched(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    stage.rack.rivals = (RIVAL,)
+    run = virtually(stage.install())
+    assert run.step is Step.FAILED
+    assert "192.168.23.99" in run.problems[0]
+    assert not stage.rack.switches
+    forced = virtually(stage.install(force=True))
+    assert len(forced.verified) == 4
+    assert len([text for text in forced.problems if "192.168.23.99" in text]) == 1
+
+
+def test_one_that_comes_midway_is_found_at_the_next_stack_and_outlets_are_restored(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 2)
+    stage.rack.levels = {1: Power.ON, 2: Power.ON, 3: Power.OFF}
+
+    async def install() -> Run:
+        installer = stage.installer()
+        await installer.start()
+        await installer.begin(stage.params)
+        await stage.reach(installer, lambda run: run.step is Step.CHECK)
+        stage.rack.rivals = (RIVAL,)
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert run.step is Step.FAILED
+    assert any("192.168.23.99" in text for text in run.problems)
+    assert (3, True) not in stage.rack.switches
+    assert stage.rack.levels == {1: Power.ON, 2: Power.ON, 3: Power.OFF}
+    assert len(taken(run)) == 2, "what was found keeps its place"
+
+
+def test_one_that_comes_while_the_master_is_away_is_found_when_it_goes_on(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+
+    async def install() -> Run:
+        installer = stage.installer()
+        await installer.start()
+        await installer.begin(stage.params)
+        await stage.reach(installer, lambda run: run.position == 1)
+        await installer.stop()
+        stage.rack.rivals = (RIVAL,)
+        installer = stage.installer()
+        await installer.start()
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert run.step is Step.FAILED
+    assert any("192.168.23.99" in text for text in run.problems)
+
+
+def test_an_interface_that_cannot_be_asked_midway_costs_a_word_and_no_board(
+    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = scene(3, 2)
+    ask, asked = stage.rack.network.servers, []
+
+    async def servers(*, within_s: float) -> tuple[ForeignServer, ...]:
+        asked.append(within_s)
+        if len(asked) == 1:  # the check before the run
+            return await ask(within_s=within_s)
+        text = "nothing can be sent on eth1: Network is down; is it up?"
+        raise NetworkError(text)
+
+    monkeypatch.setattr(stage.rack.network, "servers", servers)
+    run = virtually(stage.install())
+    assert run.step is Step.DONE
+    assert len(run.verified) == 6
+    assert len(asked) == 4, "at each stack"
+    assert len(run.problems) == 1
+
+
+def test_looking_makes_no_stack_longer(scene: Scenes, virtually: Virtually) -> None:
+    async def seconds(**changes: bool) -> float:
+        stage = scene(3, 2)
+        installer = stage.installer()
+        await installer.start()
+        await installer.begin(msgspec.structs.replace(stage.params, **changes))
+        began = await stage.reach(installer, lambda run: run.step is Step.SCAN)
+        run = await stage.ended(installer)
+        return run.wake - began.wake
+
+    assert virtually(seconds()) == virtually(seconds(reserves=False))
