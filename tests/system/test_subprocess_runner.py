@@ -74,21 +74,43 @@ async def test_the_tail_of_long_output_is_kept() -> None:
     assert outcome.stdout.endswith("y\nend\n")
 
 
-async def test_the_output_so_far_is_told_while_a_program_runs() -> None:
-    told: list[str] = []
+class Told:
+    """What was told of a running program, which can wait until it has been told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.texts: list[str] = []
+        self._folder = folder
+
+    def __call__(self, text: str) -> None:
+        self.texts.append(text)
+        (self._folder / f"{len(text.split())} words").touch()
+
+    def wait(self, words: int) -> str:
+        """Return the line of a script that waits until so many words were told."""
+        return f"until [ -e '{self._folder}/{words} words' ]; do sleep 0.02; done"
+
+
+async def test_the_output_so_far_is_told_while_a_program_runs(tmp_path: Path) -> None:
+    told = Told(tmp_path)
     runner = SubprocessRunner(root_user=False, progress_every_s=0.05)
-    script = "echo one; sleep 0.4; echo two; sleep 0.4"
+    script = f"echo one; {told.wait(1)}; echo two; {told.wait(2)}"
     command = Invocation(verb="x", argv=("/bin/sh", "-c", script))
-    outcome = await runner.run(command, told.append)
-    assert list(dict.fromkeys(told)) == ["one\n", "one\ntwo\n"]
+    outcome = await runner.run(command, told)
+    assert [text for text in dict.fromkeys(told.texts) if text] == [
+        "one\n",
+        "one\ntwo\n",
+    ]
     assert outcome.stdout == "one\ntwo\n"
 
 
-async def test_a_program_that_prints_nothing_is_told_to_be_running() -> None:
-    told: list[str] = []
+async def test_a_program_that_prints_nothing_is_told_to_be_running(
+    tmp_path: Path,
+) -> None:
+    told = Told(tmp_path)
     runner = SubprocessRunner(root_user=False, progress_every_s=0.02)
-    await runner.run(Invocation(verb="x", argv=("sleep", "0.5")), told.append)
-    assert told[:1] == [""]
+    argv = ("/bin/sh", "-c", told.wait(0))
+    await runner.run(Invocation(verb="x", argv=argv), told)
+    assert told.texts[0] == ""
 
 
 @pytest.mark.parametrize("turns", range(8))
@@ -103,8 +125,8 @@ async def test_a_program_cut_off_while_it_starts_is_ended_and_holds_nothing_up(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    if pid.exists():
-        await gone(int(pid.read_text()))
+    if pid.exists() and (number := pid.read_text()):  # cut off before it wrote
+        await gone(int(number))
 
 
 async def test_bytes_that_are_no_text_are_marked() -> None:
