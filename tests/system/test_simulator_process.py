@@ -158,12 +158,13 @@ def simulator(
 async def observer(
     port: int, simulator: subprocess.Popen[bytes]
 ) -> AsyncIterator[Observer]:
-    """An observer who sees all 48 boards online."""
+    """An observer who sees all 48 boards online, and their details."""
     assert simulator.poll() is None
     observer = Observer(port)
     await observer.link.start()
     assert await observer.link.wait_connected(PATIENCE_S)
     await observer.until(lambda: observer.eyes.online() == STACKS * BOARDS)
+    await observer.until(lambda: len(observer.eyes.details) == STACKS * BOARDS)
     yield observer
     await observer.link.stop()
 
