@@ -21,12 +21,12 @@ from broker.messages import (
     decode,
 )
 from broker.topics import FixedTopic, InstallStackTopic
-from tests.system.master_site import TOPICS, Asker, Eyes, Site, free_port
+from tests.system.master_site import PATIENCE_S, TOPICS, Asker, Eyes, Site, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
+pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(240)]
 
 STACKS, BOARDS = 2, 2
 POWER = "stagger_s = 0\nsettle_s = 0\nmin_off_s = 0"
@@ -102,7 +102,7 @@ async def asker(site: Site) -> AsyncIterator[Asker]:
 
 async def online(asker: Asker) -> None:
     whole = STACKS * BOARDS
-    await asker.until(lambda: asker.eyes.with_verdict(Verdict.ONLINE) == whole, 30.0)
+    await asker.until(lambda: asker.eyes.with_verdict(Verdict.ONLINE) == whole)
 
 
 async def test_a_dry_run_of_the_master_switches_nothing(
@@ -112,7 +112,7 @@ async def test_a_dry_run_of_the_master_switches_nothing(
     assert isinstance(eyes, InstallEyes)
     (dry,) = await asker.ask("rack install", "start", "dry")
     assert "it only says" in dry.targets[0].stdout
-    await asker.until(lambda: eyes.install.step == "done", 10.0)
+    await asker.until(lambda: eyes.install.step == "done")
     assert not site.relays.switchings
 
 
@@ -122,15 +122,15 @@ async def test_a_run_that_is_killed_midway_goes_on_and_pirack_install_follows_it
     eyes = asker.eyes
     assert isinstance(eyes, InstallEyes)
     process = site.start("install", "start", "--yes", stdout=subprocess.PIPE)
-    await asker.until(lambda: phase(eyes, 1) is ScanPhase.PLACED, 30.0)
+    await asker.until(lambda: phase(eyes, 1) is ScanPhase.PLACED)
     run = eyes.scanned[1].run
     site.kill("master")
-    await asker.until(lambda: eyes.master_was_away, 20.0)
+    await asker.until(lambda: eyes.master_was_away)
     site.start("master")
-    await asker.until(lambda: eyes.install.run == run, 20.0)
-    (refused,) = await asker.ask("rack power", "on", limit_s=20.0)
+    await asker.until(lambda: eyes.install.run == run)
+    (refused,) = await asker.ask("rack power", "on")
     assert run in refused.error, "its stacks are held from the first moment on"
-    told, _ = await asyncio.to_thread(process.communicate, timeout=50.0)
+    told, _ = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
     said = told.decode()
 
     assert process.returncode == 0, said
@@ -141,7 +141,7 @@ async def test_a_run_that_is_killed_midway_goes_on_and_pirack_install_follows_it
         "  4 of 4 boards",
     ):
         assert words_said in said
-    await asker.until(lambda: eyes.install.step.startswith("done"), 20.0)
+    await asker.until(lambda: eyes.install.step.startswith("done"))
     assert eyes.install.step == "done", eyes.install.problems
     assert eyes.install.run == run
     assert eyes.install.done == STACKS * BOARDS
