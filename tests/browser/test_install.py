@@ -1,6 +1,5 @@
 import re
 
-import pytest
 from playwright.sync_api import expect
 
 from broker.messages import ScanPhase
@@ -11,10 +10,10 @@ from tests.browser.pages import button, card, installing
 
 
 def test_at_first_it_says_what_it_does_and_needs_and_only_checks(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.idle()
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     expect(page.locator(".in-plan li")).to_have_count(5)
     needs = page.locator(".in-needs > div")
@@ -30,10 +29,10 @@ def test_at_first_it_says_what_it_does_and_needs_and_only_checks(
 
 
 def test_switched_off_it_tells_what_to_write_and_offers_nothing(
-    sign_in: SignIn, scene: Scene
+    visit: SignIn, scene: Scene
 ) -> None:
     scene.idle(backend="")
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     expect(page.locator(".in-hero h2")).to_have_text("Provisioning is off")
     expect(page.locator(".in-toml pre")).to_contain_text('backend = "dnsmasq"')
@@ -41,11 +40,11 @@ def test_switched_off_it_tells_what_to_write_and_offers_nothing(
 
 
 def test_before_it_begins_it_names_who_loses_power_and_wants_the_racks_name(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     problem = "192.168.23.14 is used by 3c:52:82:11:22:33; give it another address"
     scene.confirm(problems=(problem,))
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     for line in FORECAST:
         expect(page.locator(".in-points").first).to_contain_text(line[1:])
@@ -63,10 +62,10 @@ def test_before_it_begins_it_names_who_loses_power_and_wants_the_racks_name(
 
 
 def test_a_run_that_waits_can_be_called_off(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.confirm(only=3)
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     expect(page.locator(".in-lead")).to_contain_text("a run over Stack 03")
     assert page.locator(".typed").count() == 0
@@ -74,11 +73,9 @@ def test_a_run_that_waits_can_be_called_off(
     assert asked(rack) == [(RACK, ("cancel",), "")]
 
 
-def test_boards_appear_in_their_stack_as_they_ask(
-    sign_in: SignIn, scene: Scene
-) -> None:
+def test_boards_appear_in_their_stack_as_they_ask(visit: SignIn, scene: Scene) -> None:
     scene.scanning()
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     expect(page.locator(".in-hero h2")).to_have_text(
         "Stack 05 is on, its boards are booting"
@@ -101,10 +98,10 @@ def test_boards_appear_in_their_stack_as_they_ask(
 
 
 def test_each_problem_says_what_to_do_and_offers_it_once_the_run_is_over(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.scanning()
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
     problem = page.locator(".in-problem").first
 
     expect(page.locator(".in-problem")).to_have_count(2)
@@ -116,27 +113,27 @@ def test_each_problem_says_what_to_do_and_offers_it_once_the_run_is_over(
     assert asked(rack) == [("pirack/v1/lab/stack/2/cmd/install", ("start",), "")]
 
 
-@pytest.mark.parametrize("way", ["restore", "leave", "off"])
 def test_cancelling_explains_three_ways_to_leave_the_outlets(
-    sign_in: SignIn, rack: Actor, scene: Scene, way: str
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.scanning()
-    page = installing(sign_in(path="/install"))
-    button(page, "Cancel…").click()
-
-    expect(page.locator(".in-way")).to_have_count(3)
-    expect(page.locator("dialog [autofocus]")).to_have_text("Go on with it")
-    page.check(f"dialog input[value={way}]")
-    expect(page.locator(".line-text")).to_contain_text(f"-m 'cancel {way}'")
-    button(page, "Cancel the run").click()
-    assert asked(rack) == [(RACK, ("cancel", way), "")]
+    page = installing(visit(path="/install"))
+    for count, way in enumerate(("restore", "leave", "off"), 1):
+        button(page, "Cancel…").click()
+        expect(page.locator(".in-way")).to_have_count(3)
+        expect(page.locator("dialog [autofocus]")).to_have_text("Go on with it")
+        page.check(f"dialog input[value={way}]")
+        expect(page.locator(".line-text")).to_contain_text(f"-m 'cancel {way}'")
+        button(page, "Cancel the run").click()
+        expect(page.locator("dialog")).to_have_count(0)
+        assert asked(rack, count)[-1] == (RACK, ("cancel", way), "")
 
 
 def test_at_the_end_it_counts_and_shows_what_is_next(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.done()
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     expect(page.locator(".in-hero h2")).to_have_text("Every board is in its place")
     expect(page.locator(".in-found")).to_have_text("48verified")
@@ -151,11 +148,11 @@ def test_at_the_end_it_counts_and_shows_what_is_next(
 
 
 def test_boards_without_an_agent_are_given_one_by_a_line_to_copy(
-    sign_in: SignIn, scene: Scene
+    visit: SignIn, scene: Scene
 ) -> None:
     scene.done()
     scene.stack(4, ScanPhase.VERIFIED, scene.board(4, 1, mac="b8:27:eb:ff:ff:01"))
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
     first = page.locator(".in-next li:visible").first
 
     expect(first).to_contain_text("1 board has an address, but no agent")
@@ -168,10 +165,10 @@ def test_boards_without_an_agent_are_given_one_by_a_line_to_copy(
 
 
 def test_after_a_run_over_one_stack_the_whole_rack_can_be_begun(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.state("cancelled", only=2, total=4)
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
     button(page, "Try Stack 02 again").click()
     page.click("summary >> text=More")
     button(page, "Check the whole rack").click()
@@ -181,10 +178,10 @@ def test_after_a_run_over_one_stack_the_whole_rack_can_be_begun(
 
 
 def test_a_dry_run_ends_with_what_it_would_do(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.state("done", dry=True, forecast=FORECAST)
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     expect(page.locator(".in-hero h2")).to_have_text(re.compile("Dry run: this is"))
     expect(page.locator(".in-points li")).to_have_count(len(FORECAST))
@@ -193,10 +190,10 @@ def test_a_dry_run_ends_with_what_it_would_do(
 
 
 def test_checks_that_failed_can_be_overridden_only_after_a_question(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.state("failed", problems=("another DHCP server answers; switch it off",))
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
     button(page, "Start all the same…").click()
 
     expect(page.locator("dialog")).to_contain_text("Another DHCP server answers")

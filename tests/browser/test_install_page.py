@@ -12,10 +12,10 @@ from tests.browser.stage import Stage, wait_until
 
 
 def test_boards_blink_one_by_one_and_are_swapped_where_a_person_sees_them(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.done()
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
     button(page, "Check the slots…").click()
     question = page.locator(".in-ask")
     blinks = f"pirack/v1/lab/node/{node_id(1, 1)}/cmd/identify"
@@ -42,12 +42,12 @@ def test_boards_blink_one_by_one_and_are_swapped_where_a_person_sees_them(
 
 
 def test_a_board_without_an_agent_is_not_said_to_blink(
-    sign_in: SignIn, scene: Scene
+    visit: SignIn, scene: Scene
 ) -> None:
     scene.done()
     silent = scene.board(6, 1, mac="dc:a6:32:ff:ff:ff")
     scene.stack(6, ScanPhase.PLACED, silent, scene.board(6, 2))
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
     card(page, 6).locator("[title^='Check the slots']").click()
 
     expect(page.locator(".in-ask")).to_contain_text("its LED cannot blink")
@@ -57,10 +57,10 @@ def test_a_board_without_an_agent_is_not_said_to_blink(
 
 
 def test_an_operator_may_let_boards_blink_but_not_swap_them(
-    sign_in: SignIn, scene: Scene
+    visit: SignIn, scene: Scene
 ) -> None:
     scene.done()
-    page = installing(sign_in("operator", path="/install"))
+    page = installing(visit("operator", path="/install"))
     button(page, "Check the slots…").click()
 
     expect(page.locator(".in-question .why")).to_contain_text("Only an admin may")
@@ -71,10 +71,10 @@ def test_an_operator_may_let_boards_blink_but_not_swap_them(
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
 def test_who_may_not_install_sees_it_all_with_the_reason(
-    sign_in: SignIn, scene: Scene, role: str
+    visit: SignIn, scene: Scene, role: str
 ) -> None:
     scene.confirm(only=3)
-    page = installing(sign_in(role, path="/install"))
+    page = installing(visit(role, path="/install"))
 
     expect(page.locator(".in-hero .why")).to_have_text(
         f"Only an admin may do this; {role} is {role}."
@@ -85,9 +85,9 @@ def test_who_may_not_install_sees_it_all_with_the_reason(
     expect(button(page, "Cancel…")).to_be_disabled()
 
 
-def test_every_button_can_be_copied_and_pasted(sign_in: SignIn, scene: Scene) -> None:
+def test_every_button_can_be_copied_and_pasted(visit: SignIn, scene: Scene) -> None:
     scene.idle()
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
     controls = page.locator(".in-control")
 
     expect(controls.locator(".copy")).to_have_count(3)
@@ -99,10 +99,10 @@ def test_every_button_can_be_copied_and_pasted(sign_in: SignIn, scene: Scene) ->
 
 
 def test_an_old_run_does_not_look_alive_while_the_master_is_away(
-    sign_in: SignIn, rack: Actor, scene: Scene
+    visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
     scene.scanning()
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
     expect(page.locator(".in-eta")).not_to_have_text("")
 
     rack.say(rack.topics.master_status, "offline")
@@ -119,9 +119,9 @@ def test_an_old_run_does_not_look_alive_while_the_master_is_away(
 
 
 def test_the_navigation_tells_of_a_run_on_every_page(
-    sign_in: SignIn, scene: Scene
+    visit: SignIn, scene: Scene
 ) -> None:
-    page = sign_in()
+    page = visit()
     expect(page.locator(".pill-text")).to_have_text("Live")
     link = page.locator(".rail-link[data-page=install]")
     scene.confirm()
@@ -138,21 +138,21 @@ def test_the_navigation_tells_of_a_run_on_every_page(
     expect(page.locator(".kpi-online .kpi-value")).to_have_text("48")
 
 
-def test_the_pages_cost_is_the_same_for_any_rack(sign_in: SignIn, scene: Scene) -> None:
+def test_the_pages_cost_is_the_same_for_any_rack(visit: SignIn, scene: Scene) -> None:
     scene.done()
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     assert page.evaluate("Object.keys(mounted_app.elements).length") < 30
 
 
 @pytest.mark.parametrize("state", ["idle", "off", "confirm", "scanning", "done"])
 def test_a_phone_has_all_of_it_without_scrolling_sideways(
-    sign_in: SignIn, scene: Scene, state: str
+    visit: SignIn, scene: Scene, state: str
 ) -> None:
     acts = {"off": lambda: scene.idle(backend="")}
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
     acts.get(state, getattr(scene, state, None))()  # type: ignore[misc]  # one of the two
-    page = installing(sign_in(path="/install", **phone))
+    page = installing(visit(path="/install", **phone))
 
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     small = page.evaluate(
@@ -182,11 +182,11 @@ def test_before_anybody_spoke_it_says_for_what_it_waits(
     actor.stop()
 
 
-def test_words_of_a_stranger_are_never_markup(sign_in: SignIn, scene: Scene) -> None:
+def test_words_of_a_stranger_are_never_markup(visit: SignIn, scene: Scene) -> None:
     evil = "<img src=x onerror=document.title='stolen'>"
     scene.stack(1, ScanPhase.PLACED, scene.board(1, 1, model=evil, name=evil))
     scene.state("done-with-problems", problems=(evil,), by=evil, verdicts={evil: 1})
-    page = installing(sign_in(path="/install"))
+    page = installing(visit(path="/install"))
 
     expect(page.locator(".in-problem b")).to_have_text(evil)
     assert page.locator("main img").count() == 0
