@@ -187,7 +187,7 @@ ROWS: tuple[Row, ...] = (
         retained=False,
         qos=1,
         payload=Reply,
-        about="The same receipt, for a command whose MQTT 5 response topic is exactly "
-        "this; correlation data comes back.",
+        about="The last word of the receipt, with every row, for a command whose MQTT "
+        "5 response topic is exactly this; correlation data comes back.",
     ),
 )

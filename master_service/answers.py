@@ -42,7 +42,8 @@ class Answers:
         try:
             payload = encode(effect.reply)
             self._link.publish(topic, payload, qos=1)
-            if route.response_topic:
+            # Who waits there, as `mosquitto_rr`, takes the first word for the last.
+            if route.response_topic and effect.reply.phase.final:
                 self._link.publish(
                     route.response_topic,
                     payload,

@@ -39,9 +39,10 @@ def chosen(asked: Asked, runs: Iterable[Run], install: str) -> list[Run]:
     within = [run for run in free if everywhere or run.asked.scope == asked.scope]
     found = [run for run in within if not args or run.id == args[0]]
     if not found:
-        going = ", ".join(_called(run) for run in within) or "nothing"
-        what = f"id {args[0]!r}" if args else "nothing"
-        text = f"{what} of {asked.scope} is under way; under way: {going}"
+        what = f"no command {args[0]!r}" if args else "nothing"
+        text = f"{what} of {asked.scope} is under way"
+        if within:
+            text += f"; under way: {', '.join(map(_called, within))}"
         if install:
             text += f"; `install cancel` ends {install}"
         raise RefusedError(text)

@@ -186,8 +186,8 @@ async def test_a_cycle_is_cancelled_before_the_cut_and_not_after(
 @pytest.mark.parametrize(
     ("where", "args", "words"),
     [
-        ("rack cancel", (), "nothing of rack is under way; under way: nothing"),
-        ("rack cancel", ("c9",), "id 'c9' of rack is under way"),
+        ("rack cancel", (), "nothing of rack is under way"),
+        ("rack cancel", ("c9",), "no command 'c9' of rack is under way"),
         ("rack cancel", ("c9", "now"), "write nothing, or the id of a command"),
     ],
 )

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import MAX_PAYLOAD_BYTES, Command, Phase, Verdict, encode
+from broker.messages import (
+    MAX_PAYLOAD_BYTES,
+    Command,
+    Phase,
+    Reply,
+    Verdict,
+    decode,
+    encode,
+)
 from broker.topics import NodeLeaf, Topics
 from master_service.event_log import EventQuery
 
@@ -144,6 +152,21 @@ async def test_a_node_that_refuses_is_told(bench: Bench) -> None:
     final = bench.final("node/s01n1 reboot")
     assert (final.phase, "sudo: not allowed" in final.error) == (Phase.REFUSED, True)
     assert bench.node("pi-11").verdict is Verdict.ONLINE
+
+
+async def test_the_inbox_of_the_asker_has_the_last_word_alone(bench: Bench) -> None:
+    link = bench.broker.connect(bench.master, client_id="me", subscriptions=())
+    await link.start()
+    await bench.calm()
+    topic = f"{T.prefix}/node/s01n1/cmd/ping"
+    link.publish(topic, b"", qos=1, response_topic=T.inbox("me"))
+    await bench.calm()
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[0])
+    await bench.calm()
+    (answer,) = bench.broker.sent(T.inbox("me"))
+    assert decode(answer.payload, Reply).ok is True
+    assert len(bench.replies("node/s01n1 ping")) > 1
 
 
 async def test_the_inbox_of_the_asker_is_answered_and_nothing_else(
