@@ -9,6 +9,8 @@ from broker.verbs import DESTRUCTIVE, Verb
 
 KEPT = DESTRUCTIVE | {Verb.RESTART_AGENT}
 """Whose ids must outlive the process that obeys them."""
+_THEMSELVES = KEPT | {Verb.PING, Verb.REFRESH, Verb.RUN}
+"""No aliases: through ``run`` they would pass their rules by, or mean nothing."""
 
 
 class Ruling(enum.Enum):
@@ -83,6 +85,6 @@ def _wrong_with_run(order: Order) -> str:
     """Return why a ``run`` must not be obeyed; through it no rule may be passed by."""
     if not order.args:
         return "run needs an alias: run <alias> [value …]"
-    if order.args[0] in DESTRUCTIVE:
+    if order.args[0] in _THEMSELVES:
         return f"{order.args[0]} must be sent as itself, not through run"
     return ""

@@ -26,6 +26,8 @@ def order(verb: str = "uptime", *args: str, **more: float) -> Order:
         (order("run"), False, False, NOW, Ruling.REFUSE),
         (order("run", "uptime"), False, False, NOW, Ruling.OBEY),
         (order("run", "reboot"), False, False, NOW, Ruling.REFUSE),
+        (order("run", "refresh"), False, False, NOW, Ruling.REFUSE),
+        (order("run", "restart-agent"), False, False, NOW, Ruling.REFUSE),
     ],
 )
 def test_an_order_is_ruled_on(
