@@ -199,6 +199,10 @@ class Registry:
         self._names.pop(node.name, None)
         self._take_out(node)
 
+    def remembers(self, node_id: str) -> bool:
+        """Whether it is still known what a forgotten node was."""
+        return node_id in self._forgotten
+
     def unforget(self, node_id: str) -> Node:
         """Let a forgotten node come back, with its name and place if they are free.
 

@@ -26,13 +26,17 @@ CREATE TABLE IF NOT EXISTS word (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS lock (scope TEXT PRIMARY KEY, record BLOB NOT NULL);
 """
+FORGOTTEN_FOR_GOOD = (
+    "DELETE FROM node WHERE id IN (SELECT id FROM tombstone WHERE ts < ?)"
+)
+"""Drops what was known of nodes that were forgotten before a time, Unix seconds."""
 
 
 class Saved(msgspec.Struct, frozen=True):
     """Everything that was on disk at start.
 
     Args:
-        nodes: Every node ever known.
+        nodes: Every node ever known, those that were forgotten lately among them.
         tombstones: Ids that were forgotten.
         outlets: Wanted and last level of each.
         done: Ids of destructive commands that were begun.

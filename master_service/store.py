@@ -21,10 +21,10 @@ from broker.errors import ConfigError
 from broker.messages import Event, Lock
 from master_service import event_log
 from master_service.commands.records import PartRecord
-from master_service.event_log import EventQuery, Retention, Statement
+from master_service.event_log import DAY_S, EventQuery, Retention, Statement
 from master_service.power.panel import OutletRecord
 from master_service.registry import NodeRecord
-from master_service.saved import BOOT_ID, TABLES, Saved, load
+from master_service.saved import BOOT_ID, FORGOTTEN_FOR_GOOD, TABLES, Saved, load
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +104,7 @@ class Store:
         self._put("outlet", record.name, msgspec.json.encode(record))
 
     def keep_tombstone(self, node_id: str) -> None:
-        """Queue that a node was forgotten."""
-        self._queue.append(("DELETE FROM node WHERE id = ?", (node_id,)))
+        """Queue that a node was forgotten; what was known of it stays for a while."""
         self._put("tombstone", node_id, self._wall())
 
     def drop_tombstone(self, node_id: str) -> None:
@@ -238,6 +237,7 @@ class Store:
         wall = self._wall()
         for statement in event_log.prune(self._retention, seq=newest, wall=wall):
             database.execute(*statement)
+        database.execute(FORGOTTEN_FOR_GOOD, (wall - self._retention.days * DAY_S,))
         return load(database)
 
     def _write(self, statements: list[Statement]) -> None:

@@ -29,6 +29,10 @@ _NOT_MEANWHILE = frozenset({Verb.FORGET, Verb.PLACE})
 _NOWHERE = "none"
 _UNDO = "undo"
 MAX_TAGS = 32
+BACK = "it is heard again; its details come when it connects, or with `refresh`"
+FORGOTTEN_FOR_GOOD = (
+    "what was known of it is not kept any more: give it its name and place again"
+)
 
 
 class Admin:
@@ -80,9 +84,12 @@ class Admin:
         ):
             text = f"{run.asked.scope} was not forgotten, so there is nothing to undo"
             raise RefusedError(text)
+        remembered = self._registry.remembers(node_id)
+        text = BACK if remembered else f"{BACK}; {FORGOTTEN_FOR_GOOD}"
         node = self._registry.unforget(node_id)
         self._rack.outbox.changed.add(node_id)
         run.add(node_id, Row(node, node.name, at.now, at.now))
+        run.rows[node_id].text = text
         run.end(node_id, Phase.DONE, at.now, verified=True)
         return [Unbury(node_id), KeepNode(node_id), Commit()]
 

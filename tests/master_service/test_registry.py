@@ -9,6 +9,7 @@ import pytest
 from broker.errors import TopicError
 from broker.messages import Phase
 from broker.topics import NodeLeaf, Topics
+from master_service.event_log import DAY_S
 from master_service.registry import MAX_NODES, Registry
 
 if TYPE_CHECKING:
@@ -117,6 +118,37 @@ async def test_a_forgotten_node_keeps_the_name_a_person_gave_it_over_a_restart(
     assert "attic" in bench.verdicts
     await restart(bench)
     assert "attic" in bench.verdicts
+
+
+async def test_who_was_forgotten_before_a_restart_comes_back_as_it_was(
+    bench: Bench,
+) -> None:
+    for where, payload in (
+        ("node/s02n2 place", "none"),
+        ("node/s01n1 name", "attic"),
+        ("node/attic place", "2/2"),
+        ("node/attic tag", "db -web"),
+        ("node/attic forget", ""),
+    ):
+        assert (await bench.ask(where, payload))[-1].ok is True
+    await restart(bench)
+    assert "attic" not in bench.verdicts
+    undone = (await bench.ask("node/pi-11 forget", "undo"))[-1]
+    assert "its details come when it connects" in undone.targets[0].stdout
+    assert "not kept" not in undone.targets[0].stdout
+    state = bench.node("pi-11")
+    assert (state.name, state.stack, state.slot) == ("attic", 2, 2)
+    assert state.tags == ("db",)
+
+
+async def test_undo_says_that_a_node_was_forgotten_for_good(bench: Bench) -> None:
+    bench.broker.publish(T.node("pi-99", NodeLeaf.STATUS), b"online", retain=True)
+    await bench.calm()
+    await bench.ask("node/pi-99 forget")
+    bench.clock_jump_s = 400 * DAY_S
+    await restart(bench)
+    undone = (await bench.ask("node/pi-99 forget", "undo"))[-1]
+    assert "what was known of it is not kept any more" in undone.targets[0].stdout
 
 
 async def test_a_node_that_comes_back_takes_nobodys_place(bench: Bench) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from broker.errors import ConfigError
 from broker.messages import Event, EventKind, Power
-from master_service.event_log import EventQuery, Retention
+from master_service.event_log import DAY_S, EventQuery, Retention
 from master_service.power.panel import OutletRecord
 from master_service.registry import NodeRecord
 from master_service.saved import Saved
@@ -54,13 +54,20 @@ async def test_everything_kept_is_there_after_a_restart(tmp_path: Path) -> None:
     assert saved.seq == 2
 
 
-async def test_a_forgotten_node_is_gone_from_disk(tmp_path: Path) -> None:
-    store = Store(tmp_path / "master.db")
+async def test_a_forgotten_node_goes_from_disk_when_its_history_does(
+    tmp_path: Path,
+) -> None:
+    wall = time.time() - 30 * DAY_S
+    store = Store(tmp_path / "master.db", wall=lambda: wall)
     await store.open()
     store.keep_node(NODE)
     store.keep_tombstone(NODE.id)
     await store.close()
-    assert (await reopened(tmp_path / "master.db")).nodes == ()
+    assert (await reopened(tmp_path / "master.db")).nodes == (NODE,)
+    store = Store(tmp_path / "master.db", retention=Retention(days=29))
+    assert (await store.open()).nodes == ()
+    await store.close()
+    assert (await reopened(tmp_path / "master.db")).tombstones == (NODE.id,)
 
 
 async def test_what_is_not_committed_is_not_waited_for(tmp_path: Path) -> None:
