@@ -6,6 +6,8 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, Protocol, cast
 
+import msgspec
+
 from broker.messages import Power
 from master_service.power.drivers.command import CommandOutlets
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Pins, Wire
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from master_service.power.outlets import Outlets
 
 NAMES = ("stack-1", "stack-2")
+BREAKS_S = 3.0
+"""How long a driver waits for a plug, of which one is to stay silent."""
 WIRES = {"stack-1": Wire(17, active_low=True), "stack-2": Wire(5, active_low=False)}
 
 
@@ -243,7 +247,10 @@ class PlugBench:
         return link
 
     def _make(self) -> MqttOutlets:
-        plugs = {name: resolve(plug.make.row()) for name, plug in self.plugs.items()}
+        plugs = {
+            name: resolve(msgspec.structs.replace(plug.make.row(), timeout_s=BREAKS_S))
+            for name, plug in self.plugs.items()
+        }
         return MqttOutlets(plugs, connect=self._made, client_id="power")
 
     async def begin(self) -> None:

@@ -12,6 +12,11 @@ from master_service.power.rows import PlugRow, Preset
 if TYPE_CHECKING:
     from broker.link import BreakableConnect
 
+PATIENCE_S = 25.0
+"""How long a driver waits for a plug that answers, however busy the machine is."""
+HASTE_S = 1.0
+"""How long it waits where the plug is to stay silent."""
+
 
 class Make(Protocol):
     """How one make speaks."""
@@ -40,7 +45,7 @@ class Tasmota:
 
     def row(self) -> PlugRow:
         return PlugRow(
-            preset=Preset.TASMOTA, device=self._device, channel=2, timeout_s=1.0
+            preset=Preset.TASMOTA, device=self._device, channel=2, timeout_s=PATIENCE_S
         )
 
     def told(self, topic: str, payload: str) -> bool | None:
@@ -60,7 +65,9 @@ class Shelly:
         self._device = device
 
     def row(self) -> PlugRow:
-        return PlugRow(preset=Preset.SHELLY_GEN2, device=self._device, timeout_s=1.0)
+        return PlugRow(
+            preset=Preset.SHELLY_GEN2, device=self._device, timeout_s=PATIENCE_S
+        )
 
     def told(self, topic: str, payload: str) -> bool | None:
         assert topic in self.commands
@@ -81,7 +88,9 @@ class Zigbee2Mqtt:
         self._base, self._device = base, device
 
     def row(self) -> PlugRow:
-        return PlugRow(preset=Preset.ZIGBEE2MQTT, device=self._device, timeout_s=1.0)
+        return PlugRow(
+            preset=Preset.ZIGBEE2MQTT, device=self._device, timeout_s=PATIENCE_S
+        )
 
     def told(self, topic: str, payload: str) -> bool | None:
         state = msgspec.json.decode(payload)["state"]
@@ -104,7 +113,10 @@ class EspHome:
 
     def row(self) -> PlugRow:
         return PlugRow(
-            preset=Preset.ESPHOME, device=self._device, channel="relay", timeout_s=1.0
+            preset=Preset.ESPHOME,
+            device=self._device,
+            channel="relay",
+            timeout_s=PATIENCE_S,
         )
 
     def told(self, topic: str, payload: str) -> bool | None:
