@@ -73,8 +73,12 @@ def _few(names: tuple[str, ...]) -> str:
 def _loses_power(numbers: list[int], on: list[int]) -> str:
     if not on:
         return f"{stacks(numbers)} will be switched on one after the other; all are off"
-    verb = "loses" if len(on) == 1 else "lose"
-    return f"{stacks(numbers)} will be switched off and on; {stacks(on)} {verb} power"
+    lose = f"{stacks(on)} {'loses' if len(on) == 1 else 'lose'} power"
+    if len(numbers) == 1:
+        return f"{lose}: it goes off and comes on again"
+    if on == numbers:
+        return f"{lose}: all go off, then one after the other comes on alone"
+    return f"{stacks(numbers)} come on alone, one after the other; before that {lose}"
 
 
 def estimate_s(run: Run, stacks_left: int) -> float:

@@ -21,10 +21,24 @@ def test_a_dry_run_only_says_what_it_would_do(
     run = virtually(stage.install(dry=True))
     assert run.step is Step.DONE
     assert not stage.rack.switches
-    assert "stacks 1-2 will be switched off and on; stacks 1-2 lose power" in (
-        run.forecast
-    )
+    loses = "stacks 1-2 lose power: all go off, then one after the other comes on alone"
+    assert loses in run.forecast
     assert not stage.rack.backend.applied()
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ({1: Power.OFF, 2: Power.ON}, "; before that stack 2 loses power"),
+        ({1: Power.OFF, 2: Power.OFF}, "one after the other; all are off"),
+    ],
+)
+def test_the_forecast_names_only_who_has_power_to_lose(
+    scene: Scenes, virtually: Virtually, levels: dict[int, Power], said: str
+) -> None:
+    stage = scene(2, 1)
+    stage.rack.levels = levels
+    assert virtually(stage.install(dry=True)).forecast[0].endswith(said)
 
 
 def test_a_run_waits_for_a_word_and_ends_untouched_without_one(
