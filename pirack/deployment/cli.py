@@ -9,6 +9,7 @@ from broker.errors import ConfigError, LinkError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER
 from pirack import house
 from pirack.node.cli import add_where
+from pirack.node.wish import check_packages
 from provisioning.deploy.target import SSH_PORT
 from provisioning.deploy.visit import Pace
 
@@ -133,14 +134,7 @@ def _check(args: argparse.Namespace) -> None:
     if bool(args.board) + args.all + (args.stack is not None) != 1:
         text = "say which boards: names or addresses, or --all, or --stack N"
         raise ConfigError(text)
-    if args.wheel is not None and not args.wheel.is_file():
-        text = f"--wheel {args.wheel}: is no file; `make wheel` builds one in dist/"
-        raise ConfigError(text)
-    if args.wheelhouse is not None and not any(args.wheelhouse.glob("*.whl")):
-        text = (
-            f"--wheelhouse {args.wheelhouse}: has no wheels; see docs/provisioning.md"
-        )
-        raise ConfigError(text)
+    check_packages(args.wheel, args.wheelhouse)
 
 
 def _fail(text: str, code: int) -> int:

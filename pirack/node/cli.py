@@ -6,14 +6,16 @@ import sys
 import time
 from pathlib import Path
 
-from broker.errors import ConfigError, LinkError, TopicError
+import msgspec
+
+from broker.errors import LinkError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from broker.topics import check_name
 from broker.version import VERSION
 from pirack import house
 from pirack.house import House
-from pirack.node import board_id, bundle, leave, rack
-from pirack.node.add import Wish, add, lines
+from pirack.node import bundle, leave, rack
+from pirack.node.add import add, lines
+from pirack.node.wish import wished
 from pirack.table import span
 
 HELP = "let a real Pi join the rack, list those that may, forget one"
@@ -99,34 +101,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    wish = wished(args)
-    for line in lines(add(house.find(args), wish)):
-        print(line)
-    return EXIT_OK
-
-
-def wished(args: argparse.Namespace) -> Wish:
-    """Return what the options ask for.
-
-    Raises:
-        ConfigError: A place lacks its half, or the wheel is not there.
-        TopicError: A name or an id is illegal.
-    """
-    if (args.stack is None) != (args.slot is None):
-        text = "a place is both: --stack 3 --slot 2"
-        raise ConfigError(text)
-    if args.wheel is not None and not args.wheel.is_file():
-        text = f"--wheel {args.wheel}: is no file; `make wheel` builds one in dist/"
-        raise ConfigError(text)
-    return Wish(
-        board=board_id.read(args.board),
-        name=check_name(args.name, "name") if args.name else "",
-        place=None if args.stack is None else (args.stack, args.slot),
-        renew=args.renew,
+    wish = msgspec.structs.replace(
+        wished(args, args.board),
         into=args.to,
         at=args.at,
         wheel=args.wheel or bundle.built_wheel(VERSION),
     )
+    for line in lines(add(house.find(args), wish)):
+        print(line)
+    return EXIT_OK
 
 
 def _list(args: argparse.Namespace) -> int:

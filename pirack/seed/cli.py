@@ -5,15 +5,14 @@ import secrets
 import sys
 from pathlib import Path
 
-from broker.errors import ConfigError, LinkError, TopicError
+from broker.errors import LinkError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from broker.topics import check_name
 from pirack import deploy_files, house
 from pirack.deployment import own_wheel
 from pirack.house import House
-from pirack.node import board_id
-from pirack.node.add import Added, Wish, add
+from pirack.node.add import Added, add
 from pirack.node.cli import add_where
+from pirack.node.wish import HALF_A_PLACE, check_packages, wished
 from pirack.seed import put, texts
 from pirack.seed.archive import ARCHIVE, pack
 from pirack.seed.put import System
@@ -144,7 +143,7 @@ def _wrong(args: argparse.Namespace) -> str:
     if args.node and args.to is None:
         return "a card for one board holds its password: say where to, --to DIR"
     if (args.stack is None) != (args.slot is None):
-        return "a place is both: --stack 3 --slot 2"
+        return HALF_A_PLACE
     for option in ("name", "stack", "renew", "wheel", "wheelhouse"):
         if args.shared and getattr(args, option):
             return f"--{option} goes with --node"
@@ -166,7 +165,8 @@ def _shared(args: argparse.Namespace) -> int:
 
 def _node(args: argparse.Namespace) -> int:
     found = house.find(args)
-    wish = wished(args)
+    wish = wished(args, args.node)
+    check_packages(None, args.wheelhouse)
     told = card(args, wish.board.node)
     which = args.os or put.system(args.to)
     put.check(args.to, which, force=args.force)
@@ -177,28 +177,6 @@ def _node(args: argparse.Namespace) -> int:
     secret = pack(added.bundle, wish.board, wheel=wheel, wheelhouse=args.wheelhouse)
     _put(args, contents(told) | {ARCHIVE: secret}, which)
     return EXIT_OK
-
-
-def wished(args: argparse.Namespace) -> Wish:
-    """Return what is asked of ``pirack node add``.
-
-    Raises:
-        ConfigError: The wheel or the wheelhouse is not there.
-        TopicError: The board or the name is none.
-    """
-    if args.wheel is not None and not args.wheel.is_file():
-        text = f"--wheel {args.wheel}: is no file; `make wheel` builds one in dist/"
-        raise ConfigError(text)
-    if args.wheelhouse is not None and not any(args.wheelhouse.glob("*.whl")):
-        text = f"--wheelhouse {args.wheelhouse}: has no wheels"
-        raise ConfigError(text)
-    return Wish(
-        board=board_id.read(args.node),
-        name=check_name(args.name, "name") if args.name else "",
-        place=None if args.stack is None else (args.stack, args.slot),
-        renew=args.renew,
-        wheel=args.wheel,
-    )
 
 
 def card(args: argparse.Namespace, what: str) -> Card:

@@ -15,7 +15,7 @@ from pirack.house import House
 from pirack.node import board_id, bundle
 from pirack.node.add import Added, Wish, lines
 from pirack.node.board_id import BoardId
-from pirack.node.cli import wished
+from pirack.node.wish import wished
 
 BOARD = BoardId("pi-1f3a9c2e", told=False)
 
@@ -118,20 +118,19 @@ def test_a_person_is_told_what_was_done_and_what_to_paste() -> None:
 
 
 def options(**given: object) -> argparse.Namespace:
-    empty = {"board": "pi-1", "name": "", "stack": None, "slot": None, "renew": False}
-    rest = {"to": None, "at": bundle.AT, "wheel": None}
-    return argparse.Namespace(**(empty | rest | given))
+    empty = {"name": "", "stack": None, "slot": None, "renew": False, "wheel": None}
+    return argparse.Namespace(**(empty | given))
 
 
 def test_name_and_place_become_the_commands_the_master_is_sent() -> None:
-    wish = wished(options(name="s03n2", stack=3, slot=2))
+    wish = wished(options(name="s03n2", stack=3, slot=2), "pi-1")
     assert wish.commands == (("name", ("s03n2",)), ("place", ("3", "2")))
-    assert wished(options()).commands == ()
+    assert wished(options(), "pi-1").commands == ()
 
 
 def test_half_a_place_is_refused() -> None:
     with pytest.raises(ConfigError, match="--stack 3 --slot 2"):
-        wished(options(stack=3))
+        wished(options(stack=3), "pi-1")
 
 
 def test_a_rack_is_found_in_the_data_directory_else_where_init_put_it(
