@@ -7,13 +7,15 @@ measured over the same window, so that whatever disturbs one disturbs all.
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from bench import environments, process, rivals
 from bench.bus import Bus
 from bench.figures import Figure, Target, at_most
-from bench.workshop import BenchError, Workshop
+from bench.unit import agent_unit
+from bench.workshop import ROOT, BenchError, Workshop
 
 CASE = "agent"
 INTERVAL_S = 10
@@ -32,6 +34,13 @@ port = {port}
 interval_s = {interval_s}
 state_dir = "{folder}/state"
 """
+_PROGRAM = """\
+import sys
+from node_agent.cli import main
+sys.exit(main())
+"""
+"""What pip installs as ``pirack-agent``."""
+_PREPARE_S = 60.0
 
 
 class Runner(msgspec.Struct, frozen=True):
@@ -87,17 +96,10 @@ def _start(workshop: Workshop, port: int) -> list[Runner]:
     interval = str(INTERVAL_S)
     node = environments.prepared("node", environments.NODE) / "python"
     venv = environments.prepared("rivals", environments.RIVALS)
-    ours = workshop.write(
-        "pirack.toml",
-        _CONFIG.format(port=port, interval_s=interval, folder=workshop.folder),
-    )
     psmqtt = workshop.write("psmqtt.yaml", rivals.psmqtt_config(port, INTERVAL_S))
     glances = workshop.write("glances.conf", rivals.glances_config(port))
-    agent = "import sys; from node_agent.cli import main; sys.exit(main())"
     started = {
-        OURS: workshop.start(
-            OURS, [node, "-c", agent, "--config", ours], environment=ARENAS
-        ),
+        OURS: _start_ours(workshop, node, port),
         "bare loop": workshop.start(
             "bare loop",
             [node, "-m", "bench.bare_agent", str(port), interval, "bare/vitals"],
@@ -122,6 +124,22 @@ def _start(workshop: Workshop, port: int) -> list[Runner]:
         Runner(name, child, ends.get(name, "bare/vitals"))
         for name, child in started.items()
     ]
+
+
+def _start_ours(workshop: Workshop, node: Path, port: int) -> "subprocess.Popen[bytes]":
+    """Start our agent as its unit does, which first has the byte code written."""
+    config = workshop.write(
+        "pirack.toml",
+        _CONFIG.format(port=port, interval_s=INTERVAL_S, folder=workshop.folder),
+    )
+    program = workshop.write("pirack-agent", _PROGRAM)
+    unit = agent_unit(node, program, config, workshop.folder / "byte-code")
+    environment = ARENAS | {"PYTHONPATH": str(ROOT)}
+    prepared = workshop.start("byte code", unit.prepare, environment=environment)
+    if prepared.wait(_PREPARE_S) != 0:
+        text = f"no byte code: {workshop.log('byte code')}"
+        raise BenchError(text)
+    return workshop.start(OURS, unit.start, environment=environment)
 
 
 def _require_heartbeats(bus: Bus, runners: list[Runner]) -> None:

@@ -10,6 +10,7 @@ from node_agent.actions import Action
 from node_agent.packages import UNITS, start_command
 from tests.shipped import DEPLOY, settings, text
 
+DIRECTORIES = text("tmpfiles.d/pirack.conf")
 LOGIN = "org.freedesktop.login1."
 MANAGE_UNITS = "org.freedesktop.systemd1.manage-units"
 HARMLESS = {("systemctl", "--failed")}
@@ -124,6 +125,20 @@ def test_the_drop_in_for_sudo_takes_back_all_that_would_stop_it_and_nothing_else
     assert {value for values in drop_in.values() for value in values} == {"no", "", "~"}
 
 
+def test_the_agent_runs_byte_code_that_root_wrote_and_it_cannot_change() -> None:
+    agent = settings("pirack-agent.service")
+    (kept,) = re.findall(r"^d (/var/cache/\S+) 0755 root root$", DIRECTORIES, re.M)
+    (prepare,), (start,) = agent["ExecStartPre"], agent["ExecStart"]
+    assert prepare.startswith("-!/bin/sh -c 'umask 022; "), "as root; may fail"
+    options = f"-OO -X pycache_prefix={kept}"
+    assert f"python {options} -m node_agent.byte_code'" in prepare
+    assert f"python -B {options} /opt/pirack/bin/pirack-agent --config" in start
+    assert agent["ReadWritePaths"] == [f"-{kept}"], "for root, in its confinement"
+    assert agent["ProtectSystem"] == ["strict"]
+    assert "CacheDirectory" not in agent, "it would give the folder to the agent"
+    assert not [one for one in agent["Environment"] if "PYTHON" in one]
+
+
 def test_the_agent_can_get_no_privilege_and_still_do_its_work() -> None:
     agent = settings("pirack-agent.service")
     assert agent["NoNewPrivileges"] == ["yes"]
@@ -171,4 +186,4 @@ def test_the_user_and_the_directories_are_those_of_the_unit() -> None:
     assert user.split()[1] == "pirack"
     assert user.endswith("/usr/sbin/nologin")
     state = settings("pirack-agent.service")["StateDirectory"][0]
-    assert f"d /var/lib/{state} 0700 pirack pirack" in text("tmpfiles.d/pirack.conf")
+    assert f"d /var/lib/{state} 0700 pirack pirack" in DIRECTORIES

@@ -101,6 +101,8 @@ def test_the_user_and_its_directories_can_be_made(tmp_path: Path) -> None:
     state, etc = tmp_path / "var/lib/pirack-agent", tmp_path / "etc/pirack"
     assert (state.stat().st_uid, state.stat().st_mode & 0o777) == (int(user[2]), 0o700)
     assert (etc.stat().st_uid, etc.stat().st_mode & 0o777) == (0, 0o750)
+    byte_code = tmp_path / "var/cache/pirack-agent"
+    assert (byte_code.stat().st_uid, byte_code.stat().st_mode & 0o777) == (0, 0o755)
 
 
 def test_the_masters_pi_gets_users_folders_and_units(tmp_path: Path) -> None:
