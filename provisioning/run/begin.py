@@ -34,14 +34,23 @@ def checked(run: Run, message: Checked, now: float) -> Outcome:
     )
     run = run.with_(forecast=words.forecast(run))
     fatal = [problem.text for problem in message.problems if problem.fatal]
+    stops = bool(fatal) and not run.params.force
     if run.params.dry:
         said = tuple(Say(f"would: {line}") for line in run.forecast)
-        warned = tuple(Say(f"problem: {line}") for line in run.problems)
-        ending = Step.FAILED if fatal and not run.params.force else Step.DONE
-        return enter(run, ending, float("inf")), said + warned
-    if fatal and not run.params.force:
-        return finish.fail(run.with_(problems=run.problems), now, fatal[0])
-    return confirm(run, now)
+        ending = Step.FAILED if stops else Step.DONE
+        return enter(run, ending, float("inf")), said + _warnings(run)
+    if stops:
+        # Told by itself, as the last problem: that is the one which ends the run.
+        others = tuple(text for text in run.problems if text != fatal[0])
+        run = run.with_(problems=others)
+        ended, effects = finish.fail(run, now, fatal[0])
+    else:
+        ended, effects = confirm(run, now)
+    return ended, _warnings(run) + effects
+
+
+def _warnings(run: Run) -> tuple[Say, ...]:
+    return tuple(Say(f"problem: {text}") for text in run.problems)
 
 
 def preflight_time(run: Run, now: float) -> Outcome:

@@ -7,7 +7,7 @@ import pytest
 
 from provisioning.fake import FakeBoard
 from provisioning.plan import Verdict
-from provisioning.run.messages import Ask, AskKind
+from provisioning.run.messages import Ask, AskKind, ForeignServer
 from provisioning.run.state import Run, Step
 from tests.provisioning.story import Scenes, Virtually, place, texts
 
@@ -201,6 +201,19 @@ def test_reservations_that_are_refused_are_tried_again_then_end_the_run(
     run = virtually(stage.install())
     assert run.step is Step.FAILED
     assert "told to refuse" in run.problems[0]
+
+
+def test_every_problem_of_the_checks_is_told_and_the_one_that_ends_the_run(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(1, 2)
+    addresses = ("192.168.23.1", "192.168.23.2")
+    stage.rack.rivals = tuple(ForeignServer(address=one, mac="") for one in addresses)
+    run = virtually(stage.install())
+    first, second = sorted(run.problems)
+    told = stage.announcer.events
+    assert run.step is Step.FAILED
+    assert told[-3:] == [f"problem: {second}", first, f"install run failed: {first}"]
 
 
 @pytest.mark.parametrize(("owner", "window"), [((1, 1), 2), ((2, 1), 1)])
