@@ -18,6 +18,8 @@ _MAX_TRACKED = 10_000
 _FREE_TRIES = 5
 _FIRST_WAIT_S = 2.0
 _LONGEST_WAIT_S = 300.0
+_MOST_DOUBLINGS = 16
+"""Far beyond the longest wait; days of guessing would overflow a float."""
 _FORGET_AFTER_S = 900.0
 
 
@@ -98,7 +100,8 @@ class Throttle:
         count, last = self._recent(key)
         if count < _FREE_TRIES:
             return 0.0
-        wait = min(math.ldexp(_FIRST_WAIT_S, count - _FREE_TRIES), _LONGEST_WAIT_S)
+        doublings = min(count - _FREE_TRIES, _MOST_DOUBLINGS)
+        wait = min(math.ldexp(_FIRST_WAIT_S, doublings), _LONGEST_WAIT_S)
         return max(last + wait - self._clock(), 0.0)
 
     def failed(self, key: str) -> None:

@@ -45,6 +45,9 @@ def test_guessing_becomes_slow_after_five_failures() -> None:
     for _ in range(40):
         throttle.failed("eve")
     assert throttle.wait_s("eve") == 300
+    for _ in range(2_000):  # days of it: no number is too large
+        throttle.failed("eve")
+    assert throttle.wait_s("eve") == 300
     now = 1000.0
     assert throttle.wait_s("eve") == 0
 
