@@ -258,14 +258,14 @@ class Installer:
     async def _take(self, outcome: Outcome) -> None:
         """Write the new state down, then do what it asks for."""
         run, effects = outcome
-        before, self._run = self._run, run
-        if before is None or before.durable != run.durable:
+        if self._run is None or self._run.durable != run.durable:
             try:
                 await self._journal.save(run)
             except JournalError as error:
                 # What is not on disk could not be resumed.
                 self._end(run, f"install run stopped where it is: {error}")
                 return
+        self._run = run
         self._perform(run, effects)
         self._teller.announce(run)
 

@@ -105,6 +105,24 @@ def test_a_run_killed_at_any_write_loses_and_doubles_no_board(
     }
 
 
+class SlowJournal(DyingJournal):
+    """Takes its time, as a card does."""
+
+    async def save(self, run: Run) -> None:
+        await asyncio.sleep(3)
+        await self._inner.save(run)
+
+
+def test_a_run_counts_as_over_only_once_that_is_written_down(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    """Who stops the installer then would start it with a run that goes on."""
+    stage = scene(1, 2)
+    stage.journal = SlowJournal(stage.journal, 0, written=True)
+    assert virtually(stage.install()).step is Step.DONE
+    assert stage.memory.runs[-1].step is Step.DONE
+
+
 class FullJournal(DyingJournal):
     """Has no room left when the n-th turn is to be written, and none ever after."""
 
