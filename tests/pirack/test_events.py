@@ -98,6 +98,33 @@ async def turns(broker: FakeBroker) -> None:
         await broker.settle()
 
 
+class Following:
+    """``pirack events --follow --json``, until it is left, and what it printed."""
+
+    def __init__(
+        self, broker: FakeBroker, capsys: pytest.CaptureFixture[str], *words: str
+    ) -> None:
+        self._broker, self._capsys = broker, capsys
+        self._args = arguments("--follow", "--json", *words)
+        self.numbers: list[int] = []
+        self.complaints = ""
+
+    async def __aenter__(self) -> "Following":
+        asked = question(self._args)
+        going = show(self._broker.connect, TOPICS, asked, self._args)
+        self._task = asyncio.create_task(going)
+        await turns(self._broker)
+        return self
+
+    async def __aexit__(self, *reason: object) -> None:
+        await turns(self._broker)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        said = self._capsys.readouterr()
+        self.numbers = [json.loads(one)["seq"] for one in said.out.splitlines()]
+        self.complaints = said.err
+
+
 @pytest.mark.parametrize(
     ("words", "topic", "args"),
     [
@@ -156,25 +183,18 @@ async def test_following_shows_each_line_once_and_only_those_that_are_meant(
         )
         topic = TOPICS.node(node, NodeLeaf.STATE)
         broker.publish(topic, encode(state), retain=True)
-    args = arguments("--follow", "--json", "--node", "s03n2")
-    following = asyncio.create_task(show(broker.connect, TOPICS, question(args), args))
-    await turns(broker)
-    for one in (
-        event(1, node="pi-32"),
-        event(2, node="pi-41"),
-        event(3, node="pi-32"),
-        event(4, stack=3),
-        event(5, stack=4),
-        event(6),
-    ):
-        broker.publish(TOPICS.event, encode(one))
-    broker.publish(TOPICS.event, b"no event at all")
-    for _ in range(5):
-        await broker.settle()
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    printed = [json.loads(one)["seq"] for one in capsys.readouterr().out.splitlines()]
-    assert printed == [1, 3, 4]
+    async with Following(broker, capsys, "--node", "s03n2") as following:
+        for one in (
+            event(1, node="pi-32"),
+            event(2, node="pi-41"),
+            event(3, node="pi-32"),
+            event(4, stack=3),
+            event(5, stack=4),
+            event(6),
+        ):
+            broker.publish(TOPICS.event, encode(one))
+        broker.publish(TOPICS.event, b"no event at all")
+    assert following.numbers == [1, 3, 4]
 
 
 async def test_what_happened_while_the_broker_was_away_is_asked_and_shown(
@@ -183,20 +203,14 @@ async def test_what_happened_while_the_broker_was_away_is_asked_and_shown(
     monkeypatch.setattr("pirack.event_follow.PAGE_LINES", 2)
     broker = FakeBroker()
     master = await Historian(broker, (event(1),)).start()
-    args = arguments("--follow", "--json")
-    following = asyncio.create_task(show(broker.connect, TOPICS, question(args), args))
-    await turns(broker)
-    broker.stop()
-    master.pages = {"0": (event(4), event(5)), "4": (event(2), event(3)), "2": ()}
-    broker.start()
-    await broker.settle()
-    broker.publish(TOPICS.event, encode(event(5)))
-    broker.publish(TOPICS.event, encode(event(6)))
-    await turns(broker)
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    printed = [json.loads(one)["seq"] for one in capsys.readouterr().out.splitlines()]
-    assert printed == [1, 2, 3, 4, 5, 6]
+    async with Following(broker, capsys) as following:
+        broker.stop()
+        master.pages = {"0": (event(4), event(5)), "4": (event(2), event(3)), "2": ()}
+        broker.start()
+        await broker.settle()
+        broker.publish(TOPICS.event, encode(event(5)))
+        broker.publish(TOPICS.event, encode(event(6)))
+    assert following.numbers == [1, 2, 3, 4, 5, 6]
 
 
 async def test_following_goes_on_although_nobody_tells_what_was_missed(
@@ -205,20 +219,14 @@ async def test_following_goes_on_although_nobody_tells_what_was_missed(
     monkeypatch.setattr("pirack.event_follow.CATCH_UP_S", 0)
     broker = FakeBroker()
     master = await Historian(broker, (event(1),)).start()
-    args = arguments("--follow", "--json")
-    following = asyncio.create_task(show(broker.connect, TOPICS, question(args), args))
-    await turns(broker)
-    broker.stop()
-    master.error = "the history cannot be read"
-    broker.start()
-    await broker.settle()
-    broker.publish(TOPICS.event, encode(event(3)))
-    await turns(broker)
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    said = capsys.readouterr()
-    assert [json.loads(one)["seq"] for one in said.out.splitlines()] == [1, 3]
-    assert "lines may be missing: the history cannot be read" in said.err
+    async with Following(broker, capsys) as following:
+        broker.stop()
+        master.error = "the history cannot be read"
+        broker.start()
+        await broker.settle()
+        broker.publish(TOPICS.event, encode(event(3)))
+    assert following.numbers == [1, 3]
+    assert "lines may be missing: the history cannot be read" in following.complaints
 
 
 async def test_a_broker_that_is_away_is_a_link_error() -> None:
