@@ -21,11 +21,7 @@ from tests.pirack.install_script import (
     turns,
 )
 
-
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script has told all when the run is over."""
-    monkeypatch.setattr("pirack.install.conduct.LAST_S", 0.02)
+pytestmark = pytest.mark.usefixtures("no_patience")
 
 
 # --- start ----------------------------------------------------------------------------

@@ -29,12 +29,7 @@ from tests.pirack.install_script import (
     turns,
 )
 
-
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who says nothing here never will."""
-    monkeypatch.setattr("pirack.install.conduct.FIRST_S", 0.05)
-    monkeypatch.setattr("pirack.install.conduct.LAST_S", 0.02)
+pytestmark = pytest.mark.usefixtures("no_patience")
 
 
 # --- status, confirm, cancel, swap, undo ----------------------------------------------
@@ -82,15 +77,18 @@ async def test_status_prints_the_runs_lines_of_history_as_they_come(
 async def test_lines_of_history_that_follow_the_end_are_printed_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pirack.install.conduct.LAST_S", 0.5)
-    master = await begin()
+    monkeypatch.setattr("pirack.install.conduct.LAST_S", 60)
+    master, ended = await begin(), asyncio.Event()
     master.say(SCAN)
-    going = asyncio.create_task(conductor(master.broker, "status").go())
+    way = conductor(master.broker, "status", ended=ended)
+    going = asyncio.create_task(way.go())
     await turns(master.broker)
     master.say(DONE)
     await turns(master.broker)
     event = Event(seq=1, ts=0, kind=EventKind.INSTALL, text="the last line")
     master.broker.publish(TOPICS.event, encode(event))
+    await turns(master.broker)
+    ended.set()
     assert await going == 0
     said = capsys.readouterr().out
     assert said.index("the last line") < said.index("i-2, by ann: done")
@@ -146,7 +144,10 @@ async def test_a_master_that_is_offline_is_not_asked() -> None:
         await conductor(master.broker, "start --yes").go()
 
 
-async def test_a_rack_that_says_nothing_is_named_as_such() -> None:
+async def test_a_rack_that_says_nothing_is_named_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pirack.install.conduct.FIRST_S", 0)
     with pytest.raises(NoAnswerError, match="is `pirack master` running"):
         await conductor(FakeBroker(), "status").go()
 

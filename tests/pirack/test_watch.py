@@ -122,7 +122,7 @@ def test_durations_are_short(seconds: float, text: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def nobody_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody beats here unless a test does."""
     monkeypatch.setattr("pirack.watch.LATE_S", 0)
 
