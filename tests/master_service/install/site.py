@@ -38,7 +38,7 @@ class Site(Stage):
             await self.until(lambda: self.state.run == begun[1])
         return reply
 
-    async def until(self, when: Callable[[], object], limit_s: float = 600.0) -> None:
+    async def until(self, when: Callable[[], object], limit_s: float = 1800.0) -> None:
         """Let simulated time pass until something is so."""
         end = self.rehearsal.clock_s + limit_s
         while not when():

@@ -32,7 +32,7 @@ def leaving(site: Site) -> bool:
 async def slow(make_site: Callable[..., Site]) -> Site:
     """A rack that lets its cards finish for long before each cut."""
     site = make_site()
-    power = msgspec.structs.replace(site.settings.power, settle_s=60)
+    power = msgspec.structs.replace(site.settings.power, settle_s=150)
     site.settings = msgspec.structs.replace(site.settings, power=power)
     site.make()
     await site.start()
