@@ -27,7 +27,7 @@ NEIGHBOUR = User(name="pi-00000002", password="second", role=Role.NODE)
 ADMIN = User(name="admin", password="third", role=Role.ADMIN)
 OPERATOR = User(name="operator", password="fourth", role=Role.OPERATOR)
 DEADLINE_S = 30.0
-REFUSED_S = 2.0
+REFUSED_S = 5.0
 """How long an answer that must not come is waited for."""
 
 Recorder = Callable[[], Any]
