@@ -71,11 +71,11 @@ class Voltages:
         if mine is None or mine.foreign(node.id, now):
             mine = self._open[place] = Weakness(self._new_id())
         mine.last_at = mine.seen[node.id] = now
+        for each in self._open.values():  # it may have stood elsewhere when it began
+            each.low.discard(node.id)
         if low:
             mine.low.add(node.id)
             mine.due = min(mine.due, now + SETTLE_S)
-        else:
-            mine.low.discard(node.id)
         return mine.id
 
     def recent(self, stack: int | None, now: float) -> bool:
@@ -85,10 +85,9 @@ class Voltages:
 
     def drop(self, node: Node) -> None:
         """Take a node out that is forgotten."""
-        mine = self._open.get(_place(node))
-        if mine is not None:
-            mine.low.discard(node.id)
-            mine.seen.pop(node.id, None)
+        for each in self._open.values():
+            each.low.discard(node.id)
+            each.seen.pop(node.id, None)
 
     def tick(self, now: float) -> None:
         """Say what has become clear; forget what is long over."""

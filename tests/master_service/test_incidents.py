@@ -333,6 +333,23 @@ def test_the_first_connection_is_no_outage() -> None:
     assert play.headlines == []
 
 
+def test_a_weak_board_that_was_moved_leaves_nothing_at_its_old_stack() -> None:
+    play = Play()
+    moved = play.registry.find("s01n1")
+    assert moved is not None
+    play.edge("s01n1", what=True)
+    play.registry.move(moved, None, None)
+    play.edge("s01n1", what=False)
+    play.registry.forget(moved)
+    play.incidents.forget(moved)
+    play.until(120)
+    for name in STACK[1:]:
+        play.edge(name, V.UNPOWERED)
+    play.until(130)
+    (said,) = play.headlines
+    assert "under-voltage came before" not in said
+
+
 def test_a_forgotten_board_keeps_nothing_open() -> None:
     play = Play()
     for name in STACK:
