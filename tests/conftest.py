@@ -1,10 +1,13 @@
 """What every test can use, and what CI does not let pass."""
 
 import os
+import subprocess
 from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import warden
 
 settings.register_profile(
     "pirack", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -13,6 +16,20 @@ settings.load_profile("pirack")  # no test fails because the machine is busy
 
 pytest_plugins = ["nicegui.testing.user_plugin"]
 """NiceGUI's browserless ``user``; it must be named here, at the root of the tests."""
+
+
+WARDEN = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """See to it that nothing is left, should this run be killed."""
+    session.config.stash[WARDEN] = warden.start()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what is left now, before the run is over."""
+    if WARDEN in config.stash:
+        warden.stop(config.stash[WARDEN])
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,5 +1,7 @@
 """A rack that listens, make-believe Pis, and what they install from."""
 
+import contextlib
+import io
 import itertools
 import os
 import shutil
@@ -10,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from pirack import cli
 from pirack.deployment import own_wheel
 from pirack.up import ports
 from provisioning.deploy import ssh
 from tests.system.deploy.pi import Pi
-from tests.system.up.process import Up, command
+from tests.system.up.process import Up
 
 PYTHON = "/usr/bin/python3"
 """The Pis' own, as on Raspberry Pi OS; not the one that runs the tests."""
@@ -56,9 +59,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data directory of a running rack that listens for boards."""
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all Pis see as theirs; see ``python3`` beside this file."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="package")
+def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A rack that listens for boards, once it is ready."""
     require()
     data = tmp_path_factory.mktemp("deploy") / "my rack"
     configuration = data.parent / "pirack.toml"
@@ -71,16 +80,32 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         *("--http-port", "28190", "--mqtt-port", "28990"),
     )
     try:
-        up.ready()
-        yield data
+        yield up
     finally:
         up.stop()
 
 
-@pytest.fixture(scope="module")
-def make_pi(rack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePi]:
+@pytest.fixture(scope="package")
+def rack(starting: Up, wheelhouse: Path, wheel: Path) -> Path:
+    """The data directory of a running rack that listens for boards."""
+    del wheelhouse, wheel  # made while it starts
+    return starting.ready().data
+
+
+def typed(*words: str, data: Path) -> subprocess.CompletedProcess[str]:
+    """Do what a person types, without starting an interpreter for it."""
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        code = cli.main([*words, "--data", str(data)])
+    return subprocess.CompletedProcess(words, code, out.getvalue(), error.getvalue())
+
+
+@pytest.fixture(scope="package")
+def make_pi(
+    rack: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakePi]:
     """Makes Pis that know the rack's key, and have power as long as it."""
-    done = command("deploy", "--print-key", data=rack)
+    done = typed("deploy", "--print-key", data=rack)
     assert done.returncode == 0, done.stderr
     key, directory = done.stdout.strip(), tmp_path_factory.mktemp("pis")
     made: list[Pi] = []
@@ -89,7 +114,7 @@ def make_pi(rack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
     def make() -> Pi:
         number = next(numbers)
         serial = f"100000000bad00{number:02x}"
-        pi = Pi(directory / str(number), f"127.0.0.{number}", serial, key)
+        pi = Pi(directory / str(number), f"127.0.0.{number}", serial, key, shared)
         made.append(pi)
         return pi.on()
 
@@ -99,10 +124,10 @@ def make_pi(rack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
 
 
 @pytest.fixture
-def blank(tmp_path: Path) -> Iterator[Pi]:
+def blank(tmp_path: Path, shared: Path) -> Iterator[Pi]:
     """A Pi that nothing is installed on; it knows the key in ``tmp_path``."""
     require()
     line = ssh.public_line(ssh.own_key(tmp_path))
-    pi = Pi(tmp_path / "pi", "127.0.0.80", "100000000badf00d", line)
+    pi = Pi(tmp_path / "pi", "127.0.0.80", "100000000badf00d", line, shared)
     yield pi.on()
     pi.remove()

@@ -1,6 +1,5 @@
 """A make-believe Pi: namespaces, sshd, and this machine's files under its own layer."""
 
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -11,26 +10,56 @@ from pirack.up import ports
 
 HERE = Path(__file__).parent
 BOOT_S = 20.0
+CARD = 'mount -t tmpfs card "$0" && echo ready && exec sleep infinity'
+
+
+class Card:
+    """A card in memory, in a mount namespace that a process keeps; gone with it.
+
+    Args:
+        directory: Where it is mounted there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self._process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", CARD, directory],
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What goes before a program that is to see it."""
+        return ("nsenter", "--mount", "--target", str(self._process.pid))
+
+    def throw_away(self) -> None:
+        with self._process:
+            self._process.kill()
 
 
 class Pi:
     """One board.
 
     Args:
-        directory: For its card.
+        directory: Where its card is seen.
         address: Of its SSH server, from 127.0.0.0/8.
         serial: Of the board.
         key: Line of ``authorized_keys``.
+        shared: Directory of all Pis, for a virtual environment that one made.
     """
 
-    def __init__(self, directory: Path, address: str, serial: str, key: str) -> None:
+    def __init__(
+        self, directory: Path, address: str, serial: str, key: str, shared: Path
+    ) -> None:
         self.address, self.port = address, ports.choose(address, 2201)
         self.where = f"{address}:{self.port}"
         self.node = f"pi-{serial[-8:]}"
-        directory.mkdir()
-        self._directory = directory
-        self._log = directory / "sshd.log"
-        self._boot = (HERE / "boot", directory, address, str(self.port), serial, key)
+        self._card = Card(directory)
+        self._log = directory.with_suffix(".log")
+        own = (address, str(self.port), serial, key)
+        self._boot = (HERE / "boot", directory, *own, shared)
         self._process: subprocess.Popen[bytes] | None = None
 
     def on(self) -> "Pi":
@@ -38,7 +67,7 @@ class Pi:
         own = ("--mount", "--uts", "--pid", "--fork", "--kill-child")
         with self._log.open("a") as log:
             process = subprocess.Popen(
-                ["unshare", *own, *self._boot],
+                [*self._card.inside, "unshare", *own, *self._boot],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -59,9 +88,9 @@ class Pi:
             self._process = None
 
     def remove(self) -> None:
-        """Pull the plug and throw its card away: it holds a whole installation."""
+        """Pull the plug and throw its card away."""
         self.off()
-        shutil.rmtree(self._directory)
+        self._card.throw_away()
 
     @property
     def files(self) -> Path:

@@ -16,9 +16,9 @@ from provisioning.deploy.trouble import Trouble
 from provisioning.journal import SqliteJournal
 from provisioning.plan import Place
 from tests.system.deploy import alone
-from tests.system.deploy.conftest import MakePi
+from tests.system.deploy.conftest import MakePi, typed
 from tests.system.deploy.pi import Pi
-from tests.system.up.process import command, environment
+from tests.system.up.process import environment
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(180)]
 
@@ -31,7 +31,7 @@ class Deploy:
         self._options = [str(one) for one in options]
 
     def __call__(self, *words: str, code: int = 0) -> str:
-        done = command("deploy", *words, *self._options, data=self._rack)
+        done = typed("deploy", *words, *self._options, data=self._rack)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout
@@ -56,6 +56,17 @@ def deploy(rack: Path, wheel: Path, wheelhouse: Path) -> Deploy:
     return Deploy(rack, "--wheel", wheel, "--wheelhouse", wheelhouse)
 
 
+def test_who_kills_it_midway_runs_it_again(deploy: Deploy, make_pi: MakePi) -> None:
+    pi = make_pi()
+    with deploy.start(pi.where) as process:
+        until(process, "installing")
+        process.send_signal(signal.SIGKILL)
+    # The board goes on alone; the second one waits for it and finds all done, or,
+    # where the first broke off before it had begun, does it.
+    assert "1 board: 1 " in deploy(pi.where)
+    assert pi.restarts() == 1
+
+
 @pytest.fixture(scope="module")
 def boards(deploy: Deploy, make_pi: MakePi) -> tuple[Pi, Pi, str]:
     """Two boards that got their agents, and what was said of it."""
@@ -68,7 +79,7 @@ def test_two_boards_get_their_agents_at_the_same_time(
 ) -> None:
     one, two, said = boards
     assert "2 boards: 2 installed" in said
-    listed = command("node", "list", data=rack).stdout.splitlines()
+    listed = typed("node", "list", data=rack).stdout.splitlines()
     for pi in (one, two):
         assert any(pi.node in line and "online" in line for line in listed)
         # Each began before the first was done.
@@ -119,7 +130,7 @@ def test_a_board_of_an_install_run_gets_the_name_and_place_of_its_slot(
     said = deploy("--stack", "2", "--ssh-port", str(pi.port))
     assert "s02n1            unchanged" in said
     assert "note:" not in said
-    assert f"{pi.node:<14} s02n1" in command("node", "list", data=rack).stdout
+    assert f"{pi.node:<14} s02n1" in typed("node", "list", data=rack).stdout
 
 
 def test_a_changed_host_key_is_refused_until_it_is_forgotten(
@@ -133,17 +144,6 @@ def test_a_changed_host_key_is_refused_until_it_is_forgotten(
     assert f"pirack deploy --forget-key [{pi.address}]:{pi.port}" in said
     assert "is forgotten" in deploy("--forget-key", pi.where)
     assert "1 board: 1 ready" in deploy(pi.where, "--dry-run")
-
-
-def test_who_kills_it_midway_runs_it_again(deploy: Deploy, make_pi: MakePi) -> None:
-    pi = make_pi()
-    with deploy.start(pi.where) as process:
-        until(process, "installing")
-        process.send_signal(signal.SIGKILL)
-    # The board goes on alone; the second one waits for it and finds all done, or,
-    # where the first broke off before it had begun, does it.
-    assert "1 board: 1 " in deploy(pi.where)
-    assert pi.restarts() == 1
 
 
 async def test_an_agent_that_cannot_speak_says_why_in_its_journal(

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]  # comes with the page's server
 
-from tests.system.deploy.conftest import MakePi
+from tests.system.deploy.conftest import MakePi, typed
 from tests.system.deploy.pi import Pi
-from tests.system.up.process import command
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(180)]
 
@@ -26,7 +25,7 @@ def seed(rack: Path, card: Path, *words: str | Path) -> str:
     """Prepare a card; one without a command line is a mere folder."""
     card.mkdir(exist_ok=True)
     own = ("--to", str(card), "--user", USER)
-    done = command("seed", *map(str, words), *own, data=rack)
+    done = typed("seed", *map(str, words), *own, data=rack)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -74,7 +73,7 @@ def joined(
     pi, card = make_pi(), tmp_path_factory.mktemp("card")
     (card / "cmdline.txt").write_text(CMDLINE)
     packages = ("--wheel", wheel, "--wheelhouse", wheelhouse)
-    place = ("--name", "s02n1", "--stack", "2", "--slot", "1")
+    place = ("--name", "s02n2", "--stack", "2", "--slot", "2")
     seed(rack, card, "--node", pi.node, *place, *packages)
     boot = insert(card, pi)
     boot_on(pi, FIRSTRUN)
@@ -85,7 +84,7 @@ def test_the_first_boot_lets_the_masters_key_in_and_nobody_by_password(
     rack: Path, joined: tuple[Pi, Path, Path]
 ) -> None:
     pi, _, boot = joined
-    key = command("deploy", "--print-key", data=rack).stdout
+    key = typed("deploy", "--print-key", data=rack).stdout
     assert pi.run(f"cat /home/{USER}/.ssh/authorized_keys") == key
     assert pi.run(f"stat -c %a /home/{USER}/.ssh/authorized_keys").strip() == "600"
     assert pi.run(f"getent shadow {USER}").split(":")[1] == "*"
@@ -124,9 +123,9 @@ def test_the_board_joins_by_itself_and_nothing_of_the_seed_is_left(
     boot_on(pi, ENROL, f">{log} 2>&1 &")
 
     def online() -> bool:
-        listed = command("node", "list", data=rack).stdout.splitlines()
+        listed = typed("node", "list", data=rack).stdout.splitlines()
         return any(
-            pi.node in line and "s02n1" in line and "online" in line for line in listed
+            pi.node in line and "s02n2" in line and "online" in line for line in listed
         )
 
     until(online, lambda: pi.run(f"cat {log}"))
@@ -153,5 +152,5 @@ def test_a_shared_card_gives_a_host_key_of_its_own_and_lets_deploy_in(
     assert (pi.files / "run/pirack-first-boot").exists()
     pi.off()
     pi.on()
-    done = command("deploy", pi.where, "--user", USER, "--dry-run", data=rack)
+    done = typed("deploy", pi.where, "--user", USER, "--dry-run", data=rack)
     assert done.returncode == 0, done.stdout + done.stderr

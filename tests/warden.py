@@ -1,0 +1,66 @@
+"""Ends what a killed test run left behind: processes of its mark, and namespaces.
+
+A program beside the test run, in a session of its own: ``kill -9`` and Ctrl-C do not
+reach it. It looks when the pipe from the run closes, which no death can prevent.
+Arguments: process id of the run, its mark.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+MARK = "TEST_RUN"
+"""In the environment of every process that a run starts."""
+LOOKS = 3
+"""In vain, one after the other: a process that becomes another one bears none."""
+NAMESPACES = Path("/run/netns")
+
+
+def start() -> subprocess.Popen[bytes]:
+    """Mark what this process starts from now on, and let it end with this process."""
+    run, mark = str(os.getpid()), f"{os.getpid()}-{time.time_ns()}"
+    warden = subprocess.Popen(
+        [sys.executable, "-I", "-S", __file__, run, mark],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    os.environ[MARK] = mark
+    return warden
+
+
+def stop(warden: subprocess.Popen[bytes]) -> None:
+    """Let it look, and end."""
+    warden.communicate()
+
+
+def bearing(mark: str) -> list[int]:
+    """Return the processes that bear a mark."""
+    words, found = f"{MARK}={mark}".encode(), []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # just ended, or not ours to read
+            if words in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
+
+
+def main() -> None:
+    run, mark = sys.argv[1:]
+    sys.stdin.read()
+    nobody = 0
+    while nobody < LOOKS:
+        left = bearing(mark)
+        nobody = 0 if left else nobody + 1
+        for one in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+        time.sleep(0.02)
+    for namespace in NAMESPACES.glob(f"pirack{run}-*"):
+        subprocess.run(["ip", "netns", "delete", namespace.name], check=False)
+
+
+if __name__ == "__main__":
+    main()
