@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 OWN_SESSIONS = 8
 """What is stored was said by one of our last connections, if by us."""
+WAY_OUT = "stop one: sudo systemctl stop pirack-master, or end its `pirack up`"
 PROOF = 2
 """A broker that was killed may bring back, once, what a master before us said."""
 
@@ -46,6 +47,6 @@ class Rivals:
 
     def _tell(self, details: MasterDetails) -> None:
         where = ", ".join((details.hostname, *details.addresses))
-        text = f"another master keeps this rack too, on {where}; stop one of them"
-        log.error("%s: the broker throws each off in turn", text)
+        text = f"another master keeps this rack too, on {where}; {WAY_OUT}"
+        log.error("%s. Until then the broker throws each off in turn", text)
         self._outbox.note(EventKind.FAULT, text)
