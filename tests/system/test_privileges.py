@@ -144,7 +144,7 @@ mount -t tmpfs lab /run
 mkdir /run/dbus
 dbus-daemon --config-file=/usr/share/dbus-1/system.conf --nopidfile --fork
 "$POLKITD" --no-debug > "$HERE/polkitd.log" 2>&1 &
-for _ in $(seq 100); do
+for _ in $(seq 300); do
     pkaction > /dev/null 2>&1 && break
     sleep 0.1
 done
@@ -154,7 +154,9 @@ setpriv --reuid 9932 --regid 65534 --clear-groups sleep 60 &
 master=$!
 setpriv --reuid 65534 --regid 65534 --clear-groups sleep 60 &
 nobody=$!
-sleep 0.2
+for one in "$pirack 9931" "$master 9932" "$nobody 65534"; do
+    until [ "$(stat -c %u "/proc/${one% *}")" = "${one#* }" ]; do sleep 0.05; done
+done
 while read -r who action unit verb; do
     eval "process=\\$$who"
     set -- --process "$process" --action-id "$action"
