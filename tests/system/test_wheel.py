@@ -66,7 +66,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
     configuration = tmp_path / "mosquitto.conf"
     configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = subprocess.Popen([program, "-c", str(configuration)])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while ports.is_free("127.0.0.1", port):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -128,7 +128,7 @@ def test_the_agent_reports_to_a_real_broker_and_leaves_in_peace(
         for leaf in ("heartbeat", "details", "status"):
             topic = f"pirack/v1/lab/node/pi-wheel/{leaf}"
             port = ("-p", str(broker))
-            tool = run("mosquitto_sub", *port, "-t", topic, "-C", "1", "-W", "20")
+            tool = run("mosquitto_sub", *port, "-t", topic, "-C", "1", "-W", "60")
             heard[leaf] = tool.stdout.strip()
     finally:
         agent.terminate()

@@ -48,17 +48,18 @@ def test_a_killed_supervisor_takes_every_part_along_and_passwords_stay(
 
 
 def test_a_busy_port_moves_ours_and_says_so(data: Path) -> None:
+    http, mqtt = (ports.choose("127.0.0.1", wanted) for wanted in (28085, 28885))
     with (
-        socket.create_server(("127.0.0.1", 28085)),
-        socket.create_server(("127.0.0.1", 28885)),
+        socket.create_server(("127.0.0.1", http)),
+        socket.create_server(("127.0.0.1", mqtt)),
     ):
-        up = Up(data, "--http-port", "28085", "--mqtt-port", "28885").ready()
+        up = Up(data, "--http-port", str(http), "--mqtt-port", str(mqtt)).ready()
         run = up.run
         up.stop()
-    assert run["url"] != "http://127.0.0.1:28085/"
-    assert run["mqtt"]["port"] != 28885
-    assert "Port 28085 is taken by another program: the page uses" in up.said
-    assert "Port 28885 is taken by another program: the broker uses" in up.said
+    assert run["url"] != f"http://127.0.0.1:{http}/"
+    assert run["mqtt"]["port"] != mqtt
+    assert f"Port {http} is taken by another program: the page uses" in up.said
+    assert f"Port {mqtt} is taken by another program: the broker uses" in up.said
 
 
 def test_without_simulation_there_is_this_machine_alone(data: Path) -> None:
