@@ -2,7 +2,7 @@
 
 from broker.messages import Power
 from provisioning import plan
-from provisioning.run import finish, scan, words
+from provisioning.run import finish, scan, sightings, words
 from provisioning.run.messages import (
     Ask,
     AskKind,
@@ -14,7 +14,7 @@ from provisioning.run.messages import (
     Switched,
 )
 from provisioning.run.state import Leave, Run, Step
-from provisioning.run.turns import Outcome, enter, found, note
+from provisioning.run.turns import Outcome, enter, found, note, trouble
 
 
 def preflight(run: Run, now: float) -> Outcome:
@@ -123,6 +123,8 @@ def overheard(run: Run, ask: Ask) -> Outcome:
     lease = ask.kind is AskKind.LEASE
     if ask.mac in run.foreign or at_home or lease:
         return run, ()
+    if len(run.foreign) >= sightings.most(0):
+        return trouble(run, words.crowd("with all stacks off", len(run.foreign)))
     run = run.with_(foreign=(*run.foreign, ask.mac))
     return found(run, words.talks_while_off(run.params, ask.mac, run.places))
 

@@ -4,7 +4,7 @@ import msgspec
 
 from broker.messages import Power
 from provisioning.plan import Place, Verdict
-from provisioning.run import words
+from provisioning.run import sightings, words
 from provisioning.run.messages import (
     Answer,
     Ask,
@@ -270,6 +270,8 @@ def verify_time(run: Run, now: float) -> Outcome:
 
 def asked(run: Run, ask: Ask) -> Outcome:
     """Note the address a board asks for on its way up."""
+    if ask.mac not in run.heard and len(run.heard) >= sightings.most(run.boards):
+        return trouble(run, words.crowd("with all stacks on", len(run.heard)))
     heard = {**run.heard, ask.mac: ask.address or run.heard.get(ask.mac, "")}
     run = run.with_(heard=heard)
     if ask.kind is AskKind.DECLINE:

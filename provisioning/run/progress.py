@@ -1,12 +1,22 @@
 """What a run shows of itself, on ``P/install/state``; pure."""
 
+from collections.abc import Iterable
+
+import msgspec
+
 from broker.messages import InstallState
 from provisioning.plan import Verdict
 from provisioning.run import words
 from provisioning.run.state import Run, Step
 
 MAX_PROBLEMS = 40
-"""How many sentences fit a message of 16 KiB with room to spare."""
+"""Sentences a person may want to read at once."""
+
+PROBLEM_BYTES, FORECAST_BYTES = 8192, 4096
+"""What of a message of 16 KiB is theirs, with room to spare for all else."""
+
+MAX_SENTENCE = 1500
+"""Characters of one sentence: a server's own words may go on for pages."""
 
 _SCANNING = frozenset({Step.SCAN, Step.CHECK, Step.COMMIT})
 _AFTER = frozenset({Step.ALL_ON, Step.VERIFY, Step.DONE, Step.PROBLEMS})
@@ -23,9 +33,9 @@ def progress(run: Run) -> InstallState:
         stack=run.stack.number if run.step in _SCANNING else None,
         done=_done(run),
         total=run.boards,
-        problems=_capped(run),
+        problems=_capped(_problems(run), PROBLEM_BYTES),
         verdicts=_verdicts(run),
-        forecast=run.forecast,
+        forecast=_capped(run.forecast, FORECAST_BYTES),
         eta_s=_eta_s(run),
     )
 
@@ -42,12 +52,26 @@ def _done(run: Run) -> int:
     return placed + (len(run.seen) if run.step is Step.SCAN else 0)
 
 
-def _capped(run: Run) -> tuple[str, ...]:
-    texts = run.problems + tuple(finding.text for finding in run.findings)
-    if len(texts) <= MAX_PROBLEMS:
-        return texts
-    more = len(texts) - MAX_PROBLEMS
-    return (*texts[:MAX_PROBLEMS], f"and {more} more; all are in the history")
+def _problems(run: Run) -> tuple[str, ...]:
+    return run.problems + tuple(finding.text for finding in run.findings)
+
+
+def _capped(texts: Iterable[str], size_bytes: int) -> tuple[str, ...]:
+    """Return as many sentences as fit, and how many more there are."""
+    texts = [_short(text) for text in texts]
+    kept: list[str] = []
+    for text in texts[:MAX_PROBLEMS]:
+        size_bytes -= len(msgspec.json.encode(text)) + 1
+        if size_bytes < 0:
+            break
+        kept.append(text)
+    more = len(texts) - len(kept)
+    last = (f"and {more} more; all are in the history",) if more else ()
+    return (*kept, *last)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 1]}…"
 
 
 def _verdicts(run: Run) -> dict[str, int]:

@@ -20,9 +20,6 @@ from provisioning.run.messages import (
 from provisioning.run.state import Finding, Run, Step
 from provisioning.run.turns import Outcome, enter, found, trouble
 
-SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
-"""Hardware addresses that are listened to for each slot of a stack, and besides."""
-
 # --- scan -----------------------------------------------------------------------------
 
 
@@ -86,8 +83,8 @@ def heard(run: Run, ask: Ask, now: float) -> Outcome:
 
 def _flooded(run: Run, mac: str) -> bool:
     """Whether so many were heard that one more is invented; known boards are not."""
-    limit = SEEN_PER_SLOT * run.stack.slots + SEEN_BESIDES
-    return len(run.seen) >= limit and all(place.mac != mac for place in run.places)
+    full = len(run.seen) >= sightings.most(run.stack.slots)
+    return full and all(place.mac != mac for place in run.places)
 
 
 def _boot(run: Run) -> float:
@@ -134,8 +131,10 @@ def cut(run: Run, message: Switched, now: float) -> Outcome:
 
 
 def still_heard(run: Run, ask: Ask, now: float) -> Outcome:
-    """Note who talks with the stack off."""
+    """Note who of those that were heard talks with the stack off."""
     if run.cut_at is None or now < run.cut_at or ask.kind is AskKind.LEASE:
+        return run, ()
+    if ask.mac not in run.seen or ask.mac in run.still:
         return run, ()
     return run.with_(still=(*run.still, ask.mac)), ()
 

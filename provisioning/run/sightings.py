@@ -9,6 +9,14 @@ from provisioning.reservation import Reservation
 from provisioning.run.messages import Answer, Ask, AskKind
 from provisioning.run.state import Run
 
+SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
+"""Hardware addresses that are listened to for each slot, and besides."""
+
+
+def most(slots: int) -> int:
+    """Return how many hardware addresses may be heard; more than that are invented."""
+    return SEEN_PER_SLOT * slots + SEEN_BESIDES
+
 
 def merge(before: Sighting | None, ask: Ask, after_s: float) -> Sighting:
     """Return what is known about a board with something it said added.

@@ -111,6 +111,19 @@ def flood(stack: int, count: int) -> str:
     )
 
 
+def crowd(when: str, count: int) -> str:
+    """Say that more hardware addresses talk than a rack can have.
+
+    Args:
+        when: What is on meanwhile.
+        count: How many were listened to.
+    """
+    return (
+        f"over {count} hardware addresses talk {when}, no rack has so many boards and "
+        "neighbours; the rest is not listened to: find out who invents them"
+    )
+
+
 def rival(address: str, mac: str) -> str:
     """Say that somebody else lends addresses to boards."""
     return (

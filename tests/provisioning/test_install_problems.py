@@ -120,20 +120,6 @@ def test_a_board_more_than_the_stack_has_slots_is_overfull(
     assert len(run.verified) == 4
 
 
-def test_a_flood_of_invented_boards_is_bounded_and_told_once(
-    scene: Scenes, virtually: Virtually
-) -> None:
-    stage = scene(1, 2)
-    for number in range(100):
-        invented = FakeBoard(f"dc:a6:32:ff:ff:{number:02x}", 1, boot_s=22)
-        stage.rack.boards.append(invented)
-    run = virtually(stage.install())
-    told = [text for text in run.problems if "hardware addresses asked" in text]
-    assert told == [text for text in told if "over 40" in text]
-    assert len(told) == 1
-    assert len(run.scanned[1]) <= 40
-
-
 def test_an_address_in_use_is_not_reserved(scene: Scenes, virtually: Virtually) -> None:
     stage = scene(2, 2)
     stage.rack.boards.append(FakeBoard("00:11:22:33:44:55", static="192.168.23.12"))

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from broker.messages import Details, InstallState, decode, encode
+from broker.messages import Details
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
 from provisioning.backends.dnsmasq import parse_leases
 from provisioning.discovery.births import BirthSource
 from provisioning.discovery.leases import LeaseSource, heard
 from provisioning.fake import FakeBackend
-from provisioning.plan import Layout, StackPlan, Verdict
 from provisioning.run.messages import Ask, AskKind, ForeignServer
-from provisioning.run.progress import MAX_PROBLEMS, progress
-from provisioning.run.state import Finding, Params, Run, Step
 from provisioning.run.words import listed
 
 if TYPE_CHECKING:
@@ -149,29 +146,6 @@ def test_a_file_that_is_read_half_written_makes_no_news(
 
     virtually(story())
     assert len(ear.asks) == 1
-
-
-def test_progress_fits_a_message_however_much_is_wrong() -> None:
-    finding = Finding(verdict=Verdict.MISSING, text="x" * 200)
-    run = Run(
-        id="run-1",
-        params=Params(
-            stacks=(StackPlan(1, 4),),
-            layout=Layout(first="10.0.0.10", per_stack=4),
-            network="10.0.0.0/24",
-        ),
-        places=(),
-        step=Step.SCAN,
-        findings=tuple(
-            msgspec.structs.replace(finding, text=f"{n} {finding.text}")
-            for n in range(500)
-        ),
-    )
-    state = progress(run)
-    assert len(state.problems) == MAX_PROBLEMS + 1
-    assert "460 more" in state.problems[-1]
-    assert state.verdicts["missing"] == 500
-    assert decode(encode(state), InstallState) == state
 
 
 def test_numbers_are_written_as_people_do() -> None:

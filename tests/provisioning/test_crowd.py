@@ -1,0 +1,60 @@
+"""Whoever invents hardware addresses fills neither memory, journal nor message."""
+
+import pytest
+
+from provisioning.fake import FakeBoard
+from provisioning.plan import Layout, Sighting, StackPlan
+from provisioning.run import machine
+from provisioning.run.messages import Ask, Asked, AskKind
+from provisioning.run.state import Params, Run, Step
+from tests.provisioning.story import Scenes, Virtually
+
+
+def test_a_flood_of_invented_boards_is_bounded_and_told_once(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(1, 2)
+    for number in range(100):
+        invented = FakeBoard(f"dc:a6:32:ff:ff:{number:02x}", 1, boot_s=22)
+        stage.rack.boards.append(invented)
+    run = virtually(stage.install())
+    told = [text for text in run.problems if "hardware addresses asked" in text]
+    assert told == [text for text in told if "over 40" in text]
+    assert len(told) == 1
+    assert len(run.scanned[1]) <= 40
+
+
+@pytest.mark.parametrize(("step", "on"), [(Step.BASELINE, "off"), (Step.VERIFY, "on")])
+def test_a_crowd_beside_all_windows_is_bounded_and_told_once(
+    scene: Scenes, virtually: Virtually, step: Step, on: str
+) -> None:
+    stage = scene(1, 2)
+
+    async def install() -> Run:
+        installer = stage.installer()
+        await installer.start()
+        await installer.begin(stage.params)
+        await stage.reach(installer, lambda run: run.step is step)
+        for number in range(100):
+            invented = f"dc:a6:32:ff:ff:{number:02x}"
+            stage.rack.source.hear(Ask(mac=invented, kind=AskKind.DISCOVER))
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    (told,) = run.problems
+    assert f"hardware addresses talk with all stacks {on}" in told
+    assert len(run.verified) == 2
+    assert 30 <= len(run.findings) <= 40
+
+
+def test_who_talks_after_the_cut_is_noted_once_and_only_if_he_was_heard_before() -> (
+    None
+):
+    heard, late = "dc:a6:32:00:01:01", "dc:a6:32:ff:ff:ff"
+    layout = Layout(first="192.168.23.10", per_stack=2)
+    params = Params(stacks=(StackPlan(1, 2),), layout=layout, network="192.168.23.0/24")
+    run = Run(id="r", params=params, places=(), step=Step.CHECK, cut_at=4.0)
+    run = run.with_(seen={heard: Sighting(mac=heard)})
+    for mac in (heard, late, heard):
+        run, _ = machine.step(run, Asked(Ask(mac=mac, kind=AskKind.DISCOVER)), now=5.0)
+    assert run.still == (heard,)
