@@ -87,7 +87,10 @@ async def test_killed_before_the_cut_nothing_is_cut_and_it_is_told(
     site: Site, asker: Asker
 ) -> None:
     begun = len(site.relays.switchings)
-    board = Place(2, 1).id
+    board, stuck = Place(2, 1).id, Place(2, 2).id
+    # One that does not go down holds up the cut for as long as the kill takes.
+    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/freeze", b"s02n2", qos=1)
+    await asker.until(lambda: asker.eyes.nodes[stuck].verdict is Verdict.LATE)
 
     def stopping() -> bool:
         return asker.eyes.nodes[board].verdict is Verdict.STOPPING
@@ -95,6 +98,7 @@ async def test_killed_before_the_cut_nothing_is_cut_and_it_is_told(
     (final, *_) = await killed_when(site, asker, "stack/2 power", "off", stopping)
     assert not site.relays.switchings[begun:]
     assert "the master was restarted before the cut" in final.error
+    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s02n2", qos=1)
     await bring_back(asker)
 
 
