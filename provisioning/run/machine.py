@@ -1,6 +1,6 @@
 """The install run: ``state, message, now -> state, effects``; pure.
 
-The shell (``provisioning.installer``) writes the new state to disk, then performs the
+The shell (``provisioning.run_loop``) writes the new state to disk, then performs the
 effects; after a crash it calls ``resume``. So an effect may happen twice, but never
 without being on disk, and each of them bears being done twice.
 """
