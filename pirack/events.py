@@ -15,7 +15,7 @@ from broker.link import Connect
 from broker.messages import EventKind
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.topics import Topics
-from pirack import where
+from pirack import option_types, where
 from pirack.ask import Patience, Question, ask
 from pirack.event_follow import Follower
 from pirack.event_lines import fold, written
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=_lines,
+        type=option_types.whole("number of lines", 1, MANY_LINES),
         metavar="N",
         help=f"the newest N lines (default: {DEFAULT_LINES}, with --since "
         f"{MANY_LINES}, which is the most)",
@@ -173,18 +173,6 @@ async def _until_told() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     await ended.wait()
-
-
-def _lines(text: str) -> int:
-    """Read a number of lines for argparse.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    if text.isdecimal() and 1 <= int(text) <= MANY_LINES:
-        return int(text)
-    message = f"{text!r} is no number of lines; use 1 to {MANY_LINES}"
-    raise argparse.ArgumentTypeError(message)
 
 
 def _fail(text: str, code: int) -> int:

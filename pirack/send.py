@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
-import math
 import sys
 import uuid
 
@@ -21,7 +19,7 @@ from broker.messages import DEFAULT_TTL_S, Phase, TargetRow
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.topics import Scope, ScopeKind, check_name
 from broker.verbs import DESTRUCTIVE
-from pirack import where
+from pirack import option_types, where
 from pirack.ask import Patience, Question, ask
 from pirack.person import person
 from pirack.receipt import Receipt, row_lines
@@ -82,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ttl",
-        type=_seconds,
+        type=option_types.seconds,
         default=DEFAULT_TTL_S,
         metavar="S",
         help="a target that has not started after so many seconds must not "
@@ -96,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=option_types.seconds,
         metavar="S",
         help="wait so many seconds for the whole receipt (default: "
         f"{DEFAULT_TIMEOUT_S:g}; {DESTRUCTIVE_TIMEOUT_S:g} for what restarts a node)",
@@ -250,19 +248,6 @@ class Printer:
         if self._counter:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
-
-
-def _seconds(text: str) -> float:
-    """Read a duration for argparse.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    with contextlib.suppress(ValueError):
-        if 0 <= (seconds := float(text)) < math.inf:
-            return seconds
-    message = f"{text!r} is no duration; use seconds from 0, for example 30"
-    raise argparse.ArgumentTypeError(message)
 
 
 def _fail(text: str, code: int) -> int:

@@ -16,7 +16,7 @@ from broker.link import Connect
 from broker.service import TABLES
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import Topics
-from pirack import house, runfile
+from pirack import house, option_types, runfile
 from pirack.runfile import RunFile
 
 
@@ -59,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--rack", metavar="NAME", help="rack name, as in the topics")
     group.add_argument("--host", help="broker: name or address")
-    group.add_argument("--port", type=int, help="broker: TCP port")
+    group.add_argument("--port", type=option_types.port, help="broker: TCP port")
     group.add_argument(
         "--credentials",
         type=Path,

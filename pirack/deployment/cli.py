@@ -7,7 +7,7 @@ from pathlib import Path
 
 from broker.errors import ConfigError, LinkError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER
-from pirack import house
+from pirack import house, option_types
 from pirack.node.cli import add_where
 from pirack.node.wish import check_packages
 from provisioning.deploy.target import SSH_PORT
@@ -49,11 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "board", nargs="*", help="name, id, or address (host, host:port)"
     )
     which.add_argument("--all", action="store_true", help="all that are known")
-    which.add_argument("--stack", type=int, metavar="N", help="those of one stack")
+    which.add_argument(
+        "--stack", type=option_types.stack, metavar="N", help="those of one stack"
+    )
     how = parser.add_argument_group("how")
     how.add_argument(
         "--parallel",
-        type=_count,
+        type=option_types.whole("number of boards", 1, MOST_PARALLEL),
         default=Pace().parallel,
         metavar="N",
         help="boards at the same time (default: 4)",
@@ -63,7 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--key", type=Path, metavar="FILE", help="private key (default: our own)"
     )
     how.add_argument(
-        "--ssh-port", type=int, default=SSH_PORT, metavar="N", help="default: 22"
+        "--ssh-port",
+        type=option_types.port,
+        default=SSH_PORT,
+        metavar="N",
+        help="default: 22",
     )
     how.add_argument(
         "--wheel", type=Path, metavar="FILE", help="package (default: what runs here)"
@@ -76,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--deadline",
-        type=float,
+        type=option_types.seconds,
         default=Pace().deadline_s,
         metavar="SECONDS",
         help="for one attempt at one board; there are two (default: 120)",
@@ -93,14 +99,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--forget-key", action="store_true", help="drop the host keys of the boards"
     )
     add_where(parser)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MOST_PARALLEL:
-        error = f"{number} is not from 1 to {MOST_PARALLEL}"
-        raise argparse.ArgumentTypeError(error)
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,8 +8,7 @@ import sys
 
 from broker.errors import ConfigError, LinkError, PiRackError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_USAGE
-from broker.topics import stack_number
-from pirack import where
+from pirack import option_types, where
 from pirack.install import request
 from pirack.install.conduct import GOES_ON, Conductor
 from pirack.install.request import Action, UsageError
@@ -72,7 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cancel: restore, leave or off; swap: the names of two slots",
     )
     parser.add_argument(
-        "--stack", type=_stack, metavar="N", help="start: scan this stack only"
+        "--stack",
+        type=option_types.stack,
+        metavar="N",
+        help="start: scan this stack only",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="start: only say what would happen"
@@ -137,15 +139,3 @@ def _screen(*, plain: bool) -> Screen:
     from pirack.install.screen_rich import RichScreen  # noqa: PLC0415  # an extra
 
     return RichScreen()
-
-
-def _stack(text: str) -> int:
-    """Read a stack's number for argparse.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    try:
-        return stack_number(text)
-    except TopicError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

@@ -11,7 +11,7 @@ import msgspec
 from broker.errors import LinkError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.version import VERSION
-from pirack import house
+from pirack import house, option_types
 from pirack.house import House
 from pirack.node import bundle, leave, rack
 from pirack.node.add import add, lines
@@ -50,8 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = actions.add_parser("add", help="let a board join; write its bundle")
     one.add_argument("board", help="its id, serial or MAC address")
     one.add_argument("--name", default="", help="display name, for example s03n2")
-    one.add_argument("--stack", type=int, metavar="N", help="where it stands")
-    one.add_argument("--slot", type=int, metavar="N", help="its position there, from 1")
+    one.add_argument(
+        "--stack", type=option_types.stack, metavar="N", help="where it stands"
+    )
+    one.add_argument(
+        "--slot", type=option_types.slot, metavar="N", help="its position there, from 1"
+    )
     one.add_argument(
         "--renew", action="store_true", help="a new password; the old one ends now"
     )

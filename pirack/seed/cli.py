@@ -7,7 +7,7 @@ from pathlib import Path
 
 from broker.errors import LinkError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from pirack import deploy_files, house
+from pirack import deploy_files, house, option_types
 from pirack.deployment import own_wheel
 from pirack.house import House
 from pirack.node.add import Added, add
@@ -97,8 +97,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     node = parser.add_argument_group("with --node")
     node.add_argument("--name", default="", help="display name, for example s03n2")
-    node.add_argument("--stack", type=int, metavar="N", help="where it stands")
-    node.add_argument("--slot", type=int, metavar="N", help="its position, from 1")
+    node.add_argument(
+        "--stack", type=option_types.stack, metavar="N", help="where it stands"
+    )
+    node.add_argument(
+        "--slot", type=option_types.slot, metavar="N", help="its position, from 1"
+    )
     node.add_argument(
         "--renew", action="store_true", help="a new password; the old one ends now"
     )

@@ -14,7 +14,7 @@ from broker.config import load
 from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.topics import Topics
-from pirack import configuration, runfile
+from pirack import configuration, option_types, runfile
 from pirack.up import announce, lock, ready
 from pirack.up.prepare import Prepared, prepare
 from pirack.up.rack import Rack
@@ -81,7 +81,7 @@ def _add_doors(parser: argparse.ArgumentParser) -> None:
     """Add where page and broker listen."""
     parser.add_argument(
         "--http-port",
-        type=_port,
+        type=option_types.port,
         metavar="N",
         help="port of the page (default: 8080, or the next free one)",
     )
@@ -92,7 +92,7 @@ def _add_doors(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mqtt-port",
-        type=_port,
+        type=option_types.port,
         metavar="N",
         help="port of the broker (default: 1883, or the next free one)",
     )
@@ -244,15 +244,3 @@ async def _report(prepared: Prepared, began: float) -> None:
         began=began,
     )
     say(f"{readiness}\nCtrl-C stops everything.")
-
-
-def _port(text: str) -> int:
-    """Read a port number for argparse.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    if text.isdecimal() and 1 <= int(text) <= 65535:  # noqa: PLR2004  # TCP's range
-        return int(text)
-    message = f"{text!r} is no port; use 1 to 65535"
-    raise argparse.ArgumentTypeError(message)

@@ -50,14 +50,17 @@ def parse(word: str, port: int = SSH_PORT) -> tuple[str, int]:
         port: The port where the word has none.
 
     Raises:
-        ValueError: The port is none.
+        ValueError: It is neither name nor address, or the port is none.
     """
     host, colon, number = word.rpartition(":")
-    if not colon or _is_v6(word):
-        return word.strip("[]"), port
-    if host.startswith("[") != host.endswith("]"):
-        return word.strip("[]"), port
-    return host.strip("[]"), int(number)
+    if not colon or _is_v6(word) or host.startswith("[") != host.endswith("]"):
+        host = word
+    else:
+        port = int(number) if number.isdecimal() else 0
+    host = host.strip("[]")
+    if not host or not host.isprintable() or " " in host or port not in range(1, 2**16):
+        raise ValueError(word)
+    return host, port
 
 
 def _is_v6(word: str) -> bool:

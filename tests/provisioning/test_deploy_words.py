@@ -1,5 +1,6 @@
 """Addresses, pinned host keys, and who is meant by a word."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,9 +27,10 @@ def test_an_address_may_have_a_port(word: str, host: str, port: int) -> None:
     assert parse(word) == (host, port)
 
 
-def test_an_address_with_a_word_for_a_port_is_none() -> None:
-    with pytest.raises(ValueError, match="ssh"):
-        parse("raspberrypi:ssh")
+@pytest.mark.parametrize("word", ["pi:ssh", "pi:99999", "pi:0", "two words", "", ":22"])
+def test_what_cannot_be_reached_is_no_address(word: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(word)}$"):
+        parse(word)
 
 
 def test_a_target_is_named_as_known_hosts_does() -> None:
