@@ -163,6 +163,8 @@ async def test_a_stop_after_a_reboot_order_names_it() -> None:
     stage = Stage()
     await stage.begin()
     await stage.order("reboot", by="anna")
+    while not stage.runner.invocations:  # its id is written in a thread
+        await stage.settle()
     await stage.node.stop()
     assert stage.details[-1].reason == "reboot ordered by anna"
 

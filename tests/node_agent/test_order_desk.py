@@ -11,7 +11,7 @@ from node_agent.fake_clock import turns
 from node_agent.order_desk import WAITING
 from node_agent.order_memory import OrderMemory
 from node_agent.runner import FakeRunner, Invocation, Outcome, Progress, silently
-from tests.node_agent.office import Full, Held, Office, phases
+from tests.node_agent.office import Full, Held, Office, phases, until_answered
 
 
 async def test_an_order_is_acknowledged_begun_and_done(office: Office) -> None:
@@ -66,7 +66,8 @@ async def test_a_retained_order_is_refused_and_its_id_may_be_sent_properly(
     office.desk.take(order, retained=True, wall_time=None)
     assert phases(office.said) == [Phase.REFUSED]
     assert "retained" in office.said[0].error
-    assert phases(await office.order("reboot"))[-1] == Phase.DONE
+    await office.order("reboot")
+    assert (await until_answered(office)).phase is Phase.DONE
 
 
 async def test_an_unknown_verb_is_told_what_there_is(office: Office) -> None:
@@ -116,8 +117,7 @@ async def test_a_reboot_is_on_disk_before_it_happens(tmp_path: Path) -> None:
     office = Office(Looking(), OrderMemory.load(file))
     said = office.said
     await office.order("reboot", by="anna")
-    while not said[-1].phase.final:  # noqa: ASYNC110  # the id is written in a thread
-        await asyncio.sleep(0)
+    await until_answered(office)
     assert found == [True]
     assert phases(said) == [Phase.ACCEPTED, Phase.RUNNING, Phase.DONE]
     assert office.desk.leaving == "reboot ordered by anna"
@@ -132,9 +132,7 @@ async def test_a_harmless_order_touches_no_disk(tmp_path: Path) -> None:
 async def test_a_reboot_whose_id_cannot_be_kept_is_not_obeyed() -> None:
     office = Office(FakeRunner(), Full())
     await office.order("reboot")
-    while not office.said[-1].phase.final:  # noqa: ASYNC110  # the id is written in a thread
-        await asyncio.sleep(0)
-    assert office.said[-1].phase is Phase.REFUSED
+    assert (await until_answered(office)).phase is Phase.REFUSED
     assert "cannot be kept across a reboot" in office.said[-1].error
     assert office.runner.invocations == []
 
@@ -142,6 +140,7 @@ async def test_a_reboot_whose_id_cannot_be_kept_is_not_obeyed() -> None:
 async def test_a_reboot_that_failed_is_no_reason_to_leave(office: Office) -> None:
     office.runner.outcomes["reboot"] = Outcome(exit_code=1)
     await office.order("reboot")
+    assert (await until_answered(office)).phase is Phase.FAILED
     assert office.desk.leaving == ""
 
 
