@@ -1,6 +1,7 @@
 """A simulated rack on a broker in memory, with a clock that one turns: for tests."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from broker.fake import FakeBroker
 from broker.messages import (
@@ -46,7 +47,13 @@ class Rehearsal:
         )
 
     async def start(self) -> None:
-        """Start, and wait until every board that has power is on the bus."""
+        """Start, and wait until every board that has power is on the bus.
+
+        All threads become one, which does one thing after the other: time must not go
+        on while a disk is being written, and ``settle`` can tell that it is not.
+        """
+        one_thread = ThreadPoolExecutor(max_workers=1)
+        asyncio.get_running_loop().set_default_executor(one_thread)
         await self.service.start()
         await self.advance(1.0)
 
@@ -59,13 +66,16 @@ class Rehearsal:
             await self.settle()
 
     async def settle(self) -> None:
-        """Let tasks, a thread that writes, and messages on their way come through."""
+        """Let tasks, the thread that writes, and messages on their way come through."""
+        await self._turns()
+        await asyncio.to_thread(int)  # its turn comes after all that was to be written
+        await self._turns()
+
+    async def _turns(self) -> None:
         for _ in range(3):
             for _ in range(6):
                 await asyncio.sleep(0)
             await self.broker.settle()
-        await asyncio.to_thread(int)
-        await self.broker.settle()
 
     def machine(self, name: str) -> Machine:
         """Return a board by its name."""
