@@ -155,9 +155,10 @@ async def _frames(raw: socket.socket, within_s: float) -> AsyncGenerator[bytes, 
     end = loop.time() + within_s
     while (left_s := end - loop.time()) > 0:
         try:
-            frame, origin = await asyncio.wait_for(
-                loop.sock_recvfrom(raw, FRAME_BYTES), left_s
-            )
+            # Not wait_for: of Python 3.11 it keeps a stop to itself that comes with a
+            # frame.
+            async with asyncio.timeout(left_s):
+                frame, origin = await loop.sock_recvfrom(raw, FRAME_BYTES)
         except TimeoutError:
             return
         except OSError as error:
