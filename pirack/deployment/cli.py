@@ -7,7 +7,7 @@ from pathlib import Path
 
 from broker.errors import ConfigError, LinkError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER
-from pirack import house, option_types
+from pirack import house, option_types, os_error
 from pirack.node.cli import add_where
 from pirack.node.wish import check_packages
 from provisioning.deploy.target import SSH_PORT
@@ -119,8 +119,7 @@ def run(args: argparse.Namespace) -> int:
     except LinkError as error:
         return _fail(str(error), EXIT_NO_BROKER)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror}; be root: use sudo", EXIT_CONFIG)
+        return _fail(os_error.words(error), EXIT_CONFIG)
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from broker.errors import CertificateError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
 from broker.topics import check_name
 from node_agent.vitals import LinuxBoard
-from pirack import deploy_files, listen
+from pirack import deploy_files, listen, os_error
 from pirack.init.plan import Plan
 from pirack.init.write import write
 from pirack.up import here
@@ -96,8 +96,7 @@ def run(args: argparse.Namespace) -> int:
     except CertificateError as error:
         return _fail(str(error), EXIT_CONFIG)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror}; be root: use sudo", EXIT_CONFIG)
+        return _fail(os_error.words(error), EXIT_CONFIG)
     for line in told(plan, made, password):
         print(line)
     return EXIT_OK

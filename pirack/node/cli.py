@@ -11,7 +11,7 @@ import msgspec
 from broker.errors import LinkError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.version import VERSION
-from pirack import house, option_types
+from pirack import house, option_types, os_error
 from pirack.house import House
 from pirack.node import bundle, leave, rack
 from pirack.node.add import add, lines
@@ -96,12 +96,8 @@ def run(args: argparse.Namespace) -> int:
         return _fail(str(error), EXIT_USAGE)
     except LinkError as error:
         return _fail(str(error), EXIT_NO_BROKER)
-    except BrokenPipeError:
-        raise  # the reader of our output has seen enough
     except OSError as error:
-        way_out = "; be root: use sudo" if isinstance(error, PermissionError) else ""
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror}{way_out}", EXIT_CONFIG)
+        return _fail(os_error.words(error), EXIT_CONFIG)
 
 
 def _add(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from broker.errors import LinkError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from pirack import deploy_files, house, option_types
+from pirack import deploy_files, house, option_types, os_error
 from pirack.deployment import own_wheel
 from pirack.house import House
 from pirack.node.add import Added, add
@@ -132,19 +132,18 @@ def run(args: argparse.Namespace) -> int:
     if wrong:
         return _fail(wrong, EXIT_USAGE)
     try:
-        return _node(args) if args.node else _shared(args)
+        return _shared(args) if args.shared else _node(args)
     except TopicError as error:
         return _fail(str(error), EXIT_USAGE)
     except LinkError as error:
         return _fail(str(error), EXIT_NO_BROKER)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror}; be root: use sudo", EXIT_CONFIG)
+        return _fail(os_error.words(error), EXIT_CONFIG)
 
 
 def _wrong(args: argparse.Namespace) -> str:
     """Say why the options do not go together; empty if they do."""
-    if args.node and args.to is None:
+    if not args.shared and args.to is None:
         return "a card for one board holds its password: say where to, --to DIR"
     if (args.stack is None) != (args.slot is None):
         return HALF_A_PLACE
@@ -204,7 +203,8 @@ def card(args: argparse.Namespace, what: str) -> Card:
 
 def _key(args: argparse.Namespace) -> str:
     if args.ssh_key is not None:
-        return str(args.ssh_key.read_text(encoding="utf-8").strip())
+        # Something else than a key is told as such, whatever bytes it has.
+        return str(args.ssh_key.read_text(encoding="utf-8", errors="replace").strip())
     return deploy_key(house.find(args))
 
 

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from pirack import os_error
+
 PRINTS = """
 import sys
 from broker.topics import Topics
@@ -44,3 +48,12 @@ def test_a_watch_whose_reader_goes_away_ends() -> None:
 
 def test_a_command_whose_reader_goes_away_ends_without_a_complaint() -> None:
     assert read_one_line(RAISES) == (1, b"")
+
+
+def test_what_the_system_refused_has_a_way_out_only_where_root_is_one() -> None:
+    denied = PermissionError(13, "Permission denied", "/etc/x")
+    assert os_error.words(denied) == "/etc/x: Permission denied; be root: use sudo"
+    full = OSError(28, "No space left on device")
+    assert os_error.words(full) == "No space left on device"
+    with pytest.raises(BrokenPipeError):  # said by nobody: see above
+        os_error.words(BrokenPipeError())

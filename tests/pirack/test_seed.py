@@ -261,6 +261,7 @@ def test_a_shared_card_is_written_and_says_what_is_next(
         (("--node", "pi-1f3a9c2e"), "holds its password: say where to"),
         (("--node", "pi-1f3a9c2e", "--to", ".", "--stack", "3"), "a place is both"),
         (("--shared", "--name", "s03n2"), "--name goes with --node"),
+        (("--node", ""), "holds its password: say where to"),
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(
@@ -268,6 +269,19 @@ def test_options_that_do_not_go_together_are_wrong_usage(
 ) -> None:
     assert main(["seed", *words]) == 2
     assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00", b"-----BEGIN"])
+def test_a_file_that_is_no_key_is_said_to_be_none(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "key.pub"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["seed", "--shared", "--ssh-key", str(path)]) == 3
+    said = capsys.readouterr().err
+    assert ("is no public SSH key" if content else "No such file") in said
+    assert "sudo" not in said
 
 
 def test_a_folder_that_is_not_there_is_said_with_the_way_out(
