@@ -78,6 +78,30 @@ def test_a_board_that_boots_is_busy_and_not_counted_online(
     expect(page.locator(".stack").nth(2)).to_contain_text("1 of 4 online")
 
 
+def test_the_sheet_says_when_a_board_was_last_heard_only_while_it_is_silent(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    page.click(board(page, 3, 1))
+    panel = page.locator(".panel")
+    heard = 1_795_272_434.0
+    rack.state(node_id(3, 1), verdict=Verdict.LOST, last_seen=heard)
+    expect(panel).to_contain_text("Last heard2026-11-21 ")
+    rack.state(node_id(3, 1), last_seen=heard)
+    expect(panel).to_contain_text("Topic")
+    expect(panel).not_to_contain_text("Last heard")
+
+
+def test_nothing_of_a_question_is_cut_on_a_phone(sign_in: SignIn) -> None:
+    page = ready(sign_in(viewport={"width": 390, "height": 844}))
+    page.click(".rack-actions")
+    page.click(".menu [data-verb=reboot]")
+    dialog = page.locator("dialog")
+    expect(dialog.locator(".choices")).to_be_visible()
+
+    assert dialog.evaluate("each => each.scrollWidth - each.clientWidth") == 0
+
+
 def test_the_whole_rack_needs_its_name_typed(sign_in: SignIn) -> None:
     page = ready(sign_in())
     page.click(".rack-actions")

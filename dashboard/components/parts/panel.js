@@ -175,7 +175,7 @@ export class Panel {
     if (beat) this.drawNumbers(beat);
     this.drawFlags(node, state, beat);
     const { wanted, power } = store.stacks.get(state?.stack) ?? {};
-    const facts = JSON.stringify([details, state?.stack, state?.slot, state?.tags, state?.power, state?.outlet, wanted, power]);
+    const facts = JSON.stringify([details, state?.stack, state?.slot, state?.tags, state?.power, state?.outlet, state?.verdict, state?.last_seen, wanted, power]);
     if (facts !== this.factsOf) {
       this.factsOf = facts;
       this.drawFacts(node, details, state);
@@ -234,7 +234,8 @@ export class Panel {
       row("Hardware", d.cpu_count && `${plural(d.cpu_count, "processor")}, ${bytes(d.memory_bytes ?? 0)} memory, ${bytes(d.disk_bytes ?? 0)} disk`),
       row("Agent", d.agent_version && `${d.agent_version}, every ${d.interval_s} s${d.simulated ? ", simulated" : ""}`),
       row("Clock", d.clock_synced === null || d.clock_synced === undefined ? "" : d.clock_synced ? "set" : "not set"),
-      row("Last heard", state?.last_seen && stamp(state.last_seen)),
+      // Of a board that is online it is old: the master says it again with other news.
+      row("Last heard", state?.last_seen && state.verdict !== "online" ? stamp(state.last_seen) : ""),
       row("Topic", `${store.settings.prefix}/node/${node.id}/#`, { code: true, copy: true }),
     ].filter(Boolean));
     if (!details) this.facts.append(h("p", { class: "quiet", text: "Waiting for the node to introduce itself." }));
