@@ -15,6 +15,7 @@ from provisioning.run.state import Run, Step
 from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.rack import (
     PACE,
+    QUICK,
     Rack,
     mac,
     place,
@@ -46,7 +47,7 @@ def install_after_swaps(
     before = taken(first)
     new = {swap(rack, *where): before[mac(*where)] for where in swaps}
     stacks = tuple(s for s in rack.params.stacks if only in {None, s.number})
-    last = rack.install(stacks=stacks, whole=only is None)
+    last = rack.install(stacks=stacks, whole=only is None, pace=QUICK)
     assert last.step is Step.DONE, (last.problems, last.findings)
     after = taken(last)
     assert {m: after[m] for m in new} == new
@@ -58,14 +59,14 @@ def install_after_swaps(
 
 
 @pytest.mark.parametrize(
-    ("stacks", "boot_s"), [(3, 0.4), pytest.param(12, 0.8, marks=pytest.mark.long)]
+    ("stacks", "boot_s"), [(2, 0.3), pytest.param(12, 0.8, marks=pytest.mark.long)]
 )
 def test_every_board_is_placed_addressed_and_verified(
     lab: Lab, stacks: int, boot_s: float
 ) -> None:
     """Twelve of four in ``make test-all``, and in ``bench provisioning``."""
     rack = Rack(lab, stacks, 4, boots(boot_s))
-    run = rack.install()
+    run = rack.install(pace=QUICK)
     assert run.step is Step.DONE, (run.problems, run.findings)
     assert len(run.verified) == stacks * 4
     for (stack, _slot), pi in rack.pis.items():
@@ -75,13 +76,13 @@ def test_every_board_is_placed_addressed_and_verified(
     # One board is replaced: its stack alone is scanned, the rest stays on.
     neighbour = rack.pis[1, 1]
     since = neighbour.starts
-    again = install_after_swaps(rack, run, [(3, 2)], only=3)
+    again = install_after_swaps(rack, run, [(2, 2)], only=2)
     assert again.places[0] == run.places[0]
     assert neighbour.starts == since
 
 
 def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> None:
-    rack = Rack(lab, 3, 3, boots(0.5))
+    rack = Rack(lab, 3, 3, boots(0.3))
     # One board of stack 1 is silent; one of stack 3 has the address of one of stack 1.
     rack.pis[1, 2].silent = True
     lab.pull_out(rack.pis[3, 1])
@@ -97,7 +98,7 @@ def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> N
         )
         rogue.power_on()
 
-    pace = msgspec.structs.replace(PACE, window_s=1.8)
+    pace = msgspec.structs.replace(PACE, window_s=1.6)
     run = rack.install(beside, pace=pace)
     assert run.step is Step.PROBLEMS
     assert "00:11:22:33:44:55 asked while stack 2 was on" in texts(run, Verdict.FOREIGN)
@@ -159,7 +160,7 @@ def test_another_dhcp_server_that_comes_midway_stops_the_run(
 def test_cloned_cards_a_full_pool_and_a_killed_server_cost_no_board_and_swaps_no_place(
     lab: Lab,
 ) -> None:
-    rack = Rack(lab, 2, 3, boots(0.4))
+    rack = Rack(lab, 2, 3, boots(0.3))
     pid_file = lab.folder / "master" / "dhcp" / "server.pid"
     for pi in rack.pis.values():
         pi.client = ("-C", "-x", "0x3d:ff11223344")
@@ -169,7 +170,7 @@ def test_cloned_cards_a_full_pool_and_a_killed_server_cost_no_board_and_swaps_no
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
     small = msgspec.structs.replace(SUBNET, pool_last="10.77.0.202")
-    run = rack.install(beside, subnet=small, pool_size=3)
+    run = rack.install(beside, subnet=small, pool_size=3, pace=QUICK)
     assert run.step is Step.DONE, (run.problems, run.findings)
     assert len(run.verified) == 6
     assert any("all 3 addresses of the pool" in text for text in run.problems)
@@ -178,4 +179,4 @@ def test_cloned_cards_a_full_pool_and_a_killed_server_cost_no_board_and_swaps_no
         text.startswith(f"{everybody} have one DHCP client identifier")
         for text in run.problems
     )
-    install_after_swaps(rack, run, [(1, 2), (1, 3), (2, 1)])
+    install_after_swaps(rack, run, [(1, 2), (1, 3)], only=1)
