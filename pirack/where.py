@@ -11,13 +11,15 @@ import msgspec
 
 from broker.config import Document, load
 from broker.endpoint import Endpoint
-from broker.errors import ConfigError, LinkError
+from broker.errors import ConfigError, LinkError, RefusedError
 from broker.link import Connect
 from broker.service import TABLES
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import Topics
 from pirack import house, option_types, runfile
 from pirack.runfile import RunFile
+
+SEE_DOCTOR = "See `pirack doctor`"
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,10 +160,11 @@ async def connect(place: Place) -> Connect:
 
     try:
         await reach(place.endpoint)
+    except RefusedError as error:
+        user = place.endpoint.username or "none"
+        text = f"{error}. Are user ({user}) and password right? {SEE_DOCTOR}"
+        raise RefusedError(text, version=error.version) from error
     except LinkError as error:
-        text = (
-            f"{error}. Is the broker running, and are host, port and user "
-            f"({place.endpoint.username or 'none'}) right? See `pirack doctor`"
-        )
+        text = f"{error}. Is the broker running there? {SEE_DOCTOR}"
         raise LinkError(text) from error
     return connector(place.endpoint)

@@ -111,7 +111,8 @@ class Connection:
         except ssl.SSLCertVerificationError as error:
             raise LinkError(distrust(where, self._endpoint, error)) from error
         except (OSError, ValueError) as error:
-            text = f"{where} cannot be reached: {error}"
+            why = getattr(error, "strerror", "") or error
+            text = f"{where} cannot be reached: {why}"
             raise LinkError(text) from error
         finally:
             if not self._accepted.done() or self._accepted.cancelled():

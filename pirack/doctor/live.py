@@ -6,7 +6,7 @@ import urllib.request
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 
-from broker.errors import LinkError, PiRackError
+from broker.errors import LinkError, PiRackError, RefusedError
 from broker.link import Connect, Listener, Message, Subscription
 from broker.messages import Command, Phase, Verdict
 from broker.topics import NodeLeaf, Scope, ScopeKind, Topics
@@ -74,8 +74,11 @@ async def rack(place: Place) -> list[Finding]:
             patience=PATIENCE,
             progress=lambda _receipt, _rows: None,
         )
+    except RefusedError as error:
+        advice = "say who you are: --credentials FILE; or which rack: --data, --config"
+        return [fail("broker", _bare(error), advice)]
     except LinkError as error:
-        return [fail("broker", str(error), "start one: pirack up (or make run)")]
+        return [fail("broker", _bare(error), "start one: pirack up (or make run)")]
     except NoAnswerError as error:
         return [_reached(place), fail("master", str(error), "see what it logs")]
     except PiRackError as error:
@@ -83,6 +86,11 @@ async def rack(place: Place) -> list[Finding]:
     off = await off_on_purpose(connect, place.topics)
     swept = await retained_commands(connect, place.topics)
     return [_reached(place), *nodes(receipt, off), swept]
+
+
+def _bare(error: LinkError) -> str:
+    """Return what is wrong without sending a person here."""
+    return str(error).removesuffix(where.SEE_DOCTOR).rstrip()
 
 
 def _reached(place: Place) -> Finding:

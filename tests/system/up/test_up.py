@@ -90,8 +90,12 @@ def test_a_wrong_password_is_said_at_once_with_its_own_exit_code(
     words = ("send", "rack", "ping", "--credentials", str(wrong))
     done = command(*words, data=up.data)
     assert done.returncode == 4
-    assert "operator" in done.stderr
+    assert "Are user (operator) and password right?" in done.stderr
     assert "guess" not in done.stderr
+    found = command("doctor", "--credentials", str(wrong), data=up.data)
+    assert "say who you are: --credentials FILE" in found.stdout
+    assert "start one" not in found.stdout
+    assert "See `pirack doctor`" not in found.stdout
 
 
 def test_watch_prints_every_node_without_a_terminal(up: Up) -> None:
