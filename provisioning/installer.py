@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from provisioning import between, plan
 from provisioning.backends.backend import Backend
 from provisioning.effects import Hands
-from provisioning.errors import BusyError, NoRunError
+from provisioning.errors import NoRunError
 from provisioning.plan import Place
 from provisioning.reservation import Change, Reservation
 from provisioning.run import machine
@@ -157,11 +157,11 @@ class Installer:
             SubnetError: There is no such slot.
             BackendError: The DHCP server would not have it; nothing was changed.
         """
-        self._require_rest("boards can be swapped")
-        run = await between.swap(
-            self._backend, self._journal, self.run, (first, second)
-        )
-        self._loop.replace(run)
+        async with self._loop.at_rest("boards can be swapped"):
+            run = await between.swap(
+                self._backend, self._journal, self.run, (first, second)
+            )
+            self._loop.replace(run)
 
     async def undo(self) -> Change:
         """Serve the reservations of before the latest run or swap, until the next one.
@@ -170,20 +170,15 @@ class Installer:
             BusyError: A run is under way.
             BackendError: There are none, or the server would not have them.
         """
-        self._require_rest("reservations can be undone")
-        run, change = await between.undo(self._backend, self._journal, self.run)
-        self._loop.replace(run)
-        return change
+        async with self._loop.at_rest("reservations can be undone"):
+            run, change = await between.undo(self._backend, self._journal, self.run)
+            self._loop.replace(run)
+            return change
 
     def _earlier(self, *, dry: bool) -> tuple[Reservation, ...] | None:
         if dry:
             return self.run.earlier if self.run else None
         return self._backend.applied()
-
-    def _require_rest(self, what: str) -> None:
-        if self._loop.live:
-            text = f"{what} once the install run is over"
-            raise BusyError(text)
 
     def heard(self, ask: Ask) -> None:
         """Take what a board said."""

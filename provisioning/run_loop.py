@@ -7,7 +7,7 @@ beside something else, and whatever a step wants done is a task of its own.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from provisioning.effects import Hands
 from provisioning.errors import BusyError, JournalError
@@ -88,6 +88,22 @@ class RunLoop:
         """Tell the run something; while there is none, nobody needs it."""
         if self.live:
             self._inbox.put_nowait(message)
+
+    @contextlib.asynccontextmanager
+    async def at_rest(self, what: str) -> AsyncIterator[None]:
+        """Let nobody begin a run while a person changes the latest one.
+
+        Args:
+            what: What can be done once no run is under way.
+
+        Raises:
+            BusyError: One is.
+        """
+        async with self._turn:
+            if self.live:
+                text = f"{what} once the install run is over"
+                raise BusyError(text)
+            yield
 
     def replace(self, run: Run | None) -> None:
         """Take the latest run as a person changed it when it was over."""

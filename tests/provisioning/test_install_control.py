@@ -10,7 +10,7 @@ from provisioning.errors import BusyError, NoRunError
 from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind
 from provisioning.run.state import Leave, Run, Step
-from tests.provisioning.story import Scenes, Virtually, place, texts
+from tests.provisioning.story import Scenes, Virtually, texts
 
 
 def test_a_dry_run_only_says_what_it_would_do(
@@ -163,50 +163,6 @@ def test_an_outlet_that_fails_once_is_tried_again(
     monkeypatch.setattr(stage.rack, "switch", switch)
     assert virtually(stage.install()).step is Step.DONE
     assert asked.count((1, True)) == 3
-
-
-def test_a_person_swaps_two_slots_by_their_leds(
-    scene: Scenes, virtually: Virtually
-) -> None:
-    stage = scene(1, 2)
-
-    async def install() -> None:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
-        await stage.ended(installer)
-        await installer.swap("s01n1", "s01n2")
-        undone = await installer.undo()
-        assert (len(undone.changed), undone.removed) == (2, ())
-        await installer.undo()
-        await installer.stop()
-
-    virtually(install())
-    assert {p.name: p.mac for p in stage.journal.places()} == {
-        "s01n1": "dc:a6:32:00:01:02",
-        "s01n2": "dc:a6:32:00:01:01",
-    }
-    run = virtually(stage.install())
-    assert place(run, "s01n1").mac == "dc:a6:32:00:01:02"
-
-
-def test_undo_goes_back_to_before_the_whole_run_not_to_before_its_last_stack(
-    scene: Scenes, virtually: Virtually
-) -> None:
-    stage = scene(2, 2)
-
-    async def install() -> None:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
-        await stage.ended(installer)
-        await installer.begin(msgspec.structs.replace(stage.params, dry=True))
-        await stage.ended(installer)
-        assert len((await installer.undo()).removed) == 4
-        assert len((await installer.undo()).added) == 4
-        await installer.stop()
-
-    virtually(install())
 
 
 def test_a_mistake_of_ours_ends_the_run_and_lets_go_of_its_stacks(
