@@ -1,13 +1,21 @@
 """Simulated racks that can be installed."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from master_service.install.setup import Setup
+from tests import in_memory
 from tests.master_service.install.site import Site, quick
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory: every turn of a run is on disk before it goes on."""
+    with in_memory.folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -16,7 +24,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[Callable[..., Site]]:
 
     def make(**options: Any) -> Site:  # noqa: ANN401  # of Stage
         wanted = {"setup": Setup(settings=quick(tmp_path)), **options}
-        made.append(Site(tmp_path, 2, 2, **wanted))
+        made.append(Site(tmp_path, **wanted))
         return made[-1]
 
     yield make

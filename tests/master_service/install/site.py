@@ -6,6 +6,8 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from broker.messages import (
     Event,
     InstallStack,
@@ -24,9 +26,20 @@ if TYPE_CHECKING:
 
 
 class Site(Stage):
-    """A simulated rack of two stacks of two, and what is published of an install."""
+    """A simulated rack of two stacks of two, and what is published of an install.
+
+    Args:
+        folder: What the master keeps.
+        options: Of ``Stage``.
+    """
 
     serial = 0
+
+    def __init__(self, folder: Path, **options: Any) -> None:  # noqa: ANN401  # of Stage
+        super().__init__(folder, 2, 2, **options)
+        master = msgspec.structs.replace(self.settings.master, stop_s=20)
+        self.settings = msgspec.structs.replace(self.settings, master=master)
+        self.make()
 
     async def install(self, words: str, where: str = "rack", **said: Any) -> Reply:  # noqa: ANN401  # fields of Command
         """Give an install command; it is not confirmed unless that is said."""
@@ -94,13 +107,13 @@ class Quick(InstallSettings, frozen=True):
 
     def pace(self) -> Pace:
         return Pace(
-            quiet_s=0.03,
+            quiet_s=0.01,
             window_s=20.0,
-            settle_s=0.01,
-            baseline_s=0.03,
-            probe_s=0.01,
-            retry_s=0.05,
-            stagger_s=0.01,
+            settle_s=0.001,
+            baseline_s=0.01,
+            probe_s=0.001,
+            retry_s=0.02,
+            stagger_s=0.001,
             verify_s=20.0,
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import in_memory
 from tests.system.provisioning_netns.lab import Lab, orphans
 from tests.system.provisioning_netns.leftovers import leftovers
 
@@ -33,6 +34,13 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> None:
     lab = Lab(tmp_path_factory.mktemp("orphans"))
     lab.namespaces = orphans()
     lab.close()
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory: every turn of a run is on disk before it goes on."""
+    with in_memory.folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -1,0 +1,16 @@
+"""Folders in memory, for tests that are not about what a disk takes to be sure."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+MEMORY = Path("/dev/shm")  # noqa: S108  # Linux's own; elsewhere it is a disk after all
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """Make a folder that is gone afterwards."""
+    where = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="pirack-test-", dir=where) as name:
+        yield Path(name)
