@@ -48,6 +48,7 @@ exit codes
 """
 
 CONNECT_S = 5.0
+NOTHING = "the history has no such line; is what you asked about called so?"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +138,9 @@ async def show(
         return _fail(receipt.why, EXIT_FAILED)
     for event in fold(receipt.events) if args.fold else receipt.events:
         print(written(event, as_json=args.json), flush=True)
+    if not receipt.events:
+        # Nobody but a person wants to know: a program reads standard output.
+        sys.stderr.write(f"pirack events: {NOTHING}\n")
     return EXIT_OK
 
 

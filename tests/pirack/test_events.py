@@ -25,7 +25,7 @@ from broker.topics import NodeLeaf, Topics
 from pirack.cli import parser
 from pirack.event_lines import fold, line
 from pirack.event_question import question
-from pirack.events import run, show
+from pirack.events import show
 from pirack.receipt import Receipt
 
 TOPICS = Topics("lab")
@@ -125,30 +125,6 @@ class Following:
         self.complaints = said.err
 
 
-@pytest.mark.parametrize(
-    ("words", "topic", "args"),
-    [
-        ("", "rack", ("limit=50",)),
-        ("--since 2h", "rack", ("since=2h", "limit=5000")),
-        ("--since 2h --limit 7", "rack", ("since=2h", "limit=7")),
-        ("--node s03n2 --until 1h", "node/s03n2", ("until=1h", "limit=50")),
-        (
-            "--stack 3 --kind power --kind fault",
-            "stack/3",
-            ("kind=power,fault", "limit=50"),
-        ),
-        ("--incident i-7", "rack", ("incident=i-7", "limit=50")),
-        ("--command c0ffee", "rack", ("correlation=c0ffee", "limit=50")),
-    ],
-)
-def test_options_become_the_words_of_a_question(
-    words: str, topic: str, args: tuple[str, ...]
-) -> None:
-    asked = question(arguments(*words.split()))
-    assert (str(asked.scope), asked.verb) == (topic, "events")
-    assert asked.command.args == args
-
-
 async def test_the_history_is_printed_oldest_first_from_all_its_parts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -159,6 +135,18 @@ async def test_the_history_is_printed_oldest_first_from_all_its_parts(
     printed = [json.loads(one)["seq"] for one in capsys.readouterr().out.splitlines()]
     assert printed == [1, 2, 3]
     assert master.asked[0][0] == "pirack/v1/lab/node/s03n2/cmd/events"
+
+
+async def test_a_history_without_such_a_line_is_no_silence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broker = FakeBroker()
+    await Historian(broker, ()).start()
+    args = arguments("--node", "s3n02")
+    assert await show(broker.connect, TOPICS, question(args), args) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "the history has no such line" in said.err
 
 
 async def test_a_refusal_is_exit_code_1_with_its_reason(
@@ -235,20 +223,6 @@ async def test_a_broker_that_is_away_is_a_link_error() -> None:
     args = arguments("--follow")
     with pytest.raises(LinkError):
         await show(broker.connect, TOPICS, question(args), args)
-
-
-@pytest.mark.parametrize(
-    "words", ["--follow --until 1h", "--follow --fold", "--node Böse", "--stack 0"]
-)
-def test_what_makes_no_sense_is_wrong_usage(words: str) -> None:
-    assert run(arguments(*words.split())) == 2
-
-
-@pytest.mark.parametrize("limit", ["0", "-4", "5001", "many"])
-def test_a_number_of_lines_that_is_none_is_wrong_usage(limit: str) -> None:
-    with pytest.raises(SystemExit) as ended:
-        arguments(f"--limit={limit}")
-    assert ended.value.code == 2
 
 
 def test_a_line_says_when_what_and_which_incident() -> None:
