@@ -10,6 +10,7 @@ from broker.service import EXIT_CONFIG, EXIT_NO_BROKER
 from pirack import house, option_types, os_error
 from pirack.node.cli import add_where
 from pirack.node.wish import check_packages
+from pirack.where import SEE_DOCTOR
 from provisioning.deploy.target import SSH_PORT
 from provisioning.deploy.visit import Pace
 
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         _check(args)
         return asyncio.run(command.deploy(args, found))
     except LinkError as error:
-        return _fail(str(error), EXIT_NO_BROKER)
+        return _fail(f"{error}. Does the rack run? {SEE_DOCTOR}", EXIT_NO_BROKER)
     except OSError as error:
         return _fail(os_error.words(error), EXIT_CONFIG)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from broker import credentials
+from broker.errors import ConfigError
 from broker.service import EXIT_FAILED, EXIT_OK
 from pirack.deployment import show, targets
 from pirack.deployment.ear import Ear
@@ -53,6 +54,9 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         note = targets.left_out(own, ear.states, stack=args.stack)
         if note and not args.board:
             print(note)
+        refused = targets.not_meant(args.board, ear.details, ear.states, own=own)
+        if text := "; ".join(refused):
+            raise ConfigError(text)
         chosen = targets.choose(known, args.board, stack=args.stack, port=args.ssh_port)
         host_keys = HostKeys(directory / FILE_NAME)
         if args.forget_key:

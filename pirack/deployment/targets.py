@@ -110,6 +110,30 @@ def left_out(
     return f"{state.name} is this machine, the master's: left out, it has its agent"
 
 
+def not_meant(
+    words: Iterable[str],
+    details: Mapping[str, Details],
+    states: Mapping[str, NodeState],
+    *,
+    own: str,
+) -> Iterator[str]:
+    """Say of each word why nobody can sign in to the node that it names.
+
+    Args:
+        words: Names or ids.
+        details: What the nodes say.
+        states: What the master thinks of them.
+        own: Id of the master's machine; empty where it is not known.
+    """
+    names = {state.name: node for node, state in states.items()}
+    for word in words:
+        node = names.get(word.lower(), word.lower())
+        if own and node == own:
+            yield f"{word} is this machine, the master's: it has its agent"
+        elif node in details and details[node].simulated:
+            yield f"{word} is simulated: there is no board to bring an agent to"
+
+
 def _order(known: Known) -> tuple[int, int, str]:
     target = known.target
     unplaced = target.stack is None

@@ -1,6 +1,5 @@
 """``pirack deploy``: which boards, who each is, what it gets, what a person is told."""
 
-import argparse
 import asyncio
 import io
 import tarfile
@@ -14,7 +13,7 @@ from broker.credentials import Credentials
 from broker.errors import ConfigError
 from broker.messages import Details, NodeState, Verdict
 from broker.topics import Topics
-from pirack.deployment import cli, own_wheel, places, show, targets
+from pirack.deployment import own_wheel, places, show, targets
 from pirack.deployment.board import board_of
 from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import wanted
@@ -87,6 +86,19 @@ def test_that_the_master_is_left_out_is_said_where_it_would_have_been_meant() ->
     assert targets.left_out("pi-00000001", states, stack=1) == said
     assert targets.left_out("pi-00000001", states, stack=2) == ""
     assert targets.left_out("", states) == ""
+
+
+def test_who_cannot_be_meant_is_told_before_anybody_is_tried() -> None:
+    states = {
+        "pi-00000001": state("pi-00000001", "desk", stack=None, slot=None),
+        "pi-51000000": state("pi-51000000", "s04n1", stack=4, slot=1),
+    }
+    said = {"pi-51000000": details("10.0.0.9", simulated=True)}
+    words = ["10.0.0.7", "desk", "S04N1", "elsewhere"]
+    assert list(targets.not_meant(words, said, states, own="pi-00000001")) == [
+        "desk is this machine, the master's: it has its agent",
+        "S04N1 is simulated: there is no board to bring an agent to",
+    ]
 
 
 @pytest.mark.parametrize("word", ["s03n2", "S03N2", "pi-1f3a9c2e", MAC])
@@ -256,44 +268,3 @@ def test_the_live_table_has_a_row_for_each_board() -> None:
     drawn = console.file.getvalue()
     assert drawn.count("s03n2") == 1
     assert "agent 1.2.3" in drawn
-
-
-def options(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
-    return parser.parse_args(words)
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--parallel", "many"], "'many' is no number of boards; use 1 to 32"),
-        (["--ssh-port", "99999"], "'99999' is no port; use 1 to 65535"),
-        (["--deadline", "-5"], "'-5' is no duration"),
-        (["--stack", "0"], "'0' is no stack; use 1 to 9999"),
-    ],
-)
-def test_a_value_that_cannot_be_is_wrong_usage_and_says_what_can(
-    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        options(*words)
-    assert ended.value.code == 2
-    assert says in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        ([], "say which boards"),
-        (["s03n2", "--all"], "say which boards"),
-        (["s03n2", "--wheel", "/no.whl"], "is no file"),
-        (["s03n2", "--wheelhouse", "/no"], "has no wheels"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(
-    words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pirack.house.find", lambda _args: house(tmp_path))
-    with pytest.raises(ConfigError, match=says):
-        cli.run(options(*words))

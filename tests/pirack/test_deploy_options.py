@@ -1,0 +1,49 @@
+"""What ``pirack deploy`` is told: values and options that cannot be are refused."""
+
+import argparse
+
+import pytest
+
+from broker.errors import ConfigError
+from pirack.deployment import cli
+
+
+def options(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--parallel", "many"], "'many' is no number of boards; use 1 to 32"),
+        (["--ssh-port", "99999"], "'99999' is no port; use 1 to 65535"),
+        (["--deadline", "-5"], "'-5' is no duration"),
+        (["--stack", "0"], "'0' is no stack; use 1 to 9999"),
+    ],
+)
+def test_a_value_that_cannot_be_is_wrong_usage_and_says_what_can(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options(*words)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "say which boards"),
+        (["s03n2", "--all"], "say which boards"),
+        (["s03n2", "--wheel", "/no.whl"], "is no file"),
+        (["s03n2", "--wheelhouse", "/no"], "has no wheels"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    words: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pirack.house.find", lambda _args: None)
+    with pytest.raises(ConfigError, match=says):
+        cli.run(options(*words))
