@@ -99,7 +99,9 @@ def load(path: Path | None) -> Document:
         with path.open("rb") as file:
             return Document(tomllib.load(file), str(path))
     except OSError as error:
-        text = f"{path}: cannot be read: {error.strerror}"
+        denied = isinstance(error, PermissionError)
+        way_out = "; be its owner, or use sudo" if denied else ""
+        text = f"{path}: cannot be read: {error.strerror}{way_out}"
         raise ConfigError(text) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         text = f"{path}: is no TOML: {error}"

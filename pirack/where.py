@@ -22,6 +22,10 @@ from pirack.runfile import RunFile
 SEE_DOCTOR = "See `pirack doctor`"
 
 
+class NoRackError(ConfigError):
+    """Nothing says where a rack is; a person may have to start one."""
+
+
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A rack that can be talked to.
 
@@ -80,7 +84,8 @@ def find(args: argparse.Namespace) -> Place:
     """Return the rack the options name.
 
     Raises:
-        ConfigError: Nothing says where the broker is, or a file cannot be read.
+        NoRackError: Nothing says where the broker is.
+        ConfigError: A file cannot be read.
         TopicError: The rack's name is illegal.
     """
     data = runfile.data_directory(args.data)
@@ -93,7 +98,7 @@ def find(args: argparse.Namespace) -> Place:
             f"no rack found: no `pirack up` is running on {data}. Start one, name its "
             "directory with --data, or give --config FILE, or --host and --credentials"
         )
-        raise ConfigError(text)
+        raise NoRackError(text)
     found = _from_run(run, data) if run else _from_config(config)
     return _with_options(found, args)
 

@@ -95,7 +95,9 @@ def _running(args: argparse.Namespace) -> Iterator[Finding]:
         place = where.find(args)
     except (ConfigError, TopicError) as error:
         yield from _ports(args.config)
-        advice = "start it: pirack up (or make run)"
+        missing = isinstance(error, where.NoRackError)
+        other = "mend that, or name another rack: --data, --config"
+        advice = "start it: pirack up (or make run)" if missing else other
         yield warn("rack", str(error), advice)
         return
     try:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from broker.config import load
-from broker.errors import PiRackError
+from broker.errors import ConfigError, PiRackError
 from pirack.configuration import check
 from pirack.doctor.finding import Finding, fail, ok
 
@@ -15,7 +15,12 @@ def configuration(path: Path | None) -> Iterator[Finding]:
         yield ok("configuration", "none given: built-in values")
         return
     try:
-        check(load(path))
+        document = load(path)
+    except ConfigError as error:
+        yield fail("configuration", str(error), "name another file with --config")
+        return
+    try:
+        check(document)
     except PiRackError as error:
         yield fail("configuration", str(error), "correct that key in the file")
     else:

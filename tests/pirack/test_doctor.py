@@ -1,6 +1,7 @@
 """What the doctor finds, how bad it is, and what it says to do."""
 
 import importlib.metadata
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from broker.fake import FakeBroker
 from broker.messages import NodeState, Phase, Reply, TargetRow, Verdict, encode
 from broker.topics import NodeLeaf, Topics
+from pirack.cli import main
 from pirack.doctor import files, live, machine, network
 from pirack.doctor.finding import Level
 from pirack.receipt import Receipt
@@ -71,6 +73,16 @@ def test_a_wrong_key_in_the_file_is_named_whichever_package_owns_it(
     path.write_text("[rack]\nname = 'attic'\n")
     (finding,) = files.configuration(path)
     assert finding.level is Level.OK
+
+
+def test_a_file_that_cannot_be_read_is_no_reason_to_start_a_rack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--json", "--config", str(tmp_path / "gone.toml")]) == 1
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    advice = {one["subject"]: one["advice"] for one in said}
+    assert advice["configuration"] == "name another file with --config"
+    assert "name another rack: --data, --config" in advice["rack"]
 
 
 def receipt(*rows: TargetRow, phase: Phase = Phase.DONE) -> Receipt:
