@@ -17,7 +17,7 @@ from provisioning.run.messages import (
     ForeignServer,
     Message,
 )
-from provisioning.run.state import Leave, Params, Run
+from provisioning.run.state import Leave, Params, Run, Step
 from provisioning.run.turns import Outcome
 from provisioning.run_loop import RunLoop
 from provisioning.seams import Announcer, Clock, Journal, Source
@@ -118,11 +118,18 @@ class Installer:
         return await self._loop.begin(first)
 
     def confirm(self, by: str = "") -> None:
-        """Say that a person read the forecast and agrees.
+        """Say that a person read the forecast and agrees; once more is harmless.
 
         Raises:
-            NoRunError: No run waits.
+            NoRunError: There is none, it is ending, or it has no forecast yet.
         """
+        run = self.run
+        if run is not None and run.step is Step.PREFLIGHT:
+            text = f"run {run.id} is still being checked; read what it would do first"
+            raise NoRunError(text)
+        if run is not None and run.step is Step.RESTORE:
+            text = f"run {run.id} is ending; begin another one"
+            raise NoRunError(text)
         self._tell(Confirmed(by))
 
     def cancel(self, leave: Leave, by: str = "") -> None:

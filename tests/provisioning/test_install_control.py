@@ -72,6 +72,30 @@ def test_a_confirmed_run_runs(scene: Scenes, virtually: Virtually) -> None:
     assert "install run confirmed by ann" in stage.announcer.events
 
 
+def test_a_word_that_comes_before_the_forecast_or_too_late_is_refused(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 1)
+
+    async def install() -> Run:
+        installer = stage.installer()
+        await installer.start()
+        await installer.begin(msgspec.structs.replace(stage.params, confirmed=False))
+        with pytest.raises(NoRunError, match="is still being checked"):
+            installer.confirm()
+        await stage.reach(installer, lambda run: run.step is Step.CONFIRM)
+        installer.confirm()
+        await stage.reach(installer, lambda run: run.step is Step.BASELINE)
+        installer.confirm()
+        installer.cancel(Leave.RESTORE)
+        await stage.reach(installer, lambda run: run.step is Step.RESTORE)
+        with pytest.raises(NoRunError, match="is ending"):
+            installer.confirm()
+        return await stage.ended(installer)
+
+    assert virtually(install()).step is Step.CANCELLED
+
+
 @pytest.mark.parametrize(
     ("leave", "levels"),
     [
