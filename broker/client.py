@@ -145,7 +145,8 @@ class MqttLink:
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait for the connection, at most ``timeout_s``; return whether it is up."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._up.wait()
         return self.connected
 
     def publish(

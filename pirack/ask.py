@@ -110,7 +110,8 @@ class Asker:
             left = deadline - time.monotonic()
             self.changed.clear()
             try:
-                await asyncio.wait_for(self.changed.wait(), left)
+                async with asyncio.timeout(left):
+                    await self.changed.wait()
             except TimeoutError:
                 return done()
         return True

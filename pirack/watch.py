@@ -200,7 +200,8 @@ async def _live(watcher: Watcher) -> None:
             # The column `for` counts on: drawn again even when nothing is new.
             screen.draw(time.time())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(watcher.ended.wait(), REDRAW_S)
+                async with asyncio.timeout(REDRAW_S):
+                    await watcher.ended.wait()
 
 
 def _once(watcher: Watcher, *, as_json: bool, coloured: bool) -> int:

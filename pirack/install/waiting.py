@@ -26,6 +26,7 @@ async def first(*waiting: Coroutine[None, None, Any]) -> list[Any]:
 async def within(waiting: Coroutine[None, None, T], timeout_s: float) -> T | None:
     """Wait for something, at most ``timeout_s``; None when the time is over."""
     try:
-        return await asyncio.wait_for(waiting, timeout_s)
+        async with asyncio.timeout(timeout_s):
+            return await waiting
     except TimeoutError:
         return None
