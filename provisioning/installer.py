@@ -140,8 +140,12 @@ class Installer:
             by: Who wants it.
 
         Raises:
-            NoRunError: There is none.
+            NoRunError: There is none, or it is ending in another way.
         """
+        run = self.run
+        if run is not None and run.step is Step.RESTORE and run.leave is not leave:
+            text = f"run {run.id} is ending already; outlets: {run.leave}"
+            raise NoRunError(text)
         self._tell(Cancelled(leave, by))
 
     def _tell(self, message: Message) -> None:

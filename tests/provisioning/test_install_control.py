@@ -91,6 +91,9 @@ def test_a_word_that_comes_before_the_forecast_or_too_late_is_refused(
         await stage.reach(installer, lambda run: run.step is Step.RESTORE)
         with pytest.raises(NoRunError, match="is ending"):
             installer.confirm()
+        installer.cancel(Leave.RESTORE)
+        with pytest.raises(NoRunError, match="is ending already; outlets: restore"):
+            installer.cancel(Leave.OFF)
         return await stage.ended(installer)
 
     assert virtually(install()).step is Step.CANCELLED
