@@ -16,6 +16,7 @@ from pirack import cli
 from pirack.deployment import own_wheel
 from pirack.up import ports
 from provisioning.deploy import ssh
+from tests import in_memory
 from tests.system.deploy.pi import Pi
 from tests.system.up.process import Up
 
@@ -60,9 +61,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared() -> Iterator[Path]:
     """What all Pis see as theirs; see ``python3`` beside this file."""
-    return tmp_path_factory.mktemp("shared")
+    with in_memory.folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="package")
