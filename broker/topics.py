@@ -111,7 +111,7 @@ def stack_number(text: str) -> int:
     """
     if _STACK.fullmatch(text) is not None:
         return int(text)
-    error = f"stack {text[:64]!r} must be a number from 1 to 9999"
+    error = f"stack {text[:64]!r} must be a number from 1 to 9999, 3 and not 03"
     raise TopicError(error)
 
 
