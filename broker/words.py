@@ -40,8 +40,8 @@ def read(words: Iterable[str], **fields: object) -> Command:
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at ")
         name = path.strip("`").removeprefix("$.")
-        text = (
-            f"{name}={said.get(name, '')} cannot be: {what}; write, for example, "
-            "wave=4 pause_s=5 on_failure=stop"
-        )
+        text = f"{name} cannot be: {what}"
+        if name in said:
+            right = "write, for example, wave=4 pause_s=5 on_failure=stop"
+            text = f"{name}={said[name]} cannot be: {what}; {right}"
         raise PayloadError(text) from error
