@@ -191,7 +191,7 @@ class Lab:
             f"--dhcp-leasefile={self.folder}/rival",
             *("--dhcp-authoritative", "--dhcp-broadcast"),
         )
-        wait_until(lambda: serves_dhcp(program.pid))
+        assert wait_until(lambda: serves_dhcp(program.pid))
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]], where: str = MASTER) -> T:
         """Run a coroutine in a thread that is inside a namespace, and its children."""

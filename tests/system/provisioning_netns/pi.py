@@ -29,7 +29,7 @@ esac
 """
 
 
-def wait_until(true: Callable[[], bool], within_s: float = 8.0) -> bool:
+def wait_until(true: Callable[[], bool], within_s: float = 20.0) -> bool:
     """Wait for a condition nobody tells of; return whether it came true."""
     end = time.monotonic() + within_s
     while not (came := true()) and time.monotonic() < end:
@@ -109,7 +109,7 @@ class Pi:
         except FileNotFoundError:
             return ""
 
-    def wait_address(self, timeout_s: float = 8.0) -> str:
+    def wait_address(self, timeout_s: float = 20.0) -> str:
         wait_until(lambda: bool(self.address), timeout_s)
         return self.address
 
