@@ -7,7 +7,7 @@ from broker.messages import ScanPhase
 from tests.browser.actor import Actor, mac, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import RACK, Scene, asked
-from tests.browser.pages import button, card, installing
+from tests.browser.pages import button, card, installing, settled
 from tests.browser.stage import Stage, wait_until
 
 
@@ -145,24 +145,31 @@ def test_the_pages_cost_is_the_same_for_any_rack(visit: SignIn, scene: Scene) ->
     assert page.evaluate("Object.keys(mounted_app.elements).length") < 30
 
 
-@pytest.mark.parametrize("state", ["idle", "off", "confirm", "scanning", "done"])
-def test_a_phone_has_all_of_it_without_scrolling_sideways(
-    visit: SignIn, scene: Scene, state: str
-) -> None:
-    acts = {"off": lambda: scene.idle(backend="")}
-    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
-    acts.get(state, getattr(scene, state, None))()  # type: ignore[misc]  # one of the two
-    page = installing(visit(path="/install", **phone))
+SMALL = """() => [...document.querySelectorAll("main button, main select, main a")]
+  .filter((each) => each.checkVisibility() && each.className !== "skip")
+  .map((each) => [each.className, each.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 44 || box.width < 44)
+  .map(([name, box]) => `${name} ${box.width}x${box.height}`)"""
 
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    small = page.evaluate(
-        """() => [...document.querySelectorAll("main button, main select, main a")]
-        .filter((each) => each.checkVisibility() && each.className !== "skip")
-        .map((each) => [each.className, each.getBoundingClientRect()])
-        .filter(([, box]) => box.height < 44 || box.width < 44)
-        .map(([name, box]) => `${name} ${box.width}x${box.height}`)"""
-    )
-    assert small == []
+
+def test_a_phone_has_all_of_it_without_scrolling_sideways(
+    visit: SignIn, scene: Scene
+) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    scene.idle()
+    page = installing(visit(path="/install", **phone))
+    states = {
+        "Find, place and address every board": scene.idle,
+        "Provisioning is off": lambda: scene.idle(backend=""),
+        "Read this, then confirm": scene.confirm,
+        "Stack 05 is on, its boards are booting": scene.scanning,
+        "Every board is in its place": scene.done,
+    }
+    for title, begin in states.items():
+        begin()
+        expect(page.locator(".in-hero h2")).to_have_text(title)
+        assert settled(page).evaluate("document.documentElement.scrollWidth") == 390
+        assert page.evaluate(SMALL) == [], title
 
 
 def test_before_anybody_spoke_it_says_for_what_it_waits(
