@@ -281,11 +281,14 @@ def asked(run: Run, ask: Ask) -> Outcome:
 
 def _ended(run: Run, step: Step) -> Outcome:
     run = enter(run, step, float("inf"))
-    placed = sum(1 for p in run.places if p.mac and p.verdict is Verdict.OK)
+    here = {stack.number for stack in run.params.stacks}
+    theirs = (p for p in run.places if p.stack in here and p.mac)
+    placed = sum(place.verdict is Verdict.OK for place in theirs)
+    done = f"install run done: {placed} of {run.boards} boards placed"
+    many = len(run.findings)
     text = {
-        Step.DONE: f"install run done: {placed} boards placed",
-        Step.PROBLEMS: f"install run done: {placed} boards placed, "
-        f"{len(run.findings)} findings",
+        Step.DONE: done,
+        Step.PROBLEMS: f"{done}, {many} problem{'' if many == 1 else 's'}",
         Step.FAILED: "install run failed: " + "; ".join(run.problems[-1:]),
         Step.CANCELLED: f"install run cancelled; outlets: {run.leave}",
     }[step]

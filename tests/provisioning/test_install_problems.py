@@ -21,6 +21,8 @@ def test_a_silent_board_is_missing_and_the_run_goes_on(
     assert run.step is Step.PROBLEMS
     assert len(run.verified) == 11
     assert "s02n4: no board was heard" in texts(run, Verdict.MISSING)
+    said = "install run done: 11 of 12 boards placed, 1 problem"
+    assert stage.announcer.events[-1] == said
 
 
 def test_a_known_board_that_stays_silent_keeps_its_place(

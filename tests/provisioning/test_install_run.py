@@ -103,6 +103,7 @@ def test_a_scan_of_one_stack_leaves_the_others_on(
 
     run = virtually(install())
     assert run.step is Step.DONE
+    assert stage.announcer.events[-1] == "install run done: 3 of 3 boards placed"
     assert {stack for stack, _ in stage.rack.switches} == {2}
     assert taken(run)["dc:a6:32:ff:02:02"] == before["dc:a6:32:00:02:02"]
     assert taken(run)[neighbour.mac] == before[neighbour.mac]
