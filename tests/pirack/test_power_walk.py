@@ -207,6 +207,7 @@ def test_the_outlets_are_those_of_the_rack_that_is_found(
     """A rack for good, unless another is named; one that was up here, where none is."""
     tables = TOML.format(folder=tmp_path, active_low="true")
     up = tmp_path / ".pirack" / "etc" / "master.toml"
+    monkeypatch.delenv("PIRACK_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(house, "PRODUCTION", tmp_path / "pirack.toml")
     with pytest.raises(ConfigError, match=r"no outlets found.*give --config FILE"):
