@@ -4,20 +4,18 @@ from collections.abc import Iterator
 
 import msgspec
 
-from broker.messages import MAX_PAYLOAD_BYTES, Event, EventKind, Phase, Reply
+from broker.messages import Event, EventKind, Phase, Reply
 from broker.topics import ScopeKind
 from master_service.commands.effects import Asked, RefusedError
+from master_service.commands.receipt import numbered
 from master_service.event_log import MOST_LINES, EventQuery
 from master_service.rack import Rack
 from master_service.spans import SpanError, moment
 
 NAMES = ("since", "until", "kind", "incident", "correlation", "before", "limit")
-ROOM_BYTES = MAX_PAYLOAD_BYTES - 256
-"""For numbers that are only known when the parts are counted."""
 LARGEST = 2**62
 """More than SQLite can count to would be an error there."""
 _USAGE = f"write <name>=<value> with the names {', '.join(NAMES)}"
-_encoder = msgspec.json.Encoder()
 
 
 def query(rack: Rack, asked: Asked) -> EventQuery:
@@ -54,20 +52,7 @@ def replies(asked: Asked, events: list[Event], duration_s: float) -> Iterator[Re
         by=asked.command.by,
         duration_s=duration_s,
     )
-    head = len(_encoder.encode(reply)) + len(',"events":[]')
-    shares: list[list[Event]] = [[]]
-    used = head
-    for event in reversed(events):
-        size = len(_encoder.encode(event)) + 1
-        if used + size > ROOM_BYTES and shares[-1]:
-            shares.append([])
-            used = head
-        shares[-1].append(event)
-        used += size
-    for number, share in enumerate(shares, start=1):
-        yield msgspec.structs.replace(
-            reply, events=tuple(share), part=number, parts=len(shares)
-        )
+    return numbered(reply, "events", reversed(events))
 
 
 def failure(asked: Asked, error: str) -> Reply:

@@ -1,10 +1,10 @@
 """A receipt in parts that fit the contract; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from broker.messages import MAX_PAYLOAD_BYTES, Reply, TargetRow
+from broker.messages import MAX_PAYLOAD_BYTES, Reply, TargetRow, Wire
 
 ROOM_BYTES = MAX_PAYLOAD_BYTES - 256
 """For numbers that are only known when the parts are counted."""
@@ -19,30 +19,47 @@ def parts(reply: Reply, rows: list[TargetRow]) -> Iterator[Reply]:
         reply: Everything but the rows.
         rows: All of them, in order.
     """
-    head = len(_encoder.encode(reply)) + len(',"targets":[]')
-    shares: list[list[TargetRow]] = [[]]
-    used = head
-    for row in rows:
-        fitted, size = _fitted(row, ROOM_BYTES - head)
+    room = ROOM_BYTES - _head(reply, "targets")
+    return numbered(reply, "targets", (_fitted(row, room) for row in rows))
+
+
+def numbered(reply: Reply, field: str, values: Iterable[Wire]) -> Iterator[Reply]:
+    """Share out the values of one field over as many replies as it takes.
+
+    Args:
+        reply: Everything but the values.
+        field: Where they go.
+        values: All of them, in order; each fits alone.
+    """
+    head = used = _head(reply, field)
+    shares: list[list[Wire]] = [[]]
+    for value in values:
+        size = _size(value)
         if used + size > ROOM_BYTES and shares[-1]:
             shares.append([])
             used = head
-        shares[-1].append(fitted)
+        shares[-1].append(value)
         used += size
     for number, share in enumerate(shares, start=1):
-        yield msgspec.structs.replace(
-            reply, targets=tuple(share), part=number, parts=len(shares)
-        )
+        mine = {field: tuple(share), "part": number, "parts": len(shares)}
+        yield msgspec.structs.replace(reply, **mine)
 
 
-def _fitted(row: TargetRow, room: int) -> tuple[TargetRow, int]:
-    """Return a row that fits alone, its output cut from the front, and its size."""
-    size = len(_encoder.encode(row)) + 1
+def _head(reply: Reply, field: str) -> int:
+    return len(_encoder.encode(reply)) + len(f',"{field}":[]')
+
+
+def _size(value: Wire) -> int:
+    """Return the bytes of a value and the comma after it."""
+    return len(_encoder.encode(value)) + 1
+
+
+def _fitted(row: TargetRow, room: int) -> TargetRow:
+    """Return a row that fits alone, its output cut from the front."""
     keep = max(len(row.stdout), len(row.stderr))
-    while size > room and keep > _SHORTEST:
+    while _size(row) > room and keep > _SHORTEST:
         keep //= 2
         row = msgspec.structs.replace(
             row, stdout=row.stdout[-keep:], stderr=row.stderr[-keep:], truncated=True
         )
-        size = len(_encoder.encode(row)) + 1
-    return row, size
+    return row
