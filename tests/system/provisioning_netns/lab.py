@@ -76,6 +76,22 @@ class Lab:
             up = f"link set {device} up\naddress add {address} dev {device}\n"
             up += "link set lo up\n"
             run_ip("-n", self.name(name), "-batch", "-", lines=up)
+        assert wait_until(self._carries), "the cables carry nothing"
+
+    def _carries(self) -> bool:
+        """Whether all that is sent arrives: the kernel sees later that a cable is in.
+
+        What is sent before is lost without a word.
+        """
+        ends = ((MASTER, "dev", "eth1"), (NEIGHBOUR, "dev", "eth0"))
+        ports = self._shown(SWITCH, "master", "br0")
+        return ports.count("state forwarding") == len(ends) and all(
+            "state UP" in self._shown(*end) for end in ends
+        )
+
+    def _shown(self, where: str, *which: str) -> str:
+        command = ["ip", "-n", self.name(where), "-details", "link", "show", *which]
+        return subprocess.check_output(command, text=True)
 
     def close(self) -> None:
         """End every process in our namespaces, then the namespaces."""
