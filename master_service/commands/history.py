@@ -22,7 +22,7 @@ def query(rack: Rack, asked: Asked) -> EventQuery:
     """Return what is asked: the scope says about whom, the words which lines.
 
     Raises:
-        RefusedError: A word is not understood.
+        RefusedError: A word is not understood, or the time asked for has no length.
         TopicError: The scope means nobody.
     """
     said: dict[str, object] = {}
@@ -32,7 +32,12 @@ def query(rack: Rack, asked: Asked) -> EventQuery:
             text = f"events {word[:64]!r} is not understood; {_USAGE}"
             raise RefusedError(text)
         said |= _read(name, value, asked.at.wall)
-    return msgspec.structs.replace(_about(rack, asked), **said)
+    found = msgspec.structs.replace(_about(rack, asked), **said)
+    since, until = found.since, found.until
+    if since is not None and until is not None and since > until:
+        text = "events: since is later than until, so there can be no line between"
+        raise RefusedError(text)
+    return found
 
 
 def replies(asked: Asked, events: list[Event], duration_s: float) -> Iterator[Reply]:

@@ -113,6 +113,7 @@ async def test_pages_turn_back_by_number(bench: Bench) -> None:
         ("kind=gossip", "is not known; known: verdict, command"),
         ("limit=many", "limit='many'"),
         ("since=", "is not understood"),
+        ("since=2h until=3h", "since is later than until"),
     ],
 )
 async def test_a_question_that_is_none_is_refused_with_what_would_be(
