@@ -14,6 +14,7 @@ import pytest
 
 from pirack.deployment import own_wheel
 from pirack.up import ports
+from tests.system.agent.process import accepts
 
 ROOT = Path(__file__).parent.parent.parent
 NODE_NEEDS = {"pirack", "paho-mqtt", "psutil", "msgspec"}
@@ -67,7 +68,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
     configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = subprocess.Popen([program, "-c", str(configuration)])
     deadline = time.monotonic() + 30
-    while ports.is_free("127.0.0.1", port):
+    while not accepts(port):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     yield port

@@ -1,5 +1,6 @@
 """A make-believe Pi: namespaces, sshd, and this machine's files under its own layer."""
 
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import psutil
 from pirack.up import ports
 
 HERE = Path(__file__).parent
-BOOT_S = 20.0
+BOOT_S = 40.0
 CARD = 'mount -t tmpfs card "$0" && echo ready && exec sleep infinity'
 
 
@@ -74,11 +75,16 @@ class Pi:
             )
         self._process = process
         deadline = time.monotonic() + BOOT_S
-        while ports.is_free(self.address, self.port):
+        while not self._answers():
             assert process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.02)
         return self
+
+    def _answers(self) -> bool:
+        """Whether it can be reached; to try whether its port is free would take it."""
+        with socket.socket() as tried:
+            return tried.connect_ex((self.address, self.port)) == 0
 
     def off(self) -> None:
         """Pull the plug; all that runs there is gone."""
