@@ -3,7 +3,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from broker.messages import ScanPhase
+from broker.messages import ScanPhase, Verdict
 from tests.browser.actor import Actor, mac, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import RACK, Scene, asked
@@ -39,6 +39,22 @@ def test_boards_blink_one_by_one_and_are_swapped_where_a_person_sees_them(
     expect(question).to_contain_text("power-cycle the stack")
     button(page, "Power-cycle Stack 01…").click()
     expect(page.locator("dialog h2")).to_contain_text("Power-cycle: Stack 01")
+
+
+def test_news_of_a_board_leave_the_line_that_is_being_read(
+    visit: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.done()
+    page = installing(visit(path="/install"))
+    button(page, "Check the slots…").click()
+    question = page.locator(".in-ask")
+    expect(question).to_contain_text("s01n1 blinks")
+    page.hover(".in-answer:has-text('3')")
+    expect(page.locator(".line-text")).to_contain_text("-m 'swap s01n1 s01n3'")
+
+    rack.state(node_id(1, 1), verdict=Verdict.LOST)
+    expect(question).to_contain_text("s01n1 does not answer now")
+    expect(page.locator(".line-text")).to_contain_text("-m 'swap s01n1 s01n3'")
 
 
 def test_a_board_without_an_agent_is_not_said_to_blink(

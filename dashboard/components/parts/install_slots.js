@@ -180,8 +180,16 @@ class Slots {
     setAttr(this.onward, "class", cycle ? "button" : "button primary");
     setText(this.onward.lastChild, next ? `Go on with ${nameOf(next, store.stacks)}` : "");
     setAttr(this.line.element, "hidden", !board);
-    if (board) this.line.set(publishLine(this.blinkTarget(), IDENTIFY));
+    this.drawLine();
     if (!swapping) this.refocus();
+  }
+
+  /** The line to copy: of the answer under the pointer or the focus, else of the blinking. */
+  drawLine() {
+    const { board } = this;
+    if (!board) return;
+    const swap = board.slot !== this.shown && this.boards.some(({ slot }) => slot === this.shown);
+    this.line.set(swap ? publishLine(installTarget(), this.swapAction(this.shown)) : publishLine(this.blinkTarget(), IDENTIFY));
   }
 
   /** Who answers by keyboard goes on where the next answer is. */
@@ -220,10 +228,13 @@ class Slots {
     const key = JSON.stringify([this.mac, board?.slot, this.boards.length, why, swapping]);
     if (key === this.answersKey) return;
     this.answersKey = key;
-    const show = (line) => this.line.set(line);
+    this.shown = board?.slot;
     const buttons = !board ? [] : this.boards.map(({ slot }) => {
       const same = slot === board.slot;
-      const preview = () => show(same ? publishLine(this.blinkTarget(), IDENTIFY) : publishLine(installTarget(), this.swapAction(slot)));
+      const preview = () => {
+        this.shown = slot;
+        this.drawLine();
+      };
       return h("button", { class: same ? "button in-answer same" : "button in-answer", type: "button", disabled: swapping || (!same && Boolean(why)), title: same ? "Where PiRack thinks it is" : why || `Swap ${board.name} with the board of slot ${slot}`, "aria-label": same ? `Slot ${slot}, where PiRack thinks it is` : `Slot ${slot}: swap the two`, on: { click: () => this.here(slot), focus: preview, pointerenter: preview } }, h("b", { text: slot }), h("span", { text: same ? "as thought" : "swap" }));
     });
     this.held ||= this.answers.contains(document.activeElement);
