@@ -18,7 +18,7 @@ from provisioning.plan import Place
 from tests.system.deploy import alone
 from tests.system.deploy.conftest import MakePi, typed
 from tests.system.deploy.pi import Pi
-from tests.system.up.process import environment
+from tests.system.up.process import environment, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(180)]
 
@@ -56,17 +56,6 @@ def deploy(rack: Path, wheel: Path, wheelhouse: Path) -> Deploy:
     return Deploy(rack, "--wheel", wheel, "--wheelhouse", wheelhouse)
 
 
-def test_who_kills_it_midway_runs_it_again(deploy: Deploy, make_pi: MakePi) -> None:
-    pi = make_pi()
-    with deploy.start(pi.where) as process:
-        until(process, "installing")
-        process.send_signal(signal.SIGKILL)
-    # The board goes on alone; the second one waits for it and finds all done, or,
-    # where the first broke off before it had begun, does it.
-    assert "1 board: 1 " in deploy(pi.where)
-    assert pi.restarts() == 1
-
-
 @pytest.fixture(scope="module")
 def boards(deploy: Deploy, make_pi: MakePi) -> tuple[Pi, Pi, str]:
     """Two boards that got their agents, and what was said of it."""
@@ -79,11 +68,17 @@ def test_two_boards_get_their_agents_at_the_same_time(
 ) -> None:
     one, two, said = boards
     assert "2 boards: 2 installed" in said
-    listed = typed("node", "list", data=rack).stdout.splitlines()
     for pi in (one, two):
-        assert any(pi.node in line and "online" in line for line in listed)
         # Each began before the first was done.
         assert said.index(f"installing  {pi.node}") < said.index("done in")
+
+    def online() -> bool:
+        listed = typed("node", "list", data=rack).stdout.splitlines()
+        return {one.node, two.node} <= {
+            line.split()[0] for line in listed if "online" in line
+        }
+
+    wait_until(online)  # so the master says, a moment after it was heard
 
 
 def test_the_password_is_where_it_belongs_and_nowhere_else(
@@ -157,6 +152,18 @@ async def test_an_agent_that_cannot_speak_says_why_in_its_journal(
         assert report.trouble is Trouble.SILENT
         told = report.text
     assert "did not speak within 1 s; its journal: " in told
+
+
+@pytest.mark.long
+def test_who_kills_it_midway_runs_it_again(deploy: Deploy, make_pi: MakePi) -> None:
+    pi = make_pi()
+    with deploy.start(pi.where) as process:
+        until(process, "installing")
+        process.send_signal(signal.SIGKILL)
+    # The board goes on alone; the second one waits for it and finds all done, or,
+    # where the first broke off before it had begun, does it.
+    assert "1 board: 1 " in deploy(pi.where)
+    assert pi.restarts() == 1
 
 
 @pytest.mark.long

@@ -54,6 +54,15 @@ def params(stacks: int, slots: int, subnet: Subnet = SUBNET) -> Params:
     )
 
 
+class Clock(LoopClock):
+    """A clock that a test puts forward where nothing more is to come."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
 class Rack:
     """``stacks`` x ``slots`` Pis of a lab.
 
@@ -70,6 +79,7 @@ class Rack:
         self.lab = lab
         self.params = params(stacks, slots)
         self.events: list[str] = []
+        self.clock = Clock()
         places = list(itertools.product(range(1, stacks + 1), range(1, slots + 1)))
         boards = {mac(*at): {"stack": at[0], "boot_s": boot_s()} for at in places}
         self.pis = dict(zip(places, lab.build(boards), strict=True))
@@ -85,7 +95,8 @@ class Rack:
         wanted = msgspec.structs.replace(self.params, **changes)
 
         async def main() -> Run:
-            master = Master(self.lab, self.lab.folder / "master", self.events, subnet)
+            folder = self.lab.folder / "master"
+            master = Master(self.lab, folder, self.events, subnet, clock=self.clock)
             return await master.install(wanted, beside)
 
         return self.lab.run(main)
@@ -117,6 +128,7 @@ class Master:
         events: Where lines of history go.
         subnet: The rack's network.
         journal: What makes the journal.
+        clock: Of the runs.
     """
 
     def __init__(
@@ -126,6 +138,8 @@ class Master:
         events: list[str],
         subnet: Subnet,
         journal: type[SqliteJournal] = SqliteJournal,
+        *,
+        clock: LoopClock | None = None,
     ) -> None:
         self.journal = journal(folder / "install.sqlite", LoopClock())
         backend, _child = make_dnsmasq(subnet, folder / "dhcp")
@@ -138,7 +152,7 @@ class Master:
             hands=Hands(power=power, backend=backend, network=wire, search_s=SEARCH_S),
             sources=[Sniffer(subnet.interface, str(subnet.own)), LeaseSource(backend)],
             announcer=announcer,
-            clock=LoopClock(),
+            clock=clock or LoopClock(),
             new_id=lambda: f"run-{time.time_ns()}",
         )
 

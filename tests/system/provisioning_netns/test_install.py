@@ -11,6 +11,7 @@ import pytest
 from broker.messages import Power
 from provisioning.installer import Installer
 from provisioning.plan import Verdict
+from provisioning.run.messages import Ask, AskKind
 from provisioning.run.state import Run, Step
 from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.rack import (
@@ -88,18 +89,25 @@ def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> N
     # Somebody who is not on any outlet asks while stack 2 is on; another one sits on
     # an address that belongs to a slot of stack 2.
     rogue = lab.pi("00:11:22:33:44:55", boot_s=0)
-    for slot in (1, 2, 3):
-        rack.pis[2, slot].boot_s = 1.5  # later than he, on a busy machine too
+    second = [rack.pis[2, slot] for slot in (1, 2, 3)]
+    for pi in second:
+        pi.silent = True  # until the rogue was heard
     lab.static("10.77.0.14", "00:66:77:88:99:aa")
 
     async def beside(installer: Installer) -> None:
+        await reach(installer, lambda run: len(run.seen) == 2)
+        rack.clock.ahead_s = PACE.window_s  # the third does not come
+        installer.heard(Ask(mac=mac(1, 1), kind=AskKind.DISCOVER))
         await reach(
-            installer, lambda run: run.step is Step.SCAN and run.stack.number == 2
+            installer, lambda run: run.stack.number == 2 and bool(run.powered_at)
         )
         rogue.power_on()
+        await reach(installer, lambda run: rogue.mac in run.seen)
+        for pi in second:
+            pi.silent = False
+            pi.power_on()
 
-    pace = msgspec.structs.replace(PACE, window_s=5)
-    run = rack.install(beside, pace=pace)
+    run = rack.install(beside)
     assert run.step is Step.PROBLEMS
     assert "00:11:22:33:44:55 asked while stack 2 was on" in texts(run, Verdict.FOREIGN)
     assert "in stack 1 and in stack 3" in texts(run, Verdict.IN_TWO_STACKS)
