@@ -29,8 +29,6 @@ GUID += bytes.fromhex("01030051")
 BOOT_MENU = b"\6\1\3\x0a\4\0PXE\x09\x17\0\0\x14Raspberry Pi Boot   \xff"
 """Option 43 to the byte: no search for servers, a prompt (PXE), and a menu of one."""
 TFTP_DATA = b"\0\3"
-IP_RECVERR = 11
-"""Tells at once that a port is closed; Python 3.11 does not know its name."""
 
 
 class Ear:
