@@ -1,6 +1,7 @@
 """Folders in memory, for tests that are not about what a disk takes to be sure."""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,5 +13,5 @@ MEMORY = Path("/dev/shm")  # noqa: S108  # Linux's own; elsewhere it is a disk a
 def folder() -> Iterator[Path]:
     """Make a folder that is gone afterwards."""
     where = MEMORY if MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="pirack-test-", dir=where) as name:
+    with tempfile.TemporaryDirectory(prefix=f"pirack{os.getpid()}-", dir=where) as name:
         yield Path(name)

@@ -7,6 +7,7 @@ Arguments: process id of the run, its mark.
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ MARK = "TEST_RUN"
 LOOKS = 3
 """In vain, one after the other: a process that becomes another one bears none."""
 NAMESPACES = Path("/run/netns")
+MEMORY = Path("/dev/shm")  # noqa: S108  # as in_memory.py
 
 
 def start() -> subprocess.Popen[bytes]:
@@ -60,6 +62,8 @@ def main() -> None:
         time.sleep(0.02)
     for namespace in NAMESPACES.glob(f"pirack{run}-*"):
         subprocess.run(["ip", "netns", "delete", namespace.name], check=False)
+    for folder in MEMORY.glob(f"pirack{run}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
