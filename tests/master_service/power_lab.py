@@ -7,8 +7,6 @@ one starts from the same disk, with the same relays and the same boards.
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.fake import FakeBroker
@@ -33,6 +31,7 @@ from master_service.settings import (
     PowerSettings,
     Settings,
 )
+from tests import in_memory
 from tests.master_service.power_parts import (
     BOOT_S,
     WALL_S,
@@ -49,15 +48,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TICK_S = 0.5
-MEMORY = Path("/dev/shm")  # noqa: S108  # a disk that is quick to sync; each lab has its own folder there
 
 
 class Lab:
     """The rack."""
 
     def __init__(self, stacks: int = 12, boards: int = 1, **power: Any) -> None:  # noqa: ANN401  # any field of [power]
-        parent = MEMORY if MEMORY.is_dir() else None
-        self._folder = tempfile.TemporaryDirectory(dir=parent, prefix="power-lab-")
+        self._folder = in_memory.temporary()
         self.broker = FakeBroker()
         self.prober = FakeProber()
         self.now = 1_000.0
