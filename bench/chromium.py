@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import msgspec
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Error, Page, ViewportSize, sync_playwright
 
 from bench.latency import Seen
 from bench.workshop import BenchError
@@ -19,6 +19,7 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+_TRIES = 5
 WINDOW = ViewportSize(width=1440, height=900)
 
 _OBSERVE = r"""
@@ -76,8 +77,18 @@ def browser() -> Iterator[Browser]:
 
 
 def observe(page: Page, tiles: Tiles) -> None:
-    """Begin to note when which node's temperature changes."""
-    page.evaluate(_OBSERVE, msgspec.to_builtins(tiles))
+    """Begin to note when which node's temperature changes.
+
+    Raises:
+        BenchError: The page never stayed: its server cannot feed it.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(Error):  # it was just being loaded anew
+            page.evaluate(_OBSERVE, msgspec.to_builtins(tiles))
+            return
+        page.wait_for_load_state()
+    text = f"the page was loaded anew {_TRIES} times before it could be watched"
+    raise BenchError(text)
 
 
 def seen(page: Page, numbers: dict[str, int]) -> list[Seen]:
