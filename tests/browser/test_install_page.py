@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from broker.messages import ScanPhase, Verdict
 from tests.browser.actor import Actor, mac, node_id
@@ -11,13 +11,18 @@ from tests.browser.pages import button, card, installing, settled
 from tests.browser.stage import Stage, wait_until
 
 
-def test_boards_blink_one_by_one_and_are_swapped_where_a_person_sees_them(
-    visit: SignIn, rack: Actor, scene: Scene
-) -> None:
+def slot_wizard(visit: SignIn, scene: Scene) -> tuple[Page, Locator]:
+    """Open the wizard after a run; return the page, and what the wizard asks."""
     scene.done()
     page = installing(visit(path="/install"))
     button(page, "Check the slots…").click()
-    question = page.locator(".in-ask")
+    return page, page.locator(".in-ask")
+
+
+def test_boards_blink_one_by_one_and_are_swapped_where_a_person_sees_them(
+    visit: SignIn, rack: Actor, scene: Scene
+) -> None:
+    page, question = slot_wizard(visit, scene)
     blinks = f"pirack/v1/lab/node/{node_id(1, 1)}/cmd/identify"
 
     expect(question).to_contain_text("s01n1 blinks")
@@ -44,10 +49,7 @@ def test_boards_blink_one_by_one_and_are_swapped_where_a_person_sees_them(
 def test_news_of_a_board_leave_the_line_that_is_being_read(
     visit: SignIn, rack: Actor, scene: Scene
 ) -> None:
-    scene.done()
-    page = installing(visit(path="/install"))
-    button(page, "Check the slots…").click()
-    question = page.locator(".in-ask")
+    page, question = slot_wizard(visit, scene)
     expect(question).to_contain_text("s01n1 blinks")
     page.hover(".in-answer:has-text('3')")
     expect(page.locator(".line-text")).to_contain_text("-m 'swap s01n1 s01n3'")

@@ -127,11 +127,16 @@ class Scene:
             new_id=lambda: f"run-{next(self.ids)}",
         )
 
-    async def install(self, **changes: Any) -> Run:  # noqa: ANN401  # fields of Params
-        """Run to the end and return how it ended."""
+    async def begin(self, **changes: Any) -> Installer:  # noqa: ANN401  # fields of Params
+        """Start an installer and begin a run."""
         installer = self.installer()
         await installer.start()
         await installer.begin(msgspec.structs.replace(self.params, **changes))
+        return installer
+
+    async def install(self, **changes: Any) -> Run:  # noqa: ANN401  # as `begin`
+        """Run to the end and return how it ended."""
+        installer = await self.begin(**changes)
         run = await self.ended(installer)
         await installer.stop()
         return run

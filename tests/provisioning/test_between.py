@@ -17,9 +17,7 @@ def test_a_person_swaps_two_slots_by_their_leds(
     stage = scene(1, 2)
 
     async def install() -> None:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.ended(installer)
         await installer.swap("s01n1", "s01n2")
         undone = await installer.undo()
@@ -48,9 +46,7 @@ def test_a_run_that_is_asked_for_during_a_swap_waits_for_it_and_is_not_lost(
         return await apply(want)
 
     async def install() -> Run:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.ended(installer)
         monkeypatch.setattr(backend, "apply", slowly)
         swapping = asyncio.create_task(installer.swap("s01n1", "s01n2"))
@@ -72,9 +68,7 @@ def test_undo_goes_back_to_before_the_whole_run_not_to_before_its_last_stack(
     stage = scene(2, 2)
 
     async def install() -> None:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.ended(installer)
         await installer.begin(msgspec.structs.replace(stage.params, dry=True))
         await stage.ended(installer)

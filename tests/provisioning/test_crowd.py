@@ -31,9 +31,7 @@ def test_a_crowd_beside_all_windows_is_bounded_and_told_once(
     stage = scene(1, 2)
 
     async def install() -> Run:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.reach(installer, lambda run: run.step is step)
         for number in range(100):
             invented = f"dc:a6:32:ff:ff:{number:02x}"

@@ -78,9 +78,7 @@ def test_a_word_that_comes_before_the_forecast_or_too_late_is_refused(
     stage = scene(3, 1)
 
     async def install() -> Run:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(msgspec.structs.replace(stage.params, confirmed=False))
+        installer = await stage.begin(confirmed=False)
         with pytest.raises(NoRunError, match="is still being checked"):
             installer.confirm()
         await stage.reach(installer, lambda run: run.step is Step.CONFIRM)
@@ -114,9 +112,7 @@ def test_a_cancelled_run_leaves_the_outlets_as_asked(
     stage.rack.levels = {1: Power.ON, 2: Power.ON, 3: Power.OFF}
 
     async def install() -> Run:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.reach(installer, lambda run: run.step is Step.SCAN)
         installer.cancel(leave, by="ann")
         run = await stage.ended(installer)
@@ -135,9 +131,7 @@ def test_a_stop_that_comes_with_a_message_stops(
     stage = scene(1, 2)
 
     async def stopped() -> Run | None:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.reach(installer, lambda run: run.powered_at)
         installer.heard(Ask(mac="dc:a6:32:00:01:01", kind=AskKind.DISCOVER))
         for _ in range(turns):
@@ -233,9 +227,7 @@ def test_a_run_that_cannot_be_taken_up_again_is_stopped_for_good(
     stage = scene(1, 2)
 
     async def interrupted() -> None:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await installer.stop()
 
     def mistaken(*_: object) -> None:

@@ -214,9 +214,7 @@ def test_a_lease_that_is_read_late_doubles_and_moves_no_board(
     ask = Ask(mac=mac, kind=AskKind.LEASE, address="192.168.23.200")
 
     async def install() -> Run:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.reach(
             installer, lambda run: run.stack.number == window and run.powered_at
         )
@@ -236,9 +234,7 @@ def test_a_late_lease_of_a_board_too_many_makes_it_no_double(
     stage.rack.boards.append(extra)
 
     async def install() -> Run:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.reach(
             installer, lambda run: run.stack.number == 2 and run.powered_at
         )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from broker.messages import Power
@@ -98,9 +97,7 @@ def test_one_that_comes_midway_is_found_at_the_next_stack_and_outlets_are_restor
     stage.rack.levels = {1: Power.ON, 2: Power.ON, 3: Power.OFF}
 
     async def install() -> Run:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.reach(installer, lambda run: run.step is Step.CHECK)
         stage.rack.rivals = (RIVAL,)
         return await stage.ended(installer)
@@ -119,9 +116,7 @@ def test_one_that_comes_while_the_master_is_away_is_found_when_it_goes_on(
     stage = scene(2, 2)
 
     async def install() -> Run:
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(stage.params)
+        installer = await stage.begin()
         await stage.reach(installer, lambda run: run.position == 1)
         await installer.stop()
         stage.rack.rivals = (RIVAL,)
@@ -158,9 +153,7 @@ def test_an_interface_that_cannot_be_asked_midway_costs_a_word_and_no_board(
 def test_looking_makes_no_stack_longer(scene: Scenes, virtually: Virtually) -> None:
     async def seconds(**changes: bool) -> float:
         stage = scene(3, 2)
-        installer = stage.installer()
-        await installer.start()
-        await installer.begin(msgspec.structs.replace(stage.params, **changes))
+        installer = await stage.begin(**changes)
         began = await stage.reach(installer, lambda run: run.step is Step.SCAN)
         run = await stage.ended(installer)
         return run.wake - began.wake

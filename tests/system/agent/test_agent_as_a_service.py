@@ -72,15 +72,21 @@ async def lives(observer: Observer) -> None:
     await observer.until(lambda: Phase.DONE in observer.results())
 
 
+async def lives_and_ends(
+    process: "subprocess.Popen[bytes]", observer: Observer
+) -> None:
+    await lives(observer)
+    process.terminate()
+    assert await asyncio.to_thread(process.wait, 30) == 0
+
+
 async def test_the_unit_starts_an_agent_that_reports_and_obeys(
     unit: AgentUnit, start: Start, observer: Observer, byte_code: Path
 ) -> None:
     prepare(unit, start)
     before = files(byte_code)
     process = start(unit.start)
-    await lives(observer)
-    process.terminate()
-    assert await asyncio.to_thread(process.wait, 30) == 0
+    await lives_and_ends(process, observer)
     assert files(byte_code) == before
 
 
@@ -92,9 +98,7 @@ async def test_all_that_an_agent_imports_has_its_byte_code_before_it_starts(
     assert all(path.name.endswith(".opt-2.pyc") for path in before)
     # Were it allowed to, it would write what is missing.
     process = start([word for word in unit.start if word != "-B"])
-    await lives(observer)
-    process.terminate()
-    assert await asyncio.to_thread(process.wait, 30) == 0
+    await lives_and_ends(process, observer)
     assert files(byte_code) == before
 
 
