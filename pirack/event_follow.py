@@ -13,6 +13,7 @@ from broker.link import Message, Subscription
 from broker.messages import Event, NodeState, decode
 from broker.reconnect import Backoff
 from broker.topics import NodeLeaf, NodeTopic, Topics
+from pirack import pipe
 from pirack.ask import NoAnswerError, Question
 from pirack.event_lines import written
 from pirack.event_question import question
@@ -50,6 +51,7 @@ class Follower:
         self.trouble = ""
         self._newest = 0
         self._returned = asyncio.Event()
+        self._unread = False
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -92,13 +94,17 @@ class Follower:
         return receipt.why
 
     async def keep_up(self) -> None:
-        """Let new lines out, and ask for what was missed whenever the link was down."""
-        while True:
+        """Let new lines out, and ask for what was missed whenever the link was down.
+
+        It ends when nobody reads them any more.
+        """
+        while not self._unread:
             if not self._returned.is_set():
                 self._release()
             await self._returned.wait()
             self._returned.clear()
-            self._show(await self._missed())
+            if not self._unread:
+                self._show(await self._missed())
 
     async def _missed(self) -> list[Event]:
         """Return the lines after the newest one known; none where nobody tells them."""
@@ -152,7 +158,9 @@ class Follower:
     def _print(self, event: Event) -> None:
         if event.seq > self._newest:
             self._newest = event.seq
-            print(written(event, as_json=self._args.json), flush=True)
+            if not pipe.say(written(event, as_json=self._args.json)):
+                self._unread = True
+                self._returned.set()
 
     def _means(self, event: Event) -> bool:
         args = self._args

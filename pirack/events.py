@@ -20,6 +20,7 @@ from pirack.ask import Patience, Question, ask
 from pirack.event_follow import Follower
 from pirack.event_lines import fold, written
 from pirack.event_question import DEFAULT_LINES, MANY_LINES, question
+from pirack.install.waiting import first
 from pirack.receipt import Receipt
 from pirack.where import Place
 
@@ -162,10 +163,7 @@ async def _follow(connect: Connect, follower: Follower, asked: Question) -> int:
         error = await follower.begin(asked)
         if error:
             return _fail(error, EXIT_FAILED)
-        async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(follower.keep_up())
-            await _until_told()
-            keeping.cancel()
+        await first(follower.keep_up(), _until_told())
         return EXIT_OK
     finally:
         await link.stop()

@@ -4,6 +4,20 @@ import os
 import sys
 
 
+def say(line: str) -> bool:
+    """Print a line at once; return False when its reader has just gone away.
+
+    For what is printed while messages come in: whoever calls there cannot be stopped by
+    an exception, and later lines go nowhere.
+    """
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        hush()
+        return False
+    return True
+
+
 def hush() -> None:
     """Let what is printed from now on, and at the exit, go nowhere.
 

@@ -19,7 +19,7 @@ from broker.messages import DEFAULT_TTL_S, Phase, TargetRow
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.topics import Scope, ScopeKind, check_name
 from broker.verbs import DESTRUCTIVE
-from pirack import option_types, where
+from pirack import option_types, pipe, where
 from pirack.ask import Patience, Question, ask
 from pirack.person import person
 from pirack.receipt import Receipt, row_lines
@@ -213,10 +213,10 @@ class Printer:
         self._wipe()
         if not self._accepted and not receipt.complete:
             self._accepted = True
-            print(receipt.summary(below_rows=True), flush=True)
+            pipe.say(receipt.summary(below_rows=True))
         for row in rows:
             if row.phase.final:
-                print("\n".join(row_lines(row)), flush=True)
+                pipe.say("\n".join(row_lines(row)))
         self._count(receipt)
 
     def end(self, receipt: Receipt, patience: Patience) -> int:

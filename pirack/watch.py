@@ -98,10 +98,7 @@ class Watcher:
             self._print(f"{stamp} {taken.text}")
 
     def _print(self, line: str) -> None:
-        try:
-            print(line, flush=True)
-        except BrokenPipeError:
-            pipe.hush()
+        if not pipe.say(line):
             self.ended.set()
 
 

@@ -4,6 +4,7 @@ import time
 from typing import Protocol
 
 from broker.messages import Event
+from pirack import pipe
 from pirack.install import picture
 from pirack.install.progress import Progress
 
@@ -41,7 +42,7 @@ class PlainScreen:
     def event(self, event: Event) -> None:
         """Print a line of the run's history, with its time of day."""
         stamp = time.strftime("%H:%M:%S", time.localtime(event.ts))
-        print(f"{stamp} {event.text}", flush=True)
+        pipe.say(f"{stamp} {event.text}")
 
     def draw(self, progress: Progress) -> None:
         """Print the step when it is another one, and who went away or came back."""
@@ -49,7 +50,7 @@ class PlainScreen:
             step = picture.step(progress.state)
             if step != self._step:
                 self._step = step
-                print(f"-- {picture.amount(progress.state)}: {step}", flush=True)
+                pipe.say(f"-- {picture.amount(progress.state)}: {step}")
         if progress.away != self._away:
             self._away = progress.away
-            print(f"-- {progress.away or 'broker and master are back'}", flush=True)
+            pipe.say(f"-- {progress.away or 'broker and master are back'}")

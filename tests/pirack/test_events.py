@@ -22,6 +22,7 @@ from broker.messages import (
     encode,
 )
 from broker.topics import NodeLeaf, Topics
+from pirack import pipe
 from pirack.cli import parser
 from pirack.event_lines import fold, line
 from pirack.event_question import question
@@ -123,6 +124,17 @@ class Following:
         said = self._capsys.readouterr()
         self.numbers = [json.loads(one)["seq"] for one in said.out.splitlines()]
         self.complaints = said.err
+
+
+async def test_following_ends_when_its_reader_goes_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = FakeBroker()
+    await Historian(broker, (event(1),)).start()
+    monkeypatch.setattr(pipe, "say", lambda _: False)
+    args = arguments("--follow")
+    following = show(broker.connect, TOPICS, question(args), args)
+    assert await asyncio.wait_for(following, 20) == 0
 
 
 async def test_the_history_is_printed_oldest_first_from_all_its_parts(

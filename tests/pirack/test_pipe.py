@@ -16,6 +16,12 @@ while not watcher.ended.is_set():
     watcher._print("x" * 4096)
 print("more")
 """
+SAYS = """
+from pirack import pipe
+while pipe.say("x" * 4096):
+    pass
+print("more")
+"""
 RAISES = """
 import sys
 from pirack import cli
@@ -44,6 +50,10 @@ def read_one_line(code: str) -> tuple[int, bytes]:
 
 def test_a_watch_whose_reader_goes_away_ends() -> None:
     assert read_one_line(PRINTS) == (0, b"")
+
+
+def test_what_is_said_to_nobody_is_no_error() -> None:
+    assert read_one_line(SAYS) == (0, b"")
 
 
 def test_a_command_whose_reader_goes_away_ends_without_a_complaint() -> None:
