@@ -2,7 +2,7 @@
 
 import { cancelling, offered, publishLine, rackTarget, renewed, underWay } from "pirack/actions.js";
 import { begin } from "pirack/consent.js";
-import { copyText, h, setAttr, setText, uniqueId } from "pirack/dom.js";
+import { copyText, h, pressed, setAttr, setText, uniqueId } from "pirack/dom.js";
 import { icon } from "pirack/icons.js";
 import { blocked, listen, store } from "pirack/store.js";
 import { plural } from "pirack/words.js";
@@ -87,7 +87,7 @@ export function openMenu(button, asked, note, extra = null) {
   let key = "", list = null;
   const draw = (target) => {
     setText(words, note(target));
-    if (key === actionKey(target)) return;
+    if (key === actionKey(target) || pressed(place)) return;
     key = actionKey(target);
     const all = () => [...place.querySelectorAll("button")];
     const at = all().indexOf(document.activeElement), open = place.querySelector("details")?.open;

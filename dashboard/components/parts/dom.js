@@ -36,6 +36,9 @@ export function setAttr(element, name, value) {
   } else if (element.getAttribute(name) !== String(wanted)) element.setAttribute(name, wanted);
 }
 
+/** Whether a pointer is down inside: what is replaced then gets no click. */
+export const pressed = (element) => element.matches(":active");
+
 /** Copy text; also on plain http, where browsers hide the clipboard interface. */
 export async function copyText(text) {
   if (window.isSecureContext && navigator.clipboard) {

@@ -2,7 +2,7 @@
 
 import { nodeTarget, underWay } from "pirack/actions.js";
 import { actionKey, actionList, copyButton } from "pirack/dialogs.js";
-import { h, s, setAttr, setText, uniqueId } from "pirack/dom.js";
+import { h, pressed, s, setAttr, setText, uniqueId } from "pirack/dom.js";
 import { glyph, icon, STATES } from "pirack/icons.js";
 import { workItem } from "pirack/running.js";
 import { Activity } from "pirack/side.js";
@@ -94,6 +94,11 @@ export class Panel {
     this.actionPlace = h("div");
     this.facts = h("dl", { class: "facts" });
     this.activity = new Activity({ onOpen: this.onOpen, node: this.id });
+    this.below = [
+      h("section", { "aria-label": "Actions" }, h("div", { class: "side-head" }, h("h3", { text: "Actions" }), h("span", { class: "side-note", text: "the small button copies the mosquitto_pub line" })), this.actionPlace),
+      h("section", { "aria-label": "Details" }, h("div", { class: "side-head" }, h("h3", { text: "Details" })), this.facts),
+      this.activity.element,
+    ];
     const chart = s("svg", { class: "spark chart", viewBox: "0 0 320 56", preserveAspectRatio: "none", "aria-hidden": "true" }, this.area, this.line);
     this.heartbeat = h("span", { class: "side-note" });
     this.body.replaceChildren(
@@ -102,9 +107,7 @@ export class Panel {
       this.lock,
       this.faults,
       h("section", { "aria-label": "Vitals" }, h("div", { class: "side-head" }, h("h3", { text: "Vitals" }), this.heartbeat), [this.cpu, this.memory, this.heat, this.disk, this.swap].map((vital) => vital.element), h("figure", {}, chart, h("figcaption", { text: "CPU over the last 3 minutes" })), this.numbers, this.flags),
-      h("section", { "aria-label": "Actions" }, h("div", { class: "side-head" }, h("h3", { text: "Actions" }), h("span", { class: "side-note", text: "the small button copies the mosquitto_pub line" })), this.actionPlace),
-      h("section", { "aria-label": "Details" }, h("div", { class: "side-head" }, h("h3", { text: "Details" })), this.facts),
-      this.activity.element,
+      ...this.below,
     );
     this.factsOf = undefined;
     this.draw();
@@ -132,14 +135,21 @@ export class Panel {
     const label = STATES[node.state].label;
     setText(this.sentence, node.reason ? `${label}: ${node.reason}` : node.words ? `${label}: ${phrase(node)}` : label);
     this.drawHeld(node);
-    const target = nodeTarget(node), key = actionKey(target);
-    if (!this.actions || this.actionKey !== key) {
+    this.drawActions(nodeTarget(node));
+    const known = store.node?.id === this.id;
+    // What is below the figures would jump away from under the pointer when they come.
+    for (const section of this.below) setAttr(section, "hidden", !known);
+    if (known) this.drawVitals(node, store.node);
+  }
+
+  drawActions(target) {
+    const key = actionKey(target);
+    if (!this.actions || (this.actionKey !== key && !pressed(this.actionPlace))) {
       this.actionKey = key;
       this.actions = actionList(target);
       this.actionPlace.replaceChildren(this.actions.element);
     }
     this.actions.refresh();
-    if (store.node?.id === this.id) this.drawVitals(node, store.node);
   }
 
   /** What is under way there, and who has reserved it. */
