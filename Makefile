@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+PYTEST = $(BIN)/python -m pytest -n auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -31,15 +32,15 @@ install-dev: $(VENV)/.dev ## .venv with what the checks and tests need too
 
 .PHONY: test
 test: test-packages install-dev lint ## every check: lint, types, unit, contract, system, browser, wheel
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 .PHONY: test-all
 test-all: test-packages install-dev lint ## what `make test` does, and the tests that take minutes
-	$(BIN)/python -m pytest -m "not hardware"
+	$(PYTEST) -m "not hardware"
 
 .PHONY: test-fast
 test-fast: install-dev ## the tests that start no process: seconds
-	$(BIN)/python -m pytest -q -m "not system and not browser and not mosquitto"
+	$(PYTEST) -q -m "not system and not browser and not mosquitto"
 
 .PHONY: lint
 lint: install-dev ## ruff and mypy --strict

@@ -6,6 +6,7 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # ships no types
 
 from tests import warden
 
@@ -17,6 +18,10 @@ settings.load_profile("pirack")  # no test fails because the machine is busy
 pytest_plugins = ["nicegui.testing.user_plugin"]
 """NiceGUI's browserless ``user``; it must be named here, at the root of the tests."""
 
+
+MOST_WORKERS = 8
+"""A worker's Chromium, rack and page take half a gigabyte."""
+SHARED_RACK = "tests/system/deploy/"
 
 WARDEN = pytest.StashKey[subprocess.Popen[bytes]]()
 
@@ -30,6 +35,25 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End what is left now, before the run is over."""
     if WARDEN in config.stash:
         warden.stop(config.stash[WARDEN])
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two tests at a time on each processor: half of them wait for a process."""
+    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> "ByFile":
+    """Hand out the tests by file."""
+    return ByFile(config)
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # of no type, as said above
+    """Gives a file to one worker, and a folder of which all tests share a rack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(SHARED_RACK):
+            return SHARED_RACK
+        return nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(trylast=True)

@@ -29,6 +29,7 @@ def start() -> subprocess.Popen[bytes]:
         [sys.executable, "-I", "-S", __file__, run, mark],
         stdin=subprocess.PIPE,
         start_new_session=True,
+        env={},  # no mark of a run around this one, whose end it is to outlive
     )
     os.environ[MARK] = mark
     return warden

@@ -86,9 +86,10 @@ def test_no_view_of_the_overview_shuts_anybody_out(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/activity", "/about", "/install"])
 def test_no_page_shuts_anybody_out(
-    sign_in: SignIn, rack: Actor, path: str, theme: str
+    visit: SignIn, rack: Actor, path: str, theme: str
 ) -> None:
-    page = sign_in(path=path, color_scheme=theme, reduced_motion="reduce")
+    page = visit(path=path, color_scheme=theme, reduced_motion="reduce")
+    expect(page.locator(".rail-link[aria-current]")).to_have_attribute("href", path)
     expect(page.locator(".pill-text")).to_have_text("Live")
     rack.event("something happened", node=node_id(1, 1))
 
@@ -98,12 +99,12 @@ def test_no_page_shuts_anybody_out(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("look", ["idle", "confirm", "scanning", "stored", "done"])
 def test_no_state_of_an_install_run_shuts_anybody_out(
-    sign_in: SignIn, rack: Actor, scene: Scene, look: str, theme: str
+    visit: SignIn, rack: Actor, scene: Scene, look: str, theme: str
 ) -> None:
     getattr(scene, look, scene.scanning)()
     if look == "stored":
         rack.say(rack.topics.master_status, "offline")
-    page = sign_in(path="/install", color_scheme=theme, reduced_motion="reduce")
+    page = visit(path="/install", color_scheme=theme, reduced_motion="reduce")
     expect(installing(page, live=look != "stored").locator(".in-hero")).to_be_visible()
 
     assert barriers(page) == []

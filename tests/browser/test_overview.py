@@ -151,43 +151,6 @@ def test_a_board_opens_its_details_and_vitals(sign_in: SignIn) -> None:
     expect(panel).to_contain_text("Stack 05, slot 1")
 
 
-def test_what_can_be_pressed_in_the_sheet_does_not_move_when_the_figures_come(
-    sign_in: SignIn,
-) -> None:
-    page = ready(sign_in())
-    opened = """(board) => {
-        board.click();
-        const button = document.querySelector(".panel [data-verb=ping]");
-        const top = () => button.checkVisibility() && button.getBoundingClientRect().top;
-        const tops = [top()];
-        return new Promise((done) => {
-          const look = () => {
-            tops.push(top());
-            const facts = document.querySelector(".panel .facts > div");
-            facts ? done(tops) : requestAnimationFrame(look);
-          };
-          look();
-        });
-    }"""
-    tops = page.locator(board(page, 5, 1)).evaluate(opened)
-
-    assert len({top for top in tops if top is not False}) == 1
-
-
-def test_news_do_not_replace_an_action_while_it_is_pressed(
-    sign_in: SignIn, rack: Actor
-) -> None:
-    page = ready(sign_in())
-    page.click(board(page, 4, 1))
-    page.locator(".panel [data-verb=ping]").hover()
-    page.mouse.down()
-    rack.state(node_id(4, 1), outlet="another")
-    expect(page.locator(".panel")).to_contain_text("another reads back on")
-    page.mouse.up()
-
-    expect(page.locator(".receipt[data-phase=good]")).to_contain_text("done")
-
-
 @pytest.mark.parametrize("silent", [False, True])
 def test_the_sheet_says_once_that_the_supply_is_too_low(
     sign_in: SignIn, rack: Actor, *, silent: bool

@@ -252,9 +252,9 @@ async def asking(site: Site) -> AsyncIterator[Asker]:
     """Let in a client that sees all 48 boards online."""
     asker = Asker(site.port)
     await asker.link.start()
-    assert await asker.link.wait_connected(PATIENCE_S)
-    await asker.all_online()
     try:
+        assert await asker.link.wait_connected(PATIENCE_S)
+        await asker.all_online()
         yield asker
     finally:
         await asker.link.stop()

@@ -49,12 +49,16 @@ def finals(asker: Asker, verb: str, scope: str = "rack") -> list[Reply]:
 async def killed_when(
     site: Site, asker: Asker, where: str, words: str, due: Callable[[], bool]
 ) -> list[Reply]:
-    """Ask, kill the master when something is seen, start it again; return the end."""
+    """Ask, kill the master when something is seen, start it again; return the end.
+
+    It has accepted by then: what it shows before is not on disk yet, and what was not
+    accepted is forgotten by a restart.
+    """
     scope, verb = where.split()
     asker.eyes.replies.clear()
     topic = f"{TOPICS.prefix}/{scope}/cmd/{verb}"
     asker.link.publish(topic, f"{words} confirm={scope}".encode(), qos=1)
-    await asker.until(due)
+    await asker.until(lambda: bool(asker.eyes.replies) and due())
     site.kill("master")
     await asyncio.sleep(0.5)
     site.start("master")
