@@ -179,7 +179,7 @@ def kept() -> dict[str, Page]:
 
 @pytest.fixture
 def visit(
-    enter: SignIn, stage: Stage, kept: dict[str, Page], complaints: list[str]
+    enter: SignIn, kept: dict[str, Page], complaints: list[str]
 ) -> Iterator[SignIn]:
     """Go to a page as a role, in a tab that is there already and shows About.
 
