@@ -1,9 +1,12 @@
 """What a person changes between two runs: two boards, or all reservations."""
 
+import contextlib
+from collections.abc import AsyncIterator, Collection
+
 from provisioning import plan
 from provisioning.backends.backend import Backend
-from provisioning.errors import BackendError
-from provisioning.reservation import Change
+from provisioning.errors import BackendError, JournalError
+from provisioning.reservation import Change, Reservation
 from provisioning.run.sightings import reservations
 from provisioning.run.state import Run
 from provisioning.seams import Journal
@@ -23,15 +26,16 @@ async def swap(
     Raises:
         SubnetError: There is no such slot.
         BackendError: The DHCP server would not have it; nothing was changed.
+        JournalError: It cannot be kept; nothing was changed.
     """
     places = plan.swap(run.places if run else journal.places(), *names)
     earlier = backend.applied()
-    await backend.apply(reservations(places))
-    if run is None:
-        await journal.keep(places)
-        return None
-    run = run.with_(places=places, earlier=earlier)
-    await journal.save(run)
+    async with _serving(backend, reservations(places)):
+        if run is None:
+            await journal.keep(places)
+            return None
+        run = run.with_(places=places, earlier=earlier)
+        await journal.save(run)
     return run
 
 
@@ -47,12 +51,27 @@ async def undo(
 
     Raises:
         BackendError: There are none, or the server would not have them.
+        JournalError: It cannot be kept; nothing was changed.
     """
     if run is None or run.earlier is None:
         text = "there is no earlier set of reservations to go back to"
         raise BackendError(text)
     served = backend.applied()
-    change = await backend.apply(run.earlier)
-    run = run.with_(earlier=served)
-    await journal.save(run)
+    async with _serving(backend, run.earlier) as change:
+        run = run.with_(earlier=served)
+        await journal.save(run)
     return run, change
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    backend: Backend, wanted: Collection[Reservation]
+) -> AsyncIterator[Change]:
+    """Serve other reservations while it is written down, and keep to the old if not."""
+    earlier = backend.applied()
+    change = await backend.apply(wanted)
+    try:
+        yield change
+    except JournalError:
+        await backend.apply(earlier)
+        raise

@@ -167,6 +167,7 @@ class Installer:
             BusyError: A run is under way.
             SubnetError: There is no such slot.
             BackendError: The DHCP server would not have it; nothing was changed.
+            JournalError: It cannot be kept; nothing was changed.
         """
         async with self._loop.at_rest("boards can be swapped"):
             run = await between.swap(
@@ -180,6 +181,7 @@ class Installer:
         Raises:
             BusyError: A run is under way.
             BackendError: There are none, or the server would not have them.
+            JournalError: It cannot be kept; nothing was changed.
         """
         async with self._loop.at_rest("reservations can be undone"):
             run, change = await between.undo(self._backend, self._journal, self.run)

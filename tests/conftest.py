@@ -42,9 +42,9 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> "ByFile":
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> "ByFile":
     """Hand out the tests by file."""
-    return ByFile(config)
+    return ByFile(config, log)
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # of no type, as said above

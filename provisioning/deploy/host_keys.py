@@ -1,8 +1,5 @@
 """Host keys, pinned at first sight, in a file of our own that ssh reads too."""
 
-import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,8 +35,7 @@ class HostKeys:
         """
         if self.known(where):
             return
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._alone():
+        with private_file.alone(self.path.parent):
             if not self.known(where):
                 self._write([*self._lines(), (where, key)])
 
@@ -51,23 +47,9 @@ class HostKeys:
         """
         if not self.known(where):
             return False
-        with self._alone():
+        with private_file.alone(self.path.parent):
             self._write([(name, key) for name, key in self._lines() if name != where])
         return True
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let no other `pirack deploy` write between our look and our write.
-
-        The folder is locked, not a file in it: nothing is left behind that another user
-        could not open. It is held for one small write, so waiting here is short.
-        """
-        handle = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         # Read each time: another `pirack deploy` may have pinned one meanwhile.

@@ -50,13 +50,20 @@ def own_key(folder: Path) -> asyncssh.SSHKey:
     """
     path = folder / KEY_NAME
     if not path.exists():
-        key = asyncssh.generate_private_key(KEY_TYPE, comment="pirack deploy")
         try:
-            private_file.write(path, key.export_private_key())
+            _make_key(path)
         except OSError as error:
             text = f"{path}: the SSH key cannot be written: {error.strerror}"
             raise ConfigError(text) from error
     return read_key(path)
+
+
+def _make_key(path: Path) -> None:
+    """Make our key, unless another `pirack deploy` does so at this moment."""
+    with private_file.alone(path.parent):
+        if not path.exists():
+            key = asyncssh.generate_private_key(KEY_TYPE, comment="pirack deploy")
+            private_file.write(path, key.export_private_key())
 
 
 def public_line(key: asyncssh.SSHKey) -> str:

@@ -1,11 +1,13 @@
 """What a person changes between two runs: the boards of two slots, all reservations."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 import pytest
 
+from provisioning.errors import JournalError
+from provisioning.installer import Installer
 from provisioning.reservation import Change, Reservation
 from provisioning.run.state import Run
 from tests.provisioning.story import Scenes, Virtually, place
@@ -60,6 +62,33 @@ def test_a_run_that_is_asked_for_during_a_swap_waits_for_it_and_is_not_lost(
         return run
 
     assert place(virtually(install()), "s01n1").mac == "dc:a6:32:00:01:02"
+
+
+@pytest.mark.parametrize("change", [lambda i: i.swap("s01n1", "s01n2"), Installer.undo])
+def test_what_cannot_be_written_down_is_not_served_either(
+    scene: Scenes,
+    virtually: Virtually,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Installer], Awaitable[object]],
+) -> None:
+    stage = scene(1, 2)
+
+    async def full(_: Run) -> None:
+        text = "database or disk is full"
+        raise JournalError(text)
+
+    async def install() -> None:
+        installer = await stage.begin()
+        await stage.ended(installer)
+        served, run = stage.rack.backend.applied(), installer.run
+        monkeypatch.setattr(stage.journal, "save", full)
+        with pytest.raises(JournalError, match="full"):
+            await change(installer)
+        assert stage.rack.backend.applied() == served
+        assert installer.run == run
+        await installer.stop()
+
+    virtually(install())
 
 
 def test_undo_goes_back_to_before_the_whole_run_not_to_before_its_last_stack(

@@ -3,9 +3,11 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from provisioning.deploy import ssh
 from provisioning.deploy.host_keys import HostKeys
 from provisioning.deploy.ssh import Ssh
 from provisioning.deploy.target import Target, parse
@@ -77,6 +79,17 @@ def test_no_key_is_lost_when_several_programs_pin_and_forget_at_once(
     kept = (tmp_path / "new" / "known_hosts").read_text().splitlines()
     boards = [f"10.0.{number}.{board}" for number in range(4) for board in range(8)]
     assert sorted(line.split()[0] for line in kept) == sorted(boards)
+
+
+def test_programs_that_are_each_the_first_have_one_key(tmp_path: Path) -> None:
+    together = Barrier(4)
+
+    def program(_: int) -> str:
+        together.wait()
+        return ssh.public_line(ssh.own_key(tmp_path / "new"))
+
+    with ThreadPoolExecutor(4) as programs:
+        assert len(set(programs.map(program, range(4)))) == 1
 
 
 async def test_a_file_of_keys_that_cannot_be_used_is_told_as_trouble(
