@@ -9,7 +9,20 @@ from broker.messages.command import Phase
 
 
 class Verdict(enum.StrEnum):
-    """What the rack owner wants to know about a node, in one word."""
+    """What the rack owner wants to know about a node, in one word.
+
+    - ``online``: its heartbeats come.
+    - ``late``: two of them are missing, or its agent was told to restart.
+    - ``booting``: its outlet came on; ``rebooting`` and ``stopping``: it was told to.
+    - ``hung``: its agent is silent, but the board answers ping.
+    - ``lost``: its agent is silent, and the board does not answer ping or cannot be
+      pinged.
+    - ``unpowered``: its outlet reads off although it should be on, or all boards of its
+      stack or outlet fell silent together.
+    - ``off``: on purpose, by its outlet or a shutdown.
+    - ``unseen``: known from the configuration, never heard.
+    - ``unknown``: the broker or the master just came back; nothing can be said yet.
+    """
 
     ONLINE = "online"
     LATE = "late"
@@ -21,9 +34,7 @@ class Verdict(enum.StrEnum):
     UNPOWERED = "unpowered"
     OFF = "off"
     UNSEEN = "unseen"
-    """Known from the configuration, never heard."""
     UNKNOWN = "unknown"
-    """The broker or the master just came back: nothing can be said yet."""
 
 
 class Power(enum.StrEnum):
