@@ -70,7 +70,7 @@ mosquitto_pub -q 1 -t {prefix}/node/{name}/cmd/reboot -n
 mosquitto_pub -q 1 -t {prefix}/rack/cmd/temperature -n
 
 # plain words are arguments; JSON adds an id, a time to live, a confirmation
-mosquitto_pub -q 1 -t {prefix}/node/{name}/cmd/name -m attic-1
+mosquitto_pub -q 1 -t {prefix}/node/s03n1/cmd/name -m attic-1
 mosquitto_pub -q 1 -t {prefix}/stack/3/cmd/power \\
   -m '{{"id": "c0ffee01", "args": ["cycle"], "ttl_s": 10, "confirm": "stack/3"}}'
 
@@ -81,6 +81,7 @@ mosquitto_pub -q 1 -t {prefix}/rack/cmd/cancel -n
 # what happened, and a stack for oneself while one works on it
 mosquitto_pub -q 1 -t {prefix}/node/{name}/cmd/events -m 'since=2h kind=power,verdict'
 mosquitto_pub -q 1 -t {prefix}/stack/3/cmd/lock -m '2h new fan by=ann'
+mosquitto_pub -q 1 -t {prefix}/stack/3/cmd/unlock -m by=ann
 
 # find, place and address every board: say what would happen; begin; agree to it
 mosquitto_sub -v -t '{prefix}/install/#' &
