@@ -29,20 +29,6 @@ _CONNECT = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x05\x00\x06pirack"
 _CONNACK = 0x20
 
 
-def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
-    """Return a port nobody listens on: the preferred one, else any.
-
-    Args:
-        preferred: Tried first; 0 for any.
-        host: Address it will be listened on; empty for all.
-    """
-    for port in (preferred, 0):
-        with contextlib.suppress(OSError), _bound(host, port) as probe:
-            return int(probe.getsockname()[1])
-    text = f"no TCP port is free on {host or 'any address'}"
-    raise BrokerError(text)
-
-
 def _bound(host: str, port: int) -> socket.socket:
     """Return a socket that listens; a port in TIME_WAIT is free, as for Mosquitto."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

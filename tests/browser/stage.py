@@ -12,17 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dashboard.users import Role, Users, make_user
+from tests.ports import free_port
 
 PASSWORD = "correct horse"
 DEADLINE_S = 60.0
 PIRACK = "import sys; from pirack.cli import main; sys.exit(main())"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(check: Callable[[], bool], what: str) -> None:

@@ -16,10 +16,11 @@ from broker.endpoint import Endpoint
 from broker.errors import BrokerError, LinkError
 from broker.fake import FakeBroker
 from broker.link import BreakableLink, Message, Subscription
-from broker.mosquitto_child import MosquittoChild, free_port
+from broker.mosquitto_child import MosquittoChild
 from broker.mosquitto_conf import Plan
 from broker.reach import reach
 from broker.topics import Topics
+from tests.ports import free_port
 
 DEADLINE_S = 30.0
 QUIET_S = 0.3

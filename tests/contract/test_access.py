@@ -15,10 +15,11 @@ from broker.endpoint import Endpoint
 from broker.errors import RefusedError
 from broker.link import Link, Subscription
 from broker.messages import Status
-from broker.mosquitto_child import MosquittoChild, free_port
+from broker.mosquitto_child import MosquittoChild
 from broker.mosquitto_conf import Plan
 from broker.reach import reach
 from broker.topics import NodeLeaf, Scope, Topics
+from tests.ports import free_port
 
 pytestmark = pytest.mark.mosquitto
 

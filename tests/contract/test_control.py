@@ -14,10 +14,11 @@ from broker.dynsec_control import Control
 from broker.endpoint import Endpoint
 from broker.errors import ControlError, LinkError, RefusedError
 from broker.link import BreakableConnect, Link
-from broker.mosquitto_child import MosquittoChild, free_port
+from broker.mosquitto_child import MosquittoChild
 from broker.mosquitto_conf import Plan
 from broker.reach import reach
 from broker.topics import NodeLeaf, Topics
+from tests.ports import free_port
 
 pytestmark = pytest.mark.mosquitto
 

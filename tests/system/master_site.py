@@ -40,6 +40,7 @@ from broker.topics import (
 )
 from master_service.power.fake import Relays
 from node_agent.simulator.layout import Place
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -89,7 +90,7 @@ class Site:
     ) -> None:
         self.folder = folder
         self.shape = stacks, boards
-        self.port = free_port(socket.SOCK_STREAM)
+        self.port = free_port()
         self.conf = folder / "pirack.toml"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -216,11 +217,9 @@ class Asker:
         )
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("", 0))
-        number: int = probe.getsockname()[1]
-        return number
+def echo_port() -> int:
+    """Return a port on which simulated boards can answer."""
+    return free_port(socket.SOCK_DGRAM, host="")
 
 
 @contextlib.contextmanager
@@ -232,7 +231,7 @@ def running(folder: Path, power: str = "") -> Iterator[Site]:
         power: More lines for ``[power]``.
     """
     site = Site(folder)
-    site.configure(free_port(socket.SOCK_DGRAM))
+    site.configure(echo_port())
     conf = site.conf.read_text()
     site.conf.write_text(conf.replace("[power]\n", f"[power]\n{power}"))
     try:

@@ -1,5 +1,7 @@
 """``pirack init`` and a broker that runs with what it wrote."""
 
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 from broker import mosquitto
 from broker.certificates import DAY_S, SERVER_DAYS, Files, ensure, inspect
 from broker.errors import CertificateError
-from pirack.up import ports
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
 
@@ -45,11 +47,11 @@ def init(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A rack that was set up, on ports of its own."""
-    port, door = ports.choose("127.0.0.1", 27883), ports.choose("127.0.0.1", 27893)
+    port, door = free_port(), free_port()
     init(tmp_path, "--listen", f"127.0.0.1:{door}")
     for name in ("mosquitto.conf", "pirack.toml"):
         path = tmp_path / "etc" / name
-        path.write_text(path.read_text().replace("1883", str(port)))
+        path.write_text(re.sub(r"\b1883\b", str(port), path.read_text()))
     with (tmp_path / "etc/mosquitto.conf").open("a") as file:
         file.write("user root\n")
     return tmp_path / "etc/pirack.toml"
@@ -65,7 +67,7 @@ def broker(config: Path) -> Iterator[None]:
     found = mosquitto.find()
     process = subprocess.Popen(
         [found.program, "-c", config.with_name("mosquitto.conf")],
-        env=found.environment({}),
+        env=found.environment(os.environ),
     )
     port = tomllib.loads(config.read_text())["broker"]["port"]
     deadline = time.monotonic() + 30

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from broker.messages import (
     decode,
 )
 from broker.topics import FixedTopic, InstallStackTopic
-from tests.system.master_site import PATIENCE_S, TOPICS, Asker, Eyes, Site, free_port
+from tests.system.master_site import PATIENCE_S, TOPICS, Asker, Eyes, Site, echo_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -47,7 +46,7 @@ data_dir = """
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("install"), STACKS, BOARDS)
-    site.configure(free_port(socket.SOCK_DGRAM))
+    site.configure(echo_port())
     text = site.conf.read_text().replace("grace_s = 10", "grace_s = 2")
     text = text.replace("boot_s = 1.0", "boot_s = 0.1")
     text = text.replace("settle_s = 0.5\nmin_off_s = 0.5", POWER)

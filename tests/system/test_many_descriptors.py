@@ -11,9 +11,10 @@ import pytest
 
 from broker import dynsec, mosquitto
 from broker.dynsec import Role, User
-from broker.mosquitto_child import MosquittoChild, free_port
+from broker.mosquitto_child import MosquittoChild
 from broker.mosquitto_conf import Plan
 from broker.topics import Topics
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack.up import ports
+from tests.ports import free_port
 
 NODE, OTHER = "pi-0badcafe", "pi-0badbeef"
 DEADLINE_S = 30.0
@@ -110,7 +110,7 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     data = tmp_path_factory.mktemp("real") / "my rack"
     configuration = data.parent / "pirack.toml"
     configuration.write_text("[rack]\nstacks = 2\nboards = 4\n")
-    door = ports.choose("127.0.0.1", 28893)
+    door = free_port()
     up = Process(
         *("pirack.cli", "up", "--simulate", "0", "--data", str(data)),
         *("--config", str(configuration), "--listen", f"127.0.0.1:{door}"),

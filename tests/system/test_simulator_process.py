@@ -20,6 +20,7 @@ from broker.messages import Details, Phase, Power, Reply, StackState, decode, en
 from broker.mosquitto import find
 from broker.topics import NodeLeaf, NodeTopic, ReplyTopic, Topics
 from node_agent.simulator.layout import Place
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
@@ -110,9 +111,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         installed = find()
     except BrokerError as error:
         pytest.skip(str(error))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
+    number = free_port()
     conf = tmp_path_factory.mktemp("mosquitto") / "mosquitto.conf"
     conf.write_text(f"listener {number} 127.0.0.1\nallow_anonymous true\n")
     broker = subprocess.Popen(
@@ -128,10 +127,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def echo_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("", 0))
-        number: int = probe.getsockname()[1]
-        return number
+    return free_port(socket.SOCK_DGRAM, host="")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack.up import ports
+from tests.ports import free_port
 
 PIRACK = (sys.executable, "-m", "pirack.cli")
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 
 @pytest.mark.parametrize("words", [("send", "rack", "ping"), ("watch", "--once")])
 def test_a_broker_that_is_not_there_is_exit_code_4(words: tuple[str, ...]) -> None:
-    port = str(ports.choose("127.0.0.1", 29883))
+    port = str(free_port())
     done = subprocess.run(
         [*PIRACK, *words, "--host", "127.0.0.1", "--port", port],
         capture_output=True,
@@ -30,7 +30,7 @@ def test_a_broker_that_is_not_there_is_exit_code_4(words: tuple[str, ...]) -> No
 
 
 def test_the_doctor_says_what_is_wrong_and_what_to_do() -> None:
-    port = str(ports.choose("127.0.0.1", 29883))
+    port = str(free_port())
     done = subprocess.run(
         [*PIRACK, "doctor", "--host", "127.0.0.1", "--port", port],
         capture_output=True,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pirack.deployment import own_wheel
-from pirack.up import ports
+from tests.ports import free_port
 from tests.system.agent.process import accepts
 
 ROOT = Path(__file__).parent.parent.parent
@@ -63,7 +63,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     if program is None:
         pytest.skip("mosquitto is not installed")
-    port = ports.choose("127.0.0.1", 21883)
+    port = free_port()
     configuration = tmp_path / "mosquitto.conf"
     configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = subprocess.Popen([program, "-c", str(configuration)])

@@ -16,18 +16,13 @@ from broker.endpoint import Endpoint
 from broker.link import Link, Message, Subscription
 from broker.messages import Details, Phase, Result, decode
 from broker.topics import NodeLeaf, Topics
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 TOPICS = Topics("lab")
 ID = "pi-test"
 INTERVAL_S = 0.5
 ECHO = "observer/echo"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

@@ -14,9 +14,9 @@ import pytest
 
 from pirack import cli
 from pirack.deployment import own_wheel
-from pirack.up import ports
 from provisioning.deploy import ssh
 from tests import in_memory
+from tests.ports import free_port
 from tests.system.deploy.pi import Pi
 from tests.system.up.process import Up
 
@@ -74,11 +74,10 @@ def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     data = tmp_path_factory.mktemp("deploy") / "my rack"
     configuration = data.parent / "pirack.toml"
     configuration.write_text("[rack]\nstacks = 2\nboards = 4\n")
-    door = ports.choose("127.0.0.1", 28993)
     up = Up(
         data,
         *("--config", str(configuration)),
-        *("--simulate", "0", "--listen", f"127.0.0.1:{door}"),
+        *("--simulate", "0", "--listen", f"127.0.0.1:{free_port()}"),
         *("--http-port", "28190", "--mqtt-port", "28990"),
     )
     try:

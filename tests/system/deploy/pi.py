@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from pirack.up import ports
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 BOOT_S = 40.0
@@ -54,7 +54,7 @@ class Pi:
     def __init__(
         self, directory: Path, address: str, serial: str, key: str, shared: Path
     ) -> None:
-        self.address, self.port = address, ports.choose(address, 2201)
+        self.address, self.port = address, free_port(host=address)
         self.where = f"{address}:{self.port}"
         self.node = f"pi-{serial[-8:]}"
         self._card = Card(directory)

@@ -13,7 +13,7 @@ from broker.endpoint import Endpoint
 from broker.errors import BrokerError
 from broker.fake import FakeBroker
 from broker.mosquitto import find
-from broker.mosquitto_child import free_port
+from tests.ports import free_port
 from tests.system.power.benches import (
     CommandBench,
     FakeBench,

@@ -13,10 +13,10 @@ from broker.client import connector
 from broker.endpoint import Endpoint
 from broker.fake import FakeBroker
 from broker.messages import Power
-from broker.mosquitto_child import free_port
 from master_service.power.drivers.mqtt import CONNECT_S, MqttOutlets
 from master_service.power.drivers.plug import resolve
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
+from tests.ports import free_port
 from tests.system.power.plugs import HASTE_S, MAKES, EspHome, Make, SimulatedPlug
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pirack.up import ports
+from tests.ports import free_port
 from tests.system.up.process import START_S, Up, all_gone, command, family, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(120)]
@@ -48,7 +49,7 @@ def test_a_killed_supervisor_takes_every_part_along_and_passwords_stay(
 
 
 def test_a_busy_port_moves_ours_and_says_so(data: Path) -> None:
-    http, mqtt = (ports.choose("127.0.0.1", wanted) for wanted in (28085, 28885))
+    http, mqtt = free_port(), free_port()
     with (
         socket.create_server(("127.0.0.1", http)),
         socket.create_server(("127.0.0.1", mqtt)),
@@ -76,7 +77,7 @@ def test_without_simulation_there_is_this_machine_alone(data: Path) -> None:
 def test_a_deployment_to_all_leaves_the_machine_out_that_the_rack_runs_on(
     data: Path,
 ) -> None:
-    listen = f"127.0.0.1:{ports.choose('127.0.0.1', 28995)}"
+    listen = f"127.0.0.1:{free_port()}"
     up = Up(data, "--simulate", "0", "--listen", listen).ready()
     try:
         done = command("deploy", "--all", data=data)
