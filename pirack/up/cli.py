@@ -15,7 +15,7 @@ from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.topics import Topics
 from pirack import configuration, option_types, runfile
-from pirack.up import announce, lock, ready
+from pirack.up import announce, lock, ports, ready
 from pirack.up.prepare import Prepared, prepare
 from pirack.up.rack import Rack
 from pirack.up.settings import Options, resolve
@@ -123,9 +123,9 @@ def run(args: argparse.Namespace) -> int:
     configuration.check(document)
     options = resolve(args, document)
     make_directory(options.data)
-    with lock.held(options.data):
+    with lock.held(options.data), ports.Promises() as promises:
         try:
-            prepared = prepare(options)
+            prepared = prepare(options, promises)
         except OSError as error:
             text = (
                 f"{error.filename or options.data}: cannot be written: {error.strerror}"

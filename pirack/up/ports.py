@@ -1,13 +1,56 @@
-"""Which TCP port to listen on: the wanted one, else the next that is free."""
+"""Which ports to listen on: the wanted ones, else the next that are free."""
 
+import contextlib
 import errno
 import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Self
 
 from broker.errors import ConfigError
 
 TRIES = 200
 """How far to look; whoever has this many ports in a row taken should name one."""
 HIGHEST = 65535
+
+
+class Promises:
+    """Ports that a rack has chosen and that no other one is to choose, for a block.
+
+    A port is chosen seconds before a part listens there, and the mere look whether it
+    is free keeps others from it for that moment. So a name that stands for it is taken
+    first, in the abstract namespace (unix(7)): the kernel forgets it with this process,
+    however that ends, and each network has names of its own, as it has ports.
+    """
+
+    def __init__(self) -> None:
+        self._kept = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.close()
+
+    def make(self, port: str, is_free: Callable[[], bool]) -> bool:
+        """Promise a port to this rack, and return whether it could be.
+
+        Args:
+            port: Its protocol and number.
+            is_free: Looks whether one could listen there now.
+        """
+        with contextlib.ExitStack() as until_kept:
+            name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            until_kept.enter_context(name)
+            try:
+                name.bind(f"\0pirack up {port}")
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return False
+            if not is_free():
+                return False
+            self._kept.push(until_kept.pop_all())
+        return True
 
 
 def is_free(host: str, port: int) -> bool:
@@ -31,45 +74,55 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def choose(host: str, wanted: int, *, taken: frozenset[int] = frozenset()) -> int:
-    """Return ``wanted``, or the next port that is free.
+def choose(
+    host: str, wanted: int, promises: Promises, *, taken: frozenset[int] = frozenset()
+) -> int:
+    """Return ``wanted``, or the next port that is free, and promise it.
 
     Args:
         host: Address to listen on.
         wanted: Port to try first.
-        taken: Ports promised to another part already.
+        promises: Of this rack.
+        taken: Ports of another part that are not promised.
 
     Raises:
         ConfigError: None is free, or the address cannot be used.
     """
     last = min(wanted + TRIES, HIGHEST)
     for port in range(wanted, last + 1):
-        if port not in taken and is_free(host, port):
+        free = partial(is_free, host, port)
+        if port not in taken and promises.make(f"tcp {port}", free):
             return port
     text = f"no port from {wanted} to {last} is free on {host}; name another"
     raise ConfigError(text)
 
 
-def choose_echo(host: str, wanted: int) -> int:
-    """Return a UDP port on which simulated boards can answer: ``wanted`` or the next.
+def choose_echo(host: str, wanted: int, promises: Promises) -> int:
+    """Return a UDP port on which simulated boards can answer, and promise it.
 
     Args:
         host: Address of one of the boards.
-        wanted: Port to try first; 0 for none, which is free always.
+        wanted: Port to try first, and then the next ones.
+        promises: Of this rack.
 
     Raises:
         ConfigError: None is free.
     """
     last = min(wanted + TRIES, HIGHEST)
     for port in range(wanted, last + 1):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
+        if promises.make(f"udp {port}", partial(_is_free_for_echo, host, port)):
             return port
     text = f"no UDP port from {wanted} to {last} is free; set [simulator] echo_port"
     raise ConfigError(text)
+
+
+def _is_free_for_echo(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 def _advice(error: OSError) -> str:

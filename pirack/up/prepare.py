@@ -153,8 +153,12 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def prepare(options: Options) -> Prepared:
+def prepare(options: Options, promises: ports.Promises) -> Prepared:
     """Choose ports, make passwords, and write every file the parts read.
+
+    Args:
+        options: What was asked for.
+        promises: Keeps the ports that are chosen, as long as the rack runs.
 
     Raises:
         BrokerError: There is no Mosquitto.
@@ -165,7 +169,7 @@ def prepare(options: Options) -> Prepared:
     where = layout(options)
     for directory in where.directories():
         directory.mkdir(mode=0o700, exist_ok=True)
-    decided = _decide(options, where, program)
+    decided = _decide(options, where, program, promises)
     entrance = door.prepare(
         options, where, mqtt_port=decided.mqtt_port, node=decided.node
     )
@@ -187,13 +191,13 @@ def prepare(options: Options) -> Prepared:
     )
 
 
-def _decide(options: Options, where: Layout, program: Mosquitto) -> Decided:
+def _decide(
+    options: Options, where: Layout, program: Mosquitto, promises: ports.Promises
+) -> Decided:
     """Turn wishes into facts: free ports, this machine's id and name."""
     kept = frozenset({options.listen.port} if options.listen else ())
-    mqtt_port = ports.choose(options.mqtt_host, options.mqtt_port, taken=kept)
-    http_port = ports.choose(
-        options.http_host, options.http_port, taken=kept | {mqtt_port}
-    )
+    mqtt_port = ports.choose(options.mqtt_host, options.mqtt_port, promises, taken=kept)
+    http_port = ports.choose(options.http_host, options.http_port, promises, taken=kept)
     node = here.node_id(options.tables)
     publish = tools.find("mosquitto_pub", program.program)
     return Decided(
@@ -204,7 +208,7 @@ def _decide(options: Options, where: Layout, program: Mosquitto) -> Decided:
         mqtt_port=mqtt_port,
         http_host=options.http_host,
         http_port=http_port,
-        echo_port=_echo_port(options),
+        echo_port=_echo_port(options, promises),
         allow_host_power=options.allow_host_power,
         node=node,
         node_name=here.node_name(node),
@@ -212,12 +216,13 @@ def _decide(options: Options, where: Layout, program: Mosquitto) -> Decided:
     )
 
 
-def _echo_port(options: Options) -> int:
+def _echo_port(options: Options, promises: ports.Promises) -> int:
     """Return where simulated boards answer pings; 0 where the person wants none."""
     wanted = options.tables.get("simulator", {}).get("echo_port", ECHO_PORT)
     if not options.shape.stacks or not wanted:
         return 0
-    return ports.choose_echo(configure.places(options.shape)[0].address, wanted)
+    first = configure.places(options.shape)[0]
+    return ports.choose_echo(first.address, wanted, promises)
 
 
 def _users(decided: Decided) -> MqttAccess:
