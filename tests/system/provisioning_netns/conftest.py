@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import in_memory
-from tests.system.provisioning_netns.lab import Lab, orphans
+from tests.system.provisioning_netns.lab import Lab
 from tests.system.provisioning_netns.leftovers import leftovers
 
 PROGRAMS = ("ip", "dnsmasq", "dhcpd", "kea-dhcp4", "udhcpc")
@@ -28,14 +28,6 @@ def _why_not() -> str:
     return ""
 
 
-@pytest.fixture(scope="session")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Remove what test runs left that were killed before they could."""
-    lab = Lab(tmp_path_factory.mktemp("orphans"))
-    lab.namespaces = orphans()
-    lab.close()
-
-
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """In memory: every turn of a run is on disk before it goes on."""
@@ -44,14 +36,11 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def lab(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[Lab]:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     """A rack's network that is gone, with all that ran on it, when the test is over."""
     reason = _why_not()
     if reason:
         pytest.skip(reason)
-    request.getfixturevalue("swept")
     monkeypatch.setenv("PATH", PATH)
     lab = Lab(tmp_path)
     try:

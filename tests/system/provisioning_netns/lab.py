@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 MASTER, SWITCH, NEIGHBOUR = "m", "sw", "lan"
 PREFIX = "pirack"
-"""Of every namespace, before the id of the process that made it."""
+"""Of every namespace, before the id of the process that made it: see ``warden``."""
 
 SUBNET = Subnet(
     interface="eth1",
@@ -35,16 +35,6 @@ SUBNET = Subnet(
 )
 
 _numbers = itertools.count(1)
-
-
-def orphans() -> list[str]:
-    """Return the namespaces of test runs that were killed and could not clean up."""
-    found = []
-    for path in Path("/run/netns").glob(f"{PREFIX}*-*"):
-        pid = path.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
-            found.append(path.name)
-    return found
 
 
 class Lab:
@@ -138,7 +128,8 @@ class Lab:
         master = self.name(MASTER)
         run_ip("-n", master, "link", "delete", "eth1")
         self._cable(master, "eth1", "02:00:00:00:77:06")
-        run_ip("-n", master, "link", "set", "eth1", "up")
+        up = f"link set eth1 up\naddress add {SUBNET.address} dev eth1\n"
+        run_ip("-n", master, "-batch", "-", lines=up)
 
     def plug_in(self, macs: list[str]) -> list[str]:
         """Make the namespaces of boards, all at once, and return their names."""

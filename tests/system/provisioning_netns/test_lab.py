@@ -1,13 +1,16 @@
 """The lab itself: whatever happens in it, nothing of it is left."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.system.provisioning_netns.lab import MASTER, PREFIX, Lab, orphans
+from tests import warden
+from tests.system.provisioning_netns.lab import MASTER, Lab
 from tests.system.provisioning_netns.leftovers import leftovers, own_sockets
+from tests.system.provisioning_netns.pi import wait_until
 
 pytestmark = pytest.mark.system
 
@@ -29,24 +32,27 @@ def test_servers_clients_orphans_and_namespaces_end_with_the_lab(lab: Lab) -> No
 
 
 KILLED = """
-import os, pathlib, signal, sys
+import os, pathlib, signal
+from tests import in_memory, warden
 from tests.system.provisioning_netns.lab import Lab
-lab = Lab(pathlib.Path(sys.argv[1]))
+warden.start()
+folder = in_memory.temporary()
+lab = Lab(pathlib.Path(folder.name))
 lab.open()
 lab.rival()
+print(os.environ[warden.MARK], folder.name, *lab.namespaces, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_test_run_left_is_found_and_removed(
-    lab: Lab, tmp_path: Path
-) -> None:
-    (folder := tmp_path / "killed").mkdir()
-    words = [sys.executable, "-c", KILLED, str(folder)]
-    killed = subprocess.Popen(words, cwd=Path(__file__).parents[3])
-    killed.wait(timeout=20)
-    mine = [name for name in orphans() if name.startswith(f"{PREFIX}{killed.pid}-")]
-    assert len(mine) == 3
-    lab.namespaces += mine
-    lab.close()
-    assert not set(mine) & set(orphans())
+@pytest.mark.usefixtures("lab")  # skips where none can be built
+def test_what_a_killed_test_run_left_is_removed() -> None:
+    words = [sys.executable, "-c", KILLED]
+    root = Path(__file__).parents[3]
+    killed = subprocess.run(words, cwd=root, stdout=subprocess.PIPE, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    mark, folder, *namespaces = killed.stdout.decode().split()
+    assert len(namespaces) == 3
+    left = [Path(folder), *(Path("/run/netns", name) for name in namespaces)]
+    assert wait_until(lambda: not any(one.exists() for one in left))
+    assert warden.bearing(mark) == []
