@@ -70,6 +70,7 @@ MESSAGES = st.lists(
 )
 
 
+@pytest.mark.timeout(240)
 def test_ten_thousand_random_messages_stop_nothing(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -38,6 +38,7 @@ _MESSAGES = st.lists(
 )
 
 
+@pytest.mark.timeout(240)
 def test_ten_thousand_random_messages_stop_no_node(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
