@@ -21,6 +21,9 @@ from provisioning.teller import Teller
 
 log = logging.getLogger(__name__)
 
+KEEP_S = 5.0
+"""Seconds between two attempts to write down that a run was stopped."""
+
 
 class RunLoop:
     """Owns the latest run.
@@ -40,7 +43,7 @@ class RunLoop:
         self._teller = Teller(announcer)
         self._clock = clock
         self._run: Run | None = None
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._inbox: asyncio.Queue[tuple[str, Message]] = asyncio.Queue()
         self._turn = asyncio.Lock()  # held from a decision until it is on disk
         self._tasks = Tasks()
 
@@ -86,8 +89,8 @@ class RunLoop:
 
     def tell(self, message: Message) -> None:
         """Tell the run something; while there is none, nobody needs it."""
-        if self.live:
-            self._inbox.put_nowait(message)
+        if self._run is not None and self.live:
+            self._inbox.put_nowait((self._run.id, message))
 
     @contextlib.asynccontextmanager
     async def at_rest(self, what: str) -> AsyncIterator[None]:
@@ -111,24 +114,27 @@ class RunLoop:
 
     async def _serve(self) -> None:
         while True:
-            message = await self._next()
+            run_id, message = await self._next()
             async with self._turn:
-                await self._advance(message)
+                # What was meant for a run before this one counts for nothing.
+                if self._run is not None and self._run.id == run_id:
+                    await self._advance(message)
 
-    async def _next(self) -> Message:
-        """Return what comes first: a message, or the time the run waits for."""
-        if self._run is None or self._run.over:
+    async def _next(self) -> tuple[str, Message]:
+        """Return what comes first, and for which run: a message, or the time."""
+        run = self._run
+        if run is None or run.over:
             return await self._inbox.get()
-        left_s = self._run.wake - self._clock.monotonic()
+        left_s = run.wake - self._clock.monotonic()
         if left_s <= 0:
-            return Tick()
+            return run.id, Tick()
         try:
             # Not wait_for: of Python 3.11 it keeps a stop to itself that comes with a
             # message.
             async with asyncio.timeout(left_s):
                 return await self._inbox.get()
         except TimeoutError:
-            return Tick()
+            return run.id, Tick()
 
     async def _advance(self, message: Message | None) -> None:
         """Take a turn, None: after a restart; a mistake of ours ends the run."""
@@ -152,7 +158,7 @@ class RunLoop:
                 await self._journal.save(run)
             except JournalError as error:
                 # What is not on disk could not be resumed.
-                self._end(run, f"install run stopped where it is: {error}")
+                await self._end(run, f"install run stopped where it is: {error}")
                 return
         self._show(run, effects)
 
@@ -165,14 +171,32 @@ class RunLoop:
             "install run stopped where it is, by a mistake in PiRack: "
             f"{type(error).__name__}: {error}; outlets stay as they are, see its log"
         )
-        self._end(self._run, text)
-        with contextlib.suppress(JournalError):
-            await self._journal.save(self._run)
+        await self._end(self._run, text)
 
-    def _end(self, run: Run, text: str) -> None:
+    async def _end(self, run: Run, text: str) -> None:
         """Stop acting, and say so."""
-        self._run = run.with_(step=Step.FAILED, problems=(*run.problems, text))
-        self._teller.stopped(self._run, text)
+        self._run = ended = run.with_(step=Step.FAILED, problems=(*run.problems, text))
+        self._teller.stopped(ended, text)
+        if not await self._kept(ended):
+            self._tasks.spawn(self._keep(ended))
+
+    async def _keep(self, ended: Run) -> None:
+        """Write the end down once that can be done, unless another run began.
+
+        Else the next start would go on with it: days later, and unasked.
+        """
+        kept = False
+        while not kept:
+            await asyncio.sleep(KEEP_S)
+            async with self._turn:
+                kept = self._run is not ended or await self._kept(ended)
+
+    async def _kept(self, run: Run) -> bool:
+        try:
+            await self._journal.save(run)
+        except JournalError:
+            return False
+        return True
 
     def _show(self, run: Run, effects: tuple[Effect, ...]) -> None:
         """Do and tell what is on disk by now."""
@@ -192,4 +216,4 @@ class RunLoop:
                 if self._run and self._run.id == run.id:
                     await self._fail(error)
         else:
-            self._inbox.put_nowait(answer)
+            self._inbox.put_nowait((run.id, answer))

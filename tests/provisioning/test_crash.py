@@ -124,11 +124,13 @@ def test_a_run_counts_as_over_only_once_that_is_written_down(
 
 
 class FullJournal(DyingJournal):
-    """Has no room left when the n-th turn is to be written, and none ever after."""
+    """Has no room left at the n-th turn, until somebody makes some."""
+
+    full = True
 
     async def save(self, run: Run) -> None:
         self.left -= 1
-        if self.left <= 0:
+        if self.left <= 0 and self.full:
             text = "database or disk is full"
             raise JournalError(text)
         await self._inner.save(run)
@@ -145,4 +147,30 @@ def test_a_journal_that_cannot_be_written_ends_the_run_where_it_is(
         "install run stopped where it is: database or disk is full",
     )
     assert stage.announcer.states[-1].step == "failed"
-    assert stage.memory.runs[-1].step is not Step.FAILED, "the next start goes on"
+
+
+def test_a_run_that_was_told_as_failed_is_not_taken_up_by_a_later_start(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    stage.journal = journal = FullJournal(stage.journal, 6, written=False)
+
+    async def install() -> Run:
+        installer = await stage.begin()
+        run = await stage.ended(installer)
+        journal.full = False
+        await asyncio.sleep(60)
+        await installer.stop()
+        return run
+
+    assert virtually(install()).step is Step.FAILED
+    switched = list(stage.rack.switches)
+
+    async def start_again() -> None:
+        installer = stage.installer()
+        await installer.start()
+        await asyncio.sleep(60)
+        await installer.stop()
+
+    virtually(start_again())
+    assert stage.rack.switches == switched

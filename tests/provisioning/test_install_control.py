@@ -124,6 +124,23 @@ def test_a_cancelled_run_leaves_the_outlets_as_asked(
     assert stage.rack.levels == levels
 
 
+def test_the_checks_of_a_run_that_was_cancelled_count_for_no_other_run(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 1)
+
+    async def install() -> Run:
+        installer = await stage.begin(stacks=stage.plans[2:], whole=False)
+        installer.cancel(Leave.LEAVE)
+        await stage.ended(installer)  # and its search for servers is still on
+        await installer.begin(stage.params)
+        run = await stage.reach(installer, lambda run: run.before)
+        await installer.stop()
+        return run
+
+    assert set(virtually(install()).before) == {1, 2, 3}
+
+
 @pytest.mark.parametrize("turns", range(4))
 def test_a_stop_that_comes_with_a_message_stops(
     scene: Scenes, virtually: Virtually, turns: int
