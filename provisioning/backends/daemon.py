@@ -130,10 +130,14 @@ class Child:
         """End it and run it again.
 
         Raises:
-            BackendError: It does not come up.
+            BackendError: It does not come up; that is tried again, as after a death.
         """
         await self.stop()
-        await self.start()
+        try:
+            await self.start()
+        except BackendError:
+            self._keeper = asyncio.create_task(self._keep())
+            raise
 
     async def alive(self) -> bool:
         """Whether it runs."""

@@ -1,12 +1,12 @@
 """What all our own servers share: folders, files, and the program's own judgement."""
 
-import asyncio
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from broker import atomic
+from provisioning.backends import program
 from provisioning.errors import BackendError, RefusedError
 
 TEST_S = 20.0
@@ -16,16 +16,16 @@ READABLE = 0o644
 """Servers read their files as users of their own; nothing in them is secret."""
 
 
-def find(program: str, package: str) -> str:
+def find(name: str, package: str) -> str:
     """Return the path of a server program; system folders are searched too.
 
     Raises:
         BackendError: It is not installed; the text says how to.
     """
     path = os.pathsep.join([os.environ.get("PATH", ""), *FOLDERS])
-    found = shutil.which(program, path=path)
+    found = shutil.which(name, path=path)
     if found is None:
-        text = f"{program} is not installed; way out: sudo apt-get install {package}"
+        text = f"{name} is not installed; way out: sudo apt-get install {package}"
         raise BackendError(text)
     return found
 
@@ -79,21 +79,10 @@ async def judge(
 
     Raises:
         RefusedError: It finds it wrong; the text has its words.
-        BackendError: It cannot be run.
+        BackendError: It cannot be run, or does not end.
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-        )
-        said, _ = await asyncio.wait_for(process.communicate(), TEST_S)
-    except (OSError, TimeoutError) as error:
-        text = f"{argv[0]} cannot check its configuration: {error}"
-        raise BackendError(text) from error
-    if process.returncode:
-        words = " ".join(said.decode(errors="replace").split())[-400:]
+    code, said = await program.run(argv, TEST_S, environment)
+    if code:
+        words = " ".join(said.split())[-400:]
         text = f"{argv[0]} refuses the configuration: {words}"
         raise RefusedError(text)

@@ -172,7 +172,8 @@ async def control(
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError) as error:
-        text = f"Kea does not answer to {verb}: {error}"
+        why = str(error) or f"nothing within {CONTROL_S:g} s"
+        text = f"Kea does not answer to {verb}: {why}"
         raise BackendError(text) from error
     # 3: there is nothing to delete, so it is as wanted.
     if answer.get("result") not in {0, 3}:

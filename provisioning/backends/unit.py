@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from provisioning.backends import program
 from provisioning.backends.process_table import somebody_serves_dhcp
 from provisioning.errors import BackendError
 
@@ -76,21 +77,8 @@ class Unit:
         return True
 
     async def _call(self, verb: str) -> None:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                self._systemctl,
-                "--no-ask-password",
-                verb,
-                self._name,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            _, said = await asyncio.wait_for(process.communicate(), SYSTEMCTL_S)
-        except (OSError, TimeoutError) as error:
-            text = f"{self._systemctl} {verb} {self._name}: {error}"
-            raise BackendError(text) from error
-        if process.returncode:
-            words = said.decode(errors="replace").strip()
-            text = f"{self._systemctl} {verb} {self._name} failed: {words}"
+        argv = (self._systemctl, "--no-ask-password", verb, self._name)
+        code, said = await program.run(argv, SYSTEMCTL_S)
+        if code:
+            text = f"{self._systemctl} {verb} {self._name} failed: {said}"
             raise BackendError(text)

@@ -9,6 +9,7 @@ import pytest
 from provisioning.backends import daemon
 from provisioning.backends.daemon import Child
 from provisioning.deploy import private_file
+from provisioning.errors import BackendError
 from tests.provisioning.story import Virtually
 
 
@@ -50,6 +51,24 @@ async def test_what_a_server_said_does_not_fill_the_card(
     await child.start()
     await child.stop()
     assert not child.log_file.read_bytes()
+
+
+async def test_a_server_that_does_not_come_up_again_is_tried_until_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "serves_dhcp", lambda _pid: True)
+    child = Child(("sleep", "60"), tmp_path)
+    await child.start()
+    child.argv = ("false",)
+    monkeypatch.setattr(daemon, "serves_dhcp", lambda _pid: False)
+    with pytest.raises(BackendError, match="does not serve"):
+        await child.restart()
+    child.argv = ("sleep", "60")
+    monkeypatch.setattr(daemon, "serves_dhcp", lambda _pid: True)
+    async with asyncio.timeout(20):
+        while not await child.alive():  # noqa: ASYNC110  # nobody is told
+            await asyncio.sleep(0.01)
+    await child.stop()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

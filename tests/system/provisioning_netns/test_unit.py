@@ -56,6 +56,18 @@ async def test_a_unit_that_starts_and_does_not_serve_is_an_error(
         await unit.start()
 
 
+async def test_a_systemctl_that_hangs_is_ended_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioning.backends.unit.SYSTEMCTL_S", 0.1)
+    hanging = tmp_path / "systemctl"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    unit = Unit("pirack-dhcp.service", str(hanging))
+    with pytest.raises(BackendError, match=r"reload .* was not done within 0\.1 s"):
+        await unit.reload()
+
+
 async def test_without_systemd_the_reason_is_told(tmp_path: Path) -> None:
     unit = Unit("x.service", str(tmp_path / "systemctl"))
     assert not await unit.alive()
