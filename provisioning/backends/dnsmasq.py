@@ -5,6 +5,7 @@ touched. One file for each board lies in a folder that dnsmasq watches; new file
 at once, changed and deleted ones after SIGHUP, which is sent in any case; measured.
 """
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Collection
@@ -70,6 +71,7 @@ class Dnsmasq:
         self._daemon = daemon
         self._netboot = netboot
         self._ledger = Ledger(folder / "reservations.json")
+        self._alone = asyncio.Lock()
 
     async def start(self) -> None:
         """Write the configuration if it is another one, and serve.
@@ -108,6 +110,10 @@ class Dnsmasq:
             BackendError: dnsmasq is not there.
         """
         rows = validate(want, self._subnet)
+        async with self._alone:  # who waited in vain for an answer asks again
+            return await self._serve(rows)
+
+    async def _serve(self, rows: tuple[Reservation, ...]) -> Change:
         served = self._ledger.served()
         change = difference(served, rows)
         stale = self._write_hosts(rows)

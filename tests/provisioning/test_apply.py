@@ -1,0 +1,90 @@
+"""A set of reservations that is given while a server still takes another."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provisioning.backends.backend import Backend
+from provisioning.backends.daemon import Daemon
+from provisioning.backends.dhcpd import Dhcpd
+from provisioning.backends.dnsmasq import Dnsmasq
+from provisioning.backends.whole_file import WholeFile
+from provisioning.errors import BackendError
+from provisioning.reservation import Reservation
+from provisioning.subnet import Subnet
+from tests.provisioning.story import Scenes
+
+MAC = "dc:a6:32:00:01:01"
+ROWS = (Reservation(MAC, "192.168.23.10", "s01n1"),)
+
+
+class Reluctant:
+    """Fails when it is first told to read its files again, after a long while."""
+
+    def __init__(self) -> None:
+        self.asked, self.over = asyncio.Event(), asyncio.Event()
+
+    async def reload(self) -> None:
+        if not self.asked.is_set():
+            self.asked.set()
+            await self.over.wait()
+            text = "it did not come up"
+            raise BackendError(text)
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def alive(self) -> bool:
+        return True
+
+    async def restart(self) -> None:
+        """Come up, at last."""
+
+
+class Unjudged(Dhcpd):
+    """Dhcpd's file, on a machine without dhcpd."""
+
+    def test(self, draft: Path) -> list[str]:
+        del draft
+        return ["true"]
+
+    async def renew(self, daemon: Daemon, folder: Path) -> None:
+        del folder
+        await daemon.reload()
+
+
+def make_dnsmasq(subnet: Subnet, folder: Path, daemon: Daemon) -> Backend:
+    (folder / "hosts.d").mkdir()
+    return Dnsmasq(subnet, folder, daemon)
+
+
+def make_dhcpd(subnet: Subnet, folder: Path, daemon: Daemon) -> Backend:
+    return WholeFile(Unjudged(), subnet, folder, daemon, lambda: 0.0)
+
+
+def to_be_read(folder: Path) -> str:
+    """Return all that the server finds in its folder."""
+    (folder / "reservations.json").unlink()
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return "".join(path.read_text() for path in files)
+
+
+@pytest.mark.parametrize("make", [make_dnsmasq, make_dhcpd])
+async def test_who_asks_again_before_the_first_answer_is_served_after_it(
+    scene: Scenes, tmp_path: Path, make: Callable[[Subnet, Path, Daemon], Backend]
+) -> None:
+    server = Reluctant()
+    backend = make(scene(1, 1).rack.subnet, tmp_path, server)
+    first = asyncio.create_task(backend.apply(ROWS))
+    await server.asked.wait()
+    second = asyncio.create_task(backend.apply(ROWS))
+    await asyncio.sleep(0)
+    server.over.set()
+    with pytest.raises(BackendError, match="come up"):
+        await first
+    await second
+    assert backend.applied() == ROWS
+    assert MAC in to_be_read(tmp_path)
