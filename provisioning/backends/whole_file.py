@@ -1,5 +1,7 @@
 """What dhcpd and Kea share: one file with everything, checked, replaced, read again."""
 
+import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -9,12 +11,18 @@ from provisioning.backends.backend import Lease
 from provisioning.backends.checks import common_problems, require_interface
 from provisioning.backends.daemon import Daemon
 from provisioning.backends.ledger import Ledger
+from provisioning.discovery.packet_socket import interface_index
 from provisioning.errors import BackendError
 from provisioning.reservation import Change, Reservation, difference, validate
 from provisioning.run.state import Problem
 from provisioning.subnet import Subnet
 
+log = logging.getLogger(__name__)
+
 Rows = Collection[Reservation]
+
+LOOK_S = 1.0
+"""Seconds between two looks whether the interface is another one by now."""
 
 
 class Dialect(Protocol):
@@ -81,6 +89,9 @@ class WholeFile:
         self._daemon = daemon
         self._now = now
         self._ledger = Ledger(folder / "reservations.json")
+        self._alone = asyncio.Lock()
+        self._index = 0
+        self._looks: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -97,11 +108,36 @@ class WholeFile:
         files.make_folder(self._folder)
         self._dialect.prepare(self._folder)
         await self._put(self._ledger.served())
+        self._index = interface_index(self._subnet.interface)
         await self._daemon.start()
+        self._looks = asyncio.create_task(self._look())
 
     async def stop(self) -> None:
         """End it; calling it twice is fine."""
+        looks, self._looks = self._looks, None
+        if looks is not None:
+            looks.cancel()
+            await asyncio.gather(looks, return_exceptions=True)
         await self._daemon.stop()
+
+    async def _look(self) -> None:
+        """Start it anew with its interface: it stays bound to the one that was there.
+
+        When an adapter is pulled out and put in again, dhcpd and Kea run on and lend
+        nothing to anybody (tried on both).
+        """
+        while True:
+            await asyncio.sleep(LOOK_S)
+            index = interface_index(self._subnet.interface)
+            if index in {0, self._index}:
+                continue
+            try:
+                async with self._alone:
+                    await self._daemon.restart()
+            except BackendError as error:  # the interface may have no address yet
+                log.warning("%s", error)
+            else:
+                self._index = index
 
     async def check(self) -> tuple[Problem, ...]:
         """Return what stands in the way of serving."""
@@ -126,6 +162,10 @@ class WholeFile:
             BackendError: The server did not come back with it.
         """
         rows = validate(want, self._subnet)
+        async with self._alone:  # who waited in vain for an answer asks again
+            return await self._serve(rows)
+
+    async def _serve(self, rows: tuple[Reservation, ...]) -> Change:
         served = self._ledger.served()
         if await self._put(rows):
             try:

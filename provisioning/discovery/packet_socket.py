@@ -96,6 +96,18 @@ def own_mac(raw: socket.socket) -> str:
     return address[:6].hex(":")
 
 
+def interface_index(interface: str) -> int:
+    """Return the kernel's number of an interface; 0: it is not there.
+
+    An adapter that was pulled out and put in again has another one, and sockets that
+    were bound before stay deaf.
+    """
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return 0
+
+
 def carrier(interface: str) -> bool | None:
     """Whether the interface has a link; None when it is down or not there."""
     request = struct.pack("16s16x", interface.encode())

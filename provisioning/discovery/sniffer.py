@@ -14,6 +14,7 @@ from provisioning.discovery.frame import ETH_P_IP, Datagram, decode_udp
 from provisioning.discovery.packet_socket import (
     DHCP_FILTER,
     FRAME_BYTES,
+    interface_index,
     open_packet_socket,
     own_mac,
 )
@@ -83,19 +84,16 @@ class Sniffer:
         self._close()
 
     def _open(self) -> None:
-        self._index = _index(self._interface)
+        self._index = interface_index(self._interface)
         self._socket = open_dhcp_socket(self._interface)
         self._mac = own_mac(self._socket)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     async def _look(self) -> None:
-        """Listen anew when the interface was made anew: the old socket stays deaf.
-
-        An adapter that was pulled out and put in again is another interface.
-        """
+        """Listen anew when the interface was made anew."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if _index(self._interface) in {0, self._index}:
+            if interface_index(self._interface) in {0, self._index}:
                 continue
             self._close()
             try:
@@ -151,14 +149,6 @@ def _of_other_vlan(frame: bytes, kind: int) -> bool:
     The kernel takes the tag off and leaves no other sign of it.
     """
     return kind == socket.PACKET_OTHERHOST and bool(frame[0] & 1)
-
-
-def _index(interface: str) -> int:
-    """Return the kernel's number of an interface; 0: it is not there."""
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:
-        return 0
 
 
 def asked(message: Dhcp) -> Ask | None:

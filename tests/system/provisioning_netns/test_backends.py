@@ -131,6 +131,20 @@ def test_a_killed_server_is_back_with_its_boards_and_leases(
     serve(lab, make, story)
 
 
+def test_a_server_serves_again_when_its_adapter_was_pulled_out_and_put_in(
+    lab: Lab, make: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioning.backends.whole_file.LOOK_S", 0.05)
+    a = lab.pi(A, boot_s=0)
+
+    async def story(backend: Backend, _: Child) -> None:
+        await backend.apply([row(A, 10, "s01n1")])
+        await asyncio.to_thread(lab.replug)
+        assert await cycle(a) == ["10.77.0.10"]
+
+    serve(lab, make, story)
+
+
 def test_cloned_cards_get_an_address_each_and_a_full_pool_keeps_no_reserved_board_out(
     lab: Lab, make: MakeBackend
 ) -> None:
