@@ -151,7 +151,7 @@ class Desk:
         if run is None or node_id not in run.rows:
             return []
         if not self.power.undelivered(run, node_id, why, at.now):
-            run.end(node_id, Phase.NOT_DELIVERED, at.now, error=why)
+            self._orders.proof.undelivered(run, node_id, why, at.now)
         return self._go_on(run, at)
 
     def switched(self, outlet: str, error: str, at: Moment) -> Effects:

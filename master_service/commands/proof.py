@@ -63,6 +63,10 @@ class Proof:
         else:
             run.end(node.id, Phase.DONE, now, verified=verb == Verb.PING)
 
+    def undelivered(self, run: Run, key: str, why: str, now: float) -> None:
+        """Take that an order could not be sent: nothing comes of it."""
+        self._fail(run, run.rows[key], why, now, Phase.NOT_DELIVERED)
+
     def look(self, run: Run, node: Node, now: float) -> Effects:
         """Look whether the effect of an order is there, or cannot come any more."""
         row = run.rows[node.id]
@@ -216,10 +220,12 @@ class Proof:
     def _fail(
         self, run: Run, row: Row, error: str, now: float, phase: Phase = Phase.FAILED
     ) -> None:
-        if row.node is not None:
-            run.end(row.node.id, phase, now, error=error)
-            if row.node.pending is not None:
-                self._rack.watch.expect(row.node, None, now)
+        if row.node is None:
+            return
+        run.end(row.node.id, phase, now, error=error)
+        pending = row.node.pending
+        if pending is not None and pending.verb == run.asked.verb:
+            self._rack.watch.expect(row.node, None, now)
 
 
 def _left_since(node: Node, began: float) -> bool:

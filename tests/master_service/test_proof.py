@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from broker.errors import NotConnectedError
 from broker.messages import (
     MAX_PAYLOAD_BYTES,
     Command,
@@ -144,6 +145,18 @@ async def test_a_second_destructive_order_is_refused_while_one_runs(
     assert "busy: reboot by ann" in final.error
 
 
+async def test_an_alias_that_fails_meanwhile_does_not_end_a_reboot(
+    bench: Bench,
+) -> None:
+    await bench.ask("node/s01n1 reboot")
+    await bench.ask("node/s01n1 temperature")
+    board = bench.boards["pi-11"]
+    board.answer(board.orders[-1], Phase.FAILED, exit_code=1)
+    await bench.calm()
+    assert bench.final("node/s01n1 temperature").phase is Phase.FAILED
+    assert bench.node("pi-11").verdict is Verdict.REBOOTING
+
+
 async def test_a_node_that_refuses_is_told(bench: Bench) -> None:
     await bench.ask("node/s01n1 reboot")
     board = bench.boards["pi-11"]
@@ -197,24 +210,30 @@ async def test_a_long_receipt_comes_in_parts_that_fit(bench: Bench) -> None:
     assert [row.name for r in parts for row in r.targets][-1] == "s02n2"
 
 
-async def test_an_order_that_cannot_be_sent_is_said_not_to_be_delivered(
-    bench: Bench,
-) -> None:
+def break_link_for_orders(bench: Bench) -> None:
+    """Let the link break at each order, and just there."""
     link = bench.master._link  # noqa: SLF001  # stands for a link that just broke
     real = link.publish
 
     def broken(topic: str, payload: bytes, **options: object) -> None:
         if topic.endswith("/order"):
-            from broker.errors import NotConnectedError  # noqa: PLC0415  # only here
-
             text = "the link just broke"
             raise NotConnectedError(text)
         real(topic, payload, **options)  # type: ignore[arg-type]  # passed on
 
     link.publish = broken  # type: ignore[method-assign]  # as above
-    final = (await bench.ask("node/s01n1 temperature"))[-1]
+
+
+@pytest.mark.parametrize("verb", ["temperature", "reboot", "shutdown"])
+async def test_an_order_that_cannot_be_sent_is_said_not_to_be_delivered(
+    bench: Bench, verb: str
+) -> None:
+    break_link_for_orders(bench)
+    final = (await bench.ask(f"node/s01n1 {verb}"))[-1]
     assert final.phase is Phase.NOT_DELIVERED
     assert "the link just broke" in final.error
+    state = bench.node("pi-11")
+    assert (state.verdict, state.running) == (Verdict.ONLINE, None), "it runs on"
 
 
 async def test_every_command_is_one_line_of_history(bench: Bench) -> None:
