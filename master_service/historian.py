@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
+from broker.messages import Phase
 from master_service.commands import history
 from master_service.commands.effects import Answer, Moment, ReadEvents
 from master_service.store import Store
@@ -38,7 +39,8 @@ class Historian:
         except (sqlite3.Error, OSError) as error:
             log.exception("the history cannot be read")
             text = f"the history cannot be read: {error}"
-            say(Answer(history.failure(asked, text), asked.route))
+            failed = asked.reply(Phase.FAILED, ok=False, error=text)
+            say(Answer(failed, asked.route))
             return
         took_s = self._moment().now - asked.at.now
         for reply in history.replies(asked, events, took_s):

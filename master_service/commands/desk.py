@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from broker.errors import PayloadError, TopicError
-from broker.messages import Command, Phase, Reply, Result, TargetRow
+from broker.messages import Command, Phase, Result, TargetRow
 from broker.topics import Scope, ScopeKind
 from broker.verbs import Verb
 from master_service.commands import cancel, consent, interrupted, parse, remember
@@ -113,15 +113,7 @@ class Desk:
     ) -> Effects:
         """Answer a command that is not carried out, and keep it in the history."""
         self._note(asked, f"{phase}: {error}")
-        reply = Reply(
-            id=asked.id,
-            verb=asked.verb,
-            scope=str(asked.scope),
-            phase=phase,
-            ok=False,
-            error=error,
-            by=asked.command.by,
-        )
+        reply = asked.reply(phase, ok=False, error=error)
         return [Answer(part, asked.route) for part in parts(reply, list(rows))]
 
     def result(self, node: Node, result: Result, at: Moment) -> Effects:

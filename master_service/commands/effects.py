@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from broker.errors import PiRackError
-from broker.messages import Command, Lock, Order, Reply, TargetRow
+from broker.messages import Command, Lock, Order, Phase, Reply, TargetRow
 from broker.topics import Scope
 from master_service.commands.records import PartRecord
 from master_service.event_log import EventQuery
@@ -100,6 +100,30 @@ class Asked(msgspec.Struct, frozen=True):
     def verb(self) -> str:
         """What is asked."""
         return self.route.verb
+
+    def reply(
+        self,
+        phase: Phase,
+        *,
+        ok: bool | None = None,
+        error: str = "",
+        targets: tuple[TargetRow, ...] = (),
+        verified: bool = False,
+        duration_s: float = 0.0,
+    ) -> Reply:
+        """Return a reply to it; see ``Reply`` for what can be said."""
+        return Reply(
+            id=self.id,
+            verb=self.verb,
+            scope=str(self.scope),
+            phase=phase,
+            ok=ok,
+            error=error,
+            targets=targets,
+            by=self.command.by,
+            verified=verified,
+            duration_s=duration_s,
+        )
 
 
 class Answer(msgspec.Struct, frozen=True):

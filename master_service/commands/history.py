@@ -48,29 +48,8 @@ def replies(asked: Asked, events: list[Event], duration_s: float) -> Iterator[Re
         events: Newest first; the answer begins with the oldest.
         duration_s: How long it took, seconds.
     """
-    reply = Reply(
-        id=asked.id,
-        verb=asked.verb,
-        scope=str(asked.scope),
-        phase=Phase.DONE,
-        ok=True,
-        by=asked.command.by,
-        duration_s=duration_s,
-    )
+    reply = asked.reply(Phase.DONE, ok=True, duration_s=duration_s)
     return numbered(reply, "events", reversed(events))
-
-
-def failure(asked: Asked, error: str) -> Reply:
-    """Return the answer to a question that could not be answered."""
-    return Reply(
-        id=asked.id,
-        verb=asked.verb,
-        scope=str(asked.scope),
-        phase=Phase.FAILED,
-        ok=False,
-        error=error,
-        by=asked.command.by,
-    )
 
 
 def _about(rack: Rack, asked: Asked) -> EventQuery:

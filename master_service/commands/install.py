@@ -1,6 +1,6 @@
 """``install``: what must not be begun is refused before anything is switched; pure."""
 
-from broker.messages import Phase, Reply, TargetRow
+from broker.messages import Phase, TargetRow
 from broker.topics import ScopeKind
 from master_service.commands import reserve
 from master_service.commands.effects import (
@@ -70,15 +70,11 @@ def answer(asked: Asked, phase: Phase, text: str) -> Answer:
     """
     done = phase is Phase.DONE
     row = TargetRow(node="", name="install", phase=phase, verified=done, stdout=text)
-    reply = Reply(
-        id=asked.id,
-        verb=asked.verb,
-        scope=str(asked.scope),
-        phase=phase,
+    reply = asked.reply(
+        phase,
         ok=done if phase.final else None,
         error=text if phase.final and not done else "",
         targets=(row,) if done else (),
-        by=asked.command.by,
         verified=done,
     )
     return Answer(reply, asked.route)

@@ -1,6 +1,6 @@
 """``lock`` and ``unlock``: a node or a stack for somebody, for a time; pure."""
 
-from broker.messages import EventKind, Lock, Phase, Reply, TargetRow
+from broker.messages import EventKind, Lock, Phase, TargetRow
 from broker.topics import ScopeKind
 from broker.verbs import Verb
 from master_service.commands.effects import (
@@ -166,14 +166,5 @@ def _is_node(scope: str) -> bool:
 def _answer(asked: Asked, name: str, said: str, nodes: list[Node]) -> Answer:
     node = nodes[0].id if asked.scope.kind is ScopeKind.NODE else ""
     row = TargetRow(node=node, name=name, phase=Phase.DONE, verified=True, stdout=said)
-    reply = Reply(
-        id=asked.id,
-        verb=asked.verb,
-        scope=str(asked.scope),
-        phase=Phase.DONE,
-        ok=True,
-        targets=(row,),
-        by=asked.command.by,
-        verified=True,
-    )
+    reply = asked.reply(Phase.DONE, ok=True, targets=(row,), verified=True)
     return Answer(reply, asked.route)

@@ -260,14 +260,8 @@ class Run:
             row.node.running = None
 
     def _reply(self, phase: Phase, now: float) -> Reply:
-        return Reply(
-            id=self.id,
-            verb=self.asked.verb,
-            scope=str(self.asked.scope),
-            phase=phase,
-            by=self.asked.command.by,
-            duration_s=round(max(0.0, now - self.asked.at.now), 3),
-        )
+        took_s = round(max(0.0, now - self.asked.at.now), 3)
+        return self.asked.reply(phase, duration_s=took_s)
 
     def _answers(self, reply: Reply, rows: list[TargetRow]) -> Effects:
         return [Answer(part, self.asked.route) for part in parts(reply, rows)]
