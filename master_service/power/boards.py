@@ -14,14 +14,14 @@ NOTHING_TO_LOSE = frozenset(
 """Such boards answer neither agent nor ping: there is nobody to ask."""
 
 
-def standing(node: Node | None, args: Iterable[str]) -> tuple[bool, str]:
+def standing(node: Node, args: Iterable[str]) -> tuple[bool, str]:
     """Return whether a board counts as down already, and why it cannot be asked to go.
 
     Args:
-        node: The board; None: the registry knows nothing of it.
+        node: The board.
         args: Words of the command, which may give a board up.
     """
-    if node is None or node.verdict in NOTHING_TO_LOSE:
+    if node.verdict in NOTHING_TO_LOSE:
         return True, ""
     if reachable(node):
         return False, ""

@@ -24,6 +24,7 @@ from master_service.commands.orders import Orders
 from master_service.commands.reach import reachable
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
+from master_service.node import Node
 from master_service.power.boards import came, cannot_come, standing
 from master_service.power.choice import awaited
 from master_service.power.panel import Fed
@@ -106,16 +107,16 @@ class Job:
         self.step = Step.STOPPING
         self._until = at.now + settings.master.stop_s
         boards = self._boards()
-        for row in boards:
-            row.down, why = standing(row.node, self.run.asked.command.args)
+        for node, row in boards:
+            row.down, why = standing(node, self.run.asked.command.args)
             if why:
-                self.refuse(_key(row), why)
+                self.refuse(node.id, why)
         if self._refusals and not self._force:
             return self._give_up(at.now)  # before anybody is shut down in vain
         effects: Effects = []
-        for row in boards:
-            if row.node is not None and not row.down and reachable(row.node):
-                effects += orders.shut_down(self.run, row.node, at)
+        for node, row in boards:
+            if not row.down and reachable(node):
+                effects += orders.shut_down(self.run, node, at)
         return effects
 
     def advance(
@@ -215,33 +216,34 @@ class Job:
     def _reads_on(self) -> bool:
         return self.fed.level is Power.ON
 
-    def _boards(self) -> list[Row]:
+    def _boards(self) -> list[tuple[Node, Row]]:
+        """Return the boards it feeds that something is still to come from."""
         rows = [self.run.rows[key] for key in self.keys]
-        return [row for row in rows if row.node is not None and row.open]
+        return [(row.node, row) for row in rows if row.node is not None and row.open]
 
     def _refuse_halted(self, now: float) -> None:
         """Say at once that no switching on brings back who was shut down."""
-        for row in self._boards():
-            error = row.node and cannot_come(row.node, self.fed.level)
-            if row.node and error:
-                self.run.end(row.node.id, Phase.FAILED, now, error=error)
+        for node, _ in self._boards():
+            if error := cannot_come(node, self.fed.level):
+                self.run.end(node.id, Phase.FAILED, now, error=error)
         if not any(self.run.rows[key].open for key in self.keys):
             self.step = Step.ENDED
 
     def _stopping(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
         boards = self._boards()
-        for row in boards:
+        for _, row in boards:
             if not row.down and orders.proof.is_down(row, at.now):
                 orders.proof.halted(self.run, row, at.now)
-        waiting = [r for r in boards if not r.down and _key(r) not in self._refusals]
+        up = [node.id for node, row in boards if not row.down]
+        waiting = [key for key in up if key not in self._refusals]
         if waiting and at.now < self._until:
             return []
-        for row in waiting:
-            self.refuse(_key(row), f"not down within {settings.master.stop_s:.0f} s")
+        for key in waiting:
+            self.refuse(key, f"not down within {settings.master.stop_s:.0f} s")
         if self._refusals and not self._force:
             return self._give_up(at.now)
         self.step, self._until = Step.SETTLING, at.now
-        if any(row.told for row in boards):
+        if any(row.told for _, row in boards):
             self._until += settings.power.settle_s
             return []
         return self._switch(at.now, on=False)
@@ -268,11 +270,8 @@ class Job:
         return [KeepOutlet(name), KeepPart(self.record), Commit(), Switch(name, on)]
 
     def _booting(self, now: float) -> Effects:
-        for row in self._boards():
-            node = row.node
-            if node is None:
-                continue
-            cycled = self.action is Action.CYCLE
+        cycled = self.action is Action.CYCLE
+        for node, row in self._boards():
             if came(row, rebooted=cycled):
                 proof = bool(row.boot_id) or not cycled
                 self.run.end(node.id, Phase.DONE, now, verified=proof)
@@ -294,7 +293,3 @@ class Job:
         # A command that was over at once was never on disk: a record would stay there,
         # and the next start would take it up and answer it once more.
         return [KeepPart(self.record)] if self.run.kept else []
-
-
-def _key(row: Row) -> str:
-    return row.node.id if row.node is not None else row.name
