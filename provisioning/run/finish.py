@@ -4,7 +4,7 @@ import msgspec
 
 from broker.messages import Power
 from provisioning.plan import Place, Verdict
-from provisioning.run import sightings, words
+from provisioning.run import hindrance, sightings, words
 from provisioning.run.messages import (
     Answer,
     Ask,
@@ -102,7 +102,10 @@ def switched(run: Run, message: Switched, now: float) -> Outcome:
     run = run.with_(waiting=run.waiting[1:], busy=False, tries=0)
     if run.waiting:
         return run.with_(wake=now + run.params.pace.stagger_s), said
-    run, effects = verify(run, now) if run.step is Step.ALL_ON else _close(run)
+    if run.step is Step.ALL_ON:
+        run, effects = verify(run, now)
+    else:
+        run, effects = _ended(run, run.ending)
     return run, said + effects
 
 
@@ -113,10 +116,6 @@ def _not_there(message: Switched, wanted: Power) -> str:
         f"stack {message.stack} was switched {wanted} and reads back {message.level}: "
         "check its outlet"
     )
-
-
-def _close(run: Run) -> Outcome:
-    return _ended(run, run.ending)
 
 
 def switch_time(run: Run, now: float) -> Outcome:
@@ -175,7 +174,7 @@ def probed(run: Run, message: Probed, now: float) -> Outcome:
     if now < run.until and (_unverified(run) or _twin_may_come(run, now)):
         run = run.with_(wake=min(now + run.params.pace.retry_s, run.until))
         return run, said
-    run, effects = _conclude(run, wrong)
+    run, effects = _conclude(run, wrong, message.error)
     return run, said + effects
 
 
@@ -220,18 +219,19 @@ def _compare(
     return [mac for mac in right if mac not in wrong], wrong
 
 
-def _conclude(run: Run, wrong: dict[str, Finding]) -> Outcome:
+def _conclude(run: Run, wrong: dict[str, Finding], error: str) -> Outcome:
     """Judge who did not come up, and end."""
     silent = {
         place.mac: wrong.get(place.mac) or words.silent(place, run.params.pace.verify_s)
         for place in _unverified(run)
     }
     run = run.with_(places=tuple(_verdict(p, silent) for p in run.places))
+    run, why = hindrance.named(run, error) if silent else (run, ())
     run, said = found(run, *silent.values(), *map(words.late, _latecomers(run)))
     run, copied = _copied(run)
     bad = any(finding.verdict not in HARMLESS for finding in run.findings)
     run, effects = _ended(run, Step.PROBLEMS if bad else Step.DONE)
-    return run, said + copied + effects
+    return run, why + said + copied + effects
 
 
 def _copied(run: Run) -> Outcome:

@@ -184,7 +184,7 @@ def _server(run: Run, message: ServerSeen, now: float) -> Outcome:
         if run.outage_at is not None:
             return run, ()
         run = run.with_(outage_at=now)
-        return note(run, "the DHCP server is away: windows wait for it")
+        return note(run, "the DHCP server is away: nobody gets an address")
     if run.outage_at is None:
         return run, ()
     away_s = now - run.outage_at

@@ -5,6 +5,7 @@ import functools
 
 import pytest
 
+from provisioning.errors import NetworkError
 from provisioning.fake import FakeBoard
 from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind, ForeignServer
@@ -176,6 +177,29 @@ def test_a_server_that_is_away_for_a_while_costs_no_board(
     assert run.step is Step.DONE
     assert len(run.verified) == 4
     assert any("is back after" in event for event in stage.announcer.events)
+
+
+def test_boards_that_could_not_answer_are_not_all_that_is_named(
+    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = scene(1, 2)
+
+    async def deaf(*_: object, **__: object) -> None:
+        text = "nothing can be sent on eth1: Network is down; is it up?"
+        raise NetworkError(text)
+
+    async def install() -> Run:
+        installer = await stage.begin()
+        await stage.reach(installer, lambda run: run.step is Step.VERIFY)
+        stage.rack.alive = False
+        monkeypatch.setattr(stage.rack.network, "probe", deaf)
+        run = await stage.ended(installer)
+        await installer.stop()
+        return run
+
+    network, server = virtually(install()).problems
+    assert "Network is down" in network
+    assert server.startswith("the DHCP server is away")
 
 
 def test_reservations_that_are_refused_are_tried_again_then_end_the_run(
