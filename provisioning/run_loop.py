@@ -169,7 +169,8 @@ class RunLoop:
             return
         text = (
             "install run stopped where it is, by a mistake in PiRack: "
-            f"{type(error).__name__}: {error}; outlets stay as they are, see its log"
+            f"{type(error).__name__}: {error}; outlets stay as they are; see the "
+            "master's log"
         )
         await self._end(self._run, text)
 

@@ -21,12 +21,13 @@ def _not_there(subnet: Subnet) -> str:
     return f"interface {subnet.interface} is not there or down; bring it up"
 
 
-def common_problems(subnet: Subnet, *, serving: bool) -> tuple[Problem, ...]:
+def common_problems(subnet: Subnet, *, serving: bool, log: str) -> tuple[Problem, ...]:
     """Return what stands in the way of serving on an interface.
 
     Args:
         subnet: The network.
         serving: Whether our own server runs.
+        log: Where a person reads what it said.
     """
     problems = []
     link = carrier(subnet.interface)
@@ -36,8 +37,9 @@ def common_problems(subnet: Subnet, *, serving: bool) -> tuple[Problem, ...]:
         text = f"interface {subnet.interface} has no link; check cable and switch"
         problems.append(Problem(text=text))
     if not serving:
-        rival = somebody_serves_dhcp()
-        why = "another program has UDP port 67" if rival else "see its log"
+        why = f"see {log}"
+        if somebody_serves_dhcp():
+            why = "another program has UDP port 67; `pirack doctor` says which"
         text = f"our DHCP server does not run: {why}"
         problems.append(Problem(text=text, fatal=True))
     return tuple(problems)

@@ -32,6 +32,10 @@ LAST_CHARACTERS = 600
 class Daemon(Protocol):
     """Runs a server and tells it to read its files again."""
 
+    @property
+    def log(self) -> str:
+        """Where a person reads what it said."""
+
     async def start(self) -> None:
         """Run it and return once it serves.
 
@@ -88,6 +92,11 @@ class Child:
     def log_file(self) -> Path:
         """What the server last said."""
         return self._folder / "server.log"
+
+    @property
+    def log(self) -> str:
+        """Where a person reads what it said."""
+        return str(self.log_file)
 
     @property
     def pid(self) -> int | None:

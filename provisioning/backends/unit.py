@@ -34,6 +34,11 @@ class Unit:
         self._serves = serves
         self._ready_s = ready_s
 
+    @property
+    def log(self) -> str:
+        """Where a person reads what it said."""
+        return f"journalctl -u {self._name}"
+
     async def start(self) -> None:
         """Start the unit; one that runs begins anew, for its files may have changed.
 
@@ -65,7 +70,7 @@ class Unit:
                 while not self._serves():  # noqa: ASYNC110  # systemd does not tell
                     await asyncio.sleep(0.01)
         except TimeoutError as error:
-            text = f"{self._name} does not serve; see: journalctl -u {self._name}"
+            text = f"{self._name} does not serve; see: {self.log}"
             raise BackendError(text) from error
 
     async def alive(self) -> bool:

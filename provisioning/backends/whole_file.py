@@ -141,7 +141,8 @@ class WholeFile:
 
     async def check(self) -> tuple[Problem, ...]:
         """Return what stands in the way of serving."""
-        return common_problems(self._subnet, serving=await self._daemon.alive())
+        serving = await self._daemon.alive()
+        return common_problems(self._subnet, serving=serving, log=self._daemon.log)
 
     async def alive(self) -> bool:
         """Whether it runs."""

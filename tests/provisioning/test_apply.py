@@ -33,6 +33,8 @@ class Reluctant:
             text = "it did not come up"
             raise BackendError(text)
 
+    log = ""
+
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...

@@ -4,13 +4,16 @@ import asyncio
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from provisioning.backends import daemon
+from provisioning.backends import checks, daemon
 from provisioning.backends.daemon import Child
+from provisioning.backends.dhcpd import Dhcpd
+from provisioning.backends.whole_file import WholeFile
 from provisioning.deploy import private_file
 from provisioning.errors import BackendError
-from tests.provisioning.story import Virtually
+from tests.provisioning.story import Scenes, Virtually
 
 
 class Dying(Child):
@@ -69,6 +72,20 @@ async def test_a_server_that_does_not_come_up_again_is_tried_until_it_does(
         while not await child.alive():  # noqa: ASYNC110  # nobody is told
             await asyncio.sleep(0.01)
     await child.stop()
+
+
+@pytest.mark.parametrize(
+    ("taken", "advice"),
+    [(True, "another program has UDP port 67"), (False, "see /data/server.log")],
+)
+async def test_a_server_that_does_not_run_is_named_with_where_to_look(
+    scene: Scenes, monkeypatch: pytest.MonkeyPatch, *, taken: bool, advice: str
+) -> None:
+    monkeypatch.setattr(checks, "somebody_serves_dhcp", lambda: taken)
+    subnet = msgspec.structs.replace(scene(1, 1).rack.subnet, interface="lo")
+    server = WholeFile(Dhcpd(), subnet, Path("/data"), Child((), Path("/data")), float)
+    (problem,) = await server.check()
+    assert advice in problem.text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
