@@ -34,6 +34,10 @@ class Illness:
         self.said = ""
         self.over = False
 
+    def treated(self, step: Step, now: float) -> None:
+        """Take that a step is tried."""
+        self.tried, self.last_at, self.said = (*self.tried, step), now, ""
+
 
 class Healer:
     """Looks after boards that are hung or lost.
@@ -89,24 +93,19 @@ class Healer:
         whole, under_way = self._known(), self._under_way()
         if not self._ward.room(hit=hit, under_way=under_way, whole=whole):
             return None
-        return self._step(node, ill, found, patient, at)
-
-    def _step(
-        self, node: Node, ill: Illness, found: Plan, patient: Patient, at: Moment
-    ) -> Request | None:
-        step = found.step or Step.REBOOT
-        ill.tried, ill.last_at, ill.said = (*ill.tried, step), at.now, ""
+        ill.treated(found.step, at.now)
         self._ward.spend(node.id, at.wall)
-        why = f" ({found.why})" if found.why else ""
-        what = f"{step} of {node.name}, {node.verdict} for {patient.sick_s:.0f} s{why}"
-        if step is Step.POWER and patient.siblings:
-            what += f"; with it: {', '.join(patient.siblings)}"
+        what = _words(node, found.step, patient, found.why)
+        return self._step(node, found.step, patient.outlet, what)
+
+    def _step(self, node: Node, step: Step, outlet: str, what: str) -> Request | None:
+        """Say what is done, and return it as a command; in a dry run say it only."""
         if self._settings.dry_run:
             self._say(node, f"would do now: {what}", step=step)
             return None
         command_id = self._new_id()
         self._say(node, what, step=step, correlation=command_id)
-        return _request(self._rack, node, step, patient.outlet, command_id)
+        return _request(self._rack, node, step, outlet, command_id)
 
     def _leave(self, node: Node, ill: Illness, found: Plan, now: float) -> None:
         """Say why a board is left alone, once, and when a person is needed."""
@@ -204,6 +203,16 @@ def _supply(rack: Rack, node: Node) -> tuple[str, list[Node]]:
     others = [n for n in rack.registry.in_stack(node.stack) if n is not node]
     alone = all(rack.panel.of_node(other) is fed for other in others)
     return (str(Scope(ScopeKind.STACK, str(node.stack))) if alone else ""), mates
+
+
+def _words(node: Node, step: Step, patient: Patient, why: str) -> str:
+    """Say what is done to a board, for how long it has been ill, and why not less."""
+    what = f"{step} of {node.name}, {node.verdict} for {patient.sick_s:.0f} s"
+    if why:
+        what += f" ({why})"
+    if step is Step.POWER and patient.siblings:
+        what += f"; with it: {', '.join(patient.siblings)}"
+    return what
 
 
 def _request(
