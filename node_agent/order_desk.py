@@ -128,22 +128,21 @@ class OrderDesk:
 
     def _begin_restart(self, order: Order) -> None:
         """Acknowledge an order to begin anew, unless an answer would be lost by it."""
-        why_not = ""
         if self._restart is None:
             why_not = "nothing would start this agent again"
+            self._say(order, Phase.REFUSED, why_not)
         elif self._interrupting:
             verbs = ", ".join(sorted(self._interrupting))
             why_not = f"{verbs} is under way; its answer would be lost"
-        if self._restart is None or why_not:
             self._say(order, Phase.REFUSED, why_not)
-            return
-        self._say(order, Phase.ACCEPTED)
-        self._spawn(self._leave_by(order, self._restart))
+        else:
+            self._say(order, Phase.ACCEPTED)
+            self._spawn(self._leave_by(order, self._restart))
 
     async def _leave_by(self, order: Order, restart: Callable[[], None]) -> None:
         """Answer, and end; that it began anew is seen by its next session."""
         if await self._keep(order):
-            self.leaving = f"{order.verb} ordered by {order.by or 'nobody named'}"
+            self.leaving = _ordered(order)
             self._say(order, Phase.DONE)
             restart()
 
@@ -223,7 +222,7 @@ class OrderDesk:
         if not await self._keep(order):
             return
         if order.verb in _LEAVING:
-            self.leaving = f"{order.verb} ordered by {order.by or 'nobody named'}"
+            self.leaving = _ordered(order)
         self._say(order, Phase.RUNNING)
 
         def progress(tail: str) -> None:
@@ -267,3 +266,8 @@ class OrderDesk:
             duration_s=round(max(0.0, outcome.duration_s), 3),
         )
         self._answer(result)
+
+
+def _ordered(order: Order) -> str:
+    """Return why an agent leaves that was ordered to."""
+    return f"{order.verb} ordered by {order.by or 'nobody named'}"
