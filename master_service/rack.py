@@ -1,10 +1,12 @@
 """The rack as the master knows it: the parts that think, put together; pure."""
 
+from broker.errors import TopicError
 from broker.topics import Topics
 from master_service import layout
 from master_service.events import Outbox
 from master_service.incidents.book import Incidents
 from master_service.judging import Judging
+from master_service.layout import Stack
 from master_service.locks import Locks
 from master_service.power.panel import Panel, outlet_rows
 from master_service.registry import Registry
@@ -44,3 +46,15 @@ class Rack:
             clock_skew_s=settings.master.clock_skew_s,
         )
         self.outbox.changed.update(self.registry.nodes)
+
+    def stack(self, number: int) -> Stack:
+        """Return a stack.
+
+        Raises:
+            TopicError: It is not in the rack; says which are.
+        """
+        if number in self.stacks:
+            return self.stacks[number]
+        listed = ", ".join(map(str, self.stacks)) or "none"
+        text = f"stack {number} is not in the rack; there are: {listed}"
+        raise TopicError(text)

@@ -121,13 +121,9 @@ class Admin:
             text = f"place {' '.join(args)!r}: write `<stack> <slot>`, `3/2` or `none`"
             raise RefusedError(text)
         stack, slot = stack_number(words[0]), int(words[1])
-        known = self._rack.stacks.get(stack)
-        if known is None:
-            listed = ", ".join(map(str, self._rack.stacks)) or "none"
-            text = f"stack {stack} is not in the rack; there are: {listed}"
-            raise RefusedError(text)
-        if not 1 <= slot <= known.slots:
-            text = f"slot {slot} is not in stack {stack}; it has 1 to {known.slots}"
+        slots = self._rack.stack(stack).slots
+        if not 1 <= slot <= slots:
+            text = f"slot {slot} is not in stack {stack}; it has 1 to {slots}"
             raise RefusedError(text)
         self._registry.move(node, stack, slot)
 

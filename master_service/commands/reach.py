@@ -1,12 +1,12 @@
 """Whether a node can be asked at all, and whether it can do what is asked; pure."""
 
 import difflib
-from datetime import UTC, datetime
 
 from broker.messages import Phase, Status, TargetRow, Verdict
 from broker.verbs import DESTRUCTIVE, Verb
 from master_service.commands.effects import Asked, RefusedError
 from master_service.node import Node
+from master_service.spans import clock
 
 _MAYBE = frozenset({Verdict.LATE, Verdict.UNKNOWN, Verdict.REBOOTING, Verdict.STOPPING})
 _BUILT_IN = (Verb.PING, Verb.REFRESH, Verb.RUN)
@@ -23,8 +23,7 @@ def absence(node: Node) -> str:
     """Say since when and why a node cannot be asked."""
     if node.verdict is Verdict.UNSEEN:
         return "never heard"
-    when = datetime.fromtimestamp(node.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"offline since {when}: {node.verdict}, {node.reason}"
+    return f"offline since {clock(node.since)}: {node.verdict}, {node.reason}"
 
 
 def inability(node: Node, verb: str, args: tuple[str, ...]) -> str:

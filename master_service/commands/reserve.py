@@ -41,6 +41,7 @@ class Reservations:
 
         Raises:
             RefusedError: Somebody else holds it, or it makes no sense.
+            TopicError: The scope means nobody.
         """
         scope, name, nodes = self._what(asked)
         if asked.verb == Verb.LOCK:
@@ -78,11 +79,7 @@ class Reservations:
         if scope.kind is not ScopeKind.STACK:
             text = f"{asked.verb} is for a node or a stack, not for {scope}"
             raise RefusedError(text)
-        stack = int(scope.name)
-        if stack not in self._rack.stacks:
-            listed = ", ".join(map(str, self._rack.stacks)) or "none"
-            text = f"stack {stack} is not in the rack; there are: {listed}"
-            raise RefusedError(text)
+        stack = self._rack.stack(int(scope.name)).number
         nodes = list(self._rack.registry.in_stack(stack))
         return stack_scope(stack), f"stack {stack}", nodes
 
