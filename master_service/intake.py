@@ -42,6 +42,7 @@ from master_service.rivals import Rivals
 ECHO_S = 10.0
 """Seconds in which the echo of a clearing comes, if it comes."""
 NEVER_RETAINED = frozenset({NodeLeaf.HEARTBEAT, NodeLeaf.ORDER, NodeLeaf.RESULT})
+_STORED = frozenset(NodeLeaf) - NEVER_RETAINED
 _STATUS = {status.encode(): status for status in Status}
 
 
@@ -233,9 +234,6 @@ class Intake:
         node = self._rack.registry.add(node_id)
         self._rack.outbox.changed.add(node_id)
         return node
-
-
-_STORED = frozenset({NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.STATE})
 
 
 def _kind(address: Address) -> str:

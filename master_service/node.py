@@ -1,11 +1,14 @@
-"""What the master remembers of one node: the registry's own, mutable record."""
+"""What the master remembers of one node, in one mutable record."""
 
 from broker.messages import Details, NodeState, Running, Status, Verdict
 from master_service.presence import NEVER, Pending, Probe
 
 
 class Node:
-    """One node; only the registry changes it. Slots: there may be thousands.
+    """One node, which only the registry makes. Slots: there may be thousands.
+
+    Who and where it is, the registry changes; what it says, the watch; its verdict,
+    ``Judging``; ``running``, the command that it names; ``published``, the publisher.
 
     Args:
         node_id: Its id.

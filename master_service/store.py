@@ -249,9 +249,8 @@ class Store:
                 database.execute(sql, values)
             database.execute("COMMIT")
         except BaseException:
-            if (
-                database.in_transaction
-            ):  # SQLite ends it by itself when the disk is full
+            # When the disk is full SQLite has ended it by itself.
+            if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
 

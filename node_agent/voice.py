@@ -13,7 +13,7 @@ import msgspec
 
 from broker.errors import LinkError, PayloadError
 from broker.link import Link
-from broker.messages import Ability, Details, Result, encode
+from broker.messages import Ability, Result, encode
 from broker.messages.node import Status
 from broker.rejections import Rejections
 from broker.topics import NodeLeaf, Topics
@@ -162,7 +162,7 @@ class Voice:
 
     def _publish_details(self, facts: Facts, reason: str = "") -> None:
         self.said_at = self._clock()
-        details: Details = report.details(
+        details = report.details(
             facts,
             session=self._session,
             interval_s=self._interval_s,

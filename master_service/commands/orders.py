@@ -4,7 +4,6 @@ from broker.messages import EventKind, Order, Phase, Status
 from broker.verbs import Verb
 from master_service.commands import remember, waves
 from master_service.commands.effects import (
-    Asked,
     Commit,
     Effects,
     KeepPart,
@@ -163,8 +162,7 @@ class Orders:
 
     def _order(self, run: Run, node: Node, verb: str, at: Moment) -> SendOrder:
         run.sent(node.id)
-        asked: Asked = run.asked
-        row = run.rows[node.id]
+        asked, row = run.asked, run.rows[node.id]
         row.session = node.details.session if node.details is not None else ""
         left_s = max(0.0, asked.command.ttl_s - (at.now - row.began))
         order = Order(
