@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pirack import pipe
 from provisioning.deploy.target import LAST, Report, Step
 
 
@@ -44,4 +45,4 @@ class Lines:
     def __call__(self, report: Report) -> None:
         """Take a step."""
         if report.step is not Step.WAITING:
-            print(line(report), flush=True)
+            pipe.say(line(report))  # a reader that goes away (`| head`) ends no install

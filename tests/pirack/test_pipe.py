@@ -22,6 +22,14 @@ while pipe.say("x" * 4096):
     pass
 print("more")
 """
+DEPLOYS = """
+from pirack.deployment.show import Lines
+from provisioning.deploy.target import Report, Step, Target
+report = Report(target=Target(host="x" * 4096), step=Step.CONNECTING)
+with Lines() as progress:
+    for _ in range(100):
+        progress(report)
+"""
 RAISES = """
 import sys
 from pirack import cli
@@ -54,6 +62,10 @@ def test_a_watch_whose_reader_goes_away_ends() -> None:
 
 def test_what_is_said_to_nobody_is_no_error() -> None:
     assert read_one_line(SAYS) == (0, b"")
+
+
+def test_a_deployment_whose_reader_goes_away_leaves_no_board_half_installed() -> None:
+    assert read_one_line(DEPLOYS) == (0, b"")
 
 
 def test_a_command_whose_reader_goes_away_ends_without_a_complaint() -> None:
