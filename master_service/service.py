@@ -51,6 +51,8 @@ ROWS_AT_MOST = 500
 class Master:
     """The service; see ``broker.service.Service``.
 
+    Its parts are there from ``start`` on: they are made of what is on disk.
+
     Args:
         settings: From the configuration.
         connect: Makes the link.
@@ -110,7 +112,6 @@ class Master:
         self._flushing = False
         self._ticker: asyncio.Task[None] | None = None
         self._running = False
-        self._assemble(Saved())
 
     async def start(self) -> None:
         """Read the disk, take hold of the outlets as they are, and connect.

@@ -122,13 +122,16 @@ class Lab:
     async def begin(self) -> None:
         """Start the present master, as far as it lives."""
         await self._alive(self.master.start())
-        await self.calm()
+        if not self.fuse.blown.is_set():
+            await self.calm()
 
     async def kill(self) -> None:
         """Drop the master: what it had under way has no effect any more."""
         self.fuse.blown.set()
-        performer, store = self.master._performer, self.master._store  # noqa: SLF001  # it is torn apart, not stopped
-        tasks = performer._tasks | performer._switchings  # noqa: SLF001  # as above
+        tasks, store = set(), self.master._store  # noqa: SLF001  # it is torn apart, not stopped
+        if self.master._running:  # noqa: SLF001  # as above; else it died in its start
+            performer = self.master._performer  # noqa: SLF001  # as above
+            tasks = performer._tasks | performer._switchings  # noqa: SLF001  # as above
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -169,7 +172,7 @@ class Lab:
     async def until_quiet(self, limit_s: float = 60.0) -> None:
         """Let time pass until no command is under way, or the master is dead."""
         end = self.now + limit_s
-        while self.master._desk.running and not self.fuse.blown.is_set():  # noqa: SLF001  # there is no other word for it
+        while not self.fuse.blown.is_set() and self.master._desk.running:  # noqa: SLF001  # there is no other word for it
             assert self.now < end, "a command does not end"
             await self.tick()
 

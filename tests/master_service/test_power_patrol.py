@@ -139,7 +139,7 @@ async def test_a_button_pressed_on_a_plug_is_noticed_at_once(
     }
     for plug in plugs.values():
         await plug.link.start()
-    await bench.calm()
+    await bench.broker.settle()
     outlets = MqttOutlets(
         {name: resolve(make.row()) for name, make in makes.items()},
         connect=bench.broker.connect,

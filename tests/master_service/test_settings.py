@@ -78,8 +78,8 @@ def test_the_command_line_outweighs_the_file(tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
     args = parser.parse_args(["--data-dir", str(tmp_path / "here")])
-    master = cli.make(cli.overlaid(Document(), args))
-    assert master.rack.settings.master.data_dir == str(tmp_path / "here")
+    settings = read(cli.overlaid(Document(), args))
+    assert settings.master.data_dir == str(tmp_path / "here")
 
 
 def test_the_prober_is_as_configured() -> None:
