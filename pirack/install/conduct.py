@@ -168,6 +168,9 @@ class Conductor:
                 return await self._refuse()
             if agreed:
                 return await self._begun(state.run)
+        if not picture.live(state):  # it was shown to its end
+            self._tell_all(state)
+            return picture.exit_code(state)
         return await self._followed(state.run)
 
     async def _begun(self, run: str) -> int:
@@ -274,6 +277,8 @@ class Conductor:
         return result
 
     def _tell_all(self, state: InstallState) -> None:
+        if state.step == Step.CONFIRM:  # who comes now has to read it, too
+            self._tell(*picture.forecast(state))
         touched = self._progress.touched
         self._tell(*picture.boards(touched), *picture.summary(state))
         if self._progress.away:

@@ -65,6 +65,8 @@ def _require_words(args: argparse.Namespace) -> None:
             text = f"cancel takes one of {', '.join(Leave)}, not {' '.join(words)!r}"
         case Action.SWAP if len(set(words)) == len(words) == SLOTS:
             return
+        case Action.SWAP if len(words) == SLOTS:
+            text = f"swap takes the names of two slots, not {words[0]} twice"
         case Action.SWAP:
             text = "swap takes the names of two slots: pirack install swap s03n1 s03n2"
         case _ if not words:

@@ -3,7 +3,7 @@
 import time
 from typing import Protocol
 
-from broker.messages import Event
+from broker.messages import Event, InstallState
 from pirack import pipe
 from pirack.install import picture
 from pirack.install.progress import Progress
@@ -50,7 +50,12 @@ class PlainScreen:
             step = picture.step(progress.state)
             if step != self._step:
                 self._step = step
-                pipe.say(f"-- {picture.amount(progress.state)}: {step}")
+                pipe.say(f"-- {_how_far(progress.state)}{step}")
         if progress.away != self._away:
             self._away = progress.away
             pipe.say(f"-- {progress.away or 'broker and master are back'}")
+
+
+def _how_far(state: InstallState) -> str:
+    """Return the count before a step; a dry run finds no board."""
+    return "" if state.dry else f"{picture.amount(state)}: "

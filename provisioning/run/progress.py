@@ -19,6 +19,8 @@ MAX_SENTENCE = 1500
 """Characters of one sentence: a server's own words may go on for pages."""
 
 _SCANNING = frozenset({Step.SCAN, Step.CHECK, Step.COMMIT})
+_HEARD = frozenset({Step.SCAN, Step.CHECK})
+"""Steps at which the boards of a stack are heard and have no place yet."""
 _AFTER = frozenset({Step.ALL_ON, Step.VERIFY, Step.DONE, Step.PROBLEMS})
 
 
@@ -41,7 +43,7 @@ def progress(run: Run) -> InstallState:
 
 
 def _done(run: Run) -> int:
-    """Count boards: those that are back once all are on, until then those placed."""
+    """Count boards: those that are back once all are on; until then, who was found."""
     if run.step in _AFTER - {Step.ALL_ON}:
         return len(run.verified)
     placed = sum(
@@ -49,7 +51,7 @@ def _done(run: Run) -> int:
         for place in run.places
         if place.stack in run.scanned and place.mac and place.verdict is Verdict.OK
     )
-    return placed + (len(run.seen) if run.step is Step.SCAN else 0)
+    return placed + (len(run.seen) if run.step in _HEARD else 0)
 
 
 def _problems(run: Run) -> tuple[str, ...]:

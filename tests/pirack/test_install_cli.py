@@ -75,7 +75,19 @@ async def test_a_dry_run_says_what_would_happen_and_what_stands_against_it(
     said = capsys.readouterr().out
     assert "It would do this:\n  stack 3 loses power\n" in said
     assert said.count(other) == 1
+    assert "boards" not in said
     assert said.endswith("Nothing was touched.\n")
+
+
+async def test_status_of_a_run_that_waits_for_a_word_says_what_to_agree_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    master = await begin()
+    master.say(WAITING)
+    assert await conductor(master.broker, "status --once").go() == 0
+    said = capsys.readouterr().out
+    assert "It will do this:\n  stack 3 loses power\n" in said
+    assert "waiting for a person: pirack install confirm, or cancel" in said
 
 
 async def test_what_needs_a_person_is_said_with_what_to_do_and_is_exit_code_1(

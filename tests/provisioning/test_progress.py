@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from broker.messages import MAX_PAYLOAD_BYTES, InstallState, decode, encode
-from provisioning.plan import Layout, Settled, StackPlan, prepare
+from provisioning.plan import Layout, Settled, Sighting, StackPlan, prepare
 from provisioning.run import words
 from provisioning.run.progress import MAX_PROBLEMS, MAX_SENTENCE, progress
 from provisioning.run.state import Finding, Params, Run, Step
@@ -78,3 +78,10 @@ def test_a_sentence_that_goes_on_for_pages_is_cut_and_hides_no_other() -> None:
     first, second = progress(run).problems
     assert first == "x" * (MAX_SENTENCE - 1) + "…"
     assert second == "y"
+
+
+@pytest.mark.parametrize("step", [Step.SCAN, Step.CHECK])
+def test_who_asked_stays_counted_while_the_stack_is_checked(step: Step) -> None:
+    macs = ("dc:a6:32:00:01:01", "dc:a6:32:00:01:02")
+    seen = {mac: Sighting(mac=mac) for mac in macs}
+    assert progress(in_trouble(1).with_(step=step, seen=seen)).done == len(macs)
