@@ -70,4 +70,7 @@ def _read(what: Ask, rest: list[str]) -> InstallOrder:
             return InstallOrder(what=what, leave=Leave(leave))
         case Ask.SWAP, [one, other] if one != other:
             return InstallOrder(what=what, slots=(one, other))
+        case Ask.SWAP, [one, _]:
+            text = f"{one} cannot be swapped with itself; name two slots"
+            raise WordsError(text)
     raise ValueError(rest)

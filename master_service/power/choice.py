@@ -66,9 +66,19 @@ class Choice:
         else:
             found = self._of_nodes(scope)
         if not found:
-            text = f"no outlet feeds {scope}; [power] driver or [[outlet]] adds one"
-            raise RefusedError(text)
+            raise RefusedError(self._unfed(scope))
         return found
+
+    def _unfed(self, scope: Scope) -> str:
+        if scope.kind is ScopeKind.STACK and self._unknown(int(scope.name)):
+            return (
+                f"there is no stack {scope.name}; [rack] stacks or [[stack]] adds one"
+            )
+        return f"no outlet feeds {scope}; [power] driver or [[outlet]] adds one"
+
+    def _unknown(self, stack: int) -> bool:
+        known = stack in self._rack.stacks
+        return not known and not self._rack.registry.in_stack(stack)
 
     def everything(self) -> list[Fed]:
         """Return every outlet, stack by stack."""
