@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -131,3 +132,21 @@ def load_common(args: Given) -> Document:
     document = load(args.config)
     document.require_known(TABLES)
     return document
+
+
+def overlaid(
+    document: Document, args: Given, options: Mapping[str, tuple[str, ...]]
+) -> Document:
+    """Return the configuration with the options that were given put over it.
+
+    Args:
+        document: As it was read.
+        args: Options by name; None is one that was not given.
+        options: Which keys of which table an option of the same name overrides.
+    """
+    tables = document.tables
+    for table, keys in options.items():
+        given = {key: getattr(args, key) for key in keys}
+        chosen = {key: value for key, value in given.items() if value is not None}
+        tables[table] = {**tables.get(table, {}), **chosen}
+    return Document(tables, str(args.config or "command line"))

@@ -45,6 +45,8 @@ what it answers (P is pirack/v1/<rack>; the answer comes on …/reply/<verb>)
 its state is in [master] data_dir: master.db (SQLite). A broken one is kept aside.
 """
 
+OPTIONS = {"master": ("data_dir",)}
+"""Which keys of which table an option of the same name overrides."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -67,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         PiRackError: The configuration cannot be used.
     """
-    return service.run(make(overlaid(service.load_common(args), args)))
+    document = service.overlaid(service.load_common(args), args, OPTIONS)
+    return service.run(make(document))
 
 
 def make(document: Document) -> Master:
@@ -94,12 +97,3 @@ def boot_id(path: Path = BOOT_ID) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-def overlaid(document: Document, args: argparse.Namespace) -> Document:
-    """Return the configuration with the options that were given put over it."""
-    if args.data_dir is None:
-        return document
-    tables = document.tables
-    tables["master"] = {**tables.get("master", {}), "data_dir": args.data_dir}
-    return Document(tables, str(args.config or "command line"))

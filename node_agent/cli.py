@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HELP = "report this machine and obey orders"
 
-_OPTIONS = {
+OPTIONS = {
     "agent": ("id", "interval_s", "commands", "state_dir"),
     "rack": ("name",),
     "broker": ("host", "port", "credentials"),
@@ -57,7 +57,7 @@ def as_a_service(words: Sequence[str]) -> SimpleNamespace | None:
     """
     if len(words) != 2 or words[0] != "--config":  # noqa: PLR2004  # option and value
         return None
-    unset = dict.fromkeys(key for keys in _OPTIONS.values() for key in keys)
+    unset = dict.fromkeys(key for keys in OPTIONS.values() for key in keys)
     given = {"config": Path(words[1]), "once": False}
     return SimpleNamespace(**service.COMMON | unset | given)
 
@@ -68,7 +68,7 @@ def run(args: service.Given) -> int:
     Raises:
         PiRackError: The configuration cannot be used.
     """
-    document = overlaid(service.load_common(args), args)
+    document = service.overlaid(service.load_common(args), args, OPTIONS)
     settings = document.table("agent", AgentSettings)
     board = LinuxBoard()
     node_id = settings.id or _id_of(board)
@@ -89,16 +89,6 @@ def main() -> None:
         print(f"pirack-agent: {error}", file=sys.stderr)
         code = service.EXIT_FAILED
         sys.exit(service.EXIT_CONFIG if isinstance(error, ConfigError) else code)
-
-
-def overlaid(document: Document, args: service.Given) -> Document:
-    """Return the configuration with the options that were given put over it."""
-    tables = document.tables
-    for table, keys in _OPTIONS.items():
-        given = {key: getattr(args, key) for key in keys}
-        chosen = {key: value for key, value in given.items() if value is not None}
-        tables[table] = {**tables.get(table, {}), **chosen}
-    return Document(tables, str(args.config or "command line"))
 
 
 def _parsed(words: Sequence[str]) -> "argparse.Namespace":

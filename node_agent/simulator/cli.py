@@ -4,7 +4,6 @@ import argparse
 import logging
 
 from broker import service
-from broker.config import Document
 from broker.credentials import endpoint
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import Topics
@@ -82,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         PiRackError: The configuration cannot be used.
     """
-    document = _overlaid(service.load_common(args), args)
+    document = service.overlaid(service.load_common(args), args, _OPTIONS)
     if args.log_level != "debug":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -146,13 +145,3 @@ def _add_rack(group: argparse._ArgumentGroup) -> None:
         metavar="'FAULT TARGET …'",
         help="begin with this fault; may be given several times",
     )
-
-
-def _overlaid(document: Document, args: argparse.Namespace) -> Document:
-    """Return the configuration with the options that were given put over it."""
-    tables = document.tables
-    for table, keys in _OPTIONS.items():
-        given = {key: getattr(args, key) for key in keys}
-        chosen = {key: value for key, value in given.items() if value is not None}
-        tables[table] = {**tables.get(table, {}), **chosen}
-    return Document(tables, str(args.config or "command line"))

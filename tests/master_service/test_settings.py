@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from broker import service
 from broker.config import Document
 from broker.errors import ConfigError
 from master_service import cli, layout
@@ -78,7 +79,7 @@ def test_the_command_line_outweighs_the_file(tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
     args = parser.parse_args(["--data-dir", str(tmp_path / "here")])
-    settings = read(cli.overlaid(Document(), args))
+    settings = read(service.overlaid(Document(), args, cli.OPTIONS))
     assert settings.master.data_dir == str(tmp_path / "here")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker import service
 from broker.config import Document
 from broker.errors import ConfigError
 from broker.version import VERSION
@@ -57,7 +58,8 @@ def test_an_option_overrides_its_key_and_leaves_the_others(tmp_path: Path) -> No
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
     asked = parser.parse_args(["--config", str(file), "--interval", "2", "--rack", "x"])
-    document = cli.overlaid(Document(tomllib.loads(file.read_text())), asked)
+    read = Document(tomllib.loads(file.read_text()))
+    document = service.overlaid(read, asked, cli.OPTIONS)
     agent = document.table("agent", AgentSettings)
     assert (agent.interval_s, agent.id) == (2.0, "pi-one")
     assert document.tables["rack"] == {"name": "x"}
