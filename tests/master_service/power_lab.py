@@ -98,6 +98,7 @@ class Lab:
             clock=lambda: self.now,
             wall=lambda: self.now + WALL_S,
             boot_id=boot_id,
+            sleep=_no_time,
             ticking=False,
         )
         store = self.master._store  # noqa: SLF001  # its door is where steps are counted
@@ -249,3 +250,7 @@ def coming(lab: Lab) -> int:
     """Count the outlets that are on and whose boards do not all run yet."""
     waited = {pi.outlet for pi in lab.pis.values() if pi.life is not Life.RUNNING}
     return sum(lab.relays.levels[outlet] is Power.ON for outlet in waited)
+
+
+async def _no_time(_seconds: float) -> None:
+    """Do not wait between two attempts to switch."""

@@ -13,7 +13,7 @@ from broker.topics import NodeLeaf, Topics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 T = Topics("lab")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pytest
 
     from master_service.power.panel import OutletRecord
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 
 async def test_the_other_boards_get_their_orders_when_one_cannot_be_sent(

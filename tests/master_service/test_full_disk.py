@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 
 async def test_it_is_logged_when_it_begins_and_when_it_ends(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 T = Topics("lab")
 _BATCH = 100

@@ -10,7 +10,7 @@ from master_service.healing.settings import HealSettings, Step
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 ABLE = tuple(Ability(verb=v) for v in ("ping", "reboot", "shutdown", "restart-agent"))
 HELP = {
@@ -212,9 +212,7 @@ async def test_budgets_hold_across_a_restart_of_the_master(
     hang(bench, "pi-11")
     await bench.pass_time(55)
     assert len(bench.boards["pi-11"].orders) == 1
-    await bench.master.stop()
-    bench.master = bench.make()
-    await bench.master.start()
+    await bench.restart()
     for board in bench.boards.values():
         if board.beating:
             board.beat()

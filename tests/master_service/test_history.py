@@ -15,7 +15,7 @@ from master_service.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 T = Topics("lab")
 NOW = 1_700_000_000.0

@@ -13,7 +13,7 @@ from master_service.spans import SpanError, moment, seconds, words
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 HOUR_S = 3600.0
 
@@ -142,20 +142,13 @@ async def test_a_lock_ends_by_the_masters_clock(bench: Bench) -> None:
 
 async def test_a_lock_outlives_the_master(bench: Bench) -> None:
     await lock(bench, "stack/1")
-    await bench.master.stop()
-    bench.now += 60
-    bench.master = bench.make()
-    await bench.master.start()
-    await bench.calm()
+    await bench.restart(away_s=60)
     shown = bench.stack(1).lock
     assert shown is not None
     assert shown.by == "ann"
     (reply,) = await bench.ask("stack/1 unlock", "by=ann")
     assert reply.ok is True
-    await bench.master.stop()
-    bench.master = bench.make()
-    await bench.master.start()
-    await bench.calm()
+    await bench.restart()
     assert bench.stack(1).lock is None
 
 

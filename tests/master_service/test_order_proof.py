@@ -8,11 +8,11 @@ import pytest
 
 from broker import updated
 from broker.messages import Ability, EventKind, Phase
-from tests.master_service.conftest import VERBS
+from tests.master_service.bench import VERBS
 
 if TYPE_CHECKING:
     from broker.messages import Reply
-    from tests.master_service.conftest import Bench, Board
+    from tests.master_service.bench import Bench, Board
 
 NODE = "node/s01n1"
 ABLE = tuple(Ability(verb=verb) for verb in (*VERBS, "restart-agent"))

@@ -8,7 +8,7 @@ from broker.messages import EventKind, Phase, Power, Verdict
 
 if TYPE_CHECKING:
     from broker.messages import Reply
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 STACK = ("pi-11", "pi-12")
 OFF = "off confirm=stack/1"
@@ -193,10 +193,7 @@ async def test_starting_and_stopping_the_master_switches_nothing(bench: Bench) -
     await bench.pass_time(4)
     before = switchings(bench)
     for _ in range(3):
-        await bench.master.stop()
-        bench.master = bench.make()
-        await bench.master.start()
-        await bench.calm()
+        await bench.restart()
     assert switchings(bench) == before
     assert (bench.stack(1).wanted, bench.stack(1).power) == (Power.OFF, Power.OFF)
     assert bench.node("pi-11").verdict is Verdict.OFF

@@ -18,7 +18,7 @@ from tests.system.power.plugs import SimulatedPlug, Tasmota
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 SLOW = "stack-1"
 

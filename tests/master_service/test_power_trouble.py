@@ -80,7 +80,6 @@ class Failing:
         self._error, self._times, self._obeys = error, times, obeys
         self._switch = lab.relays.switch
         lab.relays.switch = self  # type: ignore[method-assign]  # the relays of one test
-        lab.master._switcher._sleep = _no_time  # noqa: SLF001  # no test waits
 
     async def __call__(self, outlet: str, *, on: bool) -> None:
         self.asked += 1
@@ -89,7 +88,3 @@ class Failing:
             await self._switch(outlet, on=on)
         if complains:
             raise self._error
-
-
-async def _no_time(_seconds: float) -> None:
-    pass

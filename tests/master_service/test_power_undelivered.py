@@ -10,7 +10,7 @@ from broker.messages import Power, Verdict
 if TYPE_CHECKING:
     import pytest
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 
 async def test_a_board_whose_order_could_not_be_sent_is_not_cut(

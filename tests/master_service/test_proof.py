@@ -23,7 +23,7 @@ from master_service.event_log import EventQuery
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 T = Topics("lab")
 
@@ -43,10 +43,7 @@ async def test_a_destructive_id_runs_once_across_a_restart(bench: Bench) -> None
     payload = encode(Command(id="reboot-once"))
     await bench.ask("node/s01n1 reboot", payload)
     assert len(bench.boards["pi-11"].orders) == 1
-    await bench.master.stop()
-    bench.master = bench.make()
-    await bench.master.start()
-    await bench.calm()
+    await bench.restart()
     again = (await bench.ask("node/s01n1 reboot", payload))[-1]
     assert "an id runs once" in again.error
     assert len(bench.boards["pi-11"].orders) == 1

@@ -9,7 +9,7 @@ from broker.messages import Ability, Phase
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 
 async def test_a_refusal_says_why_the_node_cannot_do_it(bench: Bench) -> None:

@@ -13,16 +13,9 @@ from master_service.event_log import DAY_S
 from master_service.registry import MAX_NODES, Registry
 
 if TYPE_CHECKING:
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 T = Topics("lab")
-
-
-async def restart(bench: Bench) -> None:
-    await bench.master.stop()
-    bench.master = bench.make()
-    await bench.master.start()
-    await bench.calm()
 
 
 async def test_name_place_and_tags_survive_a_restart(bench: Bench) -> None:
@@ -39,14 +32,14 @@ async def test_name_place_and_tags_survive_a_restart(bench: Bench) -> None:
         assert state.tags == ("db",)
         assert bench.node("pi-22").stack is None
         assert sum(bench.stack(1).totals.values()) == 1
-        await restart(bench)
+        await bench.restart()
 
 
 async def test_an_edited_node_outweighs_the_configuration_and_others_follow_it(
     bench: Bench,
 ) -> None:
     await bench.ask("node/s01n1 name", "alpha")
-    await restart(bench)
+    await bench.restart()
     assert bench.node("pi-11").name == "alpha"
     assert bench.node("pi-12").name == "s01n2"
 
@@ -95,7 +88,7 @@ async def test_a_late_message_does_not_bring_a_forgotten_node_back(
     await bench.calm()
     assert "s01n1" not in bench.verdicts
     assert [t for t in bench.broker.retained if "/pi-11/" in t] == []
-    await restart(bench)
+    await bench.restart()
     assert "s01n1" not in bench.verdicts
     assert "was forgotten" in (await bench.ask("node/pi-11 ping"))[-1].error
 
@@ -116,7 +109,7 @@ async def test_a_forgotten_node_keeps_the_name_a_person_gave_it_over_a_restart(
     await bench.ask("node/attic forget")
     await bench.ask("node/pi-11 forget", "undo")
     assert "attic" in bench.verdicts
-    await restart(bench)
+    await bench.restart()
     assert "attic" in bench.verdicts
 
 
@@ -131,7 +124,7 @@ async def test_who_was_forgotten_before_a_restart_comes_back_as_it_was(
         ("node/attic forget", ""),
     ):
         assert (await bench.ask(where, payload))[-1].ok is True
-    await restart(bench)
+    await bench.restart()
     assert "attic" not in bench.verdicts
     undone = (await bench.ask("node/pi-11 forget", "undo"))[-1]
     assert "its details come when it connects" in undone.targets[0].stdout
@@ -146,7 +139,7 @@ async def test_undo_says_that_a_node_was_forgotten_for_good(bench: Bench) -> Non
     await bench.calm()
     await bench.ask("node/pi-99 forget")
     bench.clock_jump_s = 400 * DAY_S
-    await restart(bench)
+    await bench.restart()
     undone = (await bench.ask("node/pi-99 forget", "undo"))[-1]
     assert "what was known of it is not kept any more" in undone.targets[0].stdout
 

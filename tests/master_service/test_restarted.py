@@ -13,17 +13,13 @@ from broker.settings import RackSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 
 async def restart(bench: Bench, meanwhile: Callable[[], None] = lambda: None) -> int:
-    """End the master, start another, and return where its events begin."""
-    await bench.master.stop()
+    """Restart the master, and return where the events of that begin."""
     begins = len(bench.events)
-    meanwhile()
-    bench.master = bench.make()
-    await bench.master.start()
-    await bench.calm()
+    await bench.restart(meanwhile)
     return begins
 
 

@@ -8,7 +8,7 @@ from broker.messages import EventKind, MasterDetails, encode
 from broker.topics import Topics
 
 if TYPE_CHECKING:
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 T = Topics("lab")
 
@@ -44,8 +44,5 @@ async def test_words_of_an_earlier_master_brought_back_by_a_broker_are_no_proof(
 
 async def test_a_restart_of_the_master_is_no_second_one(bench: Bench) -> None:
     for _ in range(3):
-        await bench.master.stop()
-        bench.master = bench.make()
-        await bench.master.start()
-        await bench.calm()
+        await bench.restart()
     assert told(bench) == []

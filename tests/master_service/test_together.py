@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from broker.messages import Event
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 STACK = ("pi-11", "pi-12")
 
@@ -82,10 +82,7 @@ async def test_a_stack_not_heard_since_the_master_started_has_no_supply(
 ) -> None:
     for node_id in STACK:
         bench.boards[node_id].freeze()
-    await bench.master.stop()
-    bench.now += 60
-    bench.master = bench.make()
-    await bench.master.start()
+    await bench.restart(away_s=60)
     await bench.pass_time(40)
     assert bench.node("pi-12").verdict is Verdict.UNPOWERED
     assert "none of the 2 boards of its stack was heard" in bench.node("pi-12").reason

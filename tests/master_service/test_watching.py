@@ -18,7 +18,7 @@ from broker.topics import NodeLeaf, Topics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.master_service.conftest import Bench
+    from tests.master_service.bench import Bench
 
 T = Topics("lab")
 
@@ -292,9 +292,5 @@ async def test_young_stored_details_of_a_board_that_left_are_no_sign_of_life(
     board.details(reason="shut down")
     board.die()
     await bench.calm()
-    await bench.master.stop()
-    bench.now += 1
-    bench.master = bench.make()
-    await bench.master.start()
-    await bench.calm()
+    await bench.restart(away_s=1)
     assert bench.verdicts["s01n1"] == "unknown"

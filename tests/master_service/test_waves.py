@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.master_service.conftest import Bench, Board
+    from tests.master_service.bench import Bench, Board
 
 RACK = "rack reboot"
 
