@@ -97,13 +97,14 @@ class RackPower:
         Raises:
             PiRackError: It has no outlet, or could not be switched.
         """
-        feds = self._feds(stack)
+        feds, run = self._feds(stack), self._run()
         why = ""
         try:
             async with asyncio.timeout(self.patience_s):
                 began = self._moment().now
                 while why := self._obstacle(feds, began, on=on):
                     await self._sleep(POLL_S)
+                    self._require(run)
                 reply = await self._ask(stack, self._words(feds, on=on))
         except TimeoutError as error:
             text = f"stack {stack} was not switched: {why or 'its outlet is silent'}"
@@ -117,6 +118,17 @@ class RackPower:
             self._fed_at.pop(fed.row.name, None)
             if on:
                 self._fed_at[fed.row.name] = self._moment().now
+
+    def _require(self, wanted: Run | None) -> None:
+        """See that the run which switches is still under way.
+
+        Raises:
+            PowerError: A person ended it, and left the outlets as they were then.
+        """
+        run = self._run()
+        if wanted is None or run is None or run.over or run.id != wanted.id:
+            text = "the install run is over"
+            raise PowerError(text)
 
     async def _ask(self, stack: int, words: tuple[str, ...]) -> Reply:
         """Give the command that a person would, and wait for its end."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from broker.messages import Verdict
+from master_service.power.outlets import PowerError
 from provisioning.run.state import Step
 
 if TYPE_CHECKING:
@@ -59,6 +61,19 @@ async def test_a_master_killed_before_a_cut_brings_halted_boards_back_on_cancel(
     await slow.pass_time(30)
     assert slow.state.problems == ()
     assert running(slow) == list(BOARDS)
+
+
+async def test_what_still_waits_to_be_switched_is_given_up_with_its_run(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = site.master._installs.power  # noqa: SLF001  # who waits is seen nowhere else
+    monkeypatch.setattr(power, "_load", lambda *_: "stack-1 must be up first")
+    await site.install("start", confirm="rack")
+    await site.at(Step.SCAN)
+    waiting = asyncio.create_task(power.switch(2, on=True))
+    await site.install("cancel leave")
+    with pytest.raises(PowerError, match="the install run is over"):
+        await waiting
 
 
 async def test_a_run_that_fails_at_one_board_brings_its_neighbours_back(
