@@ -42,15 +42,6 @@ def dismiss(path: Path, node: str) -> bool:
     return True
 
 
-def clients(path: Path) -> frozenset[str]:
-    """Return the names of all who may connect.
-
-    Raises:
-        ConfigError: The file cannot be read or is something else.
-    """
-    return frozenset(one["username"] for one in _read(path)["clients"])
-
-
 def with_user(document: Document, user: User, topics: Topics) -> Document:
     """Return the file's content with a user and its role in it."""
     rest = without(document, user)

@@ -19,7 +19,6 @@ class Backoff:
         random: Returns a float from 0 to 1.
         first_s: Longest wait before the second attempt.
         cap_s: Longest wait ever.
-        steady_s: How long a connection must have lived to start over.
     """
 
     def __init__(
@@ -28,12 +27,10 @@ class Backoff:
         *,
         first_s: float = FIRST_S,
         cap_s: float = CAP_S,
-        steady_s: float = STEADY_S,
     ) -> None:
         self._random = random
         self._first_s = first_s
         self._cap_s = cap_s
-        self._steady_s = steady_s
         self._next_s = first_s
 
     def after(self, lived_s: float) -> float:
@@ -45,7 +42,7 @@ class Backoff:
         Returns:
             Seconds, between half of the present limit and all of it.
         """
-        if lived_s >= self._steady_s:
+        if lived_s >= STEADY_S:
             self._next_s = self._first_s
         limit_s = self._next_s
         self._next_s = min(self._cap_s, limit_s * 2)

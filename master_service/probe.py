@@ -71,14 +71,11 @@ class NoProber:
 
 
 class FakeProber:
-    """Answers for the addresses a test names; see ``Prober``.
+    """Answers for the addresses a test names; see ``Prober``."""
 
-    Args:
-        alive: Addresses that answer.
-    """
-
-    def __init__(self, alive: set[str] | None = None) -> None:
-        self.alive = alive if alive is not None else set()
+    def __init__(self) -> None:
+        self.alive: set[str] = set()
+        """Addresses that answer."""
         self.asked: list[str] = []
 
     async def start(self) -> None:
@@ -101,7 +98,6 @@ class SocketProber:
         pack: Token to datagram.
         unpack: Datagram to token; None for one that is no answer.
         port: Where to send to; 0 where that has no meaning.
-        timeout_s: How long an answer may take, seconds.
     """
 
     def __init__(
@@ -110,13 +106,11 @@ class SocketProber:
         pack: Callable[[bytes], bytes],
         unpack: Callable[[bytes], bytes | None],
         port: int = 0,
-        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._opener = opener
         self._pack = pack
         self._unpack = unpack
         self._port = port
-        self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
         self._why_not = "the prober is not started"
         self._numbers = itertools.count(1)
@@ -157,7 +151,7 @@ class SocketProber:
         try:
             for _ in range(ATTEMPTS):
                 sock.sendto(self._pack(token), (address, self._port))
-                await asyncio.wait([answer], timeout=self._timeout_s / ATTEMPTS)
+                await asyncio.wait([answer], timeout=TIMEOUT_S / ATTEMPTS)
                 if answer.done():
                     return Answer(answered=True)
         except OSError as error:

@@ -93,26 +93,15 @@ class Board(Protocol):
 
 
 class FakeBoard:
-    """A board that says what a test tells it to.
+    """A board that says what a test tells it to: assign to what it shall say."""
 
-    Args:
-        facts: What ``facts`` returns; assign to change it.
-        vitals: What ``vitals`` returns; assign to change it.
-        now: What ``wall_time`` returns; assign to change it.
-    """
-
-    def __init__(
-        self,
-        facts: Facts | None = None,
-        vitals: Vitals | None = None,
-        now: float = 1_700_000_000.0,
-    ) -> None:
-        self.facts_now = facts or Facts(
+    def __init__(self) -> None:
+        self.facts_now = Facts(
             boot_id="3f1c5d0e-0000-4000-8000-000000000001",
             hostname="raspberrypi",
             clock_synced=True,
         )
-        self.vitals_now = vitals or Vitals(
+        self.vitals_now = Vitals(
             uptime_s=60.0,
             cpu_percent=12.5,
             load=(0.1, 0.2, 0.3),
@@ -120,7 +109,8 @@ class FakeBoard:
             disk_percent=30.0,
             temperature_c=48.5,
         )
-        self.now = now
+        self.now = 1_700_000_000.0
+        """What its clock shows, Unix seconds."""
 
     def facts(self) -> Facts:
         """Return ``facts_now``."""

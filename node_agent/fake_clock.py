@@ -7,14 +7,11 @@ _TURNS = 20
 
 
 class FakeClock:
-    """Monotonic time and sleep for a ``Node`` under test.
+    """Monotonic time and sleep for a ``Node`` under test."""
 
-    Args:
-        now: Where it starts, seconds.
-    """
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
+    def __init__(self) -> None:
+        self.now = 1000.0
+        """What it shows, seconds."""
         self._sleepers: list[tuple[float, asyncio.Event]] = []
 
     def __call__(self) -> float:

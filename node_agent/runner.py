@@ -79,20 +79,13 @@ class Runner(Protocol):
 
 
 class FakeRunner:
-    """Answers what a test tells it to and remembers what it was asked.
+    """Answers what a test tells it to and remembers what it was asked."""
 
-    Args:
-        outcomes: Outcome by verb; others end with exit code 0 at once.
-        obstacles: Why not, by verb; others can be run.
-    """
-
-    def __init__(
-        self,
-        outcomes: dict[str, Outcome] | None = None,
-        obstacles: dict[str, str] | None = None,
-    ) -> None:
-        self.outcomes = outcomes or {}
-        self.obstacles = obstacles or {}
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        """Outcome by verb; others end with exit code 0 at once."""
+        self.obstacles: dict[str, str] = {}
+        """Why not, by verb; others can be run."""
         self.invocations: list[Invocation] = []
 
     async def run(

@@ -77,11 +77,9 @@ class Waves:
         bad = (r.name for r in rows if not r.open and r.phase is not Phase.DONE)
         return next(bad, "")
 
-    def stop(self, why: str, now: float) -> int:
-        """Let nothing more begin, answer who waits, and return how many those are."""
-        count = len(self._waiting)
+    def stop(self, why: str, now: float) -> None:
+        """Let nothing more begin, and answer who waits."""
         while self._waiting:
             error = f"not started: {why}"
             key = self._waiting.popleft()
             self._run.end(key, Phase.NOT_DELIVERED, now, error=error)
-        return count

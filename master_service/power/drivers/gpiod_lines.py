@@ -145,7 +145,6 @@ class GpiodPins:
     Args:
         module: gpiod, or what stands in for it.
         paths: Returns the paths at which chips may be.
-        labels: Of the chip, the likeliest first.
     """
 
     def __init__(
@@ -153,18 +152,16 @@ class GpiodPins:
         module: Gpiod,
         *,
         paths: Callable[[], Iterable[str]] = devices,
-        labels: Iterable[str] = PI_LABELS,
     ) -> None:
         self._module = module
         self._paths = paths
-        self._labels = tuple(labels)
         self._chip: Chip | None = None
         self._requests: dict[int, Request] = {}
         self._outputs: set[int] = set()
 
     def place(self) -> str:
         """Return path and label of the chip."""
-        path, label = find_chip(self._module, self._labels, self._paths())
+        path, label = find_chip(self._module, PI_LABELS, self._paths())
         return f"{path} ({label})"
 
     def drive(self, pin: int, *, high: bool) -> None:
@@ -217,7 +214,7 @@ class GpiodPins:
 
     def _request(self, config: Mapping[int, object]) -> Request:
         if self._chip is None:
-            path, _ = find_chip(self._module, self._labels, self._paths())
+            path, _ = find_chip(self._module, PI_LABELS, self._paths())
             self._chip = self._module.Chip(path)
         return self._chip.request_lines(config, consumer=CONSUMER)
 
