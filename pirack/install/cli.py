@@ -32,7 +32,8 @@ what it does
   swap      exchanges the boards of two slots, when their lights (`pirack send s03n1
             identify`) say so
   undo      gives the DHCP server its reservations of before the latest run, or of
-            before a swap after it; once more takes that back
+            before a swap after it, until the next run; once more takes that back. Names
+            and places stay: to take back a swap, swap the two again
 
 examples
   pirack install start --dry-run      what would happen, and what stands against it

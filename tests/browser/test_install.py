@@ -142,6 +142,7 @@ def test_at_the_end_it_counts_and_shows_what_is_next(
     expect(page.locator(".rail-hint")).to_be_hidden()
     card(page, 4).locator("[title='Scan this stack again']").click()
     page.click("summary >> text=More")
+    expect(page.locator(".in-more")).to_contain_text("swap the two again")
     button(page, "Undo reservations").click()
     fourth = "pirack/v1/lab/stack/4/cmd/install"
     assert asked(rack, 2) == [(fourth, ("start",), ""), (RACK, ("undo",), "")]

@@ -190,6 +190,19 @@ def test_a_phone_has_all_of_it_without_scrolling_sideways(
         assert page.evaluate(SMALL) == [], title
 
 
+def test_what_can_be_answered_is_one_line_on_a_phone(
+    visit: SignIn, scene: Scene
+) -> None:
+    scene.done()
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    page = installing(visit(path="/install", **phone))
+    button(page, "Check the slots…").click()
+    expect(page.locator(".in-answer")).to_have_count(4)
+    words = settled(page).locator(".in-answer span")
+    heights = words.evaluate_all("(all) => all.map((each) => each.offsetHeight)")
+    assert len(set(heights)) == 1
+
+
 def test_before_anybody_spoke_it_says_for_what_it_waits(
     fragile: Stage, sign_in: SignIn
 ) -> None:

@@ -221,7 +221,7 @@ function goodEnd(model) {
     [...steps.children].filter((each) => !each.hidden).forEach((each, at) => setText(each.firstChild, String(at + 1)));
   } };
   needed.refresh();
-  const rest = more(undo, "Undo gives the DHCP server the reservations it had before this run.");
+  const rest = more(undo, "Undo gives the DHCP server the reservations it had before this run, or before a swap after it. The next run serves the places again that are shown here; to take back a swap, swap the two again.");
   return { nodes: [say("h3", "Next", "in-next-title"), steps, rest.element], controls: [one, ready, needed, rest] };
 }
 
