@@ -223,7 +223,7 @@ def _from_verdict(
         reason = f"{words}, asked by {running.by}" if running.by else words
         return Tile(
             State.BUSY,
-            words="Queued" if waiting else _STEPS.get(state.verdict, words),
+            words="Waiting" if waiting else _STEPS.get(state.verdict, words),
             reason=reason,
             since=state.since if state.verdict is not Verdict.ONLINE else None,
         )

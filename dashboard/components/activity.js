@@ -2,7 +2,7 @@
 
 import { ask, publishLine, rackTarget } from "pirack/actions.js";
 import { copyButton } from "pirack/dialogs.js";
-import { h, setAttr, setText } from "pirack/dom.js";
+import { aimed, h, setAttr, setText } from "pirack/dom.js";
 import { goTo } from "pirack/links.js";
 import { blocked, listen, merge, readEvent, store } from "pirack/store.js";
 import { fold, KINDS, storyItem } from "pirack/story.js";
@@ -75,8 +75,11 @@ export default {
       for (const { reference, text } of change.refused ?? []) if (reference === this.waiting) this.fail(text);
       for (const receipt of change.receipts ?? []) if (receipt.id === this.number) this.answer(receipt);
       if ((change.snapshot && !this.waiting) || (change.connection && this.error && !blocked())) this.restart();
-      else if (change.events) this.live();
-      else if (change.connection) this.drawEnd();
+      else {
+        this.due ||= change.events;
+        if (this.due && !aimed(this.list)) this.live();
+        if (change.connection) this.drawEnd();
+      }
     },
     fail(text) {
       this.waiting = 0;
@@ -99,6 +102,7 @@ export default {
       return what === "rack" || (what === "stack" ? stack === Number(name) : node === name);
     },
     live() {
+      this.due = false;
       const last = this.events.at(-1)?.seq ?? 0;
       const fresh = store.events.filter((event) => event.seq > last && this.fits(event));
       if (!fresh.length) return;
@@ -112,6 +116,8 @@ export default {
         if (open) this.opened.add(key);
         else this.opened.delete(key);
       }
+      const read = window.scrollY > 0 && [...this.list.children].find((each) => each.dataset.key && each.getBoundingClientRect().bottom > this.$el.offsetTop);
+      const top = read && read.getBoundingClientRect().top;
       let day = "";
       const items = fold(this.events).flatMap((story) => {
         const date = new Date(story.lines.at(-1).ts * 1000).toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long" });
@@ -121,6 +127,8 @@ export default {
       });
       this.list.replaceChildren(...items);
       this.drawEnd();
+      const again = read && items.find((each) => each.dataset.key === read.dataset.key);
+      if (again) window.scrollBy(0, again.getBoundingClientRect().top - top); // what is read stays
     },
     drawEnd() {
       const why = this.error || blocked();

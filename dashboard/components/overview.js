@@ -12,7 +12,7 @@ import { describe, legend, Rack } from "pirack/rack.js";
 import { Search } from "pirack/search.js";
 import { UnderWay } from "pirack/running.js";
 import { Activity, Attention, Services } from "pirack/side.js";
-import { clock } from "pirack/words.js";
+import { moment } from "pirack/words.js";
 import { filtering, frozen, listen, notify, shown, store } from "pirack/store.js";
 
 const ARROWS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"]);
@@ -75,7 +75,7 @@ export default {
     headline(number, nodes) {
       const { power, wanted, lock } = store.stacks.get(number);
       const outlet = !power ? "" : power === wanted || !wanted ? ` · power ${power}` : ` · power ${power}, wanted ${wanted}`;
-      const held = lock ? ` · reserved by ${lock.by} until ${clock(lock.until)}` : "";
+      const held = lock ? ` · reserved by ${lock.by} until ${moment(lock.until)}` : "";
       return `${describe(nodes)}${outlet}${held}`;
     },
     /** The tags of the rack, each with a menu of its own. */

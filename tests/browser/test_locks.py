@@ -21,12 +21,12 @@ def menu(page: Page, stack: int) -> Locator:
 
 def reserve(rack: Actor, stack: int, by: str) -> str:
     """Let the master tell that a stack is reserved; return until when, as shown."""
-    until = time.time() + 3600
+    until = time.time() + 40 * 86_400
     lock = Lock(scope=f"stack/{stack}", by=by, until=until, reason="soldering")
     for slot in (1, 2, 3, 4):
         rack.state(node_id(stack, slot), lock=lock)
     rack.stack(stack, lock=lock)  # who sees this one has heard of the boards too
-    return time.strftime("%H:%M", time.localtime(until))
+    return time.strftime("%-d %b, %H:%M", time.localtime(until))
 
 
 def test_a_stack_is_reserved_with_a_time_and_a_reason(
@@ -57,7 +57,7 @@ def test_a_reservation_is_seen_on_the_stack_and_on_its_boards(
     expect(mark).to_have_attribute("title", text)
     page.click(f'[data-node="{node_id(7, 2)}"]')
     expect(page.locator(".lock-note")).to_have_text(
-        text.replace(" by", " with stack 7 by")
+        text.replace(" by", " with Stack 07 by")
     )
 
 

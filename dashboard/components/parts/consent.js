@@ -5,7 +5,7 @@ import { lineBox, openDialog } from "pirack/dialogs.js";
 import { h, setAttr, setText, uniqueId } from "pirack/dom.js";
 import { glyph, OFF, OFFLINE, STATES } from "pirack/icons.js";
 import { blocked, listen, store } from "pirack/store.js";
-import { byName, clock, list, plural, stackName } from "pirack/words.js";
+import { byName, list, moment, plural, stackName } from "pirack/words.js";
 
 const CONSEQUENCE = {
   reboot: "What runs there stops; a board is away for about a minute.",
@@ -70,7 +70,7 @@ function objections(target, action, forced) {
   const others = unnamed(target, action);
   if (others.length) found.push(`${list(others.map((node) => node.name))} would lose power too: switch the stack instead.`);
   const locks = new Map(hit(target, action).filter(({ lock }) => lock && lock.by !== store.settings.user).map(({ lock }) => [lock.scope, lock]));
-  for (const lock of locks.values()) found.push(`${place(lock.scope)} is reserved by ${lock.by} until ${clock(lock.until)}${lock.reason ? ` (${lock.reason})` : ""}: the master will refuse its boards.`);
+  for (const lock of locks.values()) found.push(`${place(lock.scope)} is reserved by ${lock.by} until ${moment(lock.until)}${lock.reason ? ` (${lock.reason})` : ""}: the master will refuse its boards.`);
   return found;
 }
 
@@ -165,6 +165,6 @@ function askFree(target, action) {
   const { lock } = target;
   if (!lock || lock.by === store.settings.user) return send(target, action);
   const forced = { ...action, label: `Take it from ${lock.by}`, danger: true };
-  const note = `${lock.by} reserved it until ${clock(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}. Ask first.`;
+  const note = `${lock.by} reserved it until ${moment(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}. Ask first.`;
   askForm(`Free ${target.title} all the same?`, target, forced, { fields: [], words: () => ["force"], note });
 }

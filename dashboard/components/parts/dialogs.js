@@ -48,7 +48,8 @@ function actionRow(given, action, done) {
   return { element: h("li", { class: "action-row" }, run, copy), run };
 }
 
-/** The actions of a target as rows: do it, or copy it; the common first, the red last. */
+/** The actions of a target as rows: do it, or copy it; the common first, the red after
+ * them. What comes and goes, to cancel what is under way, is last: nothing moves for it. */
 export function actionList(target, done = () => {}) {
   const why = h("p", { class: "why" });
   const { common, own, last } = offered(target);
@@ -59,8 +60,8 @@ export function actionList(target, done = () => {}) {
   const { where } = last.find((action) => action.where) ?? {};
   const group = (found, name) => found.length > 0 && h("ul", { "aria-label": name }, found.map((row) => row.element));
   const folded = more.length > 0 && h("details", { class: "more-actions" }, h("summary", {}, "More ", h("span", { class: "quiet", text: `${plural(more.length, "command")} of the board's own` })), group(more, "The board's own commands"));
-  const element = h("div", { class: "actions" }, why, store.settings.role !== "viewer" && group(stops, "Under way"), group(first, "Common"), folded, group(end, "Interrupting"), where && h("p", { class: "quiet actions-of", text: where }), group(shared, where));
-  const all = [...stops, ...first, ...more, ...end, ...shared];
+  const element = h("div", { class: "actions" }, why, group(first, "Common"), folded, group(end, "Interrupting"), where && h("p", { class: "quiet actions-of", text: where }), group(shared, where), store.settings.role !== "viewer" && group(stops, "Under way"));
+  const all = [...first, ...more, ...end, ...shared, ...stops];
   const none = all.length === stops.length;
   if (none) element.append(h("p", { class: "quiet", text: `Your role, ${store.settings.role}, may look but not ask.` }));
   const refresh = () => {
@@ -87,7 +88,9 @@ export function openMenu(button, asked, note, extra = null) {
   let key = "", list = null;
   const draw = (target) => {
     setText(words, note(target));
-    if (key === actionKey(target) || pressed(place)) return;
+    if (key !== actionKey(target) && !pressed(place)) drawList(target);
+  };
+  const drawList = (target) => {
     key = actionKey(target);
     const all = () => [...place.querySelectorAll("button")];
     const at = all().indexOf(document.activeElement), open = place.querySelector("details")?.open;
@@ -97,14 +100,19 @@ export function openMenu(button, asked, note, extra = null) {
     if (more && open) more.open = true;
     if (at >= 0) (all()[at] ?? all().at(-1))?.focus();
   };
+  const rowsTop = () => place.querySelector("ul")?.getBoundingClientRect().top ?? 0;
   draw(asked);
   menu.append(place, ...(extra ? [extra(() => menu.hidePopover())] : []));
   document.body.append(menu);
   const stop = listen((change) => {
     const target = renewed(asked);
-    if (!target) menu.hidePopover();
-    else if (change.rows.size || change.structure || change.stacks || change.snapshot) draw(target);
+    if (!target) return menu.hidePopover();
+    const before = rowsTop();
+    if (change.rows.size || change.structure || change.stacks || change.snapshot) draw(target);
     if (change.connection) list.refresh();
+    const moved = rowsTop() - before; // its head says more now, or less
+    if (moved) menu.style.top = `${Math.max(8, menu.offsetTop - moved)}px`;
+    menu.style.maxHeight = `${innerHeight - menu.offsetTop - 8}px`;
   });
   menu.addEventListener("toggle", (event) => { if (event.newState === "closed") { stop(); menu.remove(); } });
   menu.showPopover();

@@ -39,6 +39,32 @@ export function setAttr(element, name, value) {
 /** Whether a pointer is down inside: what is replaced then gets no click. */
 export const pressed = (element) => element.matches(":active");
 
+let pointedAt = null, pointedWhen = -Infinity;
+for (const kind of ["pointermove", "pointerdown"]) {
+  window.addEventListener(kind, (event) => { pointedAt = event.target; pointedWhen = performance.now(); }, { passive: true, capture: true });
+}
+const AIMING_MS = 4000;
+
+/** Whether somebody aims at something inside: what stands there is to stay for a moment. */
+export const aimed = (element) => performance.now() - pointedWhen < AIMING_MS && element.contains(pointedAt);
+
+const stacked = window.matchMedia("(max-width: 1180px)");
+
+/** What a section of the side column moves when it grows: the column, or where all
+ * stands in one column, the page. */
+export const around = (element) => element.closest(stacked.matches ? ".overview" : ".side") ?? element;
+
+/** Run what may grow or shrink the inside of a scrolling element: what is under the
+ * pointer, or else what is read, stays where it is. */
+export function steadily(scroller, run) {
+  const under = scroller.querySelector(":scope > :hover");
+  const top = scroller.getBoundingClientRect().top;
+  const kept = under ?? (scroller.scrollTop > 0 ? [...scroller.children].find((each) => each.getBoundingClientRect().bottom > top + 8) : null);
+  const before = kept?.getBoundingClientRect().top;
+  run();
+  if (kept?.isConnected && kept.checkVisibility()) scroller.scrollTop += kept.getBoundingClientRect().top - before;
+}
+
 /** Copy text; also on plain http, where browsers hide the clipboard interface. */
 export async function copyText(text) {
   if (window.isSecureContext && navigator.clipboard) {

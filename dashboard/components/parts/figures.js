@@ -1,6 +1,6 @@
 // The strip of figures over the whole rack, and the chips that filter by state.
 
-import { h, s, setAttr, setText } from "pirack/dom.js";
+import { aimed, h, s, setAttr, setText } from "pirack/dom.js";
 import { BUSY, FROZEN, glyph, SEVERITY, STATES } from "pirack/icons.js";
 import { HISTORY, NO_SAMPLE, level, notify, store } from "pirack/store.js";
 import { sparkline } from "pirack/slot.js";
@@ -88,7 +88,7 @@ export class Figures {
     const cpu = live.map((node) => node.cpu);
     this.cpu.set(mean(cpu), cpu.length ? `p95 ${percentile(cpu, 0.95)} %` : "no heartbeat");
     const full = live.filter((node) => level(node, "memory")).length;
-    this.memory.set(mean(live.map((node) => node.memory)), live.length ? (full ? `${full} above its threshold` : "none above its threshold") : "no heartbeat");
+    this.memory.set(mean(live.map((node) => node.memory)), live.length ? `${full || "none"} above ${full > 1 ? "their" : "its"} threshold` : "no heartbeat");
     const warm = live.filter((node) => node.temperature >= 0);
     this.hottest = warm.reduce((top, node) => (!top || node.temperature > top.temperature ? node : top), null);
     this.hot.set(this.hottest?.temperature ?? null, this.hottest?.name ?? "no sensor");
@@ -127,7 +127,8 @@ export class Chips {
   }
 
   take(change) {
-    if (!(change.snapshot || change.rows.size || change.filter || change.structure)) return;
+    if (!(change.snapshot || change.rows.size || change.filter || change.structure || change.second)) return;
+    const still = aimed(this.element);
     const counts = new Array(STATES.length).fill(0);
     for (const node of store.nodes.values()) counts[node.state] += 1;
     setText(this.all.count, String(store.nodes.size));
@@ -136,7 +137,7 @@ export class Chips {
       const { key } = STATES[state];
       setText(count, String(counts[state]));
       setAttr(element, "aria-pressed", String(store.filter.has(key)));
-      setAttr(element, "hidden", counts[state] === 0 && !store.filter.has(key));
+      if (!still) setAttr(element, "hidden", counts[state] === 0 && !store.filter.has(key));
     }
   }
 }

@@ -2,13 +2,13 @@
 
 import { nodeTarget, underWay } from "pirack/actions.js";
 import { actionKey, actionList, copyButton } from "pirack/dialogs.js";
-import { h, pressed, s, setAttr, setText, uniqueId } from "pirack/dom.js";
+import { h, pressed, s, setAttr, setText, steadily, uniqueId } from "pirack/dom.js";
 import { glyph, icon, STATES } from "pirack/icons.js";
 import { workItem } from "pirack/running.js";
 import { Activity } from "pirack/side.js";
-import { phrase, sparkarea, sparkline } from "pirack/slot.js";
+import { covered, phrase, sparkarea, sparkline } from "pirack/slot.js";
 import { frozen, level, now, store } from "pirack/store.js";
-import { age, byName, bytes, clock, list, plural, span, stackName, stamp } from "pirack/words.js";
+import { age, byName, bytes, list, moment, plural, span, stackName, stamp } from "pirack/words.js";
 
 const LEVELS = ["", "warn", "crit"];
 const FLAGS = { "under-voltage": "under-voltage", "frequency-capped": "frequency capped", throttled: "throttled", "soft-temperature-limit": "soft temperature limit" };
@@ -100,13 +100,14 @@ export class Panel {
       this.activity.element,
     ];
     const chart = s("svg", { class: "spark chart", viewBox: "0 0 320 56", preserveAspectRatio: "none", "aria-hidden": "true" }, this.area, this.line);
+    this.caption = h("figcaption", { text: "CPU" });
     this.heartbeat = h("span", { class: "side-note" });
     this.body.replaceChildren(
       this.frozenNote,
       this.works,
       this.lock,
       this.faults,
-      h("section", { "aria-label": "Vitals" }, h("div", { class: "side-head" }, h("h3", { text: "Vitals" }), this.heartbeat), [this.cpu, this.memory, this.heat, this.disk, this.swap].map((vital) => vital.element), h("figure", {}, chart, h("figcaption", { text: "CPU over the last 3 minutes" })), this.numbers, this.flags),
+      h("section", { "aria-label": "Vitals" }, h("div", { class: "side-head" }, h("h3", { text: "Vitals" }), this.heartbeat), [this.cpu, this.memory, this.heat, this.disk, this.swap].map((vital) => vital.element), h("figure", {}, chart, this.caption), this.numbers, this.flags),
       ...this.below,
     );
     this.factsOf = undefined;
@@ -116,7 +117,7 @@ export class Panel {
   take(change) {
     if (!this.id) return;
     this.activity.take(change);
-    if (change.node || change.snapshot || change.second || change.connection) this.draw();
+    if (change.node || change.snapshot || change.second || change.connection) steadily(this.body, () => this.draw());
   }
 
   draw() {
@@ -155,14 +156,14 @@ export class Panel {
   /** What is under way there, and who has reserved it. */
   drawHeld(node) {
     const key = JSON.stringify([node.running, node.words, frozen()]);
-    if (key !== this.worksKey) {
+    if (key !== this.worksKey && !pressed(this.works)) {
       this.worksKey = key;
       const works = underWay([node]);
       setAttr(this.works, "hidden", works.length === 0);
       this.works.replaceChildren(...works.map(workItem));
     }
-    const { lock } = node;
-    setText(this.lock, lock ? `Reserved${lock.scope.startsWith("stack/") ? ` with ${lock.scope.replace("/", " ")}` : ""} by ${lock.by} until ${clock(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}` : "");
+    const { lock } = node, stack = store.stacks.get(node.stack);
+    setText(this.lock, lock ? `Reserved${stack && lock.scope.startsWith("stack/") ? ` with ${stackName(stack)}` : ""} by ${lock.by} until ${moment(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}` : "");
     setAttr(this.lock, "hidden", !lock);
   }
 
@@ -181,8 +182,9 @@ export class Panel {
     this.swap.set(beat?.swap_percent);
     this.line.setAttribute("d", sparkline(history, 320, 56));
     this.area.setAttribute("d", sparkarea(history, 320, 56));
+    setText(this.caption, `CPU over the last ${covered(history)}`);
     this.drawFaults(node, state, beat);
-    if (beat) this.drawNumbers(beat);
+    this.drawNumbers(beat);
     this.drawFlags(node, state, beat);
     const { wanted, power } = store.stacks.get(state?.stack) ?? {};
     const facts = JSON.stringify([details, state?.stack, state?.slot, state?.tags, state?.power, state?.outlet, state?.verdict, state?.last_seen, wanted, power]);
@@ -200,13 +202,17 @@ export class Panel {
     this.faults.replaceChildren(...faults.map((text) => h("li", {}, glyph(2), h("span", { text }))));
   }
 
+  /** As many rows before the first heartbeat as after: what is below does not move. */
   drawNumbers(beat) {
-    this.numbers.replaceChildren(...[
-      row("Load", beat.load.map((value) => value.toFixed(2)).join("  ")),
-      row("Uptime", span(beat.uptime_s)),
-      row("Network", `${bytes(beat.rx_bytes)} in, ${bytes(beat.tx_bytes)} out`),
-      row("Disk writes", `${bytes(beat.disk_written_bytes)} since boot`),
-    ].filter(Boolean));
+    const figures = {
+      Load: beat?.load.map((value) => value.toFixed(2)).join("  "),
+      Uptime: beat && span(beat.uptime_s),
+      Network: beat && `${bytes(beat.rx_bytes)} in, ${bytes(beat.tx_bytes)} out`,
+      "Disk writes": beat && `${bytes(beat.disk_written_bytes)} since boot`,
+    };
+    if (!this.numbers.childElementCount) this.numbers.append(...Object.keys(figures).map((term) => row(term, "–")));
+    const places = this.numbers.querySelectorAll("dd > span");
+    Object.values(figures).forEach((text, index) => setText(places[index], text ?? "–"));
   }
 
   /** The throttle bits; what is on now and named above is not named again. */

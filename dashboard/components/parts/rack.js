@@ -5,7 +5,7 @@ import { BUSY, CRIT, glyph, icon, OFF, OK, SEVERITY, STATES, WARN, OFFLINE } fro
 import { Cell, METRICS, Slot } from "pirack/slot.js";
 import { underWay } from "pirack/actions.js";
 import { filtering, members, shown, store } from "pirack/store.js";
-import { clock, list, plural, stackName } from "pirack/words.js";
+import { list, moment, plural, stackName } from "pirack/words.js";
 
 const CELLS_ABOVE = 120;
 const SLOT_CARD_PX = 224;
@@ -200,7 +200,7 @@ export class Rack {
     const key = lock ? `${lock.by} ${lock.until}` : "";
     if (key === card.lockShown) return;
     card.lockShown = key;
-    const words = lock && `Reserved by ${lock.by} until ${clock(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}`;
+    const words = lock && `Reserved by ${lock.by} until ${moment(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}`;
     card.lock.replaceChildren(...(lock ? [icon("lock", 15), h("span", { class: "sr-only", text: words })] : []));
     setAttr(card.lock, "title", words);
   }

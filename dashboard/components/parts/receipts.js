@@ -1,16 +1,18 @@
 // The commands of this tab: sent, running, and answered, with a row for every board.
 
-import { h, setAttr, setText } from "pirack/dom.js";
+import { aimed, h, setAttr, setText } from "pirack/dom.js";
 import { cancelling, rackTarget, send } from "pirack/actions.js";
-import { icon } from "pirack/icons.js";
+import { CRIT, glyph, icon } from "pirack/icons.js";
 import { listen } from "pirack/store.js";
 import { byName, list, plural, took } from "pirack/words.js";
 
 const KEPT = 5;
 /** A command that interrupts shows every board from the start, up to this many. */
 const OPEN_UP_TO = 16;
+const ROWS_SEEN = 8;
 const GOOD_STAYS_MS = 9000;
-const PHASES = { accepted: "queued", running: "running", done: "done", failed: "failed", refused: "refused", expired: "expired", "not-delivered": "not delivered" };
+const PHASES = { accepted: "waiting", running: "running", done: "done", failed: "failed", refused: "refused", expired: "expired", "not-delivered": "not delivered" };
+const UNDER_WAY = ["accepted", "running"];
 
 /** Rows to lines: the failed first; boards with the same answer and no output are one. */
 function fold(rows) {
@@ -37,12 +39,13 @@ class Receipt {
     this.error = h("p", { class: "receipt-error", hidden: true });
     this.list = h("tbody");
     this.mark = h("span", { class: "receipt-mark" });
-    this.details = h("details", { hidden: true }, h("summary", { text: "Each board" }), h("div", { class: "receipt-scroll", tabindex: "0" }, h("table", {}, h("thead", { class: "sr-only" }, h("tr", {}, ["Board", "Phase", "Answer", "Time"].map((text) => h("th", { text })))), this.list)));
+    this.details = h("details", { hidden: !this.live }, h("summary", { text: "Each board" }), h("div", { class: "receipt-scroll", tabindex: "0" }, h("table", {}, h("thead", { class: "sr-only" }, h("tr", {}, ["Board", "Phase", "Answer", "Time"].map((text) => h("th", { text })))), this.list)));
     const close = h("button", { class: "icon-button", type: "button", "aria-label": "Dismiss", on: { click: () => onClose(this) } }, icon("close", 16));
     this.share = h("span", { class: "receipt-share", "aria-hidden": "true" });
     this.stop = action.danger && h("button", { class: "button small", type: "button", hidden: true, text: "Cancel", title: "What has not begun never does", on: { click: () => send(rackTarget(), cancelling({ id: this.id, verb: action.verb, word: action.args[0] })) } });
     this.element = h("article", { class: "receipt", "data-phase": "running" }, h("header", {}, this.mark, h("b", { text: action.args.includes("force") ? `Force ${action.label.toLowerCase()}` : action.label }), h("span", { class: "receipt-target", text: target.title }), this.phase, this.stop, close), this.share, this.error, this.details);
     this.details.open = this.live;
+    if (this.live) this.details.style.setProperty("--rows", Math.min(total, ROWS_SEEN));
     this.onClose = onClose;
     this.element.addEventListener("pointerenter", () => this.keep());
     this.element.addEventListener("focusin", () => this.keep());
@@ -56,7 +59,7 @@ class Receipt {
     for (const [node, name, phase, error, exit, output, duration, verified] of rows) this.rows.set(node, { name, phase, error, exit, output, duration, verified });
     const all = [...this.rows.values()];
     const good = all.filter((row) => row.phase === "done").length;
-    const ended = all.filter((row) => !["accepted", "running"].includes(row.phase)).length;
+    const ended = all.filter((row) => !UNDER_WAY.includes(row.phase)).length;
     this.share.style.setProperty("--share", `${Math.round((100 * ended) / Math.max(this.total, all.length, 1))}%`);
     if (this.stop) setAttr(this.stop, "hidden", complete || !this.id);
     if (complete) this.finish({ phase, ok, good, count: all.length, duration, verified });
@@ -75,28 +78,34 @@ class Receipt {
   finish({ phase, ok, good, count, duration, verified }) {
     this.complete = true;
     this.element.dataset.phase = ok ? "good" : "bad";
-    this.mark.replaceChildren(icon(ok ? "check" : "close", 16));
+    this.mark.replaceChildren(ok ? icon("check", 16) : glyph(CRIT, { size: 16, label: false }));
     const result = ok ? "done" : count > 1 ? `${good} of ${plural(count, "board")} done` : PHASES[phase];
-    const words = `${result} · ${took(duration)}${ok && verified ? " · seen" : ""}`;
+    const words = `${result} · ${took(duration)}${ok && verified ? " · effect seen" : ""}`;
     setText(this.phase, ok && this.brief ? "accepted" : words); // the page says what comes of it
     const talks = [...this.rows.values()].some((row) => row.output);
     if (!ok && count > 1) this.details.open = true;
     if (talks && count === 1 && !this.brief) this.details.open = true;
-    if (ok && (!talks || this.brief)) this.timer = window.setTimeout(() => this.onClose(this), GOOD_STAYS_MS);
+    if (ok && (!talks || this.brief)) this.leave(GOOD_STAYS_MS);
+  }
+
+  /** Go after a time, and not while somebody aims at a receipt beside it. */
+  leave(wait_ms) {
+    const dock = this.element.parentElement;
+    this.timer = window.setTimeout(() => (dock && aimed(dock) ? this.leave(1000) : this.onClose(this)), wait_ms);
   }
 
   refuse(text) {
     this.complete = true;
     this.element.dataset.phase = "bad";
-    this.mark.replaceChildren(icon("close", 16));
+    this.mark.replaceChildren(glyph(CRIT, { size: 16, label: false }));
     setText(this.phase, "not sent");
     this.fail(text);
   }
 
   draw() {
-    setAttr(this.details, "hidden", this.brief || (this.rows.size < 2 && ![...this.rows.values()].some((row) => row.output)));
+    setAttr(this.details, "hidden", this.brief || (!this.live && this.rows.size < 2 && ![...this.rows.values()].some((row) => row.output)));
     this.list.replaceChildren(...fold(byName(this.rows.values())).flatMap(({ names, phase, answer, output, duration }) => {
-      const line = h("tr", { "data-phase": phase }, h("th", { scope: "row", text: names.length === 1 ? names[0] : plural(names.length, "board") }), h("td", { text: PHASES[phase] ?? phase }), h("td", { title: names.join(", "), text: names.length === 1 ? answer : `${list(names, 6)}: ${answer}` }), h("td", { class: "number", text: duration ? took(duration) : "" }));
+      const line = h("tr", { "data-phase": phase }, h("th", { scope: "row", text: names.length === 1 ? names[0] : plural(names.length, "board") }), h("td", { text: PHASES[phase] ?? phase }), h("td", { title: names.join(", "), text: names.length === 1 ? answer : `${list(names, 6)}: ${answer}` }), h("td", { class: "number", text: duration && !UNDER_WAY.includes(phase) ? took(duration) : "" }));
       return output ? [line, h("tr", { class: "output" }, h("td", { colspan: "4" }, h("pre", { text: output.trim() })))] : [line];
     }));
   }

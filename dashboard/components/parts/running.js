@@ -1,7 +1,7 @@
 // What is under way in the rack, whoever asked: phases of every board, and the way to stop it.
 
 import { cancelling, labelOf, rackTarget, send, underWay } from "pirack/actions.js";
-import { h, setAttr } from "pirack/dom.js";
+import { aimed, around, h, pressed, setAttr } from "pirack/dom.js";
 import { blocked, store } from "pirack/store.js";
 import { list, plural } from "pirack/words.js";
 
@@ -34,13 +34,14 @@ export class UnderWay {
   }
 
   take(change) {
-    if (change.snapshot || change.rows.size || change.structure || change.connection) this.draw();
+    if (change.snapshot || change.rows.size || change.structure || change.connection || change.second) this.draw();
   }
 
   draw() {
     const works = underWay(store.nodes.values());
     const key = works.map((work) => `${work.id} ${progress(work)} ${steps(work)} ${blocked()}`).join();
-    if (key === this.key) return;
+    if (key === this.key || pressed(this.list)) return;
+    if (works.length !== this.list.childElementCount && aimed(around(this.element))) return;
     this.key = key;
     setAttr(this.element, "hidden", works.length === 0);
     this.list.replaceChildren(...works.map(workItem));

@@ -1,6 +1,6 @@
 // The right column: what needs a look, how the services stand, what happened.
 
-import { h, setAttr, setText } from "pirack/dom.js";
+import { aimed, around, h, setAttr, setText } from "pirack/dom.js";
 import { CRIT, glyph, OFFLINE, STALE, STATES, WARN } from "pirack/icons.js";
 import { follow } from "pirack/links.js";
 import { frozen, notify, now, store } from "pirack/store.js";
@@ -93,19 +93,30 @@ export class Attention {
     const all = concerns();
     const wanted = all.slice(0, SHOWN);
     setText(this.count, all.length ? String(all.length) : "");
-    setText(this.more, all.length > SHOWN ? `Show all ${all.length} in the rack` : "");
-    setAttr(this.more, "hidden", all.length <= SHOWN);
     setText(this.quiet, frozen() ? "Not known while the connection is down." : "All quiet. Boards that are late, silent, hot or full appear here.");
-    setAttr(this.quiet, "hidden", all.length > 0);
+    this.speak(all);
+    for (const concern of wanted) this.items.get(concern.key)?.draw(concern);
+    const key = JSON.stringify([all.length, wanted.map((concern) => concern.key)]);
+    if (key === this.key || (this.key && aimed(around(this.element)))) return;
+    this.key = key;
+    this.arrange(wanted, all.length);
+  }
+
+  /** Put them in their order; not while somebody aims at one. */
+  arrange(wanted, count) {
+    setText(this.more, count > SHOWN ? `Show all ${count} in the rack` : "");
+    setAttr(this.more, "hidden", count <= SHOWN);
+    setAttr(this.quiet, "hidden", count > 0);
     const keys = new Set(wanted.map((concern) => concern.key));
     for (const [key, item] of this.items) if (!keys.has(key)) { item.element.remove(); this.items.delete(key); }
     wanted.forEach((concern, position) => {
       let item = this.items.get(concern.key);
-      if (!item) this.items.set(concern.key, (item = new Item(this.onOpen)));
-      item.draw(concern);
+      if (!item) {
+        this.items.set(concern.key, (item = new Item(this.onOpen)));
+        item.draw(concern);
+      }
       if (this.list.children[position] !== item.element) this.list.insertBefore(item.element, this.list.children[position] ?? null);
     });
-    this.speak(all);
   }
 
   /** Tell a screen reader what is newly critical or silent, at most every five seconds. */
@@ -167,10 +178,12 @@ export class Activity {
   }
 
   take(change) {
-    if (change.snapshot || change.events) this.draw();
+    this.due ||= change.snapshot || change.events;
+    if (this.due && !aimed(this.element)) this.draw();
   }
 
   draw() {
+    this.due = false;
     const events = store.events.filter((event) => !this.node || event.node === this.node);
     const stories = fold(events).slice(0, this.node ? NODE_STORIES : STORIES);
     setAttr(this.quiet, "hidden", stories.length > 0);

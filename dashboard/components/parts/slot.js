@@ -2,7 +2,7 @@
 
 import { h, s, setAttr, setText } from "pirack/dom.js";
 import { BUSY, CRIT, FROZEN, glyph, OFFLINE, OK, STALE, STATES, UNSEEN, WARN } from "pirack/icons.js";
-import { HISTORY, level, NO_SAMPLE, now, shown } from "pirack/store.js";
+import { HISTORY, level, NO_SAMPLE, now, SAMPLE_MS, shown } from "pirack/store.js";
 import { age } from "pirack/words.js";
 
 const LEVELS = ["", "warn", "crit"];
@@ -23,14 +23,22 @@ function worded(node) {
 const LEAST_SPAN = 2;
 const LEAST_TOP = 25;
 
+function firstKnown(history) {
+  const first = history.findIndex((value) => value !== NO_SAMPLE);
+  return first < 0 ? HISTORY - LEAST_SPAN : Math.min(first, HISTORY - LEAST_SPAN);
+}
+
+/** Over how long a line of samples goes. */
+export const covered = (history) => age(((HISTORY - firstKnown(history)) * SAMPLE_MS) / 1000);
+
 /** The unbroken runs of samples 0-100 as points, over the time that is known (up to
  * 3 min): a fresh page is not blank, and a flat rack is not blown up. */
 function runs(history, width, height) {
   let top = LEAST_TOP;
   for (const value of history) if (value !== NO_SAMPLE && value > top) top = value;
   const found = [];
-  let run = null, first = 0;
-  while (first < HISTORY - LEAST_SPAN && history[first] === NO_SAMPLE) first += 1;
+  const first = firstKnown(history);
+  let run = null;
   for (let i = first; i < HISTORY; i += 1) {
     const value = history[i];
     if (value === NO_SAMPLE) {

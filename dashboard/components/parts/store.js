@@ -5,7 +5,7 @@ import { FROZEN, STATES } from "pirack/icons.js";
 
 export const HISTORY = 36;
 export const NO_SAMPLE = 255;
-const SAMPLE_MS = 5000;
+export const SAMPLE_MS = 5000;
 const EVENTS_KEPT = 300;
 
 export const store = {

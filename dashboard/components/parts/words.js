@@ -20,9 +20,19 @@ export function span(seconds) {
   return parts.slice(first, first + 2).map(([count, unit]) => `${count}${NBSP}${unit}`).join(" ");
 }
 
-/** How long a command took. */
+/** How long a command took: "12 ms", "2.4 s", "13 s", "1 min 15 s"; pirack/receipt.py says it alike. */
 export function took(seconds) {
-  return seconds < 1 ? `${Math.round(seconds * 1000)}${NBSP}ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)}${NBSP}s`;
+  if (seconds < 0.0005) return `< 1${NBSP}ms`;
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)}${NBSP}ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)}${NBSP}s`;
+  let left = Math.round(seconds);
+  const said = [];
+  for (const [unit, name] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
+    const count = Math.floor(left / unit);
+    left %= unit;
+    if (count) said.push(`${count}${NBSP}${name}`);
+  }
+  return said.slice(0, 2).join(" ");
 }
 
 /** Unix seconds to a 24 h clock time. */
@@ -31,6 +41,13 @@ export function clock(unix, { seconds = false } = {}) {
   const two = (number) => String(number).padStart(2, "0");
   const base = `${two(date.getHours())}:${two(date.getMinutes())}`;
   return seconds ? `${base}:${two(date.getSeconds())}` : base;
+}
+
+/** The clock time of a moment, with its day where that is not today. */
+export function moment(unix, today = Date.now() / 1000) {
+  const [day, now] = [new Date(unix * 1000), new Date(today * 1000)];
+  if (day.toDateString() === now.toDateString()) return clock(unix);
+  return `${day.getDate()} ${day.toLocaleDateString("en-GB", { month: "long" }).slice(0, 3)}, ${clock(unix)}`;
 }
 
 /** Unix seconds to ISO date and time, for titles. */
