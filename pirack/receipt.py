@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from broker.messages import Event, Phase, Reply, TargetRow
+from master_service import spans
 
 _SYMBOL = {
     Phase.DONE: "✓",
@@ -15,6 +16,11 @@ _OF_ROWS = re.compile(r"\d+ of \d+ not done: ")
 """How an error begins that only repeats what the rows say."""
 _NAME_WIDTH = 12
 _PHASE_WIDTH = 13
+_TOOK_WIDTH = 7
+_MILLISECOND_FROM_S = 0.0005
+_MILLISECONDS_BELOW_S = 0.9995
+_TENTHS_BELOW_S = 9.95
+"""From here on a tenth more would be said as a second more."""
 
 
 class Receipt:
@@ -107,10 +113,11 @@ class Receipt:
         done = sum(row.phase is Phase.DONE for row in self._rows.values())
         counted = f"{done} of {len(self._rows)} done" if self._rows else ""
         verified = "verified" if reply.verified else ""
-        took = f"{reply.duration_s:.2f} s"
         told = below_rows and self._rows and _OF_ROWS.match(reply.error)
         error = "" if told else reply.error
-        words = [part for part in (counted, verified, took, error) if part]
+        words = [
+            part for part in (counted, verified, took(reply.duration_s), error) if part
+        ]
         return f"{reply.scope} {reply.verb}: {reply.phase} ({', '.join(words)})"
 
 
@@ -129,17 +136,24 @@ def row_lines(row: TargetRow) -> Iterable[str]:
     if row.truncated:
         rest.append("(output cut)")
     text = "  ".join(part for part in rest if part)
+    ended = row.phase.final and row.duration_s
+    lasted = took(row.duration_s) if ended else ""
     yield (
         f"  {symbol} {row.name:<{_NAME_WIDTH}} {row.phase:<{_PHASE_WIDTH}}"
-        f"{_took(row.duration_s)}  {text}"
+        f"{lasted:>{_TOOK_WIDTH}}  {text}"
     ).rstrip()
     yield from (f"      {line}" for line in said)
 
 
-def _took(duration_s: float) -> str:
-    if duration_s < 1:
-        return f"{duration_s * 1000:5.0f} ms"
-    return f"{duration_s:5.1f} s "
+def took(duration_s: float) -> str:
+    """Say how long a command took, as the page does: ``12 ms``, ``2.4 s``, ``13 s``."""
+    if duration_s < _MILLISECOND_FROM_S:
+        return "< 1 ms"
+    if duration_s < _MILLISECONDS_BELOW_S:
+        return f"{duration_s * 1000:.0f} ms"
+    if duration_s < _TENTHS_BELOW_S:
+        return f"{duration_s:.1f} s"
+    return spans.words(duration_s)
 
 
 def _output(text: str) -> list[str]:

@@ -28,12 +28,12 @@ _DAY_S = 86_400
 
 
 def span(seconds: float) -> str:
-    """Return a duration as a number and a unit: ``42s``, ``7m``, ``3h``, ``9d``."""
+    """Return a duration as the page has it: ``42 s``, ``7 min``, ``3 h``, ``9 d``."""
     whole = max(0, int(seconds))
-    for unit_s, letter in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "m")):
+    for unit_s, name in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
         if whole >= unit_s:
-            return f"{whole // unit_s}{letter}"
-    return f"{whole}s"
+            return f"{whole // unit_s} {name}"
+    return f"{whole} s"
 
 
 def cells(row: Row, now: float) -> tuple[str, ...]:

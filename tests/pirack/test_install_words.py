@@ -53,7 +53,7 @@ async def test_status_once_of_a_run_under_way_prints_it_and_ends(
     assert await conductor(master.broker, "status --once").go() == 0
     said = capsys.readouterr().out
     assert "stack 3 is on: its boards ask for addresses" in said
-    assert "1 of 2 boards, about 20s left" in said
+    assert "1 of 2 boards, about 20 s left" in said
 
 
 async def test_status_prints_the_runs_lines_of_history_as_they_come(

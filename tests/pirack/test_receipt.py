@@ -1,7 +1,9 @@
 """A receipt grows from replies: rows, numbered parts, a final word."""
 
+import pytest
+
 from broker.messages import Phase, Reply, TargetRow
-from pirack.receipt import Receipt, row_lines
+from pirack.receipt import Receipt, row_lines, took
 
 
 def row(name: str, phase: Phase = Phase.DONE, **rest: object) -> TargetRow:
@@ -57,9 +59,9 @@ def test_below_its_rows_the_summary_does_not_say_again_what_they_say() -> None:
     lost = row("s01n1", Phase.NOT_DELIVERED, error="never heard")
     error = "1 of 1 not done: s01n1: never heard"
     receipt.add(reply(Phase.NOT_DELIVERED, lost, ok=False, error=error))
-    assert receipt.summary().endswith(f"(0 of 1 done, 0.00 s, {error})")
+    assert receipt.summary().endswith(f"(0 of 1 done, < 1 ms, {error})")
     below = receipt.summary(below_rows=True)
-    assert below == "rack ping: not-delivered (0 of 1 done, 0.00 s)"
+    assert below == "rack ping: not-delivered (0 of 1 done, < 1 ms)"
 
 
 def test_the_whole_receipt_is_one_reply_with_every_row() -> None:
@@ -75,7 +77,7 @@ def test_the_whole_receipt_is_one_reply_with_every_row() -> None:
 def test_the_summary_counts_and_says_why_it_was_refused() -> None:
     receipt = Receipt("a")
     receipt.add(reply(Phase.REFUSED, ok=False, error="needs confirm=rack"))
-    assert receipt.summary() == "rack ping: refused (0.00 s, needs confirm=rack)"
+    assert receipt.summary() == "rack ping: refused (< 1 ms, needs confirm=rack)"
 
 
 def test_a_row_shows_one_line_of_output_beside_the_name() -> None:
@@ -83,9 +85,34 @@ def test_a_row_shows_one_line_of_output_beside_the_name() -> None:
     assert line.split() == ["✓", "s01n1", "done", "12", "ms", "51.2"]
 
 
-def test_a_long_duration_is_told_in_seconds() -> None:
-    (line,) = row_lines(row("s01n1", duration_s=13.37))
-    assert line.split() == ["✓", "s01n1", "done", "13.4", "s"]
+@pytest.mark.parametrize(
+    ("duration_s", "text"),
+    [
+        (0, "< 1 ms"),
+        (0.0123, "12 ms"),
+        (0.9999, "1.0 s"),
+        (2.44, "2.4 s"),
+        (9.97, "10 s"),
+        (13.37, "13 s"),
+        (59.7, "1 min"),
+        (75.2, "1 min 15 s"),
+        (3725, "1 h 2 min"),
+    ],
+)
+def test_a_longer_duration_is_told_with_fewer_digits(
+    duration_s: float, text: str
+) -> None:
+    assert took(duration_s) == text
+
+
+@pytest.mark.parametrize(
+    ("phase", "duration_s"), [(Phase.RUNNING, 0.067), (Phase.NOT_DELIVERED, 0.0)]
+)
+def test_a_row_tells_how_long_it_took_only_once_it_has_ended(
+    phase: Phase, duration_s: float
+) -> None:
+    (line,) = row_lines(row("s01n1", phase, error="why", duration_s=duration_s))
+    assert line.split()[2:] == [phase, "why"]
 
 
 def test_a_row_shows_more_output_below_and_the_reason_beside() -> None:
