@@ -114,15 +114,21 @@ class Hands:
     async def _levels(
         self, stacks: Sequence[int]
     ) -> tuple[dict[int, Power], tuple[Problem, ...]]:
-        levels: dict[int, Power] = {}
-        problems: list[Problem] = []
-        for stack in stacks:
-            try:
-                levels[stack] = await self._power.read(stack)
-            except FAILURES as error:
-                text = f"the outlet of stack {stack} cannot be read: {error}"
-                problems.append(Problem(text=text, fatal=True))
-        return levels, tuple(problems)
+        # All at once: each may take as long as its driver waits for a plug.
+        answers = await asyncio.gather(*map(self._level, stacks))
+        levels = {
+            stack: answer
+            for stack, answer in zip(stacks, answers, strict=True)
+            if isinstance(answer, Power)
+        }
+        return levels, tuple(one for one in answers if isinstance(one, Problem))
+
+    async def _level(self, stack: int) -> Power | Problem:
+        try:
+            return await self._power.read(stack)
+        except FAILURES as error:
+            text = f"the outlet of stack {stack} cannot be read: {error}"
+            return Problem(text=text, fatal=True)
 
     async def _switch(self, effect: Switch) -> Switched:
         # A cancelled run may want the same outlet back while the old switch is on.
