@@ -189,6 +189,8 @@ def _server(run: Run, message: ServerSeen, now: float) -> Outcome:
         return run, ()
     away_s = now - run.outage_at
     run = run.with_(outage_at=None)
-    if run.step in {Step.SCAN, Step.VERIFY} and not run.busy:
+    if run.step is Step.SCAN and not run.busy:
         run = run.with_(until=run.until + away_s, wake=run.wake + away_s)
+    if run.step is Step.VERIFY:
+        run = run.with_(until=run.until + away_s)
     return note(run, f"the DHCP server is back after {away_s:.1f} s")

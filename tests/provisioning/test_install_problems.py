@@ -9,7 +9,7 @@ from provisioning.errors import NetworkError
 from provisioning.fake import FakeBoard
 from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind, ForeignServer
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Pace, Run, Step
 from tests.provisioning.story import Scenes, Virtually, place, texts
 
 
@@ -177,6 +177,26 @@ def test_a_server_that_is_away_for_a_while_costs_no_board(
     assert run.step is Step.DONE
     assert len(run.verified) == 4
     assert any("is back after" in event for event in stage.announcer.events)
+
+
+@pytest.mark.parametrize("away_s", [10, 11, 12])  # during a probe, or between two
+def test_verifying_waits_as_much_longer_as_the_server_was_away(
+    scene: Scenes, virtually: Virtually, away_s: float
+) -> None:
+    stage = scene(1, 2)
+
+    async def install() -> Run:
+        # Shorter than a boot: without more time nobody would be up.
+        installer = await stage.begin(pace=Pace(verify_s=20))
+        await stage.reach(installer, lambda run: run.step is Step.VERIFY)
+        stage.rack.alive = False
+        loop = asyncio.get_running_loop()
+        loop.call_later(away_s, functools.partial(stage.rack.set_alive, yes=True))
+        run = await stage.ended(installer)
+        await installer.stop()
+        return run
+
+    assert virtually(install()).step is Step.DONE
 
 
 def test_boards_that_could_not_answer_are_not_all_that_is_named(
