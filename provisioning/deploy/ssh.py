@@ -122,7 +122,8 @@ class Ssh:
         try:
             yield
         except OSError as error:
-            text = f"{self._host_keys.path}: no host keys there: {error.strerror}"
+            file = self._host_keys.path
+            text = f"the host keys in {file} cannot be read or kept: {error.strerror}"
             raise DeployError(Trouble.UNREACHABLE, text) from error
 
     async def _open(

@@ -97,5 +97,5 @@ async def test_a_file_of_keys_that_cannot_be_used_is_told_as_trouble(
 ) -> None:
     (tmp_path / "file").touch()
     way = Ssh("pi", (), HostKeys(tmp_path / "file" / "known_hosts"), advice="")
-    with pytest.raises(DeployError, match="known_hosts: no host keys there: Not a"):
+    with pytest.raises(DeployError, match="known_hosts cannot be read or kept: Not a"):
         await way(Target(host="10.0.0.1")).__aenter__()
