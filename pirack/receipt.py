@@ -115,15 +115,21 @@ class Receipt:
         verified = "verified" if reply.verified else ""
         told = below_rows and self._rows and _OF_ROWS.match(reply.error)
         error = "" if told else reply.error
-        words = [
-            part for part in (counted, verified, took(reply.duration_s), error) if part
-        ]
-        return f"{reply.scope} {reply.verb}: {reply.phase} ({', '.join(words)})"
+        lasted = took(reply.duration_s) if reply.phase.final else ""
+        words = [part for part in (counted, verified, lasted, error) if part]
+        said = f"{reply.scope} {reply.verb}: {reply.phase}"
+        return f"{said} ({', '.join(words)})" if words else said
 
 
 def _key(row: TargetRow) -> str:
     """Tell targets apart; an outlet that feeds no board has a name alone."""
     return row.node or row.name
+
+
+def tells(row: TargetRow) -> bool:
+    """Whether a row says more than the last line does: a refusal of all names them."""
+    said = row.error or row.stdout or row.stderr
+    return row.phase is not Phase.REFUSED or bool(said)
 
 
 def row_lines(row: TargetRow) -> Iterable[str]:

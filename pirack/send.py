@@ -22,7 +22,7 @@ from broker.verbs import DESTRUCTIVE
 from pirack import option_types, pipe, where
 from pirack.ask import Patience, Question, ask
 from pirack.person import person
-from pirack.receipt import Receipt, row_lines
+from pirack.receipt import Receipt, row_lines, tells
 from pirack.where import Place
 
 HELP = "send a command to a node, stack, tag or the rack, and print the receipt"
@@ -215,7 +215,7 @@ class Printer:
             self._accepted = True
             pipe.say(receipt.summary(below_rows=True))
         for row in rows:
-            if row.phase.final:
+            if row.phase.final and tells(row):
                 pipe.say("\n".join(row_lines(row)))
         self._count(receipt)
 

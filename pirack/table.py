@@ -1,6 +1,6 @@
 """The rack as a table of plain words, for any terminal, file or pipe; pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from broker.messages import Heartbeat, Verdict
 from pirack.mirror import Mirror, Row
@@ -8,6 +8,12 @@ from pirack.mirror import Mirror, Row
 HEAD = ("node", "verdict", "for", "cpu", "mem", "disk", "temp", "up", "reason")
 NUMBERS = frozenset({"for", "cpu", "mem", "disk", "temp", "up"})
 """Columns that are aligned to the right."""
+
+DROPPED = ("disk", "up", "mem", "temp", "cpu")
+"""What a narrow terminal goes without, the first first."""
+GAP = 2
+"""Blanks between two columns."""
+_REASON_LEAST = 16
 
 WELL = frozenset({Verdict.ONLINE})
 AWAITED = frozenset(
@@ -93,6 +99,28 @@ def heading(stack: int | None, mirror: Mirror) -> str:
     return name + power
 
 
+def widths(rows: Iterable[tuple[str, ...]]) -> dict[str, int]:
+    """Return the widest text of each column, its head included."""
+    columns = zip(HEAD, *rows, strict=True)
+    return {texts[0]: max(map(len, texts)) for texts in columns}
+
+
+def fitting(needed: Mapping[str, int], room: int) -> tuple[str, ...]:
+    """Return the columns that can be read in so much room, in their order.
+
+    Args:
+        needed: Width of each column.
+        room: Characters of a line.
+    """
+    left = {name: width + GAP for name, width in needed.items()}
+    left["reason"] = min(needed["reason"], _REASON_LEAST)
+    for name in DROPPED:
+        if sum(left.values()) <= room:
+            break
+        del left[name]
+    return tuple(left)
+
+
 def by_stack(rows: Iterable[Row]) -> dict[int | None, list[Row]]:
     """Return rows grouped, in the order they come."""
     groups: dict[int | None, list[Row]] = {}
@@ -105,20 +133,20 @@ def plain(mirror: Mirror, now: float) -> Iterator[str]:
     """Return the table as lines for any terminal, file or pipe."""
     groups = by_stack(mirror.rows())
     table = [cells(row, now) for rows in groups.values() for row in rows]
-    widths = [max(map(len, column)) for column in zip(HEAD, *table, strict=True)]
+    wide = widths(table)
     yield title(mirror)
     if not table:
         return
-    yield _line(HEAD, widths)
+    yield _line(HEAD, wide)
     for stack, rows in groups.items():
         yield heading(stack, mirror)
         for row in rows:
-            yield _line(cells(row, now), widths)
+            yield _line(cells(row, now), wide)
 
 
-def _line(texts: tuple[str, ...], widths: list[int]) -> str:
+def _line(texts: tuple[str, ...], wide: Mapping[str, int]) -> str:
     padded = (
-        text.rjust(width) if name in NUMBERS else text.ljust(width)
-        for name, text, width in zip(HEAD, texts, widths, strict=True)
+        text.rjust(wide[name]) if name in NUMBERS else text.ljust(wide[name])
+        for name, text in zip(HEAD, texts, strict=True)
     )
     return ("  " + "  ".join(padded)).rstrip()

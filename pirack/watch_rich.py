@@ -1,5 +1,7 @@
 """The table in colour, drawn with rich; imported only where rich is installed."""
 
+from collections.abc import Mapping
+
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -7,10 +9,11 @@ from rich.text import Text
 
 from pirack import table
 from pirack.mirror import Mirror, Row
-from pirack.table import AWAITED, HEAD, NUMBERS, WELL
+from pirack.table import AWAITED, NUMBERS, WELL
 
 FRAME_LINES = 6
 """What title, head and borders take of the terminal's height."""
+INDENT = "  "
 WELL_STYLE = "green"
 AWAITED_STYLE = "yellow"
 BAD_STYLE = "bold red"
@@ -23,34 +26,52 @@ def style(row: Row) -> str:
     return AWAITED_STYLE if row.state.verdict in AWAITED else BAD_STYLE
 
 
-def picture(mirror: Mirror, now: float, height: int) -> RenderableType:
+def picture(mirror: Mirror, now: float, width: int, height: int) -> RenderableType:
     """Return the rack: a row a node where that fits, else a line a stack.
 
     Args:
         mirror: What is known.
         now: Unix time, seconds.
+        width: Characters of a line of the terminal.
         height: Lines of the terminal.
     """
     groups = table.by_stack(mirror.rows())
     head = Text(table.title(mirror), style="bold")
     lines = sum(len(rows) + 1 for rows in groups.values())
     fits = lines + FRAME_LINES <= height
-    return Group(head, _rows(mirror, now) if fits else _stacks(mirror))
+    return Group(head, _rows(mirror, now, width) if fits else _stacks(mirror))
 
 
-def _rows(mirror: Mirror, now: float) -> Table:
-    grid = Table(box=None, pad_edge=False, header_style="dim")
-    for name in HEAD:
+def _rows(mirror: Mirror, now: float, width: int) -> RenderableType:
+    """A grid for each stack, all of the same widths: no heading widens a column."""
+    groups = table.by_stack(mirror.rows())
+    texts = {row.state.id: table.cells(row, now) for row in mirror.rows()}
+    wide = table.widths(texts.values())
+    wide["node"] += len(INDENT)
+    shown = table.fitting(wide, width)
+    head = _grid(shown, wide)
+    head.add_row(*shown, style="dim")
+    parts: list[RenderableType] = [head]
+    for stack, rows in groups.items():
+        parts.append(Text(table.heading(stack, mirror), style="dim"))
+        grid = _grid(shown, wide)
+        for row in rows:
+            said = dict(zip(table.HEAD, texts[row.state.id], strict=True))
+            said["node"] = INDENT + said["node"]
+            verdict = Text(said["verdict"], style=style(row))
+            grid.add_row(*(verdict if n == "verdict" else said[n] for n in shown))
+        parts.append(grid)
+    return Group(*parts)
+
+
+def _grid(shown: tuple[str, ...], wide: Mapping[str, int]) -> Table:
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    for name in shown:
         grid.add_column(
-            name,
             justify="right" if name in NUMBERS else "left",
+            width=None if name == "reason" else wide[name],
             no_wrap=name != "reason",
         )
-    for stack, rows in table.by_stack(mirror.rows()).items():
-        grid.add_row(Text(table.heading(stack, mirror), style="dim"))
-        for row in rows:
-            name, verdict, *rest = table.cells(row, now)
-            grid.add_row(f"  {name}", Text(verdict, style=style(row)), *rest)
     return grid
 
 
@@ -89,11 +110,12 @@ class Screen:
 
     def draw(self, now: float) -> None:
         """Draw what is known now."""
-        height = self._console.size.height
-        self._live.update(picture(self._mirror, now, height), refresh=True)
+        size = self._console.size
+        drawn = picture(self._mirror, now, size.width, size.height)
+        self._live.update(drawn, refresh=True)
 
 
 def print_once(mirror: Mirror, now: float) -> None:
     """Print the whole table in colour."""
     console = Console()
-    console.print(picture(mirror, now, height=10**6))
+    console.print(picture(mirror, now, console.size.width, height=10**6))

@@ -3,7 +3,7 @@
 import pytest
 
 from broker.messages import Phase, Reply, TargetRow
-from pirack.receipt import Receipt, row_lines, took
+from pirack.receipt import Receipt, row_lines, tells, took
 
 
 def row(name: str, phase: Phase = Phase.DONE, **rest: object) -> TargetRow:
@@ -113,6 +113,18 @@ def test_a_row_tells_how_long_it_took_only_once_it_has_ended(
 ) -> None:
     (line,) = row_lines(row("s01n1", phase, error="why", duration_s=duration_s))
     assert line.split()[2:] == [phase, "why"]
+
+
+def test_what_has_only_begun_tells_no_duration() -> None:
+    receipt = Receipt("a")
+    receipt.add(reply(Phase.ACCEPTED))
+    assert receipt.summary() == "rack ping: accepted"
+
+
+def test_a_row_that_was_refused_with_all_others_tells_nothing() -> None:
+    assert not tells(row("s01n1", Phase.REFUSED))
+    assert tells(row("s01n1", Phase.REFUSED, error="it cannot 'pingg'"))
+    assert tells(row("s01n1"))
 
 
 def test_a_row_shows_more_output_below_and_the_reason_beside() -> None:

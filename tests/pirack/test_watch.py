@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from broker.errors import LinkError
 from broker.fake import FakeBroker
@@ -24,6 +26,7 @@ from broker.topics import NodeLeaf, Topics
 from pirack.mirror import Mirror
 from pirack.table import plain, span
 from pirack.watch import Watcher, follow
+from pirack.watch_rich import picture
 
 TOPICS = Topics("lab")
 NOW = 1_000_000.0
@@ -111,6 +114,23 @@ def test_a_master_that_is_away_is_said_in_the_first_line() -> None:
     assert list(plain(made, NOW)) == [
         "rack: no nodes yet · master offline: this is its last word"
     ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_goes_without_columns_and_cuts_none(width: int) -> None:
+    made = mirror(
+        (state_topic("s1"), node("s1", stack=10, outlet="stack-10")),
+        (TOPICS.node("pi-s1", NodeLeaf.HEARTBEAT), beat()),
+        (state_topic("s2"), node("s2", Verdict.LOST, reason="answers nothing")),
+    )
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(picture(made, NOW, width, 50))
+    drawn = console.export_text()
+
+    assert "…" not in drawn
+    assert "s1    online   1 min" in drawn
+    assert "answers nothing" in drawn
+    assert ("disk" in drawn) == (width == 80)
 
 
 @pytest.mark.parametrize(
