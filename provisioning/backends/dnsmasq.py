@@ -83,7 +83,7 @@ class Dnsmasq:
         files.make_folder(self._folder)
         files.make_folder(self._hosts)
         await self._write_configuration()
-        self._write_hosts(self._ledger.served())
+        await self._write_hosts(self._ledger.served())
         await self._daemon.start()
 
     async def stop(self) -> None:
@@ -117,14 +117,14 @@ class Dnsmasq:
     async def _serve(self, rows: tuple[Reservation, ...]) -> Change:
         served = self._ledger.served()
         change = difference(served, rows)
-        stale = self._write_hosts(rows)
+        stale = await self._write_hosts(rows)
         if change or stale:
             try:
                 await self._daemon.reload()
             except BackendError:
-                self._write_hosts(served)
+                await self._write_hosts(served)
                 raise
-        self._ledger.write(rows)
+        await self._ledger.write(rows)
         await self._take_back(rows)
         return change
 
@@ -142,15 +142,15 @@ class Dnsmasq:
         if files.read(path) == text:
             return
         draft = self._folder / "dnsmasq.conf.draft"
-        files.write(draft, text)
+        await files.write(draft, text)
         program = files.find("dnsmasq", PACKAGE)
         try:
             await files.judge([program, "--test", f"--conf-file={draft}"])
         finally:
             draft.unlink(missing_ok=True)
-        files.write(path, text)
+        await files.write(path, text)
 
-    def _write_hosts(self, rows: Collection[Reservation]) -> bool:
+    async def _write_hosts(self, rows: Collection[Reservation]) -> bool:
         """Make the folder hold exactly these boards; return whether it did not."""
         want = {host_file(row): host_line(row, self._subnet) for row in rows}
         try:
@@ -162,7 +162,7 @@ class Dnsmasq:
             raise BackendError(text) from error
         for name, line in want.items():
             if have.get(name) != line:
-                files.write(self._hosts / name, line)
+                await files.write(self._hosts / name, line)
         return have != want
 
     async def _take_back(self, rows: Collection[Reservation]) -> None:

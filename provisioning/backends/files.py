@@ -1,5 +1,6 @@
 """What all our own servers share: folders, files, and the program's own judgement."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -44,14 +45,14 @@ def make_folder(folder: Path) -> None:
         raise BackendError(text) from error
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a configuration file.
+async def write(path: Path, text: str) -> None:
+    """Replace a file; in a thread, for a card may take a second to sync.
 
     Raises:
         BackendError: It cannot be written.
     """
     try:
-        atomic.replace(path, text.encode(), mode=READABLE)
+        await asyncio.to_thread(atomic.replace, path, text.encode(), mode=READABLE)
     except OSError as error:
         words = f"{path} cannot be written: {error.strerror}"
         raise BackendError(words) from error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker import atomic
+from provisioning.backends import files
 from provisioning.errors import BackendError
 from provisioning.reservation import Reservation
 
@@ -29,7 +29,7 @@ class Ledger:
         """Return the set that is served; empty when none ever was."""
         return self._read().served
 
-    def write(self, rows: Rows) -> None:
+    async def write(self, rows: Rows) -> None:
         """Remember a set as the served one.
 
         Raises:
@@ -37,12 +37,8 @@ class Ledger:
         """
         if rows == self._read().served:
             return
-        new = _Page(served=rows)
-        try:
-            atomic.replace(self._path, msgspec.json.encode(new), mode=0o644)
-        except OSError as error:
-            text = f"{self._path} cannot be written: {error.strerror}"
-            raise BackendError(text) from error
+        text = msgspec.json.encode(_Page(served=rows)).decode()
+        await files.write(self._path, text)
 
     def _read(self) -> _Page:
         try:

@@ -66,7 +66,7 @@ class Observe:
         """
         rows = validate(want, self._subnet)
         change = difference(self._ledger.served(), rows)
-        self._ledger.write(rows)
+        await self._ledger.write(rows)
         return change
 
     def applied(self) -> tuple[Reservation, ...]:

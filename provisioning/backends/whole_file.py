@@ -174,7 +174,7 @@ class WholeFile:
             except BackendError:
                 await self._go_back(served)
                 raise
-        self._ledger.write(rows)
+        await self._ledger.write(rows)
         await self._take_back(rows)
         return difference(served, rows)
 
@@ -193,17 +193,17 @@ class WholeFile:
         if files.read(path) == text:
             return False
         draft = path.with_name(f"{path.name}.draft")
-        files.write(draft, text)
+        await files.write(draft, text)
         try:
             await files.judge(self._dialect.test(draft), self._dialect.environment)
         finally:
             draft.unlink(missing_ok=True)
-        files.write(path, text)
+        await files.write(path, text)
         return True
 
     async def _go_back(self, rows: Rows) -> None:
         text = self._dialect.render(self._subnet, self._folder, rows)
-        files.write(self._dialect.path(self._folder), text)
+        await files.write(self._dialect.path(self._folder), text)
         await self._daemon.restart()
 
     async def _take_back(self, rows: Rows) -> None:

@@ -1,6 +1,8 @@
-"""A set of reservations that is given while a server still takes another."""
+"""A set of reservations, given on a slow card and while a server takes another."""
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +12,14 @@ from provisioning.backends.backend import Backend
 from provisioning.backends.daemon import Daemon
 from provisioning.backends.dhcpd import Dhcpd
 from provisioning.backends.dnsmasq import Dnsmasq
+from provisioning.backends.observe import Observe
 from provisioning.backends.whole_file import WholeFile
 from provisioning.errors import BackendError
 from provisioning.reservation import Reservation
 from provisioning.subnet import Subnet
 from tests.provisioning.story import Scenes
+
+Make = Callable[[Subnet, Path, Daemon], Backend]
 
 MAC = "dc:a6:32:00:01:01"
 ROWS = (Reservation(MAC, "192.168.23.10", "s01n1"),)
@@ -67,6 +72,11 @@ def make_dhcpd(subnet: Subnet, folder: Path, daemon: Daemon) -> Backend:
     return WholeFile(Unjudged(), subnet, folder, daemon, lambda: 0.0)
 
 
+def make_observe(subnet: Subnet, folder: Path, daemon: Daemon) -> Backend:
+    del daemon
+    return Observe(subnet, folder)
+
+
 def to_be_read(folder: Path) -> str:
     """Return all that the server finds in its folder."""
     (folder / "reservations.json").unlink()
@@ -76,7 +86,7 @@ def to_be_read(folder: Path) -> str:
 
 @pytest.mark.parametrize("make", [make_dnsmasq, make_dhcpd])
 async def test_who_asks_again_before_the_first_answer_is_served_after_it(
-    scene: Scenes, tmp_path: Path, make: Callable[[Subnet, Path, Daemon], Backend]
+    scene: Scenes, tmp_path: Path, make: Make
 ) -> None:
     server = Reluctant()
     backend = make(scene(1, 1).rack.subnet, tmp_path, server)
@@ -90,3 +100,16 @@ async def test_who_asks_again_before_the_first_answer_is_served_after_it(
     await second
     assert backend.applied() == ROWS
     assert MAC in to_be_read(tmp_path)
+
+
+@pytest.mark.parametrize("make", [make_dnsmasq, make_dhcpd, make_observe])
+async def test_a_slow_card_holds_up_nothing_but_the_reservations(
+    scene: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make
+) -> None:
+    waiting: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda _: waiting.append(threading.get_ident()))
+    server = Reluctant()
+    server.asked.set()
+    await make(scene(1, 1).rack.subnet, tmp_path, server).apply(ROWS)
+    assert waiting
+    assert threading.get_ident() not in waiting

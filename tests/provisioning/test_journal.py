@@ -137,13 +137,13 @@ def test_a_journal_of_another_version_is_not_touched(tmp_path: Path) -> None:
         journal(tmp_path)
 
 
-def test_the_ledger_remembers_the_set_that_is_served(tmp_path: Path) -> None:
+async def test_the_ledger_remembers_the_set_that_is_served(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "reservations.json")
     a, b = Reservation("a", "10.0.0.10", "x"), Reservation("b", "10.0.0.11", "y")
     assert ledger.served() == ()
-    ledger.write((a,))
-    ledger.write((a, b))
-    ledger.write((a, b))
+    await ledger.write((a,))
+    await ledger.write((a, b))
+    await ledger.write((a, b))
     assert ledger.served() == (a, b)
     (tmp_path / "reservations.json").write_text("{")
     with pytest.raises(BackendError, match="put it aside"):
