@@ -82,6 +82,17 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
         """Where what a Pi needs is put together."""
         return self.secrets / "bundles"
 
+    @property
+    def own_node(self) -> str:
+        """Id of this machine's agent; empty where it is not known.
+
+        Raises:
+            ConfigError: Its credentials cannot be read.
+        """
+        if self.own is None or not self.own.exists():
+            return ""
+        return credentials.read(self.own).username
+
     def node(self, node: str) -> Path:
         """Return the file with a node's password."""
         return node_file(self.secrets, node)

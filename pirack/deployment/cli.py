@@ -5,8 +5,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from broker.errors import ConfigError, LinkError
-from broker.service import EXIT_CONFIG, EXIT_NO_BROKER
+from broker.errors import LinkError
+from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_USAGE
 from pirack import house, option_types, os_error
 from pirack.node.cli import add_where
 from pirack.node.wish import check_packages
@@ -41,6 +41,7 @@ exit codes
 """
 
 MOST_PARALLEL = 32
+WHICH = "say which boards: names or addresses, or --all, or --stack N"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,24 +116,14 @@ def run(args: argparse.Namespace) -> int:
         found = house.find(args)
         if args.print_key:
             return command.print_key(found)
-        _check(args)
+        if bool(args.board) + args.all + (args.stack is not None) != 1:
+            return _fail(WHICH, EXIT_USAGE)
+        check_packages(args.wheel, args.wheelhouse)
         return asyncio.run(command.deploy(args, found))
     except LinkError as error:
         return _fail(f"{error}. Does the rack run? {SEE_DOCTOR}", EXIT_NO_BROKER)
     except OSError as error:
         return _fail(os_error.words(error), EXIT_CONFIG)
-
-
-def _check(args: argparse.Namespace) -> None:
-    """See that the options fit together.
-
-    Raises:
-        ConfigError: They do not.
-    """
-    if bool(args.board) + args.all + (args.stack is not None) != 1:
-        text = "say which boards: names or addresses, or --all, or --stack N"
-        raise ConfigError(text)
-    check_packages(args.wheel, args.wheelhouse)
 
 
 def _fail(text: str, code: int) -> int:

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Protocol, Self
 
-from broker import credentials
 from broker.errors import ConfigError
 from broker.service import EXIT_FAILED, EXIT_OK
 from pirack.deployment import show, targets
@@ -44,7 +43,7 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         OSError: A file cannot be written.
     """
     directory = folder(found)
-    own = _own_node(found)
+    own = found.own_node
     async with Ear(found) as ear:
         known = targets.merge(
             targets.from_places(places(directory), ear.details, args.ssh_port),
@@ -105,13 +104,6 @@ def _forget(host_keys: HostKeys, chosen: tuple[Target, ...]) -> int:
         print("no host key of these boards is kept")
         return EXIT_FAILED
     return EXIT_OK
-
-
-def _own_node(found: House) -> str:
-    """Return the id of the master's own machine; empty where it is not known."""
-    if found.own is None or not found.own.exists():
-        return ""
-    return credentials.read(found.own).username
 
 
 class _Shown(Protocol):

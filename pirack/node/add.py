@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from broker.credentials import Credentials
-from broker.errors import PiRackError
+from broker.errors import ConfigError, PiRackError
 from broker.verbs import Verb
 from pirack.house import House
 from pirack.node import bundle, members, rack
@@ -78,6 +78,10 @@ def add(house: House, wish: Wish) -> Added:
         PiRackError: The broker or a file does not allow it.
         OSError: A file cannot be written.
     """
+    if wish.board.node == house.own_node:
+        # Another password would lock out the agent that runs here.
+        text = f"{wish.board.node} is this machine, the master's: it has its agent"
+        raise ConfigError(text)
     secret, new = members.secret(house, wish.board.node, renew=wish.renew)
     live = asyncio.run(members.admit(house, secret, renewed=new))
     into = wish.into or house.bundles

@@ -47,6 +47,9 @@ def check_packages(wheel: Path | None, wheelhouse: Path | None = None) -> None:
     if wheel is not None and not wheel.is_file():
         text = f"--wheel {wheel}: is no file; `make wheel` builds one in dist/"
         raise ConfigError(text)
+    if wheel is not None and wheel.suffix != ".whl":
+        text = f"--wheel {wheel}: is no wheel; `make wheel` builds one in dist/"
+        raise ConfigError(text)
     if wheelhouse is not None and not any(wheelhouse.glob("*.whl")):
         text = f"--wheelhouse {wheelhouse}: has no wheels; see docs/provisioning.md"
         raise ConfigError(text)

@@ -35,9 +35,8 @@ def test_a_value_that_cannot_be_is_wrong_usage_and_says_what_can(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "say which boards"),
-        (["s03n2", "--all"], "say which boards"),
         (["s03n2", "--wheel", "/no.whl"], "is no file"),
+        (["s03n2", "--wheel", __file__], "is no wheel"),
         (["s03n2", "--wheelhouse", "/no"], "has no wheels"),
     ],
 )
@@ -47,3 +46,14 @@ def test_options_that_do_not_fit_are_refused(
     monkeypatch.setattr("pirack.house.find", lambda _args: None)
     with pytest.raises(ConfigError, match=says):
         cli.run(options(*words))
+
+
+@pytest.mark.parametrize("words", [[], ["s03n2", "--all"], ["s03n2", "--stack", "3"]])
+def test_boards_are_meant_in_one_way_or_it_is_wrong_usage(
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("pirack.house.find", lambda _args: None)
+    assert cli.run(options(*words)) == 2
+    assert "say which boards" in capsys.readouterr().err

@@ -4,16 +4,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from broker import certificates
+from broker import certificates, credentials
 from broker.credentials import Credentials
 from broker.errors import ConfigError, TopicError
 from broker.topics import Topics
 from pirack import deploy_files, house
 from pirack.house import House
 from pirack.node import board_id, bundle
-from pirack.node.add import Added, Wish, lines
+from pirack.node.add import Added, Wish, add, lines
 from pirack.node.board_id import BoardId
 from pirack.node.wish import wished
 
@@ -131,6 +132,15 @@ def test_name_and_place_become_the_commands_the_master_is_sent() -> None:
 def test_half_a_place_is_refused() -> None:
     with pytest.raises(ConfigError, match="--stack 3 --slot 2"):
         wished(options(stack=3), "pi-1")
+
+
+def test_the_masters_own_agent_keeps_the_password_it_has(tmp_path: Path) -> None:
+    own = tmp_path / "agent.json"
+    credentials.write(own, Credentials(username=BOARD.node, password="secret"))
+    masters = msgspec.structs.replace(rack(tmp_path), own=own)
+    with pytest.raises(ConfigError, match="is this machine, the master's"):
+        add(masters, Wish(board=BOARD, renew=True))
+    assert not masters.node(BOARD.node).exists()
 
 
 def test_a_rack_is_found_in_the_data_directory_else_where_init_put_it(
