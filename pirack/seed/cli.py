@@ -145,11 +145,11 @@ def _wrong(args: argparse.Namespace) -> str:
     """Say why the options do not go together; empty if they do."""
     if not args.shared and args.to is None:
         return "a card for one board holds its password: say where to, --to DIR"
-    if (args.stack is None) != (args.slot is None):
-        return HALF_A_PLACE
-    for option in ("name", "stack", "renew", "wheel", "wheelhouse"):
+    for option in ("name", "stack", "slot", "renew", "wheel", "wheelhouse"):
         if args.shared and getattr(args, option):
             return f"--{option} goes with --node"
+    if (args.stack is None) != (args.slot is None):
+        return HALF_A_PLACE
     return ""
 
 

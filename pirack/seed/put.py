@@ -96,7 +96,16 @@ def put(files: Mapping[str, bytes], to: Path, which: System) -> list[str]:
     for name, content in (wanted | _hook(to, which)).items():
         replace(to / name, content, mode=0o600 if name == ARCHIVE else 0o644)
     notes = [f"kept {to / name}{BEFORE}" for name in kept]
+    notes += _for_nobody(to / ARCHIVE) if ARCHIVE not in wanted else []
     return [*notes, *_warnings(to, wanted), *_advice(to, which)]
+
+
+def _for_nobody(archive: Path) -> list[str]:
+    """Take one board's password off a card that is to be anybody's."""
+    if not archive.exists():
+        return []
+    archive.unlink()
+    return [f"removed {archive}: it held one board's password"]
 
 
 def _hook(to: Path, which: System) -> dict[str, bytes]:

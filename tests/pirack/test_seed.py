@@ -217,6 +217,14 @@ def test_a_card_of_ours_can_be_prepared_again_without_force(tmp_path: Path) -> N
     put.check(tmp_path, System.ANY, force=False)
 
 
+def test_a_card_for_anybody_keeps_no_boards_password(tmp_path: Path) -> None:
+    put.put(FILES, tmp_path, System.ANY)
+    shared = {name: FILES[name] for name in FILES if name != ARCHIVE}
+    removed, _ = put.put(shared, tmp_path, System.ANY)
+    assert not (tmp_path / ARCHIVE).exists()
+    assert "it held one board's password" in removed
+
+
 def test_a_folder_gets_everything_and_the_words_to_append_by_hand(
     tmp_path: Path,
 ) -> None:
@@ -261,6 +269,7 @@ def test_a_shared_card_is_written_and_says_what_is_next(
         (("--node", "pi-1f3a9c2e"), "holds its password: say where to"),
         (("--node", "pi-1f3a9c2e", "--to", ".", "--stack", "3"), "a place is both"),
         (("--shared", "--name", "s03n2"), "--name goes with --node"),
+        (("--shared", "--slot", "2"), "--slot goes with --node"),
         (("--node", ""), "holds its password: say where to"),
     ],
 )
