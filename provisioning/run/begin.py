@@ -76,7 +76,10 @@ def confirmed(run: Run, message: Confirmed, now: float) -> Outcome:
 
 def confirm_time(run: Run, now: float) -> Outcome:
     """Time passed and nobody agreed: nothing was touched."""
-    return finish.restore(run, now, Step.CANCELLED, Leave.LEAVE)
+    wait = words.minutes(run.params.pace.confirm_s)
+    run, said = trouble(run, f"nobody agreed within {wait}: nothing was switched")
+    run, effects = finish.restore(run, now, Step.CANCELLED, Leave.LEAVE)
+    return run, said + effects
 
 
 def all_off(run: Run, now: float) -> Outcome:

@@ -47,6 +47,7 @@ def test_a_run_waits_for_a_word_and_ends_untouched_without_one(
     stage = scene(1, 2)
     run = virtually(stage.install(confirmed=False))
     assert run.step is Step.CANCELLED
+    assert run.problems == ("nobody agreed within 15 minutes: nothing was switched",)
     assert not stage.rack.switches
 
 
