@@ -127,13 +127,7 @@ async def run(argv: tuple[str, ...], timeout_s: float) -> Outcome:
         TimeoutError: It did not end in time.
         OSError: It cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = await _started(argv)
     try:
         async with asyncio.timeout(timeout_s):
             said, complained = await asyncio.gather(
@@ -141,15 +135,42 @@ async def run(argv: tuple[str, ...], timeout_s: float) -> Outcome:
             )
             return Outcome(await process.wait(), said, complained)
     except BaseException:
-        # With all it started: whatever of them is left holds the number of the group.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        # What is left in the pipes, or their ends would stay open.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_S):
-                await asyncio.gather(_kept(process.stdout), _kept(process.stderr))
-        await process.wait()
+        await _end(process)
         raise
+
+
+async def _started(argv: tuple[str, ...]) -> asyncio.subprocess.Process:
+    """Start words as a process, and do not let that be cut off in its middle.
+
+    asyncio (3.11) would kill the program alone, without what it started, and wait for
+    ever for the end of pipes it had not connected yet.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _end(await starting)
+        raise
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill a process with all it started: who is left holds the group's number."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # What is left in the pipes, or their ends would stay open.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_S):
+            await asyncio.gather(_kept(process.stdout), _kept(process.stderr))
+    await process.wait()
 
 
 async def _kept(stream: asyncio.StreamReader | None) -> str:

@@ -78,6 +78,23 @@ async def test_a_cancelled_switching_leaves_no_command_behind(tmp_path: Path) ->
     await until(lambda: gone(number_in(child)))
 
 
+@pytest.mark.parametrize("turns", range(1, 9))
+async def test_a_switching_cancelled_while_its_command_starts_leaves_none_behind(
+    turns: int, tmp_path: Path
+) -> None:
+    leader = tmp_path / "leader"
+    program = script(tmp_path, f"echo $$ > {leader}; sleep 600 & wait")
+    off = outlets(off=program, timeout_s=600.0)
+    switching = asyncio.ensure_future(off.switch(NAME, on=False))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    switching.cancel()
+    await asyncio.wait({switching}, timeout=30)
+    assert switching.cancelled()
+    if number := number_in(leader):  # ended before it wrote
+        await until(lambda: gone(number))
+
+
 async def test_exit_code_75_asks_for_another_attempt(tmp_path: Path) -> None:
     program = script(tmp_path, "echo the hub is busy >&2; exit 75")
     with pytest.raises(PowerRetryableError, match="the hub is busy"):
