@@ -219,8 +219,7 @@ def test_a_card_of_ours_can_be_prepared_again_without_force(tmp_path: Path) -> N
 
 def test_a_card_for_anybody_keeps_no_boards_password(tmp_path: Path) -> None:
     put.put(FILES, tmp_path, System.ANY)
-    shared = {name: FILES[name] for name in FILES if name != ARCHIVE}
-    removed, _ = put.put(shared, tmp_path, System.ANY)
+    removed, _ = put.put({texts.USER_DATA: b""}, tmp_path, System.ANY)
     assert not (tmp_path / ARCHIVE).exists()
     assert "it held one board's password" in removed
 
