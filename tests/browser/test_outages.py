@@ -46,6 +46,7 @@ def test_a_broker_outage_freezes_the_page_and_ends_by_itself(
     expect(page.locator("body")).to_have_class(re.compile("veiled"))
     expect(ping).to_be_disabled()
     expect(page.locator(".panel .why").first).to_contain_text("Values are")
+    expect(page.locator(".panel-sentence")).to_have_text("Last known: OK")
     assert barriers(page) == []
     fragile.start_broker()
     expect(page.locator(".pill-text")).to_have_text("Live")
@@ -86,6 +87,7 @@ def test_a_page_outlives_a_restart_of_the_dashboard(
     assert first.wait(30) == 0
     expect(page.locator(".pill-text")).to_have_text("Reconnecting…")
     expect(page.locator(".banner")).to_contain_text("lost the dashboard")
+    expect(page.locator(".services dd[data-good=yes]")).to_have_count(0)
     fragile.start_dashboard()
     expect(page.locator(".pill-text")).to_have_text("Live", timeout=30_000)
     expect(page.locator(BOARD)).to_have_count(4)

@@ -17,7 +17,7 @@ class Vital {
   constructor(label, unit, { marks = [], top = 100 } = {}) {
     this.unit = unit;
     this.top = top;
-    this.value = h("span", { class: "vital-value" });
+    this.value = h("span", { class: "vital-value", text: "–" });
     this.fill = h("span", { class: "bar-fill" });
     this.bar = h("span", { class: "bar", "aria-hidden": "true" }, this.fill, marks.map((mark) => h("span", { class: "bar-mark", style: `left:${(mark / top) * 100}%` })));
     const limits = marks.length ? `limits ${marks.join(" and ")} ${unit}` : "";
@@ -134,7 +134,8 @@ export class Panel {
       this.element.dataset.state = STATES[node.state].key;
     }
     const label = STATES[node.state].label;
-    setText(this.sentence, node.reason ? `${label}: ${node.reason}` : node.words ? `${label}: ${phrase(node)}` : label);
+    const told = node.reason ? `${label}: ${node.reason}` : node.words ? `${label}: ${phrase(node)}` : label;
+    setText(this.sentence, frozen() ? `Last known: ${told}` : told);
     this.drawHeld(node);
     this.drawActions(nodeTarget(node));
     const known = store.node?.id === this.id;

@@ -150,12 +150,13 @@ export class Services {
 
   draw() {
     const { broker, master, frozen: why, install, install_trouble: trouble } = store.connection;
+    const { socket } = store; // without it nothing is known of any of them
     setAttr(this.rows.Install.element, "hidden", !install);
-    this.set("Install", !trouble, install);
-    this.set("Broker", broker, broker ? "connected" : "offline");
-    this.set("Master", broker && master === "online", !broker ? "not known" : master || "never heard");
-    const live = broker && master === "online" && !why;
-    this.set("Verdicts", live, live ? "live" : why || "frozen");
+    this.set("Install", socket && broker && !trouble, install);
+    this.set("Broker", socket && broker, !socket ? "not known" : broker ? "connected" : "offline");
+    this.set("Master", socket && broker && master === "online", !socket || !broker ? "not known" : master || "never heard");
+    const live = socket && broker && master === "online" && !why;
+    this.set("Verdicts", live, live ? "live" : (socket && why) || "frozen");
   }
 
   set(name, good, text) {
