@@ -80,13 +80,13 @@ class Hands:
     async def _check(self, effect: Check, params: Params) -> Checked:
         stacks = [stack.number for stack in params.stacks]
         own, servers, (levels, dark) = await asyncio.gather(
-            self._own_problems(), self._servers(params), self._levels(stacks)
+            self._own_problems(effect), self._servers(params), self._levels(stacks)
         )
         return Checked(effect.turn, (*own, *servers, *dark), levels)
 
-    async def _own_problems(self) -> tuple[Problem, ...]:
+    async def _own_problems(self, effect: Check) -> tuple[Problem, ...]:
         try:
-            return await self._backend.check()
+            return await self._backend.check(effect.reservations)
         except FAILURES as error:
             return (Problem(text=str(error), fatal=True),)
 

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 
 from broker.messages import InstallState, Power
 from provisioning.backends.backend import Lease
+from provisioning.backends.checks import address_problems
 from provisioning.errors import BackendError
 from provisioning.reservation import Change, Reservation, difference, validate
 from provisioning.run.messages import Answer, Ask, AskKind, ForeignServer
@@ -193,9 +194,9 @@ class FakeBackend:
     async def stop(self) -> None:
         """Do nothing: a fake server outlives its installer, as a real one does."""
 
-    async def check(self) -> tuple[Problem, ...]:
-        """Return no problem."""
-        return ()
+    async def check(self, want: Collection[Reservation]) -> tuple[Problem, ...]:
+        """Return why it would be refused."""
+        return address_problems(want, self._rack.subnet)
 
     async def alive(self) -> bool:
         """Whether the rack says so."""

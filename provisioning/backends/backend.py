@@ -50,8 +50,12 @@ class Backend(Protocol):
     async def stop(self) -> None:
         """End what was started; calling it twice is fine."""
 
-    async def check(self) -> tuple[Problem, ...]:
-        """Return what stands in the way of serving; touches nothing."""
+    async def check(self, want: Collection[Reservation]) -> tuple[Problem, ...]:
+        """Return what stands in the way of serving; touches nothing.
+
+        Args:
+            want: What it is to serve.
+        """
 
     async def alive(self) -> bool:
         """Whether the server is there."""

@@ -1,8 +1,11 @@
 """What can be checked on this machine before boards are asked for."""
 
+from collections.abc import Collection
+
 from provisioning.backends.process_table import somebody_serves_dhcp
 from provisioning.discovery.packet_socket import carrier
-from provisioning.errors import BackendError
+from provisioning.errors import BackendError, RefusedError
+from provisioning.reservation import Reservation, validate
 from provisioning.run.state import Problem
 from provisioning.subnet import Subnet
 
@@ -19,6 +22,26 @@ def require_interface(subnet: Subnet) -> None:
 
 def _not_there(subnet: Subnet) -> str:
     return f"interface {subnet.interface} is not there or down; bring it up"
+
+
+def address_problems(
+    want: Collection[Reservation], subnet: Subnet
+) -> tuple[Problem, ...]:
+    """Return why a set of reservations would be refused.
+
+    Args:
+        want: The set.
+        subnet: The network, which may be another one than when they were planned.
+    """
+    try:
+        validate(want, subnet)
+    except RefusedError as error:
+        text = (
+            f"{error}; set [install] back, or move install.sqlite out of its data_dir "
+            "while the master is stopped: every board is then found and addressed anew"
+        )
+        return (Problem(text=text, fatal=True),)
+    return ()
 
 
 def common_problems(subnet: Subnet, *, serving: bool, log: str) -> tuple[Problem, ...]:

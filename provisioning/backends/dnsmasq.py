@@ -13,7 +13,11 @@ from pathlib import Path
 
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
-from provisioning.backends.checks import common_problems, require_interface
+from provisioning.backends.checks import (
+    address_problems,
+    common_problems,
+    require_interface,
+)
 from provisioning.backends.daemon import Daemon
 from provisioning.backends.dnsmasq_config import (
     Netboot,
@@ -90,10 +94,13 @@ class Dnsmasq:
         """End it; calling it twice is fine."""
         await self._daemon.stop()
 
-    async def check(self) -> tuple[Problem, ...]:
+    async def check(self, want: Collection[Reservation]) -> tuple[Problem, ...]:
         """Return what stands in the way of serving."""
         serving = await self._daemon.alive()
-        return common_problems(self._subnet, serving=serving, log=self._daemon.log)
+        return (
+            *common_problems(self._subnet, serving=serving, log=self._daemon.log),
+            *address_problems(want, self._subnet),
+        )
 
     async def alive(self) -> bool:
         """Whether it runs."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
+from provisioning.backends.checks import address_problems
 from provisioning.backends.ledger import Ledger
 from provisioning.discovery.packet_socket import carrier
 from provisioning.reservation import Change, Reservation, difference, validate
@@ -41,13 +42,13 @@ class Observe:
     async def stop(self) -> None:
         """Do nothing."""
 
-    async def check(self) -> tuple[Problem, ...]:
+    async def check(self, want: Collection[Reservation]) -> tuple[Problem, ...]:
         """Return what stands in the way of listening."""
         if carrier(self._subnet.interface) is None:
             name = self._subnet.interface
             text = f"interface {name} is not there or down; bring it up"
             return (Problem(text=text, fatal=True),)
-        return ()
+        return address_problems(want, self._subnet)
 
     async def alive(self) -> bool:
         """Return true: there is nothing that could die."""

@@ -8,7 +8,11 @@ from typing import Protocol
 
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
-from provisioning.backends.checks import common_problems, require_interface
+from provisioning.backends.checks import (
+    address_problems,
+    common_problems,
+    require_interface,
+)
 from provisioning.backends.daemon import Daemon
 from provisioning.backends.ledger import Ledger
 from provisioning.discovery.packet_socket import interface_index
@@ -107,7 +111,9 @@ class WholeFile:
         require_interface(self._subnet)
         files.make_folder(self._folder)
         self._dialect.prepare(self._folder)
-        await self._put(self._ledger.served())
+        served = self._ledger.served()
+        # Kea does not start with what was planned for another network.
+        await self._put(() if address_problems(served, self._subnet) else served)
         self._index = interface_index(self._subnet.interface)
         await self._daemon.start()
         self._looks = asyncio.create_task(self._look())
@@ -139,10 +145,13 @@ class WholeFile:
             else:
                 self._index = index
 
-    async def check(self) -> tuple[Problem, ...]:
+    async def check(self, want: Rows) -> tuple[Problem, ...]:
         """Return what stands in the way of serving."""
         serving = await self._daemon.alive()
-        return common_problems(self._subnet, serving=serving, log=self._daemon.log)
+        return (
+            *common_problems(self._subnet, serving=serving, log=self._daemon.log),
+            *address_problems(want, self._subnet),
+        )
 
     async def alive(self) -> bool:
         """Whether it runs."""

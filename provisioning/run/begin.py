@@ -23,7 +23,7 @@ def preflight(run: Run, now: float) -> Outcome:
     places = plan.prepare(run.places, params.layout, params.stacks)
     wake = now + params.pace.preflight_s
     run = enter(run, Step.PREFLIGHT, wake, places=places, busy=True)
-    return run, (Check(run.turn),)
+    return run, (Check(run.turn, sightings.reservations(places)),)
 
 
 def checked(run: Run, message: Checked, now: float) -> Outcome:

@@ -177,6 +177,7 @@ class Check(msgspec.Struct, frozen=True):
     """Ask whether the run may begin; answered by ``Checked``."""
 
     turn: int
+    reservations: tuple[Reservation, ...]
 
 
 class Switch(msgspec.Struct, frozen=True):

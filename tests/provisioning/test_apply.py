@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from provisioning.backends.backend import Backend
@@ -113,3 +114,17 @@ async def test_a_slow_card_holds_up_nothing_but_the_reservations(
     await make(scene(1, 1).rack.subnet, tmp_path, server).apply(ROWS)
     assert waiting
     assert threading.get_ident() not in waiting
+
+
+async def test_a_server_starts_without_reservations_of_another_network(
+    scene: Scenes, tmp_path: Path
+) -> None:
+    server = Reluctant()
+    server.asked.set()
+    subnet = msgspec.structs.replace(scene(1, 1).rack.subnet, interface="lo")
+    await make_dhcpd(subnet, tmp_path, server).apply(ROWS)
+    other = msgspec.structs.replace(subnet, address="10.0.0.1/24")
+    backend = make_dhcpd(other, tmp_path, server)
+    await backend.start()
+    await backend.stop()
+    assert MAC not in to_be_read(tmp_path)

@@ -163,20 +163,6 @@ def test_a_stop_that_comes_with_a_message_stops(
     assert run.step is Step.SCAN
 
 
-def test_outlets_that_are_slow_to_read_are_read_at_once(
-    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage = scene(12, 1)
-    read = stage.rack.power.read
-
-    async def slowly(stack: int) -> Power:
-        await asyncio.sleep(10)
-        return await read(stack)
-
-    monkeypatch.setattr(stage.rack.power, "read", slowly)
-    assert virtually(stage.install(dry=True)).step is Step.DONE
-
-
 def test_an_outlet_that_does_not_cut_ends_the_run_and_restores_the_rest(
     scene: Scenes, virtually: Virtually
 ) -> None:

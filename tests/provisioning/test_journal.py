@@ -200,5 +200,5 @@ async def test_beside_somebody_elses_server_the_set_is_only_kept(
     assert backend.applied() == (row("01", 10, "x"),)
     assert (await backend.apply([])).removed == (row("01", 10, "x"),)
     assert await backend.leases() == ()
-    assert await backend.check() == ()
+    assert await backend.check(()) == ()
     await backend.stop()

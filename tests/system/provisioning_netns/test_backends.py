@@ -58,7 +58,7 @@ def test_boards_get_what_is_reserved_and_others_the_pool(
     a, b, c = (lab.pi(mac, boot_s=0) for mac in (A, B, C))
 
     async def story(backend: Backend, _: Child) -> None:
-        assert not await backend.check()
+        assert not await backend.check(())
         first = await cycle(a, b)
         assert all(SUBNET.in_pool(address) for address in first)
         assert {lease.mac for lease in await backend.leases()} == {A, B}
