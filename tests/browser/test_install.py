@@ -2,7 +2,7 @@ import re
 
 from playwright.sync_api import expect
 
-from broker.messages import ScanPhase
+from broker.messages import Power, ScanPhase
 from tests.browser.actor import Actor, mac
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import FORECAST, FOREIGN, MISSING, RACK, Scene, asked
@@ -176,6 +176,22 @@ def test_after_a_run_over_one_stack_the_whole_rack_can_be_begun(
 
     second = "pirack/v1/lab/stack/2/cmd/install"
     assert asked(rack, 2) == [(second, ("start",), ""), (RACK, ("start",), "")]
+
+
+def test_a_run_that_was_cancelled_says_what_is_off_and_that_nothing_is_verified(
+    visit: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.state("cancelled", done=17, verdicts={"ok": 17, "missing": 1})
+    for stack in (2, 3):
+        rack.stack(stack, wanted=Power.OFF, power=Power.OFF)
+    page = installing(visit(path="/install"))
+
+    expect(page.locator(".in-found")).to_have_text("17placed1missing")
+    expect(page.locator(".in-dark")).to_have_text(re.compile("^2 stacks are off"))
+    rack.stack(2)
+    expect(page.locator(".in-dark")).to_have_text(re.compile("^Stack 03 is off"))
+    rack.stack(3)
+    expect(page.locator(".in-dark")).to_be_hidden()
 
 
 def test_a_dry_run_ends_with_what_it_would_do(

@@ -43,7 +43,7 @@ export function control(label, read, { kind = "", glyph = "", ask = null, guard 
 const WAYS = [
   ["restore", "Bring the outlets back as they were", "Stacks that ran before come on again, one after the other."],
   ["leave", "Leave the outlets as they are now", "Stacks that are off stay off until somebody switches them on."],
-  ["off", "Switch off what was being scanned", "The boards stay without power: the way to stop and look."],
+  ["off", "Switch off every stack of this run", "Their boards stay without power until somebody switches them on."],
 ];
 
 /** Ask how a run is to end early. */

@@ -5,7 +5,7 @@ import { copyButton } from "pirack/dialogs.js";
 import { h, setAttr, setText } from "pirack/dom.js";
 import { icon } from "pirack/icons.js";
 import { askCancel, askForce, control, installAction, installTarget, oneStack, reason } from "pirack/install_controls.js";
-import { endWords, etaWords, kindOf, loserWords, losers, mark, nameOf, names, occupied, scopeWords, STAGES, stepWords, upper, VERDICTS, withoutAgent } from "pirack/install_words.js";
+import { darkWords, endWords, etaWords, kindOf, loserWords, losers, mark, nameOf, names, occupied, scopeWords, STAGES, stepWords, upper, VERDICTS, withoutAgent } from "pirack/install_words.js";
 import { frozen, now, store } from "pirack/store.js";
 import { list, plural, stackName } from "pirack/words.js";
 
@@ -160,7 +160,8 @@ function running(model) {
 
 /** The verdicts, counted: mark, number, word. */
 function verdicts(state, { ok = true } = {}) {
-  const rows = Object.entries(state.verdicts).filter(([verdict, count]) => count && (ok || verdict !== "ok"));
+  const found = Object.entries(state.verdicts).filter(([verdict, count]) => count && (ok || verdict !== "ok"));
+  const rows = found.map(([verdict, count]) => [verdict === "ok" && !state.step.startsWith("done") ? "placed" : verdict, count]);
   return rows.map(([verdict, count]) => h("span", { class: "in-verdict", "data-mark": VERDICTS[verdict]?.[0] ?? "trouble" }, mark(VERDICTS[verdict]?.[0] ?? "trouble"), h("b", { text: count }), VERDICTS[verdict]?.[1] ?? verdict));
 }
 
@@ -174,7 +175,13 @@ function over(model) {
   const counts = verdicts(state);
   const figures = !state.dry && counts.length > 0 && h("div", { class: "in-found large" }, counts);
   const parts = state.dry ? dryEnd(model) : bad ? badEnd(model) : goodEnd(model);
-  return { nodes: [top, figures, ...parts.nodes, why.element], refresh: () => [why, ...parts.controls].forEach((each) => each.refresh()) };
+  const dark = h("p", { class: "in-dark", hidden: true });
+  const light = { refresh: () => {
+    const words = darkWords(state, store.stacks);
+    setText(dark, words);
+    setAttr(dark, "hidden", !words);
+  } };
+  return { nodes: [top, dark, figures, ...parts.nodes, why.element], refresh: () => [why, light, ...parts.controls].forEach((each) => each.refresh()) };
 }
 
 function dryEnd({ state }) {

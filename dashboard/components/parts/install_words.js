@@ -69,6 +69,14 @@ export function endWords(state, stacks) {
   }[state.step];
 }
 
+/** How many stacks of a run that ended early are off now, and who can change that. */
+export function darkWords(state, stacks) {
+  if (!["cancelled", "failed"].includes(state.step) || state.dry) return "";
+  const off = [...stacks.values()].filter(({ number, power }) => power === "off" && (state.only === null || number === state.only));
+  if (!off.length) return "";
+  return off.length === 1 ? `${stackName(off[0])} is off, and stays off until somebody switches it on in the Overview.` : `${off.length} stacks are off, and stay off until somebody switches them on in the Overview.`;
+}
+
 /** Seconds to "about 4 min". */
 export function etaWords(seconds) {
   if (seconds === null) return "";
@@ -95,9 +103,10 @@ export function stackOf(text) {
   return found && Number(found[1]);
 }
 
-/** A verdict's mark and words, as counted in the summary. */
+/** A verdict's mark and words, as counted in the summary; only a run to its end verifies. */
 export const VERDICTS = {
   ok: ["verified", "verified"],
+  placed: ["placed", "placed"],
   missing: ["missing", "missing"],
   conflict: ["trouble", "address in use"],
   "in-two-stacks": ["trouble", "heard in two stacks"],
