@@ -113,7 +113,7 @@ class Watch:
             max(details.interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S
         )
         if details.session != node.session:
-            self._session(node, details.session, now)
+            self._session(node, details.session, now, kept=stored and not again)
         if rebooted and not duplicate:
             self._rebooted(node, now)
         for node_id in touched:
@@ -151,7 +151,7 @@ class Watch:
             node.dropped_at = now
         node.status, node.status_at = status, now
         if foreign:
-            self._session(node, session, now)
+            self._session(node, session, now, kept=stored and not again)
         elif status is Status.ONLINE and node.declared_dead:
             return True  # its link contradicts us; its agent has still said nothing
         if status is Status.ONLINE and (not stored or again):
@@ -242,8 +242,12 @@ class Watch:
         self._outbox.moved.add(node.id)
         self._judging.judge(node, now)
 
-    def _session(self, node: Node, session: str, now: float) -> None:
+    def _session(
+        self, node: Node, session: str, now: float, *, kept: bool = False
+    ) -> None:
         returned = session == node.older_session
+        if returned and kept:
+            return  # what the broker kept; the newer one has been heard already
         if returned and self._identities.session_returned(node, now):
             text = f"two connections take turns as {node.id}"
             self.fault(node, DUPLICATE_ID, node.faults.get(DUPLICATE_ID, text))

@@ -1,4 +1,4 @@
-"""What a master that was restarted says: only what is new since it ended."""
+"""What a master says that was restarted, or whose broker was: only what is new."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import pytest
 
 from broker.messages import EventKind, Power, Verdict
 from broker.settings import RackSettings
+from broker.topics import NodeLeaf, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.master_service.bench import Bench
+
+T = Topics("lab")
 
 
 async def restart(bench: Bench, meanwhile: Callable[[], None] = lambda: None) -> int:
@@ -117,3 +120,18 @@ async def test_an_outlet_taken_out_of_the_configuration_while_on_is_named(
     named = "outlet stack-2 is not in the configuration any more; it was on when last"
     assert any(named in text for text in faults) is on
     assert bench.outlets.relays().switchings == before
+
+
+async def test_what_the_broker_kept_of_an_older_session_is_no_second_board(
+    bench: Bench,
+) -> None:
+    board = bench.boards["pi-11"]
+    kept = bench.stored(T.node("pi-11", NodeLeaf.DETAILS))
+    bench.master.on_connected("after the broker came back")
+    board.session = "new"
+    board.beat()
+    await bench.calm()
+    bench.master.on_message(kept)
+    board.come()
+    await bench.calm()
+    assert bench.node("pi-11").faults == ()
