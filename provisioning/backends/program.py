@@ -42,5 +42,5 @@ async def run(
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()  # its pipe too is closed then
     return await process.wait(), said.decode(errors="replace").strip()
