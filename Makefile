@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-PYTEST = $(BIN)/python -m pytest -n auto
+# A worker that crashed is a failure; with another in its place the run may never end.
+PYTEST = $(BIN)/python -m pytest -n auto --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
