@@ -6,10 +6,16 @@ from broker.messages import MasterDetails
 from broker.topics import NodeLeaf
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
-from tests.browser.pages import barriers
+from tests.browser.pages import barriers, settled
 from tests.browser.stage import Stage
 
 BOARD = ".slot[data-node]"
+HIDDEN_PX = """() => {
+  const banner = document.querySelector(".banner").getBoundingClientRect();
+  const main = document.getElementById("main");
+  return banner.bottom - main.offsetTop - parseFloat(getComputedStyle(main).paddingTop);
+}"""
+"""How much of the page the banner covers."""
 
 
 def test_opened_while_the_broker_is_down_the_page_says_so_and_heals(
@@ -48,6 +54,9 @@ def test_a_broker_outage_freezes_the_page_and_ends_by_itself(
     expect(page.locator(".panel .why").first).to_contain_text("Values are")
     expect(page.locator(".panel-sentence")).to_have_text("Last known: OK")
     assert barriers(page) == []
+    for width in (390, 768, 1024, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert settled(page).evaluate(HIDDEN_PX) <= 1
     fragile.start_broker()
     expect(page.locator(".pill-text")).to_have_text("Live")
     expect(ping).to_be_enabled()
