@@ -1,12 +1,13 @@
 """What a pointer is over stays where it is, whatever comes in."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from broker.messages import Command, Phase, Running, TargetRow, Verdict
+from broker.messages import Command, Lock, Phase, Running, TargetRow, Verdict
 from pirack.receipt import took
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
@@ -195,3 +196,20 @@ def test_the_rows_of_a_receipt_have_their_place_before_they_come(
     expect(receipt.locator("tbody tr")).to_have_count(4)
 
     assert top(receipt.get_by_label("Dismiss")) == pytest.approx(before, abs=1)
+
+
+def test_a_busy_stack_that_is_reserved_still_says_which_it_is(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in(viewport={"width": 1440, "height": 900}))
+    lock = Lock(scope="stack/2", by="ada", until=time.time() + 3600)
+    for slot in (1, 2, 3, 4):
+        rack.state(node_id(2, slot), running=REBOOT)
+    rack.stack(2, lock=lock)
+    head = page.locator(".stack-head").nth(1)
+    expect(head.locator(".stack-roll")).to_have_text("rebooting 4 of 4")
+    expect(head.locator(".stack-lock svg")).to_be_visible()
+
+    settled(page)
+    cut = "(name) => name.scrollWidth > name.clientWidth"
+    assert not head.locator(".stack-name").evaluate(cut)

@@ -174,7 +174,7 @@ export class Rack {
     const online = nodes.filter((node) => node.state < BUSY).length;
     const off = nodes.length > 0 && nodes.every((node) => node.state === OFF);
     const [work] = underWay(nodes);
-    const doing = work && `${DOING[work.verb] ?? work.verb} ${work.running.length || work.queued.length} of ${nodes.length}`;
+    const doing = work && (work.running.length ? `${DOING[work.verb] ?? work.verb} ${work.running.length} of ${nodes.length}` : `${work.queued.length} of ${nodes.length} waiting`);
     setText(card.roll, doing || (nodes.length === 0 ? "empty" : off ? "off" : online === nodes.length ? "" : `${online} of ${nodes.length} online`));
     setAttr(card.roll, "data-busy", Boolean(work));
     setAttr(card.roll, "title", work ? `${work.running.length} running, ${work.queued.length} waiting${work.by ? `; asked by ${work.by}` : ""}` : null);
