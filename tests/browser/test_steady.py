@@ -41,7 +41,7 @@ def sheet(page: Page, stack: int, slot: int) -> Locator:
 def test_a_command_that_begins_moves_nothing_in_the_sheet(
     sign_in: SignIn, rack: Actor
 ) -> None:
-    panel = sheet(ready(sign_in()), 4, 1)
+    panel = sheet(settled(ready(sign_in())), 4, 1)
     ping = panel.locator("[data-verb=ping]")
     ping.hover()
     before = top(ping)
@@ -58,7 +58,7 @@ def test_a_command_that_begins_moves_nothing_in_the_sheet(
 def test_a_command_that_begins_moves_nothing_in_an_open_menu(
     sign_in: SignIn, rack: Actor
 ) -> None:
-    page = ready(sign_in())
+    page = settled(ready(sign_in()))
     page.locator(".stack").nth(2).locator(".stack-menu").click()
     menu = page.locator(".menu[role=dialog]")
     ping = menu.locator("[data-verb=ping]")
@@ -72,7 +72,7 @@ def test_a_command_that_begins_moves_nothing_in_an_open_menu(
 
 
 def test_figures_have_their_place_before_the_first_heartbeat(sign_in: SignIn) -> None:
-    page = ready(sign_in())
+    page = settled(ready(sign_in()))
     ping = sheet(page, 5, 2).locator("[data-verb=ping]")
 
     tops = ping.evaluate(
@@ -90,7 +90,7 @@ def test_figures_have_their_place_before_the_first_heartbeat(sign_in: SignIn) ->
 
 
 def test_the_sheet_of_a_phone_has_its_height_from_the_start(sign_in: SignIn) -> None:
-    page = ready(sign_in(**PHONE))
+    page = settled(ready(sign_in(**PHONE)))
     opened = """(board) => {
         board.click();
         return document.querySelector(".panel h2").getBoundingClientRect().top;
@@ -105,7 +105,7 @@ def test_the_sheet_of_a_phone_has_its_height_from_the_start(sign_in: SignIn) -> 
 def test_a_concern_that_is_aimed_at_stays_until_the_pointer_has_gone(
     sign_in: SignIn, rack: Actor
 ) -> None:
-    page = ready(sign_in())
+    page = settled(ready(sign_in()))
     rack.state(node_id(6, 1), verdict=Verdict.LATE, reason="no heartbeat")
     concerns = page.locator(".concern")
     expect(concerns).to_have_count(1)
@@ -169,7 +169,7 @@ def test_the_first_concern_and_the_first_command_move_no_board(
 def test_the_rows_of_a_receipt_have_their_place_before_they_come(
     sign_in: SignIn, rack: Actor
 ) -> None:
-    page = ready(sign_in())
+    page = settled(ready(sign_in()))
 
     def begun(_: str, __: str, ___: Command) -> Iterator[dict[str, Any]]:
         yield {"phase": Phase.ACCEPTED}
@@ -201,7 +201,7 @@ def test_the_rows_of_a_receipt_have_their_place_before_they_come(
 def test_a_busy_stack_that_is_reserved_still_says_which_it_is(
     sign_in: SignIn, rack: Actor
 ) -> None:
-    page = ready(sign_in(viewport={"width": 1440, "height": 900}))
+    page = settled(ready(sign_in(viewport={"width": 1440, "height": 900})))
     lock = Lock(scope="stack/2", by="ada", until=time.time() + 3600)
     for slot in (1, 2, 3, 4):
         rack.state(node_id(2, slot), running=REBOOT)
