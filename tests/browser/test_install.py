@@ -178,6 +178,21 @@ def test_after_a_run_over_one_stack_the_whole_rack_can_be_begun(
     assert asked(rack, 2) == [(second, ("start",), ""), (RACK, ("start",), "")]
 
 
+def test_after_a_run_over_one_stack_that_stack_is_the_one_that_is_meant(
+    visit: SignIn, rack: Actor, scene: Scene
+) -> None:
+    scene.full(1, ScanPhase.PLACED)
+    scene.full(2, ScanPhase.VERIFIED, verified=True)
+    scene.state("done", only=2, done=4, total=4, verdicts={"ok": 4})
+    page = installing(visit(path="/install"))
+
+    button(page, "Check the slots…").click()
+    expect(page.locator(".in-ask")).to_contain_text("s02n1 blinks")
+    button(page, "Close").click()
+    button(page, "Scan it again").click()
+    assert asked(rack) == [("pirack/v1/lab/stack/2/cmd/install", ("start",), "")]
+
+
 def test_a_run_that_was_cancelled_says_what_is_off_and_that_nothing_is_verified(
     visit: SignIn, rack: Actor, scene: Scene
 ) -> None:

@@ -69,15 +69,16 @@ export function askForce(stack, problems) {
   const dialog = openDialog("Start over these problems?", { body, buttons: [back, go], danger: true });
 }
 
-/** Choose one stack: a select and its control, kept while the page redraws around it. */
-export function oneStack(label, kind = "") {
+/** Choose one stack, at first `chosen`: a select and its control, kept while the page
+ * redraws around it. */
+export function oneStack(label, chosen = null) {
   const select = h("select", { "aria-label": "Stack" });
   const read = () => [installTarget(Number(select.value)), installAction("Install", "start")];
-  const start = control(label, read, { kind });
+  const start = control(label, read);
   const refresh = () => {
     const numbers = [...store.stacks.keys()].sort((a, b) => a - b);
     if (select.options.length !== numbers.length) {
-      const before = select.value;
+      const before = select.value || (numbers.includes(chosen) ? chosen : "");
       select.replaceChildren(...numbers.map((number) => h("option", { value: number, text: `Stack ${String(number).padStart(2, "0")}` })));
       if (before) select.value = before;
     }

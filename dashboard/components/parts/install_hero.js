@@ -211,9 +211,9 @@ function more(own, note = "") {
 }
 
 function goodEnd(model) {
-  const slots = h("button", { class: "button primary", type: "button", on: { click: () => model.onSlots(occupied(model.stacks)[0]) } }, icon("identify", 16), "Check the slots…");
+  const slots = h("button", { class: "button primary", type: "button", on: { click: () => model.onSlots(occupied(model.stacks).find((number) => number === model.state.only) ?? occupied(model.stacks)[0]) } }, icon("identify", 16), "Check the slots…");
   const ready = { refresh: () => setAttr(slots, "disabled", !occupied(model.stacks).length) };
-  const one = oneStack("Scan it again");
+  const one = oneStack("Scan it again", model.state.only);
   const undo = control("Undo reservations", () => [installTarget(), installAction("Undo reservations", "undo")]);
   const step = (title, text, ...doing) => h("li", {}, h("span", { class: "in-number" }), h("div", {}, say("h3", title), text, h("div", { class: "in-actions" }, doing)));
   const silent = h("p"), code = h("code", { class: "in-line", text: DEPLOY });
