@@ -240,6 +240,18 @@ def test_the_panel_of_a_board_that_is_forgotten_shows_nothing_of_it(
     expect(page.locator(".panel-body")).to_be_hidden()
 
 
+def test_what_boards_without_a_place_are_called_is_not_cut(
+    visit: SignIn, rack: Actor
+) -> None:
+    presence = rack.topics.node("pi-guest", NodeLeaf.STATUS)
+    rack.say(presence, "online")
+    name = visit().locator(".homeless .stack-name")
+    expect(name).to_be_visible()
+    assert name.evaluate("each => each.scrollWidth - each.clientWidth") == 0
+    rack.say(presence, b"")
+    expect(name).to_have_count(0)
+
+
 def test_a_sample_alone_before_a_gap_is_not_drawn(sign_in: SignIn) -> None:
     page = ready(sign_in())
     draw = """async (samples) => {
