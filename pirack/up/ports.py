@@ -47,6 +47,7 @@ class Promises:
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     return False
+                # No abstract names here, as on macOS: the look alone must do.
             if not is_free():
                 return False
             self._kept.push(until_kept.pop_all())

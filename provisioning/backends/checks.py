@@ -44,10 +44,13 @@ def address_problems(
     return ()
 
 
-def common_problems(subnet: Subnet, *, serving: bool, log: str) -> tuple[Problem, ...]:
-    """Return what stands in the way of serving on an interface.
+def common_problems(
+    want: Collection[Reservation], subnet: Subnet, *, serving: bool, log: str
+) -> tuple[Problem, ...]:
+    """Return what stands in the way of serving reservations on an interface.
 
     Args:
+        want: What is to be served.
         subnet: The network.
         serving: Whether our own server runs.
         log: Where a person reads what it said.
@@ -65,4 +68,4 @@ def common_problems(subnet: Subnet, *, serving: bool, log: str) -> tuple[Problem
             why = "another program has UDP port 67; `pirack doctor` says which"
         text = f"our DHCP server does not run: {why}"
         problems.append(Problem(text=text, fatal=True))
-    return tuple(problems)
+    return (*problems, *address_problems(want, subnet))

@@ -13,11 +13,7 @@ from pathlib import Path
 
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
-from provisioning.backends.checks import (
-    address_problems,
-    common_problems,
-    require_interface,
-)
+from provisioning.backends.checks import common_problems, require_interface
 from provisioning.backends.daemon import Daemon
 from provisioning.backends.dnsmasq_config import (
     Netboot,
@@ -97,9 +93,8 @@ class Dnsmasq:
     async def check(self, want: Collection[Reservation]) -> tuple[Problem, ...]:
         """Return what stands in the way of serving."""
         serving = await self._daemon.alive()
-        return (
-            *common_problems(self._subnet, serving=serving, log=self._daemon.log),
-            *address_problems(want, self._subnet),
+        return common_problems(
+            want, self._subnet, serving=serving, log=self._daemon.log
         )
 
     async def alive(self) -> bool:

@@ -148,9 +148,8 @@ class WholeFile:
     async def check(self, want: Rows) -> tuple[Problem, ...]:
         """Return what stands in the way of serving."""
         serving = await self._daemon.alive()
-        return (
-            *common_problems(self._subnet, serving=serving, log=self._daemon.log),
-            *address_problems(want, self._subnet),
+        return common_problems(
+            want, self._subnet, serving=serving, log=self._daemon.log
         )
 
     async def alive(self) -> bool:
