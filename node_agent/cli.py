@@ -1,6 +1,7 @@
 """``pirack-agent``: report this machine and obey orders, on the base install alone."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -137,6 +138,7 @@ async def _show(node_id: str, board: Board, settings: AgentSettings) -> int:
     probed = await probe(loaded, SubprocessRunner())
     await asyncio.sleep(_SETTLE_S)
     text = msgspec.json.encode(_once(node_id, board, settings, probed))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as `head` goes away
     print(msgspec.json.format(text, indent=2).decode())
     return service.EXIT_OK
 

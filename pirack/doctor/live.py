@@ -208,5 +208,7 @@ def page(url: str, timeout_s: float = 5.0) -> Finding:
             return ok("page", f"{url} answers ({error.code}: sign in)")
         return fail("page", f"{url}: {error}", "see what the page logs")
     except OSError as error:
+        cause = getattr(error, "reason", error)  # what urllib wrapped
         advice = "is `pirack dashboard` (or `pirack up`) running? see what it logs"
-        return fail("page", f"{url}: {error}", advice)
+        why = getattr(cause, "strerror", None) or cause
+        return fail("page", f"{url}: {why}", advice)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def test_a_missing_base_package_fails_and_a_missing_extra_only_warns() -> None:
         Level.WARN,
         "not installed: rich (coloured tables)",
     )
+
+
+def test_a_page_that_nobody_serves_is_told_in_plain_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+    assert live.page(url).text == f"{url}: Connection refused"
 
 
 def test_a_data_directory_that_others_can_read_warns(tmp_path: Path) -> None:

@@ -52,3 +52,17 @@ def test_a_node_of_ones_own_can_still_import_what_was_kept_out() -> None:
         "print(json.dumps(urllib.request.Request('http://x/').host))"
     )
     assert told(program) == "x"
+
+
+def test_a_reader_of_once_may_go_away() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "node_agent.cli", "--once"],
+        cwd=ROOT,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert done.stderr == b""
