@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "shtab": ("pirack/",),
 }
 
-MAX_LINES = 300
+MAX_LINES = 500
 REASON_FOR_LENGTH = "# long:"
 """A file over the limit says why on a line that starts so."""
 

@@ -1,0 +1,1 @@
+"""What every package needs and no broker is part of: tasks, processes."""

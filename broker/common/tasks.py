@@ -1,0 +1,140 @@
+"""Background tasks that never die in silence.
+
+Every task of the product is made here: ``spawn`` for one that ends by itself,
+``keep_running`` for one that must live. An exception is logged with its traceback and
+counted in ``deaths``, which the tests look at after each of them.
+"""
+
+import asyncio
+import collections
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+"""Between two starts of a task that must live, doubled each time."""
+STEADY_S = 60.0
+"""A task that lived this long starts with the first pause again."""
+
+deaths: collections.deque[str] = collections.deque(maxlen=100)
+"""The last tasks that ended with an exception, as ``name: exception``."""
+
+
+def spawn(name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Runs a coroutine in the background; a failure is logged and counted.
+
+    The caller keeps the task and cancels it when it stops: a ``Tasks`` does both.
+
+    Args:
+        name: What the task does, for the log.
+        work: The coroutine.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    task.add_done_callback(_note_end)
+    return task
+
+
+def keep_running(
+    name: str,
+    make: Callable[[], Coroutine[Any, Any, None]],
+    *,
+    first_pause_s: float = FIRST_PAUSE_S,
+) -> asyncio.Task[None]:
+    """Runs a coroutine function in the background, again after each failure.
+
+    Returns without starting it again when the coroutine returns.
+
+    Args:
+        name: What the task does, for the log.
+        make: Makes the coroutine, once for each start.
+        first_pause_s: Seconds before the first new start; doubled up to a minute.
+    """
+    return spawn(name, _again_and_again(name, make, first_pause_s))
+
+
+class Tasks:
+    """The background tasks of one owner, which end with it.
+
+    Args:
+        at_most: How many may run at once; None: its owner bounds them.
+    """
+
+    def __init__(self, at_most: int | None = None) -> None:
+        self._at_most = at_most
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further task may be started now."""
+        return self._at_most is not None and len(self._tasks) >= self._at_most
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Runs a coroutine in the background; see ``spawn``."""
+        return self._add(spawn(name, work))
+
+    def keep_running(
+        self, name: str, make: Callable[[], Coroutine[Any, Any, None]]
+    ) -> asyncio.Task[None]:
+        """Runs what must live in the background; see ``keep_running``."""
+        return self._add(keep_running(name, make))
+
+    async def settle(self) -> None:
+        """Waits until no task runs, those included that the running ones start."""
+        while self._tasks:
+            # gather() of tasks that are done is itself done at once since Python 3.12:
+            # a loop around it would never let their callbacks run.
+            await asyncio.wait(self._tasks)
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """Cancels every task and waits for their ends; twice is fine."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self.settle()
+
+    def _add(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _again_and_again(
+    name: str, make: Callable[[], Coroutine[Any, Any, None]], first_pause_s: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    pause_s = first_pause_s
+    while True:
+        began = loop.time()
+        try:
+            await make()
+        except Exception as error:
+            _count(name, error)
+            log.exception("%s failed; it starts again in %.0f s", name, pause_s)
+        else:
+            return
+        if loop.time() - began >= STEADY_S:
+            pause_s = first_pause_s
+        await asyncio.sleep(pause_s * random.uniform(0.75, 1.25))  # noqa: S311  # jitter
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _note_end(task: asyncio.Task[Any]) -> None:
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is not None:
+        _count(task.get_name(), error)
+        log.error("background task %s failed", task.get_name(), exc_info=error)
+
+
+def _count(name: str, error: BaseException) -> None:
+    deaths.append(f"{name}: {error!r}")
