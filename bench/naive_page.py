@@ -37,8 +37,8 @@ def listen(port: int, boards: list[Board]) -> None:
     def take(_client: Client, _data: object, message: MQTTMessage) -> None:
         beat = decode(bytes(message.payload), Heartbeat)
         board = by_topic[message.topic]
-        board.cpu = beat.cpu_percent
-        board.memory = beat.memory_percent
+        board.cpu = beat.cpu_percent or 0.0
+        board.memory = beat.memory_percent or 0.0
         board.temperature = beat.temperature_c or 0.0
 
     client = Client(CallbackAPIVersion.VERSION2)

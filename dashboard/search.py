@@ -233,11 +233,15 @@ def _value(record: Record, metric: Metric) -> float | None:
     if beat is None or tile is None or tile.state > State.CRIT:
         return None
     values: dict[Metric, float | None] = {
-        Metric.TEMP: None if beat.temperature_c is None else round(beat.temperature_c),
-        Metric.CPU: round(beat.cpu_percent),
-        Metric.MEM: round(beat.memory_percent),
-        Metric.DISK: round(beat.disk_percent),
-        Metric.LOAD: beat.load[0],
+        Metric.TEMP: _rounded(beat.temperature_c),
+        Metric.CPU: _rounded(beat.cpu_percent),
+        Metric.MEM: _rounded(beat.memory_percent),
+        Metric.DISK: _rounded(beat.disk_percent),
+        Metric.LOAD: None if beat.load is None else beat.load[0],
         Metric.UPTIME: beat.uptime_s,
     }
     return values[metric]
+
+
+def _rounded(value: float | None) -> int | None:
+    return None if value is None else round(value)

@@ -129,6 +129,10 @@ def grade(value: float, warn: float, crit: float, before: Level = Level.OK) -> L
     return Level.OK
 
 
+def _grade_known(value: float | None, warn: float, crit: float, before: Level) -> Level:
+    return Level.OK if value is None else grade(value, warn, crit, before)
+
+
 def grade_vitals(
     beat: Heartbeat, limits: Thresholds, before: Levels, cpu_mean: float | None
 ) -> Levels:
@@ -142,21 +146,19 @@ def grade_vitals(
             is not known.
     """
     cpu = grade(cpu_mean or 0, limits.cpu_warn_percent, float("inf"), before.cpu)
-    memory = grade(
+    memory = _grade_known(
         beat.memory_percent,
         limits.memory_warn_percent,
         limits.memory_crit_percent,
         before.memory,
     )
-    temperature = Level.OK
-    if beat.temperature_c is not None:
-        temperature = grade(
-            beat.temperature_c,
-            limits.temperature_warn_c,
-            limits.temperature_crit_c,
-            before.temperature,
-        )
-    disk = grade(
+    temperature = _grade_known(
+        beat.temperature_c,
+        limits.temperature_warn_c,
+        limits.temperature_crit_c,
+        before.temperature,
+    )
+    disk = _grade_known(
         beat.disk_percent,
         limits.disk_warn_percent,
         limits.disk_crit_percent,
@@ -200,14 +202,23 @@ def make_tile(
     worst, reasons = _judge(state, beat, levels, cpu_mean)
     return Tile(
         State(worst),
-        round(beat.cpu_percent),
-        round(beat.memory_percent),
-        NO_VALUE if beat.temperature_c is None else max(round(beat.temperature_c), 0),
+        _shown(beat.cpu_percent),
+        _shown(beat.memory_percent),
+        _shown(beat.temperature_c),
         levels,
         working=state is not None and state.running is not None,
-        words=_name(reasons[0]) if reasons else "",
+        words=_name(reasons[0]) if reasons else _missing(beat),
         reason=" · ".join(reasons),
     )
+
+
+def _shown(value: float | None) -> int:
+    return NO_VALUE if value is None else max(round(value), 0)
+
+
+def _missing(beat: Heartbeat) -> str:
+    """Return the words in place of the bars that a tile cannot draw."""
+    return "no vitals" if beat.cpu_percent is None else ""
 
 
 def _from_verdict(
@@ -269,8 +280,8 @@ def _judge(
     ]
     found += [
         (levels.temperature, f"{beat.temperature_c or 0:.0f} °C"),
-        (levels.memory, f"memory {beat.memory_percent:.0f} %"),
-        (levels.disk, f"disk {beat.disk_percent:.0f} % full"),
+        (levels.memory, f"memory {beat.memory_percent or 0:.0f} %"),
+        (levels.disk, f"disk {beat.disk_percent or 0:.0f} % full"),
         (levels.cpu, f"CPU {cpu_mean or 0:.0f} % for 3 min"),
     ]
     bad = sorted((row for row in found if row[0]), key=lambda row: -row[0])

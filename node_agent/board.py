@@ -4,6 +4,7 @@
 ``FakeBoard`` says what a test tells it to.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -28,6 +29,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: Installed memory, bytes.
         disk_bytes: Size of the root file system, bytes.
         clock_synced: Whether the kernel says its clock is set; None if not known.
+        disk_errors: Errors that the root file system has recorded; None where none are
+            counted.
+        unreadable: Vitals that cannot be read, and why, by name.
         simulated: True for an invented board.
     """
 
@@ -44,11 +48,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
     disk_bytes: int = 0
     clock_synced: bool | None = None
+    disk_errors: int | None = None
+    unreadable: Mapping[str, str] = {}
     simulated: bool = False
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """What changes from one heartbeat to the next; the board's share of ``Heartbeat``.
+
+    Any value but the uptime is None where it cannot be read.
 
     Args:
         uptime_s: Seconds since boot.
@@ -60,23 +68,23 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
         disk_read_only: The root file system is mounted read-only.
         temperature_c: Processor temperature in °C; None where there is no sensor.
         throttled: Throttle bits; None on a machine without that firmware.
-        rx_bytes: Received on all interfaces but loopback, since boot.
+        rx_bytes: Received since boot, on the interfaces that lead out of the machine.
         tx_bytes: Sent, likewise.
         disk_written_bytes: Written to block devices since boot.
     """
 
     uptime_s: float
-    cpu_percent: float
-    load: tuple[float, float, float]
-    memory_percent: float
-    disk_percent: float
-    swap_percent: float = 0.0
-    disk_read_only: bool = False
+    cpu_percent: float | None = None
+    load: tuple[float, float, float] | None = None
+    memory_percent: float | None = None
+    disk_percent: float | None = None
+    swap_percent: float | None = None
+    disk_read_only: bool | None = None
     temperature_c: float | None = None
     throttled: Throttled | None = None
-    rx_bytes: int = 0
-    tx_bytes: int = 0
-    disk_written_bytes: int = 0
+    rx_bytes: int | None = None
+    tx_bytes: int | None = None
+    disk_written_bytes: int | None = None
 
 
 class Board(Protocol):

@@ -4,7 +4,7 @@ The reader refuses a whole message for one value out of range, so everything is 
 into range here, where it is written.
 """
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -18,6 +18,13 @@ from node_agent.board import Facts, Vitals
 
 MAX_TEXT = 256
 MAX_TOKEN = 64
+MAX_NUMBER = sys.float_info.max
+MAX_COUNT = 2**53
+"""Largest integer that every JSON reader has exactly."""
+COLDEST_C = -40.0
+HOTTEST_C = 150.0
+"""What a processor can be; a sensor that says more or less has failed."""
+_ROUNDING = 1.0
 _CUT = "…"
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -30,6 +37,7 @@ def details(
     abilities: Sequence[Ability],
     ts: float,
     unable: Mapping[str, str] = _NONE,
+    unprobed: Mapping[str, str] = _NONE,
     reason: str = "",
 ) -> Details:
     """Return a node's details.
@@ -41,6 +49,7 @@ def details(
         abilities: What it can do.
         ts: The node's clock, Unix seconds.
         unable: Why it cannot do the rest, by alias.
+        unprobed: Why it is not known yet whether it can, by alias.
         reason: Why it goes offline right after; empty while online.
     """
     return Details(
@@ -56,15 +65,18 @@ def details(
         os=clip(facts.os),
         kernel=clip(facts.kernel),
         architecture=clip(facts.architecture),
-        cpu_count=max(0, facts.cpu_count),
-        memory_bytes=max(0, facts.memory_bytes),
-        disk_bytes=max(0, facts.disk_bytes),
+        cpu_count=_count(facts.cpu_count) or 0,
+        memory_bytes=_count(facts.memory_bytes) or 0,
+        disk_bytes=_count(facts.disk_bytes) or 0,
         abilities=tuple(abilities),
-        unable={alias: clip(why) for alias, why in unable.items()},
+        unable=_clipped(unable),
+        unprobed=_clipped(unprobed),
+        unreadable=_clipped(facts.unreadable),
+        disk_errors=_count(facts.disk_errors),
         clock_synced=facts.clock_synced,
         reason=clip(reason),
         simulated=facts.simulated,
-        ts=ts,
+        ts=_finite(ts) or 0.0,
     )
 
 
@@ -80,23 +92,22 @@ def heartbeat(
         ts: The node's clock, Unix seconds.
         extra: Numbers of the node's own, already usable.
     """
-    one, five, fifteen = vitals.load
     return Heartbeat(
         session=session,
         seq=seq,
-        ts=ts,
-        uptime_s=max(0.0, vitals.uptime_s),
+        ts=_finite(ts) or 0.0,
+        uptime_s=max(0.0, _finite(vitals.uptime_s) or 0.0),
         cpu_percent=_percent(vitals.cpu_percent),
-        load=(max(0.0, one), max(0.0, five), max(0.0, fifteen)),
+        load=_load(vitals.load),
         memory_percent=_percent(vitals.memory_percent),
         disk_percent=_percent(vitals.disk_percent),
         swap_percent=_percent(vitals.swap_percent),
         disk_read_only=vitals.disk_read_only,
-        temperature_c=vitals.temperature_c,
+        temperature_c=_temperature(vitals.temperature_c),
         throttled=vitals.throttled,
-        rx_bytes=vitals.rx_bytes,
-        tx_bytes=vitals.tx_bytes,
-        disk_written_bytes=vitals.disk_written_bytes,
+        rx_bytes=_count(vitals.rx_bytes),
+        tx_bytes=_count(vitals.tx_bytes),
+        disk_written_bytes=_count(vitals.disk_written_bytes),
         extra=dict(extra),
     )
 
@@ -154,13 +165,48 @@ def clip(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + _CUT
 
 
+def _clipped(reasons: Mapping[str, str]) -> dict[str, str]:
+    return {name: clip(why) for name, why in reasons.items()}
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and _finite(value) is not None
 
 
 def _tail_half(text: str) -> str:
     return text[(len(text) + 1) // 2 :]
 
 
-def _percent(value: float) -> float:
-    return min(100.0, max(0.0, value))
+def _finite(value: float | None) -> float | None:
+    """Return a number that JSON can carry as a float; None for any other."""
+    if value is None or not abs(value) <= MAX_NUMBER:  # a NaN compares as False
+        return None
+    return value
+
+
+def _percent(value: float | None) -> float | None:
+    """Return a share of the whole; what is off by rounding is brought into range."""
+    known = _finite(value)
+    if known is None or not -_ROUNDING <= known <= 100 + _ROUNDING:
+        return None
+    return min(100.0, max(0.0, known))
+
+
+def _load(
+    averages: tuple[float, float, float] | None,
+) -> tuple[float, float, float] | None:
+    if averages is None:
+        return None
+    one, five, fifteen = map(_finite, averages)
+    if one is None or five is None or fifteen is None:
+        return None
+    return None if min(one, five, fifteen) < 0 else (one, five, fifteen)
+
+
+def _temperature(value: float | None) -> float | None:
+    known = _finite(value)
+    return known if known is not None and COLDEST_C <= known <= HOTTEST_C else None
+
+
+def _count(value: int | None) -> int | None:
+    return value if value is not None and 0 <= value <= MAX_COUNT else None

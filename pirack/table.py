@@ -62,14 +62,17 @@ def cells(row: Row, now: float) -> tuple[str, ...]:
 def _vitals(beat: Heartbeat | None) -> tuple[str, ...]:
     if beat is None:
         return ("",) * 5
-    warm = "" if beat.temperature_c is None else f"{beat.temperature_c:.0f}°"
     return (
-        f"{beat.cpu_percent:.0f}%",
-        f"{beat.memory_percent:.0f}%",
-        f"{beat.disk_percent:.0f}%",
-        warm,
+        _rounded(beat.cpu_percent, "%"),
+        _rounded(beat.memory_percent, "%"),
+        _rounded(beat.disk_percent, "%"),
+        _rounded(beat.temperature_c, "°"),
         span(beat.uptime_s),
     )
+
+
+def _rounded(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.0f}{unit}"
 
 
 def title(mirror: Mirror) -> str:

@@ -54,6 +54,12 @@ class Details(Wire, frozen=True, kw_only=True):
         agent_version: Version of PiRack on the node.
         abilities: What it was probed to be able to do.
         unable: Why it cannot do what its command file has besides, by alias.
+        unprobed: Aliases of which it is not known yet whether they work, and why, by
+            alias. They are probed again; an order for one is tried.
+        unreadable: Vitals that cannot be read, and why, by their name in the
+            heartbeat, where they are null.
+        disk_errors: Errors that the root file system has recorded, ext4 only; None
+            where none are counted.
         interval_s: Seconds between heartbeats.
         clock_synced: Whether the kernel says its clock is set; None if not known.
         reason: Why the node says ``offline`` right after this; empty while online.
@@ -78,6 +84,9 @@ class Details(Wire, frozen=True, kw_only=True):
     disk_bytes: Count = 0
     abilities: tuple[Ability, ...] = ()
     unable: dict[Token, ShortText] = msgspec.field(default_factory=dict)
+    unprobed: dict[Token, ShortText] = msgspec.field(default_factory=dict)
+    unreadable: dict[Token, ShortText] = msgspec.field(default_factory=dict)
+    disk_errors: Count | None = None
     clock_synced: bool | None = None
     reason: ShortText = ""
     simulated: bool = False
@@ -111,6 +120,8 @@ class Throttled(Wire, frozen=True, kw_only=True):
 class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """The vitals of one moment; not retained, on ``P/node/<id>/heartbeat``.
 
+    Any vital is null where it cannot be read; details then say why in ``unreadable``.
+
     Args:
         session: The connection that says this.
         seq: Counts up by one from 1 within a session.
@@ -124,7 +135,7 @@ class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
         disk_read_only: The root file system is mounted read-only.
         temperature_c: Processor temperature in °C; None where there is no sensor.
         throttled: Throttle bits; None on a machine without that firmware.
-        rx_bytes: Received on all interfaces but loopback, since boot.
+        rx_bytes: Received since boot, on the interfaces that lead out of the machine.
         tx_bytes: Sent, likewise.
         disk_written_bytes: Written to block devices since boot.
         extra: Numbers of the node's own, by name with the unit in it (``fan_rpm``);
@@ -135,15 +146,15 @@ class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
     seq: Count
     ts: float
     uptime_s: Seconds
-    cpu_percent: Percent
-    load: tuple[Seconds, Seconds, Seconds]
-    memory_percent: Percent
-    disk_percent: Percent
-    swap_percent: Percent = 0.0
-    disk_read_only: bool = False
+    cpu_percent: Percent | None = None
+    load: tuple[Seconds, Seconds, Seconds] | None = None
+    memory_percent: Percent | None = None
+    disk_percent: Percent | None = None
+    swap_percent: Percent | None = None
+    disk_read_only: bool | None = None
     temperature_c: float | None = None
     throttled: Throttled | None = None
-    rx_bytes: Count = 0
-    tx_bytes: Count = 0
-    disk_written_bytes: Count = 0
+    rx_bytes: Count | None = None
+    tx_bytes: Count | None = None
+    disk_written_bytes: Count | None = None
     extra: Extras = msgspec.field(default_factory=dict)

@@ -41,13 +41,13 @@ def _vcgencmd(_facts: Facts, vitals: Vitals, words: tuple[str, ...]) -> str:
 def _uptime(_facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     minutes = int(vitals.uptime_s // 60)
     days, hours, left = minutes // 1440, minutes // 60 % 24, minutes % 60
-    load = ", ".join(f"{value:.2f}" for value in vitals.load)
+    load = ", ".join(f"{value:.2f}" for value in vitals.load or ())
     return f" up {days} days, {hours:2}:{left:02},  0 users,  load average: {load}\n"
 
 
 def _free(facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     total = facts.memory_bytes / _MIB
-    used = total * vitals.memory_percent / 100.0
+    used = total * (vitals.memory_percent or 0.0) / 100.0
     return (
         "               total        used   available\n"
         f"Mem:    {total:10.0f}Mi {used:9.0f}Mi {total - used:9.0f}Mi\n"
@@ -56,7 +56,7 @@ def _free(facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
 
 def _df(facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     size = facts.disk_bytes / _GIB
-    used = size * vitals.disk_percent / 100.0
+    used = size * (vitals.disk_percent or 0.0) / 100.0
     return (
         "Filesystem      Size  Used Avail Use% Mounted on\n"
         f"/dev/mmcblk0p2  {size:3.0f}G  {used:3.0f}G  {size - used:3.0f}G"

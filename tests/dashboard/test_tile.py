@@ -109,6 +109,19 @@ def test_a_node_without_a_sensor_has_no_temperature(cook: Cook) -> None:
     assert tile.state is State.OK
 
 
+@pytest.mark.parametrize(
+    "vital", ["cpu_percent", "memory_percent", "disk_percent", "load", "disk_read_only"]
+)
+def test_a_vital_that_cannot_be_read_costs_that_value_only(
+    cook: Cook, vital: str
+) -> None:
+    tile = cook.tile(beat={vital: None})
+
+    assert tile.state is State.OK
+    assert tile.temperature >= 0
+    assert tile.words == ("no vitals" if vital == "cpu_percent" else "")
+
+
 def test_a_level_is_left_two_units_lower_than_it_was_reached() -> None:
     assert grade(79, 70, 80) is Level.WARN
     assert grade(79, 70, 80, Level.CRIT) is Level.CRIT

@@ -50,14 +50,48 @@ def test_descriptions_give_way_when_details_are_too_long() -> None:
     assert read.abilities[0].note == ""
 
 
-def test_values_out_of_range_are_brought_into_range() -> None:
-    vitals = msgspec.structs.replace(
-        FakeBoard().vitals(), cpu_percent=100.4, swap_percent=-1.0, uptime_s=-5.0
-    )
+def beat_of(**changes: object) -> Heartbeat:
+    vitals = msgspec.structs.replace(FakeBoard().vitals(), **changes)
     beat = report.heartbeat(vitals, session="s", seq=1, ts=1.0, extra={"fan_rpm": 5.0})
-    read = decode(encode(beat), Heartbeat)
+    return decode(encode(beat), Heartbeat)
+
+
+def test_values_a_little_out_of_range_are_brought_into_range() -> None:
+    read = beat_of(cpu_percent=100.4, swap_percent=-0.5, uptime_s=-5.0)
     assert (read.cpu_percent, read.swap_percent, read.uptime_s) == (100.0, 0.0, 0.0)
     assert read.extra == {"fan_rpm": 5.0}
+
+
+NONSENSE = (math.nan, math.inf, -math.inf, 1e300, -1e300)
+
+
+@pytest.mark.parametrize(
+    ("vital", "value"),
+    [
+        *(
+            (vital, value)
+            for vital in ("cpu_percent", "memory_percent", "disk_percent")
+            for value in (*NONSENSE, 140.0, -70.0)
+        ),
+        *(("temperature_c", value) for value in (*NONSENSE, -128.0, 2147483.6)),
+        *(("load", (0.5, value, 0.5)) for value in (math.nan, math.inf, -0.5)),
+        *(("rx_bytes", value) for value in (-1, 2**53 + 1, 10**400)),
+        *(("disk_written_bytes", value) for value in (-1, 2**64)),
+    ],
+)
+def test_a_value_that_cannot_be_true_is_null_and_costs_nothing_else(
+    vital: str, value: object
+) -> None:
+    read = beat_of(**{vital: value})
+    assert getattr(read, vital) is None
+    assert read == msgspec.structs.replace(beat_of(), **{vital: None})
+
+
+@pytest.mark.parametrize("value", NONSENSE)
+def test_no_uptime_and_no_clock_stop_a_heartbeat(value: float) -> None:
+    vitals = msgspec.structs.replace(FakeBoard().vitals(), uptime_s=value)
+    beat = report.heartbeat(vitals, session="s", seq=1, ts=value, extra={})
+    assert decode(encode(beat), Heartbeat).seq == 1
 
 
 @pytest.mark.parametrize(
@@ -66,6 +100,7 @@ def test_values_out_of_range_are_brought_into_range() -> None:
         ({"a": math.nan}, "'a' is nan, and must be a finite number"),
         ({"a": math.inf}, "'a' is inf"),
         ({"a": "5"}, "'a' is '5'"),
+        ({"a": 10**400}, "must be a finite number"),
         ({"a": None}, "'a' is None"),
         ({"": 1.0}, "must have 1 to 64 characters"),
         ({"n" * 65: 1.0}, "must have 1 to 64 characters"),

@@ -37,6 +37,10 @@ def node(name: str, verdict: Verdict = Verdict.ONLINE, **rest: object) -> NodeSt
     return NodeState(id=f"pi-{name}", name=name, verdict=verdict, **fields | rest)  # type: ignore[arg-type]  # fields by name
 
 
+def beat_without_vitals() -> Heartbeat:
+    return Heartbeat(session="s", seq=1, ts=NOW, uptime_s=7200)
+
+
 def beat() -> Heartbeat:
     return Heartbeat(
         session="s",
@@ -93,6 +97,14 @@ def test_a_cleared_topic_takes_the_node_away() -> None:
 def test_nonsense_from_outside_changes_nothing() -> None:
     made = mirror((state_topic("s1"), b"\xff"), ("elsewhere/x", b"{}"))
     assert made.rows() == []
+
+
+def test_the_table_leaves_out_what_a_board_cannot_read() -> None:
+    made = mirror(
+        (state_topic("s1"), node("s1")),
+        (TOPICS.node("pi-s1", NodeLeaf.HEARTBEAT), beat_without_vitals()),
+    )
+    assert " ".join(list(plain(made, NOW))[-1].split()) == "s1 online 1 min 2 h"
 
 
 def test_the_table_shows_vitals_verdict_and_reason_in_words() -> None:

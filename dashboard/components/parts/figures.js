@@ -88,7 +88,7 @@ export class Figures {
     const cpu = live.map((node) => node.cpu);
     this.cpu.set(mean(cpu), cpu.length ? `p95 ${percentile(cpu, 0.95)} %` : "no heartbeat");
     const full = live.filter((node) => level(node, "memory")).length;
-    this.memory.set(mean(live.map((node) => node.memory)), live.length ? `${full || "none"} above ${full > 1 ? "their" : "its"} threshold` : "no heartbeat");
+    this.memory.set(mean(live.map((node) => node.memory).filter((percent) => percent >= 0)), live.length ? `${full || "none"} above ${full > 1 ? "their" : "its"} threshold` : "no heartbeat");
     const warm = live.filter((node) => node.temperature >= 0);
     this.hottest = warm.reduce((top, node) => (!top || node.temperature > top.temperature ? node : top), null);
     this.hot.set(this.hottest?.temperature ?? null, this.hottest?.name ?? "no sensor");

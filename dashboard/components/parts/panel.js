@@ -13,6 +13,10 @@ import { age, byName, bytes, list, moment, plural, span, stackName, stamp } from
 const LEVELS = ["", "warn", "crit"];
 const FLAGS = { "under-voltage": "under-voltage", "frequency-capped": "frequency capped", throttled: "throttled", "soft-temperature-limit": "soft temperature limit" };
 
+function known(value) {
+  return value !== null && value !== undefined;
+}
+
 class Vital {
   constructor(label, unit, { marks = [], top = 100 } = {}) {
     this.unit = unit;
@@ -25,9 +29,8 @@ class Vital {
   }
 
   set(value, severity = 0) {
-    const known = value !== null && value !== undefined;
-    setText(this.value, known ? `${Math.round(value)} ${this.unit}` : "–");
-    this.fill.style.transform = `scaleX(${known ? Math.min(value / this.top, 1) : 0})`;
+    setText(this.value, known(value) ? `${Math.round(value)} ${this.unit}` : "–");
+    this.fill.style.transform = `scaleX(${known(value) ? Math.min(value / this.top, 1) : 0})`;
     setAttr(this.element, "data-level", LEVELS[severity]);
   }
 }
@@ -206,10 +209,10 @@ export class Panel {
   /** As many rows before the first heartbeat as after: what is below does not move. */
   drawNumbers(beat) {
     const figures = {
-      Load: beat?.load.map((value) => value.toFixed(2)).join("  "),
+      Load: beat?.load?.map((value) => value.toFixed(2)).join("  "),
       Uptime: beat && span(beat.uptime_s),
-      Network: beat && `${bytes(beat.rx_bytes)} in, ${bytes(beat.tx_bytes)} out`,
-      "Disk writes": beat && `${bytes(beat.disk_written_bytes)} since boot`,
+      Network: known(beat?.rx_bytes) && known(beat?.tx_bytes) ? `${bytes(beat.rx_bytes)} in, ${bytes(beat.tx_bytes)} out` : null,
+      "Disk writes": known(beat?.disk_written_bytes) ? `${bytes(beat.disk_written_bytes)} since boot` : null,
     };
     if (!this.numbers.childElementCount) this.numbers.append(...Object.keys(figures).map((term) => row(term, "–")));
     const places = this.numbers.querySelectorAll("dd > span");
@@ -250,6 +253,8 @@ export class Panel {
       row("Kernel", d.kernel && `${d.kernel} ${d.architecture ?? ""}`),
       row("Hardware", d.cpu_count && `${plural(d.cpu_count, "processor")}, ${bytes(d.memory_bytes ?? 0)} memory, ${bytes(d.disk_bytes ?? 0)} disk`),
       row("Agent", d.agent_version && `${d.agent_version}, every ${d.interval_s} s${d.simulated ? ", simulated" : ""}`),
+      row("Not readable", Object.entries(d.unreadable ?? {}).map(([vital, why]) => `${vital}: ${why}`).join("; ")),
+      row("Disk errors", d.disk_errors ? `${d.disk_errors} recorded by the file system` : ""),
       row("Clock", d.clock_synced === null || d.clock_synced === undefined ? "" : d.clock_synced ? "set" : "not set"),
       // Of a board that is online it is old: the master says it again with other news.
       row("Last heard", state?.last_seen && state.verdict !== "online" ? stamp(state.last_seen) : ""),

@@ -192,7 +192,8 @@ export class Cell extends Board {
 export function facts(node) {
   if (node.state >= STALE && node.state <= FROZEN && node.state !== UNSEEN) return [[STATES[node.state].label, age(now() - node.since)]];
   if (node.cpu < 0) return [];
-  const found = [["CPU", `${node.cpu} %`], ["Memory", `${node.memory} %`]];
+  const found = [["CPU", `${node.cpu} %`]];
+  if (node.memory >= 0) found.push(["Memory", `${node.memory} %`]);
   if (node.temperature >= 0) found.push(["Temperature", `${node.temperature} °C`]);
   return found;
 }
