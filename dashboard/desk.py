@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 FIRST_ANSWER_S = 5.0
 """A living master accepts at once; longer means that nobody will answer."""
-LAST_ANSWER_S = 900.0
-"""Installing or updating a rack in waves takes minutes; nothing takes longer."""
+NEXT_ANSWER_S = 960.0
+"""Silence after which an accepted command is given up: the master itself gives up a
+board that said nothing for ``[master] run_s``, 900 s, and tells it a moment later."""
 _MAX_OPEN = 500
 _MAX_OUTPUT_CHARACTERS = 4000
 _ADMIN_VERBS = frozenset(
@@ -78,14 +79,15 @@ class Ticket:
         self.id = id
         self.ask = ask
         self.view = view
-        self.sent_at = sent_at
+        self.heard_at = sent_at
         self.answered = False
+        self.given_up = False
         self.parts: set[int] = set()
 
     def deadline(self) -> float:
         """Monotonic time from which no answer is expected any more, seconds."""
-        wait_s = LAST_ANSWER_S if self.answered else FIRST_ANSWER_S
-        return self.sent_at + wait_s
+        wait_s = NEXT_ANSWER_S if self.answered else FIRST_ANSWER_S
+        return self.heard_at + wait_s
 
 
 def needed_role(verb: str) -> Role:
@@ -146,7 +148,8 @@ class Desk:
         ticket = self._open.get(reply.id)
         if ticket is None:
             return
-        ticket.answered = True
+        ticket.answered, ticket.given_up = True, False
+        ticket.heard_at = self._clock()
         ticket.parts.add(reply.part)
         complete = reply.phase.final and len(ticket.parts) >= reply.parts
         ticket.view.push("receipts", _receipt(ticket, reply, complete=complete))
@@ -154,11 +157,12 @@ class Desk:
             del self._open[ticket.id]
 
     def tick(self) -> None:
-        """Tell the tabs whose commands nobody answered."""
+        """Tells the tabs whose commands have no answer; a late one is still shown."""
         now = self._clock()
-        for ticket in [each for each in self._open.values() if now > each.deadline()]:
-            del self._open[ticket.id]
-            ticket.view.push("receipts", _silence(ticket))
+        for ticket in self._open.values():
+            if not ticket.given_up and now > ticket.deadline():
+                ticket.given_up = True
+                ticket.view.push("receipts", _silence(ticket))
 
     def forget(self, view: View) -> None:
         """Keep nothing for a tab that closed; its commands go on."""
@@ -185,7 +189,8 @@ class Desk:
     def _keep(self, ticket: Ticket) -> None:
         self._open[ticket.id] = ticket
         if len(self._open) > _MAX_OPEN:
-            del self._open[next(iter(self._open))]
+            given_up = (each.id for each in self._open.values() if each.given_up)
+            del self._open[next(given_up, next(iter(self._open)))]
 
 
 def _command(id: str, ask: Ask, by: str) -> Command:  # noqa: A002  # the contract's word
@@ -230,7 +235,8 @@ def _target(row: TargetRow) -> list[Any]:
 
 def _silence(ticket: Ticket) -> dict[str, Any]:
     if ticket.answered:
-        error = "no final answer came; the events may tell what happened"
+        minutes = NEXT_ANSWER_S / 60
+        error = f"no news of it for {minutes:.0f} minutes; see the events of its target"
     else:
         error = f"no answer within {FIRST_ANSWER_S:.0f} s: is the master running?"
     return {

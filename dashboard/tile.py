@@ -12,6 +12,7 @@ from broker.messages import (
     Heartbeat,
     NodeState,
     Phase,
+    Power,
     Status,
     ThrottleFlag,
     Verdict,
@@ -95,7 +96,7 @@ _VERDICTS: dict[Verdict, tuple[State, str]] = {
     Verdict.STOPPING: (State.BUSY, "Shutting down"),
     Verdict.HUNG: (State.OFFLINE, "agent hung"),
     Verdict.LOST: (State.OFFLINE, "no answer"),
-    Verdict.UNPOWERED: (State.OFFLINE, "no power"),
+    Verdict.UNPOWERED: (State.OFFLINE, "no contact"),
     Verdict.OFF: (State.OFF, "powered off"),
     Verdict.UNSEEN: (State.UNSEEN, "never heard"),
     Verdict.UNKNOWN: (State.FROZEN, "not known yet"),
@@ -242,6 +243,8 @@ def _from_verdict(
         # The verdict is old while the master is away; a board's own word is not.
         return _without_master(details, status) if status is Status.OFFLINE else None
     kind, words = _VERDICTS[state.verdict]
+    if state.verdict is Verdict.UNPOWERED and state.power is Power.OFF:
+        words = "no power"  # the outlet says so; silence alone may be the network
     heard = state.last_seen if kind in {State.STALE, State.OFFLINE} else None
     return Tile(
         kind,

@@ -21,6 +21,7 @@ PROBE_PATIENCE_S = 2.0
 BOOT_MARGIN = 2.0
 """A board may take this many times the boot time it was seen to need."""
 NEVER = math.inf
+_CHECK = "no power or no network: check supply, switch and cable"
 _ASKED = {
     Verb.REBOOT: (Verdict.REBOOTING, "for another boot id"),
     Verb.SHUTDOWN: (Verdict.STOPPING, "until it is down"),
@@ -275,7 +276,7 @@ def _gone(facts: Facts, quiet: str, probe: Probe) -> Finding:
         return Finding(Verdict.UNPOWERED, _supply(facts), ask=True)
     if probe is Probe.SILENT:
         return Finding(Verdict.LOST, f"{quiet}, and no answer to ping", ask=True)
-    why = facts.probe_note or "it did not come to an answer"
+    why = facts.probe_note or "no probe was finished in time"
     return Finding(Verdict.LOST, f"{quiet}; not pinged: {why}", ask=True)
 
 
@@ -287,8 +288,8 @@ def _supply(facts: Facts) -> str:
     if _powered_since(facts) is not None:
         return f"power came, but none of the {boards} did; check the supply"
     if facts.heard_at is None:
-        return f"none of the {boards} was heard again{reads}; check the supply"
-    return f"all {boards} fell silent together{reads}; check the supply"
+        return f"none of the {boards} was heard again{reads}; {_CHECK}"
+    return f"all {boards} fell silent together{reads}; {_CHECK}"
 
 
 def _quiet(facts: Facts) -> str:

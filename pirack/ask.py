@@ -1,6 +1,7 @@
 """Ask the rack one thing, follow the answer, and give up in time."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -28,12 +29,14 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
         status_s: For the master's retained status.
         first_s: For the first sign of an answer.
         whole_s: For the whole answer, from the moment of asking.
+        quiet_s: For the next part of the answer, from the one before.
     """
 
     connect_s: float = 5.0
     status_s: float = 1.0
     first_s: float = 5.0
     whole_s: float = 30.0
+    quiet_s: float = math.inf
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +69,8 @@ class Asker:
         self.receipt = Receipt(question.command.id)
         self.master: str | None = None
         self.trouble = ""
+        self.heard_at = time.monotonic()
+        """Monotonic second of the last reply to the question."""
         self.changed = asyncio.Event()
 
     @property
@@ -101,6 +106,7 @@ class Asker:
             self.trouble = str(error)
             return
         if reply.id == self._question.command.id:
+            self.heard_at = time.monotonic()
             self._progress(self.receipt, rows)
 
     async def until(self, done: Callable[[], bool], timeout_s: float) -> bool:
@@ -110,7 +116,7 @@ class Asker:
             left = deadline - time.monotonic()
             self.changed.clear()
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(None if left == math.inf else left):
                     await self.changed.wait()
             except TimeoutError:
                 return done()
@@ -182,5 +188,9 @@ async def _put(
             "and may this user publish there? `pirack doctor` checks both"
         )
         raise NoAnswerError(text)
-    left = patience.whole_s - (time.monotonic() - asked)
-    await asker.until(lambda: asker.receipt.complete, left)
+    while not asker.receipt.complete:
+        give_up_at = min(asked + patience.whole_s, asker.heard_at + patience.quiet_s)
+        left_s = give_up_at - time.monotonic()
+        if left_s <= 0:
+            return
+        await asker.until(lambda: asker.receipt.complete, left_s)

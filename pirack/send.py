@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import math
 import sys
 import uuid
 
@@ -63,8 +64,11 @@ exit codes
   3 configuration          4 the broker cannot be reached
 """
 
-DEFAULT_TIMEOUT_S = 30.0
-DESTRUCTIVE_TIMEOUT_S = 600.0
+QUIET_S = 75.0
+"""Without news for so long it gives up: a board whose program says nothing gives a
+sign of life every 60 s."""
+DESTRUCTIVE_QUIET_S = 960.0
+"""Likewise; the master itself gives up a board after ``[master] run_s``, 900 s."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,8 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=option_types.seconds,
         metavar="S",
-        help="wait so many seconds for the whole receipt (default: "
-        f"{DEFAULT_TIMEOUT_S:g}; {DESTRUCTIVE_TIMEOUT_S:g} for what restarts a node)",
+        help="wait at most so many seconds for the whole receipt (default: until it is "
+        f"complete, or there was no news for {QUIET_S:g} s; for "
+        f"{DESTRUCTIVE_QUIET_S:g} s for what restarts a node)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the whole receipt as one JSON object"
@@ -136,11 +141,12 @@ def question(args: argparse.Namespace) -> Question:
     )
 
 
-def timeout_s(args: argparse.Namespace) -> float:
-    """Return how long to wait for the whole receipt, in seconds."""
+def patience_for(args: argparse.Namespace) -> Patience:
+    """Returns how long to wait: for the whole receipt, or for news of it."""
     if args.timeout is not None:
-        return float(args.timeout)
-    return DESTRUCTIVE_TIMEOUT_S if args.verb in DESTRUCTIVE else DEFAULT_TIMEOUT_S
+        return Patience(whole_s=float(args.timeout))
+    quiet_s = DESTRUCTIVE_QUIET_S if args.verb in DESTRUCTIVE else QUIET_S
+    return Patience(whole_s=math.inf, quiet_s=quiet_s)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -149,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
         asked = question(args)
     except (TopicError, PayloadError) as error:
         return _fail(str(error), EXIT_USAGE)
-    patience = Patience(whole_s=timeout_s(args))
+    patience = patience_for(args)
     printer = Printer(as_json=args.json)
     try:
         receipt = asyncio.run(talk(where.find(args), asked, patience, printer))
@@ -231,8 +237,10 @@ class Printer:
                     print("\n".join(row_lines(row)))
             print(receipt.summary(below_rows=True))
         if not receipt.complete:
+            waited_s = min(patience.whole_s, patience.quiet_s)
+            after = "" if patience.whole_s <= patience.quiet_s else " without news"
             text = (
-                f"gave up after {patience.whole_s:g} s; what was asked may still go on"
+                f"gave up after {waited_s:g} s{after}; what was asked may still go on"
             )
             return _fail(text, EXIT_FAILED)
         return EXIT_OK if receipt.ok else EXIT_FAILED

@@ -157,8 +157,9 @@ class Silences:
         outlet = f" while outlet {fed.row.name} reads {fed.level}" if fed else ""
         weak = "; under-voltage came before" if mine.weak else ""
         return (
-            f"supply of stack {mine.stack}: {names} fell silent together{outlet}; "
-            f"check its PSU, fuse, relay contact and cable{weak}"
+            f"stack {mine.stack}: {names} fell silent together{outlet}; no power or no "
+            "network: check its supply (PSU, fuse, relay contact, cable) and its "
+            f"switch{weak}"
         )
 
     def _close(self, mine: Silence, now: float) -> None:

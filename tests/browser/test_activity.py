@@ -158,3 +158,34 @@ def test_a_viewer_may_read_the_history(sign_in: SignIn, rack: Actor) -> None:
     page = log(sign_in("viewer", path="/activity"))
 
     expect(page.locator(".log")).to_contain_text("master started")
+
+
+def test_a_sheet_asks_for_the_lines_of_its_own_board(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    """What happened lately in the whole rack says nothing about a quiet board."""
+    node = node_id(9, 3)
+    history = History(rack, [line(1, "s09n3 crashed", node=node)])
+    page = log(sign_in(path=f"/?node={node}"))
+
+    activity = page.locator(".panel .activity")
+    expect(activity).to_contain_text("s09n3 crashed")
+    assert (f"node/{node}", ("limit=40",)) in history.asked
+    rack.event("s09n3 is back", node=node)
+    expect(activity).to_contain_text("s09n3 is back")
+    expect(activity).to_contain_text("s09n3 crashed")
+
+
+def test_a_sheet_says_that_the_history_is_empty_only_when_the_master_said_so(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    rack.answering = False
+    page = log(sign_in(path=f"/?node={node_id(9, 4)}"))
+    quiet = page.locator(".panel .activity .quiet")
+    expect(quiet).to_contain_text("Asking the master")
+    expect(quiet).to_contain_text("not known. no answer within 5 s")
+
+    rack.answering = True
+    History(rack, [])
+    page.reload()
+    expect(quiet).to_have_text("The history has no line about it.")

@@ -15,7 +15,7 @@ from broker.messages import (
     decode,
 )
 from broker.topics import Topics
-from dashboard.desk import FIRST_ANSWER_S, Ask, Desk, RefusedError
+from dashboard.desk import FIRST_ANSWER_S, NEXT_ANSWER_S, Ask, Desk, RefusedError
 from dashboard.users import Role, Users, make_user
 from dashboard.view import View
 from tests.dashboard.conftest import Deaf, FakePort
@@ -219,3 +219,27 @@ async def test_a_closed_tab_leaves_nothing_behind(shop: Shop) -> None:
     shop.desk.answer(reply())
 
     assert shop.pushed("receipts") == []
+
+
+async def test_a_command_that_makes_progress_is_never_given_up(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "update", confirm="rack"))
+    for _ in range(10):
+        shop.now += 600.0
+        shop.desk.answer(reply(verb="update", phase=Phase.RUNNING, ok=None))
+        shop.desk.tick()
+    assert not any(receipt["complete"] for receipt in shop.pushed("receipts"))
+
+    shop.now += NEXT_ANSWER_S + 1.0
+    shop.desk.tick()
+    shop.desk.tick()
+    given_up = [each for each in shop.pushed("receipts") if each["complete"]]
+    assert [each["phase"] for each in given_up] == ["failed"]
+
+
+async def test_a_last_word_that_comes_late_is_shown_after_all(shop: Shop) -> None:
+    shop.desk.ask(shop.view, Ask("rack", "update", confirm="rack"))
+    shop.now += FIRST_ANSWER_S + 1.0
+    shop.desk.tick()
+    shop.desk.answer(reply(verb="update", phase=Phase.DONE))
+    last = shop.pushed("receipts")[-1]
+    assert (last["phase"], last["complete"]) == ("done", True)

@@ -8,6 +8,7 @@ from broker.messages import (
     Heartbeat,
     NodeState,
     Phase,
+    Power,
     Running,
     Status,
     Throttled,
@@ -79,6 +80,12 @@ def test_every_verdict_has_its_state(
 def test_no_verdict_was_forgotten(cook: Cook) -> None:
     for verdict in Verdict:
         assert cook.tile({"verdict": verdict}).state in State
+
+
+def test_no_power_is_said_only_where_the_outlet_reads_off(cook: Cook) -> None:
+    silent = {"verdict": Verdict.UNPOWERED}
+    assert cook.tile(silent | {"power": Power.ON}).words == "no contact"
+    assert cook.tile(silent | {"power": Power.OFF}).words == "no power"
 
 
 def test_an_online_node_shows_its_vitals_as_whole_numbers(cook: Cook) -> None:

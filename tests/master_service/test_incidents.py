@@ -37,9 +37,9 @@ CASES: list[
         {"s01n1": "i-101"},
     ),
     (
-        "a stack falls silent as one: one headline, and it names the supply",
+        "a stack falls silent as one: one headline, and it names supply and network",
         CUT,
-        [("i-100", "supply of stack 1: all 4 boards", "plug-1 reads on", "PSU")],
+        [("i-100", "stack 1: all 4 boards", "plug-1 reads on", "PSU")],
         dict.fromkeys(STACK, "i-100"),
     ),
     (
@@ -93,7 +93,7 @@ CASES: list[
             (12, STACK[2:], V.LATE),
             (14, STACK, V.UNPOWERED),
         ],
-        [("i-100", "2 of 4"), ("i-100", "supply of stack 1")],
+        [("i-100", "2 of 4"), ("i-100", "stack 1: all 4 boards")],
         dict.fromkeys(STACK, "i-100"),
     ),
     (

@@ -165,7 +165,7 @@ CASES: list[tuple[str, dict[str, Any], Verdict, str]] = [
         "all four at once, and the outlet reads on",
         {"heard_at": 970, "outlet": ON, "together": 4, **NO},
         V.UNPOWERED,
-        "while its outlet reads on; check the supply",
+        "while its outlet reads on; no power or no network",
     ),
     (
         "two of a stack that have an outlet for themselves",

@@ -32,8 +32,9 @@ async def test_a_stack_that_fails_is_one_incident_with_every_line_in_it(
     lines = incident(bench)
     (headline,) = [event for event in lines if event.kind is EventKind.INCIDENT]
     assert headline.text == (
-        "supply of stack 1: all 2 boards fell silent together while outlet stack-1 "
-        "reads on; check its PSU, fuse, relay contact and cable"
+        "stack 1: all 2 boards fell silent together while outlet stack-1 reads on; no "
+        "power or no network: check its supply (PSU, fuse, relay contact, cable) and "
+        "its switch"
     )
     assert headline.stack == 1
     for node_id in STACK:

@@ -1,5 +1,8 @@
 """Asking the rack: the answer, and every way there can be none."""
 
+import asyncio
+import math
+
 import pytest
 
 from broker.errors import LinkError
@@ -138,3 +141,26 @@ async def test_the_simulator_is_asked_without_a_master() -> None:
         progress=nothing,
     )
     assert receipt.ok
+
+
+async def test_an_answer_that_goes_on_is_waited_for_beyond_the_quiet_time() -> None:
+    broker = FakeBroker()
+    master = Answerer(broker, reply(Phase.ACCEPTED))
+    await master.start()
+
+    async def work() -> None:
+        said = [Phase.RUNNING] * 5 + [Phase.DONE]
+        for phase in said:
+            await asyncio.sleep(0.1)
+            one = reply(phase, "s03n1", ok=phase is Phase.DONE or None)
+            payload = encode(one).replace(b'"?"', f'"{master.asked[0].id}"'.encode())
+            broker.publish(TOPICS.reply(STACK, "ping"), payload, qos=1)
+
+    working = asyncio.ensure_future(work())
+    patience = Patience(whole_s=math.inf, quiet_s=0.3)
+    question = Question(scope=STACK, verb="ping", command=Command(id="q1"))
+    receipt = await ask(
+        broker.connect, TOPICS, question, patience=patience, progress=lambda *_: None
+    )
+    await working
+    assert receipt.complete

@@ -72,7 +72,7 @@ async def test_a_brown_out_of_a_stack_is_one_incident_from_late_to_well(
 ) -> None:
     fault(asker, "brown-out", b"stack/3")
     await asker.until(lambda: asker.eyes.with_verdict(Verdict.UNPOWERED) == BOARDS)
-    headline = await until_said(asker, "supply of stack 3")
+    headline = await until_said(asker, "stack 3: all 4 boards fell silent")
     assert "all 4 boards fell silent together while outlet stack-3 reads on" in (
         headline.text
     )

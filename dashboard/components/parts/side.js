@@ -3,7 +3,8 @@
 import { aimed, around, h, setAttr, setText } from "pirack/dom.js";
 import { CRIT, glyph, OFFLINE, STALE, STATES, WARN } from "pirack/icons.js";
 import { follow } from "pirack/links.js";
-import { frozen, notify, now, store } from "pirack/store.js";
+import { ask } from "pirack/actions.js";
+import { blocked, frozen, merge, notify, now, readEvent, store } from "pirack/store.js";
 import { fold, storyItem } from "pirack/story.js";
 import { age, byName, list, plural, stackName } from "pirack/words.js";
 
@@ -11,6 +12,7 @@ const URGENT = [CRIT, OFFLINE, WARN, STALE];
 const SHOWN = 5;
 const STORIES = 12;
 const NODE_STORIES = 8;
+const NODE_LINES = 40;
 const UNDER_VOLTAGE = "under-voltage";
 
 /** What needs a look, the worst first; a stack that fell silent whole is one line. */
@@ -166,28 +168,75 @@ export class Services {
   }
 }
 
-/** The last events of the rack. */
+/** The last events of the rack, or of one board: those the master is asked for, because
+ * what came lately from the whole rack says nothing about a quiet board. */
 export class Activity {
   constructor({ onOpen, node = "" }) {
     this.onOpen = onOpen;
     this.node = node;
+    this.known = [];
     this.list = h("ol", { class: "events" });
-    this.quiet = h("p", { class: "quiet", text: node ? "Nothing is known to have happened to it lately." : "Nothing is known to have happened yet." });
+    this.quiet = h("p", { class: "quiet", role: "status" });
     const path = `/activity${node ? `?scope=node/${encodeURIComponent(node)}` : ""}`;
-    this.element = h("section", { class: "activity", "aria-label": node ? "Activity of the board" : "Activity" }, h("div", { class: "side-head" }, h(node ? "h3" : "h2", { text: "Activity" }), h("a", { class: "side-link", href: `${window.path_prefix ?? ""}${path}`, text: "all of it", on: { click: (event) => follow(event, path) } })), this.list, this.quiet);
+    const link = h("a", {
+      class: "side-link",
+      href: `${window.path_prefix ?? ""}${path}`,
+      text: "all of it",
+      on: { click: (event) => follow(event, path) },
+    });
+    const head = h("div", { class: "side-head" }, h(node ? "h3" : "h2", { text: "Activity" }), link);
+    const label = node ? "Activity of the board" : "Activity";
+    this.element = h("section", { class: "activity", "aria-label": label }, head, this.list, this.quiet);
+    this.ask();
     this.draw();
   }
 
+  /** Ask the master for the last lines of this board. */
+  ask() {
+    this.answered = !this.node;
+    this.error = blocked();
+    this.number = "";
+    this.got = [];
+    if (!this.node || this.error) return;
+    const target = { scope: `node/${this.node}`, nodes: [] };
+    this.waiting = ask(target, { verb: "events" }, [`limit=${NODE_LINES}`]);
+  }
+
   take(change) {
-    this.due ||= change.snapshot || change.events;
+    for (const { reference, id } of change.sent ?? []) if (reference === this.waiting) this.number = id;
+    for (const { reference, text } of change.refused ?? []) if (reference === this.waiting) this.error = text;
+    for (const receipt of change.receipts ?? []) if (this.number && receipt.id === this.number) this.answer(receipt);
+    if (change.snapshot || (change.connection && this.error && !blocked())) this.ask();
+    this.due ||= change.snapshot || change.events || change.connection || change.receipts || change.refused;
     if (this.due && !aimed(this.element)) this.draw();
+  }
+
+  answer({ events, complete, error }) {
+    this.got.push(...events.map(readEvent));
+    if (!complete) return;
+    this.error = error;
+    this.answered = !error;
+    this.known = merge(this.known, this.got);
+    this.got = [];
+  }
+
+  events() {
+    if (!this.node) return store.events;
+    return merge(this.known, store.events.filter((event) => event.node === this.node));
   }
 
   draw() {
     this.due = false;
-    const events = store.events.filter((event) => !this.node || event.node === this.node);
-    const stories = fold(events).slice(0, this.node ? NODE_STORIES : STORIES);
-    setAttr(this.quiet, "hidden", stories.length > 0);
+    const stories = fold(this.events()).slice(0, this.node ? NODE_STORIES : STORIES);
+    setText(this.quiet, this.words(stories.length));
+    setAttr(this.quiet, "hidden", !this.quiet.textContent);
     this.list.replaceChildren(...stories.map((story) => storyItem(story, { onOpen: this.node ? null : this.onOpen })));
+  }
+
+  /** Why nothing, or not all, is shown. */
+  words(count) {
+    if (this.answered) return count ? "" : this.node ? "The history has no line about it." : "The history has no lines yet.";
+    if (this.error) return `Its earlier lines are not known. ${this.error}`;
+    return "Asking the master…";
   }
 }
