@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from provisioning.backends.process_table import somebody_serves_dhcp
-from provisioning.discovery.packet_socket import carrier
+from provisioning.discovery.packet_socket import carrier, interface_addresses
 from provisioning.errors import BackendError, RefusedError
 from provisioning.reservation import Reservation, validate
 from provisioning.run.state import Problem
@@ -22,6 +22,27 @@ def require_interface(subnet: Subnet) -> None:
 
 def _not_there(subnet: Subnet) -> str:
     return f"interface {subnet.interface} is not there or down; bring it up"
+
+
+def own_address_problems(subnet: Subnet, *, fatal: bool = True) -> tuple[Problem, ...]:
+    """Return whether the master has no address in the network that it asks in.
+
+    Args:
+        subnet: The network, as configured.
+        fatal: No run begins without it.
+    """
+    try:
+        ours = interface_addresses(subnet.interface)
+    except OSError as error:
+        text = f"the addresses of {subnet.interface} cannot be read: {error.strerror}"
+        return (Problem(text=text),)
+    if any(one.network.overlaps(subnet.network) for one in ours):
+        return ()
+    text = (
+        f"interface {subnet.interface} has no address in {subnet.network} yet, so no "
+        f"board can be asked there; give it {subnet.address}"
+    )
+    return (Problem(text=text, fatal=fatal),)
 
 
 def address_problems(
@@ -68,4 +89,6 @@ def common_problems(
             why = "another program has UDP port 67; `pirack doctor` says which"
         text = f"our DHCP server does not run: {why}"
         problems.append(Problem(text=text, fatal=True))
+    if link is not None:
+        problems += own_address_problems(subnet)
     return (*problems, *address_problems(want, subnet))

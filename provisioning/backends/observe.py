@@ -5,7 +5,7 @@ from pathlib import Path
 
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
-from provisioning.backends.checks import address_problems
+from provisioning.backends.checks import address_problems, own_address_problems
 from provisioning.backends.ledger import Ledger
 from provisioning.discovery.packet_socket import carrier
 from provisioning.reservation import Change, Reservation, difference, validate
@@ -48,7 +48,10 @@ class Observe:
             name = self._subnet.interface
             text = f"interface {name} is not there or down; bring it up"
             return (Problem(text=text, fatal=True),)
-        return address_problems(want, self._subnet)
+        return (
+            *own_address_problems(self._subnet, fatal=False),
+            *address_problems(want, self._subnet),
+        )
 
     async def alive(self) -> bool:
         """Return true: there is nothing that could die."""

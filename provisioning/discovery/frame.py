@@ -108,13 +108,15 @@ def decode_arp(frame: bytes) -> Arp | None:
     )
 
 
-def encode_probe(mac: str, address: str) -> bytes:
-    """Return the question who has an address.
+def encode_question(mac: str, sender: str, address: str) -> bytes:
+    """Return an ordinary ARP request: who has an address?
 
-    It names no address of the asker (RFC 5227), so it stays out of all ARP caches.
+    A client that checks whether its new address is free takes a question without a
+    sender's address (an ARP probe) for a conflict, and declines (RFC 5227, 2.1.1).
 
     Args:
         mac: Who asks.
+        sender: The asker's own address; never ``0.0.0.0``.
         address: What is asked for.
     """
     return _ETHERNET.pack(mac_bytes(BROADCAST), mac_bytes(mac), ETH_P_ARP) + _ARP.pack(
@@ -124,7 +126,7 @@ def encode_probe(mac: str, address: str) -> bytes:
         4,
         ARP_REQUEST,
         mac_bytes(mac),
-        bytes(4),
+        IPv4Address(sender).packed,
         bytes(6),
         IPv4Address(address).packed,
     )

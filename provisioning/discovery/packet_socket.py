@@ -9,15 +9,24 @@ import fcntl
 import socket
 import struct
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Interface
 
 from provisioning.discovery.frame import ETH_P_ARP, ETH_P_IP, UDP
 from provisioning.errors import NetworkError
 
 FRAME_BYTES = 2048
 _SO_ATTACH_FILTER = 26
+_SIOCGIFCONF = 0x8912
 _SIOCGIFFLAGS = 0x8913
+_SIOCGIFNETMASK = 0x891B
 _IFF_UP = 0x1
 _IFF_RUNNING = 0x40
+_UNION_BYTES = struct.calcsize("LLHBBB0L")
+"""Of struct ifreq, beside the name: 24, or 16 on 32-bit machines."""
+_IFREQ = struct.Struct(f"16s{_UNION_BYTES}s")
+_SOCKADDR_IN = struct.Struct(f"HH4s{_UNION_BYTES - 8}x")
+_MAX_ADDRESSES = 256
+"""Of all interfaces together."""
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, operand (classic BPF)."""
@@ -118,3 +127,23 @@ def carrier(interface: str) -> bool | None:
             return None
     (flags,) = struct.unpack_from("H", answer, 16)
     return bool(flags & _IFF_RUNNING) if flags & _IFF_UP else None
+
+
+def interface_addresses(interface: str) -> tuple[IPv4Interface, ...]:
+    """Return the IPv4 addresses an interface has, each with its prefix length."""
+    buffer = ctypes.create_string_buffer(_MAX_ADDRESSES * _IFREQ.size)
+    request = struct.pack("iP", len(buffer), ctypes.addressof(buffer))
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        answer = fcntl.ioctl(any_socket, _SIOCGIFCONF, request)
+        (size,) = struct.unpack_from("i", answer)
+        for label, sockaddr in _IFREQ.iter_unpack(buffer.raw[:size]):
+            # Further addresses may have labels of their own: eth1:1.
+            if label.rstrip(b"\0").decode().partition(":")[0] != interface:
+                continue
+            masked = fcntl.ioctl(any_socket, _SIOCGIFNETMASK, label + sockaddr)
+            _family, _port, address = _SOCKADDR_IN.unpack(sockaddr)
+            _family, _port, mask = _SOCKADDR_IN.unpack(masked[16:])
+            text = f"{IPv4Address(address)}/{IPv4Address(mask)}"
+            found.append(IPv4Interface(text))
+    return tuple(found)

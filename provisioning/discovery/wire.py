@@ -6,6 +6,7 @@ import functools
 import socket
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection
+from ipaddress import IPv4Address, IPv4Interface
 
 from provisioning.discovery import dhcp
 from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
@@ -15,12 +16,13 @@ from provisioning.discovery.frame import (
     Datagram,
     decode_arp,
     decode_udp,
-    encode_probe,
+    encode_question,
     encode_udp,
 )
 from provisioning.discovery.packet_socket import (
     ARP_FILTER,
     FRAME_BYTES,
+    interface_addresses,
     open_packet_socket,
     own_mac,
 )
@@ -53,21 +55,27 @@ class Wire:
     ) -> tuple[Answer, ...]:
         """Return who answers at these addresses, with the most replies to one question.
 
+        The questions name our own address as their sender, so that no client takes
+        them for a conflict about an address it is about to use.
+
         Args:
             addresses: IPv4 addresses.
             within_s: How long to listen, seconds.
 
         Raises:
-            NetworkError: The interface cannot be used.
+            NetworkError: The interface cannot be used, or has no address there.
         """
         if not addresses:
             return ()
+        ours = interface_addresses(self._interface)
+        senders = {one: self._sender(ours, one) for one in addresses}
         raw = open_packet_socket(self._interface, ARP_FILTER, ETH_P_ARP)
         best: Claims = {}
         with contextlib.closing(raw):
             for _ in range(ROUNDS):
-                for address in addresses:
-                    _send(raw, encode_probe(own_mac(raw), address), self._interface)
+                for address, sender in senders.items():
+                    question = encode_question(own_mac(raw), sender, address)
+                    _send(raw, question, self._interface)
                 claims = await _collect(raw, set(addresses), within_s / ROUNDS)
                 for key, count in claims.items():
                     best[key] = max(best.get(key, 0), count)
@@ -75,6 +83,24 @@ class Wire:
             Answer(address=address, mac=mac, replies=count)
             for (address, mac), count in sorted(best.items())
         )
+
+    def _sender(self, ours: Collection[IPv4Interface], address: str) -> str:
+        """Return our address in the network of another one.
+
+        Raises:
+            NetworkError: We have none.
+        """
+        asked = IPv4Address(address)
+        near = sorted(str(one.ip) for one in ours if asked in one.network)
+        if self._own in near:
+            return self._own
+        if near:
+            return near[0]
+        text = (
+            f"interface {self._interface} has no address in the network of {address}, "
+            f"so nobody there can be asked; give it {self._own} with its prefix length"
+        )
+        raise NetworkError(text)
 
     async def servers(self, *, within_s: float) -> tuple[ForeignServer, ...]:
         """Return the DHCP servers that make an offer and are not ours.

@@ -15,7 +15,7 @@ from provisioning.discovery.frame import (
     Datagram,
     decode_arp,
     decode_udp,
-    encode_probe,
+    encode_question,
     encode_udp,
 )
 from provisioning.discovery.sniffer import NO_ADDRESS, asked, foreign_server
@@ -100,9 +100,9 @@ def test_option_97_tells_model_and_serial() -> None:
         assert board_of(other) == ("", "")
 
 
-def test_a_probe_asks_for_an_address_without_naming_one() -> None:
-    assert decode_arp(encode_probe(MAC, "10.0.0.9")) == Arp(
-        1, MAC, NO_ADDRESS, "10.0.0.9"
+def test_a_question_for_an_address_names_the_address_of_the_asker() -> None:
+    assert decode_arp(encode_question(MAC, "10.0.0.1", "10.0.0.9")) == Arp(
+        1, MAC, "10.0.0.1", "10.0.0.9"
     )
     assert decode_arp(encode_udp(datagram(b"x" * 40))) is None
 

@@ -18,15 +18,47 @@ exec udhcpc -f -i eth0 -t 3 -T 1 -A 1 -s "$HOOK" "$@" >>"$STATE/log" 2>&1
 """
 
 HOOK = """#!/bin/sh
-case $1 in
-deconfig) ip address flush dev eth0 ;;
+# Of udhcpc ($1), dhclient ($reason) and dhcpcd ($reason, which sets addresses itself).
+case ${1:-$reason} in
+deconfig | EXPIRE | FAIL | RELEASE | STOP) ip address flush dev eth0 ;;
 bound | renew)
     ip address flush dev eth0
     ip address add "$ip/$mask" dev eth0
     echo "$ip $hostname" >"$STATE/address"
     ;;
+BOUND | RENEW | REBIND | REBOOT)
+    if [ "$CLIENT" = dhclient ]; then
+        ip address flush dev eth0
+        ip address add "$new_ip_address/24" dev eth0
+    fi
+    echo "$new_ip_address $new_host_name" >"$STATE/address"
+    ;;
+PREINIT) ip link set eth0 up ;;
 esac
+exit 0
 """
+
+CLIENTS = {
+    "udhcpc": BOOT,
+    "dhcpcd": """
+ip link set eth0 up
+sleep "$1"; shift
+date +%s%N >>"$STATE/starts"
+mount -t tmpfs none /run
+mount -t tmpfs none /var/lib/dhcpcd
+printf 'hostname raspberrypi\\noption host_name\\nduid\\n' >"$STATE/dhcpcd.conf"
+exec dhcpcd -B -d -4 -f "$STATE/dhcpcd.conf" -c "$HOOK" -e "STATE=$STATE" \\
+    -e CLIENT=dhcpcd "$@" eth0 >>"$STATE/log" 2>&1
+""",
+    "dhclient": """
+ip link set eth0 up
+sleep "$1"; shift
+date +%s%N >>"$STATE/starts"
+exec dhclient -d -4 -cf /dev/null -lf "$STATE/leases" -pf "$STATE/pid" -sf "$HOOK" \\
+    -e "STATE=$STATE" -e CLIENT=dhclient "$@" eth0 >>"$STATE/log" 2>&1
+""",
+}
+"""How a board boots with each DHCP client; the first is the quickest."""
 
 
 def wait_until(true: Callable[[], bool], within_s: float = 20.0) -> bool:
@@ -44,7 +76,7 @@ def run_ip(*arguments: str, lines: str | None = None) -> None:
 
 
 class Pi:
-    """A board: a namespace, a boot time, and udhcpc."""
+    """A board: a namespace, a boot time, and a DHCP client (a key of ``CLIENTS``)."""
 
     def __init__(
         self,
@@ -55,11 +87,13 @@ class Pi:
         stack: int | None = None,
         boot_s: float = 0.2,
         client: tuple[str, ...] = (),
+        program: str = "udhcpc",
     ) -> None:
         self.mac = mac
         self.stack = stack
         self.boot_s = boot_s
         self.client = client
+        self.program = program
         self.silent = False
         self.namespace = namespace
         self.hook = folder / HOOK_FILE
@@ -71,9 +105,12 @@ class Pi:
         if self._process is not None or self.silent:
             return
         (self.state / "address").unlink(missing_ok=True)
-        command = ["sh", "-c", BOOT, "boot", f"{self.boot_s:.2f}", *self.client]
+        boot = CLIENTS[self.program]
+        command = ["sh", "-c", boot, "boot", f"{self.boot_s:.2f}", *self.client]
+        # In a mount namespace of its own: clients keep files in /run and /var/lib.
+        own = () if self.program == "udhcpc" else ("unshare", "--mount")
         self._process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
+            ["nsenter", f"--net=/run/netns/{self.namespace}", *own, *command],
             env={**os.environ, "STATE": str(self.state), "HOOK": str(self.hook)},
             stdin=subprocess.DEVNULL,
             start_new_session=True,

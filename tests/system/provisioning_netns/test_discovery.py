@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from provisioning.backends import dnsmasq
+from provisioning.backends.checks import own_address_problems
 from provisioning.backends.daemon import Child
 from provisioning.backends.dnsmasq_config import Netboot
 from provisioning.discovery import dhcp
@@ -17,7 +18,8 @@ from provisioning.discovery.wire import Wire
 from provisioning.errors import NetworkError
 from provisioning.reservation import Reservation
 from provisioning.run.messages import Answer, Ask, AskKind, ForeignServer
-from tests.system.provisioning_netns.lab import NEIGHBOUR, SUBNET, Lab
+from tests.system.provisioning_netns.lab import MASTER, NEIGHBOUR, SUBNET, Lab
+from tests.system.provisioning_netns.pi import run_ip
 from tests.system.provisioning_netns.servers import SERVERS, MakeBackend
 
 pytestmark = pytest.mark.system
@@ -278,3 +280,63 @@ def _tftp(path: str, within_s: float) -> bytes:
             return b""
         client.sendto(b"\0\4\0\1", server)
         return answer[4:] if answer[:2] == TFTP_DATA else b""
+
+
+@pytest.mark.timeout(90)
+def test_asking_who_has_an_address_makes_no_board_decline_it(lab: Lab) -> None:
+    """A dhcpcd asks for 5 s whether its new address is free (RFC 5227).
+
+    Another machine that probes for the same address meanwhile is a conflict.
+    """
+    board = lab.pi(BOARD, boot_s=0, program="dhcpcd")
+    want = [Reservation(BOARD, "10.77.0.10", "s01n1")]
+    ear = Ear()
+
+    async def main() -> tuple[Answer, ...]:
+        backend, _child = SERVERS["dnsmasq"](SUBNET, lab.folder / "dhcp")
+        sniffer = Sniffer("eth1", str(SUBNET.own))
+        wire = Wire("eth1", str(SUBNET.own), secrets.randbits)
+        await backend.start()
+        await sniffer.start(ear)
+        try:
+            await backend.apply(want)
+            await asyncio.to_thread(board.power_on)
+            async with asyncio.timeout(40):
+                while not (found := await wire.probe(["10.77.0.10"], within_s=0.2)):
+                    assert all(ask.kind is not AskKind.DECLINE for ask in ear.asks)
+            return found
+        finally:
+            await sniffer.stop()
+            await backend.stop()
+
+    assert lab.run(main) == (Answer(address="10.77.0.10", mac=BOARD),)
+    assert board.wait_address() == "10.77.0.10"
+    assert all(ask.kind is not AskKind.DECLINE for ask in ear.asks)
+
+
+def test_a_question_needs_an_address_in_the_network_and_names_the_right_one(
+    lab: Lab,
+) -> None:
+    master = lab.name(MASTER)
+    lab.static("10.77.0.20", "00:00:00:00:00:20")
+
+    async def asked(own: str) -> tuple[Answer, ...]:
+        return await Wire("eth1", own, secrets.randbits).probe(
+            ["10.77.0.20"], within_s=0.4
+        )
+
+    async def main() -> None:
+        assert len(await asked("10.77.0.1")) == 1
+        assert len(await asked("192.168.23.1")) == 1, "observe: ours is another one"
+        run_ip("-n", master, "address", "flush", "dev", "eth1")
+        run_ip("-n", master, "address", "add", "10.99.0.1/24", "dev", "eth1")
+        with pytest.raises(NetworkError, match="no address in the network of"):
+            await asked("10.77.0.1")
+        (problem,) = own_address_problems(SUBNET)
+        assert problem.fatal
+        add = ("address", "add", "10.77.0.9/24", "dev", "eth1", "label", "eth1:2")
+        run_ip("-n", master, *add)
+        assert len(await asked("10.77.0.1")) == 1
+        assert own_address_problems(SUBNET) == ()
+
+    lab.run(main)
