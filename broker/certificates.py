@@ -130,6 +130,12 @@ def ensure(files: Files, names: Iterable[str], *, rack: str, now: float) -> bool
     wanted = frozenset(map(check_host, names))
     if not files.authority_key.exists():
         _make_authority(files, rack, now)
+    elif not files.authority_key.stat().st_size:
+        text = (
+            f"{files.authority_key} is empty: put it back from a backup, or remove it "
+            f"and {files.authority} and add every node again"
+        )
+        raise CertificateError(text)
     elif not files.authority.exists():
         text = (
             f"{files.authority} is missing beside its key {files.authority_key}: put "
@@ -170,6 +176,9 @@ def _present(files: Files) -> Certificate:
     try:
         ours = ("-CAfile", str(files.authority), str(files.certificate))
         _openssl("verify", "-no_check_time", *ours)
+        own = _openssl("pkey", "-in", str(files.key), "-pubout")
+        if own != _openssl("x509", "-in", str(files.certificate), "-noout", "-pubkey"):
+            return nothing
         return inspect(files.certificate)
     except CertificateError:
         return nothing

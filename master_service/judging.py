@@ -205,6 +205,7 @@ class Judging:
             now=now,
             interval_s=node.interval_s or self._settings.interval_s,
             before=node.verdict,
+            before_at=node.verdict_at,
             back_at=self._back_at,
             grace_until=self.grace_until,
             trusted_at=self.trusted_at,

@@ -73,6 +73,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         now: This moment.
         interval_s: Seconds between its heartbeats.
         before: The verdict it had.
+        before_at: When that verdict was found.
         link_down: The master has no broker.
         back_at: When the broker or the master came back.
         grace_until: End of the grace that began then.
@@ -97,6 +98,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     now: float
     interval_s: float = 10.0
     before: Verdict = Verdict.UNSEEN
+    before_at: float = 0.0
     link_down: bool = False
     back_at: float = 0.0
     grace_until: float = 0.0
@@ -271,13 +273,31 @@ def _silent_since(facts: Facts) -> float:
 
 def _gone(facts: Facts, quiet: str, probe: Probe) -> Finding:
     if probe is Probe.ANSWERED:
-        return Finding(Verdict.HUNG, f"{quiet}, but the board answers ping", ask=True)
+        return _back_without_agent(facts) or Finding(
+            Verdict.HUNG, f"{quiet}, but the board answers ping", ask=True
+        )
     if facts.together > 1:
         return Finding(Verdict.UNPOWERED, _supply(facts), ask=True)
     if probe is Probe.SILENT:
         return Finding(Verdict.LOST, f"{quiet}, and no answer to ping", ask=True)
     why = facts.probe_note or "no probe was finished in time"
     return Finding(Verdict.LOST, f"{quiet}; not pinged: {why}", ask=True)
+
+
+def _back_without_agent(facts: Facts) -> Finding | None:
+    """Return the verdict on a board that answers ping again before its agent does."""
+    if facts.before in {Verdict.LOST, Verdict.UNPOWERED}:
+        began = facts.now
+    elif facts.before is Verdict.BOOTING:
+        began = facts.before_at
+    else:
+        return None
+    patience_s = BOOT_MARGIN * facts.boot_s
+    until = began + patience_s
+    if facts.now >= until:
+        return None
+    reason = f"it answers ping again; its agent may take {patience_s:.0f} s"
+    return Finding(Verdict.BOOTING, reason, until, ask=True)
 
 
 def _supply(facts: Facts) -> str:

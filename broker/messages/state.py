@@ -13,7 +13,8 @@ class Verdict(enum.StrEnum):
 
     - ``online``: its heartbeats come.
     - ``late``: two of them are missing, or its agent was told to restart.
-    - ``booting``: its outlet came on; ``rebooting`` and ``stopping``: it was told to.
+    - ``booting``: its outlet came on, or it answers ping again and its agent does not
+      yet; ``rebooting`` and ``stopping``: it was told to.
     - ``hung``: its agent is silent, but the board answers ping.
     - ``lost``: its agent is silent, and the board does not answer ping or cannot be
       pinged.
