@@ -17,6 +17,9 @@ from broker.protocol_topics import EXAMPLE, ROWS, Row
 from broker.verbs import DESTRUCTIVE, Verb
 
 PATH = Path(__file__).parent.parent / "docs" / "protocol.md"
+SHOWN_UP_TO = 1e6
+"""A larger bound only keeps nonsense out, and says nothing to a reader."""
+MAC_LENGTH = 17
 UNITS = {
     "_s": "s",
     "_c": "°C",
@@ -180,8 +183,10 @@ def _type(shape: shapes.Type) -> str:  # noqa: PLR0911  # one line for each kind
         case shapes.IntType() | shapes.FloatType():
             integer = isinstance(shape, shapes.IntType)
             return ("integer" if integer else "number") + _range(shape)
-        case shapes.StrType(max_length=most):
-            return f"text, at most {most}" if most else "text"
+        case shapes.StrType(max_length=most, pattern=pattern):
+            if pattern:
+                return "hardware address" if most == MAC_LENGTH else "IP address"
+            return f"text, at most {most}" if most != MAX_PAYLOAD_BYTES else "text"
         case shapes.BoolType():
             return "true or false"
         case shapes.NoneType():
@@ -190,9 +195,10 @@ def _type(shape: shapes.Type) -> str:  # noqa: PLR0911  # one line for each kind
 
 
 def _range(shape: shapes.IntType | shapes.FloatType) -> str:
-    if shape.ge is not None and shape.le is not None:
+    if shape.ge is not None and shape.le is not None and shape.le < SHOWN_UP_TO:
         return f" {shape.ge:g} to {shape.le:g}"
-    return f" from {shape.ge:g}" if shape.ge is not None else ""
+    lowest = shape.ge if shape.ge is not None else -SHOWN_UP_TO
+    return f" from {lowest:g}" if lowest > -SHOWN_UP_TO else ""
 
 
 def _link(name: str) -> str:

@@ -17,9 +17,12 @@ separate, and commands accept either. `<scope>` is `node/<id or name>`, `stack/<
 [integrations.md](integrations.md).
 
 Payloads are UTF-8 JSON of at most {limit} KiB; `status` is plain text. Unknown fields
-are ignored. A message that lacks a required field or has a wrong type is counted,
-logged once and dropped. MQTT 5 is used where the broker speaks it; 3.1.1 does all but
-the response topic.
+are ignored. One value that cannot be read (a wrong type, out of range, not a number, a
+word of a newer release) costs that value: it reads as missing, an unknown word of the
+master as `other`, and is counted and logged once. A message that lacks a required field
+is counted, logged once and dropped; a command or an order is read as a whole or not at
+all. Times lie in the years 1970 to 9999, integers are at most 2^53. MQTT 5 is used
+where the broker speaks it; 3.1.1 does all but the response topic.
 """
 
 RULES = """\

@@ -29,6 +29,15 @@ class Rejections:
         if self._counts[kind] == 1:
             log.warning("%s: refused %s: %s (logged once)", self._who, kind, text)
 
+    def value(self, field: str, text: str) -> None:
+        """Count one value that read as its default, because it could not be read.
+
+        Args:
+            field: Of the contract, for example ``Heartbeat.cpu_percent``.
+            text: What was wrong.
+        """
+        self.add(field, f"{text}; the rest of the message is used")
+
     @property
     def counts(self) -> dict[str, int]:
         """Refused inputs by kind, since start."""

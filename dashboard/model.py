@@ -149,7 +149,7 @@ class Mirror:
             case FixedTopic(which=which):
                 self._fixed(which, message)
             case ReplyTopic() if not message.retain:
-                return decode(message.payload, Reply)
+                return decode(message.payload, Reply, self.rejections.value)
             case ReplyTopic() | CommandTopic():
                 pass
         return None
@@ -158,7 +158,7 @@ class Mirror:
         if message.retain:
             text = "a heartbeat is never retained: old vitals would look live"
             raise PayloadError(text)
-        record.beat = decode(message.payload, Heartbeat)
+        record.beat = decode(message.payload, Heartbeat, self.rejections.value)
         record.heard_at = now
         record.confirmed = True
         record.status = Status.ONLINE
@@ -174,9 +174,15 @@ class Mirror:
             case NodeLeaf.STATUS:
                 record.status = _status(payload) if payload else None
             case NodeLeaf.DETAILS:
-                record.details = decode(payload, Details) if payload else None
+                record.details = (
+                    decode(payload, Details, self.rejections.value) if payload else None
+                )
             case NodeLeaf.STATE:
-                record.state = decode(payload, NodeState) if payload else None
+                record.state = (
+                    decode(payload, NodeState, self.rejections.value)
+                    if payload
+                    else None
+                )
             case NodeLeaf.ORDER | NodeLeaf.RESULT:
                 return
         record.confirmed = True
@@ -212,7 +218,7 @@ class Mirror:
     def _stack(self, stack: int, payload: bytes) -> None:
         self._doubted_stacks.discard(stack)
         if payload:
-            self.stacks[stack] = decode(payload, StackState)
+            self.stacks[stack] = decode(payload, StackState, self.rejections.value)
         else:
             self.stacks.pop(stack, None)
         self.stacks_changed.add(stack)
@@ -220,7 +226,9 @@ class Mirror:
     def _install_stack(self, stack: int, payload: bytes) -> None:
         self._doubted_installs.discard(stack)
         if payload:
-            self.install_stacks[stack] = decode(payload, InstallStack)
+            self.install_stacks[stack] = decode(
+                payload, InstallStack, self.rejections.value
+            )
         else:
             self.install_stacks.pop(stack, None)
         self.installs_changed = True
@@ -229,7 +237,7 @@ class Mirror:
         payload = message.payload
         match which:
             case Fixed.EVENT if payload and not message.retain:
-                event = decode(payload, Event)
+                event = decode(payload, Event, self.rejections.value)
                 self.events.append(event)
                 self.new_events.append(event)
             case Fixed.EVENT:
@@ -238,12 +246,22 @@ class Mirror:
                 self.master = _status(payload) if payload else None
             case Fixed.MASTER_DETAILS:
                 self.master_details = (
-                    decode(payload, MasterDetails) if payload else None
+                    decode(payload, MasterDetails, self.rejections.value)
+                    if payload
+                    else None
                 )
             case Fixed.RACK_STATE:
-                self.rack = decode(payload, RackState) if payload else None
+                self.rack = (
+                    decode(payload, RackState, self.rejections.value)
+                    if payload
+                    else None
+                )
             case Fixed.INSTALL_STATE:
-                self.install = decode(payload, InstallState) if payload else None
+                self.install = (
+                    decode(payload, InstallState, self.rejections.value)
+                    if payload
+                    else None
+                )
                 self.install_retained = message.retain
 
 

@@ -100,6 +100,7 @@ _VERDICTS: dict[Verdict, tuple[State, str]] = {
     Verdict.OFF: (State.OFF, "powered off"),
     Verdict.UNSEEN: (State.UNSEEN, "never heard"),
     Verdict.UNKNOWN: (State.FROZEN, "not known yet"),
+    Verdict.OTHER: (State.FROZEN, "not understood"),
 }
 _WORKING = {
     Verb.UPDATE: "Updating",

@@ -92,7 +92,7 @@ class Intake:
         if node is None or message.retain:
             return False
         try:
-            beat = decode(message.payload, Heartbeat)
+            beat = decode(message.payload, Heartbeat, self._rejections.value)
         except PayloadError as error:
             self._rejections.add("heartbeat", str(error))
             return True
@@ -143,7 +143,9 @@ class Intake:
             case NodeTopic(node, leaf):
                 return self._from_node(node, leaf, message, at)
             case FixedTopic(Fixed.MASTER_DETAILS) if message.payload:
-                self._rivals.take(decode(message.payload, MasterDetails))
+                self._rivals.take(
+                    decode(message.payload, MasterDetails, self._rejections.value)
+                )
                 return []
             case StackTopic(stack) if stack not in self._rack.stacks:
                 return [ClearTopics((message.topic,))] if message.payload else []
@@ -214,16 +216,16 @@ class Intake:
             node = self._node(node_id)
             watch.status(node, status, message.session, at.now, stored=message.retain)
         elif leaf is NodeLeaf.DETAILS:
-            details = decode(message.payload, Details)
+            details = decode(message.payload, Details, self._rejections.value)
             node = self._node(node_id)
             watch.details(node, details, at.now, stored=message.retain)
             # Retained says both stored and to be stored; the watch knows which.
             self._installs.said(node, details, retained=node.heard_at != at.now)
         elif leaf is NodeLeaf.HEARTBEAT:
-            beat = decode(message.payload, Heartbeat)
+            beat = decode(message.payload, Heartbeat, self._rejections.value)
             watch.heartbeat(self._node(node_id), beat, at.now)
         else:
-            result = decode(message.payload, Result)
+            result = decode(message.payload, Result, self._rejections.value)
             known = registry.nodes.get(node_id)
             if known is not None:
                 watch.spoke(known, at.now)

@@ -6,6 +6,7 @@ which simulated boards answer. One socket serves every board; the loop is never 
 """
 
 import asyncio
+import ipaddress
 import itertools
 import socket
 import struct
@@ -131,7 +132,8 @@ class SocketProber:
         """Ask a board once."""
         if self._socket is None:
             return Answer(answered=False, note=self._why_not)
-        if not address:
+        if not _is_ipv4(address):
+            # Never a name: the socket would have it resolved, and block the loop.
             return Answer(answered=False, note="no IPv4 address is known")
         async with self._places:
             return await self._ask(self._socket, address)
@@ -172,6 +174,14 @@ class SocketProber:
             future = self._waiting.get((token, source[0])) if token else None
             if future is not None and not future.done():
                 future.set_result(None)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def make(probe: str) -> Prober:

@@ -21,6 +21,7 @@ WORST_FIRST = (
     Verdict.UNSEEN,
     Verdict.OFF,
     Verdict.ONLINE,
+    Verdict.OTHER,
 )
 """What a roll-up shows when its nodes differ."""
 _RANK = {verdict: rank for rank, verdict in enumerate(WORST_FIRST)}

@@ -5,6 +5,8 @@ outbox. The way of a heartbeat through here is the hottest of the master: it mak
 object and no text unless something is news.
 """
 
+import msgspec
+
 from broker.messages import (
     Details,
     EventKind,
@@ -95,6 +97,8 @@ class Watch:
             now: Monotonic seconds.
             stored: They may be old: the broker keeps them.
         """
+        if not details.boot_id:  # could not be read: that is no proof of another boot
+            details = msgspec.structs.replace(details, boot_id=node.boot_id)
         again = node.details_round == self._judging.round
         node.details_round = self._judging.round
         age_s = now + self._judging.wall_less_monotonic - details.ts
@@ -109,9 +113,10 @@ class Watch:
         rebooted = bool(node.boot_id) and node.boot_id != details.boot_id
         node.details = details
         node.goodbye = details.reason
-        node.interval_s = min(
-            max(details.interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S
-        )
+        node.interval_s = 0.0  # unknown: as the rack expects
+        if details.interval_s:
+            interval_s = max(details.interval_s, SHORTEST_INTERVAL_S)
+            node.interval_s = min(interval_s, LONGEST_INTERVAL_S)
         if details.session != node.session:
             self._session(node, details.session, now, kept=stored and not again)
         if rebooted and not duplicate:

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         action="append",
         default=[],
-        choices=[kind.value for kind in EventKind],
+        choices=[kind.value for kind in EventKind if kind is not EventKind.OTHER],
         metavar="KIND",
         help=f"{', '.join(EventKind)}; may be given several times",
     )

@@ -1,16 +1,26 @@
 """Asking and answering: commands and replies, and the orders and results of nodes."""
 
 import enum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
-from broker.messages.codec import Count, Seconds, ShortText, Token, Wire
+from broker.messages.codec import (
+    Count,
+    Seconds,
+    ShortText,
+    Text,
+    Token,
+    UnixTime,
+    Wire,
+)
 from broker.messages.event import Event
 
 DEFAULT_TTL_S = 30.0
 """How long a command without ``ttl_s`` may wait before it is answered ``expired``."""
 MAX_PAUSE_S = 86_400.0
+
+ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**32)]
 
 
 class Phase(enum.StrEnum):
@@ -57,10 +67,12 @@ class Command(Wire, frozen=True, kw_only=True):
         by: Who asks, for the event log and for locks.
     """
 
-    id: str = ""
+    whole: ClassVar[bool] = True
+
+    id: ShortText = ""
     args: tuple[ShortText, ...] = ()
     ttl_s: Seconds = DEFAULT_TTL_S
-    expires: float | None = None
+    expires: UnixTime | None = None
     confirm: ShortText = ""
     wave: Count | None = None
     pause_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_PAUSE_S)] = 0.0
@@ -81,11 +93,13 @@ class Order(Wire, frozen=True, kw_only=True):
         by: Who asked.
     """
 
+    whole: ClassVar[bool] = True
+
     id: Token
     verb: Token
     args: tuple[ShortText, ...] = ()
     ttl_s: Seconds = DEFAULT_TTL_S
-    expires: float | None = None
+    expires: UnixTime | None = None
     by: ShortText = ""
 
 
@@ -109,11 +123,11 @@ class Result(Wire, frozen=True, kw_only=True):
     verb: Token
     session: Token
     phase: Phase
-    exit_code: int | None = None
-    stdout: str = ""
-    stderr: str = ""
+    exit_code: ExitCode | None = None
+    stdout: Text = ""
+    stderr: Text = ""
     truncated: bool = False
-    error: str = ""
+    error: Text = ""
     duration_s: Seconds = 0.0
 
 
@@ -134,14 +148,14 @@ class TargetRow(Wire, frozen=True, kw_only=True):
         duration_s: From order to end, seconds.
     """
 
-    node: str
-    name: str
+    node: ShortText
+    name: ShortText
     phase: Phase
     verified: bool = False
-    error: str = ""
-    exit_code: int | None = None
-    stdout: str = ""
-    stderr: str = ""
+    error: Text = ""
+    exit_code: ExitCode | None = None
+    stdout: Text = ""
+    stderr: Text = ""
     truncated: bool = False
     duration_s: Seconds = 0.0
 
@@ -168,14 +182,14 @@ class Reply(Wire, frozen=True, kw_only=True):
         events: Lines of history, oldest first, where ``events`` asked for them.
     """
 
-    id: str
-    verb: str
-    scope: str
+    id: ShortText
+    verb: ShortText
+    scope: ShortText
     phase: Phase
     ok: bool | None = None
-    error: str = ""
+    error: Text = ""
     targets: tuple[TargetRow, ...] = ()
-    by: str = ""
+    by: ShortText = ""
     verified: bool = False
     duration_s: Seconds = 0.0
     part: Count = 1

@@ -2,7 +2,7 @@
 
 import enum
 
-from broker.messages.codec import Wire
+from broker.messages.codec import Count, ShortText, Text, UnixTime, Wire
 
 
 class EventKind(enum.StrEnum):
@@ -19,6 +19,12 @@ class EventKind(enum.StrEnum):
     """The headline of lines that belong together: what it is, and where to look."""
     HEAL = "heal"
     """What self-healing does, would do, or leaves alone."""
+    OTHER = "other"
+    """A kind that this release does not know; it is never sent."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "EventKind":  # noqa: ARG003  # as enum calls it
+        return cls.OTHER
 
 
 class Event(Wire, frozen=True, kw_only=True):
@@ -38,13 +44,13 @@ class Event(Wire, frozen=True, kw_only=True):
             as one: its newest ``incident`` line, else its newest line.
     """
 
-    seq: int
-    ts: float
+    seq: Count
+    ts: UnixTime
     kind: EventKind
-    text: str
-    node: str = ""
-    stack: int | None = None
-    verb: str = ""
-    by: str = ""
-    correlation: str = ""
-    incident: str = ""
+    text: Text
+    node: ShortText = ""
+    stack: Count | None = None
+    verb: ShortText = ""
+    by: ShortText = ""
+    correlation: ShortText = ""
+    incident: ShortText = ""

@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from broker.messages.codec import Count, Seconds, Wire
+from broker.messages.codec import Count, Seconds, ShortText, Text, Wire
 
 
 class InstallState(Wire, frozen=True, kw_only=True):
@@ -30,19 +30,19 @@ class InstallState(Wire, frozen=True, kw_only=True):
         eta_s: Seconds it may still take; None where nobody can say.
     """
 
-    run: str = ""
-    step: str = "idle"
-    backend: str = ""
-    interface: str = ""
-    only: int | None = None
+    run: ShortText = ""
+    step: ShortText = "idle"
+    backend: ShortText = ""
+    interface: ShortText = ""
+    only: Count | None = None
     dry: bool = False
-    by: str = ""
-    stack: int | None = None
+    by: ShortText = ""
+    stack: Count | None = None
     done: Count = 0
     total: Count = 0
-    problems: tuple[str, ...] = ()
-    verdicts: dict[str, int] = msgspec.field(default_factory=dict)
-    forecast: tuple[str, ...] = ()
+    problems: tuple[Text, ...] = ()
+    verdicts: dict[ShortText, Count] = msgspec.field(default_factory=dict)
+    forecast: tuple[Text, ...] = ()
     eta_s: Seconds | None = None
 
 
@@ -61,6 +61,12 @@ class ScanPhase(enum.StrEnum):
     """Something about it needs a person; the boards and ``InstallState`` say what."""
     UNTOUCHED = "untouched"
     """The run does not scan it."""
+    OTHER = "other"
+    """A word that this release does not know; it is never sent."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "ScanPhase":  # noqa: ARG003  # as enum calls it
+        return cls.OTHER
 
 
 class InstallBoard(Wire, frozen=True, kw_only=True):
@@ -78,12 +84,12 @@ class InstallBoard(Wire, frozen=True, kw_only=True):
     """
 
     slot: Count | None = None
-    name: str = ""
-    address: str = ""
-    mac: str = ""
-    serial: str = ""
-    model: str = ""
-    verdict: str = ""
+    name: ShortText = ""
+    address: ShortText = ""
+    mac: ShortText = ""
+    serial: ShortText = ""
+    model: ShortText = ""
+    verdict: ShortText = ""
     verified: bool = False
 
 
@@ -97,7 +103,7 @@ class InstallStack(Wire, frozen=True, kw_only=True):
         boards: Its slots in order, then who else was heard in it.
     """
 
-    stack: int
-    run: str = ""
+    stack: Count
+    run: ShortText = ""
     phase: ScanPhase = ScanPhase.UNTOUCHED
     boards: tuple[InstallBoard, ...] = ()

@@ -5,12 +5,25 @@ from typing import Annotated
 
 import msgspec
 
-from broker.messages.codec import Count, Percent, Seconds, ShortText, Token, Wire
+from broker.messages.codec import (
+    Celsius,
+    Count,
+    IpAddress,
+    Load,
+    MacAddress,
+    Number,
+    Percent,
+    Seconds,
+    ShortText,
+    Token,
+    UnixTime,
+    Wire,
+)
 
 MAX_EXTRAS = 32
 """How many numbers of its own a node may add to a heartbeat."""
 
-Extras = Annotated[dict[Token, float], msgspec.Meta(max_length=MAX_EXTRAS)]
+Extras = Annotated[dict[Token, Number], msgspec.Meta(max_length=MAX_EXTRAS)]
 
 
 class Status(enum.StrEnum):
@@ -39,7 +52,7 @@ class Details(Wire, frozen=True, kw_only=True):
 
     Args:
         session: The connection that says this; every connection has its own.
-        boot_id: The kernel's random id of this boot.
+        boot_id: The kernel's random id of this boot; empty: not known.
         hostname: As the node calls itself; cloned cards share it, so it is no identity.
         model: Board model, for example ``Raspberry Pi 4 Model B Rev 1.4``.
         serial: Board serial, hex; empty where the machine has none.
@@ -60,7 +73,7 @@ class Details(Wire, frozen=True, kw_only=True):
             heartbeat, where they are null.
         disk_errors: Errors that the root file system has recorded, ext4 only; None
             where none are counted.
-        interval_s: Seconds between heartbeats.
+        interval_s: Seconds between heartbeats; 0: as the rack expects them.
         clock_synced: Whether the kernel says its clock is set; None if not known.
         reason: Why the node says ``offline`` right after this; empty while online.
         simulated: True for an invented board.
@@ -68,14 +81,14 @@ class Details(Wire, frozen=True, kw_only=True):
     """
 
     session: Token
-    boot_id: Token
-    hostname: ShortText
-    interval_s: Seconds
-    agent_version: ShortText
+    boot_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    hostname: ShortText = ""
+    interval_s: Seconds = 0.0
+    agent_version: ShortText = ""
     model: ShortText = ""
     serial: ShortText = ""
-    macs: tuple[ShortText, ...] = ()
-    addresses: tuple[ShortText, ...] = ()
+    macs: tuple[MacAddress, ...] = ()
+    addresses: tuple[IpAddress, ...] = ()
     os: ShortText = ""
     kernel: ShortText = ""
     architecture: ShortText = ""
@@ -90,7 +103,7 @@ class Details(Wire, frozen=True, kw_only=True):
     clock_synced: bool | None = None
     reason: ShortText = ""
     simulated: bool = False
-    ts: float = 0.0
+    ts: UnixTime = 0.0
 
 
 class ThrottleFlag(enum.StrEnum):
@@ -133,7 +146,8 @@ class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
         swap_percent: Swap in use.
         disk_percent: Root file system in use.
         disk_read_only: The root file system is mounted read-only.
-        temperature_c: Processor temperature in °C; None where there is no sensor.
+        temperature_c: Processor temperature in °C; None where there is no sensor, or
+            it reads less than -40 or more than 150.
         throttled: Throttle bits; None on a machine without that firmware.
         rx_bytes: Received since boot, on the interfaces that lead out of the machine.
         tx_bytes: Sent, likewise.
@@ -144,17 +158,28 @@ class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
     session: Token
     seq: Count
-    ts: float
+    ts: UnixTime
     uptime_s: Seconds
     cpu_percent: Percent | None = None
-    load: tuple[Seconds, Seconds, Seconds] | None = None
+    load: tuple[Load, Load, Load] | None = None
     memory_percent: Percent | None = None
     disk_percent: Percent | None = None
     swap_percent: Percent | None = None
     disk_read_only: bool | None = None
-    temperature_c: float | None = None
+    temperature_c: Celsius | None = None
     throttled: Throttled | None = None
     rx_bytes: Count | None = None
     tx_bytes: Count | None = None
     disk_written_bytes: Count | None = None
     extra: Extras = msgspec.field(default_factory=dict)
+
+    @property
+    def has_vitals(self) -> bool:
+        """Whether it tells anything of the board but its uptime."""
+        return not (
+            self.cpu_percent is None
+            and self.memory_percent is None
+            and self.disk_percent is None
+            and self.temperature_c is None
+            and self.load is None
+        )

@@ -4,7 +4,15 @@ import enum
 
 import msgspec
 
-from broker.messages.codec import Count, ShortText, Wire
+from broker.messages.codec import (
+    Count,
+    IpAddress,
+    Seconds,
+    ShortText,
+    Text,
+    UnixTime,
+    Wire,
+)
 from broker.messages.command import Phase
 
 
@@ -23,6 +31,7 @@ class Verdict(enum.StrEnum):
     - ``off``: on purpose, by its outlet or a shutdown.
     - ``unseen``: known from the configuration, never heard.
     - ``unknown``: the broker or the master just came back; nothing can be said yet.
+    - ``other``: a word that this release does not know; it is never sent.
     """
 
     ONLINE = "online"
@@ -36,6 +45,11 @@ class Verdict(enum.StrEnum):
     OFF = "off"
     UNSEEN = "unseen"
     UNKNOWN = "unknown"
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Verdict":  # noqa: ARG003  # as enum calls it
+        return cls.OTHER
 
 
 class Power(enum.StrEnum):
@@ -44,6 +58,10 @@ class Power(enum.StrEnum):
     ON = "on"
     OFF = "off"
     UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Power":  # noqa: ARG003  # as enum calls it
+        return cls.UNKNOWN
 
 
 class Running(Wire, frozen=True, kw_only=True):
@@ -57,11 +75,11 @@ class Running(Wire, frozen=True, kw_only=True):
         word: Which way a ``power`` switches: on, off or cycle; else empty.
     """
 
-    id: str
-    verb: str
+    id: ShortText
+    verb: ShortText
     phase: Phase
-    by: str = ""
-    word: str = ""
+    by: ShortText = ""
+    word: ShortText = ""
 
 
 class Lock(Wire, frozen=True, kw_only=True):
@@ -74,10 +92,10 @@ class Lock(Wire, frozen=True, kw_only=True):
         reason: In words; may be empty.
     """
 
-    scope: str
-    by: str
-    until: float
-    reason: str = ""
+    scope: ShortText
+    by: ShortText
+    until: UnixTime
+    reason: Text = ""
 
 
 class NodeState(Wire, frozen=True, kw_only=True):
@@ -102,18 +120,18 @@ class NodeState(Wire, frozen=True, kw_only=True):
         lock: Who has reserved it, or its stack; None: nobody.
     """
 
-    id: str
-    name: str
+    id: ShortText
+    name: ShortText
     verdict: Verdict
-    since: float
-    reason: str = ""
-    stack: int | None = None
-    slot: int | None = None
-    tags: tuple[str, ...] = ()
+    since: UnixTime = 0.0
+    reason: Text = ""
+    stack: Count | None = None
+    slot: Count | None = None
+    tags: tuple[ShortText, ...] = ()
     power: Power | None = None
-    outlet: str = ""
-    last_seen: float | None = None
-    faults: tuple[str, ...] = ()
+    outlet: ShortText = ""
+    last_seen: UnixTime | None = None
+    faults: tuple[Text, ...] = ()
     running: Running | None = None
     lock: Lock | None = None
 
@@ -135,17 +153,17 @@ class StackState(Wire, frozen=True, kw_only=True):
         fault: Why its outlet is not as wanted or does not answer; empty otherwise.
     """
 
-    stack: int
-    name: str
+    stack: Count
+    name: ShortText
     x: Count
     y: Count
     slots: Count
     wanted: Power | None = None
     power: Power | None = None
     worst: Verdict | None = None
-    totals: dict[Verdict, int] = msgspec.field(default_factory=dict)
+    totals: dict[Verdict, Count] = msgspec.field(default_factory=dict)
     lock: Lock | None = None
-    fault: str = ""
+    fault: Text = ""
 
 
 class RackState(Wire, frozen=True, kw_only=True):
@@ -161,13 +179,13 @@ class RackState(Wire, frozen=True, kw_only=True):
         rejected: Messages from outside that were refused since start, by kind.
     """
 
-    rack: str
-    stacks: tuple[int, ...] = ()
+    rack: ShortText
+    stacks: tuple[Count, ...] = ()
     nodes: Count = 0
-    totals: dict[Verdict, int] = msgspec.field(default_factory=dict)
-    versions: dict[str, str] = msgspec.field(default_factory=dict)
-    frozen: str = ""
-    rejected: dict[str, int] = msgspec.field(default_factory=dict)
+    totals: dict[Verdict, Count] = msgspec.field(default_factory=dict)
+    versions: dict[ShortText, ShortText] = msgspec.field(default_factory=dict)
+    frozen: Text = ""
+    rejected: dict[ShortText, Count] = msgspec.field(default_factory=dict)
 
 
 class MasterDetails(Wire, frozen=True, kw_only=True):
@@ -183,10 +201,10 @@ class MasterDetails(Wire, frozen=True, kw_only=True):
         interval_s: Heartbeat interval the rack expects, seconds.
     """
 
-    session: str
-    hostname: ShortText
-    version: ShortText
-    started: float
-    node: str = ""
-    addresses: tuple[str, ...] = ()
-    interval_s: float = 10.0
+    session: ShortText
+    hostname: ShortText = ""
+    version: ShortText = ""
+    started: UnixTime = 0.0
+    node: ShortText = ""
+    addresses: tuple[IpAddress, ...] = ()
+    interval_s: Seconds = 10.0

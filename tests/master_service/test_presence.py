@@ -393,7 +393,7 @@ def test_a_node_is_judged(facts: dict[str, Any], verdict: Verdict, words: str) -
 
 
 def test_the_table_knows_every_verdict() -> None:
-    assert {case[2] for case in CASES} == set(Verdict)
+    assert {case[2] for case in CASES} == set(Verdict) - {Verdict.OTHER}
 
 
 def test_a_silent_node_is_late_exactly_after_two_intervals() -> None:
