@@ -12,6 +12,7 @@ import msgspec
 
 from broker.errors import PayloadError
 from broker.messages import Ability, Details, Heartbeat, Result, encode
+from broker.messages.codec import LATEST, LONGEST_S
 from broker.messages.node import MAX_EXTRAS
 from broker.version import VERSION
 from node_agent.board import Facts, Vitals
@@ -76,7 +77,7 @@ def details(
         clock_synced=facts.clock_synced,
         reason=clip(reason),
         simulated=facts.simulated,
-        ts=_finite(ts) or 0.0,
+        ts=_within(ts, LATEST),
     )
 
 
@@ -95,8 +96,8 @@ def heartbeat(
     return Heartbeat(
         session=session,
         seq=seq,
-        ts=_finite(ts) or 0.0,
-        uptime_s=max(0.0, _finite(vitals.uptime_s) or 0.0),
+        ts=_within(ts, LATEST),
+        uptime_s=_within(vitals.uptime_s, LONGEST_S),
         cpu_percent=_percent(vitals.cpu_percent),
         load=_load(vitals.load),
         memory_percent=_percent(vitals.memory_percent),
@@ -175,6 +176,12 @@ def _is_number(value: object) -> bool:
 
 def _tail_half(text: str) -> str:
     return text[(len(text) + 1) // 2 :]
+
+
+def _within(value: float | None, most: float) -> float:
+    """Return a number that no message may lack: 0 where it cannot be true."""
+    known = _finite(value)
+    return known if known is not None and 0 <= known <= most else 0.0
 
 
 def _finite(value: float | None) -> float | None:
