@@ -1,18 +1,22 @@
 """Mosquitto as a child process: start, wait until it speaks MQTT, stop."""
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from broker import tether
 from broker.atomic import replace
+from broker.common.processes import (
+    Lines,
+    NotReadyError,
+    Process,
+    Tie,
+    start,
+    until_ready,
+)
 from broker.errors import BrokerError
 from broker.mosquitto import Mosquitto
 from broker.mosquitto_conf import Plan, render
@@ -21,7 +25,6 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
-POLL_S = 0.02
 TAIL_LINES = 12
 _KEPT_LINES = 40
 _CONNECT = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x05\x00\x06pirack"
@@ -69,61 +72,47 @@ class MosquittoChild:
         self._mosquitto = mosquitto
         self._plan = plan
         self._hear = hear or _log
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._process: Process | None = None
         self._tail: deque[str] = deque(maxlen=_KEPT_LINES)
 
     @property
     def pid(self) -> int | None:
         """Its process id; None while it does not run."""
         process = self._process
-        running = process is not None and process.returncode is None
+        running = process is not None and process.exit_code is None
         return process.pid if process is not None and running else None
 
     async def start(self) -> None:
-        """Start it and return when it accepts MQTT.
+        """Start it, if it does not run, and return when it accepts MQTT.
+
+        Raises:
+            BrokerError: It cannot be started; says why and what to do.
+        """
+        if self.pid is None:
+            _ = await self.launch()
+
+    async def launch(self) -> Process:
+        """Start it and return its process when it accepts MQTT.
 
         Call it on the main thread's loop: the child ends with the thread that made it.
 
         Raises:
             BrokerError: It cannot be started; says why and what to do.
         """
-        if self.pid is not None:
-            return
         self._refuse_taken_port()
         self._tail.clear()
-        process = self._process = await self._spawn(self._configure())
-        self._reader = asyncio.create_task(self._read(process), name="mosquitto log")
+        process = self._process = self._spawn(self._configure())
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                while not await self._answers():
-                    if process.returncode is not None:
-                        await self._reader
-                        raise BrokerError(self._complaint("ended at once"))
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError as error:
-            await self.stop()
-            complaint = self._complaint(f"is not ready after {START_TIMEOUT_S:g} s")
-            raise BrokerError(complaint) from error
-        except asyncio.CancelledError:
-            await self.stop()
-            raise
+            await until_ready(process, self._answers, START_TIMEOUT_S)
+        except NotReadyError as error:
+            raise BrokerError(self._complaint(str(error))) from error
+        return process
 
     async def stop(self) -> None:
         """Ask it to save and end; kill it if it does not; twice is fine."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-            except TimeoutError:
-                log.warning("mosquitto did not end in %g s; killed", STOP_TIMEOUT_S)
-                process.kill()
-        await process.wait()
-        if self._reader is not None:
-            await self._reader
+        if process is not None:
+            _ = await process.end(STOP_TIMEOUT_S, leader_first=True)
 
     async def wait(self) -> int:
         """Wait until it ends and return its exit status.
@@ -164,28 +153,22 @@ class MosquittoChild:
             raise BrokerError(text) from error
         return path
 
-    async def _spawn(self, configuration: Path) -> asyncio.subprocess.Process:
+    def _spawn(self, configuration: Path) -> Process:
         program = str(self._mosquitto.program)
         try:
-            return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", tether.__file__, str(os.getpid())),
-                *(program, "-c", str(configuration)),
+            return start(
+                [program, "-c", str(configuration)],
                 env=self._mosquitto.environment(os.environ),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C in the terminal is for us only
+                stderr=Lines(self._heard),
+                tie=Tie.PROGRAM,
             )
         except OSError as error:
             text = f"{program} cannot be started: {error.strerror}"
             raise BrokerError(text) from error
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None  # noqa: S101  # it is a pipe, see _spawn
-        async for raw in process.stderr:
-            line = raw.decode(errors="replace").rstrip()
-            self._tail.append(line)
-            self._hear(line)
+    def _heard(self, line: str) -> None:
+        self._tail.append(line)
+        self._hear(line)
 
     async def _answers(self) -> bool:
         """Whether a broker answers a CONNECT, with a refusal or not."""

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from broker.common.processes import Finished
+
 DEFAULT_TIMEOUT_S = 30.0
 
 Progress = Callable[[str], None]
@@ -35,27 +37,8 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     probe: tuple[str, ...] = ()
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an invocation.
-
-    Args:
-        exit_code: Of the program; negative the number of the signal that ended it;
-            None when it could not be started.
-        stdout: Its output, the tail when too long.
-        stderr: Likewise.
-        truncated: Whether either was cut.
-        duration_s: From start to end, seconds.
-        timed_out: Whether it was killed for taking too long.
-        error: Why it could not be started, in words; empty otherwise.
-    """
-
-    exit_code: int | None
-    stdout: str = ""
-    stderr: str = ""
-    truncated: bool = False
-    duration_s: float = 0.0
-    timed_out: bool = False
-    error: str = ""
+Outcome = Finished
+"""What became of an invocation."""
 
 
 class Runner(Protocol):

@@ -45,6 +45,16 @@ REASON_FOR_LENGTH = "# long:"
 
 PACKAGES = sorted(MAY_IMPORT)
 
+ONLY_HERE: dict[str, dict[str, str]] = {
+    r"\b(create_)?subprocess_(exec|shell)\b": {},
+    r"\bsubprocess\.Popen\(": {
+        "broker/common/processes.py": "the one that starts programs beside a loop",
+        "node_agent/throttle.py": "polled by the reader of vitals, which has no loop",
+        "node_agent/packages.py": "a program of its own, which has no loop",
+    },
+}
+"""What only the named files may call, and why: everyone else uses those files."""
+
 _EXCEPTION = re.compile(r"# (noqa|type: ignore)\b")
 _WITH_REASON = re.compile(r"# (noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\])  # \S.*")
 
@@ -97,6 +107,19 @@ def test_what_a_node_imports_at_start_is_there_without_any_extra(package: str) -
         and not file.name.endswith("_rich.py")
     ]
     assert not eager
+
+
+@pytest.mark.parametrize("pattern", ONLY_HERE)
+def test_what_one_place_does_is_done_in_that_place(pattern: str) -> None:
+    strays = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for package in PACKAGES
+        for file in _files(package)
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1)
+        if re.search(pattern, line)
+        and file.relative_to(ROOT).as_posix() not in ONLY_HERE[pattern]
+    ]
+    assert not strays
 
 
 def test_test_folders_are_no_packages() -> None:

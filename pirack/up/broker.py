@@ -1,14 +1,12 @@
 """The rack's own Mosquitto, started again when it dies."""
 
-import asyncio
-import contextlib
-import random
-import time
 from collections.abc import Callable
 
+from broker.common.processes import Process
+from broker.common.supervised import End, Supervised
 from broker.errors import BrokerError
-from broker.mosquitto_child import MosquittoChild
-from pirack.up.child import SETTLED_S, Say, how_it_ended, restart_delay_s
+from broker.mosquitto_child import STOP_TIMEOUT_S, MosquittoChild
+from pirack.up.child import PAUSES, Say
 
 NAME = "broker"
 
@@ -28,12 +26,19 @@ class KeptBroker:
         self._child = child
         self._say = say
         self._changed = changed
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervised = Supervised(
+            NAME,
+            self._launch,
+            pauses=PAUSES,
+            on_end=self._ended,
+            on_start=self._runs_again,
+            failures=(BrokerError,),
+        )
 
     @property
     def pid(self) -> int | None:
         """Process id now; none while it is not running."""
-        return self._child.pid
+        return self._supervised.pid
 
     async def start(self) -> None:
         """Start it and return when it accepts connections.
@@ -41,37 +46,21 @@ class KeptBroker:
         Raises:
             BrokerError: It cannot be started.
         """
-        await self._child.start()
-        self._keeper = asyncio.create_task(self._keep(), name="keep broker")
+        await self._supervised.start()
 
     async def stop(self) -> None:
         """Stop it; calling it twice is fine."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
-        await self._child.stop()
+        if not await self._supervised.stop(STOP_TIMEOUT_S):
+            self._say(f"{NAME} did not end within {STOP_TIMEOUT_S:g} s; killed")
 
-    async def _keep(self) -> None:
-        deaths = 0
-        while True:
-            began = time.monotonic()
-            code = await self._child.wait()
-            deaths = 1 if time.monotonic() - began > SETTLED_S else deaths + 1
-            self._say(f"{NAME} ended ({how_it_ended(code)}); starting it again")
-            self._changed()
-            while not await self._again(deaths):
-                deaths += 1
-            self._say(f"{NAME} runs again (process {self.pid})")
-            self._changed()
+    async def _launch(self) -> Process:
+        return await self._child.launch()
 
-    async def _again(self, deaths: int) -> bool:
-        """Wait, try to start it, and return whether it runs."""
-        await asyncio.sleep(restart_delay_s(deaths, random.random()))  # noqa: S311  # jitter
-        try:
-            await self._child.start()
-        except BrokerError as error:
-            self._say(f"{NAME}: {error}")
-            return False
-        return True
+    def _ended(self, end: End) -> None:
+        how = f" ended ({end.why})" if end.exit_code is not None else f": {end.why}"
+        self._say(f"{NAME}{how}; starting it again in {end.pause_s:.0f} s")
+        self._changed()
+
+    def _runs_again(self) -> None:
+        self._say(f"{NAME} runs again (process {self.pid})")
+        self._changed()

@@ -6,9 +6,13 @@ import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from broker.common.processes import NotReadyError, Process, start, until_ready
+from broker.common.supervised import End, Pauses, Supervised
+from broker.common.tasks import Tasks
 from provisioning.backends.process_table import is_running, serves_dhcp
 from provisioning.errors import BackendError
 
@@ -16,13 +20,13 @@ log = logging.getLogger(__name__)
 
 READY_S = 5.0
 STOP_S = 5.0
-BACKOFF_S = (0.05, 5.0)
-"""Seconds before a dead server is started again: at first, and at most."""
-STEADY_S = 10.0
-"""Who served that long begins anew with the shortest pause."""
+PAUSES = Pauses(first_s=0.05, longest_s=5.0, steady_s=10.0)
+"""Before a server that ended is started again."""
 LOG_BYTES = 1_000_000
-"""At most kept of what it said: one that dies again and again must not fill a card."""
-
+"""Of what it said, at most so much is kept, and as much of what it said before that:
+one that dies again and again, or complains without end, must not fill a card."""
+LOG_LOOK_S = 10.0
+"""How often the size of its log is looked at."""
 
 LAST_LINES = 14
 """dhcpd ends with ten lines of thanks after the one that matters."""
@@ -85,8 +89,14 @@ class Child:
         self.argv = tuple(argv)
         self._folder = folder
         self._environment = dict(environment or {})
-        self._process: asyncio.subprocess.Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervised = Supervised(
+            self.argv[0] if self.argv else "server",
+            self._launch,
+            pauses=PAUSES,
+            on_end=self._ended,
+            failures=(BackendError,),
+        )
+        self._tasks = Tasks()
 
     @property
     def log_file(self) -> Path:
@@ -101,8 +111,7 @@ class Child:
     @property
     def pid(self) -> int | None:
         """Its process id; None while it does not run."""
-        process = self._process
-        return process.pid if process and process.returncode is None else None
+        return self._supervised.pid
 
     async def start(self) -> None:
         """Run it, in the place of one that a killed parent left.
@@ -110,18 +119,15 @@ class Child:
         Raises:
             BackendError: It ended, or does not listen in time.
         """
-        if self._keeper is None:
+        if not self._tasks:
             await self._end_orphan()
-            await self._launch()
-            self._keeper = asyncio.create_task(self._keep())
+            await self._supervised.start()
+            self._watch_log()
 
     async def stop(self) -> None:
         """End it; calling it twice is fine."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
-        await self._end()
+        await self._tasks.stop()
+        await self._supervised.stop(STOP_S)
         self._pid_file.unlink(missing_ok=True)
 
     async def reload(self) -> None:
@@ -145,7 +151,8 @@ class Child:
         try:
             await self.start()
         except BackendError:
-            self._keeper = asyncio.create_task(self._keep())
+            self._supervised.keep()
+            self._watch_log()
             raise
 
     async def alive(self) -> bool:
@@ -173,63 +180,55 @@ class Child:
                     while is_running(pid, self.argv):  # noqa: ASYNC110  # not our child: nobody tells
                         await asyncio.sleep(0.01)
 
-    async def _launch(self) -> None:
+    async def _launch(self) -> Process:
         try:
-            # Appends: what a server said before it died is what a person needs.
-            with self.log_file.open("ab") as output:
-                if output.tell() > LOG_BYTES:
-                    output.truncate(0)
-                self._process = await asyncio.create_subprocess_exec(
-                    *self.argv,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env={**os.environ, **self._environment},
-                    start_new_session=True,  # Ctrl-C is for us; we end it in order
-                )
-            self._pid_file.write_text(str(self._process.pid))
+            process = self._begin()
         except OSError as error:
             text = f"{self.argv[0]} cannot be started: {error.strerror}"
             raise BackendError(text) from error
         try:
-            async with asyncio.timeout(READY_S):
-                while self._process.returncode is None:
-                    if serves_dhcp(self._process.pid):
-                        return
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            await self._end()
-        text = f"{self.argv[0]} does not serve: {self._last_words()}"
-        raise BackendError(text)
-
-    async def _keep(self) -> None:
-        """Start it again whenever it ends without being asked."""
-        wait_s = BACKOFF_S[0]
-        while True:
-            began = asyncio.get_running_loop().time()
-            if self._process is not None:
-                await self._process.wait()
-                log.warning("%s ended: %s", self.argv[0], self._last_words())
-            if asyncio.get_running_loop().time() - began >= STEADY_S:
-                wait_s = BACKOFF_S[0]
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, BACKOFF_S[1])
-            try:
-                await self._launch()
-            except BackendError as error:
-                log.warning("%s", error)
-
-    async def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            self._pid_file.write_text(str(process.pid))
+        except OSError as error:
+            await process.end()
+            text = f"{self._pid_file} cannot be written: {error.strerror}"
+            raise BackendError(text) from error
         try:
-            await asyncio.wait_for(process.wait(), STOP_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            await until_ready(process, partial(self._serves, process.pid), READY_S)
+        except NotReadyError as error:
+            text = f"{self.argv[0]} does not serve: {self._last_words()}"
+            raise BackendError(text) from error
+        return process
+
+    def _begin(self) -> Process:
+        """Start it; it appends to a file, and to no pipe, because it outlives us."""
+        self._bound_log()
+        env = {**os.environ, **self._environment}
+        with self.log_file.open("ab") as output:
+            return start(self.argv, env=env, stdout=output, stderr=output)
+
+    async def _serves(self, pid: int) -> bool:
+        return serves_dhcp(pid)
+
+    def _ended(self, end: End) -> None:
+        if end.exit_code is None:
+            log.warning("%s", end.why)
+        else:
+            log.warning("%s ended: %s", self.argv[0], self._last_words())
+
+    def _watch_log(self) -> None:
+        _ = self._tasks.keep_running(f"log of {self.argv[0]}", self._watch_log_size)
+
+    async def _watch_log_size(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_LOOK_S)
+            self._bound_log()
+
+    def _bound_log(self) -> None:
+        """Put a log that is too long aside; the server goes on at its beginning."""
+        with contextlib.suppress(OSError):
+            if self.log_file.stat().st_size > LOG_BYTES:
+                self.log_file.with_suffix(".log.old").write_bytes(_tail(self.log_file))
+                os.truncate(self.log_file, 0)
 
     def _last_words(self) -> str:
         try:
@@ -238,3 +237,9 @@ class Child:
             return "it said nothing"
         said = [line.strip() for line in lines[-LAST_LINES:] if line.strip()]
         return "; ".join(said)[:LAST_CHARACTERS] or "it said nothing"
+
+
+def _tail(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        opened.seek(-min(LOG_BYTES, file.stat().st_size), os.SEEK_END)
+        return opened.read(LOG_BYTES)

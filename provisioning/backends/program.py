@@ -1,10 +1,12 @@
-"""Runs a program to its end, and no longer than that may take."""
+"""Runs a program of a DHCP server to its end."""
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 
+from broker.common.processes import run_once
 from provisioning.errors import BackendError
+
+KEPT_BYTES = 16 * 1024
 
 
 async def run(
@@ -12,7 +14,7 @@ async def run(
     within_s: float,
     environment: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
-    """Return a program's exit code and all that it said.
+    """Return a program's exit code and the end of all that it said.
 
     Args:
         argv: Program and arguments.
@@ -22,25 +24,13 @@ async def run(
     Raises:
         BackendError: It cannot be run, or takes longer.
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-        )
-    except OSError as error:
-        text = f"{argv[0]} cannot be run: {error.strerror}"
-        raise BackendError(text) from error
-    try:
-        async with asyncio.timeout(within_s):
-            said, _ = await process.communicate()
-    except TimeoutError as error:
+    env = {**os.environ, **(environment or {})}
+    finished = await run_once(
+        argv, within_s, env=env, stdout_bytes=KEPT_BYTES, merged=True
+    )
+    if finished.timed_out:
         text = f"{' '.join(argv)} was not done within {within_s:g} s"
-        raise BackendError(text) from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()  # its pipe too is closed then
-    return await process.wait(), said.decode(errors="replace").strip()
+        raise BackendError(text)
+    if finished.exit_code is None:
+        raise BackendError(finished.error)
+    return finished.exit_code, finished.stdout.strip()

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from broker.common.processes import how_it_ended
 from broker.errors import ConfigError
 from dashboard.users import Users
 from pirack import runfile
 from pirack.runfile import Login, MqttAccess, RunFile
 from pirack.up import announce, here, lock, passwords, tools
-from pirack.up.child import LONGEST_DELAY_S, how_it_ended, restart_delay_s
+from pirack.up.child import PAUSES
 from pirack.up.settings import Shape
 
 ACCESS = MqttAccess(
@@ -134,9 +135,9 @@ def test_the_id_a_person_chose_is_this_machines() -> None:
 
 
 def test_a_part_is_started_again_soon_then_ever_more_slowly() -> None:
-    delays = [restart_delay_s(deaths, 0.0) for deaths in (1, 2, 3, 4, 5, 500)]
-    assert delays == [2.0, 4.0, 8.0, 16.0, LONGEST_DELAY_S, LONGEST_DELAY_S]
-    assert restart_delay_s(1, 1.0) == pytest.approx(2.2)
+    delays = [PAUSES.after(ends, 0.0) for ends in (1, 2, 3, 4, 5, 500)]
+    assert delays == [2.0, 4.0, 8.0, 16.0, PAUSES.longest_s, PAUSES.longest_s]
+    assert PAUSES.after(1, 1.0) == pytest.approx(2.2)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from broker.common.processes import Process
 from provisioning.backends import checks, daemon
 from provisioning.backends.daemon import Child
 from provisioning.backends.dhcpd import Dhcpd
@@ -16,6 +17,21 @@ from provisioning.errors import BackendError
 from tests.provisioning.story import Scenes, Virtually
 
 
+class Dead(Process):
+    """A program that has ended already."""
+
+    def __init__(self) -> None: ...
+
+    @property
+    def exit_code(self) -> int:
+        return 1
+
+    async def wait(self) -> int:
+        return 1
+
+    async def last_output(self, within_s: float = 0.0) -> None: ...
+
+
 class Dying(Child):
     """Serves, and is dead at once."""
 
@@ -23,8 +39,9 @@ class Dying(Child):
         super().__init__(("dying",), folder)
         self.starts: list[float] = []
 
-    async def _launch(self) -> None:
+    async def _launch(self) -> Process:
         self.starts.append(asyncio.get_running_loop().time())
+        return Dead()
 
 
 def test_a_server_that_dies_at_once_is_started_at_longer_and_longer_intervals(
@@ -40,7 +57,7 @@ def test_a_server_that_dies_at_once_is_started_at_longer_and_longer_intervals(
     virtually(minute())
     pauses = [b - a for a, b in zip(child.starts, child.starts[1:], strict=False)]
     assert pauses[0] < 1
-    assert pauses[-1] == pytest.approx(5.0)
+    assert pauses[-1] == pytest.approx(5.0, rel=0.1)
     assert len(pauses) < 25
 
 
@@ -54,6 +71,24 @@ async def test_what_a_server_said_does_not_fill_the_card(
     await child.start()
     await child.stop()
     assert not child.log_file.read_bytes()
+    assert child.log_file.with_suffix(".log.old").read_bytes() == b"x" * 100
+
+
+async def test_what_a_server_says_while_it_runs_does_not_fill_the_card_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "serves_dhcp", lambda _pid: True)
+    monkeypatch.setattr(daemon, "LOG_BYTES", 100_000)
+    monkeypatch.setattr(daemon, "LOG_LOOK_S", 0.01)
+    said = "for i in $(seq 40000); do echo line $i; done; sleep 60"
+    child = Child(("sh", "-c", said), tmp_path)
+    await child.start()
+    old = child.log_file.with_suffix(".log.old")
+    async with asyncio.timeout(20):
+        while not (old.exists() and child.log_file.stat().st_size < 100_000):  # noqa: ASYNC110  # no call tells
+            await asyncio.sleep(0.01)
+    assert old.stat().st_size <= 100_000
+    await child.stop()
 
 
 async def test_a_server_that_does_not_come_up_again_is_tried_until_it_does(

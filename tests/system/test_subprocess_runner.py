@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from broker.common.processes import STDOUT_BYTES
 from node_agent.runner import Invocation, Outcome
-from node_agent.subprocess_runner import MAX_STDOUT_BYTES, SubprocessRunner
+from node_agent.subprocess_runner import SubprocessRunner
 
 pytestmark = pytest.mark.system
 
@@ -70,7 +71,7 @@ async def test_a_child_left_behind_does_not_hold_up_the_answer() -> None:
 async def test_the_tail_of_long_output_is_kept() -> None:
     outcome = await run("/bin/sh", "-c", "yes | head -n 100000; echo end")
     assert outcome.truncated
-    assert len(outcome.stdout) == MAX_STDOUT_BYTES
+    assert len(outcome.stdout) == STDOUT_BYTES
     assert outcome.stdout.endswith("y\nend\n")
 
 

@@ -5,38 +5,17 @@ that ends as a whole when it takes too long, or when we do.
 """
 
 import asyncio
-import contextlib
-import os
 import re
-import signal
 from collections.abc import Mapping
 
-import msgspec
-
+from broker.common.processes import Finished, Tie, run_once
 from broker.messages import Power
 from master_service.power.outlets import PowerFatalError, PowerRetryableError, unknown
 from master_service.power.rows import CommandsRow, Words, words
 
 TRY_AGAIN = 75
 """``EX_TEMPFAIL`` of sysexits.h."""
-KEPT_BYTES = 4096
-_READ_BYTES = 65_536
 _QUOTED = 200
-_DRAIN_S = 1.0
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How a command ended.
-
-    Args:
-        code: Its exit code; negative: the signal that ended it.
-        said: Standard output, its first 4 KiB.
-        complained: Standard error, likewise.
-    """
-
-    code: int
-    said: str
-    complained: str
 
 
 class CommandOutlets:
@@ -60,13 +39,13 @@ class CommandOutlets:
         async with self._turns[outlet]:
             outcome = await self._run(outlet, "status", row.status, row.timeout_s)
         on, off = (
-            re.search(pattern, outcome.said) is not None
+            re.search(pattern, outcome.stdout) is not None
             for pattern in (row.status_on, row.status_off)
         )
         if on is not off:
             return Power.ON if on else Power.OFF
         text = (
-            f"outlet {outlet}: status says {outcome.said[:_QUOTED]!r}, in which "
+            f"outlet {outlet}: status says {outcome.stdout[:_QUOTED]!r}, in which "
             f"{'both' if on else 'neither'} status_on {row.status_on!r} and status_off "
             f"{row.status_off!r} {'are' if on else 'is'} found"
         )
@@ -84,7 +63,7 @@ class CommandOutlets:
 
     async def _run(
         self, outlet: str, name: str, command: Words, timeout_s: float
-    ) -> Outcome:
+    ) -> Finished:
         """Run a command that must end well.
 
         Raises:
@@ -93,19 +72,21 @@ class CommandOutlets:
         """
         argv = words(command)
         what = f"outlet {outlet}: {name} command {argv[0]!r}"
-        try:
-            outcome = await run(argv, timeout_s)
-        except TimeoutError:
+        # A switching that outlived us would come after the next master has looked.
+        tie = Tie.NONE if name == "status" else Tie.GROUP
+        outcome = await run_once(argv, timeout_s, tie=tie)
+        if outcome.timed_out:
             text = f"{what} was ended after {timeout_s:.0f} s"
-            raise PowerRetryableError(text) from None
-        except OSError as error:
-            text = f"{what} cannot be started: {error.strerror}"
-            raise PowerFatalError(text) from error
-        if outcome.code == 0:
+            raise PowerRetryableError(text)
+        if outcome.exit_code is None:
+            text = f"outlet {outlet}: {name} command {outcome.error}"
+            raise PowerFatalError(text)
+        if outcome.exit_code == 0:
             return outcome
-        said = (outcome.complained or outcome.said).strip()[-_QUOTED:]
-        text = f"{what} ended with exit code {outcome.code}: {said or 'without a word'}"
-        if outcome.code == TRY_AGAIN:
+        said = (outcome.stderr or outcome.stdout).strip()[-_QUOTED:]
+        code = outcome.exit_code
+        text = f"{what} ended with exit code {code}: {said or 'without a word'}"
+        if code == TRY_AGAIN:
             raise PowerRetryableError(text)
         raise PowerFatalError(text)
 
@@ -114,68 +95,3 @@ class CommandOutlets:
             return self._rows[outlet]
         except KeyError:
             raise unknown(outlet, self._rows) from None
-
-
-async def run(argv: tuple[str, ...], timeout_s: float) -> Outcome:
-    """Run words as a process and return how it ended.
-
-    Args:
-        argv: Program and arguments.
-        timeout_s: Seconds after which it and all it started are killed.
-
-    Raises:
-        TimeoutError: It did not end in time.
-        OSError: It cannot be started.
-    """
-    process = await _started(argv)
-    try:
-        async with asyncio.timeout(timeout_s):
-            said, complained = await asyncio.gather(
-                _kept(process.stdout), _kept(process.stderr)
-            )
-            return Outcome(await process.wait(), said, complained)
-    except BaseException:
-        await _end(process)
-        raise
-
-
-async def _started(argv: tuple[str, ...]) -> asyncio.subprocess.Process:
-    """Start words as a process, and do not let that be cut off in its middle.
-
-    asyncio (3.11) would kill the program alone, without what it started, and wait for
-    ever for the end of pipes it had not connected yet.
-    """
-    starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    )
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        with contextlib.suppress(OSError):
-            await _end(await starting)
-        raise
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill a process with all it started: who is left holds the group's number."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    # What is left in the pipes, or their ends would stay open.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_DRAIN_S):
-            await asyncio.gather(_kept(process.stdout), _kept(process.stderr))
-    await process.wait()
-
-
-async def _kept(stream: asyncio.StreamReader | None) -> str:
-    """Read a stream to its end and return its beginning."""
-    kept = b""
-    while stream is not None and (data := await stream.read(_READ_BYTES)):
-        kept = (kept + data)[:KEPT_BYTES]
-    return kept.decode("utf-8", "replace")
