@@ -19,6 +19,8 @@ PROBE_SOON_S = 1.0
 """First pause between two probes of a silent board, and the one while it stops."""
 PROBE_LATER_S = 30.0
 """Longest pause between two probes."""
+PINGS_A_BOOT = 3
+"""Pings of a board that is online, until it is known whether it answers any."""
 TOGETHER_INTERVALS = 1.5
 """Boards whose last beats lie no further apart fell silent together."""
 _DEAD = frozenset({Verdict.LATE, Verdict.LOST, Verdict.UNPOWERED})
@@ -162,9 +164,10 @@ class Judging:
             return
         finding = judge(self._facts(node, now))
         node.deadline = finding.until
-        if finding.ask and not node.wants_probe:
+        asks = finding.ask or _unpinged(node, finding.verdict)
+        if asks and not node.wants_probe:
             node.probe_due = now
-        node.wants_probe = finding.ask
+        node.wants_probe = asks
         if finding.verdict is not node.verdict:
             self._declare(node, finding, now)
         elif finding.reason != node.reason:
@@ -232,7 +235,7 @@ class Judging:
         for mate in mates:
             if mate is node or mate.verdict in _OUT_OF_SERVICE:
                 continue
-            if mate.verdict not in _DEAD or mate.probe is Probe.ANSWERED:
+            if mate.verdict not in _DEAD or _answers(mate):
                 return 0
             count += _as_one(node.heard_at, mate.heard_at, window_s)
         return count
@@ -243,6 +246,23 @@ class Judging:
             known = self._registry.nodes
             return [known[mate] for mate in fed.row.nodes if mate in known]
         return [] if node.stack is None else self._registry.in_stack(node.stack)
+
+
+def _unpinged(node: Node, verdict: Verdict) -> bool:
+    """Whether it is still to be learnt if a board answers pings in this boot.
+
+    It must be known before the board goes down: its silence is evidence only then.
+    """
+    if verdict is not Verdict.ONLINE or not node.boot_id or node.answers_ping:
+        return False
+    pings = node.pings
+    return pings.asked_boot != node.boot_id or pings.asked_times < PINGS_A_BOOT
+
+
+def _answers(node: Node) -> bool:
+    """Whether a board answered a ping after its agent was heard last."""
+    heard_at = -NEVER if node.heard_at is None else node.heard_at
+    return node.probe is Probe.ANSWERED and node.probe_at > heard_at
 
 
 def _as_one(one: float | None, other: float | None, window_s: float) -> bool:

@@ -23,6 +23,24 @@ class Stack(msgspec.Struct, frozen=True):
     slots: int
 
 
+class FoundBoard(msgspec.Struct, frozen=True):
+    """A board that an install run found in a slot, whether its agent speaks or not.
+
+    Args:
+        mac: Its hardware address.
+        name: Of the slot.
+        stack: Number of the stack.
+        slot: Position in it, from 1.
+        address: The address of the slot.
+    """
+
+    mac: str
+    name: str
+    stack: int
+    slot: int
+    address: str
+
+
 def stacks(settings: Settings) -> dict[int, Stack]:
     """Return every stack by number: counted, configured, or named by a node's place."""
     rows = {row.number: row for row in settings.stacks}

@@ -4,6 +4,24 @@ from broker.messages import Details, NodeState, Running, Status, Verdict
 from master_service.presence import NEVER, Pending, Probe
 
 
+class PingMemory:
+    """What is remembered of the pings of one board; the watch changes it."""
+
+    __slots__ = ("answered_at", "asked_boot", "asked_times", "boot", "silent_since")
+
+    def __init__(self) -> None:
+        self.boot = ""
+        """The boot in which it answered one while its agent was connected."""
+        self.asked_boot = ""
+        """The boot in which it was last pinged, with or without an answer."""
+        self.asked_times = 0
+        """How often it was pinged in that boot."""
+        self.answered_at: float | None = None
+        """When it last answered, monotonic seconds."""
+        self.silent_since: float | None = None
+        """The first ping in a row that it did not answer; None: it answered."""
+
+
 class Node:
     """One node, which only the registry makes. Slots: there may be thousands.
 
@@ -34,6 +52,7 @@ class Node:
         "name",
         "older_session",
         "pending",
+        "pings",
         "probe",
         "probe_at",
         "probe_due",
@@ -85,6 +104,7 @@ class Node:
         self.probe_due = 0.0
         self.probe_note = ""
         self.wants_probe = False
+        self.pings = PingMemory()
         self.pending: Pending | None = None
         self.halted_by = ""
         self.boot_s: float | None = None
@@ -107,6 +127,13 @@ class Node:
     def boot_id(self) -> str:
         """The last boot id it told; empty if none."""
         return self.details.boot_id if self.details is not None else ""
+
+    @property
+    def answers_ping(self) -> bool | None:
+        """Whether it answered a ping in its present boot; None: it was not asked."""
+        if self.boot_id and self.pings.boot == self.boot_id:
+            return True
+        return False if self.pings.asked_boot == self.boot_id else None
 
     @property
     def address(self) -> str:

@@ -6,7 +6,7 @@ from master_service import layout
 from master_service.events import Outbox
 from master_service.incidents.book import Incidents
 from master_service.judging import Judging
-from master_service.layout import Stack
+from master_service.layout import FoundBoard, Stack
 from master_service.locks import Locks
 from master_service.power.panel import Panel, outlet_rows
 from master_service.registry import Registry
@@ -31,6 +31,8 @@ class Rack:
         self.panel = Panel(outlet_rows(settings, self.stacks), saved.outlets)
         self.registry = Registry(self.topics)
         self.registry.restore(settings.nodes, saved.nodes, saved.tombstones)
+        self.found: tuple[FoundBoard, ...] = ()
+        """Boards that install runs found; provisioning keeps it true."""
         self.locks = Locks(saved.locks)
         self.incidents = Incidents(
             self.registry, self.panel, self.outbox, first=saved.seq

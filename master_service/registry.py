@@ -31,6 +31,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
         seated: An install run gave it name and place.
         told: The verdict that the history has of it last.
         told_since: Unix time it began, seconds.
+        pinged_boot: The boot in which it answered a ping while its agent was connected.
     """
 
     id: str
@@ -45,6 +46,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     seated: bool = False
     told: Verdict = Verdict.UNSEEN
     told_since: float = 0.0
+    pinged_boot: str = ""
 
 
 class Registry:
@@ -232,6 +234,7 @@ class Registry:
             node.seated,
             node.told,
             node.told_since,
+            node.pings.boot,
         )
 
     def _named(self, word: str) -> Node:
@@ -254,6 +257,7 @@ class Registry:
         node.edited, node.halted_by = record.edited, record.halted_by
         node.seated = record.seated
         node.told, node.told_since = record.told, record.told_since
+        node.pings.boot = record.pinged_boot
         node.heartbeat_topic = self._topics.node(record.id, NodeLeaf.HEARTBEAT)
         self.nodes[node.id] = node
         self.by_heartbeat[node.heartbeat_topic] = node

@@ -27,6 +27,7 @@ from broker.messages.node import (
     ThrottleFlag,
 )
 from broker.messages.state import (
+    Askable,
     Lock,
     MasterDetails,
     NodeState,
@@ -41,6 +42,7 @@ __all__ = [
     "DEFAULT_TTL_S",
     "MAX_PAYLOAD_BYTES",
     "Ability",
+    "Askable",
     "Command",
     "Details",
     "Event",

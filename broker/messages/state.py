@@ -64,6 +64,23 @@ class Power(enum.StrEnum):
         return cls.UNKNOWN
 
 
+class Askable(enum.StrEnum):
+    """Whether a board must be asked to shut down before its outlet is cut.
+
+    - ``must-be-asked``: it runs, and its agent can shut it down.
+    - ``down``: it said goodbye and then fell silent by a ping that it had answered in
+      the same boot, or its outlet reads off.
+    - ``cannot-be-asked``: it may be running, and cannot be asked, or nothing would show
+      that it went down. Its outlet is cut only with ``force=<board>`` or ``force``.
+    - ``no-board``: nothing was ever heard or found in that slot.
+    """
+
+    MUST_BE_ASKED = "must-be-asked"
+    DOWN = "down"
+    CANNOT_BE_ASKED = "cannot-be-asked"
+    NO_BOARD = "no-board"
+
+
 class Running(Wire, frozen=True, kw_only=True):
     """A command under way on a node.
 

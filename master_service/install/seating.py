@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from broker.messages import EventKind, Verdict
 from master_service.install import naming
+from master_service.layout import FoundBoard
 from master_service.node import Node
 from master_service.rack import Rack
 from provisioning.plan import Place
@@ -50,6 +51,10 @@ class Seating:
             now: Monotonic seconds.
         """
         self._found = {place.mac: place for place in places if place.mac}
+        self._rack.found = tuple(
+            FoundBoard(mac, place.name, place.stack, place.slot, place.address)
+            for mac, place in self._found.items()
+        )
         for node in naming.seat(
             self._rack.registry, self._found.values(), self._configured
         ):

@@ -2,11 +2,20 @@
 
 from collections.abc import Iterable
 
-from broker.messages import Power, Verdict
-from master_service.commands.reach import absence, reachable
+import msgspec
+
+from broker.messages import Power, Status, Verdict
+from broker.verbs import Verb
+from master_service.commands.reach import absence, inability, reachable
 from master_service.commands.run import Row
+from master_service.identity import DUPLICATE_ID
+from master_service.layout import FoundBoard
 from master_service.node import Node
 from master_service.power.choice import given_up
+from master_service.power.evidence import BoardFacts, Ruling, rule
+from master_service.power.panel import Fed
+from master_service.presence import NEVER
+from master_service.rack import Rack
 
 NOTHING_TO_LOSE = frozenset(
     {Verdict.LOST, Verdict.OFF, Verdict.UNPOWERED, Verdict.UNSEEN}
@@ -30,6 +39,67 @@ def standing(node: Node, args: Iterable[str]) -> tuple[bool, str]:
     return False, f"cannot be asked to shut down: {absence(node)}"
 
 
+def ruling(rack: Rack, node: Node, now: float) -> Ruling:
+    """Return whether a board is down, or must or cannot be asked to shut down.
+
+    Args:
+        rack: The rack.
+        node: The board.
+        now: Monotonic seconds; how fresh a ping must be is counted from then.
+    """
+    left = node.status is Status.OFFLINE and node.status_at >= (node.heard_at or -NEVER)
+    return rule(
+        msgspec.structs.replace(
+            _supply(rack.panel.of_node(node), now),
+            heard=node.known,
+            known_as=_known_as(rack, node),
+            reachable=reachable(node),
+            unable=inability(node, Verb.SHUTDOWN, ()),
+            doubled=node.faults.get(DUPLICATE_ID, ""),
+            goodbye=node.goodbye if left else "",
+            left_at=node.status_at if left else None,
+            answers_ping=node.answers_ping,
+            answered_at=node.pings.answered_at,
+            probe=node.probe,
+            probe_at=node.probe_at,
+            probe_note=node.probe_note,
+            stop_s=rack.settings.master.stop_s,
+            absence=absence(node),
+        )
+    )
+
+
+def found_ruling(fed: Fed, board: FoundBoard, now: float) -> Ruling:
+    """Return the same of a board that was found and has no agent yet.
+
+    Args:
+        fed: The outlet that feeds it.
+        board: The board.
+        now: Monotonic seconds.
+    """
+    facts = _supply(fed, now)
+    known_as = f"MAC {board.mac}, {board.address}"
+    return rule(msgspec.structs.replace(facts, heard=False, known_as=known_as))
+
+
+def found(rack: Rack, outlets: Iterable[Fed]) -> list[tuple[Fed, FoundBoard]]:
+    """Return the boards without an agent that an install run found on some outlets.
+
+    A node of which no details are known stands for the board found in its slot.
+    """
+    nodes = list(rack.registry.nodes.values())
+    macs = {mac for node in nodes for mac in _macs(node)}
+    mute = {(node.stack, node.slot) for node in nodes if node.details is None}
+    by_stack = {fed.row.stack: fed for fed in outlets if fed.row.stack is not None}
+    return [
+        (by_stack[board.stack], board)
+        for board in rack.found
+        if board.stack in by_stack
+        and board.mac not in macs
+        and (board.stack, board.slot) not in mute
+    ]
+
+
 def cannot_come(node: Node, level: Power) -> str:
     """Say why switching on does not bring a board back; empty if it may."""
     if not node.halted_by or level is not Power.ON:
@@ -51,3 +121,24 @@ def came(row: Row, *, rebooted: bool) -> bool:
     if node is None or node.verdict is not Verdict.ONLINE or not node.boot_id:
         return False
     return not rebooted or node.boot_id != row.boot_id
+
+
+def _supply(fed: Fed | None, now: float) -> BoardFacts:
+    """Return what is known of a board's outlet: a level on disk is not a reading."""
+    if fed is None:
+        return BoardFacts(now=now)
+    level = fed.level if fed.read else Power.UNKNOWN
+    return BoardFacts(now=now, outlet=level, outlet_at=fed.since)
+
+
+def _known_as(rack: Rack, node: Node) -> str:
+    """Return what shows that a node that was never heard is a board."""
+    place = node.stack, node.slot
+    found = (one for one in rack.found if (one.stack, one.slot) == place)
+    board = next(found, None) if node.stack is not None else None
+    return f"MAC {board.mac}, {board.address}" if board else f"node {node.id}"
+
+
+def _macs(node: Node) -> set[str]:
+    said = node.details.macs if node.details is not None else ()
+    return {mac.lower() for mac in said}

@@ -109,6 +109,12 @@ class Board:
         self._bench.prober.alive.discard(self.address)
         self.leave()
 
+    def shut_down(self, reason: str = "shutdown ordered by ann") -> None:
+        """Say goodbye with a reason and go down; the board answers no ping then."""
+        self._bench.prober.alive.discard(self.address)
+        self.details(reason=reason)
+        self.leave()
+
     def answer(self, order: Order, phase: Phase = Phase.DONE, **said: Any) -> None:  # noqa: ANN401  # any field of Result
         result = Result(
             id=order.id, verb=order.verb, session=self.session, phase=phase, **said
