@@ -98,6 +98,16 @@ class FakeBroker:
         for link in self._links:
             link.attempt()
 
+    def hang(self) -> None:
+        """Takes and delivers nothing, as a stopped process: connections stay open."""
+        for link in self._clients.values():
+            link.pause()
+
+    def go_on(self) -> None:
+        """Ends ``hang``: what was sent meanwhile is delivered now."""
+        for link in list(self._clients.values()):
+            link.resume()
+
     async def settle(self) -> None:
         """Wait until every delivery, and what listeners published on it, is done."""
         await asyncio.sleep(0)

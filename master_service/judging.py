@@ -23,6 +23,11 @@ PINGS_A_BOOT = 3
 """Pings of a board that is online, until it is known whether it answers any."""
 TOGETHER_INTERVALS = 1.5
 """Boards whose last beats lie no further apart fell silent together."""
+QUIET_S = 3.0
+"""Without a message of any kind for so long, silence of a board is no evidence yet: the
+broker may hang. It is asked for a sign of life first."""
+ECHO_EVERY_S = 2.0
+"""Between two questions to a broker that says nothing."""
 _DEAD = frozenset({Verdict.LATE, Verdict.LOST, Verdict.UNPOWERED})
 _NOT_YET = frozenset({Verdict.UNSEEN, Verdict.UNKNOWN})
 _OUT_OF_SERVICE = frozenset({Verdict.OFF, Verdict.UNSEEN, Verdict.STOPPING})
@@ -53,6 +58,10 @@ class Judging:
         """Unix time less monotonic time, seconds; set with every tick."""
         self.trusted_at = NEVER
         """When it was clear that the broker has been up all the time, monotonic."""
+        self.heard_at = 0.0
+        """When anything came from the broker, monotonic."""
+        self._quiet = False
+        self._echo_due = 0.0
         self._registry = registry
         self._panel = panel
         self._outbox = outbox
@@ -82,8 +91,8 @@ class Judging:
             wall: Unix time, seconds.
         """
         self.wall_less_monotonic = wall - now
-        self._link_down = False
-        self._back_at = now
+        self._link_down = self._quiet = False
+        self._back_at = self.heard_at = now
         self._incidents.link_up(now, self.grace_until)
         self.trusted_at = NEVER
         self.round += 1
@@ -107,6 +116,8 @@ class Judging:
         """Say why verdicts are not to be trusted yet; empty in normal operation."""
         if self._link_down:
             return "the master has no connection to a broker"
+        if self._quiet:
+            return "nothing comes from the broker; it is being asked for a sign of life"
         if now >= self.grace_until:
             return ""
         verdicts = (node.verdict for node in self._registry.nodes.values())
@@ -132,7 +143,9 @@ class Judging:
         if self._link_down:
             return []
         self.wall_less_monotonic = wall - now
-        to_probe = []
+        to_probe: list[Node] = []
+        if self._broker_is_quiet(now):
+            return to_probe
         for node in self._registry.nodes.values():
             if node.deadline <= now:
                 self.judge(node, now)
@@ -140,6 +153,21 @@ class Judging:
                 to_probe.append(node)
                 self._next_probe(node, now)
         return to_probe
+
+    def echo_due(self, now: float) -> bool:
+        """Returns whether the broker is to be asked for a sign of life now."""
+        if not self._quiet or now < self._echo_due:
+            return False
+        self._echo_due = now + ECHO_EVERY_S
+        return True
+
+    def _broker_is_quiet(self, now: float) -> bool:
+        """Returns whether a verdict is due by silence while nothing comes at all."""
+        nodes = self._registry.nodes.values()
+        self._quiet = now - self.heard_at > QUIET_S and any(
+            node.deadline <= now for node in nodes
+        )
+        return self._quiet
 
     def outlet_moved(self, fed: Fed, now: float) -> None:
         """Judge every node that an outlet feeds, for its level changed."""

@@ -164,10 +164,7 @@ class Master:
         self._intake.connected(session)
         self._note_link("the broker is there")
         self._publisher.everything()
-        about = own_details(
-            self._settings.master, session=session, started=self._started
-        )
-        self._publisher.master(about)
+        self._publish_own_details(session)
         self._performer.connected()
         self._installs.board.everything()
         self._collect()
@@ -181,7 +178,9 @@ class Master:
 
     def on_message(self, message: Message) -> None:
         """Take one message; what is bad is counted and dropped."""
-        if not self._intake.heartbeat(message, self._clock()):
+        now = self._clock()
+        self.rack.judging.heard_at = now
+        if not self._intake.heartbeat(message, now):
             self._performer.perform(self._intake.take(message, self._moment()))
         if self.rack.outbox.waiting:
             self._collect()
@@ -191,6 +190,8 @@ class Master:
         at = self._moment()
         for node in self.rack.judging.tick(at.now, at.wall):
             self._performer.probe(node)
+        if self.rack.judging.echo_due(at.now):
+            self._publish_own_details(self._link.session)
         for outlet in self._patrol.due(at.now):
             self._performer.begin(self._patrol.visit(outlet))
         self.rack.watch.tick(at.now)
@@ -268,6 +269,13 @@ class Master:
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def _publish_own_details(self, session: str) -> None:
+        """Publishes what the master is; it hears that itself, as an echo."""
+        about = own_details(
+            self._settings.master, session=session, started=self._started
+        )
+        self._publisher.master(about)
 
     def _note_link(self, text: str) -> None:
         outage = self.rack.incidents.outage

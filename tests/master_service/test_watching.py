@@ -294,3 +294,25 @@ async def test_young_stored_details_of_a_board_that_left_are_no_sign_of_life(
     await bench.calm()
     await bench.restart(away_s=1)
     assert bench.verdicts["s01n1"] == "unknown"
+
+
+async def test_a_broker_that_hangs_makes_no_board_late(bench: Bench) -> None:
+    bench.broker.hang()
+    await bench.pass_time(60, beating=False)
+    bench.broker.go_on()
+    for board in bench.boards.values():
+        board.beat()
+    await bench.calm()
+    await bench.pass_time(60)
+
+    assert set(bench.verdicts.values()) == {"online"}
+    verdicts = [each for each in bench.events if each.kind is EventKind.VERDICT]
+    assert not [each for each in verdicts if "late" in each.text]
+    assert bench.rack.frozen == ""
+
+
+async def test_all_boards_silent_on_a_broker_that_lives_are_late(bench: Bench) -> None:
+    for board in bench.boards.values():
+        board.freeze()
+    await bench.pass_time(22, beating=False)
+    assert set(bench.verdicts.values()) == {"late"}
