@@ -7,8 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from broker.messages import Lock
-from master_service.commands.records import PartRecord
-from master_service.power.panel import OutletRecord
+from master_service.commands.records import OutletRecord, PartRecord
 from master_service.registry import NodeRecord
 
 T = TypeVar("T")

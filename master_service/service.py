@@ -19,7 +19,9 @@ from broker.rejections import Rejections
 from broker.topics import Topics
 from broker.version import VERSION
 from master_service.commands.desk import Desk
-from master_service.commands.effects import Commit, KeepBoot, Moment
+from master_service.commands.effects import Commit, Moment, Persist
+from master_service.commands.records import BootRecord
+from master_service.effect_runner import EffectRunner
 from master_service.event_log import Retention, of_last_day
 from master_service.healing.healer import Healer
 from master_service.install.service import Installs
@@ -27,7 +29,6 @@ from master_service.install.setup import Setup
 from master_service.intake import Intake, subscriptions
 from master_service.journal import Journal
 from master_service.own_details import own_details
-from master_service.performer import Performer
 from master_service.power.claiming import claim_all
 from master_service.power.outlets import Outlets
 from master_service.power.patrol import Patrol
@@ -145,11 +146,12 @@ class Master:
         if not self._running:
             return
         self._running = False
+        self._effects.halt()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
         await self._installs.stop()
-        await self._performer.stop()
+        await self._effects.stop()
         self.rack.outbox.note(EventKind.SERVICE, "master stopped")
         self._collect()
         await self._link.stop()
@@ -165,7 +167,7 @@ class Master:
         self._note_link("the broker is there")
         self._publisher.everything()
         self._publish_own_details(session)
-        self._performer.connected()
+        self._effects.connected()
         self._installs.board.everything()
         self._collect()
 
@@ -181,7 +183,7 @@ class Master:
         now = self._clock()
         self.rack.judging.heard_at = now
         if not self._intake.heartbeat(message, now):
-            self._performer.perform(self._intake.take(message, self._moment()))
+            self._effects.perform(self._intake.take(message, self._moment()))
         if self.rack.outbox.waiting:
             self._collect()
 
@@ -189,27 +191,27 @@ class Master:
         """Let time pass: verdicts by silence, deadlines, the rack's state, the disk."""
         at = self._moment()
         for node in self.rack.judging.tick(at.now, at.wall):
-            self._performer.probe(node)
+            self._effects.probe(node)
         if self.rack.judging.echo_due(at.now):
             self._publish_own_details(self._link.session)
         for outlet in self._patrol.due(at.now):
-            self._performer.begin(self._patrol.visit(outlet))
+            self._effects.begin(f"read {outlet}", self._patrol.visit(outlet))
         self.rack.watch.tick(at.now)
-        self._performer.perform(self._desk.tick(at))
+        self._effects.perform(self._desk.tick(at))
         for request in self._healer.tick(at):
-            self._performer.perform(self._desk.accept(request, at))
+            self._effects.perform(self._desk.accept(request, at))
         self._collect()
         self._flush()
         with contextlib.suppress(LinkError):
             self._publisher.rack_state(at.now)
-        many = self._store.waiting >= ROWS_AT_MOST and not self._performer.unwritable
+        many = self._store.waiting >= ROWS_AT_MOST and not self._effects.unwritable
         if self._store.waiting and (many or at.now >= self._flush_due):
             self._flush_due = at.now + self._settings.master.flush_s
-            self._performer.commit_soon()
+            self._effects.commit_soon()
 
     async def settle(self) -> None:
         """Wait for everything under way, as a test does."""
-        await self._performer.settle()
+        await self._effects.settle()
 
     def _assemble(self, saved: Saved) -> None:
         """Put the parts together around what was on disk."""
@@ -222,14 +224,14 @@ class Master:
             self._desk,
             self._outlets,
             self._link,
-            perform=lambda effects: self._performer.perform(effects),  # noqa: PLW0108  # made below
+            perform=lambda effects: self._effects.perform(effects),  # noqa: PLW0108  # made below
             moment=self._moment,
             new_id=self._new_id,
         )
         self._intake = Intake(self.rack, self._desk, self.rejections, self._installs)
         self._publisher = Publisher(self.rack, self._link, self.rejections)
         self._journal = Journal(self._store, self._link, self._topics, saved.seq)
-        self._performer = Performer(
+        self._effects = EffectRunner(
             rack=self.rack,
             desk=self._desk,
             intake=self._intake,
@@ -247,7 +249,7 @@ class Master:
             self._outlets,
             self._switcher,
             moment=self._moment,
-            kept=self._performer.keep_outlet,
+            kept=self._effects.keep_outlet,
         )
 
     def _moment(self) -> Moment:
@@ -259,12 +261,12 @@ class Master:
         while outbox.moved:
             node = self.rack.registry.nodes.get(outbox.moved.pop())
             if node is not None:
-                self._performer.perform(self._desk.look(node, at))
-        for node_id in outbox.learnt:
-            known = self.rack.registry.nodes.get(node_id)
-            if known is not None:
-                self._store.keep_node(self.rack.registry.record(known))
+                self._effects.perform(self._desk.look(node, at))
+        registry = self.rack.registry
+        learnt = outbox.learnt & registry.nodes.keys()
+        records = [registry.record(registry.nodes[node_id]) for node_id in learnt]
         outbox.learnt.clear()
+        self._effects.perform([Persist(record) for record in records])
         self._journal.write(outbox.drafts, at.wall)
         if not self._flushing:
             self._flushing = True
@@ -299,9 +301,9 @@ class Master:
         at = self._moment()
         effects = self._desk.resume(saved.parts, at)
         if self._boot_id:
-            effects.append(KeepBoot(self._boot_id))
+            effects.append(Persist(BootRecord(self._boot_id)))
         if cold:
             note = "this machine booted: outlets are brought to what they shall be"
             self.rack.outbox.note(EventKind.POWER, note)
             effects += self._desk.cold_start(self._boot_id, at)
-        self._performer.perform([*effects, Commit()])
+        self._effects.perform([*effects, Commit()])

@@ -20,9 +20,17 @@ import msgspec
 from broker.errors import ConfigError
 from broker.messages import Event, Lock
 from master_service import event_log
-from master_service.commands.records import PartRecord
+from master_service.commands.records import (
+    BootRecord,
+    CommandBegun,
+    CommandEnded,
+    LockEnd,
+    OutletRecord,
+    PartRecord,
+    Record,
+    Tombstone,
+)
 from master_service.event_log import DAY_S, EventQuery, Retention, Statement
-from master_service.power.panel import OutletRecord
 from master_service.registry import NodeRecord
 from master_service.saved import BOOT_ID, FORGOTTEN_FOR_GOOD, TABLES, Saved, load
 
@@ -94,6 +102,28 @@ class Store:
             await self._run(self._close)
             self._thread.shutdown()
             self._thread = None
+
+    def put(self, row: Record) -> None:
+        """Queue a row of any kind."""
+        match row:
+            case NodeRecord():
+                self.keep_node(row)
+            case OutletRecord():
+                self.keep_outlet(row)
+            case PartRecord():
+                self.keep_part(row)
+            case CommandBegun(command_id):
+                self.keep_done(command_id)
+            case CommandEnded(command_id):
+                self.drop_parts(command_id)
+            case BootRecord(boot_id):
+                self.keep_boot_id(boot_id)
+            case Lock():
+                self.keep_lock(row)
+            case LockEnd(scope):
+                self.drop_lock(scope)
+            case Tombstone(node, lifted):
+                (self.drop_tombstone if lifted else self.keep_tombstone)(node)
 
     def keep_node(self, record: NodeRecord) -> None:
         """Queue a node."""

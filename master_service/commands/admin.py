@@ -7,16 +7,15 @@ from broker.messages import Phase
 from broker.topics import NodeLeaf, ScopeKind, stack_number
 from broker.verbs import Verb
 from master_service.commands.effects import (
-    Bury,
     ClearTopics,
     Commit,
     Effects,
-    KeepNode,
     Moment,
+    Persist,
     RefusedError,
-    Unbury,
 )
 from master_service.commands.reach import interrupted
+from master_service.commands.records import Tombstone
 from master_service.commands.reserve import require
 from master_service.commands.run import Row, Run
 from master_service.node import Node
@@ -70,7 +69,7 @@ class Admin:
             run.rows[node.id].name = node.name
             run.rows[node.id].text = _cleared(done)
             run.end(node.id, Phase.DONE, at.now, verified=True)
-        return [*effects, Commit()] if effects else []
+        return [*effects, Commit(run.id)] if effects else []
 
     def undo_forget(self, run: Run, at: Moment) -> Effects:
         """Let a forgotten node come back.
@@ -91,7 +90,11 @@ class Admin:
         run.add(node_id, Row(node, node.name, at.now, at.now))
         run.rows[node_id].text = text
         run.end(node_id, Phase.DONE, at.now, verified=True)
-        return [Unbury(node_id), KeepNode(node_id), Commit()]
+        return [
+            Persist(Tombstone(node_id, lifted=True)),
+            Persist(self._registry.record(node)),
+            Commit(run.id),
+        ]
 
     def wants_undo(self, run: Run) -> bool:
         """Whether this is the undoing of a ``forget``."""
@@ -110,7 +113,7 @@ class Admin:
         else:
             self._registry.retag(node, _tags(node, args))
         self._rack.outbox.changed.add(node.id)
-        return [KeepNode(node.id)]
+        return [Persist(self._registry.record(node))]
 
     def _place(self, node: Node, args: tuple[str, ...]) -> None:
         if args == (_NOWHERE,):
@@ -135,7 +138,7 @@ class Admin:
         self._registry.forget(node)
         self._rack.outbox.changed.discard(node.id)
         topics = retained_topics(self._rack, node.id)
-        return [Bury(node.id), ClearTopics(topics)]
+        return [Persist(Tombstone(node.id)), ClearTopics(topics)]
 
 
 def retained_topics(rack: Rack, node_id: str) -> tuple[str, ...]:

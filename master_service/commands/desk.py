@@ -19,11 +19,9 @@ from master_service.commands.effects import (
     Asked,
     ClearTopics,
     Commit,
-    DropParts,
     Effects,
-    KeepDone,
-    KeepPart,
     Moment,
+    Persist,
     PublishAll,
     RefusedError,
     Request,
@@ -32,7 +30,7 @@ from master_service.commands.effects import (
 from master_service.commands.lines import line
 from master_service.commands.orders import Orders
 from master_service.commands.receipt import parts
-from master_service.commands.records import PartRecord
+from master_service.commands.records import CommandBegun, CommandEnded, PartRecord
 from master_service.commands.run import Run
 from master_service.node import Node
 from master_service.power.steps import Action
@@ -42,6 +40,7 @@ from master_service.rack import Rack
 IDS_REMEMBERED = 4_096
 RUNS_AT_ONCE = 1_000
 RETAINED = "a retained command is never obeyed; it was cleared, send it without retain"
+HALTED = "the master stops just now; ask again in a moment"
 COLD_START = "cold-start"
 ELSEWHERE = frozenset({Verb.SILENCE, Verb.HISTORY})
 """Verbs of the contract that this master does not carry out."""
@@ -69,6 +68,7 @@ class Desk:
         self._runs: dict[str, Run] = {}
         self._by_node: dict[str, set[str]] = {}
         self._seen: OrderedDict[str, None] = OrderedDict.fromkeys(done)
+        self._halted = False
 
     @property
     def running(self) -> int:
@@ -92,6 +92,8 @@ class Desk:
         why = self._rack.locks.posing(command.by) if request.outside else ""
         if asked.id in self._seen:
             why = f"id {asked.id!r} was used before; an id runs once"
+        if self._halted:
+            why = HALTED
         if why:
             return self.refusal(asked, Phase.REFUSED, why)
         if parse.expired(command, at.wall):
@@ -148,10 +150,21 @@ class Desk:
 
     def switched(self, outlet: str, error: str, at: Moment) -> Effects:
         """Take what came of switching an outlet; its level is read back by now."""
-        return self.power.switched(outlet, error, at) + self.tick(at)
+        effects = self.power.switched(outlet, error, at)
+        if not self._halted:
+            return effects + self.tick(at)
+        for run in list(self._runs.values()):  # what is over by this has its last word
+            effects += self._finish(run, at)
+        return effects
+
+    def halt(self) -> None:
+        """Refuses every further command, and lets no outlet under way go on."""
+        self._halted = True
 
     def tick(self, at: Moment) -> Effects:
         """Let time pass: deadlines, pauses, progress."""
+        if self._halted:
+            return []
         effects = self._counter.tick(at) + self.power.tick(at)
         for run in list(self._runs.values()):
             if run.asked.verb != Verb.POWER:
@@ -246,13 +259,13 @@ class Desk:
         if run.open and (run.destructive or waits):
             run.kept = True
             self._note(run.asked, run.beginning)
-            first = [KeepDone(run.id), *self._records(run), Commit()]
+            first = [Persist(CommandBegun(run.id)), *self._records(run), Commit(run.id)]
         return [*first, *run.accepted(), *effects, *self._finish(run, run.asked.at)]
 
     def _records(self, run: Run) -> Effects:
         if run.asked.verb == Verb.POWER:
             return self.power.records(run)
-        return [KeepPart(remember.part(run.asked, run.rows))]
+        return [Persist(remember.part(run.asked, run.rows))]
 
     def _register(self, run: Run) -> None:
         self._runs[run.id] = run
@@ -272,7 +285,7 @@ class Desk:
                 del self._by_node[key]
         self._note(run.asked, run.summary)
         # Answered first: killed in between, it is answered again rather than never.
-        last: Effects = [DropParts(run.id), Commit()] if run.kept else []
+        last: Effects = [Persist(CommandEnded(run.id)), Commit()] if run.kept else []
         return [*run.final(at.now), *last]
 
     def _refuse_retained(self, request: Request, at: Moment) -> Effects:

@@ -1,13 +1,13 @@
-"""What the commands want done; the service does it, in order."""
+"""What the commands want done; ``EffectRunner`` does it, in order."""
 
 from collections.abc import Iterable
 
 import msgspec
 
 from broker.errors import PiRackError
-from broker.messages import Command, Lock, Order, Phase, Reply, TargetRow
+from broker.messages import Command, Order, Phase, Reply, TargetRow
 from broker.topics import Scope
-from master_service.commands.records import PartRecord
+from master_service.commands.records import Record
 from master_service.event_log import EventQuery
 from master_service.install.order import InstallOrder
 
@@ -157,58 +157,10 @@ class ClearTopics(msgspec.Struct, frozen=True):
     topics: tuple[str, ...]
 
 
-class KeepNode(msgspec.Struct, frozen=True):
-    """Queue a node's record for the disk."""
+class Persist(msgspec.Struct, frozen=True):
+    """Queue a row for the disk."""
 
-    node: str
-
-
-class Bury(msgspec.Struct, frozen=True):
-    """Queue a tombstone for the disk."""
-
-    node: str
-
-
-class Unbury(msgspec.Struct, frozen=True):
-    """Queue the end of a tombstone for the disk."""
-
-    node: str
-
-
-class KeepDone(msgspec.Struct, frozen=True):
-    """Queue the id of a destructive command for the disk."""
-
-    id: str
-
-
-class KeepPart(msgspec.Struct, frozen=True):
-    """Queue for the disk where a command stands, or one outlet's share of it."""
-
-    record: PartRecord
-
-
-class DropParts(msgspec.Struct, frozen=True):
-    """Queue the end of a command for the disk."""
-
-    id: str
-
-
-class KeepBoot(msgspec.Struct, frozen=True):
-    """Queue for the disk which boot of this machine the master runs in."""
-
-    boot_id: str
-
-
-class KeepLock(msgspec.Struct, frozen=True):
-    """Queue a lock for the disk."""
-
-    lock: Lock
-
-
-class DropLock(msgspec.Struct, frozen=True):
-    """Queue the end of the lock on a node or stack for the disk."""
-
-    scope: str
+    row: Record
 
 
 class ReadEvents(msgspec.Struct, frozen=True):
@@ -235,14 +187,15 @@ class DoInstall(msgspec.Struct, frozen=True):
     order: InstallOrder
 
 
-class KeepOutlet(msgspec.Struct, frozen=True):
-    """Queue an outlet's record for the disk."""
-
-    outlet: str
-
-
 class Commit(msgspec.Struct, frozen=True):
-    """Let what follows wait until everything queued is on disk."""
+    """Let what follows wait until everything queued is on disk.
+
+    Args:
+        command: Id of the command whose result these rows are: if they cannot be
+            written, its receipt says so instead of "done". Empty: none.
+    """
+
+    command: str = ""
 
 
 class Switch(msgspec.Struct, frozen=True):
@@ -266,16 +219,7 @@ Effect = (
     | SendOrder
     | AskBoard
     | ClearTopics
-    | KeepNode
-    | Bury
-    | Unbury
-    | KeepDone
-    | KeepPart
-    | DropParts
-    | KeepBoot
-    | KeepLock
-    | DropLock
-    | KeepOutlet
+    | Persist
     | Commit
     | Switch
     | PublishAll

@@ -9,9 +9,10 @@ from master_service.commands.effects import (
     Commit,
     DoInstall,
     Effects,
-    KeepDone,
+    Persist,
     RefusedError,
 )
+from master_service.commands.records import CommandBegun
 from master_service.install.order import Ask, InstallOrder, WordsError, read
 from master_service.power.switchboard import Switchboard
 from master_service.rack import Rack
@@ -46,7 +47,11 @@ class InstallDoor:
             raise RefusedError(str(error)) from error
         if order.what is Ask.START and not order.dry:
             self._require(asked, order)
-        return [KeepDone(asked.id), Commit(), DoInstall(asked, order)]
+        return [
+            Persist(CommandBegun(asked.id)),
+            Commit(asked.id),
+            DoInstall(asked, order),
+        ]
 
     def _require(self, asked: Asked, order: InstallOrder) -> None:
         """Refuse what ``power off`` of the same stacks would refuse."""

@@ -6,8 +6,8 @@ from master_service.commands import remember, waves
 from master_service.commands.effects import (
     Commit,
     Effects,
-    KeepPart,
     Moment,
+    Persist,
     SendOrder,
 )
 from master_service.commands.proof import LEAVING, Proof
@@ -83,7 +83,7 @@ class Orders:
         if run.waves.begun > 1 and keys:
             self._note_wave(run, keys)
             if run.kept:
-                effects[:0] = [KeepPart(remember.part(run.asked, run.rows)), Commit()]
+                effects[:0] = [Persist(remember.part(run.asked, run.rows)), Commit()]
         return effects
 
     def order(self, run: Run, node: Node, at: Moment) -> Effects:

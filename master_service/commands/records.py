@@ -1,8 +1,12 @@
-"""What is on disk about a command under way, so that a restart finds it again."""
+"""What is on disk about commands, outlets and the rack, one struct for each row.
+
+A row that ends or removes another one is a row too: ``Persist`` takes any of them.
+"""
 
 import msgspec
 
-from broker.messages import Phase
+from broker.messages import Lock, Phase, Power
+from master_service.registry import NodeRecord
 
 
 class TargetRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,3 +70,68 @@ class PartRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     def key(self) -> str:
         """What it is stored under."""
         return f"{self.id}/{self.outlet}"
+
+
+class OutletRecord(msgspec.Struct, frozen=True):
+    """What is on disk about one outlet.
+
+    Args:
+        name: Of the outlet.
+        wanted: What it should be.
+        level: What it was last read back as.
+        changed: Unix time it was last switched, seconds; 0: never.
+    """
+
+    name: str
+    wanted: Power
+    level: Power = Power.UNKNOWN
+    changed: float = 0.0
+
+
+class CommandBegun(msgspec.Struct, frozen=True):
+    """The id of a destructive command, which must not run a second time."""
+
+    id: str
+
+
+class CommandEnded(msgspec.Struct, frozen=True):
+    """Removes every ``PartRecord`` of a command that has had its last word."""
+
+    id: str
+
+
+class Tombstone(msgspec.Struct, frozen=True):
+    """A node that was forgotten.
+
+    Args:
+        node: Its id.
+        lifted: The node may come back: the tombstone is removed.
+    """
+
+    node: str
+    lifted: bool = False
+
+
+class LockEnd(msgspec.Struct, frozen=True):
+    """Removes the lock on a node or a stack."""
+
+    scope: str
+
+
+class BootRecord(msgspec.Struct, frozen=True):
+    """Which boot of this machine the master runs in."""
+
+    boot_id: str
+
+
+Record = (
+    NodeRecord
+    | OutletRecord
+    | PartRecord
+    | Lock
+    | CommandBegun
+    | CommandEnded
+    | Tombstone
+    | LockEnd
+    | BootRecord
+)

@@ -7,13 +7,13 @@ from master_service.commands.effects import (
     Answer,
     Asked,
     Commit,
-    DropLock,
     Effects,
-    KeepLock,
     Moment,
+    Persist,
     RefusedError,
 )
 from master_service.commands.lines import line
+from master_service.commands.records import LockEnd
 from master_service.locks import held, locked_stack, node_scope, own, stack_scope
 from master_service.node import Node
 from master_service.rack import Rack
@@ -47,11 +47,11 @@ class Reservations:
         if asked.verb == Verb.LOCK:
             lock = self._lock(asked, scope, name, nodes)
             self._locks.take(lock)
-            kept: Effects = [KeepLock(lock), Commit()]
+            kept: Effects = [Persist(lock), Commit(asked.id)]
             said = held(lock, name)
         else:
             said = self._unlock(asked, scope, name, nodes)
-            kept = [DropLock(scope), Commit()]
+            kept = [Persist(LockEnd(scope)), Commit(asked.id)]
         self._rack.outbox.changed.update(node.id for node in nodes)
         self._rack.outbox.drafts.append(line(self._rack.registry, asked, said))
         return [*kept, _answer(asked, name, said, nodes)]
@@ -67,7 +67,7 @@ class Reservations:
             node = nodes[0].id if _is_node(lock.scope) and nodes else ""
             stack = locked_stack(lock.scope)
             self._rack.outbox.note(EventKind.COMMAND, text, node, stack=stack)
-            effects.append(DropLock(lock.scope))
+            effects.append(Persist(LockEnd(lock.scope)))
         return effects
 
     def _what(self, asked: Asked) -> tuple[str, str, list[Node]]:

@@ -15,9 +15,8 @@ from master_service.commands import remember
 from master_service.commands.effects import (
     Commit,
     Effects,
-    KeepOutlet,
-    KeepPart,
     Moment,
+    Persist,
     Switch,
 )
 from master_service.commands.orders import Orders
@@ -160,7 +159,7 @@ class Job:
         if self.action is Action.OFF:
             return self.is_off(at.now)
         self.rest(settings, at)
-        return [KeepPart(self.record), Commit()]
+        return [Persist(self.record), Commit()]
 
     def rest(self, settings: Settings, at: Moment) -> None:
         """Wait until it was off for long enough and its turn has come."""
@@ -184,7 +183,7 @@ class Job:
             boot_s = node.boot_s or settings.master.boot_s
             patience_s = max(patience_s, BOOT_MARGIN * boot_s)
         self._until = now + patience_s
-        return self._booting(now) or [KeepPart(self.record), Commit()]
+        return self._booting(now) or [Persist(self.record), Commit()]
 
     def is_off(self, now: float) -> Effects:
         """End with what the outlet reads, which is off if it tells."""
@@ -267,7 +266,12 @@ class Job:
         self._until = now + SWITCH_S
         self._loads = on and not self._reads_on
         name = self.fed.row.name
-        return [KeepOutlet(name), KeepPart(self.record), Commit(), Switch(name, on)]
+        return [
+            Persist(self.fed.record()),
+            Persist(self.record),
+            Commit(),
+            Switch(name, on),
+        ]
 
     def _booting(self, now: float) -> Effects:
         cycled = self.action is Action.CYCLE
@@ -292,4 +296,4 @@ class Job:
         self.step = Step.ENDED
         # A command that was over at once was never on disk: a record would stay there,
         # and the next start would take it up and answer it once more.
-        return [KeepPart(self.record)] if self.run.kept else []
+        return [Persist(self.record)] if self.run.kept else []

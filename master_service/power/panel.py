@@ -1,29 +1,12 @@
 """Every outlet of the rack: what it feeds, what it should be, what it is; pure."""
 
-import msgspec
-
 from broker.messages import Power
 from master_service.commands.effects import Moment
+from master_service.commands.records import OutletRecord
 from master_service.layout import Stack
 from master_service.node import Node
 from master_service.presence import Outlet
 from master_service.settings import Driver, OutletRow, Settings
-
-
-class OutletRecord(msgspec.Struct, frozen=True):
-    """What is on disk about one outlet.
-
-    Args:
-        name: Of the outlet.
-        wanted: What it should be.
-        level: What it was last read back as.
-        changed: Unix time it was last switched, seconds; 0: never.
-    """
-
-    name: str
-    wanted: Power
-    level: Power = Power.UNKNOWN
-    changed: float = 0.0
 
 
 class Fed:
@@ -125,6 +108,16 @@ class Panel:
         if before is not Power.UNKNOWN:
             fed.since = now
         return True
+
+    def lost_sight(self, name: str, why: str) -> None:
+        """Takes that the level of an outlet is not known any more.
+
+        Args:
+            name: Of the outlet.
+            why: What went wrong, which is shown as its fault.
+        """
+        fed = self.outlets[name]
+        fed.level, fed.fault, fed.read = Power.UNKNOWN, why, False
 
 
 def outlet_rows(settings: Settings, stacks: dict[int, Stack]) -> tuple[OutletRow, ...]:

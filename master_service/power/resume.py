@@ -5,7 +5,7 @@ had not happened never happens, and nothing is passed over in silence.
 """
 
 from broker.messages import Power
-from master_service.commands.effects import Commit, Effects, KeepOutlet, Moment
+from master_service.commands.effects import Commit, Effects, Moment, Persist
 from master_service.power.job import Job
 from master_service.power.steps import Action, Step
 from master_service.settings import Settings
@@ -49,7 +49,7 @@ def _bring_back(job: Job, settings: Settings, at: Moment) -> Effects:
     """Bring power back, or wait for the boards if it is back."""
     if job.fed.level is Power.ON:
         job.fed.wanted = Power.ON
-        return [KeepOutlet(job.fed.row.name), *job.feed(settings, at.now)]
+        return [Persist(job.fed.record()), *job.feed(settings, at.now)]
     job.rest(settings, at)
     return []
 
@@ -58,4 +58,4 @@ def _report(job: Job, at: Moment) -> Effects:
     """Say that it was interrupted; what is wanted is again what was before."""
     job.fed.wanted = job.before
     ended = job.abandon(RESTARTED, at.now)
-    return [KeepOutlet(job.fed.row.name), *ended, Commit()]
+    return [Persist(job.fed.record()), *ended, Commit()]

@@ -2,7 +2,7 @@
 
 from broker.messages import EventKind, Phase, Power, Result
 from broker.verbs import DESTRUCTIVE
-from master_service.commands.effects import Effects, KeepPart, Moment, RefusedError
+from master_service.commands.effects import Effects, Moment, Persist, RefusedError
 from master_service.commands.orders import Orders
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
@@ -71,7 +71,7 @@ class Switchboard:
     def records(self, run: Run) -> Effects:
         """Return what belongs on disk before anything is done about a command."""
         mine = (job for job in self._jobs.values() if job.run is run)
-        return [KeepPart(job.record) for job in mine]
+        return [Persist(job.record) for job in mine]
 
     def cold_start(self, run: Run, at: Moment) -> Effects:
         """Start on what a mains cut left otherwise than it shall be.

@@ -50,7 +50,12 @@ class Switcher:
     ) -> None:
         self._outlets = outlets
         self._sleep = sleep
+        self._halted = False
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def halt(self) -> None:
+        """Lets the attempt under way be the last of its outlet."""
+        self._halted = True
 
     async def bring(self, outlet: str, *, on: bool) -> Brought:
         """Switch and read back; what may work in a moment is tried again."""
@@ -69,6 +74,8 @@ class Switcher:
         wanted = Power.ON if on else Power.OFF
         error = ""
         for attempt in range(1, ATTEMPTS + 1):
+            if attempt > 1 and self._halted:
+                break
             if attempt > 1:
                 await self._sleep(PAUSE_S * (attempt - 1))
                 if await self._look(outlet) is wanted:

@@ -2,9 +2,10 @@
 
 from broker.messages import EventKind, Power, Verdict
 from broker.topics import Topics
+from master_service.commands.records import OutletRecord
 from master_service.events import Outbox
 from master_service.incidents.book import Incidents
-from master_service.power.panel import OutletRecord, Panel
+from master_service.power.panel import Panel
 from master_service.registry import NodeRecord, Registry
 from master_service.settings import Driver, OutletRow
 

@@ -129,13 +129,10 @@ class Lab:
     async def kill(self) -> None:
         """Drop the master: what it had under way has no effect any more."""
         self.fuse.blown.set()
-        tasks, store = set(), self.master._store  # noqa: SLF001  # it is torn apart, not stopped
+        store = self.master._store  # noqa: SLF001  # it is torn apart, not stopped
         if self.master._running:  # noqa: SLF001  # as above; else it died in its start
-            performer = self.master._performer  # noqa: SLF001  # as above
-            tasks = performer._tasks | performer._switchings  # noqa: SLF001  # as above
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            await self.master._effects.tasks.stop()  # noqa: SLF001  # as above
+            await self.master._effects.switchings.stop()  # noqa: SLF001  # as above
         if "master" in self.broker.clients():
             self.broker.kill("master")
         await self.broker.settle()
@@ -143,6 +140,7 @@ class Lab:
         if store._thread is not None:  # noqa: SLF001  # as above
             store._thread.submit(store._close).result()  # noqa: SLF001  # as above
             store._thread.shutdown()  # noqa: SLF001  # as above
+            store._thread = None  # noqa: SLF001  # as above
 
     async def close(self) -> None:
         await self.kill()

@@ -9,7 +9,7 @@ from broker.messages import Phase, Power
 if TYPE_CHECKING:
     import pytest
 
-    from master_service.power.panel import OutletRecord
+    from master_service.commands.records import OutletRecord
     from tests.master_service.bench import Bench
 
 
@@ -45,7 +45,10 @@ async def test_a_command_whose_record_cannot_be_kept_is_answered_as_failed(
     monkeypatch.setattr(store, "keep_node", failing)
     final = (await bench.ask("node/s01n1 name", "attic"))[-1]
     assert (final.phase, final.ok) == (Phase.FAILED, False)
-    assert "the master failed at KeepNode: RuntimeError('broken')" in final.error
+    assert (
+        "the master failed at Persist of NodeRecord: RuntimeError('broken')"
+        in final.error
+    )
     monkeypatch.undo()
     assert (await bench.ask("node/attic ping"))[-1].ok is not False
 

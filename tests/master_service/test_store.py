@@ -12,8 +12,8 @@ import pytest
 
 from broker.errors import ConfigError
 from broker.messages import Event, EventKind, Power
+from master_service.commands.records import OutletRecord
 from master_service.event_log import DAY_S, EventQuery, Retention
-from master_service.power.panel import OutletRecord
 from master_service.registry import NodeRecord
 from master_service.saved import Saved
 from master_service.store import Store

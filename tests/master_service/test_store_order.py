@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.messages import Power
-from master_service.power.panel import OutletRecord
+from master_service.commands.records import OutletRecord
 from master_service.store import Store
 
 

@@ -1,0 +1,446 @@
+"""Runs the effects that commands ask for, in one queue, in the order of their arrival.
+
+A ``Commit`` at the front waits for the disk, and all that stands behind it waits too;
+everything else runs at once. Rows of further commits that wait already go to disk in
+the same transaction, so that a thousand commands at once cost a few writes. Switching
+an outlet is started in its turn and not waited for: a slow outlet holds up no other.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from broker.common.tasks import Tasks
+from broker.errors import LinkError, PayloadError
+from broker.link import Link
+from broker.messages import Lock, Phase, encode
+from broker.topics import NodeLeaf
+from master_service.commands.desk import Desk
+from master_service.commands.effects import (
+    Answer,
+    AskBoard,
+    ClearTopics,
+    Commit,
+    DoInstall,
+    Effect,
+    Effects,
+    Moment,
+    Persist,
+    PublishAll,
+    ReadEvents,
+    SendOrder,
+    Switch,
+)
+from master_service.commands.install import answer
+from master_service.commands.records import (
+    CommandEnded,
+    LockEnd,
+    OutletRecord,
+    Record,
+)
+from master_service.install.service import Installs
+from master_service.install.verb import InstallVerb
+from master_service.intake import Intake
+from master_service.locks import locked_stack
+from master_service.node import Node
+from master_service.power.panel import Fed
+from master_service.power.switching import Brought, Switcher
+from master_service.presence import Probe
+from master_service.probe import Answer as ProbeAnswer
+from master_service.probe import Prober
+from master_service.publisher import Publisher
+from master_service.rack import Rack
+from master_service.reply_publisher import ListErrors, ReplyPublisher
+from master_service.store import Store
+
+log = logging.getLogger(__name__)
+
+WAITING_AT_MOST = 20_000
+"""Effects that wait for the disk; above that replies and questions are dropped and
+counted. The others are bounded by the commands that may be under way at once."""
+COMMIT_S = 30.0
+"""Seconds the disk may take for one commit."""
+STOP_SWITCHING_S = 4.0
+"""Seconds a switching that is under way may hold up the stop of the master."""
+STOP_COMMIT_S = 2.0
+"""Seconds the rows that are queued may hold it up."""
+STOPPED = "the master stopped while the outlet was being switched"
+DROPPED_WHEN_FULL = (Answer, AskBoard, PublishAll, ReadEvents)
+_BEGINS = (AskBoard, DoInstall, ReadEvents, SendOrder, Switch)
+"""Effects that do not happen any more once the master stops."""
+
+
+class _Waiting:
+    """One effect in the queue."""
+
+    __slots__ = ("done", "effect", "errors", "last", "number")
+
+    def __init__(
+        self, effect: Effect, errors: ListErrors, number: int, *, last: bool
+    ) -> None:
+        self.effect = effect
+        self.errors = errors
+        self.number = number
+        self.last = last
+        """Whether it is the last of its list."""
+        self.done = False
+        """Whether its row was put into the transaction of an earlier commit."""
+
+
+class EffectRunner:
+    """Runs effects.
+
+    Args:
+        rack: The rack.
+        desk: Told the results of orders and switchings.
+        intake: Told which echoes of cleared topics to expect.
+        publisher: Told which states to publish again.
+        link: Sends orders.
+        store: The database.
+        prober: Pings boards.
+        switcher: Switches outlets.
+        installs: Provisioning; told the last reply to each command.
+        moment: Both clocks.
+        settled: Called when something that took time may have changed the rack.
+    """
+
+    def __init__(
+        self,
+        *,
+        rack: Rack,
+        desk: Desk,
+        intake: Intake,
+        publisher: Publisher,
+        link: Link,
+        store: Store,
+        prober: Prober,
+        switcher: Switcher,
+        installs: Installs,
+        moment: Callable[[], Moment],
+        settled: Callable[[], None],
+    ) -> None:
+        self._rack = rack
+        self._desk = desk
+        self._intake = intake
+        self._publisher = publisher
+        self._link = link
+        self._store = store
+        self._prober = prober
+        self._switcher = switcher
+        self._installs = installs
+        self._moment = moment
+        self._settled = settled
+        self._replies = ReplyPublisher(link, rack.topics, store, moment)
+        self._install_verb = InstallVerb(rack, desk, installs)
+        self._queue: deque[_Waiting] = deque()
+        self._numbers = 0
+        self._settled_number = 0
+        self._last_commit = ""
+        self._draining = False
+        self._committing: asyncio.Task[None] | None = None
+        self._flushing = False
+        self._flush_again = False
+        self._stopping = False
+        self._stopped = False
+        self.tasks = Tasks()
+        """Everything under way but switchings."""
+        self.switchings = Tasks()
+        self.dropped = 0
+        """Effects that were dropped because the queue was full, since the start."""
+        self.unwritable = ""
+        """Why the last attempt to write to the disk failed; empty: it did not."""
+
+    @property
+    def waiting(self) -> int:
+        """Effects that wait for the disk."""
+        return len(self._queue)
+
+    def perform(self, effects: Effects) -> None:
+        """Puts effects into the queue, and runs what need not wait.
+
+        What fails unforeseen holds up nothing else; the next last reply of the same
+        list tells it.
+        """
+        errors = ListErrors()
+        for position, effect in enumerate(effects, start=1):
+            if isinstance(effect, DROPPED_WHEN_FULL) and self._full():
+                continue
+            if isinstance(effect, Persist | Commit):
+                self._numbers += 1
+            last = position == len(effects)
+            self._queue.append(_Waiting(effect, errors, self._numbers, last=last))
+        self._drain()
+
+    def connected(self) -> None:
+        """Publishes the last replies that found no broker."""
+        self._replies.connected()
+
+    def probe(self, node: Node) -> None:
+        """Asks a board whether it is there."""
+        self._spawn(f"probe {node.id}", self._probe(node))
+
+    def begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Runs something that takes time and may change the rack.
+
+        Args:
+            name: What it is, for the log.
+            work: The coroutine.
+        """
+        self._spawn(name, self._then_settled(work))
+
+    def keep_outlet(self, fed: Fed) -> None:
+        """Queues an outlet's record for the disk."""
+        self.perform([Persist(fed.record())])
+
+    def commit_soon(self) -> None:
+        """Writes what is queued; nobody waits for it."""
+        self._flush_again = True
+        if not self._flushing and not self._stopped:
+            self._flushing = True
+            self._spawn("flush", self._flush())
+
+    async def settle(self) -> None:
+        """Waits for everything under way."""
+        while len(self.tasks) or len(self.switchings):
+            await self.tasks.settle()
+            await self.switchings.settle()
+
+    def halt(self) -> None:
+        """Lets nothing more begin: no switching, no order, no question."""
+        self._stopping = True
+        self._switcher.halt()
+        self._desk.halt()
+
+    async def stop(self) -> None:
+        """Ends everything under way, each within its time; twice is fine.
+
+        A switching under way is waited for; one that takes too long is left, and its
+        level is unknown from then on. The next start takes up what is on disk.
+        """
+        self.halt()
+        await self._within(STOP_SWITCHING_S, self.switchings.settle())
+        await self.switchings.stop()
+        if self._committing is not None:
+            await self._within(STOP_COMMIT_S, asyncio.wait([self._committing]))
+        self._stopped = True
+        await self.tasks.stop()
+        self._committing = None
+        self._queue.clear()  # as if it was killed now: the next start goes on
+
+    @staticmethod
+    async def _within(seconds: float, work: Coroutine[Any, Any, Any] | Any) -> None:  # noqa: ANN401  # anything to wait for
+        try:
+            async with asyncio.timeout(seconds):
+                await work
+        except TimeoutError:
+            log.warning("something under way did not end within %.0f s", seconds)
+
+    # --- the queue --------------------------------------------------------------------
+
+    def _full(self) -> bool:
+        if len(self._queue) < WAITING_AT_MOST:
+            return False
+        self.dropped += 1
+        if self.dropped == 1:
+            log.error("%d effects wait for the disk; replies are dropped", self.waiting)
+        return True
+
+    def _drain(self) -> None:
+        """Runs effects from the front until a commit there has to wait."""
+        if self._draining or self._committing is not None:
+            return
+        self._draining = True
+        try:
+            while self._queue:
+                first = self._queue[0]
+                if self._must_wait(first):
+                    self._begin_commit()
+                    return
+                self._queue.popleft()
+                self._take(first)
+        finally:
+            self._draining = False
+
+    def _must_wait(self, one: _Waiting) -> bool:
+        """Returns whether it is a commit that something in its list waits for."""
+        commits = isinstance(one.effect, Commit) and not one.last
+        return commits and one.number > self._settled_number and not self._stopped
+
+    def _take(self, one: _Waiting) -> None:
+        if isinstance(one.effect, Commit):
+            if one.last:
+                self.commit_soon()
+            one.errors.committed(one.effect, self._last_commit)
+        elif not one.done and not (self._stopping and isinstance(one.effect, _BEGINS)):
+            self._attempt(one.effect, one.errors)
+
+    def _begin_commit(self) -> None:
+        """Writes the rows before the first commit, and those of further commits."""
+        number = self._queue[0].number
+        for one in self._queue:
+            if isinstance(one.effect, Persist):
+                # The last reply to a command must not be lost: it is sent first.
+                if isinstance(one.effect.row, CommandEnded):
+                    break
+                one.done = True
+                self._attempt(one.effect, one.errors)
+            number = one.number
+        work = self._commit_and_go_on(number)
+        self._committing = self.tasks.spawn("commit", work)
+
+    async def _commit_and_go_on(self, number: int) -> None:
+        self._last_commit = await self._commit()
+        self._settled_number = number
+        self._committing = None
+        self._drain()
+        self._settled()
+
+    async def _flush(self) -> None:
+        try:
+            while self._flush_again:
+                self._flush_again = False
+                await self._commit()
+        finally:
+            self._flushing = False
+
+    async def _commit(self) -> str:
+        """Writes what is queued; returns why it could not be."""
+        why = ""
+        try:
+            async with asyncio.timeout(COMMIT_S):
+                await self._store.commit()
+        except TimeoutError:
+            why = f"the disk did not answer within {COMMIT_S:.0f} s"
+            log.error("%s", why)  # noqa: TRY400  # the traceback tells nothing
+        except Exception as error:  # whatever it is: not on disk means not begun
+            why = str(error)
+            if why != self.unwritable:  # a full card must not fill the log as well
+                log.exception("the master's state cannot be written; free some space")
+        if self.unwritable and not why:
+            log.warning("the master's state is written again")
+        self.unwritable = why
+        return why
+
+    # --- one effect -------------------------------------------------------------------
+
+    def _attempt(self, effect: Effect, errors: ListErrors) -> None:
+        try:
+            self._run(effect, errors)
+        except Exception as error:  # the others must still be done
+            log.exception("the master failed at %s", type(effect).__name__)
+            why = errors.note(effect, error)
+            if isinstance(effect, SendOrder):  # told in its row
+                errors.untold = ""
+                self._undelivered(effect, why)
+
+    def _run(self, effect: Effect, errors: ListErrors) -> None:
+        match effect:
+            case Persist(row):
+                self._persist(row)
+            case SendOrder() if errors.obstacle:
+                self._undelivered(effect, errors.obstacle)
+            case SendOrder():
+                self._send(effect)
+            case Switch():
+                work = self._switch(effect, errors.obstacle)
+                _ = self.switchings.spawn(f"switch {effect.outlet}", work)
+            case Answer(reply, route):
+                if (told := errors.told(reply)) is not None:
+                    self._installs.told(told)
+                    self._replies.publish(Answer(told, route))
+            case AskBoard(node_id):
+                self._ask(node_id)
+            case ClearTopics(topics):
+                self._clear(topics)
+            case PublishAll():
+                self._publisher.everything()
+            case ReadEvents(asked):
+                work_ = self._replies.answer_query(effect)
+                self._spawn(f"events {asked.id}", work_)
+            case DoInstall(asked) if errors.obstacle:
+                self._replies.publish(answer(asked, Phase.FAILED, errors.obstacle))
+            case DoInstall(asked):
+                doing = self._install_verb.carry_out(effect, self._replies.publish)
+                self._spawn(f"install {asked.id}", doing)
+
+    def _persist(self, row: Record) -> None:
+        self._store.put(row)
+        match row:
+            case OutletRecord(name) if name in self._rack.panel.outlets:
+                self._publisher.stack(self._rack.panel.outlets[name].row.stack)
+            case Lock(scope=scope) | LockEnd(scope=scope):
+                self._publisher.stack(locked_stack(scope))
+
+    def _send(self, effect: SendOrder) -> None:
+        topic = self._rack.topics.node(effect.node, NodeLeaf.ORDER)
+        try:
+            self._link.publish(
+                topic, encode(effect.order), qos=1, expiry_s=effect.order.ttl_s
+            )
+        except (LinkError, PayloadError) as error:
+            self._undelivered(effect, str(error))
+
+    def _undelivered(self, effect: SendOrder, why: str) -> None:
+        at = self._moment()
+        self.perform(self._desk.undelivered(effect.node, effect.order.id, why, at))
+
+    def _ask(self, node_id: str) -> None:
+        node = self._rack.registry.nodes.get(node_id)
+        if node is not None:
+            self.probe(node)
+
+    def _clear(self, topics: tuple[str, ...]) -> None:
+        self._intake.cleared(topics, self._moment().now)
+        try:
+            for topic in topics:
+                self._link.publish(topic, b"", qos=1, retain=True)
+        except LinkError as error:
+            log.warning("retained messages are not cleared yet: %s", error)
+
+    # --- what takes time --------------------------------------------------------------
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, object]) -> None:
+        _ = self.tasks.spawn(name, work)
+
+    async def _then_settled(self, work: Coroutine[Any, Any, None]) -> None:
+        await work
+        self._settled()
+
+    async def _probe(self, node: Node) -> None:
+        found = await self._prober.probe(node.address)
+        if self._rack.registry.nodes.get(node.id) is node:
+            self._rack.watch.probed(node, _probe(found), found.note, self._moment().now)
+            self._settled()
+
+    async def _switch(self, effect: Switch, obstacle: str) -> None:
+        """Switches and reads back."""
+        fed = self._rack.panel.outlets[effect.outlet]
+        if obstacle:
+            brought = Brought(None, obstacle)
+            fed.wanted = fed.level
+        else:
+            try:
+                brought = await self._switcher.bring(effect.outlet, on=effect.on)
+            except asyncio.CancelledError:  # it was left, for the master stops
+                self._rack.panel.lost_sight(effect.outlet, STOPPED)
+                self.perform([Persist(fed.record())])
+                raise
+        at = self._moment()
+        if brought.level is not None:
+            before = fed.level
+            if self._rack.panel.read_back(effect.outlet, brought.level, at.now):
+                self._rack.judging.outlet_moved(fed, at.now)
+            if not brought.error and before is not brought.level:
+                fed.changed = at.wall
+        fed.fault = brought.error
+        self.perform([Persist(fed.record()), Commit()])
+        self.perform(self._desk.switched(effect.outlet, brought.error, at))
+        self._settled()
+
+
+def _probe(found: ProbeAnswer) -> Probe:
+    if found.note:
+        return Probe.UNAVAILABLE
+    return Probe.ANSWERED if found.answered else Probe.SILENT

@@ -1,0 +1,184 @@
+"""Publishes replies to commands, and the answers to questions about the history.
+
+A reply tells what failed among the effects before it: ``ListErrors``.
+"""
+
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from broker.errors import LinkError, PayloadError
+from broker.link import Link
+from broker.messages import Phase, Reply, TargetRow, encode
+from broker.topics import Topics
+from master_service.commands import history
+from master_service.commands.effects import (
+    Answer,
+    Commit,
+    Effect,
+    Moment,
+    Persist,
+    ReadEvents,
+)
+from master_service.commands.records import CommandBegun, OutletRecord, PartRecord
+from master_service.store import Store
+
+log = logging.getLogger(__name__)
+
+HELD_AT_MOST = 200
+"""Last replies to commands that wait for the broker; older ones are given up."""
+
+
+_MUST_BE_KEPT = (CommandBegun, OutletRecord, PartRecord)
+"""Rows without which nothing that follows them may begin."""
+
+
+class ListErrors:
+    """What went wrong in one list of effects, until a reply has told it."""
+
+    __slots__ = ("not_on_disk", "obstacle", "unkept", "untold")
+
+    def __init__(self) -> None:
+        self.untold = ""
+        self.unkept = ""
+        self.obstacle = ""
+        """Why what follows the last commit must not begin; empty: it may."""
+        self.not_on_disk: dict[str, str] = {}
+        """Commands whose rows could not be written, and why."""
+
+    def note(self, effect: Effect, error: Exception) -> str:
+        """Remembers that an effect failed; returns it in words."""
+        what = type(effect).__name__
+        if isinstance(effect, Persist):
+            what += f" of {type(effect.row).__name__}"
+        why = f"the master failed at {what}: {error!r}"
+        self.untold = self.untold or why
+        if isinstance(effect, Persist) and isinstance(effect.row, _MUST_BE_KEPT):
+            self.unkept = self.unkept or why
+        return why
+
+    def committed(self, effect: Commit, why: str) -> None:
+        """Takes the result of a commit.
+
+        Args:
+            effect: The commit.
+            why: Why it failed; empty: it did not.
+        """
+        why, self.unkept = why or self.unkept, ""
+        self.obstacle = why and f"not begun: it could not be put on disk first: {why}"
+        if why and effect.command:
+            self.not_on_disk[effect.command] = why
+
+    def told(self, reply: Reply) -> Reply | None:
+        """Returns a reply with what failed before it; None if it must not be sent."""
+        if why := self.not_on_disk.get(reply.id):
+            return _not_on_disk(reply, why)
+        if not self.untold or not reply.phase.final:
+            return reply
+        phase = Phase.FAILED if reply.phase is Phase.DONE else reply.phase
+        why, self.untold = self.untold, ""
+        error = f"{reply.error}; {why}" if reply.error else why
+        return msgspec.structs.replace(reply, phase=phase, ok=False, error=error)
+
+
+class ReplyPublisher:
+    """Publishes replies; a last one that finds no broker is published later.
+
+    Args:
+        link: The connection.
+        topics: Of the rack.
+        store: Where the history is.
+        moment: Both clocks.
+    """
+
+    def __init__(
+        self, link: Link, topics: Topics, store: Store, moment: Callable[[], Moment]
+    ) -> None:
+        self._link = link
+        self._topics = topics
+        self._store = store
+        self._moment = moment
+        self._held: deque[Answer] = deque(maxlen=HELD_AT_MOST)
+        self.lost = 0
+        """Last replies that were given up since the start."""
+
+    def connected(self) -> None:
+        """Publishes the last replies that found no broker."""
+        held = list(self._held)
+        self._held.clear()
+        for answer in held:
+            self.publish(answer)
+
+    def publish(self, answer: Answer) -> None:
+        """Publishes one part of a reply."""
+        route, final = answer.route, answer.reply.phase.final
+        topic = self._topics.reply(route.scope, route.verb)
+        try:
+            payload = encode(answer.reply)
+            self._link.publish(topic, payload, qos=1)
+            # A client that waits there, as `mosquitto_rr` does, takes the first message
+            # for the last.
+            if route.response_topic and final:
+                self._link.publish(
+                    route.response_topic,
+                    payload,
+                    qos=1,
+                    correlation=route.correlation,
+                )
+        except LinkError as error:
+            log.warning("no answer to %s %s: %s", route.scope, route.verb, error)
+            if final:
+                self._hold(answer)
+        except PayloadError as error:
+            log.warning("no answer to %s %s: %s", route.scope, route.verb, error)
+
+    async def answer_query(self, question: ReadEvents) -> None:
+        """Answers a question about the history, in numbered parts."""
+        asked = question.asked
+        try:
+            # What happened a moment ago is still queued.
+            await self._store.commit()
+            events = await self._store.events(question.query)
+        except (sqlite3.Error, OSError) as error:
+            log.exception("the history cannot be read")
+            text = f"the history cannot be read: {error}"
+            failed = asked.reply(Phase.FAILED, ok=False, error=text)
+            self.publish(Answer(failed, asked.route))
+            return
+        took_s = self._moment().now - asked.at.now
+        for reply in history.replies(asked, events, took_s):
+            self.publish(Answer(reply, asked.route))
+
+    def _hold(self, answer: Answer) -> None:
+        if len(self._held) == HELD_AT_MOST:
+            self.lost += 1
+            if self.lost == 1:
+                log.warning("more than %d replies wait for the broker", HELD_AT_MOST)
+        self._held.append(answer)
+
+
+def _not_on_disk(reply: Reply, why: str) -> Reply | None:
+    """Returns a last reply that says what is not on disk; None for any other."""
+    if not reply.phase.final:
+        return None
+    error = f"it is not on disk and is lost if the master restarts now: {why}"
+    rows = tuple(_row_not_on_disk(row, error) for row in reply.targets)
+    return msgspec.structs.replace(
+        reply,
+        phase=Phase.FAILED if reply.phase is Phase.DONE else reply.phase,
+        ok=False,
+        verified=False,
+        error=reply.error or error,
+        targets=rows,
+    )
+
+
+def _row_not_on_disk(row: TargetRow, error: str) -> TargetRow:
+    if row.phase is not Phase.DONE:
+        return row
+    return msgspec.structs.replace(
+        row, phase=Phase.FAILED, verified=False, error=row.error or error
+    )
