@@ -201,7 +201,7 @@ def make_tile(
     if beat is None:
         return Tile(State.OK, words="no heartbeat yet")
     levels = grade_vitals(beat, limits, before, cpu_mean)
-    worst, reasons = _judge(state, beat, levels, cpu_mean)
+    worst, reasons = _judge(state, details, beat, levels, cpu_mean)
     return Tile(
         State(worst),
         _shown(beat.cpu_percent),
@@ -268,16 +268,23 @@ def _without_master(details: Details | None, status: Status | None) -> Tile | No
 
 
 def _judge(
-    state: NodeState | None, beat: Heartbeat, levels: Levels, cpu_mean: float | None
+    state: NodeState | None,
+    details: Details | None,
+    beat: Heartbeat,
+    levels: Levels,
+    cpu_mean: float | None,
 ) -> tuple[Level, list[str]]:
     """Return the worst level and the reasons, worst first."""
     now = beat.throttled.now if beat.throttled is not None else ()
     faults = state.faults if state is not None else ()
-    if not (now or faults or beat.disk_read_only or levels.packed):
+    disk_errors = (details.disk_errors or 0) if details is not None else 0
+    if not (now or faults or beat.disk_read_only or levels.packed or disk_errors):
         return Level.OK, []  # the usual case, a thousand times a second
     found = [(Level.CRIT, fault) for fault in faults]
     if beat.disk_read_only:
         found.append((Level.CRIT, "disk is read-only"))
+    if disk_errors:
+        found.append((Level.WARN, f"disk errors: {disk_errors} recorded"))
     named = {_name(fault) for fault in faults}
     found += [
         (_flag_level(flag), flag.replace("-", " ")) for flag in now if flag not in named

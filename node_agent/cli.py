@@ -71,10 +71,11 @@ def run(args: service.Given) -> int:
     """
     document = service.overlaid(service.load_common(args), args, OPTIONS)
     settings = document.table("agent", AgentSettings)
-    board = LinuxBoard()
-    node_id = settings.id or _id_of(board)
+    board = LinuxBoard(temperature=settings.temperature)
     if args.once:
-        return asyncio.run(_show(node_id, board, settings))
+        shown = _own_id(settings, document, keep=False)
+        return asyncio.run(_show(shown, board, settings))
+    node_id = _own_id(settings, document)
     restart = Restart()
     code = service.run(_node(node_id, board, settings, document, restart))
     restart.carry_out()
@@ -163,9 +164,26 @@ def _once(
     )
 
 
-def _id_of(board: Board) -> str:
-    facts = board.facts()
-    return identity.node_id(facts.serial, facts.macs)
+def _own_id(settings: AgentSettings, document: Document, *, keep: bool = True) -> str:
+    """Return the id of this machine.
+
+    Args:
+        settings: ``[agent]``.
+        document: The whole configuration.
+        keep: Make one at random and keep it where the hardware gives none.
+
+    Raises:
+        ConfigError: The hardware gives none, and none can be kept.
+    """
+    if settings.id:
+        return settings.id
+    try:
+        username = endpoint(document.table("broker", BrokerSettings)).username
+    except ConfigError:
+        username = ""  # where it matters the connection says what is wrong
+    kept = settings.state_directory() / identity.KEPT_ID
+    found = identity.known_id(Path("/"), kept, username)
+    return found or (identity.make_kept(kept) if keep else "")
 
 
 if __name__ == "__main__":

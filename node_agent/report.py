@@ -4,6 +4,7 @@ The reader refuses a whole message for one value out of range, so everything is 
 into range here, where it is written.
 """
 
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -26,6 +27,8 @@ COLDEST_C = -40.0
 HOTTEST_C = 150.0
 """What a processor can be; a sensor that says more or less has failed."""
 _ROUNDING = 1.0
+_NOT_REACHED = ("127.", "169.254.", "fe80:", "::ffff:127.")
+"""Addresses of the loopback, or of one link only."""
 _CUT = "…"
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -159,6 +162,17 @@ def encode_result(result: Result) -> bytes:
             truncated=True,
         )
         return encode_result(shorter)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address by which other machines reach this one."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    try:
+        packed = socket.inet_pton(family, text)
+    except (OSError, ValueError):  # a zone as in fe80::1%eth0, or a NUL
+        return False
+    nowhere = bytes(len(packed)) if family == socket.AF_INET else bytes(15)
+    return not packed.startswith(nowhere) and not text.lower().startswith(_NOT_REACHED)
 
 
 def clip(text: str) -> str:

@@ -13,13 +13,16 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``[agent]``: how this machine's agent behaves.
 
     Args:
-        id: Node id; empty makes it from the board's serial, which is right but for
-            tests and machines that have neither serial nor network interface.
+        id: Node id; empty makes it from the board's serial, else of a permanent
+            hardware address, else at random and keeps it in ``state_dir``.
         interval_s: Seconds between heartbeats.
         commands: Path of a command file that adds to the built-in one, replaces its
             aliases or takes them away; empty for none.
-        state_dir: Directory for the ids of destructive orders; empty for systemd's
-            ``STATE_DIRECTORY``, else ``~/.local/state/pirack-agent``.
+        state_dir: Directory for the ids of destructive orders, and for an id at random;
+            empty for systemd's ``STATE_DIRECTORY``, else
+            ``~/.local/state/pirack-agent``.
+        temperature: Type of the thermal zone to report, as in
+            ``/sys/class/thermal/thermal_zone*/type``; empty looks for the processor's.
         at_once: How many commands run at the same time.
         withheld: Aliases this machine must not obey, each with the reason that whoever
             asks is told.
@@ -29,6 +32,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: Interval = 10.0
     commands: str = ""
     state_dir: str = ""
+    temperature: str = ""
     at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     withheld: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -37,7 +41,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.commands) if self.commands else None
 
     def state_directory(self) -> Path:
-        """Return where the ids of destructive orders are kept."""
+        """Return where the agent keeps what must outlive it."""
         chosen = self.state_dir or os.environ.get("STATE_DIRECTORY", "")
         if chosen:
             return Path(chosen)

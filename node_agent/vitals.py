@@ -1,23 +1,54 @@
 """This machine as a ``Board``: from psutil, the device tree, sysfs and procfs.
 
 Everything read here is in memory, so a reading takes a few milliseconds and is done on
-the loop; what would wait (``vcgencmd``) is started and collected later.
+the loop; what would wait (``vcgencmd``) is started and collected later. Each value is
+read on its own: one that cannot be read costs that value, never the heartbeat.
 """
 
+import fnmatch
+import logging
 import os
+import re
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import psutil
 
-from node_agent import identity, kernel_clock
+from node_agent import identity, kernel_clock, report
 from node_agent.board import Facts, Vitals
 from node_agent.throttle import Ask, Throttle, ask_firmware
 
-_CPU_ZONES = ("cpu-thermal", "cpu_thermal", "soc-thermal", "x86_pkg_temp", "acpitz")
-"""Types of thermal zones that are a processor, the best first."""
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_CPU_ZONES = (
+    "cpu-thermal",
+    "cpu_thermal",
+    "soc-thermal",
+    "x86_pkg_temp",
+    "acpitz",
+    "cpu*",
+    "*cpu-therm*",
+    "bigcore*",
+    "littlecore*",
+    "soc*",
+)
+"""Types of thermal zones that are a processor, in lower case, the best first."""
+_NO_ZONES = ("pmic*",)
+"""Sensors of the supply, which always say the same or something else."""
+
+_THOUSANDTHS = re.compile(r"-?[0-9]{1,9}")
+
+_READ_ONLY = frozenset({"ro", "emergency_ro", "shutdown"})
+"""Options of a superblock that takes no writes. Since Linux 6.15 ext4 says the second
+after an error, and the third when it was shut down; before, ``ro`` or nothing."""
+_DEFAULT_ROUTE = ("00000000", "00000000")
 
 
 class LinuxBoard:
@@ -29,6 +60,7 @@ class LinuxBoard:
         clock: Monotonic clock, seconds.
         ask: Starts the program that asks the firmware for its throttle bits.
         clock_synced: Says whether the clock is set.
+        temperature: Type of the thermal zone to read; empty chooses one.
     """
 
     def __init__(
@@ -38,6 +70,7 @@ class LinuxBoard:
         clock: Callable[[], float] = time.monotonic,
         ask: Ask = ask_firmware,
         clock_synced: Callable[[], bool | None] = kernel_clock.synced,
+        temperature: str = "",
     ) -> None:
         self._root = root
         self._clock_synced = clock_synced
@@ -45,58 +78,101 @@ class LinuxBoard:
         self._throttle = Throttle(
             root=root, raspberry=identity.is_raspberry(root), clock=clock, ask=ask
         )
-        self._zone = _cpu_zone(root)
-        self._cpu_before = psutil.cpu_times()
-        self._throttle.read()
+        self._wanted_zone = temperature
+        self._zone = _cpu_zone(root, temperature)
+        self._cpu_before: psutil._pslinux.scputimes | None = None
+        self._failing: dict[str, str] = {}
+        """Why a vital could not be read the last time, by name."""
+        self._failed: dict[str, str] = {}
+        """The same since details were asked for: one that comes and goes is listed."""
+        self._logged: set[str] = set()
+        self.vitals()
 
     def facts(self) -> Facts:
         """Return what changes rarely."""
         root = self._root
-        interfaces = identity.interfaces(root)
+        if self._zone is None:
+            self._zone = _cpu_zone(root, self._wanted_zone)
+        mounts = _mounts(root)
+        unreadable, self._failed = self._failed, dict(self._failing)
         return Facts(
             boot_id=identity.read_text(root / "proc/sys/kernel/random/boot_id")
             or "unknown",
             hostname=identity.read_text(root / "proc/sys/kernel/hostname"),
             model=identity.model(root),
             serial=identity.serial(root),
-            macs=tuple(interface.mac for interface in interfaces),
-            addresses=_addresses([interface.name for interface in interfaces]),
+            macs=identity.hardware_addresses(root),
+            addresses=_or((), lambda: _addresses(root)),
             os=_os_name(identity.read_text(root / "etc/os-release")),
             kernel=identity.read_text(root / "proc/sys/kernel/osrelease"),
-            architecture=os.uname().machine,
-            cpu_count=psutil.cpu_count() or 0,
-            memory_bytes=psutil.virtual_memory().total,
-            disk_bytes=psutil.disk_usage(str(root)).total,
+            architecture=architecture(os.uname().machine),
+            cpu_count=_or(0, lambda: psutil.cpu_count() or 0),
+            memory_bytes=_or(0, lambda: psutil.virtual_memory().total),
+            disk_bytes=_or(0, lambda: psutil.disk_usage(_disk(root, mounts)).total),
             clock_synced=self._clock_synced(),
+            disk_errors=_disk_errors(root, mounts),
+            unreadable=unreadable,
         )
 
     def vitals(self) -> Vitals:
         """Return what changes from one heartbeat to the next."""
-        root = self._root
-        received, sent = _network_bytes()
+        root, read = self._root, self._read
+        mounts = _mounts(root)
+        received, sent = read(
+            ("rx_bytes", "tx_bytes"), lambda: _network_bytes(root)
+        ) or (None, None)
         return Vitals(
-            uptime_s=float(_first_word(root / "proc/uptime") or 0),
-            cpu_percent=self._cpu_percent(),
-            load=_load(root),
-            memory_percent=psutil.virtual_memory().percent,
-            swap_percent=psutil.swap_memory().percent,
-            disk_percent=psutil.disk_usage(str(root)).percent,
-            disk_read_only=_read_only_root(identity.read_text(root / "proc/mounts")),
-            temperature_c=self._temperature(),
-            throttled=self._throttle.read(),
+            uptime_s=_uptime_s(root),
+            cpu_percent=read(("cpu_percent",), self._cpu_percent),
+            load=read(("load",), lambda: _load(root)),
+            memory_percent=read(
+                ("memory_percent",), lambda: _memory_percent(root, mounts)
+            ),
+            swap_percent=read(("swap_percent",), lambda: psutil.swap_memory().percent),
+            disk_percent=read(
+                ("disk_percent",),
+                lambda: psutil.disk_usage(_disk(root, mounts)).percent,
+            ),
+            disk_read_only=read(("disk_read_only",), lambda: _read_only_root(mounts)),
+            temperature_c=read(("temperature_c",), self._temperature),
+            throttled=read(("throttled",), self._throttle.read),
             rx_bytes=received,
             tx_bytes=sent,
-            disk_written_bytes=_written_bytes(root),
+            disk_written_bytes=read(
+                ("disk_written_bytes",), lambda: _written_bytes(root)
+            ),
         )
 
     def wall_time(self) -> float:
         """Return the machine's own clock, Unix seconds."""
         return time.time()
 
-    def _cpu_percent(self) -> float:
-        """Return the busy share since the last reading."""
+    def _read(self, names: Sequence[str], reading: Callable[[], T]) -> T | None:
+        """Return one group of vitals; None and a reason in details if that fails."""
+        try:
+            value = reading()
+        except Exception as error:  # noqa: BLE001  # psutil raises anything for a file it does not know
+            for name in names:
+                self._cannot_read(name, error)
+            return None
+        for name in names:
+            self._failing.pop(name, None)
+        return value
+
+    def _cannot_read(self, name: str, error: Exception) -> None:
+        # The first reason stays: one with a counter in it would change all the time.
+        reason = self._failing.setdefault(name, _reason(error))
+        self._failed[name] = reason
+        if name not in self._logged:
+            self._logged.add(name)
+            log.warning("%s cannot be read: %s (logged once)", name, reason)
+
+    def _cpu_percent(self) -> float | None:
+        """Return the busy share since the last reading; None for the first."""
         before, now = self._cpu_before, psutil.cpu_times()
         self._cpu_before = now
+        if before is None:
+            return None
         # The kernel counts a guest's time in user and nice as well.
         total = (sum(now) - _guest(now)) - (sum(before) - _guest(before))
         idle = (now.idle + now.iowait) - (before.idle + before.iowait)
@@ -104,54 +180,267 @@ class LinuxBoard:
 
     def _temperature(self) -> float | None:
         if self._zone is None:
+            if self._wanted_zone:
+                text = f"no thermal zone is of type {self._wanted_zone!r}"
+                raise LookupError(text)
             return None
-        try:
-            return int(identity.read_text(self._zone)) / 1000
-        except ValueError:
-            return None
+        text = (self._zone / "temp").read_text(encoding="ascii").strip()
+        value = int(text) / 1000 if _THOUSANDTHS.fullmatch(text) else 0.0
+        # Exactly 0 is what many sensors say when they could not measure.
+        if value == 0 or not report.COLDEST_C <= value <= report.HOTTEST_C:
+            kind = identity.read_text(self._zone / "type")
+            text = f"{kind} says {text[:20]!r} thousandths of a degree"
+            raise ValueError(text)
+        return value
+
+
+def architecture(machine: str, *, wide: bool = sys.maxsize > 2**32) -> str:
+    """Return the kernel's machine type; with the programs' where that differs.
+
+    Args:
+        machine: As ``uname`` says.
+        wide: Whether this very program has 64 bits.
+    """
+    if machine.endswith(("64", "64le", "s390x", "alpha", "64be")) == wide:
+        return machine
+    return f"{machine} ({64 if wide else 32}-bit programs)"
+
+
+def _or(otherwise: T, reading: Callable[[], T]) -> T:
+    try:
+        return reading()
+    except Exception as error:  # noqa: BLE001  # as in LinuxBoard._read
+        log.debug("a fact cannot be read: %r", error)
+        return otherwise
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return str(error) or type(error).__name__
 
 
 def _guest(times: psutil._pslinux.scputimes) -> float:
     return float(times.guest + times.guest_nice)
 
 
-def _cpu_zone(root: Path) -> Path | None:
-    """Return the temperature file of the processor, the first zone if none says so."""
+def _cpu_zone(root: Path, wanted: str = "") -> Path | None:
+    """Return the thermal zone of the processor, the first one if none says so.
+
+    Args:
+        root: Where the file systems are.
+        wanted: Its type; empty looks for the processor's.
+    """
     zones = sorted((root / "sys/class/thermal").glob("thermal_zone*"))
-    kinds = {identity.read_text(zone / "type"): zone for zone in reversed(zones)}
-    named = (kinds[kind] for kind in _CPU_ZONES if kind in kinds)
-    zone = next(named, zones[0] if zones else None)
-    return None if zone is None else zone / "temp"
+    kinds = [(identity.read_text(zone / "type").lower(), zone) for zone in zones]
+    for pattern in (wanted.lower(),) if wanted else _CPU_ZONES:
+        for kind, zone in kinds:
+            if kind == pattern or (not wanted and fnmatch.fnmatchcase(kind, pattern)):
+                return zone
+    others = [
+        zone
+        for kind, zone in kinds
+        if not any(fnmatch.fnmatchcase(kind, pattern) for pattern in _NO_ZONES)
+    ]
+    return others[0] if others and not wanted else None
 
 
-def _first_word(path: Path) -> str:
-    return identity.read_text(path).partition(" ")[0]
+def _uptime_s(root: Path) -> float:
+    """Return the uptime; from the kernel's clock where the file cannot be read."""
+    try:
+        return float(identity.read_text(root / "proc/uptime").split()[0])
+    except (ValueError, IndexError):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _load(root: Path) -> tuple[float, float, float]:
-    words = identity.read_text(root / "proc/loadavg").split()
-    one, five, fifteen = (float(word) for word in words[:3] or ("0", "0", "0"))
+    path = root / "proc/loadavg"
+    words = path.read_text(encoding="ascii").split()
+    try:
+        one, five, fifteen = map(float, words[:3])
+    except ValueError as error:
+        text = f"{path}: {' '.join(words)[:40]!r} does not begin with three numbers"
+        raise ValueError(text) from error
     return one, five, fifteen
 
 
-def _read_only_root(mounts: str) -> bool:
-    """Whether what is mounted last on ``/`` is read-only."""
-    options = ""
-    for line in mounts.splitlines():
-        words = line.split(" ")
-        if words[1:2] == ["/"]:
-            options = words[3]
-    return "ro" in options.split(",")
+def _memory_percent(root: Path, mounts: Sequence["Mount"]) -> float:
+    """Return the memory in use, without what ZFS gives back when it is wanted."""
+    memory = psutil.virtual_memory()
+    if memory.total <= 0:
+        text = "meminfo says that there is no memory"
+        raise ValueError(text)
+    cached = _zfs_cache(root, mounts)
+    if not cached:
+        return float(memory.percent)
+    free = min(memory.total, memory.available + cached)
+    return round(100 * (memory.total - free) / memory.total, 1)
 
 
-def _network_bytes() -> tuple[int, int]:
-    """Return bytes received and sent by all interfaces but loopback."""
+def _zfs_cache(root: Path, mounts: Sequence["Mount"]) -> int:
+    """Return how many bytes the ARC of ZFS would give back; 0 in a container.
+
+    There ``meminfo`` is lxcfs's, which does not count the host's cache as used.
+    """
+    lines = identity.read_text(root / "proc/spl/kstat/zfs/arcstats").splitlines()
+    rows = [line.split() for line in lines]
+    numbers = {row[0]: row[-1] for row in rows if row and row[-1].isdecimal()}
+    if "size" not in numbers:
+        return 0
+    if any(one.point == "/proc/meminfo" and "lxcfs" in one.kind for one in mounts):
+        return 0
+    return max(0, int(numbers["size"]) - int(numbers.get("c_min", "0")))
+
+
+# -- the root file system ---------------------------------------------------------
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A mounted file system.
+
+    Args:
+        point: Where.
+        kind: Type of the file system.
+        source: Its device.
+        device: Major and minor number; empty where not known.
+        options: Of its superblock: they hold for everybody, unlike those of one mount,
+            which systemd makes read-only for a confined service.
+    """
+
+    point: str
+    kind: str
+    source: str
+    device: str
+    options: tuple[str, ...]
+
+    def option(self, name: str) -> str:
+        """Return the value of an option; empty where it is not set."""
+        found = (one.partition("=") for one in self.options)
+        return next((value for key, _, value in found if key == name), "")
+
+
+def _mounts(root: Path) -> list[Mount]:
+    """Return what is mounted, in the order it was; from ``mounts`` on a bare tree."""
+    lines = identity.read_text(root / "proc/self/mountinfo").splitlines()
+    if lines:
+        return [mount for line in lines if (mount := _mount_of(line)) is not None]
+    rows = [
+        line.split(" ")
+        for line in identity.read_text(root / "proc/mounts").splitlines()
+    ]
+    return [
+        Mount(_plain(row[1]), row[2], _plain(row[0]), "", tuple(row[3].split(",")))
+        for row in rows
+        if len(row) > 3  # noqa: PLR2004  # device, point, type, options
+    ]
+
+
+def _mount_of(line: str) -> Mount | None:
+    """Read one line of ``mountinfo``; see proc(5)."""
+    before, _, after = line.partition(" - ")
+    left, right = before.split(" "), after.split(" ")
+    if len(left) < 6 or len(right) < 3:  # noqa: PLR2004  # as the man page has them
+        return None
+    options = tuple(_plain(right[2]).split(","))
+    return Mount(_plain(left[4]), right[0], _plain(right[1]), left[2], options)
+
+
+def _plain(text: str) -> str:
+    """Return a path without the kernel's escapes for blanks and backslashes."""
+    for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\134", "\\")):
+        text = text.replace(escape, character)
+    return text
+
+
+def _root_mount(mounts: Sequence[Mount]) -> Mount | None:
+    """Return what is mounted last on ``/``."""
+    return next((one for one in reversed(mounts) if one.point == "/"), None)
+
+
+def _card_mount(mounts: Sequence[Mount]) -> Mount | None:
+    """Return the file system below ``/``: under an overlay that of its lowest layer.
+
+    A card is protected by an overlay in memory, and what may fill or fail is the card.
+    Where its layer cannot be seen, as in a container, it is the overlay itself.
+    """
+    top = _root_mount(mounts)
+    if top is None or top.kind != "overlay":
+        return top
+    lower = top.option("lowerdir").split(":")[-1]
+    below = [
+        one
+        for one in mounts
+        if one.point != "/" and (lower + "/").startswith(one.point.rstrip("/") + "/")
+    ]
+    return max(below, key=lambda one: len(one.point)) if below else top
+
+
+def _disk(root: Path, mounts: Sequence[Mount]) -> str:
+    """Return where to ask for the size and use of the card."""
+    mount = _card_mount(mounts)
+    point = root if mount is None else root / mount.point.lstrip("/")
+    return str(point if point.exists() else root)
+
+
+def _read_only_root(mounts: Sequence[Mount]) -> bool:
+    """Whether the superblock of ``/`` takes no writes, or its card had to stop."""
+    top = _root_mount(mounts)
+    if top is None:
+        text = "nothing is mounted on /"
+        raise LookupError(text)
+    card = _card_mount(mounts)
+    # The card under an overlay is read-only on purpose; an error still shows.
+    failed = card is not None and not _READ_ONLY.isdisjoint({*card.options} - {"ro"})
+    return failed or not _READ_ONLY.isdisjoint(top.options)
+
+
+def _disk_errors(root: Path, mounts: Sequence[Mount]) -> int | None:
+    """Return the errors that ext4 has recorded; None for other file systems.
+
+    Linux 6.12 to 6.14 shows nothing else of a file system that takes no writes.
+    """
+    mount = _card_mount(mounts)
+    if mount is None or mount.kind != "ext4":
+        return None
+    link = root / "sys/dev/block" / mount.device
+    name = link.resolve().name if mount.device and link.exists() else ""
+    path = root / "sys/fs/ext4" / (name or Path(mount.source).name) / "errors_count"
+    text = identity.read_text(path)
+    return int(text) if text.isdecimal() else None
+
+
+# -- traffic, disks, addresses ----------------------------------------------------
+
+
+def _network_bytes(root: Path) -> tuple[int, int]:
+    """Return bytes received and sent by the interfaces that lead out of the machine.
+
+    Those with a device; in a container, where none has one, all that are not bridges,
+    tunnels or cables to further containers. What passes such a one passes an interface
+    with a device too, and would count twice.
+    """
+    net = root / "sys/class/net"
     counters = psutil.net_io_counters(pernic=True, nowrap=False)
-    counted = [one for name, one in counters.items() if name != "lo"]
+    if not counters:
+        text = "/proc/net/dev lists no interface"
+        raise LookupError(text)
+    counted = [
+        one for name, one in counters.items() if (net / name / "device").exists()
+    ]
+    if not counted:
+        counted = [
+            one
+            for name, one in counters.items()
+            if not identity.leads_inside(net / name)
+        ]
     return (
         sum(one.bytes_recv for one in counted),
         sum(one.bytes_sent for one in counted),
     )
+
+
+def _has_device(directory: Path) -> bool:
+    return (directory / "device").exists()
 
 
 def _written_bytes(root: Path) -> int:
@@ -159,25 +448,42 @@ def _written_bytes(root: Path) -> int:
     counters = psutil.disk_io_counters(perdisk=True, nowrap=False) or {}
     block = root / "sys/block"
     return sum(
-        one.write_bytes
-        for name, one in counters.items()
-        if (block / name / "device").exists()
+        one.write_bytes for name, one in counters.items() if _has_device(block / name)
     )
 
 
-def _addresses(preferred: list[str]) -> tuple[str, ...]:
-    """Return IP addresses without loopback and link-local, wired interfaces first."""
-    found: list[tuple[int, bool, str]] = []
+def _addresses(root: Path) -> tuple[str, ...]:
+    """Return IP addresses without loopback and link-local, the likeliest first.
+
+    That of the interface with the default route; then those with a device, wired ones
+    first; those of container networks last.
+    """
+    outward = _default_interface(root)
+    preferred = [one.name for one in identity.interfaces(root)]
+    net = root / "sys/class/net"
+    found: list[tuple[bool, bool, int, bool, str]] = []
     for name, addresses in psutil.net_if_addrs().items():
         rank = preferred.index(name) if name in preferred else len(preferred)
+        inside = identity.named_inside(name) and not _has_device(net / name)
         found.extend(
-            (rank, one.family == socket.AF_INET6, one.address)
+            (name != outward, inside, rank, one.family == socket.AF_INET6, one.address)
             for one in addresses
             if one.family in {socket.AF_INET, socket.AF_INET6}
-            and not one.address.startswith(("127.", "fe80:", "169.254."))
-            and one.address != "::1"
+            and report.is_address(one.address)
         )
-    return tuple(address for _, _, address in sorted(found))
+    return tuple(dict.fromkeys(address for *_, address in sorted(found)))
+
+
+def _default_interface(root: Path) -> str:
+    """Return the name of the interface with the default route; empty if none has it."""
+    lines = identity.read_text(root / "proc/net/route").splitlines()[1:]
+    rows = [line.split() for line in lines]
+    default = [
+        (int(row[6]), row[0])
+        for row in rows
+        if len(row) > 7 and (row[1], row[7]) == _DEFAULT_ROUTE and row[6].isdecimal()  # noqa: PLR2004  # columns of the file
+    ]
+    return min(default)[1] if default else ""
 
 
 def _os_name(release: str) -> str:

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from broker import credentials
 from broker.errors import CertificateError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
 from broker.topics import check_name
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, listen, os_error
-from pirack.init.plan import Plan
+from pirack.init.plan import CREDENTIALS, Plan
 from pirack.init.write import write
 from pirack.up import here
 
@@ -116,7 +117,7 @@ def planned(args: argparse.Namespace) -> Plan:
         rack=check_name(args.rack, "rack"),
         listen=door,
         names=listen.names(door, args.name, facts.addresses, platform.node()),
-        node=here.node_id({}),
+        node=_own_id(args.etc.absolute() / CREDENTIALS),
         etc=args.etc.absolute(),
         state=args.state.absolute(),
         owner=args.owner,
@@ -124,6 +125,18 @@ def planned(args: argparse.Namespace) -> Plan:
         dashboard_owner=args.dashboard_owner,
         broker_owner=args.broker_owner,
     )
+
+
+def _own_id(kept: Path) -> str:
+    """Return this machine's id: that of an earlier run, else from the board.
+
+    Args:
+        kept: Credentials of this machine's agent.
+
+    Raises:
+        ConfigError: They are not credentials.
+    """
+    return credentials.read(kept).username if kept.exists() else here.node_id({})
 
 
 def told(plan: Plan, made: list[str], password: str) -> Iterator[str]:

@@ -19,6 +19,8 @@ USERS = {
     house.ADMIN: Role.ADMIN,
 }
 LOCAL_PORT = 1883
+CREDENTIALS = "credentials.json"
+"""Of this machine's agent, where every node has its own."""
 DHCP_UNIT = "pirack-dhcp.service"
 
 
@@ -62,7 +64,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def own_credentials(self) -> Path:
         """This machine's agent's, where every node has its own."""
-        return self.etc / "credentials.json"
+        return self.etc / CREDENTIALS
 
     @property
     def tls(self) -> Path:
@@ -122,6 +124,7 @@ def tables(plan: Plan) -> dict[str, Any]:
             "dynsec": str(plan.dynsec),
         },
         "master": {"data_dir": str(plan.master), "node": plan.node},
+        "agent": {"id": plan.node},
         "dashboard": {"data": str(plan.dashboard)},
         # No back end is named, so provisioning is off.
         "install": {"data_dir": str(plan.install), "unit": DHCP_UNIT},

@@ -16,6 +16,7 @@ from broker.mosquitto import Mosquitto
 from broker.mosquitto_child import MosquittoChild
 from broker.mosquitto_conf import Plan
 from broker.topics import Topics
+from node_agent import identity
 from pirack import house
 from pirack.runfile import Login, MqttAccess, RunFile
 from pirack.up import configure, door, here, passwords, ports, toml, tools
@@ -198,7 +199,11 @@ def _decide(
     kept = frozenset({options.listen.port} if options.listen else ())
     mqtt_port = ports.choose(options.mqtt_host, options.mqtt_port, promises, taken=kept)
     http_port = ports.choose(options.http_host, options.http_port, promises, taken=kept)
-    node = here.node_id(options.tables)
+    node = here.node_id(
+        options.tables,
+        kept=where.agent / identity.KEPT_ID,
+        before=here.earlier_id(where.part(configure.AGENT)),
+    )
     publish = tools.find("mosquitto_pub", program.program)
     return Decided(
         rack=options.rack,

@@ -180,6 +180,15 @@ def test_a_read_only_disk_and_a_named_fault_are_critical(cook: Cook) -> None:
     assert tile.reason.startswith("duplicate identity")
 
 
+def test_errors_of_a_file_system_are_a_warning_and_not_read_only(
+    cook: Cook, make_details: Make
+) -> None:
+    tile = cook.tile(details=make_details(disk_errors=3))
+
+    assert tile.state is State.WARN
+    assert tile.reason == "disk errors: 3 recorded"
+
+
 def test_the_worst_reason_comes_first(cook: Cook) -> None:
     tile = cook.tile(beat={"temperature_c": 83.4, "memory_percent": 90})
 

@@ -1,13 +1,16 @@
 """A board read from the files of a Pi 4, a Pi 5 and a PC."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
+import psutil
 import pytest
 
 from broker.messages import ThrottleFlag
-from node_agent.vitals import LinuxBoard
+from node_agent.vitals import LinuxBoard, architecture
 
 Machine = Callable[[str], Path]
 
@@ -136,3 +139,327 @@ def test_this_very_machine_can_be_read(machine: Machine) -> None:
     assert vitals.uptime_s > 0
     assert board.facts().cpu_count >= 1
     assert board.wall_time() > 1_700_000_000
+
+
+# -- one value that cannot be read costs that value --------------------------------
+
+READ_FROM = {
+    "proc/stat": {"cpu_percent"},
+    "proc/loadavg": {"load"},
+    "proc/meminfo": {"memory_percent", "swap_percent"},
+    "proc/mounts": {"disk_read_only"},
+    "proc/net/dev": {"rx_bytes", "tx_bytes"},
+    "proc/diskstats": {"disk_written_bytes"},
+    "sys/class/thermal/thermal_zone0/temp": {"temperature_c"},
+}
+BROKEN = {
+    "empty": b"",
+    "one word": b"0.10\n",
+    "not UTF-8": b"\xff\xfe\x00\n",
+    "words": b"cpu no numbers here\n a: b c\n",
+    "17 fields": b"8       0 sda 0 0 0 0 46 0 977 34 0 2 0 0 0 0\n",
+    "huge": b"9" * 5000 + b"\n",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("file", READ_FROM)
+def test_one_broken_file_costs_its_own_values_and_nothing_else(
+    machine: Machine, file: str, content: bytes
+) -> None:
+    root = machine("pi4")
+    board = board_of(root)
+    whole = board.vitals()
+    (root / file).write_bytes(content)
+    left = board.vitals()
+    lost = {
+        name
+        for name in left.__struct_fields__
+        if getattr(left, name) != getattr(whole, name)
+    }
+    assert lost <= READ_FROM[file]
+    unreadable = board.facts().unreadable
+    assert unreadable.keys() <= READ_FROM[file]
+    assert all(unreadable.values())
+    for name in unreadable:
+        assert getattr(left, name) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "lost"),
+    [
+        ("proc/diskstats", BROKEN["17 fields"], {"disk_written_bytes"}),
+        ("proc/loadavg", BROKEN["one word"], {"load"}),
+        ("proc/stat", BROKEN["empty"], {"cpu_percent"}),
+        ("proc/meminfo", BROKEN["empty"], {"memory_percent"}),
+        ("proc/net/dev", BROKEN["words"], {"rx_bytes", "tx_bytes"}),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_the_reason(
+    machine: Machine, file: str, content: bytes, lost: set[str]
+) -> None:
+    root = machine("pi4")
+    board = board_of(root)
+    (root / file).write_bytes(content)
+    board.vitals()
+    assert lost <= board.facts().unreadable.keys()
+
+
+def test_a_machine_that_shows_nothing_still_beats_with_its_uptime(
+    tmp_path: Path, machine: Machine
+) -> None:
+    del machine  # its end restores psutil
+    board = board_of(tmp_path)
+    vitals = board.vitals()
+    assert vitals.uptime_s > 0
+    assert (vitals.cpu_percent, vitals.load, vitals.rx_bytes) == (None, None, None)
+    assert board.facts().boot_id == "unknown"
+    assert {"cpu_percent", "load", "memory_percent"} <= board.facts().unreadable.keys()
+
+
+def test_a_reason_stays_the_same_while_a_value_stays_unreadable(
+    machine: Machine,
+) -> None:
+    root = machine("pi4")
+    board = board_of(root)
+    said = []
+    for written in (977, 978):
+        line = f"8 0 sda 0 0 0 0 46 0 {written} 34 0 2 0 0 0 0\n"
+        (root / "proc/diskstats").write_text(line)
+        board.vitals()
+        said.append(board.facts())
+    assert said[0] == said[1]
+
+
+def test_a_value_that_came_back_is_readable_again_in_details(machine: Machine) -> None:
+    root = machine("pi4")
+    load = (root / "proc/loadavg").read_text()
+    board = board_of(root)
+    (root / "proc/loadavg").write_text("0.1\n")
+    board.vitals()
+    (root / "proc/loadavg").write_text(load)
+    assert board.vitals().load == pytest.approx((0.52, 0.41, 0.33))
+    assert board.facts().unreadable.keys() == {"load"}
+    board.vitals()
+    assert board.facts().unreadable == {}
+
+
+# -- temperature -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("-650788984", None),
+        ("2147483647", None),
+        ("9999999999999999999999", None),
+        ("-128000", None),
+        ("0", None),
+        ("", None),
+        ("48.5", None),
+        ("85000", 85.0),
+        ("-5000", -5.0),
+        ("125000", 125.0),
+    ],
+)
+def test_no_temperature_goes_out_that_cannot_be_true(
+    machine: Machine, text: str, shown: float | None
+) -> None:
+    root = machine("pi4")
+    board = board_of(root)
+    (root / "sys/class/thermal/thermal_zone0/temp").write_text(f"{text}\n")
+    assert board.vitals().temperature_c == shown
+
+
+def zones(root: Path, **found: int) -> Path:
+    """Replace the thermal zones of a machine, by type."""
+    for number, (kind, temperature_c) in enumerate(found.items()):
+        zone = root / f"sys/class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True, exist_ok=True)
+        (zone / "type").write_text(kind.replace("_", "-") + "\n")
+        (zone / "temp").write_text(f"{temperature_c * 1000}\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        ({"AO_therm": 44, "CPU_therm": 35, "PMIC_Die": 100}, 35),
+        ({"gpu_thermal": 50, "cpu0_thermal": 51}, 51),
+        ({"center_thermal": 40, "bigcore0_thermal": 52, "littlecore_thermal": 48}, 52),
+        ({"PMIC_Die": 100, "GPU_therm": 34}, 34),
+        ({"PMIC_Die": 100}, None),
+    ],
+)
+def test_the_processors_sensor_is_found_whatever_its_maker_calls_it(
+    machine: Machine, found: dict[str, int], shown: float | None
+) -> None:
+    root = machine("pi4")
+    assert board_of(zones(root, **found)).vitals().temperature_c == shown
+
+
+def test_a_person_may_name_the_sensor(machine: Machine) -> None:
+    root = zones(machine("pi4"), CPU_therm=35, GPU_therm=61)
+    assert LinuxBoard(root, temperature="gpu-therm").vitals().temperature_c == 61
+    wrong = LinuxBoard(root, temperature="gpu")
+    assert wrong.vitals().temperature_c is None
+    assert "no thermal zone is of type 'gpu'" in str(wrong.facts().unreadable)
+
+
+# -- the root file system ----------------------------------------------------------
+
+ROOT_LINE = "22 1 179:2 / / {mount} shared:1 - ext4 /dev/mmcblk0p2 {superblock}\n"
+
+
+def mountinfo(root: Path, *lines: str) -> Path:
+    (root / "proc/self").mkdir(parents=True, exist_ok=True)
+    (root / "proc/self/mountinfo").write_text("".join(lines))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("mount", "superblock", "read_only"),
+    [
+        ("rw,noatime", "rw", False),
+        ("ro,nosuid", "rw", False),  # in the namespace of a confined service
+        ("rw,noatime", "ro", True),
+        ("rw,noatime", "ro,errors=remount-ro", True),
+        ("rw,noatime", "rw,errors=remount-ro,emergency_ro", True),
+        ("ro", "rw,shutdown", True),
+        ("rw", "rw,data=ordered,norecovery", False),
+    ],
+)
+def test_the_superblock_says_whether_the_card_takes_writes(
+    machine: Machine, mount: str, superblock: str, *, read_only: bool
+) -> None:
+    line = ROOT_LINE.format(mount=mount, superblock=superblock)
+    root = mountinfo(machine("pi4"), "21 1 0:1 / / rw - rootfs rootfs rw\n", line)
+    assert board_of(root).vitals().disk_read_only is read_only
+
+
+@pytest.mark.parametrize("option", ["ro", "emergency_ro"])
+def test_without_mountinfo_the_mounts_are_read(machine: Machine, option: str) -> None:
+    root = machine("pi4")
+    line = f"/dev/mmcblk0p2 / ext4 rw,noatime,errors=remount-ro,{option} 0 0\n"
+    (root / "proc/mounts").write_text(line)
+    assert board_of(root).vitals().disk_read_only is True
+
+
+OVERLAY = (
+    "22 1 0:20 / / rw - overlay overlayroot rw,lowerdir=/media/root-ro,"
+    "upperdir=/media/root-rw/up,workdir=/media/root-rw/work\n"
+)
+LOWER = "23 22 179:2 / /media/root-ro ro - ext4 /dev/mmcblk0p2 {}\n"
+UPPER = "24 22 0:21 / /media/root-rw rw - tmpfs tmpfs-root rw\n"
+
+
+@pytest.mark.parametrize(
+    ("lower", "read_only"), [("ro", False), ("ro,emergency_ro", True)]
+)
+def test_under_an_overlay_the_card_is_what_may_have_failed(
+    machine: Machine, lower: str, *, read_only: bool
+) -> None:
+    root = mountinfo(machine("pi4"), OVERLAY, LOWER.format(lower), UPPER)
+    assert board_of(root).vitals().disk_read_only is read_only
+
+
+def test_errors_that_ext4_recorded_are_said_apart(machine: Machine) -> None:
+    line = ROOT_LINE.format(mount="rw", superblock="rw")
+    root = mountinfo(machine("pi4"), line)
+    assert board_of(root).facts().disk_errors is None
+    fault = root / "sys/fs/ext4/mmcblk0p2"
+    fault.mkdir(parents=True)
+    (fault / "errors_count").write_text("3\n")
+    assert board_of(root).facts().disk_errors == 3
+    assert board_of(root).vitals().disk_read_only is False
+    mountinfo(root, OVERLAY, LOWER.format("ro"), UPPER)
+    assert board_of(root).facts().disk_errors == 3
+
+
+# -- traffic, memory, architecture -------------------------------------------------
+
+TRAFFIC = """\
+Inter-|   Receive                        |  Transmit
+ face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop
+    lo: 5 1 0 0 0 0 0 0 5 1 0 0 0 0 0 0
+  eth0: 1000000 900 0 0 0 0 0 0 2000 20 0 0 0 0 0 0
+docker0: 2000 20 0 0 0 0 0 0 1000000 900 0 0 0 0 0 0
+br-3fe1a2b4c5d6: 2000 20 0 0 0 0 0 0 1000000 900 0 0 0 0 0 0
+veth1a2b3c4: 2000 20 0 0 0 0 0 0 1000000 900 0 0 0 0 0 0
+  tun0: 2000 20 0 0 0 0 0 0 1000000 900 0 0 0 0 0 0
+"""
+
+
+@pytest.mark.parametrize("has_device", [True, False])
+def test_what_passes_a_container_is_counted_once(
+    machine: Machine, *, has_device: bool
+) -> None:
+    root = machine("pi4")
+    (root / "proc/net/dev").write_text(TRAFFIC)
+    if not has_device:
+        for device in root.glob("sys/class/net/*/device"):
+            device.rmdir()
+    vitals = board_of(root).vitals()
+    assert (vitals.rx_bytes, vitals.tx_bytes) == (1_000_000, 2_000)
+
+
+ARC = "13 1 0x01 116\nname type data\nsize 4 1500000000\nc_min 4 250000000\n"
+
+
+def test_what_zfs_gives_back_is_not_memory_in_use(machine: Machine) -> None:
+    root = machine("pi4")
+    arcstats = root / "proc/spl/kstat/zfs/arcstats"
+    arcstats.parent.mkdir(parents=True)
+    (root / "proc/meminfo").write_text(
+        (root / "proc/meminfo").read_text().replace("3000000 kB", "1000000 kB")
+    )
+    before = board_of(root).vitals().memory_percent
+    arcstats.write_text(ARC)
+    assert before == pytest.approx(75.0)
+    assert board_of(root).vitals().memory_percent == pytest.approx(44.5, abs=0.1)
+    line = "30 22 0:40 /proc/meminfo /proc/meminfo rw - fuse.lxcfs lxcfs rw\n"
+    mountinfo(root, ROOT_LINE.format(mount="rw", superblock="rw"), line)
+    assert board_of(root).vitals().memory_percent == before
+
+
+@pytest.mark.parametrize(
+    ("kernel", "wide", "said"),
+    [
+        ("aarch64", True, "aarch64"),
+        ("aarch64", False, "aarch64 (32-bit programs)"),
+        ("armv7l", False, "armv7l"),
+        ("i686", True, "i686 (64-bit programs)"),
+    ],
+)
+def test_programs_of_another_width_than_the_kernel_are_said(
+    kernel: str, said: str, *, wide: bool
+) -> None:
+    assert architecture(kernel, wide=wide) == said
+
+
+def test_the_interface_with_the_default_route_has_the_first_address(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = machine("pi4")
+    addresses = {
+        "br-3fe1a2b4c5d6": "172.18.0.1",
+        "eth0": "192.168.99.1",
+        "wlan0": "192.0.2.21",
+        "lo": "127.0.0.1",
+    }
+    found = {
+        name: [SimpleNamespace(family=socket.AF_INET, address=address)]
+        for name, address in addresses.items()
+    }
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: found)
+    assert board_of(root).facts().addresses == (
+        "192.168.99.1",
+        "192.0.2.21",
+        "172.18.0.1",
+    )
+    (root / "proc/net/route").write_text(
+        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+        "eth0 0063A8C0 00000000 0001 0 0 0 00FFFFFF 0 0 0\n"
+        "wlan0 00000000 010200C0 0003 0 0 600 00000000 0 0 0\n"
+    )
+    assert board_of(root).facts().addresses[0] == "192.0.2.21"

@@ -1,13 +1,15 @@
 """``pirack init``: the configuration it writes, before anything is written."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
+from broker import credentials
 from broker.config import Document
 from broker.errors import ConfigError
 from pirack import deploy_files, house
-from pirack.init.cli import steps
+from pirack.init.cli import add_arguments, planned, steps
 from pirack.init.plan import Plan, broker_config, tables
 from pirack.listen import Listen
 
@@ -45,6 +47,19 @@ def test_the_shipped_broker_configuration_gets_this_machines_plugin_and_listener
     assert "listener 8884 10.0.0.1" in lines
     assert "listener 1883 127.0.0.1" in lines
     assert "allow_anonymous false" in lines
+
+
+def test_the_id_of_the_masters_pi_stays_what_it_was(tmp_path: Path) -> None:
+    asked = argparse.ArgumentParser()
+    add_arguments(asked)
+    args = asked.parse_args(["--etc", str(tmp_path)])
+    credentials.write(
+        tmp_path / "credentials.json",
+        credentials.Credentials(username="pi-ac110002", password="x"),
+    )
+    again = planned(args)
+    assert again.node == "pi-ac110002"
+    assert tables(again)["agent"] == {"id": "pi-ac110002"}
 
 
 def test_every_address_of_both_kinds_is_said_without_one() -> None:

@@ -134,6 +134,39 @@ def test_the_id_a_person_chose_is_this_machines() -> None:
     assert here.node_id({"agent": {"id": "pi-mine"}}) == "pi-mine"
 
 
+def test_a_demonstration_runs_on_a_machine_without_any_interface(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "node-id"
+    made = here.node_id({}, tmp_path, kept=kept)
+    assert made.startswith("pi-")
+    assert here.node_id({}, tmp_path, kept=kept) == made
+
+
+def test_the_same_data_keeps_its_identity_with_another_network_card(
+    tmp_path: Path,
+) -> None:
+    kept, card = tmp_path / "node-id", tmp_path / "sys/class/net/eth0"
+    card.mkdir(parents=True)
+    (card / "type").write_text("1\n")
+    (card / "address").write_text("dc:a6:32:01:02:03\n")
+    assert here.node_id({}, tmp_path, kept=kept) == "pi-32010203"
+    (card / "address").write_text("dc:a6:32:0a:0b:0c\n")
+    assert here.node_id({}, tmp_path, kept=kept) == "pi-32010203"
+    assert here.node_id({"agent": {"id": "pi-mine"}}, tmp_path, kept=kept) == "pi-mine"
+
+
+def test_data_of_an_earlier_release_keep_their_identity(tmp_path: Path) -> None:
+    part, kept = tmp_path / "agent.toml", tmp_path / "node-id"
+    assert here.earlier_id(part) == ""
+    part.write_text('[agent]\nid = "pi-ac110002"\n')
+    before = here.earlier_id(part)
+    assert here.node_id({}, tmp_path, kept=kept, before=before) == "pi-ac110002"
+    assert kept.read_text() == "pi-ac110002\n"
+    part.write_bytes(b"\0\0")
+    assert here.earlier_id(part) == ""
+
+
 def test_a_part_is_started_again_soon_then_ever_more_slowly() -> None:
     delays = [PAUSES.after(ends, 0.0) for ends in (1, 2, 3, 4, 5, 500)]
     assert delays == [2.0, 4.0, 8.0, 16.0, PAUSES.longest_s, PAUSES.longest_s]
