@@ -12,7 +12,7 @@ PYTEST = $(BIN)/python -m pytest -n auto --max-worker-restart 0
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  make run ARGS="--simulate 4x4 --http-port 9000"   passes options to `pirack up`'
 
@@ -32,12 +32,25 @@ run: install ## the whole rack on this machine, with 12 stacks of 4 simulated bo
 install-dev: $(VENV)/.dev ## .venv with what the checks and tests need too
 
 .PHONY: test
-test: test-packages install-dev lint ## every check: lint, types, unit, contract, system, browser, wheel
+test: test-packages install-dev lint test-python313 ## every check: lint, types, unit, contract, system, browser, wheel
 	$(PYTEST)
 
 .PHONY: test-all
-test-all: test-packages install-dev lint ## what `make test` does, and the tests that take minutes
+test-all: test-packages install-dev lint ## what `make test` does, the tests that take minutes, and Debian 13
 	$(PYTEST) -m "not hardware"
+	scripts/debian-root --optional --test-packages trixie make test
+
+# Debian 13, on which Raspberry Pi OS is based now, whatever this machine runs.
+.PHONY: test-debian12 test-debian13
+test-debian12: test-packages ## `make test` in a new Debian 12 with Python 3.11; needs root
+	scripts/debian-root --test-packages bookworm make test
+test-debian13: test-packages ## `make test` in a new Debian 13 with Python 3.13; needs root
+	scripts/debian-root --test-packages trixie make test
+
+.PHONY: test-python313
+test-python313: test-packages install-dev ## the tests of `make test-fast`, in a new Debian 13; needs root
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' || \
+		scripts/debian-root --optional trixie make test-fast
 
 .PHONY: test-fast
 test-fast: install-dev ## the tests that start no process: seconds
@@ -65,7 +78,7 @@ test-packages:
 
 .PHONY: clean
 clean: ## remove what was built or cached; .pirack (your rack's data) stays
-	rm -rf $(VENV) .mosquitto .mosquitto.new build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nicegui
+	rm -rf $(VENV) .cache .mosquitto .mosquitto.new build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .nicegui
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment -------------------------------------------------------

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -111,6 +111,24 @@ def add_common(parser: "argparse.ArgumentParser") -> None:
         metavar="FILE",
         help="append the log to this file too (by default nothing is written)",
     )
+
+
+def parse(
+    parser: "argparse.ArgumentParser", words: Sequence[str] | None = None
+) -> "argparse.Namespace":
+    """Return the options given.
+
+    After ``--help`` the program ends. When the reader of that text (``| head``) is gone
+    by then, it ends silently: Python 3.13 complains at its exit otherwise.
+
+    Args:
+        parser: The program's.
+        words: From the command line; None for all of it.
+    """
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    options = parser.parse_args(words)
+    signal.signal(signal.SIGPIPE, before)  # a service must outlive a closed socket
+    return options
 
 
 def load_common(args: Given) -> Document:

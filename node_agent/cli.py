@@ -96,7 +96,7 @@ def main() -> None:
 def _parsed(words: Sequence[str]) -> "argparse.Namespace":
     from node_agent import options  # noqa: PLC0415  # see ``as_a_service``
 
-    return options.parser().parse_args(words)
+    return service.parse(options.parser(), words)
 
 
 def _node(

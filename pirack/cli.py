@@ -142,6 +142,28 @@ def fill(sub: argparse.ArgumentParser, command: Command) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a sub-command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _run(words)
+        finally:
+            # Now: at the exit of the interpreter, too late to catch, a closed pipe is
+            # an error. Argparse ends the program after --help, so `finally`.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has seen enough.
+        pipe.hush()
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+
+
+def _run(words: list[str]) -> int:
+    """Run the sub-command that the words name and return its exit code.
+
+    Raises:
+        BrokenPipeError: The reader of the output went away.
+        KeyboardInterrupt: Ctrl-C.
+    """
     chosen = next((word for word in words if not word.startswith("-")), "")
     try:
         args = parser(only=chosen).parse_args(words)
@@ -155,12 +177,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = f"{error.filename}: {error.strerror}; be its owner, or use sudo"
         sys.stderr.write(f"pirack {chosen}: {text}\n")
         return EXIT_CONFIG
-    except BrokenPipeError:
-        # The reader of our output (`| head`) has seen enough.
-        pipe.hush()
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_FAILED
 
 
 def _missing(name: str, error: ModuleNotFoundError) -> int:

@@ -44,6 +44,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         mqtt: The operator's access to the broker.
         pids: Process ids: ``supervisor`` and each part by name.
         tools: Directory of option files for ``XDG_CONFIG_HOME=… mosquitto_pub``.
+        config: The ``pirack.toml`` it was started with; empty for none.
     """
 
     rack: str
@@ -52,6 +53,11 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     mqtt: MqttAccess
     pids: dict[str, int]
     tools: str = ""
+    config: str = ""
+
+    def uses(self, config: Path) -> bool:
+        """Return whether this rack was started with a configuration file."""
+        return bool(self.config) and Path(self.config) == config.resolve()
 
 
 def data_directory(given: Path | None = None) -> Path:

@@ -88,8 +88,7 @@ def find(args: argparse.Namespace) -> Place:
         ConfigError: A file cannot be read.
         TopicError: The rack's name is illegal.
     """
-    data = runfile.data_directory(args.data)
-    run = None if args.config else runfile.read(data)
+    data, run = running(args)
     config: Path | None = args.config
     if run is None and not (config or args.data or args.host or args.credentials):
         config = house.PRODUCTION if house.PRODUCTION.exists() else None
@@ -101,6 +100,38 @@ def find(args: argparse.Namespace) -> Place:
         raise NoRackError(text)
     found = _from_run(run, data) if run else _from_config(config)
     return _with_options(found, args)
+
+
+def running(args: argparse.Namespace) -> tuple[Path, RunFile | None]:
+    """Return the data directory meant, and what a ``pirack up`` that runs on it says.
+
+    One that was started with another file than ``--config`` names counts as none.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    data: Path | None = args.data
+    if data is None and args.config:
+        data = _data_of(args.config)
+    directory = runfile.data_directory(data)
+    if not args.config:
+        return directory, runfile.read(directory)
+    try:
+        run = runfile.read(directory)
+    except ConfigError:
+        return directory, None  # another person's; the file named says where to go
+    return directory, run if run and run.uses(args.config) else None
+
+
+def _data_of(config: Path) -> Path | None:
+    """Return the data directory that a configuration gives ``pirack up``."""
+    from pirack.up.settings import UpSettings  # noqa: PLC0415  # needed here only
+
+    try:
+        data = load(config).table("up", UpSettings).data
+    except ConfigError:
+        return None  # said by who reads the file
+    return Path(data) if data else None
 
 
 def _from_run(run: RunFile, data: Path) -> Place:

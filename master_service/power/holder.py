@@ -156,7 +156,7 @@ def main() -> int:
         prog="pirack-powerd", description=DESCRIPTION, allow_abbrev=False
     )
     service.add_common(parser)
-    args = parser.parse_args()
+    args = service.parse(parser)
     try:
         settings = master.read(service.load_common(args))
         return service.run(Holder(settings, machines.here()))

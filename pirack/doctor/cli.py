@@ -15,8 +15,10 @@ from broker.errors import ConfigError, PiRackError, TopicError
 from broker.service import EXIT_FAILED, EXIT_OK
 from broker.settings import BrokerSettings
 from dashboard.settings import DashboardSettings
+from master_service.settings import MasterSettings
 from pirack import house, runfile, where
 from pirack.doctor.finding import Finding, Level, fail, warn
+from pirack.runfile import RunFile
 
 HELP = "check everything a person would, and say what to do"
 
@@ -67,34 +69,69 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from broker_program.check()
     yield machine.clock(synced=kernel_clock.synced())
     yield machine.icmp()
-    yield machine.data_directory(runfile.data_directory(args.data).absolute())
-    config = _configuration(args)
+    config, run = _configuration(args)
+    data = _data_directory(args, config, run)
+    if data is not None:
+        yield machine.data_directory(data.absolute())
     yield from files.configuration(config)
     yield from power.check(config)
     yield from install.check(config)
-    yield from _running(args)
+    yield from _running(args, config)
 
 
-def _configuration(args: argparse.Namespace) -> Path | None:
-    """Return the file named, or that of a rack for good where nothing else is meant."""
+def _configuration(args: argparse.Namespace) -> tuple[Path | None, RunFile | None]:
+    """Return the file to check, and the ``pirack up`` that runs, if one is meant.
+
+    The file is the one named, that of the running rack, or that of a rack for good
+    where nothing else is meant.
+    """
     named: Path | None = args.config
     try:
-        run = runfile.read(runfile.data_directory(args.data))
+        _, run = where.running(args)
     except ConfigError:
-        return named  # named by the check of the rack
+        return named, None  # named by the check of the rack
     if named or args.data or run:
-        return named
-    return house.PRODUCTION if os.access(house.PRODUCTION, os.R_OK) else None
+        return named or (Path(run.config) if run and run.config else None), run
+    found = os.access(house.PRODUCTION, os.R_OK)
+    return house.PRODUCTION if found else None, None
 
 
-def _running(args: argparse.Namespace) -> Iterator[Finding]:
+def _data_directory(
+    args: argparse.Namespace, config: Path | None, run: RunFile | None
+) -> Path | None:
+    """Return where this rack keeps its state: ``pirack up``, or the master alone.
+
+    None where the file that would say it cannot be used, which is another finding.
+    """
+    if run is not None:
+        return where.running(args)[0]
+    if config is None or not _is_for_good(config):
+        return runfile.data_directory(args.data)
+    try:
+        return Path(load(config).table("master", MasterSettings).data_dir)
+    except ConfigError:
+        return None
+
+
+def _is_for_good(config: Path) -> bool:
+    """Return whether a file is one that ``pirack init`` wrote."""
+    if config == house.PRODUCTION:
+        return True
+    try:
+        return bool(load(config).table("enrol", house.EnrolSettings).host)
+    except ConfigError:
+        return False  # the check of the configuration says it
+
+
+def _running(args: argparse.Namespace, config: Path | None) -> Iterator[Finding]:
     """Check the rack the options name; where none runs, whether one could."""
     from pirack.doctor import live, network  # noqa: PLC0415  # as in findings
 
     try:
         place = where.find(args)
     except (ConfigError, TopicError) as error:
-        yield from _ports(args.config)
+        if config is None or not _is_for_good(config):  # else its own broker is there
+            yield from _ports(config)
         missing = isinstance(error, where.NoRackError)
         other = "mend that, or name another rack: --data, --config"
         advice = "start it: pirack up (or make run)" if missing else other
@@ -105,8 +142,11 @@ def _running(args: argparse.Namespace) -> Iterator[Finding]:
     except PiRackError as error:
         yield fail("broker", str(error), "correct it in the configuration")
         return
-    yield from network.check(args.config, args.data)
-    config = house.PRODUCTION if place.source == str(house.PRODUCTION) else args.config
+    if place.run:  # its description of the listener is in its data directory
+        data, _ = where.running(args)
+        yield from network.check(None, data)
+    else:
+        yield from network.check(args.config, args.data)
     yield live.page(place.run.url if place.run else _page_url(config))
 
 

@@ -17,7 +17,9 @@ def configuration(path: Path | None) -> Iterator[Finding]:
     try:
         document = load(path)
     except ConfigError as error:
-        yield fail("configuration", str(error), "name another file with --config")
+        other = "name another file with --config"
+        advice = "correct it in the file" if path.exists() else other
+        yield fail("configuration", str(error), advice)
         return
     try:
         check(document)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -150,17 +151,19 @@ def make_directory(data: Path) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (data / lock.LOCK_FILE).exists() or not any(data.iterdir()):
             data.chmod(0o700)
-    except OSError as error:
-        reason = error.strerror
-    else:
         if os.access(data, os.W_OK | os.X_OK):
             return
-        reason = "Permission denied"
+        read_only = os.statvfs(data).f_flag & os.ST_RDONLY
+        refused = errno.EROFS if read_only else errno.EACCES
+    except OSError as error:
+        refused = error.errno or errno.EACCES
+    reason = os.strerror(refused)
     text = (
         f"{data}: cannot be written: {reason}. Give another directory with --data DIR "
         "or $PIRACK_DATA"
     )
-    if data.exists() and data.name == runfile.DEFAULT_DATA.name:
+    ours = data.exists() and data.name == runfile.DEFAULT_DATA.name
+    if ours and refused != errno.EROFS:  # another owner cannot write there either
         text += f", or make this one yours: sudo chown -R $(id -un) {data}"
     raise ConfigError(text)
 

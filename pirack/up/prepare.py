@@ -130,6 +130,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
             mqtt=self.access,
             pids=dict(pids),
             tools=str(self.options.data / tools.DIRECTORY),
+            config=str(self.options.config or ""),
         )
 
     def announcement(self) -> Announcement:

@@ -1,4 +1,4 @@
-"""Waiting until the rack is up: every node online, and the page answering."""
+"""Waiting until the rack is up: every node online or off, and the page answering."""
 
 import asyncio
 import contextlib
@@ -22,21 +22,31 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         online: Nodes that are online.
-        nodes: Nodes that should be.
+        nodes: Nodes that the rack has.
         page: Whether the page answers.
         took_s: Seconds since the start.
+        off: Nodes whose power is off on purpose; they do not come online.
     """
 
     online: int
     nodes: int
     page: bool
     took_s: float
+    off: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to wait for."""
+        return self.page and self.online + self.off >= self.nodes
 
     def __str__(self) -> str:
         """The last line of the start."""
         page = "the page answers" if self.page else "the page does not answer yet"
-        text = f"{self.online} of {self.nodes} online, {page}: {self.took_s:.1f} s."
-        if self.page and self.online >= self.nodes:
+        off = f", {self.off} off on purpose" if self.off else ""
+        text = (
+            f"{self.online} of {self.nodes} online{off}, {page}: {self.took_s:.1f} s."
+        )
+        if self.complete:
             return f"Ready. {text}"
         return f"Not all is up. {text} `pirack doctor` says more."
 
@@ -56,12 +66,18 @@ class Counter:
         self._since = since
         self._master_is_new = False
         self._judged = 0
+        self._off = 0
         self._heard: set[str] = set()
 
     @property
     def online(self) -> int:
         """How many nodes are online."""
         return min(self._judged, len(self._heard))
+
+    @property
+    def off(self) -> int:
+        """How many nodes are without power on purpose."""
+        return self._off
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         """Return what must be heard."""
@@ -90,6 +106,7 @@ class Counter:
                 case FixedTopic(which=Fixed.RACK_STATE) if self._master_is_new:
                     totals = decode(message.payload, RackState).totals
                     self._judged = totals.get(Verdict.ONLINE, 0)
+                    self._off = totals.get(Verdict.OFF, 0)
 
 
 async def wait(
@@ -101,7 +118,7 @@ async def wait(
         connect: As somebody who may read the rack's state.
         topics: Of the rack.
         page: Host and port of the page.
-        nodes: How many should be online.
+        nodes: How many the rack has.
         began: When the start began, on the monotonic clock.
     """
     took_s = time.monotonic() - began
@@ -117,10 +134,15 @@ async def wait(
         while True:
             answers = answers or await _answers(*page)
             took_s = time.monotonic() - began
-            if (answers and counter.online >= nodes) or took_s > LONGEST_S:
-                return Readiness(
-                    online=counter.online, nodes=nodes, page=answers, took_s=took_s
-                )
+            seen = Readiness(
+                online=counter.online,
+                nodes=nodes,
+                page=answers,
+                took_s=took_s,
+                off=counter.off,
+            )
+            if seen.complete or took_s > LONGEST_S:
+                return seen
             await asyncio.sleep(LOOK_S)
     finally:
         await link.stop()

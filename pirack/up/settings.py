@@ -72,6 +72,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         verbose: Show what the parts say at level info too.
         listen: The encrypted listener; None for none.
         names: By which Pis reach this machine; empty to find out.
+        config: The configuration file; None for built-in values.
     """
 
     tables: dict[str, Any]
@@ -86,6 +87,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     verbose: bool
     listen: Listen | None = None
     names: tuple[str, ...] = ()
+    config: Path | None = None
 
 
 def parse_shape(text: str) -> Shape:
@@ -131,6 +133,7 @@ def resolve(args: argparse.Namespace, document: Document) -> Options:
         verbose=args.verbose,
         listen=listen.parse(text) if (text := args.listen or up.listen) else None,
         names=tuple(args.name or up.names),
+        config=args.config.resolve() if args.config else None,
     )
 
 

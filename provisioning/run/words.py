@@ -34,10 +34,10 @@ def forecast(run: Run) -> tuple[str, ...]:
     numbers = [stack.number for stack in params.stacks]
     on = [n for n in numbers if run.before.get(n) is not Power.OFF]
     known = [p for p in run.places if p.stack in numbers and p.mac]
-    looked_for = (
-        f"{run.boards} slots will be looked for; {len(known)} boards are known and "
-        "keep their addresses and names"
-    )
+    keep = "board is known and keeps its address and name"
+    if len(known) != 1:
+        keep = "boards are known and keep their addresses and names"
+    looked_for = f"{run.boards} slots will be looked for; {len(known)} {keep}"
     lines = [_loses_power(numbers, on), *_running(params), looked_for]
     if params.reserves:
         lines.append(f"addresses are reserved from {params.layout.first} on")

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from broker.fake import FakeBroker
 from broker.messages import NodeState, Phase, Reply, TargetRow, Verdict, encode
 from broker.topics import NodeLeaf, Topics
+from pirack import house, runfile
 from pirack.cli import main
 from pirack.doctor import files, live, machine, network
 from pirack.doctor.finding import Level
 from pirack.receipt import Receipt
+from pirack.runfile import Login, MqttAccess, RunFile
 
 
 def version(*missing: str) -> machine.Version:
@@ -163,3 +166,69 @@ async def test_what_is_off_is_read_from_the_retained_states() -> None:
         topic = topics.node(node, NodeLeaf.STATE)
         broker.publish(topic, encode(state), retain=True)
     assert await live.off_on_purpose(broker.connect, topics, 0) == {"pi-1"}
+
+
+def doctor(
+    capsys: pytest.CaptureFixture[str], *words: str
+) -> dict[str, dict[str, str]]:
+    """Run the doctor; return its findings by their subject."""
+    main(["doctor", "--json", *words])
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return {one["subject"]: one for one in said}
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration of a running ``pirack up --config``, whose broker is away."""
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "pirack.toml"
+    config.write_text("[rack]\nname = 'attic'\n")
+    (tmp_path / ".pirack").mkdir(mode=0o700)
+    access = MqttAccess(host="127.0.0.1", port=9, username="operator", password="x")
+    run = RunFile(
+        rack="attic",
+        url="http://127.0.0.1:9/",
+        login=Login(username="admin", password="x"),
+        mqtt=access,
+        pids={"supervisor": os.getpid()},
+        config=str(config),
+    )
+    runfile.write(tmp_path / ".pirack", run)
+    return config
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_one_call_checks_the_file_and_the_rack_that_up_runs_with_it(
+    running: Path, capsys: pytest.CaptureFixture[str], *, named: bool
+) -> None:
+    found = doctor(capsys, *(["--config", str(running)] if named else []))
+    known = f"{running}: every table and key is known"
+    assert found["configuration"]["text"] == known
+    assert "127.0.0.1:9" in found["broker"]["text"]  # of run.json, not of the file
+    assert str(running.parent / ".pirack") in found["data directory"]["text"]
+
+
+def test_another_file_than_that_of_the_running_rack_names_another_rack(
+    running: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = running.with_name("other.toml")
+    other.write_text("[broker]\nport = 10\n")
+    found = doctor(capsys, "--config", str(other))
+    assert "127.0.0.1:10" in found["broker"]["text"]
+
+
+def test_a_rack_for_good_is_checked_where_its_master_keeps_its_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "etc.toml"
+    monkeypatch.setattr(house, "PRODUCTION", config)
+    (tmp_path / "state").mkdir(mode=0o700)
+    config.write_text(f"[master]\ndata_dir = '{tmp_path}/state'\n")
+    found = doctor(capsys)
+    assert found["data directory"]["text"].startswith(f"{tmp_path}/state, writable")
+    config.write_text("[master\n")
+    found = doctor(capsys)
+    assert found["configuration"]["advice"] == "correct it in the file"
+    assert "data directory" not in found  # the file would say where
+    assert "broker port" not in found  # the broker of the system has it

@@ -48,6 +48,21 @@ def test_nonsense_changes_nothing() -> None:
     assert count(master(START + 1), rack(1), beat("a"), bad) == 1
 
 
+def test_a_node_that_is_off_on_purpose_is_not_waited_for() -> None:
+    counter = Counter(TOPICS, since=START)
+    state = RackState(rack="lab", totals={Verdict.ONLINE: 1, Verdict.OFF: 4})
+    off = Message(TOPICS.rack_state, encode(state))
+    counter.on_message(off)
+    assert counter.off == 0  # said by the master of the last run
+    for message in (master(START + 1), off, beat("a")):
+        counter.on_message(message)
+    assert (counter.online, counter.off) == (1, 4)
+    ready = Readiness(online=1, off=4, nodes=5, page=True, took_s=2)
+    assert ready.complete
+    said = "Ready. 1 of 5 online, 4 off on purpose, the page answers: 2.0 s."
+    assert str(ready) == said
+
+
 def test_the_last_line_says_what_is_missing() -> None:
     whole = Readiness(online=5, nodes=5, page=True, took_s=3.21)
     assert str(whole) == "Ready. 5 of 5 online, the page answers: 3.2 s."

@@ -14,7 +14,7 @@ from pirack.up.settings import Shape, parse_shape, resolve
 
 def arguments(**given: object) -> argparse.Namespace:
     names = ["simulate", "rack", "data", "http_host", "http_port", "mqtt_port"]
-    empty: dict[str, object] = dict.fromkeys([*names, "listen", "name"])
+    empty: dict[str, object] = dict.fromkeys([*names, "listen", "name", "config"])
     switches = {"verbose": False, "allow_host_power": False}
     return argparse.Namespace(**(empty | switches | given))
 
