@@ -8,7 +8,7 @@ import logging
 
 import msgspec
 
-from broker.errors import NotConnectedError
+from broker.errors import NotConnectedError, PayloadError
 from broker.link import Link
 from broker.messages import (
     MasterDetails,
@@ -135,4 +135,10 @@ class Publisher:
             self._stale_stacks.discard(number)
 
     def _put(self, topic: str, state: Wire) -> None:
-        self._link.publish(topic, encode(state), qos=1, retain=True)
+        try:
+            payload = encode(state)
+        except PayloadError as error:
+            # The others are published all the same.
+            self._rejections.add("too large", f"{topic} is not published: {error}")
+            return
+        self._link.publish(topic, payload, qos=1, retain=True)
