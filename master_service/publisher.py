@@ -103,6 +103,9 @@ class Publisher:
             changed.discard(node_id)
 
     def _node(self, node: Node) -> None:
+        dead = node.verdict in DECLARED_DEAD and node.status is Status.ONLINE
+        if dead and not node.declared_dead:
+            self._declare_offline(node)
         state = rollup.node_state(self._rack, node)
         before = node.published
         if before is not None:
@@ -113,9 +116,6 @@ class Publisher:
         self.stack(node.stack)
         self._put(self._rack.topics.node(node.id, NodeLeaf.STATE), state)
         node.published = state
-        dead = node.verdict in DECLARED_DEAD and node.status is Status.ONLINE
-        if dead and not node.declared_dead:
-            self._declare_offline(node)
 
     def _declare_offline(self, node: Node) -> None:
         """Put right the stored ``online`` of a node whose will did not fire.
