@@ -7,6 +7,7 @@ import random
 import secrets
 import ssl
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from broker.endpoint import Endpoint
@@ -22,11 +23,19 @@ from broker.wire.connection import Connection
 
 log = logging.getLogger(__name__)
 
+TAKE_OVERS = 3
+TAKE_OVERS_WITHIN_S = 60
+"""So many connections lost to another client within so many seconds raise an alarm."""
 
-def connector(endpoint: Endpoint) -> BreakableConnect:
+
+def connector(endpoint: Endpoint, *, rack: str = "") -> BreakableConnect:
     """Return what makes links to a broker.
 
     Its links share what one of them learns about the broker's version of MQTT.
+
+    Args:
+        endpoint: The broker, and who signs in there.
+        rack: Name of the rack, for a service; see ``Endpoint.client_ids``.
 
     Raises:
         ConfigError: The certificate authority cannot be read.
@@ -42,9 +51,11 @@ def connector(endpoint: Endpoint) -> BreakableConnect:
         status_topic: str | None = None,
     ) -> MqttLink:
         presence = Presence(status_topic, subscriptions)
-        return MqttLink(
+        link = MqttLink(
             endpoint, listener, client_id, presence, version=version, tls=tls
         )
+        link.client_ids = endpoint.client_ids(client_id, rack)
+        return link
 
     return connect
 
@@ -55,7 +66,7 @@ class MqttLink:
     Args:
         endpoint: Where the broker is.
         listener: Who is told.
-        client_id: Fixed for a node or service.
+        client_id: Fixed for a node or service; what it is called in the log.
         presence: What it does about its status topic.
         version: Which MQTT to speak; shared with other links to the broker.
         tls: From ``endpoint.tls()``.
@@ -76,6 +87,9 @@ class MqttLink:
         self._endpoint = endpoint
         self._listener = listener
         self._client_id = client_id
+        self.client_ids: tuple[str, ...] = (client_id,)
+        """Tried in turn; a refusal moves on to the next one."""
+        self._taken_over_at: deque[float] = deque(maxlen=TAKE_OVERS)
         self._presence = presence
         self._version = version
         self._tls = tls
@@ -194,6 +208,7 @@ class MqttLink:
                 if error.version:
                     self._version.refused()
                     continue  # at once: the next attempt speaks another version
+                self.client_ids = (*self.client_ids[1:], self.client_ids[0])
             except LinkError as error:
                 self._complain(error)
             else:
@@ -203,7 +218,12 @@ class MqttLink:
             await asyncio.sleep(self._backoff.after(lived_s))
 
     async def _open(self) -> Connection:
-        identity = Identity(self._client_id, secrets.token_hex(8), self._presence.topic)
+        identity = Identity(
+            self.client_ids[0],
+            secrets.token_hex(8),
+            self._presence.topic,
+            name=self._client_id,
+        )
         version = self._version.current
         connection = Connection(
             self._endpoint, identity, version, self._tls, self._on_message
@@ -235,7 +255,25 @@ class MqttLink:
         self._up.clear()
         self._version.ended()
         log.warning("%s: disconnected: %s", self._client_id, reason)
+        if connection.taken_over:
+            self._taken_over()
         self._tell("on_disconnected", reason)
+
+    def _taken_over(self) -> None:
+        """Raise the alarm when other clients keep connecting with our client id."""
+        now = time.monotonic()
+        self._taken_over_at.append(now)
+        often = len(self._taken_over_at) == TAKE_OVERS
+        if often and now - self._taken_over_at[0] <= TAKE_OVERS_WITHIN_S:
+            self._taken_over_at.clear()
+            log.error(
+                "%s: another client took this connection %d times within %d s by using "
+                "the same client id; a second %s runs somewhere, or somebody attacks",
+                self._client_id,
+                TAKE_OVERS,
+                TAKE_OVERS_WITHIN_S,
+                self._client_id,
+            )
 
     def _complain(self, error: LinkError) -> None:
         """Log why there is no connection; the same reason only once."""

@@ -16,8 +16,13 @@ import msgspec
 
 from broker.atomic import replace
 from broker.topics import HOME_ASSISTANT_STATUS, NodeLeaf, Topics
+from broker.verbs import ADMIN_VERBS, READING_VERBS
+
+Acl = dict[str, Any]
+"""One right or denial, as the plugin writes it."""
 
 FILE_NAME = "dynamic-security.json"
+_OF_NODE = "node-"
 _SALT_BYTES = 12  # what the plugin of 2.0 reads, no more and no less
 _HASH_BYTES = 64
 _ITERATIONS = 101
@@ -32,15 +37,29 @@ class Role(enum.StrEnum):
     DASHBOARD = "dashboard"
     SIMULATOR = "simulator"
     NODE = "node"
+    DASHBOARD_OPERATOR = "dashboard-operator"
+    """Sends what an operator asks for on the page."""
+    DASHBOARD_ADMIN = "dashboard-admin"
+    """Sends what an admin asks for on the page."""
     OPERATOR = "operator"
+    """Reads everything and sends every verb that is not in ``ADMIN_VERBS``."""
     VIEWER = "viewer"
+    """Reads everything and sends nothing."""
     ADMIN = "admin"
+    """Reads everything and sends every verb. In a rack that was set up before there was
+    a ``broker-admin`` it keeps the right to change who may connect."""
+    BROKER_ADMIN = "broker-admin"
     """May change who may connect, through ``broker.dynsec_control``; nothing else."""
 
 
-_PEOPLE = (Role.OPERATOR, Role.VIEWER, Role.ADMIN)
-"""Their tools choose client ids freely; every other user has its name as client id, or
-it could take the place of another with its own password."""
+PEOPLE = frozenset({Role.OPERATOR, Role.VIEWER, Role.ADMIN, Role.BROKER_ADMIN})
+"""Their tools choose client ids freely. Every other user must connect with one client
+id, or it could end the connection of another user with its own password."""
+SHARED_ROLES = frozenset(role.value for role in Role if role is not Role.NODE)
+"""Names of the roles that every rack has."""
+TEXT_NAME = "PiRack"
+"""Begins the text name of every client that we make."""
+_DENY_PRIORITY = 10
 CONTROL = "$CONTROL/dynamic-security"
 """Below it the plugin takes requests and answers them."""
 
@@ -49,14 +68,17 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """One who may connect; the ``repr`` hides the password.
 
     Args:
-        name: User name; of a node its id, of a service also the client id.
+        name: User name; of a node its id.
         password: Secret.
         role: What it is.
+        client_id: The only client id that a node or service may connect with; empty
+            for its name, which others can guess.
     """
 
     name: str
     password: str
     role: Role
+    client_id: str = ""
 
     def __repr__(self) -> str:
         """What may stand in a log."""
@@ -68,6 +90,7 @@ class Rights(msgspec.Struct, frozen=True):
 
     Args:
         publish: Topics and filters it may publish to.
+        deny: Filters of topics among these that it may not publish to.
         subscribe: Filters it may subscribe to, and all that lies below them.
         exactly: Filters it may subscribe to as they stand.
         receive: Filters of what the plugin delivers to nobody unless it is said here:
@@ -75,6 +98,7 @@ class Rights(msgspec.Struct, frozen=True):
     """
 
     publish: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     exactly: tuple[str, ...] = ()
     receive: tuple[str, ...] = ()
@@ -82,30 +106,49 @@ class Rights(msgspec.Struct, frozen=True):
 
 def rights(user: User, topics: Topics) -> Rights:
     """Return what a user may do in a rack."""
+    if user.role is Role.NODE:
+        return _node_rights(user.name, topics)
+    return _role_rights(user.role, topics)
+
+
+def _role_rights(role: Role, topics: Topics) -> Rights:
     everything = f"{topics.prefix}/#"
-    commands = (*topics.command_filters(), f"{topics.prefix}/sim/cmd/+")
-    match user.role:
-        case Role.MASTER:
-            return Rights(
-                publish=(everything, "homeassistant/device/+/config"),
-                subscribe=(everything,),
-                exactly=(HOME_ASSISTANT_STATUS,),
-            )
-        case Role.NODE:
-            return _node_rights(user.name, topics)
-        case Role.SIMULATOR:
-            return Rights(
-                publish=(f"{topics.prefix}/sim/#", f"{topics.prefix}/inbox/+"),
-                subscribe=(f"{topics.prefix}/sim/#",),
-                exactly=(topics.stack("+"), topics.master_status),
-            )
-        case Role.DASHBOARD | Role.OPERATOR:
-            return Rights(publish=commands, subscribe=(everything,))
-        case Role.VIEWER:
-            return Rights(subscribe=(everything,))
-        case Role.ADMIN:
-            own = (f"{CONTROL}/#",)
-            return Rights(publish=own, subscribe=own, receive=own)
+    commands = topics.command_filters()
+    faults = f"{topics.prefix}/sim/cmd/+"
+    admins = _commands(topics, ADMIN_VERBS)
+    own = (f"{CONTROL}/#",)
+    every = {
+        Role.MASTER: Rights(
+            publish=(everything, "homeassistant/device/+/config"),
+            subscribe=(everything,),
+            exactly=(HOME_ASSISTANT_STATUS,),
+        ),
+        Role.SIMULATOR: Rights(
+            publish=(f"{topics.prefix}/sim/#", f"{topics.prefix}/inbox/+"),
+            subscribe=(f"{topics.prefix}/sim/#",),
+            exactly=(topics.stack("+"), topics.master_status),
+        ),
+        Role.DASHBOARD: Rights(
+            publish=_commands(topics, READING_VERBS), subscribe=(everything,)
+        ),
+        Role.DASHBOARD_OPERATOR: Rights(publish=commands, deny=admins),
+        Role.DASHBOARD_ADMIN: Rights(publish=commands),
+        Role.OPERATOR: Rights(
+            publish=(*commands, faults), deny=admins, subscribe=(everything,)
+        ),
+        Role.VIEWER: Rights(subscribe=(everything,)),
+        Role.ADMIN: Rights(publish=(*commands, faults), subscribe=(everything,)),
+        Role.BROKER_ADMIN: Rights(publish=own, subscribe=own, receive=own),
+    }
+    return every[role]
+
+
+def _commands(topics: Topics, verbs: Iterable[str]) -> tuple[str, ...]:
+    """Return filters of the commands with these verbs, in every scope."""
+    filters = topics.command_filters()
+    return tuple(
+        f"{one.removesuffix('+')}{verb}" for verb in sorted(verbs) for one in filters
+    )
 
 
 def _node_rights(node: str, topics: Topics) -> Rights:
@@ -180,9 +223,71 @@ def hash_password(password: str, salt: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
+def has_password(row: Acl, password: str) -> bool:
+    """Return whether a client of the plugin's file has this password."""
+    try:
+        salt = base64.b64decode(row["salt"])
+        known = row["password"], row["iterations"]
+    except (KeyError, ValueError):
+        return False
+    return known == (hash_password(password, salt), _ITERATIONS)
+
+
+def is_node_role(name: str) -> bool:
+    """Return whether a role is that of one node."""
+    return name.startswith(_OF_NODE)
+
+
 def role_name(user: User) -> str:
     """Return what a user's role is called: each node has one of its own."""
-    return f"node-{user.name}" if user.role is Role.NODE else user.role.value
+    return f"{_OF_NODE}{user.name}" if user.role is Role.NODE else user.role.value
+
+
+def wanted_rights(role: str, topics: Topics) -> Rights | None:
+    """Return what a role of the broker should allow; None where it is not ours."""
+    if is_node_role(role):
+        return _node_rights(role.removeprefix(_OF_NODE), topics)
+    if role in SHARED_ROLES:
+        return _role_rights(Role(role), topics)
+    return None
+
+
+def renewed(role: str, present: Sequence[Acl], topics: Topics) -> list[Acl]:
+    """Return the ACLs that a role should have: ours, and what people added to it.
+
+    What earlier releases allowed and this one does not is taken away.
+
+    Args:
+        role: Name of a role of ours.
+        present: What it has.
+        topics: Of the rack.
+    """
+    ours = acls(wanted_rights(role, topics) or Rights())
+    former = acls(_former_rights(role, topics))
+    known = {_key(one) for one in (*ours, *former)}
+    return [*ours, *(one for one in present if _key(one) not in known)]
+
+
+def outdated(role: str, present: Sequence[Acl], topics: Topics) -> bool:
+    """Return whether a role of ours lacks a right, or has one that was taken away."""
+    now = {_whole(one) for one in present}
+    return now != {_whole(one) for one in renewed(role, present, topics)}
+
+
+def _former_rights(role: str, topics: Topics) -> Rights:
+    """Return what a role could do in an earlier release."""
+    if role == Role.DASHBOARD:
+        faults = f"{topics.prefix}/sim/cmd/+"
+        return Rights(publish=(*topics.command_filters(), faults))
+    return Rights()
+
+
+def _key(acl: Acl) -> tuple[object, object]:
+    return acl.get("acltype"), acl.get("topic")
+
+
+def _whole(acl: Acl) -> tuple[object, ...]:
+    return *_key(acl), acl.get("priority", 0), acl.get("allow", False)
 
 
 def _roles(users: Iterable[User], topics: Topics) -> dict[str, Rights]:
@@ -191,11 +296,11 @@ def _roles(users: Iterable[User], topics: Topics) -> dict[str, Rights]:
 
 def identity(user: User) -> dict[str, Any]:
     """Return who a user is to the plugin, all but its password."""
-    bound = {} if user.role in _PEOPLE else {"clientid": user.name}
+    bound = {} if user.role in PEOPLE else {"clientid": user.client_id or user.name}
     return {
         "username": user.name,
         **bound,
-        "textname": f"PiRack {user.role}",
+        "textname": f"{TEXT_NAME} {user.role}",
         "roles": [{"rolename": role_name(user)}],
     }
 
@@ -211,15 +316,24 @@ def client(user: User) -> dict[str, Any]:
     }
 
 
-def acls(granted: Rights) -> list[dict[str, Any]]:
-    """Return what a role may do, as the plugin writes it."""
+def acls(granted: Rights) -> list[Acl]:
+    """Return what a role may do, as the plugin writes it; denials come first."""
     kinds = (
         ("publishClientSend", granted.publish),
         ("subscribePattern", granted.subscribe),
         ("subscribeLiteral", granted.exactly),
         ("publishClientReceive", granted.receive),
     )
-    return [
+    denied: list[Acl] = [
+        {
+            "acltype": "publishClientSend",
+            "topic": topic,
+            "priority": _DENY_PRIORITY,
+            "allow": False,
+        }
+        for topic in granted.deny
+    ]
+    return denied + [
         {"acltype": kind, "topic": topic, "priority": 0, "allow": True}
         for kind, allowed in kinds
         for topic in allowed

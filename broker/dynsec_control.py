@@ -6,12 +6,26 @@ The dynamic-security plugin takes JSON on a topic of its own and answers on anot
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from broker.dynsec import CONTROL, Role, User, acls, identity, rights, role_name
+from broker.dynsec import (
+    CONTROL,
+    PEOPLE,
+    SHARED_ROLES,
+    Acl,
+    Role,
+    User,
+    acls,
+    identity,
+    is_node_role,
+    outdated,
+    renewed,
+    rights,
+    role_name,
+)
 from broker.errors import ControlError, LinkError
 from broker.link import Connect, Message, Subscription
 from broker.topics import Topics
@@ -19,6 +33,10 @@ from broker.topics import Topics
 REQUESTS = f"{CONTROL}/v1"
 ANSWERS = f"{REQUESTS}/response"
 TIMEOUT_S = 5.0
+_AT_ONCE = 20
+"""Requests in a message: the answers to so many are about 40 kB."""
+_OPTIONAL = frozenset({Role.SIMULATOR.value})
+"""Roles that only some racks have."""
 
 Request = dict[str, Any]
 
@@ -65,6 +83,94 @@ class Control:
         (answer,) = await self._ask([{"command": "listClients"}])
         return frozenset(answer.data.get("clients", ()))
 
+    async def client_ids(self, users: Iterable[str]) -> dict[str, str]:
+        """Return the client ids that users must connect with; empty for any.
+
+        Raises:
+            ControlError: The broker did not answer, or refused.
+            LinkError: The broker cannot be reached.
+        """
+        known = (await self.clients()).intersection(users)
+        found = await self._each(
+            {"command": "getClient", "username": user} for user in sorted(known)
+        )
+        rows = [one.data.get("client", {}) for one in found]
+        return {str(row.get("username")): row.get("clientid", "") for row in rows}
+
+    async def outdated(self) -> tuple[str, ...]:
+        """Return our roles that lack rights, have former ones, or are missing.
+
+        Raises:
+            ControlError: The broker did not answer, or refused.
+            LinkError: The broker cannot be reached.
+        """
+        roles = (await self._known())[1]
+        present = await self._acls(_ours(roles))
+        old = {
+            role for role, row in present.items() if outdated(role, row, self._topics)
+        }
+        return tuple(sorted(old | (SHARED_ROLES - roles - _OPTIONAL)))
+
+    async def renew(self, users: Sequence[User]) -> tuple[str, ...]:
+        """Bring users and roles up to date, and return those that were changed.
+
+        Only what differs is changed, because a change ends the connections of whom it
+        concerns. Roles keep what people added to them.
+
+        Args:
+            users: Services, people and nodes of ours; others are left as they are.
+
+        Raises:
+            ControlError: The broker did not answer, or refused.
+            LinkError: The broker cannot be reached.
+        """
+        clients, roles = await self._known()
+        changed: list[str] = []
+        for role, row in (await self._acls(_ours(roles))).items():
+            if outdated(role, row, self._topics):
+                acls_now = renewed(role, row, self._topics)
+                change = {"command": "modifyRole", "rolename": role, "acls": acls_now}
+                await self._ask([change])
+                changed.append(role)
+        bound = await self.client_ids(user.name for user in users)
+        for user in users:
+            if user.name not in clients:
+                await self.admit(user, renew=False)
+            elif user.role in PEOPLE or bound.get(user.name) == _bound(user):
+                continue
+            else:
+                await self.bind(user)
+            changed.append(user.name)
+        return tuple(changed)
+
+    async def bind(self, user: User) -> None:
+        """Let a node or service connect with its client id only.
+
+        That ends its present connection.
+
+        Raises:
+            ControlError: The broker did not answer, or refused.
+            LinkError: The broker cannot be reached.
+        """
+        change = {"command": "modifyClient", "username": user.name}
+        await self._ask([{**change, "clientid": _bound(user)}])
+
+    async def _acls(self, roles: Iterable[str]) -> dict[str, list[Acl]]:
+        """Return what roles may do."""
+        found = await self._each(
+            {"command": "getRole", "rolename": role} for role in sorted(roles)
+        )
+        rows = [one.data.get("role", {}) for one in found]
+        return {str(row.get("rolename")): row.get("acls", []) for row in rows}
+
+    async def _each(self, requests: Iterable[Request]) -> list[Answer]:
+        """Ask many things, a few in each message: an answer has a largest size."""
+        left, answers = list(requests), list[Answer]()
+        while left:
+            answers += await self._ask(left[:_AT_ONCE])
+            del left[:_AT_ONCE]
+        return answers
+
     async def admit(self, user: User, *, renew: bool) -> bool:
         """Let a user connect; return False where it could already, with what it has.
 
@@ -81,8 +187,9 @@ class Control:
         name, role = user.name, role_name(user)
         if name in clients:
             if renew:
-                change = {"command": "setClientPassword", "username": name}
-                await self._ask([{**change, "password": user.password}])
+                change = {"command": "modifyClient", "username": name}
+                bound = {} if user.role in PEOPLE else {"clientid": _bound(user)}
+                await self._ask([{**change, **bound, "password": user.password}])
             return renew
         granted = acls(rights(user, self._topics))
         # A role without its client is what a broken earlier attempt left behind.
@@ -164,6 +271,14 @@ class Control:
                 text = f"the broker refused {answer.command}: {answer.error}"
                 raise ControlError(text)
         return answers
+
+
+def _ours(roles: Iterable[str]) -> list[str]:
+    return [role for role in roles if role in SHARED_ROLES or is_node_role(role)]
+
+
+def _bound(user: User) -> str:
+    return user.client_id or user.name
 
 
 class _Listener:

@@ -4,11 +4,13 @@ Never while it runs: it would write its own view over ours.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from broker import dynsec
 from broker.atomic import replace
 from broker.dynsec import Role, User, acls, client, rights, role_name
 from broker.errors import ConfigError
@@ -61,6 +63,71 @@ def without(document: Document, user: User) -> Document:
         "clients": [one for one in document["clients"] if one["username"] != user.name],
         "roles": [one for one in document["roles"] if one["rolename"] != role],
     }
+
+
+def merge(directory: Path, users: Sequence[User], topics: Topics) -> Path:
+    """Write users and roles of ours into the plugin's file, and return its path.
+
+    What people added by ``mosquitto_ctrl`` stays: clients, roles, groups, and rights in
+    our roles. Clients that we made and that are not among ``users`` are removed. A file
+    that is missing is made.
+
+    Args:
+        directory: The broker's data directory; the broker is down.
+        users: All of ours.
+        topics: Of the rack.
+
+    Raises:
+        ConfigError: The file cannot be read or is something else.
+        OSError: It cannot be written.
+    """
+    path = directory / dynsec.FILE_NAME
+    if not path.exists():
+        return dynsec.write(directory, users, topics)
+    before = _read(path)
+    after = merged(before, users, topics)
+    if after != before:
+        _write(path, after)
+    return path
+
+
+def merged(document: Document, users: Sequence[User], topics: Topics) -> Document:
+    """Return the file's content with these users and their roles; see ``merge``."""
+    clients = {one["username"]: one for one in document["clients"]}
+    roles = {one["rolename"]: one for one in document["roles"]}
+    for user in users:
+        clients[user.name] = _renewed_client(user, clients.get(user.name))
+        name = role_name(user)
+        roles[name] = _renewed_role(name, roles.get(name, {}), topics)
+    own = {user.name for user in users}
+    gone = {name for name, row in clients.items() if _is_ours(row)} - own
+    stale = {name for name in roles if dynsec.is_node_role(name)}
+    stale -= {role_name(user) for user in users}
+    return {
+        **document,
+        "clients": [row for name, row in clients.items() if name not in gone],
+        "roles": [row for name, row in roles.items() if name not in stale],
+    }
+
+
+def _is_ours(row: Document) -> bool:
+    return str(row.get("textname", "")).startswith(dynsec.TEXT_NAME)
+
+
+def _renewed_client(user: User, row: Document | None) -> Document:
+    """Return a client as the file should have it; its password only when it changed."""
+    if row is None:
+        return client(user)
+    own = dynsec.identity(user)
+    given = [one for one in row.get("roles", []) if one not in own["roles"]]
+    changed = {} if dynsec.has_password(row, user.password) else client(user)
+    rest = {key: value for key, value in row.items() if key != "clientid"}
+    return {**rest, **changed, **own, "roles": [*own["roles"], *given]}
+
+
+def _renewed_role(name: str, row: Document, topics: Topics) -> Document:
+    granted = dynsec.renewed(name, row.get("acls", []), topics)
+    return {**row, "rolename": name, "acls": granted}
 
 
 def _read(path: Path) -> Document:

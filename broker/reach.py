@@ -14,14 +14,14 @@ async def reach(endpoint: Endpoint, client_id: str = "") -> None:
 
     Args:
         endpoint: Where, and as whom.
-        client_id: Of a user that is bound to one; empty for any.
+        client_id: Name of a node or service; empty for a tool of a person.
 
     Raises:
         ConfigError: The certificate authority cannot be read.
         LinkError: There is no broker, or it refuses us; says which.
     """
     name = client_id or f"pirack-{secrets.token_hex(6)}"
-    who = Identity(name, "", None)
+    who = Identity(endpoint.client_ids(name)[0], "", None, name=name)
     connection = Connection(
         endpoint, who, VersionChoice().current, endpoint.tls(), lambda _message: None
     )

@@ -32,6 +32,26 @@ class Verb(enum.StrEnum):
     UNLOCK = "unlock"
 
 
+ADMIN_VERBS = frozenset(
+    {
+        Verb.INSTALL.value,
+        Verb.FORGET.value,
+        Verb.NAME.value,
+        Verb.PLACE.value,
+        Verb.TAG.value,
+        # Not implemented yet; the right is in place before they are.
+        "layout",
+        "alert",
+        "schedule",
+    }
+)
+"""Verbs that change what the rack is; they need the role admin, on the broker and on
+the page alike. An operator sends every other verb, aliases included."""
+
+READING_VERBS = frozenset({Verb.EVENTS.value, Verb.HISTORY.value})
+"""Verbs that only read. The page sends them for viewers too; on the broker a viewer
+subscribes and sends nothing."""
+
 DESTRUCTIVE = frozenset(
     {Verb.REBOOT, Verb.SHUTDOWN, Verb.UPDATE, Verb.POWER, Verb.INSTALL, Verb.FORGET}
 )

@@ -83,10 +83,15 @@ def _serve(settings: DashboardSettings, document: Document) -> None:
     """Import the web server only now: it is slow to load and reads its environment."""
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.data_path / "nicegui")
     from broker.client import connector  # noqa: PLC0415  # with the web server
-    from broker.credentials import endpoint  # noqa: PLC0415  # with the web server
+    from broker.credentials import beside, endpoint  # noqa: PLC0415  # with the web server
     from dashboard.server import serve  # noqa: PLC0415  # see the docstring
 
     broker = document.table("broker", BrokerSettings)
     rack = document.table("rack", RackSettings)
+    connect_as = {
+        role: connector(found)
+        for role in (Role.OPERATOR, Role.ADMIN)
+        if (found := beside(broker, role)) is not None
+    }
     light = msgspec.structs.replace(endpoint(broker), rest_s=REST_S, mqtt5=False)
-    serve(settings, broker, rack.name, connector(light))
+    serve(settings, broker, rack.name, connector(light, rack=rack.name), connect_as)

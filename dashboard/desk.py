@@ -14,7 +14,7 @@ from broker.errors import ContractError, NotConnectedError, PiRackError
 from broker.link import Link
 from broker.messages import Command, OnFailure, Phase, Reply, TargetRow, encode
 from broker.topics import Scope, ScopeKind, Topics
-from broker.verbs import Verb
+from broker.verbs import ADMIN_VERBS, READING_VERBS
 from dashboard.rows import event_row
 from dashboard.users import Role, User, Users
 from dashboard.view import View
@@ -28,17 +28,6 @@ NEXT_ANSWER_S = 960.0
 board that said nothing for ``[master] run_s``, 900 s, and tells it a moment later."""
 _MAX_OPEN = 500
 _MAX_OUTPUT_CHARACTERS = 4000
-_ADMIN_VERBS = frozenset(
-    {
-        Verb.POWER,
-        Verb.UPDATE,
-        Verb.INSTALL,
-        Verb.FORGET,
-        Verb.NAME,
-        Verb.PLACE,
-        Verb.TAG,
-    }
-)
 
 
 class RefusedError(PiRackError):
@@ -91,10 +80,10 @@ class Ticket:
 
 
 def needed_role(verb: str) -> Role:
-    """Return the least role that may send a verb; reading is for everybody."""
-    if verb == Verb.EVENTS:
+    """Return the least role that may send a verb; the broker checks the same."""
+    if verb in READING_VERBS:
         return Role.VIEWER
-    return Role.ADMIN if verb in _ADMIN_VERBS else Role.OPERATOR
+    return Role.ADMIN if verb in ADMIN_VERBS else Role.OPERATOR
 
 
 class Desk:
@@ -116,6 +105,10 @@ class Desk:
         new_id: Callable[[], str],
     ) -> None:
         self.link: Link | None = None
+        """Signed in as the dashboard, which may read and ask for history."""
+        self.links: dict[Role, Link] = {}
+        """Signed in as users of the broker that may send what a role may; without one
+        the dashboard's own is used: on a broker without rights of ours."""
         self._topics = topics
         self._users = users
         self._clock = clock
@@ -136,7 +129,7 @@ class Desk:
                 text = "the page does not break nodes on purpose; use pirack send"
                 raise RefusedError(text)
             topic = self._topics.command(scope, ask.verb)
-            self._publish(topic, encode(_command(ticket.id, ask, user.name)))
+            self._publish(user.role, topic, encode(_command(ticket.id, ask, user.name)))
         except (ContractError, NotConnectedError) as error:
             raise RefusedError(str(error)) from error
         self._keep(ticket)
@@ -180,11 +173,15 @@ class Desk:
             raise RefusedError(text)
         return user
 
-    def _publish(self, topic: str, payload: bytes) -> None:
-        if self.link is None or not self.link.connected:
+    def _publish(self, role: Role, topic: str, payload: bytes) -> None:
+        link = self.links.get(role, self.link)
+        if self.link is None or link is None or not self.link.connected:
             text = "the broker is not connected: nothing was sent"
             raise NotConnectedError(text)
-        self.link.publish(topic, payload, qos=1)
+        if not link.connected:
+            text = f"the broker does not let the page in as {role}: nothing was sent"
+            raise NotConnectedError(text)
+        link.publish(topic, payload, qos=1)
 
     def _keep(self, ticket: Ticket) -> None:
         self._open[ticket.id] = ticket

@@ -9,6 +9,7 @@ from nicegui import Client, ui
 from nicegui.events import GenericEventArguments
 
 from broker.messages import OnFailure
+from broker.verbs import ADMIN_VERBS
 from dashboard.desk import Ask, RefusedError
 from dashboard.service import Dashboard
 from dashboard.users import User
@@ -167,6 +168,7 @@ def _settings(dashboard: Dashboard, user: User) -> dict[str, Any]:
         "user": user.name,
         "role": user.role.value,
         "rack": dashboard.mirror.topics.rack,
+        "adminVerbs": sorted(ADMIN_VERBS),
         "prefix": dashboard.mirror.topics.prefix,
         "mosquittoPub": dashboard.publish_hint,
         "limits": {

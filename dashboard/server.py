@@ -7,10 +7,11 @@ import shlex
 import signal
 import sys
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import NoReturn
 
 import nicegui
@@ -27,7 +28,7 @@ from dashboard.plain import Plain
 from dashboard.service import Dashboard
 from dashboard.sessions import Sessions
 from dashboard.settings import DashboardSettings
-from dashboard.users import Users
+from dashboard.users import Role, Users
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,11 @@ _YEAR_S = 365 * 24 * 3600
 
 
 def serve(
-    settings: DashboardSettings, broker: BrokerSettings, rack: str, connect: Connect
+    settings: DashboardSettings,
+    broker: BrokerSettings,
+    rack: str,
+    connect: Connect,
+    connect_as: Mapping[Role, Connect] = MappingProxyType({}),
 ) -> None:
     """Serve the pages until SIGINT or SIGTERM.
 
@@ -46,6 +51,7 @@ def serve(
         broker: ``[broker]``, for the lines people copy.
         rack: The rack's name.
         connect: Makes the link to the broker.
+        connect_as: Makes the link by which the commands of a role are sent.
 
     Raises:
         ConfigError: The users file is not ours.
@@ -55,7 +61,9 @@ def serve(
     users.all()
     sessions = Sessions(users, lasts_s=settings.session_hours * 3600)
     hint = settings.mosquitto_pub or publish_hint(broker)
-    dashboard = Dashboard(settings, rack, connect, users, publish_hint=hint)
+    dashboard = Dashboard(
+        settings, rack, connect, users, publish_hint=hint, connect_as=connect_as
+    )
     folder = Path(str(resources.files("dashboard") / "static"))
     static = f"{STATIC}{fingerprint(folder)}"
     app.add_static_files(static, folder, max_cache_age=_YEAR_S)

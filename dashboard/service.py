@@ -5,6 +5,8 @@ import contextlib
 import logging
 import secrets
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from broker.link import Connect, Link, Message
 from broker.messages import Status
@@ -15,7 +17,7 @@ from dashboard.hub import Hub
 from dashboard.model import Mirror, subscriptions
 from dashboard.past import Past
 from dashboard.settings import DashboardSettings
-from dashboard.users import Users
+from dashboard.users import Role, Users
 from dashboard.view import View
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Dashboard:
         connect: Makes the link to the broker.
         users: Who may do what.
         publish_hint: How a ``mosquitto_pub`` line begins.
+        connect_as: Makes the link by which the commands of a role are sent.
         sweep_after_s: How long the rack has to tell of itself anew, seconds.
     """
 
@@ -45,6 +48,7 @@ class Dashboard:
         users: Users,
         *,
         publish_hint: str,
+        connect_as: Mapping[Role, Connect] = MappingProxyType({}),
         sweep_after_s: float = _SWEEP_AFTER_S,
     ) -> None:
         topics = Topics(rack)
@@ -71,6 +75,9 @@ class Dashboard:
             self, client_id=CLIENT_ID, subscriptions=subscriptions(topics)
         )
         self.desk.link = self.past.link = self._link
+        for role, way in connect_as.items():
+            name = f"{CLIENT_ID}-{role}"
+            self.desk.links[role] = way(_Sender(), client_id=name, subscriptions=())
         self._tasks: list[asyncio.Task[None]] = []
         self._sweep_after_s = sweep_after_s
         self._sweep: asyncio.TimerHandle | None = None
@@ -79,7 +86,8 @@ class Dashboard:
 
     async def start(self) -> None:
         """Begin to listen and to tell the tabs; the broker may come later."""
-        await self._link.start()
+        for link in (self._link, *self.desk.links.values()):
+            await link.start()
         self._tasks = [
             asyncio.create_task(self.hub.run(), name="hub"),
             asyncio.create_task(self._desk_ticks(), name="desk"),
@@ -93,7 +101,8 @@ class Dashboard:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
-        await self._link.stop()
+        for link in (*self.desk.links.values(), self._link):
+            await link.stop()
 
     def join(self, view: View) -> None:
         """Show a tab everything from the next tick on."""
@@ -148,3 +157,16 @@ class Dashboard:
             await asyncio.sleep(1)
             self.desk.tick()
             self.past.tick()
+
+
+class _Sender:
+    """Listener of a link that only sends."""
+
+    def on_connected(self, session: str) -> None:
+        """Nothing to do."""
+
+    def on_disconnected(self, reason: str) -> None:
+        """Nothing to do: the link logs it and comes back by itself."""
+
+    def on_message(self, message: Message) -> None:
+        """Nothing comes: there is no subscription."""

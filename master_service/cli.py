@@ -83,7 +83,7 @@ def make(document: Document) -> Master:
     broker = document.table("broker", BrokerSettings)
     return Master(
         settings,
-        connect=connector(endpoint(broker)),
+        connect=connector(endpoint(broker), rack=settings.rack.name),
         prober=probe.make(settings.master.probe),
         outlets=make_outlets.here(settings, broker),
         setup=setup.read(document, settings),

@@ -18,6 +18,7 @@ from broker.errors import ConfigError
 from broker.service import TABLES
 from broker.settings import BrokerSettings, Port, RackSettings
 from broker.topics import Topics
+from broker.verbs import ADMIN_VERBS
 from pirack import runfile
 
 TLS_PORT = 8883
@@ -27,6 +28,9 @@ PRODUCTION = Path("/etc/pirack/pirack.toml")
 UP_FILE = Path("etc/enrol.toml")
 """In a data directory of ``pirack up --listen``."""
 ADMIN, OPERATOR = "admin", "operator"
+BROKER_ADMIN = "broker-admin"
+"""The user that may change who connects; in a rack that an earlier release set up, and
+that was not brought up to date, ``admin`` may."""
 
 
 class EnrolSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +105,15 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
         """Return the ids of the nodes that were added."""
         return added_nodes(self.secrets)
 
+    def commander(self, verb: str = "") -> str:
+        """Return the user that sends a verb: the one with the fewest rights.
+
+        In a rack whose rights are those of an earlier release an operator may send
+        every verb, and ``admin`` none.
+        """
+        renewed = (self.secrets / f"{BROKER_ADMIN}.json").exists()
+        return ADMIN if verb in ADMIN_VERBS and renewed else OPERATOR
+
     def inside(self, user: str) -> Endpoint:
         """Return the broker as a user of this machine reaches it.
 
@@ -110,7 +123,11 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
         found = credentials.read(self.secrets / f"{user}.json")
         host, port = self.broker
         return Endpoint(
-            host=host, port=port, username=found.username, password=found.password
+            host=host,
+            port=port,
+            username=found.username,
+            password=found.password,
+            client_id=found.client_id,
         )
 
     def door(self, as_whom: Credentials) -> Endpoint:
@@ -120,6 +137,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
             port=self.port,
             username=as_whom.username,
             password=as_whom.password,
+            client_id=as_whom.client_id,
             ca_file=self.files.authority,
         )
 

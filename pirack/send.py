@@ -19,9 +19,10 @@ from broker.errors import (
 from broker.messages import DEFAULT_TTL_S, Phase, TargetRow
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.topics import Scope, ScopeKind, check_name
-from broker.verbs import DESTRUCTIVE
+from broker.verbs import ADMIN_VERBS, DESTRUCTIVE
 from pirack import option_types, pipe, where
-from pirack.ask import Patience, Question, ask
+from pirack.ask import NoAnswerError, Patience, Question, ask
+from pirack.house import ADMIN
 from pirack.person import person
 from pirack.receipt import Receipt, row_lines, tells
 from pirack.where import Place
@@ -158,7 +159,9 @@ def run(args: argparse.Namespace) -> int:
     patience = patience_for(args)
     printer = Printer(as_json=args.json)
     try:
-        receipt = asyncio.run(talk(where.find(args), asked, patience, printer))
+        receipt = asyncio.run(
+            talk(where.find(args, asked.verb), asked, patience, printer)
+        )
     except (ConfigError, TopicError) as error:
         return _fail(str(error), EXIT_CONFIG)
     except LinkError as error:
@@ -191,13 +194,23 @@ async def talk(
         LinkError: The broker cannot be reached.
         NoAnswerError: The master is offline, or nothing answers.
     """
-    return await ask(
-        await where.connect(place),
-        place.topics,
-        asked,
-        patience=patience,
-        progress=printer.progress,
-    )
+    connect = await where.connect(place)
+    try:
+        return await ask(
+            connect,
+            place.topics,
+            asked,
+            patience=patience,
+            progress=printer.progress,
+        )
+    except NoAnswerError as error:
+        if asked.verb not in ADMIN_VERBS or place.endpoint.username in {"", ADMIN}:
+            raise
+        text = (
+            f"{error}. `{asked.verb}` needs the role admin; it was sent as user "
+            f"{place.endpoint.username}"
+        )
+        raise NoAnswerError(text) from error
 
 
 class Printer:

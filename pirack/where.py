@@ -80,8 +80,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find(args: argparse.Namespace) -> Place:
+def find(args: argparse.Namespace, verb: str = "") -> Place:
     """Return the rack the options name.
+
+    Args:
+        args: The options.
+        verb: What is going to be sent; the user that may send it is chosen by it.
 
     Raises:
         NoRackError: Nothing says where the broker is.
@@ -98,7 +102,7 @@ def find(args: argparse.Namespace) -> Place:
             "directory with --data, or give --config FILE, or --host and --credentials"
         )
         raise NoRackError(text)
-    found = _from_run(run, data) if run else _from_config(config)
+    found = _from_run(run, data) if run else _from_config(config, verb)
     return _with_options(found, args)
 
 
@@ -149,14 +153,14 @@ def _from_run(run: RunFile, data: Path) -> Place:
     )
 
 
-def _from_config(path: Path | None) -> Place:
+def _from_config(path: Path | None, verb: str) -> Place:
     document = load(path)
     document.require_known(TABLES)
     known = house.of(document, path) if path else None
     return Place(
         topics=Topics(document.table("rack", RackSettings).name),
         # The file's own credentials are those of a service; here sits a person.
-        endpoint=known.inside(house.OPERATOR) if known else _endpoint(document),
+        endpoint=known.inside(known.commander(verb)) if known else _endpoint(document),
         run=None,
         source=str(path) if path else "options",
     )
@@ -178,7 +182,11 @@ def _with_options(found: Place, args: argparse.Namespace) -> Place:
     if args.credentials:
         settings = BrokerSettings(credentials=str(args.credentials))
         signed = _endpoint(Document({"broker": msgspec.to_builtins(settings)}))
-        given |= {"username": signed.username, "password": signed.password}
+        given |= {
+            "username": signed.username,
+            "password": signed.password,
+            "client_id": signed.client_id,
+        }
     topics = Topics(args.rack) if args.rack else found.topics
     endpoint = msgspec.structs.replace(found.endpoint, **given)
     return msgspec.structs.replace(found, topics=topics, endpoint=endpoint)

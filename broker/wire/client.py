@@ -28,14 +28,21 @@ class Identity(msgspec.Struct, frozen=True):
     """Who connects.
 
     Args:
-        client_id: Fixed for a node or service.
+        client_id: As the broker demands it.
         session: Random id of this connection.
         status_topic: Where the will says ``offline``; None for no will.
+        name: What it is called in the log; empty for its client id, which should not
+            be written anywhere when it is hard to guess.
     """
 
     client_id: str
     session: str
     status_topic: str | None
+    name: str = ""
+
+    def __repr__(self) -> str:
+        """Return the name, without the client id."""
+        return f"Identity({self.name or self.client_id})"
 
 
 def make_client(

@@ -45,6 +45,7 @@ SUSPICIOUS_S = 1.0
 """A connection that ends so soon after we sent something may have ended because of it:
 brokers without MQTT 5 answer a forbidden topic that way."""
 _UNSUPPORTED_VERSION = 132
+_SESSION_TAKEN_OVER = 142
 
 
 class Connection:
@@ -68,19 +69,21 @@ class Connection:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.session = identity.session
+        self.taken_over = False
+        """Whether it ended because another client connected with its client id."""
+        self._name = identity.name or identity.client_id
         self.mqtt5 = version is Version.V5
         self.lost: asyncio.Future[str] = loop.create_future()
         """Done when the connection has ended; why, in words."""
         self._accepted: asyncio.Future[None] = loop.create_future()
         self._endpoint = endpoint
-        self._identity = identity
         self._deliver = deliver
         self._client = make_client(endpoint, identity, version, tls)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
-        self._filters = Filters(self._client, identity.client_id, version)
+        self._filters = Filters(self._client, self._name, version)
         self._driver = PahoLoop(
             self._client,
             period_s=max(1.0, endpoint.keepalive_s / 5),
@@ -179,7 +182,7 @@ class Connection:
                 self._client.disconnect()
                 await asyncio.shield(self.lost)
         except TimeoutError:
-            log.warning("%s: the broker did not answer", self._identity.client_id)
+            log.warning("%s: the broker did not answer", self._name)
         finally:
             self.abort()
 
@@ -230,7 +233,7 @@ class Connection:
 
     def _whom(self) -> str:
         """Say who asked; a user name that is not the client id's may be the reason."""
-        client, user = self._identity.client_id, self._endpoint.username
+        client, user = self._name, self._endpoint.username
         return client if user in {"", client} else f"{client} as user {user}"
 
     def _on_disconnect(
@@ -242,6 +245,7 @@ class Connection:
         _properties: Properties | None,
     ) -> None:
         if flags.is_disconnect_packet_from_server:
+            self.taken_over = reason.value == _SESSION_TAKEN_OVER
             self._end(f"the broker said {str(reason).lower()!r}")
         elif reason.getName() == "Unspecified error":
             self._end("the connection broke")
@@ -265,14 +269,14 @@ class Connection:
     ) -> None:
         topic = self._unacknowledged.pop(mid, "")
         if reason.is_failure:
-            log.warning("%s: %s refused: %s", self._identity.client_id, topic, reason)
+            log.warning("%s: %s refused: %s", self._name, topic, reason)
         awaited = self._awaited.pop(mid, None)
         if awaited is not None and not awaited.done():
             awaited.set_result(None)
 
     def _fail(self, error: Exception) -> None:
         """Give up a connection whose parser is out of step."""
-        log.error("%s: paho failed", self._identity.client_id, exc_info=error)
+        log.error("%s: paho failed", self._name, exc_info=error)
         self.abort()
 
     def _end(self, reason: str) -> None:

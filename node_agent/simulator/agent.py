@@ -1,13 +1,15 @@
 """One run of the agent's program on an invented board, from its start to its end."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from broker.common.tasks import Tasks
 from broker.link import BreakableConnect, Connect
 from node_agent.node import Node
 from node_agent.simulator.gate import Gate
+
+log = logging.getLogger(__name__)
 
 MakeNode = Callable[[Connect], Node]
 """Makes the node of one run, given how it may connect."""
@@ -25,7 +27,7 @@ class Agent:
         self.gate = Gate(connect)
         self._node = make_node(self.gate.connect)
         self._turn = asyncio.Lock()
-        self._tasks = Tasks()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, after: "Agent | None" = None) -> None:
         """Run, once the run before has ended: one board, one program.
@@ -51,7 +53,8 @@ class Agent:
 
     async def ended(self) -> None:
         """Wait until what was begun is done, and give its socket back."""
-        await self._tasks.settle()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         self.gate.drop()
 
     async def _start(self, after: "Agent | None") -> None:
@@ -65,8 +68,13 @@ class Agent:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something once what was begun before is done."""
-        _ = self._tasks.spawn("simulated agent", self._in_turn(work))
+        task = asyncio.get_running_loop().create_task(self._in_turn(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
         async with self._turn:
-            await work
+            try:
+                await work
+            except Exception:
+                log.exception("simulator: an agent failed")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from broker import credentials
 from broker.client import connector
 from broker.endpoint import Endpoint
 from broker.link import BreakableConnect, Connect
@@ -22,7 +23,14 @@ def board_connections(
     if not passwords:
         shared = connector(_signed_in(broker, "", ""))
         return lambda _: shared
-    return lambda node_id: connector(_signed_in(broker, node_id, passwords[node_id]))
+
+    def connect_as(node: str) -> BreakableConnect:
+        secret = passwords[node]
+        signed_in = _signed_in(broker, node, secret)
+        bound = credentials.derive_client_id(node, secret)
+        return connector(msgspec.structs.replace(signed_in, client_id=bound))
+
+    return connect_as
 
 
 def own_connection(broker: Endpoint, passwords: Mapping[str, str]) -> Connect:
@@ -39,4 +47,6 @@ def own_connection(broker: Endpoint, passwords: Mapping[str, str]) -> Connect:
 
 
 def _signed_in(broker: Endpoint, username: str, password: str) -> Endpoint:
-    return msgspec.structs.replace(broker, username=username, password=password)
+    return msgspec.structs.replace(
+        broker, username=username, password=password, client_id=""
+    )

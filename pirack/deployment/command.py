@@ -3,10 +3,11 @@
 import argparse
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, Self
 
-from broker.errors import ConfigError
+from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_FAILED, EXIT_OK
 from pirack.deployment import show, targets
 from pirack.deployment.ear import Ear
@@ -14,6 +15,7 @@ from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import place_them
 from pirack.deployment.places import folder, places
 from pirack.house import House
+from pirack.node import members
 from provisioning.deploy import ssh
 from provisioning.deploy.deployer import Deployer
 from provisioning.deploy.host_keys import FILE_NAME, HostKeys
@@ -65,10 +67,25 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         with _shown(args) as progress:
             reports = await Deployer(means).deploy(chosen, progress)
         notes = await place_them(found, ear, reports, packer.new)
+        notes += await _bind(found, reports, packer)
     for note in notes:
         print(f"note: {note}")
     print(show.summary(reports))
     return EXIT_OK if all(report.fine for report in reports) else EXIT_FAILED
+
+
+async def _bind(
+    found: House, reports: Iterable[Report], packer: HousePacker
+) -> list[str]:
+    """Bind boards to the client ids they got, and return what did not work."""
+    fine = [report.node for report in reports if report.fine]
+    try:
+        for node in fine:
+            if node in packer.renamed:
+                await members.bind(found, packer.renamed[node])
+    except (PiRackError, OSError) as error:
+        return [f"client ids are still those of an earlier release: {error}"]
+    return []
 
 
 def _means(

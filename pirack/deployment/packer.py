@@ -6,7 +6,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from broker.credentials import Credentials
+import msgspec
+
+from broker.credentials import Credentials, generate_client_id
 from pirack.deployment import own_wheel
 from pirack.deployment.board import board_of
 from pirack.house import House
@@ -38,6 +40,9 @@ class HousePacker:
         self._door = asyncio.Lock()
         self.new: set[str] = set()
         """Ids of the boards that had no password before."""
+        self.renamed: dict[str, Credentials] = {}
+        """By node id: what goes to boards whose client id could be guessed. The broker
+        is told when the board has it, so that a failed visit locks no board out."""
 
     def node(self, snapshot: Snapshot) -> str:
         """Return the id a board will have.
@@ -60,6 +65,10 @@ class HousePacker:
             await members.admit(self._house, secret, renewed=new)
             if new:
                 self.new.add(board.node)
+            elif not secret.client_id:
+                bound = generate_client_id(board.node)
+                secret = msgspec.structs.replace(secret, client_id=bound)
+                self.renamed[board.node] = secret
             if self._own is None:
                 self._own = await asyncio.to_thread(self._read_wheel)
         archive = await asyncio.to_thread(self._archive, board, secret, self._own)

@@ -4,13 +4,14 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from broker import credentials
 from broker.certificates import DAY_S
+from broker.dynsec import PEOPLE
 from broker.errors import ConfigError, PiRackError
 from pirack import house
 from pirack.doctor.finding import Finding, fail, ok, warn
@@ -35,11 +36,13 @@ def check(config: Path | None, data: Path | None) -> Iterator[Finding]:
         return
     yield certificate(found, time.time())
     try:
-        clients, mine = asyncio.run(_clients(found)), known(found)
+        users, mine = asyncio.run(_users(found)), known(found)
     except PiRackError as error:
         yield warn("who may connect", str(error), "be root where secrets are root's")
         return
-    yield from members_known(clients, mine, frozenset(found.nodes()))
+    yield from members_known(users.clients, mine, frozenset(found.nodes()))
+    yield rights(users.outdated)
+    yield client_ids(users.client_ids)
 
 
 def certificate(found: House, now: float) -> Finding:
@@ -101,6 +104,34 @@ def members_known(
         yield ok(subject, f"{len(added)} {nodes} added; the broker knows no others")
 
 
+def rights(outdated: Collection[str]) -> Finding:
+    """Say whether the broker's roles allow what this release needs, and no more."""
+    if not outdated:
+        return ok("rights", "the broker's roles are those of this release")
+    text = f"the broker has missing or former rights in: {_some(sorted(outdated))}"
+    advice = "sudo pirack init brings them up to date; `pirack up` does when it starts"
+    return fail("rights", text, advice)
+
+
+def client_ids(bound: Mapping[str, str]) -> Finding:
+    """Say how many nodes and services connect with an id that others can guess.
+
+    Args:
+        bound: The client id that the broker demands, by user.
+    """
+    guessable = sorted(user for user, client_id in bound.items() if client_id == user)
+    if not guessable:
+        return ok("client ids", f"none of {len(bound)} can be guessed")
+    text = (
+        f"{len(guessable)} of {len(bound)} can be guessed, so that any other user can "
+        f"end these connections: {_some(guessable)}"
+    )
+    advice = (
+        "boards: pirack deploy, or pirack node add --renew; services: sudo pirack init"
+    )
+    return warn("client ids", text, advice)
+
+
 def known(found: House) -> frozenset[str]:
     """Return who has a password here without being added as a node.
 
@@ -133,9 +164,29 @@ def _served(found: House) -> float:
     return ssl.cert_time_to_seconds(str(shown["notAfter"]))
 
 
-async def _clients(found: House) -> frozenset[str]:
+class _Users(msgspec.Struct, frozen=True):
+    """What the broker says of its users.
+
+    Args:
+        clients: Names of all.
+        outdated: Roles whose rights are not those of this release.
+        client_ids: The client id that a node or service must have, by its name.
+    """
+
+    clients: frozenset[str]
+    outdated: tuple[str, ...]
+    client_ids: Mapping[str, str]
+
+
+async def _users(found: House) -> _Users:
     control = await members.running(found)
     if control is None:
         text = "the broker is down, so it cannot be asked"
         raise ConfigError(text)
-    return await control.clients()
+    clients = await control.clients()
+    ids = await control.client_ids(clients - {role.value for role in PEOPLE})
+    return _Users(
+        clients,
+        await control.outdated(),
+        {user: client_id for user, client_id in ids.items() if client_id},
+    )

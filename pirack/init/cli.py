@@ -13,7 +13,7 @@ from broker.topics import check_name
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, listen, os_error
 from pirack.init.plan import CREDENTIALS, Plan
-from pirack.init.write import write
+from pirack.init.write import Written, write
 from pirack.up import here
 
 HELP = "set up a rack for good, with the system's Mosquitto and services"
@@ -91,14 +91,14 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         plan = planned(args)
-        made, password = write(plan)
+        done = write(plan)
     except TopicError as error:
         return _fail(str(error), EXIT_USAGE)
     except CertificateError as error:
         return _fail(str(error), EXIT_CONFIG)
     except OSError as error:
         return _fail(os_error.words(error), EXIT_CONFIG)
-    for line in told(plan, made, password):
+    for line in told(plan, done):
         print(line)
     return EXIT_OK
 
@@ -139,18 +139,19 @@ def _own_id(kept: Path) -> str:
     return credentials.read(kept).username if kept.exists() else here.node_id({})
 
 
-def told(plan: Plan, made: list[str], password: str) -> Iterator[str]:
+def told(plan: Plan, done: Written) -> Iterator[str]:
     """Return what the person is told."""
-    for path in made:
+    for path in done.made:
         yield f"made  {path}"
-    if not made:
+    if not done.made and not done.notes:
         yield "Everything was there already."
+    yield from done.notes
     yield ""
     yield f"Nodes of rack {plan.rack} connect to {plan.names[0]}:{plan.listen.port}."
     yield f"The broker's certificate is for {', '.join(plan.names)}."
-    if password:
+    if done.password:
         yield ""
-        yield f"The page's login, told this once:  admin   {password}"
+        yield f"The page's login, told this once:  admin   {done.password}"
     yield ""
     yield "Next, to run it:"
     yield ""

@@ -14,9 +14,12 @@ from pirack.listen import Listen
 USERS = {
     "master": Role.MASTER,
     "dashboard": Role.DASHBOARD,
+    "dashboard-operator": Role.DASHBOARD_OPERATOR,
+    "dashboard-admin": Role.DASHBOARD_ADMIN,
     house.OPERATOR: Role.OPERATOR,
     "viewer": Role.VIEWER,
     house.ADMIN: Role.ADMIN,
+    house.BROKER_ADMIN: Role.BROKER_ADMIN,
 }
 LOCAL_PORT = 1883
 CREDENTIALS = "credentials.json"
@@ -104,7 +107,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def reader(self, service: str) -> str | None:
         """Return the user who must read a service's password; None: root alone."""
         owners = {"master": self.master_owner, "dashboard": self.dashboard_owner}
-        return owners.get(service)
+        return owners.get(service.partition("-")[0])
 
 
 def tables(plan: Plan) -> dict[str, Any]:

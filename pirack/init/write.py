@@ -1,24 +1,45 @@
 """Puts a rack's files in place; what is there already stays as it is."""
 
+import asyncio
 import os
 import pwd
 import shutil
 import time
+from collections.abc import Set
 from pathlib import Path
 
-from broker import certificates, credentials, dynsec, mosquitto
+import msgspec
+
+from broker import certificates, credentials, dynsec, dynsec_file, mosquitto
 from broker.atomic import replace
+from broker.config import Document, load
 from broker.dynsec import Role, User
-from broker.errors import ConfigError
+from broker.errors import ConfigError, ControlError, LinkError
 from broker.topics import Topics
 from dashboard.users import ensure_admin
 from pirack import deploy_files, house
+from pirack.house import House
 from pirack.init.plan import HEAD, USERS, Plan, broker_config, tables
+from pirack.node import members
 from pirack.up import passwords, toml
 
 
-def write(plan: Plan) -> tuple[list[str], str]:
-    """Make everything that is missing; return what was made, and the page's password.
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of ``write``.
+
+    Args:
+        made: Paths of the files that were made.
+        password: Of the page's first user; empty when there were users already.
+        notes: What was changed in a broker that was set up before, in words.
+    """
+
+    made: tuple[str, ...]
+    password: str
+    notes: tuple[str, ...] = ()
+
+
+def write(plan: Plan) -> Written:
+    """Make everything that is missing, and bring a broker's users up to date.
 
     Args:
         plan: The rack.
@@ -34,24 +55,20 @@ def write(plan: Plan) -> tuple[list[str], str]:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     plan.dashboard.mkdir(mode=0o750, exist_ok=True)
     users = [
-        User(
-            name=name,
-            password=passwords.mqtt_password(plan.secrets / f"{name}.json", name),
-            role=role,
-        )
+        passwords.mqtt_user(plan.secrets / f"{name}.json", name, role)
         for name, role in USERS.items()
     ]
-    own = passwords.mqtt_password(plan.own_credentials, plan.node)
-    users.append(User(name=plan.node, password=own, role=Role.NODE))
+    users.append(passwords.mqtt_user(plan.own_credentials, plan.node, Role.NODE))
+    users += _added(plan, {user.name for user in users})
     made += _certificate(plan)
-    made += _who_may_connect(plan, users)
+    notes = _who_may_connect(plan, users, made)
     shipped = deploy_files.mosquitto_conf().read_text(encoding="utf-8")
     text = broker_config(shipped, plan, program.plugin)
     made += _keep(plan.broker_config, text, 0o644)
     made += _keep(plan.config, HEAD + toml.dumps(tables(plan)), 0o640)
     login = ensure_admin(plan.dashboard / "users.json")
     _give(plan)
-    return made, login or ""
+    return Written(made=tuple(made), password=login or "", notes=notes)
 
 
 def _require_users(plan: Plan) -> None:
@@ -82,21 +99,54 @@ def _certificate(plan: Plan) -> list[str]:
     return [str(files.certificate)] if new else []
 
 
-def _who_may_connect(plan: Plan, users: list[User]) -> list[str]:
-    """Write the plugin's file once: it is the broker's from then on."""
-    if plan.dynsec.exists():
-        return []
-    known = {user.name for user in users}
-    users += [
-        User(
-            name=node,
-            password=credentials.read(house.node_file(plan.secrets, node)).password,
-            role=Role.NODE,
-        )
+def _added(plan: Plan, others: Set[str]) -> list[User]:
+    """Return the nodes that were added by hand or by a deployment."""
+    return [
+        members.as_node(credentials.read(house.node_file(plan.secrets, node)))
         for node in house.added_nodes(plan.secrets)
-        if node not in known
+        if node not in others
     ]
-    return [str(dynsec.write(plan.broker, users, Topics(plan.rack)))]
+
+
+def _who_may_connect(plan: Plan, users: list[User], made: list[str]) -> tuple[str, ...]:
+    """Write the plugin's file once; it is the broker's from then on.
+
+    Later only users, rights and client ids that differ from what this release needs
+    are changed: through the running broker, or in the file while it is down.
+
+    Returns:
+        What was changed, in words.
+    """
+    topics = Topics(plan.rack)
+    if not plan.dynsec.exists():
+        made.append(str(dynsec.write(plan.broker, users, topics)))
+        return ()
+    source = plan.config if plan.config.exists() else None
+    described = load(source) if source else Document(tables(plan))
+    found = house.of(described, plan.config)
+    if found is None:
+        return (f"{plan.config} has no [enrol]: the broker's users stay as they are",)
+    try:
+        changed = asyncio.run(_change(found, users))
+    except (LinkError, ControlError) as error:
+        return (f"the broker's users could not be brought up to date: {error}",)
+    if not changed:
+        return ()
+    return (
+        f"brought up to date in the broker: {', '.join(changed)}",
+        "The services must connect again with their new client ids:",
+        "  sudo systemctl restart pirack-master pirack-dashboard pirack-agent",
+    )
+
+
+async def _change(found: House, users: list[User]) -> tuple[str, ...]:
+    if await members.running(found) is not None:
+        return await members.bring_up_to_date(found, users)
+    before = found.dynsec.read_bytes()
+    dynsec_file.merge(found.dynsec.parent, users, found.topics)
+    return (
+        ("its users and their rights",) if found.dynsec.read_bytes() != before else ()
+    )
 
 
 def _keep(path: Path, text: str, mode: int) -> list[str]:

@@ -8,6 +8,7 @@ import sys
 
 from broker.errors import ConfigError, LinkError, PiRackError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_USAGE
+from broker.verbs import Verb
 from pirack import option_types, where
 from pirack.install import request
 from pirack.install.conduct import GOES_ON, Conductor
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     """Do it and return the exit code."""
     try:
         request.require(args, terminal=sys.stdin.isatty())
-        return asyncio.run(_run(where.find(args), args))
+        return asyncio.run(_run(where.find(args, Verb.INSTALL), args))
     except UsageError as error:
         code, text = EXIT_USAGE, str(error)
     except (ConfigError, TopicError) as error:

@@ -2,15 +2,16 @@
 
 import contextlib
 import shutil
+from collections.abc import Sequence
 
 from broker import credentials, dynsec_file
 from broker.client import connector
-from broker.credentials import Credentials, generate_password
+from broker.credentials import Credentials, generate_client_id, generate_password
 from broker.dynsec import Role, User
 from broker.dynsec_control import Control
 from broker.errors import LinkError, RefusedError, SilentError
 from broker.reach import reach
-from pirack.house import ADMIN, House
+from pirack.house import ADMIN, BROKER_ADMIN, House
 
 
 def secret(house: House, node: str, *, renew: bool) -> tuple[Credentials, bool]:
@@ -32,7 +33,11 @@ def secret(house: House, node: str, *, renew: bool) -> tuple[Credentials, bool]:
     if path.exists() and not renew:
         return credentials.read(path), False
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    made = Credentials(username=node, password=generate_password())
+    made = Credentials(
+        username=node,
+        password=generate_password(),
+        client_id=generate_client_id(node),
+    )
     credentials.write(path, made)
     return made, True
 
@@ -45,13 +50,42 @@ async def admit(house: House, whom: Credentials, *, renewed: bool) -> bool:
         ControlError: The broker refused the change.
         LinkError: The broker refused us.
     """
-    user = User(name=whom.username, password=whom.password, role=Role.NODE)
+    user = as_node(whom)
     control = await running(house)
     if control is None:
         dynsec_file.admit(house.dynsec, user, house.topics)
         return False
     await control.admit(user, renew=renewed)
     return True
+
+
+def as_node(whom: Credentials) -> User:
+    """Return the broker's user for a node."""
+    return User(
+        name=whom.username,
+        password=whom.password,
+        role=Role.NODE,
+        client_id=whom.client_id,
+    )
+
+
+async def bind(house: House, whom: Credentials) -> None:
+    """Let a node connect only with the client id that its new credentials have.
+
+    For a board that an earlier release enrolled, once the credentials are on it.
+
+    Raises:
+        ConfigError: A file cannot be used.
+        ControlError: The broker refused the change.
+        LinkError: The broker refused us, or is down.
+        OSError: The credentials cannot be written.
+    """
+    control = await running(house)
+    if control is None:
+        text = "the broker is down"
+        raise LinkError(text)
+    credentials.write(house.node(whom.username), whom)
+    await control.bind(as_node(whom))
 
 
 async def dismiss(house: House, node: str) -> bool:
@@ -78,14 +112,47 @@ async def running(house: House) -> Control | None:
     """Return the running broker's door for changes; None while it is down.
 
     Raises:
-        ConfigError: The admin's credentials cannot be read.
+        ConfigError: The administrator's credentials cannot be read.
         LinkError: There is a broker, and it refuses us: not ours, or not this rack's.
     """
-    endpoint = house.inside(ADMIN)
-    try:
-        await reach(endpoint)
-    except (RefusedError, SilentError):
-        raise
-    except LinkError:
-        return None
-    return Control(connector(endpoint), house.topics)
+    newer = (house.secrets / f"{BROKER_ADMIN}.json").exists()
+    refusal = LinkError()
+    # Of a rack that was set up by an earlier release the broker may know `admin` only.
+    for user in (BROKER_ADMIN, ADMIN) if newer else (ADMIN,):
+        endpoint = house.inside(user)
+        try:
+            await reach(endpoint)
+        except (RefusedError, SilentError) as error:
+            refusal = error
+        except LinkError:
+            return None
+        else:
+            return Control(connector(endpoint), house.topics)
+    raise refusal
+
+
+async def bring_up_to_date(house: House, users: Sequence[User]) -> tuple[str, ...]:
+    """Give a running broker this release's users, rights and client ids.
+
+    Args:
+        house: The rack.
+        users: Services and people of ours, and nodes with a file of their own.
+
+    Returns:
+        Users and roles that were changed; each change ended their connections.
+
+    Raises:
+        ConfigError: A file cannot be used.
+        ControlError: The broker refused the change.
+        LinkError: The broker refused us, or is down.
+    """
+    control = await running(house)
+    if control is None:
+        text = "the broker is down"
+        raise LinkError(text)
+    (chief,) = (user for user in users if user.role is Role.BROKER_ADMIN)
+    made = await control.admit(chief, renew=False)
+    # As the new one from here on: a change of `admin` ends the connections of `admin`.
+    control = await running(house) or control
+    changed = await control.renew(users)
+    return (chief.name, *changed) if made else changed

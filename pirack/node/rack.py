@@ -87,7 +87,7 @@ async def command(house: House, node: str, verb: str, *args: str) -> Receipt:
         LinkError: The broker cannot be reached.
         NoAnswerError: There is no master.
     """
-    endpoint = house.inside(OPERATOR)
+    endpoint = house.inside(house.commander(verb))
     await reach(endpoint)
     question = Question(
         scope=Scope(ScopeKind.NODE, node),

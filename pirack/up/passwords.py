@@ -1,5 +1,6 @@
 """Passwords, made once and kept: files of mode 0600 in a directory of mode 0700."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -8,9 +9,11 @@ import msgspec
 
 from broker import credentials
 from broker.atomic import replace
-from broker.credentials import Credentials, generate_password
+from broker.credentials import Credentials, generate_client_id, generate_password
+from broker.dynsec import PEOPLE, Role, User
 from broker.errors import ConfigError
-from dashboard.users import Role, Users, make_user
+from dashboard.users import Role as PageRole
+from dashboard.users import Users, make_user
 from dashboard.users import generate_password as readable_password
 from pirack.runfile import Login
 
@@ -31,11 +34,49 @@ def mqtt_password(path: Path, username: str) -> str:
         ConfigError: The file is there but is no credentials file.
         OSError: It cannot be written.
     """
-    if path.exists():
-        return credentials.read(path).password
-    made = Credentials(username=username, password=generate_password())
-    credentials.write(path, made)
-    return made.password
+    return mqtt_user(path, username, Role.VIEWER).password
+
+
+def mqtt_user(path: Path, username: str, role: Role) -> User:
+    """Return a user of the broker from its credentials file, made if missing.
+
+    A node or service whose file has no client id gets one; earlier releases made none.
+
+    Args:
+        path: JSON file, as ``[broker] credentials`` names it.
+        username: Whose.
+        role: What it is.
+
+    Raises:
+        ConfigError: The file is there but is no credentials file.
+        OSError: It cannot be written.
+    """
+    found = (
+        credentials.read(path)
+        if path.exists()
+        else Credentials(username=username, password=generate_password())
+    )
+    if role not in PEOPLE and not found.client_id:
+        bound = generate_client_id(username)
+        found = msgspec.structs.replace(found, client_id=bound)
+        write_credentials(path, found)
+    elif not path.exists():
+        credentials.write(path, found)
+    return User(
+        name=username, password=found.password, role=role, client_id=found.client_id
+    )
+
+
+def write_credentials(path: Path, found: Credentials) -> None:
+    """Write a credentials file that keeps its owner, a service that must read it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    owner = path.stat() if path.exists() else None
+    credentials.write(path, found)
+    if owner is not None and os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def node_passwords(path: Path, nodes: Iterable[str]) -> dict[str, str]:
@@ -75,7 +116,7 @@ def page_login(path: Path, users_file: Path) -> Login:
         if users.get(login.username) is not None:
             return login
     login = Login(username=ADMIN, password=readable_password())
-    users.put(make_user(login.username, Role.ADMIN, login.password))
+    users.put(make_user(login.username, PageRole.ADMIN, login.password))
     _write(path, login)
     return login
 

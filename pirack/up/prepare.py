@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker import credentials, dynsec, mosquitto
+from broker import credentials, dynsec_file, mosquitto
 from broker.atomic import replace
 from broker.dynsec import Role, User
 from broker.endpoint import Endpoint
@@ -18,6 +18,7 @@ from broker.mosquitto_conf import Plan
 from broker.topics import Topics
 from node_agent import identity
 from pirack import house
+from pirack.node import members
 from pirack.runfile import Login, MqttAccess, RunFile
 from pirack.up import configure, door, here, passwords, ports, toml, tools
 from pirack.up.announce import Announcement
@@ -36,9 +37,12 @@ ROLES = {
     configure.MASTER: Role.MASTER,
     configure.DASHBOARD: Role.DASHBOARD,
     SIMULATOR: Role.SIMULATOR,
+    "dashboard-operator": Role.DASHBOARD_OPERATOR,
+    "dashboard-admin": Role.DASHBOARD_ADMIN,
     OPERATOR: Role.OPERATOR,
     "viewer": Role.VIEWER,
     house.ADMIN: Role.ADMIN,
+    house.BROKER_ADMIN: Role.BROKER_ADMIN,
 }
 ROOT_WARNING = "should not be run as root"
 """Mosquitto's advice; as another user it would not end with us (``broker.tether``)."""
@@ -53,7 +57,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         options: What was asked for.
         decided: What was made of it.
         mosquitto: The broker's program.
-        access: The operator's access to the broker.
+        access: The owner's access to the broker.
         login: For the page.
         names: The parts.
         door: How real Pis come in; None where they cannot.
@@ -232,31 +236,35 @@ def _echo_port(options: Options, promises: ports.Promises) -> int:
 
 
 def _users(decided: Decided) -> MqttAccess:
-    """Give everybody a password, tell the broker, and return the operator's access."""
+    """Give everybody a password, tell the broker, and return the owner's access.
+
+    The owner of a rack that runs from a terminal is its admin, as on the page.
+    """
     where = decided.layout
     roles = ROLES | {decided.node: Role.NODE}
     users = [
-        User(
-            name=name,
-            password=passwords.mqtt_password(where.credentials(name), name),
-            role=role,
-        )
+        passwords.mqtt_user(where.credentials(name), name, role)
         for name, role in roles.items()
     ]
     simulated = passwords.node_passwords(
         where.simulated, (one.id for one in configure.places(decided.shape))
     )
     users += [
-        User(name=name, password=password, role=Role.NODE)
+        User(
+            name=name,
+            password=password,
+            role=Role.NODE,
+            client_id=credentials.derive_client_id(name, password),
+        )
         for name, password in simulated.items()
     ]
     users += _added(where.secrets, {user.name for user in users})
-    dynsec.write(where.broker, users, Topics(decided.rack))
-    secret = next(user.password for user in users if user.name == OPERATOR)
+    dynsec_file.merge(where.broker, users, Topics(decided.rack))
+    secret = next(user.password for user in users if user.name == house.ADMIN)
     return MqttAccess(
         host=decided.mqtt_host,
         port=decided.mqtt_port,
-        username=OPERATOR,
+        username=house.ADMIN,
         password=secret,
     )
 
@@ -264,11 +272,7 @@ def _users(decided: Decided) -> MqttAccess:
 def _added(secrets: Path, others: Set[str]) -> list[User]:
     """Return the nodes that `pirack node add` let in; known also without a listener."""
     return [
-        User(
-            name=node,
-            password=credentials.read(house.node_file(secrets, node)).password,
-            role=Role.NODE,
-        )
+        members.as_node(credentials.read(house.node_file(secrets, node)))
         for node in house.added_nodes(secrets)
         if node not in others
     ]

@@ -49,3 +49,42 @@ def test_what_is_no_file_of_the_plugin_is_named_and_stays(
     with pytest.raises(ConfigError, match=r"dynamic-security\.json"):
         dynsec_file.admit(path, NODE, TOPICS)
     assert path.read_text() == content
+
+
+def test_starting_again_keeps_what_people_added_and_renews_what_is_ours(
+    path: Path,
+) -> None:
+    document = json.loads(path.read_bytes())
+    mine = {"acltype": "subscribePattern", "topic": "plugs/#", "priority": 3}
+    document["roles"][0]["acls"].append({**mine, "allow": True})
+    document["roles"].append({"rolename": "grafana", "acls": []})
+    stranger = {"username": "grafana", "textname": "", "roles": []}
+    gone = dynsec.client(User(name="pi-9", password="x", role=Role.NODE))
+    document["clients"] += [stranger, gone]
+    document["groups"] = [{"groupname": "us"}]
+    path.write_text(json.dumps(document))
+    before = document["clients"][0]["password"]
+
+    bound = User(name="master", password="secret", role=Role.MASTER, client_id="m-1")
+    dynsec_file.merge(path.parent, [bound, NODE], TOPICS)
+
+    after = json.loads(path.read_bytes())
+    clients = {one["username"]: one for one in after["clients"]}
+    assert set(clients) == {"master", "pi-1", "grafana"}
+    assert clients["master"]["clientid"] == "m-1"
+    assert clients["master"]["password"] == before
+    roles = {one["rolename"]: one for one in after["roles"]}
+    assert set(roles) == {"master", "node-pi-1", "grafana"}
+    assert {**mine, "allow": True} in roles["master"]["acls"]
+    assert after["groups"] == [{"groupname": "us"}]
+    text = path.read_bytes()
+    dynsec_file.merge(path.parent, [bound, NODE], TOPICS)
+    assert path.read_bytes() == text
+
+
+def test_a_password_that_was_changed_on_disk_reaches_the_file(path: Path) -> None:
+    other = User(name="master", password="other", role=Role.MASTER)
+    dynsec_file.merge(path.parent, [other], TOPICS)
+    (row,) = json.loads(path.read_bytes())["clients"]
+    assert dynsec.has_password(row, "other")
+    assert not dynsec.has_password(row, "secret")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from broker import dynsec, mosquitto
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.mosquitto
 TOPICS = Topics("lab")
 NODE = User(name="pi-00000001", password="first", role=Role.NODE)
 NEIGHBOUR = User(name="pi-00000002", password="second", role=Role.NODE)
-ADMIN = User(name="admin", password="third", role=Role.ADMIN)
+ADMIN = User(name="broker-admin", password="third", role=Role.BROKER_ADMIN)
 OPERATOR = User(name="operator", password="fourth", role=Role.OPERATOR)
 DEADLINE_S = 30.0
 REFUSED_S = 5.0
@@ -141,6 +142,76 @@ async def test_an_operator_may_not_decide_who_connects(
 
 async def test_no_broker_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("broker.dynsec_control.TIMEOUT_S", 0.1)
-    nobody = connector(Endpoint(port=free_port(), username="admin", password="x"))
+    nobody = connector(
+        Endpoint(port=free_port(), username="broker-admin", password="x")
+    )
     with pytest.raises(LinkError, match="cannot be reached"):
         await Control(nobody, TOPICS).clients()
+
+
+FORMER_ADMIN = User(name="admin", password="fifth", role=Role.ADMIN)
+OWN_RIGHT = {
+    "acltype": "publishClientSend",
+    "topic": "stat/plug-1/POWER",
+    "priority": 5,
+    "allow": True,
+}
+
+
+def former(users: list[User]) -> dict[str, Any]:
+    """Return the plugin's file as commit bb7333b wrote it, with a right of a person."""
+    document = dynsec.document(users, TOPICS)
+    every = [f"{TOPICS.prefix}/#"]
+    sends = [*TOPICS.command_filters(), f"{TOPICS.prefix}/sim/cmd/+"]
+    control = [f"{dynsec.CONTROL}/#"]
+    rights = {
+        "admin": dynsec.Rights(tuple(control), (), tuple(control), (), tuple(control)),
+        "operator": dynsec.Rights(tuple(sends), (), tuple(every)),
+        "dashboard": dynsec.Rights(tuple(sends), (), tuple(every)),
+    }
+    for role in document["roles"]:
+        if role["rolename"] in rights:
+            role["acls"] = [*dynsec.acls(rights[role["rolename"]])]
+    document["roles"][0]["acls"].append(OWN_RIGHT)
+    return document
+
+
+async def test_a_running_broker_of_an_earlier_release_gets_new_rights_and_client_ids(
+    tmp_path: Path, recorder: Recorder
+) -> None:
+    page = User(name="dashboard", password="sixth", role=Role.DASHBOARD)
+    before = former([OPERATOR, FORMER_ADMIN, page, NEIGHBOUR])
+    (tmp_path / dynsec.FILE_NAME).write_bytes(msgspec.json.encode(before))
+    found = mosquitto.find()
+    plan = Plan(directory=tmp_path, plugin=found.plugin, port=free_port())
+    child = MosquittoChild(found, plan)
+    await child.start()
+    house = House(plan.port, recorder)
+    neighbour, heard = await house.enter(NEIGHBOUR)
+    assert await neighbour.wait_connected(DEADLINE_S)
+    try:
+        old = Control(house.as_whom(FORMER_ADMIN), TOPICS)
+        assert set(await old.outdated()) >= {"operator", "dashboard", "admin"}
+        await old.admit(ADMIN, renew=False)
+        bound = msgspec.structs.replace(page, client_id="dashboard-0123456789")
+        users = [OPERATOR, FORMER_ADMIN, bound, NEIGHBOUR]
+        users += [
+            User(name=name, password="x", role=Role(name))
+            for name in ("viewer", "master", "dashboard-operator", "dashboard-admin")
+        ]
+        changed = await house.control.renew(users)
+        assert {"operator", "dashboard", "admin", "viewer"} <= set(changed)
+        assert await house.control.outdated() == ()
+        assert await house.control.renew(users) == ()
+        assert not await house.lets_in(page)
+        named = msgspec.structs.replace(house.endpoint(page), client_id=bound.client_id)
+        await reach(named, page.name)
+        kept = msgspec.json.decode((tmp_path / dynsec.FILE_NAME).read_bytes())
+        roles = {one["rolename"]: one["acls"] for one in kept["roles"]}
+        assert OWN_RIGHT in roles["operator"]
+        control = [one for one in roles["admin"] if one["topic"].startswith("$CONTROL")]
+        assert len(control) == 3  # what the administrator of that rack could do
+        assert heard.losses == []
+    finally:
+        await house.close()
+        await child.stop()

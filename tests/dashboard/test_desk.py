@@ -15,6 +15,7 @@ from broker.messages import (
     decode,
 )
 from broker.topics import Topics
+from broker.verbs import ADMIN_VERBS
 from dashboard.desk import FIRST_ANSWER_S, NEXT_ANSWER_S, Ask, Desk, RefusedError
 from dashboard.users import Role, Users, make_user
 from dashboard.view import View
@@ -60,6 +61,29 @@ def reply(**values: object) -> Reply:
     return Reply(**base)
 
 
+async def test_a_command_leaves_by_the_link_of_the_askers_role(shop: Shop) -> None:
+    sent: dict[Role, FakeBroker] = {}
+    for role in (Role.OPERATOR, Role.ADMIN):
+        sent[role] = FakeBroker()
+        link = sent[role].connect(Deaf(), client_id="d", subscriptions=())
+        await link.start()
+        assert await link.wait_connected(1)
+        shop.desk.links[role] = link
+
+    shop.desk.ask(shop.view, Ask("node/pi-1", "name", ("one",)))
+
+    assert [len(one.published) for one in sent.values()] == [0, 1]
+    assert shop.broker.published == []
+
+
+async def test_a_page_that_the_broker_refuses_for_a_role_says_so(shop: Shop) -> None:
+    shop.desk.links[Role.ADMIN] = FakeBroker().connect(
+        Deaf(), client_id="d", subscriptions=()
+    )
+    with pytest.raises(RefusedError, match="does not let the page in as admin"):
+        shop.desk.ask(shop.view, Ask("rack", "ping"))
+
+
 async def test_a_command_is_what_mosquitto_pub_could_send(shop: Shop) -> None:
     shop.desk.ask(shop.view, Ask("stack/3", "reboot", confirm="stack/3"))
 
@@ -95,13 +119,14 @@ async def test_a_wave_nobody_chose_is_left_to_the_master(shop: Shop) -> None:
         (Role.VIEWER, "lock", False),
         (Role.OPERATOR, "lock", True),
         (Role.OPERATOR, "cancel", True),
-        (Role.OPERATOR, "update", False),
+        (Role.OPERATOR, "update", True),
         (Role.VIEWER, "ping", False),
         (Role.OPERATOR, "ping", True),
         (Role.OPERATOR, "reboot", True),
-        (Role.OPERATOR, "power", False),
+        (Role.OPERATOR, "power", True),
         (Role.ADMIN, "power", True),
-        (Role.OPERATOR, "forget", False),
+        *((Role.OPERATOR, verb, False) for verb in sorted(ADMIN_VERBS)),
+        *((Role.ADMIN, verb, True) for verb in sorted(ADMIN_VERBS)),
     ],
 )
 async def test_the_role_decides_not_what_the_page_hides(

@@ -17,7 +17,6 @@ COMMANDS = """
 uptime = uptime
 journal = journalctl -u {unit}
 reboot = touch rebooted
-shutdown = touch halted
 identify = blink
 """
 
@@ -38,9 +37,9 @@ class Held(FakeRunner):
 
 
 class Full(OrderMemory):
-    """A board on which nothing can be written, not even below /run."""
+    """A disk on which nothing can be written."""
 
-    def keep(self, order_id: str) -> str:
+    def keep(self, order_id: str) -> None:
         raise OSError(28, "No space left on device", order_id)
 
 

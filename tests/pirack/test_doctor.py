@@ -146,6 +146,18 @@ def test_who_was_not_added_and_who_the_broker_lost_are_named() -> None:
     assert lost.text.endswith(": pi-2")
 
 
+def test_rights_of_an_earlier_release_fail_and_client_ids_are_counted() -> None:
+    assert network.rights(()).level is Level.OK
+    old = network.rights(("operator", "dashboard"))
+    assert (old.level, old.text[-19:]) == (Level.FAIL, "dashboard, operator")
+    assert "pirack init" in old.advice
+    fine = network.client_ids({"master": "master-01", "pi-1": "pi-1-02"})
+    assert fine.level is Level.OK
+    bare = network.client_ids({"master": "master-01", "pi-1": "pi-1", "pi-2": "pi-2"})
+    assert (bare.level, bare.text[:6]) == (Level.WARN, "2 of 3")
+    assert "pirack deploy" in bare.advice
+
+
 def test_a_rack_on_loopback_alone_is_fine(tmp_path: Path) -> None:
     (finding,) = network.check(None, tmp_path)
     assert finding.level is Level.OK

@@ -19,7 +19,6 @@ const KNOWN = {
 const COMMON = ["ping", "identify", "refresh", "temperature"];
 const LAST = ["update", "reboot", "shutdown"];
 const DANGER = new Set(["reboot", "shutdown", "update", "power", "install", "forget"]);
-const ADMIN = new Set(["power", "update", "install", "forget", "name", "place", "tag"]);
 const POWER = [["on", "Power on", "power"], ["cycle", "Power-cycle", "reboot"], ["off", "Power off", "unplugged"]];
 const RANK = { viewer: 0, operator: 1, admin: 2 };
 /** Boards at a time where nobody says otherwise, as the master has it; 0: all at once. */
@@ -109,7 +108,7 @@ export function offered(target) {
 }
 
 export function allowed(verb) {
-  return RANK[store.settings.role] >= (ADMIN.has(verb) ? RANK.admin : RANK.operator);
+  return RANK[store.settings.role] >= (store.settings.adminVerbs.includes(verb) ? RANK.admin : RANK.operator);
 }
 
 /** The commands under way on some boards: verb, by, and how many run or wait. */
