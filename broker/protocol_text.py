@@ -32,8 +32,12 @@ RULES = """\
 3. Clean sessions: nothing waits for the absent. The master answers at once for a
    target that is offline (`not-delivered`). A command older than its `ttl_s`, counted
    from receipt, is answered `expired`; what no target can do, `refused`, without an
-   `accepted` before. An id runs once. While a program runs, its node repeats `running`
-   at least once a minute; only one that falls silent has failed.
+   `accepted` before. An id runs once; a command without one that its sender delivers
+   twice (QoS 1 after a broken connection) runs twice, so give an id to what must not.
+   Every command is answered with its id, also one that is refused as stored or whose
+   topic has no legal scope: on that topic with `reply` for `cmd`. While a program
+   runs, its node repeats `running` at least once a minute; only one that falls silent
+   has failed.
 4. Every connection has a new `session`. A node that sees its own status say `offline`
    while it is connected publishes `online` again: that was the late will of an earlier
    connection. Before a clean stop it says `offline` itself, with the reason in its

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import msgspec
 
+MAX_STACKS = 999
+"""So many surely fit the one message in which the whole rack is told."""
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -18,7 +20,7 @@ class RackSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str = "lab"
-    stacks: Annotated[int, msgspec.Meta(ge=0, le=9999)] = 0
+    stacks: Annotated[int, msgspec.Meta(ge=0, le=MAX_STACKS)] = 0
     boards: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     columns: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
 

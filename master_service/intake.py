@@ -23,6 +23,8 @@ from broker.topics import (
     InstallStackTopic,
     NodeLeaf,
     NodeTopic,
+    Scope,
+    ScopeKind,
     StackTopic,
     Topics,
 )
@@ -41,6 +43,8 @@ from master_service.rivals import Rivals
 
 ECHO_S = 10.0
 """Seconds in which the echo of a clearing comes, if it comes."""
+MAX_TOPIC = 200
+"""Longer topics are not answered: the answer repeats them."""
 NEVER_RETAINED = frozenset({NodeLeaf.HEARTBEAT, NodeLeaf.ORDER, NodeLeaf.RESULT})
 _STORED = frozenset(NodeLeaf) - NEVER_RETAINED
 _STATUS = {status.encode(): status for status in Status}
@@ -105,7 +109,7 @@ class Intake:
             address = self._rack.topics.parse(message.topic)
         except TopicError as error:
             self._rejections.add("topic", str(error))
-            return []
+            return self._unaddressed(message, str(error), at)
         try:
             return self._dispatch(address, message, at)
         except PayloadError as error:
@@ -155,8 +159,7 @@ class Intake:
                 return []
 
     def _command(self, address: CommandTopic, message: Message, at: Moment) -> Effects:
-        echo_until = self._echoes.pop(message.topic, 0.0)
-        if not message.payload and (message.retain or at.now < echo_until):
+        if self._is_echo(message, at):
             return []
         route = Route(
             address.scope,
@@ -172,6 +175,32 @@ class Intake:
         except PayloadError as error:
             self._rejections.add("command", str(error))
             return self._desk.misread(request, error, at)
+
+    def _unaddressed(self, message: Message, why: str, at: Moment) -> Effects:
+        """Answer a command on a topic that is none of the contract's, as any other."""
+        below = message.topic.removeprefix(f"{self._rack.topics.prefix}/")
+        *scope, word, verb = ["", "", *below.split("/")]
+        if (
+            word != "cmd"
+            or len(message.topic) > MAX_TOPIC
+            or self._is_echo(message, at)
+        ):
+            return []
+        named = "/".join(scope[2:])
+        route = Route(
+            Scope(ScopeKind.RACK),
+            verb,
+            self._inbox(message.response_topic),
+            message.correlation,
+            f"{self._rack.topics.prefix}/{named}/reply/{verb}",
+        )
+        request = Request(message.topic, route, message.payload, message.retain)
+        return self._desk.unaddressed(request, named, verb, why)
+
+    def _is_echo(self, message: Message, at: Moment) -> bool:
+        """Whether this is the clearing of a topic, and no command without words."""
+        until = self._echoes.pop(message.topic, 0.0)
+        return not message.payload and (message.retain or at.now < until)
 
     def _inbox(self, response_topic: str) -> str:
         """Return a response topic if it is an inbox; anything else is not honoured."""

@@ -8,7 +8,7 @@ import logging
 
 import msgspec
 
-from broker.errors import NotConnectedError
+from broker.errors import NotConnectedError, PayloadError
 from broker.link import Link
 from broker.messages import (
     MasterDetails,
@@ -103,6 +103,9 @@ class Publisher:
             changed.discard(node_id)
 
     def _node(self, node: Node) -> None:
+        dead = node.verdict in DECLARED_DEAD and node.status is Status.ONLINE
+        if dead and not node.declared_dead:
+            self._declare_offline(node)
         state = rollup.node_state(self._rack, node)
         before = node.published
         if before is not None:
@@ -113,9 +116,6 @@ class Publisher:
         self.stack(node.stack)
         self._put(self._rack.topics.node(node.id, NodeLeaf.STATE), state)
         node.published = state
-        dead = node.verdict in DECLARED_DEAD and node.status is Status.ONLINE
-        if dead and not node.declared_dead:
-            self._declare_offline(node)
 
     def _declare_offline(self, node: Node) -> None:
         """Put right the stored ``online`` of a node whose will did not fire.
@@ -135,4 +135,10 @@ class Publisher:
             self._stale_stacks.discard(number)
 
     def _put(self, topic: str, state: Wire) -> None:
-        self._link.publish(topic, encode(state), qos=1, retain=True)
+        try:
+            payload = encode(state)
+        except PayloadError as error:
+            # The others are published all the same.
+            self._rejections.add("too large", f"{topic} is not published: {error}")
+            return
+        self._link.publish(topic, payload, qos=1, retain=True)

@@ -1,6 +1,7 @@
 """Who is in the rack and where: nodes by id, name, place and tag; pure."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -11,6 +12,8 @@ from broker.topics import NodeLeaf, Scope, ScopeKind, Topics, check_name
 from master_service.node import Node
 from master_service.settings import NodeRow
 
+BOARD_ID = re.compile(r"pi-[0-9a-f]{8}")
+"""The form of the id that a board has from its serial number or address."""
 MAX_NODES = 10_000
 """More ids than this are no rack but a mistake, or somebody at play."""
 
@@ -108,8 +111,10 @@ class Registry:
         return self._admit(NodeRecord(check_name(node_id, "node"), node_id))
 
     def find(self, word: str) -> Node | None:
-        """Return the node with this id or display name."""
-        return self.nodes.get(word) or self._names.get(word)
+        """Return the node with this id or display name; None if two are meant."""
+        by_id, by_name = self.nodes.get(word), self._names.get(word)
+        both = by_id is not None and by_name is not None and by_id is not by_name
+        return None if both else by_id or by_name
 
     def nearest(self, word: str) -> str:
         """Return the name or id most like a word that fits none; empty: none is."""
@@ -144,12 +149,16 @@ class Registry:
         """Give a node a display name.
 
         Raises:
-            TopicError: The name is illegal, or another node's.
+            TopicError: The name is illegal, another node's name or id, or could become
+                the id of a board.
         """
         check_name(name, "name")
-        other = self.find(name)
-        if other is not None and other is not node:
-            text = f"name {name!r} is that of {other.id}; each may have its own"
+        other = self._other(name, node)
+        if other:
+            text = f"name {name!r} is that of {other}; each may have its own"
+            raise TopicError(text)
+        if name != node.id and BOARD_ID.fullmatch(name):
+            text = f"name {name!r} has the form of a board's id; choose another word"
             raise TopicError(text)
         self._call(node, name)
         node.edited, node.seated = True, False
@@ -170,7 +179,7 @@ class Registry:
 
     def seat(self, node: Node, name: str, stack: int | None, slot: int | None) -> None:
         """Give a node the name and the place of a slot, as far as they are free."""
-        if self.find(name) in {None, node}:
+        if not self._other(name, node):
             self._call(node, name)
         taken = stack and [n for n in self.in_stack(stack) if n.slot == slot]
         if taken in (None, [], [node]):
@@ -198,7 +207,7 @@ class Registry:
         self._forgotten[node.id] = self.record(node)
         self.nodes.pop(node.id, None)
         self.by_heartbeat.pop(node.heartbeat_topic, None)
-        self._names.pop(node.name, None)
+        self._uncall(node)
         self._take_out(node)
 
     def remembers(self, node_id: str) -> bool:
@@ -241,6 +250,13 @@ class Registry:
         node = self.find(word)
         if node is not None:
             return node
+        if word in self.nodes:
+            named = self._names[word].id
+            text = (
+                f"{word!r} is the id of one board and the name of another, {named}; "
+                f"give {named} another name first"
+            )
+            raise TopicError(text)
         if word in self.tombstones:
             text = f"node {word} was forgotten; `forget undo` lets it come back"
             raise TopicError(text)
@@ -250,8 +266,9 @@ class Registry:
         raise TopicError(text)
 
     def _admit(self, record: NodeRecord) -> Node:
-        name = record.name if self.find(record.name) is None else record.id
-        node = Node(record.id, name)
+        node = Node(record.id, record.id)
+        if not self._other(record.name, node):
+            node.name = record.name
         node.stack, node.slot, node.tags = record.stack, record.slot, record.tags
         node.known, node.boot_s = record.known, record.boot_s
         node.edited, node.halted_by = record.edited, record.halted_by
@@ -261,14 +278,27 @@ class Registry:
         node.heartbeat_topic = self._topics.node(record.id, NodeLeaf.HEARTBEAT)
         self.nodes[node.id] = node
         self.by_heartbeat[node.heartbeat_topic] = node
-        self._names[node.name] = node
+        self._names.setdefault(node.name, node)
         self._put_in(node)
         return node
 
+    def _other(self, name: str, node: Node) -> str:
+        """Return the id of another board with this id or name; empty: there is none."""
+        if name == node.id:
+            return ""
+        if name in self.nodes or name in self.tombstones:
+            return name
+        named = self._names.get(name)
+        return "" if named is None or named is node else named.id
+
     def _call(self, node: Node, name: str) -> None:
-        self._names.pop(node.name, None)
+        self._uncall(node)
         node.name = name
-        self._names[name] = node
+        self._names.setdefault(name, node)
+
+    def _uncall(self, node: Node) -> None:
+        if self._names.get(node.name) is node:
+            del self._names[node.name]
 
     def _stand(self, node: Node, stack: int | None, slot: int | None) -> None:
         self._take_out(node)

@@ -115,7 +115,7 @@ class ReplyPublisher:
     def publish(self, answer: Answer) -> None:
         """Publishes one part of a reply."""
         route, final = answer.route, answer.reply.phase.final
-        topic = self._topics.reply(route.scope, route.verb)
+        topic = route.topic or self._topics.reply(route.scope, route.verb)
         try:
             payload = encode(answer.reply)
             self._link.publish(topic, payload, qos=1)

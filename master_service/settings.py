@@ -7,7 +7,7 @@ import msgspec
 
 from broker.config import Document
 from broker.errors import ConfigError
-from broker.settings import RackSettings
+from broker.settings import MAX_STACKS, RackSettings
 from broker.topics import check_name
 from master_service.healing.settings import HealSettings
 from master_service.power import wiring
@@ -15,6 +15,7 @@ from master_service.power.rows import CommandsRow, PlugBroker, PlugRow
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+MAX_TAGS = 32
 Text = Annotated[str, msgspec.Meta(max_length=64)]
 
 
@@ -157,7 +158,7 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     stack: Annotated[int, msgspec.Meta(ge=1, le=9999)] | None = None
     slot: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
-    tags: tuple[str, ...] = ()
+    tags: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_TAGS)] = ()
 
 
 class OutletRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +246,13 @@ def check(settings: Settings) -> None:
     Raises:
         ConfigError: The first contradiction found.
     """
+    numbers = {row.number for row in settings.stacks}
+    numbers |= {row.stack for row in settings.nodes if row.stack}
+    numbers |= {row.stack for row in settings.outlets if row.stack}
+    count = len(numbers | set(range(1, settings.rack.stacks + 1)))
+    if count > MAX_STACKS:
+        text = f"{count} stacks are configured; a rack has at most {MAX_STACKS}"
+        raise ConfigError(text)
     try:
         for node in settings.nodes:
             for word in (node.id, node.name or node.id, *node.tags):

@@ -154,6 +154,8 @@ class Watch:
             return True
         again = node.status_round == self._judging.round
         node.status_round = self._judging.round
+        if status is Status.ONLINE and stored and not again:
+            node.declared_dead = False  # the broker's store is older than our word
         if status is Status.OFFLINE and node.status is not Status.OFFLINE:
             node.dropped_at = now
         node.status, node.status_at = status, now

@@ -21,7 +21,7 @@ from node_agent.abilities import Probed, probe
 from node_agent.board import Board
 from node_agent.lean import connector
 from node_agent.node import Node
-from node_agent.order_memory import FILE_NAME, OrderMemory
+from node_agent.order_memory import FILE_NAME, OrderMemory, volatile_file
 from node_agent.restart import Restart
 from node_agent.settings import AgentSettings
 from node_agent.subprocess_runner import SubprocessRunner
@@ -114,7 +114,9 @@ def _node(
         connect=connector(endpoint(document.table("broker", BrokerSettings))),
         topics=Topics(document.table("rack", RackSettings).name),
         interval_s=settings.interval_s,
-        memory=OrderMemory.load(settings.state_directory() / FILE_NAME),
+        memory=OrderMemory.load(
+            settings.state_directory() / FILE_NAME, volatile_file()
+        ),
         at_once=settings.at_once,
         restart=restart.order,
     )

@@ -12,15 +12,16 @@ Those numbers go out with every heartbeat. ``examples/counter_node.py`` runs.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
+from broker.common import tasks
 from broker.errors import ContractError
 from broker.link import Connect, Message, Subscription
 from broker.messages import MasterDetails, Order, decode
 from broker.messages.node import Status
 from broker.rejections import Rejections
 from broker.topics import HOME_ASSISTANT_STATUS, NodeLeaf, Topics
+from node_agent import report
 from node_agent.actions import Actions
 from node_agent.board import Board
 from node_agent.order_desk import AT_ONCE, OrderDesk
@@ -122,7 +123,8 @@ class Node:
         """Return numbers of one's own, to go out with every heartbeat; override it.
 
         Called once a heartbeat on the loop, so it awaits what takes time. What it
-        raises is counted and logged once, and the heartbeat goes out without it.
+        raises, and what is not a number by name, is counted and logged once, and said
+        in ``unreadable`` of the details; the heartbeat goes out without it.
 
         Returns:
             Number by name, the unit in the name: ``{"fan_rpm": 2400.0}``; at most 32.
@@ -162,7 +164,7 @@ class Node:
         """Say everything at once, and begin to beat."""
         self._voice.begin(session)
         _end(self._beating)
-        self._beating = _task(self._beat())
+        self._beating = tasks.keep_running("heartbeats", self._beat)
 
     def on_disconnected(self, reason: str) -> None:  # noqa: ARG002  # the link logs it
         """Stop to beat; the link is being made again."""
@@ -210,7 +212,7 @@ class Node:
         try:
             self.on_master(details)
         except Exception as error:  # noqa: BLE001  # an overriding method is anyone's
-            self.rejections.add("on_master", repr(error))
+            self.rejections.add("on_master", report.shown(error))
 
     # -- heartbeats ---------------------------------------------------------------
 
@@ -230,10 +232,18 @@ class Node:
             return {}  # spares thousands of simulated nodes a timer each
         try:
             async with asyncio.timeout(EXTRA_WITHIN_S):
-                return await self.extra()
+                numbers, wrong = report.usable(await self.extra())
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            numbers, wrong = {}, "extra() was cancelled from within"
+        except TimeoutError:
+            numbers, wrong = {}, f"extra() took longer than {EXTRA_WITHIN_S:g} s"
         except Exception as error:  # noqa: BLE001  # an overriding method is anyone's
-            self.rejections.add("extra", repr(error))
-            return {}
+            numbers, wrong = {}, report.shown(error)
+        self._voice.note("extra", wrong)
+        return numbers
 
     # -- refresh ------------------------------------------------------------------
 
@@ -241,12 +251,12 @@ class Node:
         """Say everything again in a moment, if that is not about to happen anyway."""
         pending = self._refreshing is not None and not self._refreshing.done()
         if not pending and self._clock() - self._voice.said_at >= _JUST_SAID_S:
-            self._refreshing = _task(self._refresh())
+            self._refreshing = tasks.spawn("refresh", self._refresh())
 
     def _probe_and_refresh(self) -> None:
         """Somebody asks by hand: find out again what works here, too."""
         _end(self._refreshing)
-        self._refreshing = _task(self._refresh(probe=True))
+        self._refreshing = tasks.spawn("refresh", self._refresh(probe=True))
 
     async def _probe(self) -> None:
         self._voice.abilities = await self._desk.probe()
@@ -259,10 +269,6 @@ class Node:
         self._voice.say_status()
         self._voice.say_details()
         self._voice.beat(await self._extra())
-
-
-def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(work)
 
 
 def _end(task: asyncio.Task[None] | None) -> None:

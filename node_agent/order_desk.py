@@ -6,9 +6,11 @@ A destructive order is acknowledged, its id put on disk, and only then performed
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
+import msgspec
+
+from broker.common.tasks import Tasks
 from broker.errors import ContractError
 from broker.messages import Ability, Order, Phase, Result
 from broker.verbs import DESTRUCTIVE, Verb
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Programs that run at the same time."""
+KEEP_WITHIN_S = 5.0
+"""How long a dying card may take to keep an id."""
 WAITING = 32
 """Orders under way, those that wait for their turn included."""
 
@@ -67,7 +71,8 @@ class OrderDesk:
         self._clock = clock
         self._slots = asyncio.Semaphore(at_once)
         self._restart = restart
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
+        self._stopping = False
         self._interrupting: set[str] = set()
         self._probed = Probed()
 
@@ -97,17 +102,17 @@ class OrderDesk:
         # What was retained is not noted: the same id may still be sent properly.
         seen = not retained and self._memory.seen(order.id)
         judgement = judge(order, retained=retained, seen=seen, wall_time=wall_time)
+        if self._stopping and judgement.ruling is Ruling.OBEY:
+            judgement = Judgement(Ruling.REFUSE, "the agent is ending")
         if judgement.ruling is Ruling.OBEY:
             self._obey(order)
         else:
             self._decline(order, judgement)
 
     async def stop(self) -> None:
-        """End what runs; each asker gets an answer."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """End what runs; each asker gets an answer, and later ones a refusal."""
+        self._stopping = True
+        await self._tasks.stop()
 
     def _decline(self, order: Order, judgement: Judgement) -> None:
         phase = judgement.ruling.phase
@@ -137,13 +142,14 @@ class OrderDesk:
             self._say(order, Phase.REFUSED, why_not)
         else:
             self._say(order, Phase.ACCEPTED)
-            self._spawn(self._leave_by(order, self._restart))
+            _ = self._tasks.spawn("restart", self._leave_by(order, self._restart))
 
     async def _leave_by(self, order: Order, restart: Callable[[], None]) -> None:
         """Answer, and end; that it began anew is seen by its next session."""
-        if await self._keep(order):
+        note = await self._keep(order)
+        if note is not None:
             self.leaving = _ordered(order)
-            self._say(order, Phase.DONE)
+            self._say(order, Phase.DONE, outcome=_noted(_NOT_RUN, note))
             restart()
 
     def _begin(self, order: Order) -> None:
@@ -155,12 +161,9 @@ class OrderDesk:
             return
         self._say(order, Phase.ACCEPTED)
         deadline = self._clock() + order.ttl_s
-        self._spawn(self._perform(order, invocation, deadline))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        _ = self._tasks.spawn(
+            f"order {order.verb}", self._perform(order, invocation, deadline)
+        )
 
     def _invocation(self, order: Order) -> Invocation:
         """Return what an order asks to run.
@@ -219,29 +222,47 @@ class OrderDesk:
 
     async def _run(self, order: Order, invocation: Invocation) -> None:
         log.info("order %s %s %s by %r", order.id, order.verb, order.args, order.by)
-        if not await self._keep(order):
+        note = await self._keep(order)
+        if note is None:
             return
         if order.verb in _LEAVING:
             self.leaving = _ordered(order)
-        self._say(order, Phase.RUNNING)
+        self._say(order, Phase.RUNNING, outcome=_noted(_NOT_RUN, note))
 
         def progress(tail: str) -> None:
             outcome = Outcome(exit_code=None, stdout=tail, truncated=True)
             self._say(order, Phase.RUNNING, outcome=outcome)
 
-        self._report(order, await self._runner.run(invocation, progress))
+        outcome = await self._runner.run(invocation, progress)
+        self._report(order, _noted(outcome, note))
 
-    async def _keep(self, order: Order) -> bool:
-        """Put an id on disk that must outlive us; return False where that fails."""
+    async def _keep(self, order: Order) -> str | None:
+        """Put an id on disk that must outlive us.
+
+        A board that cannot write is the one that needs its reboot: it goes on, and
+        says so.
+
+        Returns:
+            What to say about it in the answer, mostly nothing; None: the order is
+            refused.
+        """
         if order.verb not in KEPT:
-            return True
+            return ""
         try:
-            await asyncio.to_thread(self._memory.keep, order.id)
-        except OSError as error:
-            text = f"its id cannot be kept across a reboot: {error}"
-            self._say(order, Phase.REFUSED, text)
-            return False
-        return True
+            async with asyncio.timeout(KEEP_WITHIN_S):
+                why = await asyncio.to_thread(self._memory.keep, order.id)
+        except TimeoutError:
+            why = f"its disk took longer than {KEEP_WITHIN_S:g} s"
+        except (OSError, RuntimeError) as error:  # a thread may not be had either
+            if order.verb not in _LEAVING:
+                text = f"its id cannot be kept across a reboot: {error}"
+                self._say(order, Phase.REFUSED, text)
+                return None
+            why = str(error)
+        if not why:
+            return ""
+        log.warning("order %s %s: its id is not on disk: %s", order.id, order.verb, why)
+        return f"its id could not be kept on disk ({why}); it goes on all the same"
 
     def _report(self, order: Order, outcome: Outcome) -> None:
         done = outcome.exit_code == 0 and not outcome.timed_out
@@ -266,6 +287,14 @@ class OrderDesk:
             duration_s=round(max(0.0, outcome.duration_s), 3),
         )
         self._answer(result)
+
+
+def _noted(outcome: Outcome, note: str) -> Outcome:
+    """Return an outcome whose output begins with a line of the agent's own."""
+    if not note:
+        return outcome
+    text = f"{note}\n{outcome.stdout}"
+    return msgspec.structs.replace(outcome, stdout=text)
 
 
 def _ordered(order: Order) -> str:

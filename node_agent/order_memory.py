@@ -1,12 +1,14 @@
 """Which orders were already seen: the last 256, and the destructive ones on disk.
 
 A reboot must not be obeyed again after the reboot it caused. Nothing else that the
-agent does is written to disk, for cards wear out.
+agent does is written to disk, for cards wear out. A card that takes no writes must not
+forbid the reboot that may repair it: the id is kept in memory below ``/run`` then.
 """
 
 import logging
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -33,6 +35,8 @@ class OrderMemory:
         path: Where destructive ids are kept; None keeps them in memory only.
         kept: Ids found there, oldest first.
         replace: Puts new content in the place of a file.
+        volatile: Where they are kept until the next boot if ``path`` cannot be written;
+            None: nowhere.
     """
 
     def __init__(
@@ -40,34 +44,25 @@ class OrderMemory:
         path: Path | None = None,
         kept: tuple[str, ...] = (),
         replace: Callable[[Path, bytes], None] = atomic.replace,
+        volatile: Path | None = None,
     ) -> None:
         self._path = path
         self._kept = list(kept)
         self._replace = replace
+        self._volatile = volatile
         self._writing = threading.Lock()
         self._seen: dict[str, None] = dict.fromkeys(kept)
 
     @classmethod
-    def load(cls, path: Path) -> "OrderMemory":
-        """Read what an earlier process kept; a broken file is put aside, loudly."""
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return cls(path)
-        except OSError as error:
-            log.error(  # noqa: TRY400  # a person needs the sentence, not the traceback
-                "%s: cannot be read (%s): a reboot may be obeyed twice",
-                path,
-                error.strerror,
-            )
-            return cls(path)
-        try:
-            return cls(path, msgspec.json.decode(content, type=_File).destructive)
-        except msgspec.MsgspecError as error:
-            aside = path.with_suffix(".broken")
-            log.error("%s: is broken (%s): put aside as %s", path, error, aside)  # noqa: TRY400  # as above
-            path.replace(aside)
-            return cls(path)
+    def load(cls, path: Path, volatile: Path | None = None) -> "OrderMemory":
+        """Read what an earlier process kept; a broken file is put aside, loudly.
+
+        Args:
+            path: The file on disk.
+            volatile: The file that stands in for it where it cannot be written.
+        """
+        kept = (*_read(path), *(_read(volatile) if volatile is not None else ()))
+        return cls(path, tuple(dict.fromkeys(kept)), volatile=volatile)
 
     def seen(self, order_id: str) -> bool:
         """Whether an order was seen before; it counts as seen from now on."""
@@ -78,16 +73,67 @@ class OrderMemory:
             del self._seen[next(iter(self._seen))]
         return known
 
-    def keep(self, order_id: str) -> None:
+    def keep(self, order_id: str) -> str:
         """Put a destructive order's id on disk; blocks, so call it in a thread.
 
+        Returns:
+            Why it could be kept until the next boot only; empty when it is on disk.
+
         Raises:
-            OSError: It could not be written; the order must not be obeyed.
+            OSError: It could not be written at all.
         """
         # Two at once, each in its thread: the older list must not land on the newer.
         with self._writing:
             self._kept = [*self._kept, order_id][-KEPT_ON_DISK:]
             if self._path is None:
-                return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._replace(self._path, msgspec.json.encode(_File(tuple(self._kept))))
+                return ""
+            try:
+                self._write(self._path)
+            except OSError as error:
+                if self._volatile is None:
+                    raise
+                self._write(self._volatile)
+                return f"{self._path}: {error.strerror or error}"
+            return ""
+
+    def _write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._replace(path, msgspec.json.encode(_File(tuple(self._kept))))
+
+
+def volatile_file(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file below ``/run`` that stands in for one on disk; None if none can.
+
+    Args:
+        environment: Of the process; systemd names the directory of the unit there.
+    """
+    ours = environment.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if ours:
+        return Path(ours) / FILE_NAME
+    base = environment.get("XDG_RUNTIME_DIR") or ("" if os.geteuid() else "/run")
+    return Path(base) / "pirack-agent" / FILE_NAME if base else None
+
+
+def _read(path: Path) -> tuple[str, ...]:
+    """Return the ids in a file; a broken one is put aside, loudly."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        log.error(  # noqa: TRY400  # a person needs the sentence, not the traceback
+            "%s: cannot be read (%s): a reboot may be obeyed twice",
+            path,
+            error.strerror,
+        )
+        return ()
+    try:
+        return msgspec.json.decode(content, type=_File).destructive
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        aside = path.with_suffix(".broken")
+        log.error("%s: is broken (%s): put aside as %s", path, error, aside)  # noqa: TRY400  # as above
+        try:
+            path.replace(aside)
+        except OSError as failure:
+            log.warning("%s: cannot be put aside (%s)", path, failure.strerror)
+        return ()

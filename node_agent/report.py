@@ -120,15 +120,19 @@ def usable(numbers: Mapping[str, float]) -> tuple[dict[str, float], str]:
     """Return the numbers that may go out, and what is wrong with the first other one.
 
     JSON has no NaN and no infinity, a name is at most 64 characters, and there are at
-    most 32 of them.
+    most 32 of them. What is no mapping at all has no usable number.
     """
+    if not isinstance(numbers, Mapping):
+        text = f"{shown(numbers)} is not a mapping of names to numbers"  # type: ignore[unreachable]  # a node of one's own is not type-checked
+        return {}, text
     kept: dict[str, float] = {}
     wrong = ""
     for name, number in numbers.items():
-        if not _is_number(number):
-            wrong = wrong or f"{name!r} is {number!r}, and must be a finite number"
-        elif not 0 < len(name) <= MAX_TOKEN:
-            wrong = wrong or f"name {name[:MAX_TOKEN]!r} must have 1 to 64 characters"
+        if not _is_name(name):
+            text = f"name {shown(name)} must have 1 to {MAX_TOKEN} characters"
+            wrong = wrong or text
+        elif not _is_number(number):
+            wrong = wrong or f"{name!r} is {shown(number)}, and must be a finite number"
         elif len(kept) == MAX_EXTRAS:
             wrong = wrong or f"{name!r} is one more than the {MAX_EXTRAS} allowed"
         else:
@@ -175,6 +179,14 @@ def is_address(text: str) -> bool:
     return not packed.startswith(nowhere) and not text.lower().startswith(_NOT_REACHED)
 
 
+def shown(value: object) -> str:
+    """Return a value as an error text has it, whatever it is."""
+    try:
+        return repr(value)[:MAX_TEXT]
+    except Exception:  # noqa: BLE001  # of a class of anyone's, or an integer of 5000 digits
+        return f"a value of type {type(value).__name__}"
+
+
 def clip(text: str) -> str:
     """Return a text no longer than the contract allows; a cut is visible."""
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + _CUT
@@ -186,6 +198,10 @@ def _clipped(reasons: Mapping[str, str]) -> dict[str, str]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and _finite(value) is not None
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_TOKEN
 
 
 def _tail_half(text: str) -> str:

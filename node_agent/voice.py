@@ -11,14 +11,14 @@ from typing import TypeVar
 
 import msgspec
 
-from broker.errors import LinkError, PayloadError
+from broker.errors import LinkError
 from broker.link import Link
 from broker.messages import Ability, Result, encode
 from broker.messages.node import Status
 from broker.rejections import Rejections
 from broker.topics import NodeLeaf, Topics
 from node_agent import report
-from node_agent.board import Board, Facts
+from node_agent.board import Board, Facts, Vitals
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,10 @@ class Voice:
         self._session = ""
         self._seq = 0
         self._facts: Facts | None = None
+        self._wrong: dict[str, str] = {}
+        """What is wrong with the heartbeats now, by part."""
+        self._wrong_said: dict[str, str] = {}
+        """The same as it stands in the details said last."""
         self._unsent: deque[Result] = deque(maxlen=UNSENT_RESULTS)
 
     def begin(self, session: str) -> None:
@@ -101,26 +105,44 @@ class Voice:
             self._publish_details(facts, reason)
 
     def say_changed_details(self) -> None:
-        """Publish details if the board's facts are not what was said last."""
+        """Publish details if they are not what was said last."""
         facts = self._ask("facts", self._board.facts)
         self.said_at = self._clock()
-        if facts is not None and facts != self._facts:
+        if facts is None:
+            return
+        if facts != self._facts or self._wrong != self._wrong_said:
             self._facts = facts
             self._publish_details(facts)
 
-    def beat(self, extra: Mapping[str, float]) -> None:
-        """Publish one heartbeat.
+    def beat(self, numbers: Mapping[str, float]) -> None:
+        """Publish one heartbeat; with nothing but the uptime if the board fails.
 
         Args:
-            extra: Numbers of the node's own.
+            numbers: Numbers of the node's own, usable.
         """
-        numbers, wrong = report.usable(extra)
-        if wrong:
-            self._rejections.add("extra", wrong)
-        payload = self._ask("vitals", lambda: self._beat_payload(numbers))
+        payload = self._ask(
+            "vitals", lambda: self._beat_payload(self._board.vitals(), numbers)
+        )
+        if payload is None:
+            bare = Vitals(uptime_s=self._clock())
+            payload = self._ask("heartbeat", lambda: self._beat_payload(bare, numbers))
         if payload is not None:
             self._seq += 1
             self.send(self._heartbeat, payload)
+
+    def note(self, what: str, wrong: str) -> None:
+        """Count what is wrong with a part of the heartbeats, and say it in details.
+
+        Args:
+            what: The part.
+            wrong: What is wrong; empty: nothing any more.
+        """
+        if not wrong:
+            self._wrong.pop(what, None)
+            return
+        self._rejections.add(what, wrong)
+        # The first text stays: one with a number in it would change all the time.
+        self._wrong.setdefault(what, wrong)
 
     def trusted_time(self) -> float | None:
         """Return the node's own clock, Unix seconds; None while it is not set."""
@@ -149,34 +171,37 @@ class Voice:
             return False
         return True
 
-    def _beat_payload(self, numbers: Mapping[str, float]) -> bytes:
+    def _beat_payload(self, vitals: Vitals, numbers: Mapping[str, float]) -> bytes:
         return encode(
             report.heartbeat(
-                self._board.vitals(),
+                vitals,
                 session=self._session,
                 seq=self._seq + 1,
-                ts=self._board.wall_time(),
+                ts=self._ask("wall_time", self._board.wall_time) or 0.0,
                 extra=numbers,
             )
         )
 
     def _publish_details(self, facts: Facts, reason: str = "") -> None:
         self.said_at = self._clock()
+        self._wrong_said = dict(self._wrong)
+        payload = self._ask("details", lambda: self._details_payload(facts, reason))
+        if payload is None:
+            return
+        self.send(self._details, payload, qos=1, retain=True)
+
+    def _details_payload(self, facts: Facts, reason: str) -> bytes:
+        unreadable = {**facts.unreadable, **self._wrong}
         details = report.details(
-            facts,
+            msgspec.structs.replace(facts, unreadable=unreadable),
             session=self._session,
             interval_s=self._interval_s,
             abilities=self.abilities,
-            ts=self._board.wall_time(),
+            ts=self._ask("wall_time", self._board.wall_time) or 0.0,
             unable=self.unable,
             reason=reason,
         )
-        try:
-            payload = report.encode_details(details)
-        except PayloadError as error:
-            self._rejections.add("details", str(error))
-            return
-        self.send(self._details, payload, qos=1, retain=True)
+        return report.encode_details(details)
 
     def _send_result(self, result: Result) -> bool:
         if not self._session:
@@ -185,9 +210,11 @@ class Voice:
         return self.send(self._result, report.encode_result(ours), qos=1)
 
     def _ask(self, what: str, reading: Callable[[], T]) -> T | None:
-        """Ask the board; a failure is counted, and there is nothing to say."""
+        """Ask the board; a failure is counted, and said in details."""
         try:
-            return reading()
+            answer = reading()
         except Exception as error:  # noqa: BLE001  # a board is anyone's; the node must live
-            self._rejections.add(what, repr(error))
+            self.note(what, report.shown(error))
             return None
+        self.note(what, "")
+        return answer

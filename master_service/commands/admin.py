@@ -20,6 +20,7 @@ from master_service.commands.reserve import require
 from master_service.commands.run import Row, Run
 from master_service.node import Node
 from master_service.rack import Rack
+from master_service.settings import MAX_TAGS
 
 VERBS = frozenset({Verb.NAME, Verb.PLACE, Verb.TAG, Verb.FORGET})
 _ONE_ONLY = frozenset({Verb.NAME, Verb.PLACE})
@@ -27,7 +28,6 @@ _NOT_MEANWHILE = frozenset({Verb.FORGET, Verb.PLACE})
 """A board that leaves its outlet, or the rack, would never be proven down or back."""
 _NOWHERE = "none"
 _UNDO = "undo"
-MAX_TAGS = 32
 BACK = "it is heard again; its details come when it connects, or with `refresh`"
 FORGOTTEN_FOR_GOOD = (
     "what was known of it is not kept any more: give it its name and place again"

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from broker.errors import PayloadError, TopicError
-from broker.messages import Command, Phase, Result, TargetRow
+from broker.messages import Command, Phase, Reply, Result, TargetRow
 from broker.topics import Scope, ScopeKind
 from broker.verbs import Verb
 from master_service.commands import cancel, consent, interrupted, parse, remember
@@ -107,8 +107,21 @@ class Desk:
 
     def misread(self, request: Request, error: PayloadError, at: Moment) -> Effects:
         """Answer a command that could not be understood."""
-        asked = Asked("", Command(), request.route, at)
+        asked = Asked(parse.asked_id(request.payload), Command(), request.route, at)
         return self.refusal(asked, Phase.REFUSED, str(error))
+
+    def unaddressed(self, request: Request, scope: str, verb: str, why: str) -> Effects:
+        """Answer a command whose topic has no legal scope or verb."""
+        reply = Reply(
+            id=parse.asked_id(request.payload),
+            verb=verb,
+            scope=scope,
+            phase=Phase.REFUSED,
+            ok=False,
+            error=RETAINED if request.retained else why,
+        )
+        cleared = [ClearTopics((request.topic,))] if request.retained else []
+        return [*cleared, Answer(reply, request.route)]
 
     def refusal(
         self, asked: Asked, phase: Phase, error: str, rows: Sequence[TargetRow] = ()
@@ -292,7 +305,7 @@ class Desk:
         """Clear a retained command; an empty one is only somebody's clearing of it."""
         if not request.payload:
             return []
-        asked = Asked("", Command(), request.route, at)
+        asked = Asked(parse.asked_id(request.payload), Command(), request.route, at)
         answer = self.refusal(asked, Phase.REFUSED, RETAINED)
         return [ClearTopics((request.topic,)), *answer]
 

@@ -46,12 +46,15 @@ class Route(msgspec.Struct, frozen=True):
         response_topic: MQTT 5 inbox of the asker, which is answered as well; empty:
             none, or none that is honoured.
         correlation: MQTT 5 correlation data of the asker.
+        topic: Where a command is refused whose topic has no legal scope or verb; empty:
+            on the reply topic of scope and verb.
     """
 
     scope: Scope
     verb: str
     response_topic: str = ""
     correlation: bytes = b""
+    topic: str = ""
 
 
 class Request(msgspec.Struct, frozen=True):

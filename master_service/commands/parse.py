@@ -1,5 +1,7 @@
 """What a command's payload says: nothing, plain words, or JSON; pure."""
 
+import msgspec
+
 from broker import words
 from broker.errors import PayloadError
 from broker.messages import Command, decode
@@ -24,6 +26,26 @@ def read(payload: bytes) -> Command:
             raise PayloadError(text)
         return command
     return _plain(payload)
+
+
+def asked_id(payload: bytes) -> str:
+    """Return the id in a payload that is refused; empty: none that can be repeated.
+
+    Who asked waits for an answer with it, whatever else is wrong.
+    """
+    if payload.lstrip()[:1] != b"{":
+        return ""
+    try:
+        said = msgspec.json.decode(payload, type=_OnlyId).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    return said if len(said) <= MAX_ID and said.isprintable() else ""
+
+
+class _OnlyId(msgspec.Struct):
+    """A command of which only the id can be read."""
+
+    id: str = ""
 
 
 def expired(command: Command, wall: float) -> bool:

@@ -1,15 +1,13 @@
 """One run of the agent's program on an invented board, from its start to its end."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from broker.common.tasks import Tasks
 from broker.link import BreakableConnect, Connect
 from node_agent.node import Node
 from node_agent.simulator.gate import Gate
-
-log = logging.getLogger(__name__)
 
 MakeNode = Callable[[Connect], Node]
 """Makes the node of one run, given how it may connect."""
@@ -27,7 +25,7 @@ class Agent:
         self.gate = Gate(connect)
         self._node = make_node(self.gate.connect)
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def start(self, after: "Agent | None" = None) -> None:
         """Run, once the run before has ended: one board, one program.
@@ -53,8 +51,7 @@ class Agent:
 
     async def ended(self) -> None:
         """Wait until what was begun is done, and give its socket back."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.settle()
         self.gate.drop()
 
     async def _start(self, after: "Agent | None") -> None:
@@ -68,13 +65,8 @@ class Agent:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something once what was begun before is done."""
-        task = asyncio.get_running_loop().create_task(self._in_turn(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        _ = self._tasks.spawn("simulated agent", self._in_turn(work))
 
     async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
         async with self._turn:
-            try:
-                await work
-            except Exception:
-                log.exception("simulator: an agent failed")
+            await work

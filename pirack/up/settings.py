@@ -9,7 +9,7 @@ import msgspec
 
 from broker.config import Document
 from broker.errors import ConfigError, TopicError
-from broker.settings import BrokerSettings, RackSettings
+from broker.settings import MAX_STACKS, BrokerSettings, RackSettings
 from broker.topics import check_name
 from dashboard.settings import DashboardSettings
 from pirack import listen
@@ -17,7 +17,6 @@ from pirack.listen import Listen
 from pirack.runfile import data_directory
 
 DEFAULT_SHAPE = "12x4"
-MAX_STACKS = 9999
 MAX_BOARDS = 64
 _SHAPE = re.compile(r"([0-9]{1,4})(?:x([0-9]{1,2}))?")
 

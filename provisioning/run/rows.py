@@ -2,13 +2,22 @@
 
 from collections.abc import Iterable
 
-from broker.messages import InstallBoard, InstallStack, ScanPhase
+import msgspec
+
+from broker.messages import (
+    MAX_PAYLOAD_BYTES,
+    InstallBoard,
+    InstallStack,
+    ScanPhase,
+)
 from provisioning.plan import Place, Sighting, Verdict
 from provisioning.run.finish import HARMLESS
 from provisioning.run.state import Run, Step
 
 MAX_BOARDS = 72
-"""Boards of one stack that surely fit a message of 16 KiB."""
+"""Boards of one stack that fit a message of 16 KiB, without their models if need be."""
+MAX_MODEL = 64
+"""Characters of what a board says its model and serial number are."""
 
 _BEFORE = frozenset({Step.PREFLIGHT, Step.CONFIRM, Step.ALL_OFF, Step.BASELINE})
 _LISTENING = frozenset({Step.SCAN, Step.CHECK})
@@ -36,12 +45,31 @@ def _stack(run: Run | None, places: list[Place], number: int) -> InstallStack:
     boards = [_slot(run, place, phase) for place in places]
     if run is not None and phase is not ScanPhase.UNTOUCHED:
         boards += _others(run, places, number)
-    return InstallStack(
-        stack=number,
-        run="" if run is None else run.id,
-        phase=phase,
-        boards=tuple(boards[:MAX_BOARDS]),
+    return _fitting(
+        InstallStack(
+            stack=number,
+            run="" if run is None else run.id,
+            phase=phase,
+            boards=tuple(boards[:MAX_BOARDS]),
+        )
     )
+
+
+def _fitting(stack: InstallStack) -> InstallStack:
+    """Return a stack that can be published; places and addresses matter most."""
+    if len(msgspec.json.encode(stack)) <= MAX_PAYLOAD_BYTES:
+        return stack
+    short = (
+        msgspec.structs.replace(
+            board, model=board.model[:MAX_MODEL], serial=board.serial[:MAX_MODEL]
+        )
+        for board in stack.boards
+    )
+    stack = msgspec.structs.replace(stack, boards=tuple(short))
+    if len(msgspec.json.encode(stack)) <= MAX_PAYLOAD_BYTES:
+        return stack
+    bare = (msgspec.structs.replace(one, model="", serial="") for one in stack.boards)
+    return msgspec.structs.replace(stack, boards=tuple(bare))
 
 
 def _phase(run: Run, places: list[Place], number: int) -> ScanPhase:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broker.errors import TopicError
 from broker.messages import Phase
 from broker.topics import NodeLeaf, Topics
 from master_service.event_log import DAY_S
-from master_service.registry import MAX_NODES, Registry
+from master_service.registry import MAX_NODES, NodeRecord, Registry
 
 if TYPE_CHECKING:
     from tests.master_service.bench import Bench
@@ -191,3 +194,64 @@ async def test_a_board_stays_where_it_is_while_its_outlet_is_switched(
     assert "busy: power is " in final.error
     assert "wait for its end, or `cancel` it" in final.error
     assert bench.node("pi-11").stack == 1
+
+
+@pytest.mark.parametrize("name", ["pi-99000000", "pi-0123abcd"])
+async def test_a_name_that_could_become_a_boards_id_is_refused(
+    bench: Bench, name: str
+) -> None:
+    reply = (await bench.ask("node/s01n1 name", name))[-1]
+    assert reply.targets[0].phase is Phase.REFUSED
+    assert "form of a board's id" in reply.targets[0].error
+    assert bench.node("pi-11").name == "s01n1"
+
+
+async def test_a_name_that_is_a_forgotten_boards_id_is_refused(bench: Bench) -> None:
+    await bench.ask("node/pi-12 forget")
+    reply = (await bench.ask("node/s01n1 name", "pi-12"))[-1]
+    assert reply.targets[0].phase is Phase.REFUSED
+
+
+async def test_a_board_whose_id_is_the_name_of_another_takes_no_command_of_it(
+    bench: Bench,
+) -> None:
+    await bench.all_come()
+    assert (await bench.ask("node/s01n1 name", "door-cam"))[-1].ok is True
+    late = type(bench.boards["pi-11"])(bench, "door-cam", "127.77.9.9")
+    bench.boards["door-cam"] = late
+    late.come()
+    await bench.calm()
+    reply = (await bench.ask("node/door-cam reboot"))[-1]
+    assert reply.phase is Phase.REFUSED
+    assert "give pi-11 another name first" in reply.error
+    assert not late.orders
+    assert not bench.boards["pi-11"].orders
+    assert (await bench.ask("node/pi-11 name", "front"))[-1].ok is True
+    await bench.ask("node/door-cam ping")
+    assert [order.verb for order in late.orders] == ["ping"]
+    await bench.ask("node/front ping")
+    assert [order.verb for order in bench.boards["pi-11"].orders] == ["ping"]
+
+
+@pytest.mark.parametrize("first", ["name", "id"])
+def test_names_and_ids_of_an_older_database_are_loaded_as_they_are(first: str) -> None:
+    records = [NodeRecord("pi-11", "pi-99000000"), NodeRecord("pi-99000000", "x")]
+    registry = Registry(T)
+    registry.restore((), records if first == "name" else reversed(records), ())
+    assert set(registry.nodes) == {"pi-11", "pi-99000000"}
+    found = registry.find("pi-99000000")
+    assert found is None or found.id == "pi-99000000"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcdef"))))
+def test_no_word_ever_means_another_board(steps: list[tuple[str, str]]) -> None:
+    """Ids and names from one small set: what a word finds has it, or nothing is."""
+    registry = Registry(T)
+    for node_id, name in steps:
+        node = registry.add(node_id)
+        with contextlib.suppress(TopicError):
+            registry.rename(node, name)
+        for word in "abcdef":
+            having = {n.id for n in registry.nodes.values() if word in {n.id, n.name}}
+            found = registry.find(word)
+            assert {found.id} == having if found is not None else len(having) != 1

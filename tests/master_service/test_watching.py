@@ -316,3 +316,26 @@ async def test_all_boards_silent_on_a_broker_that_lives_are_late(bench: Bench) -
         board.freeze()
     await bench.pass_time(22, beating=False)
     assert set(bench.verdicts.values()) == {"late"}
+
+
+async def test_a_broker_with_an_older_store_says_online_of_no_dead_board(
+    bench: Bench,
+) -> None:
+    await bench.all_come()
+    status = T.node("pi-11", NodeLeaf.STATUS)
+    before = bench.broker.retained[status]
+    bench.boards["pi-11"].freeze()
+    await bench.pass_time(60)
+    assert bench.verdicts["s01n1"] == "lost"
+    assert bench.stored(status).payload == b"offline"
+    for _ in range(2):  # it was killed; what it had saved last is older than that
+        bench.broker.stop()
+        await bench.calm()
+        bench.broker.retained[status] = before
+        bench.broker.start()
+        await bench.calm()
+        for name in ("pi-12", "pi-21", "pi-22"):
+            bench.boards[name].details()
+        await bench.pass_time(120)
+        assert bench.verdicts["s01n1"] == "lost"
+        assert bench.stored(status).payload == b"offline"

@@ -17,6 +17,7 @@ COMMANDS = """
 uptime = uptime
 journal = journalctl -u {unit}
 reboot = touch rebooted
+shutdown = touch halted
 identify = blink
 """
 
@@ -37,9 +38,9 @@ class Held(FakeRunner):
 
 
 class Full(OrderMemory):
-    """A disk on which nothing can be written."""
+    """A board on which nothing can be written, not even below /run."""
 
-    def keep(self, order_id: str) -> None:
+    def keep(self, order_id: str) -> str:
         raise OSError(28, "No space left on device", order_id)
 
 

@@ -177,7 +177,7 @@ async def test_a_stop_without_a_broker_is_quiet() -> None:
     assert stage.broker.published == []
 
 
-async def test_a_board_that_cannot_be_read_is_counted_and_tried_again() -> None:
+async def test_a_board_that_cannot_be_read_beats_all_the_same() -> None:
     stage = Stage()
     read = stage.board.vitals
 
@@ -186,10 +186,29 @@ async def test_a_board_that_cannot_be_read_is_counted_and_tried_again() -> None:
 
     stage.board.vitals = broken  # type: ignore[method-assign]  # a sensor that fails
     await stage.begin()
-    await stage.clock.advance(20)
-    assert stage.beats == []
-    assert stage.node.rejections.counts["vitals"] >= 2
+    await stage.clock.advance(70)
+    assert [beat.seq for beat in stage.beats] == list(range(1, len(stage.beats) + 1))
+    assert {beat.cpu_percent for beat in stage.beats} == {None}
+    assert stage.beats[-1].uptime_s > 0
+    assert stage.node.rejections.counts["vitals"] >= 7
+    assert stage.details[-1].unreadable.keys() == {"vitals"}
+    assert "Input/output error" in stage.details[-1].unreadable["vitals"]
     stage.board.vitals = read  # type: ignore[method-assign]  # and is well again
-    await stage.clock.advance(10)
-    assert [beat.seq for beat in stage.beats] == [1]
+    await stage.clock.advance(70)
+    assert stage.beats[-1].cpu_percent == 12.5
+    assert stage.details[-1].unreadable == {}
+    await stage.node.stop()
+
+
+async def test_a_board_whose_clock_cannot_be_read_beats_all_the_same() -> None:
+    stage = Stage()
+
+    def broken() -> float:
+        raise OverflowError
+
+    stage.board.wall_time = broken  # type: ignore[method-assign]  # as above
+    await stage.begin()
+    await stage.clock.advance(20)
+    assert len(stage.beats) >= 2
+    assert len(stage.details) == 1
     await stage.node.stop()

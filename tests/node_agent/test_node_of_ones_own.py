@@ -1,8 +1,10 @@
 """A node that does more than the agent."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -17,13 +19,13 @@ from tests.node_agent.stage import TOPICS, Stage
 class Greenhouse(Node):
     """A node that does more."""
 
-    numbers: Mapping[str, float] | Exception = MappingProxyType({"soil_percent": 40.0})
+    numbers: Any = MappingProxyType({"soil_percent": 40.0})
     masters: tuple[MasterDetails, ...] = ()
 
     async def extra(self) -> Mapping[str, float]:
-        if isinstance(self.numbers, Exception):
+        if isinstance(self.numbers, BaseException):
             raise self.numbers
-        return self.numbers
+        return self.numbers  # type: ignore[no-any-return]  # anything at all
 
     def on_master(self, details: MasterDetails) -> None:
         self.masters = (*self.masters, details)
@@ -52,6 +54,46 @@ async def test_a_node_of_ones_own_adds_its_numbers_to_every_beat(
     await greenhouse.clock.advance(10)
     assert greenhouse.beats[-1].extra == {"soil_percent": 41.0}
     assert greenhouse.node.rejections.counts == {"extra": 1}
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        (None, "None is not a mapping"),
+        ([("a", 1.0)], "is not a mapping"),
+        ("a=1", "is not a mapping"),
+        ({1: 2.0}, "name 1 must have"),
+        ({None: 2.0}, "name None must have"),
+        ({"": 2.0}, "name '' must have"),
+        ({"a": "1"}, "'a' is '1'"),
+        ({"a": 10**5000}, "'a' is a value of type int"),
+        ({"a": Unprintable()}, "'a' is a value of type Unprintable"),
+        (RuntimeError("oops"), "oops"),
+        (RuntimeError(Unprintable()), "a value of type RuntimeError"),
+        (asyncio.CancelledError(), "cancelled from within"),
+        (TimeoutError(), "took longer"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+async def test_whatever_it_returns_costs_its_own_numbers_only(
+    greenhouse: Stage, numbers: object, said: str
+) -> None:
+    before = len(greenhouse.beats)
+    grown(greenhouse).numbers = numbers
+    await greenhouse.clock.advance(70)
+    assert len(greenhouse.beats) == before + 7
+    assert greenhouse.beats[-1].extra == {}
+    assert greenhouse.node.rejections.counts["extra"] == 7
+    assert said in greenhouse.details[-1].unreadable["extra"]
+    grown(greenhouse).numbers = {"soil_percent": 42}
+    await greenhouse.clock.advance(70)
+    assert greenhouse.beats[-1].extra == {"soil_percent": 42.0}
+    assert greenhouse.details[-1].unreadable == {}
 
 
 async def test_a_mistake_in_it_does_not_stop_the_beats(greenhouse: Stage) -> None:

@@ -1,12 +1,16 @@
 """Orders judged, answered and performed, without a broker."""
 
 import asyncio
+import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from broker import atomic
 from broker.messages import Order, Phase
+from node_agent import order_desk
 from node_agent.fake_clock import turns
 from node_agent.order_desk import WAITING
 from node_agent.order_memory import OrderMemory
@@ -76,7 +80,7 @@ async def test_an_unknown_verb_is_told_what_there_is(office: Office) -> None:
     assert refused.phase is Phase.REFUSED
     assert refused.error == (
         "unknown verb 'dance'; this node can: "
-        "ping, refresh, run, uptime, journal, reboot, identify"
+        "ping, refresh, run, uptime, journal, reboot, shutdown, identify"
     )
 
 
@@ -129,12 +133,69 @@ async def test_a_harmless_order_touches_no_disk(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []  # noqa: PTH208  # an empty directory, at once
 
 
-async def test_a_reboot_whose_id_cannot_be_kept_is_not_obeyed() -> None:
+UNWRITABLE = (errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES)
+
+
+@pytest.mark.parametrize("number", UNWRITABLE)
+@pytest.mark.parametrize("verb", ["reboot", "shutdown"])
+async def test_a_board_that_cannot_write_still_obeys_the_order_that_may_save_it(
+    tmp_path: Path, verb: str, number: int
+) -> None:
+    disk, volatile = tmp_path / "disk/orders.json", tmp_path / "run/orders.json"
+
+    def replace(path: Path, content: bytes) -> None:
+        if path == disk:
+            raise OSError(number, os.strerror(number))
+        atomic.replace(path, content)
+
+    memory = OrderMemory(disk, replace=replace, volatile=volatile)
+    office = Office(FakeRunner(), memory)
+    await office.order(verb, by="anna")
+    done = await until_answered(office)
+    assert done.phase is Phase.DONE
+    running = next(one for one in office.said if one.phase is Phase.RUNNING)
+    for answer in (running, done):
+        assert os.strerror(number) in answer.stdout
+        assert "could not be kept on disk" in answer.stdout
+    assert office.desk.leaving == f"{verb} ordered by anna"
+    assert OrderMemory.load(disk, volatile).seen("o1")
+
+
+async def test_a_reboot_is_obeyed_even_where_its_id_can_be_kept_nowhere() -> None:
     office = Office(FakeRunner(), Full())
     await office.order("reboot")
-    assert (await until_answered(office)).phase is Phase.REFUSED
-    assert "cannot be kept across a reboot" in office.said[-1].error
-    assert office.runner.invocations == []
+    assert (await until_answered(office)).phase is Phase.DONE
+    assert "No space left on device" in office.said[-1].stdout
+    assert await office.order("reboot") == []  # it is remembered all the same
+
+
+async def test_a_disk_that_hangs_holds_up_no_reboot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    awake = threading.Event()
+
+    class Hanging(OrderMemory):
+        def keep(self, order_id: str) -> str:
+            awake.wait(30)
+            return super().keep(order_id)
+
+    monkeypatch.setattr(order_desk, "KEEP_WITHIN_S", 0.05)
+    office = Office(FakeRunner(), Hanging())
+    await office.order("reboot")
+    assert (await until_answered(office)).phase is Phase.DONE
+    assert "longer than 0.05 s" in office.said[-1].stdout
+    awake.set()
+
+
+async def test_an_order_that_comes_while_the_agent_ends_is_refused(
+    busy: Office,
+) -> None:
+    await busy.order("uptime")
+    stopping = asyncio.create_task(busy.desk.stop())
+    await asyncio.sleep(0)
+    (refused,) = [one for one in await busy.order("uptime", id="o2") if one.id == "o2"]
+    assert refused.error == "the agent is ending"
+    await stopping
 
 
 async def test_a_reboot_that_failed_is_no_reason_to_leave(office: Office) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker import atomic
-from node_agent.order_memory import KEPT_ON_DISK, REMEMBERED, OrderMemory
+from node_agent.order_memory import KEPT_ON_DISK, REMEMBERED, OrderMemory, volatile_file
 
 
 def test_an_id_is_new_once() -> None:
@@ -56,7 +56,9 @@ def test_looking_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"destructive": 5}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"destructive": 5}', b"\xff", b"\0" * 64, b"[" * 100_000]
+)
 def test_a_broken_file_is_loud_and_put_aside(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -65,6 +67,34 @@ def test_a_broken_file_is_loud_and_put_aside(
     assert not OrderMemory.load(file).seen("a")
     assert (tmp_path / "orders.broken").read_bytes() == content
     assert caplog.records[0].levelno == logging.ERROR
+
+
+def test_a_broken_file_on_a_card_that_takes_no_writes_is_loud_and_not_fatal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "orders.json"
+    file.write_bytes(b"")
+
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(30, "Read-only file system", str(path), None, str(target))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert not OrderMemory.load(file).seen("a")
+    assert "cannot be put aside (Read-only file system)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({"RUNTIME_DIRECTORY": "/run/pirack-agent"}, "/run/pirack-agent/orders.json"),
+        ({"RUNTIME_DIRECTORY": "/run/a:/run/b"}, "/run/a/orders.json"),
+        ({"XDG_RUNTIME_DIR": "/run/user/7"}, "/run/user/7/pirack-agent/orders.json"),
+    ],
+)
+def test_what_stands_in_for_the_disk_is_below_run(
+    environment: dict[str, str], found: str
+) -> None:
+    assert str(volatile_file(environment)) == found
 
 
 def test_an_unreadable_path_is_loud_and_not_fatal(

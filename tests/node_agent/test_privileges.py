@@ -187,3 +187,9 @@ def test_the_user_and_the_directories_are_those_of_the_unit() -> None:
     assert user.endswith("/usr/sbin/nologin")
     state = settings("pirack-agent.service")["StateDirectory"][0]
     assert f"d /var/lib/{state} 0700 pirack pirack" in DIRECTORIES
+
+
+def test_ids_that_a_failed_card_cannot_hold_outlive_a_restart_of_the_agent() -> None:
+    unit = settings("pirack-agent.service")
+    assert unit["RuntimeDirectory"] == ["pirack-agent"]
+    assert unit["RuntimeDirectoryPreserve"] == ["yes"]

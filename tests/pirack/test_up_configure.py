@@ -70,8 +70,8 @@ def test_each_part_signs_in_as_itself() -> None:
 
 def test_a_simulated_rack_can_be_installed_and_a_real_one_when_it_says_so() -> None:
     own = {"install": {"backend": "dnsmasq", "interface": "eth1"}}
-    simulated = documents(own, decided(Shape(9999, 64)))[MASTER]
-    plans = (StackPlan(1, 64), StackPlan(9999, 64))
+    simulated = documents(own, decided(Shape(999, 64)))[MASTER]
+    plans = (StackPlan(1, 64), StackPlan(999, 64))
     settings = install_settings.read(Document(simulated), plans)
     assert settings.backend is BackendName.FAKE
     assert settings.data_dir == "/data/racks/lab-2x2/install"

@@ -26,7 +26,7 @@ def arguments(**given: object) -> argparse.Namespace:
         (" 2X2 ", Shape(2, 2)),
         ("0", Shape(0, 0)),
         ("0x4", Shape(0, 0)),
-        ("9999x64", Shape(9999, 64)),
+        ("999x64", Shape(999, 64)),
     ],
 )
 def test_a_shape_is_stacks_and_boards(text: str, shape: Shape) -> None:
@@ -37,7 +37,7 @@ def test_a_shape_is_stacks_and_boards(text: str, shape: Shape) -> None:
     "text", ["", "12", "x4", "12x", "1x65", "-1x4", "12x4x2", "ax4"]
 )
 def test_what_is_no_shape_is_refused_with_the_right_form(text: str) -> None:
-    with pytest.raises(ConfigError, match="use stacks x boards, up to 9999x64, or 0"):
+    with pytest.raises(ConfigError, match="use stacks x boards, up to 999x64, or 0"):
         parse_shape(text)
 
 

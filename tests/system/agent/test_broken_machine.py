@@ -1,0 +1,153 @@
+"""The real agent on machines that are not what tests imagine, in mount namespaces.
+
+Each is a namespace of its own, so nothing of this machine changes.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.messages import Heartbeat, Phase, Result, decode
+from broker.topics import NodeLeaf
+from tests.system.agent.process import ID, INTERVAL_S, ROOT, Broker, Observer
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.mosquitto,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root makes namespaces"),
+]
+
+AGENT = shlex.join([sys.executable, "-m", "node_agent.cli"])
+
+
+def in_a_namespace(directory: Path, prepare: str, *options: str) -> list[str]:
+    """Return the command of an agent in a mount namespace, prepared by a shell."""
+    run = f"exec {AGENT} {shlex.join(options)}"
+    line = "\n".join(["set -e", "mount --make-rprivate /", prepare, run])
+    return ["unshare", "--mount", "sh", "-c", line, "sh", str(directory)]
+
+
+def once(directory: Path, prepare: str, *options: str) -> dict[str, Any]:
+    """Return what the agent would report there."""
+    done = subprocess.run(
+        in_a_namespace(directory, prepare, "--once", *options),
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=8k none $1/s
+mkdir $1/s/state
+dd if=/dev/zero of=$1/s/full bs=1k count=100 2>/dev/null || true
+"""
+
+Start = Callable[..., None]
+
+
+@pytest.fixture
+def start(tmp_path: Path, broker: Broker) -> Iterator[Start]:
+    """Starts an agent in a namespace, and ends it after the test."""
+    started: list[subprocess.Popen[bytes]] = []
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "RUNTIME_DIRECTORY": str(tmp_path / "run"),
+    }
+
+    def begin(prepare: str, *options: str) -> None:
+        common = ("--id", ID, "--port", str(broker.port), "--interval", str(INTERVAL_S))
+        command = in_a_namespace(tmp_path, prepare, *common, *options)
+        process = subprocess.Popen(command, env=environment, cwd=tmp_path)
+        started.append(process)
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_the_confined_view_of_a_service_is_not_a_failed_card(tmp_path: Path) -> None:
+    told = once(tmp_path, "mount -o remount,bind,ro / 2>/dev/null || exit 77")
+    assert told["heartbeat"]["disk_read_only"] is False
+
+
+def test_a_root_that_takes_no_writes_is_said(tmp_path: Path) -> None:
+    told = once(
+        tmp_path,
+        "mkdir new && mount -t tmpfs none new && cd new"
+        " && for d in /*; do [ -d $d ] && [ ! -L $d ] && [ $d != /proc ]"
+        " && mkdir -p .$d && mount --rbind $d .$d; done;"
+        " for d in /*; do [ -L $d ] && cp -P $d .; done;"
+        " mkdir -p proc old && mount -o remount,ro . && pivot_root . old"
+        " && mount -t proc proc /proc && cd /",
+    )
+    assert told["heartbeat"]["disk_read_only"] is True
+
+
+def test_a_counter_of_lxcfs_costs_that_counter_only(tmp_path: Path) -> None:
+    (tmp_path / "diskstats").write_text("8 0 sda 0 0 0 0 46 0 977 34 0 2 0 0 0 0\n")
+    (tmp_path / "loadavg").write_text("0.10\n")
+    told = once(
+        tmp_path,
+        "mount --bind diskstats /proc/diskstats; mount --bind loadavg /proc/loadavg",
+    )
+    beat = told["heartbeat"]
+    assert (beat["disk_written_bytes"], beat["load"]) == (None, None)
+    assert told["details"]["unreadable"].keys() == {"disk_written_bytes", "load"}
+    assert beat["memory_percent"] > 0
+    assert beat["uptime_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("prepare", "why"),
+    [
+        ("mount -t tmpfs none $1/s; mount -o remount,ro $1/s", "Read-only file system"),
+        (FULL_DISK, "No space left on device"),
+    ],
+    ids=["read-only", "full"],
+)
+async def test_reboot_works_on_a_board_that_cannot_write(
+    tmp_path: Path, start: Start, observer: Observer, prepare: str, why: str
+) -> None:
+    (tmp_path / "s").mkdir()
+    commands, rebooted = tmp_path / "commands.ini", tmp_path / "rebooted"
+    commands.write_text(f"[system]\nreboot = touch {rebooted}\n")
+    state = ("--state-dir", str(tmp_path / "s/state"))
+    start(prepare, "--commands", str(commands), *state)
+    await observer.until_beating()
+    observer.order("reboot", by="anna")
+    await observer.until(lambda: Phase.DONE in observer.results())
+    said = decode(observer.said(NodeLeaf.RESULT)[-1], Result)
+    assert why in said.stdout
+    assert rebooted.exists()
+    assert json.loads((tmp_path / "run/orders.json").read_bytes())["destructive"] == [
+        "o1"
+    ]
+
+
+async def test_an_agent_without_a_single_counter_still_beats(
+    tmp_path: Path, start: Start, observer: Observer
+) -> None:
+    (tmp_path / "empty").write_text("")
+    files = "stat loadavg meminfo diskstats uptime net/dev self/mountinfo mounts"
+    start(f"for f in {files}; do mount --bind empty /proc/$f || true; done")
+    await observer.until_beating()
+    await observer.until_beating()
+    assert observer.said(NodeLeaf.STATUS) == [b"online"]
+    beat = decode(observer.said(NodeLeaf.HEARTBEAT)[-1], Heartbeat)
+    assert beat.uptime_s > 0
+    assert (beat.cpu_percent, beat.load, beat.memory_percent) == (None, None, None)
