@@ -113,6 +113,11 @@ class MqttLink:
         """Id of the present connection; empty when there is none."""
         return self._connection.session if self._connection is not None else ""
 
+    @property
+    def local_address(self) -> str:
+        """Address of this machine that reaches the broker; empty when none does now."""
+        return "" if self._connection is None else self._connection.local_address
+
     async def start(self) -> None:
         """Begin to connect, and return at once; it never gives up."""
         if self._task is None:

@@ -26,6 +26,8 @@ class FakeBroker:
     def __init__(self, *, mqtt5: bool = True) -> None:
         self.mqtt5 = mqtt5
         self.up = True
+        self.local_address = "127.0.0.1"
+        """What its links say is the address that reaches it; tests may set it."""
         self.published: list[Message] = []
         """Everything that reached the broker, wills included, oldest first."""
         self.retained: dict[str, Message] = {}

@@ -76,6 +76,11 @@ class FakeLink:
         """Id of the present connection; empty when there is none."""
         return self._session
 
+    @property
+    def local_address(self) -> str:
+        """Address of this machine that reaches the broker; empty when none does now."""
+        return self._broker.local_address if self.connected else ""
+
     async def start(self) -> None:
         """Begin to connect, and return at once."""
         self._started = True

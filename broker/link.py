@@ -86,6 +86,10 @@ class Link(Protocol):
     def session(self) -> str:
         """Id of the present connection; empty when there is none."""
 
+    @property
+    def local_address(self) -> str:
+        """Address of this machine that reaches the broker; empty when none does now."""
+
     async def start(self) -> None:
         """Begin to connect, and return at once; it never gives up."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def run(args: service.Given) -> int:
     board = LinuxBoard(temperature=settings.temperature)
     if args.once:
         shown = _own_id(settings, document, keep=False)
-        return asyncio.run(_show(shown, board, settings))
+        return asyncio.run(_show(shown, board, settings, _toward(document)))
     node_id = _own_id(settings, document)
     restart = Restart()
     code = service.run(_node(node_id, board, settings, document, restart))
@@ -135,23 +136,33 @@ class _Report(msgspec.Struct, frozen=True):
     not_offered: dict[str, str]
 
 
-async def _show(node_id: str, board: Board, settings: AgentSettings) -> int:
-    """Print what the agent would say."""
+async def _show(
+    node_id: str, board: Board, settings: AgentSettings, address: str
+) -> int:
+    """Print what the agent would say.
+
+    Args:
+        node_id: Its id.
+        board: The machine.
+        settings: ``[agent]``.
+        address: Of this machine toward the broker; may be empty.
+    """
     loaded = _actions(settings)
     probed = await probe(loaded, SubprocessRunner())
     await asyncio.sleep(_SETTLE_S)
-    text = msgspec.json.encode(_once(node_id, board, settings, probed))
+    text = msgspec.json.encode(_once(node_id, board, settings, probed, address))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as `head` goes away
     print(msgspec.json.format(text, indent=2).decode())
     return service.EXIT_OK
 
 
 def _once(
-    node_id: str, board: Board, settings: AgentSettings, probed: Probed
+    node_id: str, board: Board, settings: AgentSettings, probed: Probed, address: str
 ) -> _Report:
-    now = board.wall_time()
+    now, facts = board.wall_time(), board.facts()
+    addresses = report.reaching(address, facts.addresses)
     details = report.details(
-        board.facts(),
+        msgspec.structs.replace(facts, addresses=addresses),
         session="none",
         interval_s=settings.interval_s,
         abilities=probed.abilities,
@@ -164,6 +175,23 @@ def _once(
         msgspec.Raw(msgspec.json.encode(beat)),
         dict(probed.obstacles),
     )
+
+
+def _toward(document: Document) -> str:
+    """Return the address from which a broker given by its address is reached.
+
+    Nothing is sent: connecting a datagram socket only asks the routing table.
+    """
+    broker = document.table("broker", BrokerSettings)
+    if not report.is_address(broker.host):
+        return ""
+    family = socket.AF_INET6 if ":" in broker.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect((broker.host, broker.port))
+        except OSError:
+            return ""
+        return str(asked.getsockname()[0])
 
 
 def _own_id(settings: AgentSettings, document: Document, *, keep: bool = True) -> str:

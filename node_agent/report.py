@@ -179,6 +179,18 @@ def is_address(text: str) -> bool:
     return not packed.startswith(nowhere) and not text.lower().startswith(_NOT_REACHED)
 
 
+def reaching(ours: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return addresses with the one that reaches the broker first.
+
+    Args:
+        ours: That one; a loopback address, or none, changes nothing.
+        addresses: All of the machine.
+    """
+    if not is_address(ours):
+        return addresses
+    return (ours, *(one for one in addresses if one != ours))
+
+
 def shown(value: object) -> str:
     """Return a value as an error text has it, whatever it is."""
     try:

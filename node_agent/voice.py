@@ -192,8 +192,9 @@ class Voice:
 
     def _details_payload(self, facts: Facts, reason: str) -> bytes:
         unreadable = {**facts.unreadable, **self._wrong}
+        addresses = self._addresses(facts)
         details = report.details(
-            msgspec.structs.replace(facts, unreadable=unreadable),
+            msgspec.structs.replace(facts, unreadable=unreadable, addresses=addresses),
             session=self._session,
             interval_s=self._interval_s,
             abilities=self.abilities,
@@ -202,6 +203,13 @@ class Voice:
             reason=reason,
         )
         return report.encode_details(details)
+
+    def _addresses(self, facts: Facts) -> tuple[str, ...]:
+        """Return the addresses of the board, the one that reaches the broker first."""
+        # An invented board has an invented address, whatever connection it shares.
+        if facts.simulated:
+            return facts.addresses
+        return report.reaching(self._link.local_address, facts.addresses)
 
     def _send_result(self, result: Result) -> bool:
         if not self._session:

@@ -50,6 +50,13 @@ class BufferedSocket:
         """Set whether calls wait."""
         self._sock.setblocking(flag)
 
+    def local_address(self) -> str:
+        """Return the address of this end; empty when the socket is closed."""
+        try:
+            return str(self._sock.getsockname()[0]).partition("%")[0]
+        except OSError:
+            return ""
+
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
         return self._sock.fileno()

@@ -33,6 +33,7 @@ from broker.errors import (
 from broker.link import Message, Subscription
 from broker.reconnect import Version
 from broker.wire import packets
+from broker.wire.buffered import BufferedSocket
 from broker.wire.client import CONNECT_TIMEOUT_S, Identity, make_client
 from broker.wire.filters import Filters
 from broker.wire.loop import PahoLoop
@@ -93,6 +94,12 @@ class Connection:
         self._unacknowledged: dict[int, str] = {}
         self._awaited: dict[int, asyncio.Future[None]] = {}
         self._last_sent = ("", -math.inf)
+
+    @property
+    def local_address(self) -> str:
+        """Address of this machine on the connection; empty when it is gone."""
+        sock = self._client.socket()
+        return sock.local_address() if isinstance(sock, BufferedSocket) else ""
 
     async def open(self) -> None:
         """Connect and wait until the broker accepts.

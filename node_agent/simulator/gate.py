@@ -105,6 +105,11 @@ class Gate:
         """Id of the connection as the agent knows it."""
         return "" if self._link is None else self._link.session
 
+    @property
+    def local_address(self) -> str:
+        """Address of this machine that reaches the broker."""
+        return "" if self._link is None else self._link.local_address
+
     async def start(self) -> None:
         """Begin to connect, as soon as there is a network."""
         if self._link is not None and self._valve is not Valve.GONE:

@@ -41,6 +41,17 @@ async def test_a_stored_message_reaches_who_subscribes_later(
     assert late.messages[0].retain
 
 
+async def test_the_address_that_reaches_the_broker_is_known_while_connected(
+    stage: Stage, recorder: NewRecorder
+) -> None:
+    link = stage.link(recorder(), "node")
+    assert link.local_address == ""
+    await up(stage, link)
+    assert link.local_address == "127.0.0.1"
+    await link.stop()
+    assert link.local_address == ""
+
+
 async def test_an_empty_stored_message_clears_the_topic(
     stage: Stage, recorder: NewRecorder
 ) -> None:

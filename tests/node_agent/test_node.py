@@ -212,3 +212,39 @@ async def test_a_board_whose_clock_cannot_be_read_beats_all_the_same() -> None:
     assert len(stage.beats) >= 2
     assert len(stage.details) == 1
     await stage.node.stop()
+
+
+@pytest.mark.parametrize(
+    ("reaches", "found", "said"),
+    [
+        ("192.0.2.21", ("172.18.0.1", "192.0.2.21"), ("192.0.2.21", "172.18.0.1")),
+        ("192.0.2.21", ("192.168.99.1",), ("192.0.2.21", "192.168.99.1")),
+        ("2001:db8::7", (), ("2001:db8::7",)),
+        ("127.0.0.1", ("192.0.2.21",), ("192.0.2.21",)),
+        ("::1", ("192.0.2.21",), ("192.0.2.21",)),
+        ("", ("192.0.2.21",), ("192.0.2.21",)),
+        ("a name", ("192.0.2.21",), ("192.0.2.21",)),
+    ],
+)
+async def test_the_address_that_reaches_the_broker_comes_first(
+    reaches: str, found: tuple[str, ...], said: tuple[str, ...]
+) -> None:
+    stage = Stage()
+    stage.broker.local_address = reaches
+    stage.board.facts_now = msgspec.structs.replace(
+        stage.board.facts_now, addresses=found
+    )
+    await stage.begin()
+    assert stage.details[-1].addresses == said
+    await stage.node.stop()
+
+
+async def test_an_invented_board_keeps_its_invented_address() -> None:
+    stage = Stage()
+    stage.broker.local_address = "192.0.2.21"
+    stage.board.facts_now = msgspec.structs.replace(
+        stage.board.facts_now, addresses=("10.0.0.7",), simulated=True
+    )
+    await stage.begin()
+    assert stage.details[-1].addresses == ("10.0.0.7",)
+    await stage.node.stop()

@@ -27,17 +27,22 @@ pytestmark = [
 AGENT = shlex.join([sys.executable, "-m", "node_agent.cli"])
 
 
-def in_a_namespace(directory: Path, prepare: str, *options: str) -> list[str]:
+def in_a_namespace(
+    directory: Path, prepare: str, *options: str, network: bool = False
+) -> list[str]:
     """Return the command of an agent in a mount namespace, prepared by a shell."""
     run = f"exec {AGENT} {shlex.join(options)}"
     line = "\n".join(["set -e", "mount --make-rprivate /", prepare, run])
-    return ["unshare", "--mount", "sh", "-c", line, "sh", str(directory)]
+    kinds = ["--mount", "--net"] if network else ["--mount"]
+    return ["unshare", *kinds, "sh", "-c", line, "sh", str(directory)]
 
 
-def once(directory: Path, prepare: str, *options: str) -> dict[str, Any]:
+def once(
+    directory: Path, prepare: str, *options: str, network: bool = False
+) -> dict[str, Any]:
     """Return what the agent would report there."""
     done = subprocess.run(
-        in_a_namespace(directory, prepare, "--once", *options),
+        in_a_namespace(directory, prepare, "--once", *options, network=network),
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=directory,
         capture_output=True,
@@ -110,6 +115,22 @@ def test_a_counter_of_lxcfs_costs_that_counter_only(tmp_path: Path) -> None:
     assert told["details"]["unreadable"].keys() == {"disk_written_bytes", "load"}
     assert beat["memory_percent"] > 0
     assert beat["uptime_s"] > 0
+
+
+def test_the_address_toward_the_broker_comes_first(tmp_path: Path) -> None:
+    told = once(
+        tmp_path,
+        "ip link set lo up; for n in eth0 wlan0; do"
+        " ip link add $n type veth peer name x$n; ip link set x$n up; done;"
+        " ip link add br-3fe1a2b4c5d6 type bridge;"
+        " for n in eth0 wlan0 br-3fe1a2b4c5d6; do ip link set $n up; done;"
+        " ip addr add 192.168.99.1/24 dev eth0; ip addr add 192.0.2.21/24 dev wlan0;"
+        " ip addr add 172.18.0.1/16 dev br-3fe1a2b4c5d6; mount -t sysfs sysfs /sys",
+        *("--host", "192.0.2.1"),
+        network=True,
+    )
+    assert told["details"]["addresses"][0] == "192.0.2.21"
+    assert told["details"]["addresses"][-1] == "172.18.0.1"
 
 
 @pytest.mark.parametrize(
