@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from broker.common.tasks import spawn
 from broker.endpoint import Endpoint
 from broker.errors import LinkError, NotConnectedError, RefusedError, SilentError
 from broker.faults import Faults
@@ -82,8 +83,7 @@ class MqttLink:
         version: VersionChoice,
         tls: ssl.SSLContext | None,
     ) -> None:
-        self.faults = Faults(client_id)
-        """What the listener raised."""
+        self._faults = Faults(client_id)
         self._endpoint = endpoint
         self._listener = listener
         self._client_id = client_id
@@ -104,6 +104,11 @@ class MqttLink:
         self._complaint = ""
 
     @property
+    def faults(self) -> Faults:
+        """What the listener raised."""
+        return self._faults
+
+    @property
     def connected(self) -> bool:
         """Whether something published now would be sent now."""
         return self._connection is not None and not self._connection.lost.done()
@@ -121,9 +126,7 @@ class MqttLink:
     async def start(self) -> None:
         """Begin to connect, and return at once; it never gives up."""
         if self._task is None:
-            self._task = asyncio.create_task(
-                self._run(), name=f"mqtt {self._client_id}"
-            )
+            self._task = spawn(f"mqtt {self._client_id}", self._run())
 
     async def stop(self) -> None:
         """Say offline, flush and disconnect; calling it twice is fine."""
@@ -216,11 +219,24 @@ class MqttLink:
                 self.client_ids = (*self.client_ids[1:], self.client_ids[0])
             except LinkError as error:
                 self._complain(error)
+            except Exception as error:  # noqa: BLE001  # no thread left, a bug: tried again
+                self._complain(error, trace=True)
             else:
-                began = time.monotonic()
-                await self._live(connection)
-                lived_s = time.monotonic() - began
+                lived_s = await self._lived(connection)
             await asyncio.sleep(self._backoff.after(lived_s))
+
+    async def _lived(self, connection: Connection) -> float:
+        """Live until the connection is lost; return how many seconds that was."""
+        began = time.monotonic()
+        try:
+            await self._live(connection)
+        except Exception:  # the next connection may do better
+            log.exception("%s: a connection failed", self._client_id)
+            self._connection = None
+            self._up.clear()
+            connection.abort()
+            self._tell("on_disconnected", "an error of ours; see the log")
+        return time.monotonic() - began
 
     async def _open(self) -> Connection:
         identity = Identity(
@@ -280,11 +296,17 @@ class MqttLink:
                 self._client_id,
             )
 
-    def _complain(self, error: LinkError) -> None:
+    def _complain(self, error: Exception, *, trace: bool = False) -> None:
         """Log why there is no connection; the same reason only once."""
-        text = str(error)
+        text = repr(error) if trace else str(error)
         level = logging.DEBUG if text == self._complaint else logging.WARNING
-        log.log(level, "%s: %s; trying for ever", self._client_id, text)
+        log.log(
+            level,
+            "%s: %s; trying for ever",
+            self._client_id,
+            text,
+            exc_info=error if trace else None,
+        )
         self._complaint = text
 
     def _say(self, connection: Connection, status: bytes) -> int | None:
@@ -309,7 +331,7 @@ class MqttLink:
         try:
             self._listener.on_message(message)
         except Exception as error:  # noqa: BLE001  # a listener may raise anything; the reader must live
-            self.faults.add(error, "on_message")
+            self._faults.add(error, "on_message")
 
     def _is_private(self, message: Message) -> bool:
         """Heal the own status if need be; return whether the owner did not ask."""
@@ -325,4 +347,4 @@ class MqttLink:
         try:
             getattr(self._listener, method)(argument)
         except Exception as error:  # noqa: BLE001  # as in _on_message
-            self.faults.add(error, method)
+            self._faults.add(error, method)

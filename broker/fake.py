@@ -9,10 +9,20 @@ from collections.abc import Sequence
 
 import msgspec
 
-from broker.fake_link import Action, Delivery, FakeLink
+from broker.fake_link import Action, Delivery, FakeLink, PublishFailure
 from broker.link import Listener, Message, Subscription
 from broker.presence import Presence
 from broker.topics import matches
+
+
+class _Failing(msgspec.Struct):
+    """What ``fail`` asked for, and how much of it is left."""
+
+    failure: PublishFailure
+    topic_filter: str
+    client_id: str
+    after: int
+    times: int
 
 
 class FakeBroker:
@@ -34,6 +44,7 @@ class FakeBroker:
         """The retained store by topic; tests may read and fill it."""
         self._links: list[FakeLink] = []
         self._clients: dict[str, FakeLink] = {}
+        self._failures: list[_Failing] = []
         self._moving = 0
         self._sessions = 0
 
@@ -109,6 +120,39 @@ class FakeBroker:
         """Ends ``hang``: what was sent meanwhile is delivered now."""
         for link in list(self._clients.values()):
             link.resume()
+
+    def fail(
+        self,
+        failure: PublishFailure,
+        topic_filter: str = "#",
+        *,
+        client_id: str = "",
+        after: int = 0,
+        times: int = 1,
+    ) -> None:
+        """Let what links publish fail; what outsiders publish gets through.
+
+        A link whose connection broke so stays away until ``reconnect``.
+
+        Args:
+            failure: How.
+            topic_filter: On these topics.
+            client_id: Of this client only; empty: of any.
+            after: So many publishes succeed before.
+            times: So many fail then.
+        """
+        self._failures.append(_Failing(failure, topic_filter, client_id, after, times))
+
+    def failure(self, client_id: str, topic: str) -> PublishFailure | None:
+        """Return how a publish fails now, and count it; None: it does not."""
+        for one in self._failures:
+            if one.client_id in {"", client_id} and matches(one.topic_filter, topic):
+                if one.after:
+                    one.after -= 1
+                elif one.times:
+                    one.times -= 1
+                    return one.failure
+        return None
 
     async def settle(self) -> None:
         """Wait until every delivery, and what listeners published on it, is done."""

@@ -1,6 +1,7 @@
 """A link to a ``FakeBroker``, and what can be on its way to it."""
 
 import asyncio
+import enum
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,23 @@ class Loss(msgspec.Struct, frozen=True):
 Action = Delivery | Attempt | Loss
 
 
+QUEUED_MOST = 10_000
+"""What a frozen link holds, as the real one."""
+
+
+class PublishFailure(enum.Enum):
+    """How a publish fails; see ``FakeBroker.fail``."""
+
+    FULL = "full"
+    """The link's queue is full: ``publish`` raises, the connection stays."""
+    REFUSED = "refused"
+    """The broker allows no such topic: it drops the message and tells nobody."""
+    LOST = "lost"
+    """The connection breaks before the broker has the message; nothing is raised."""
+    CUT = "cut"
+    """The broker has the message, and then the connection breaks."""
+
+
 class FakeLink:
     """A ``Link`` to a ``FakeBroker``; made by its ``connect``.
 
@@ -56,7 +74,7 @@ class FakeLink:
         self.client_id = client_id
         self.presence = presence
         self.actions: deque[Action] = deque()
-        self.faults = Faults(client_id)
+        self._faults = Faults(client_id)
         self._broker = broker
         self._listener = listener
         self._session = ""
@@ -65,6 +83,11 @@ class FakeLink:
         self._held: list[Action] = []
         self._unsent: list[Message] = []
         self._up = asyncio.Event()
+
+    @property
+    def faults(self) -> Faults:
+        """What the listener raised."""
+        return self._faults
 
     @property
     def connected(self) -> bool:
@@ -127,10 +150,18 @@ class FakeLink:
             raise NotConnectedError(text)
         own = self._session if topic == self.presence.topic else ""
         message = Message(topic, payload, retain, qos, own, response_topic, correlation)
+        failure = self._broker.failure(self.client_id, topic)
+        if failure is PublishFailure.FULL or len(self._unsent) >= QUEUED_MOST:
+            text = f"{topic} was not sent: the queue is full"
+            raise NotConnectedError(text)
+        if failure is PublishFailure.REFUSED:
+            return
         if self._paused:
             self._unsent.append(message)
-        else:
+        elif failure is not PublishFailure.LOST:
             self._broker.route(message)
+        if failure is not None:
+            self.lose("the connection broke", will=True)
 
     def abort(self) -> None:
         """Cut the connection without a goodbye and stay down: the will fires."""
@@ -226,4 +257,4 @@ class FakeLink:
         try:
             getattr(self._listener, method)(argument)
         except Exception as error:  # noqa: BLE001  # a listener may raise anything; the link must live
-            self.faults.add(error, method)
+            self._faults.add(error, method)

@@ -1,12 +1,16 @@
-"""Exceptions of a listener: counted by kind, logged once for each, never fatal.
+"""Exceptions of a listener: counted by kind, logged now and then, never fatal.
 
 An exception in a paho callback would end the connection's reader for good.
 """
 
 import logging
-from collections import Counter
+
+from broker.log import RateLimited
 
 log = logging.getLogger(__name__)
+
+EVERY_S = 60.0
+"""Between two lines about the same kind."""
 
 
 class Faults:
@@ -18,21 +22,22 @@ class Faults:
 
     def __init__(self, who: str) -> None:
         self._who = who
-        self._counts: Counter[str] = Counter()
+        self._kinds: dict[str, RateLimited] = {}
 
     def add(self, error: Exception, during: str) -> None:
-        """Count one exception; the first of its kind is logged with its traceback.
+        """Count one exception; log it with its traceback, once a minute for its kind.
 
         Args:
             error: What was raised.
             during: The listener's method that raised it.
         """
         kind = f"{type(error).__name__} in {during}"
-        self._counts[kind] += 1
-        if self._counts[kind] == 1:
-            log.error("%s: %s (logged once)", self._who, kind, exc_info=error)
+        line = self._kinds.get(kind)
+        if line is None:
+            line = self._kinds[kind] = RateLimited(log, logging.ERROR, every_s=EVERY_S)
+        line.say("%s: %s", self._who, kind, exc_info=error)
 
     @property
     def counts(self) -> dict[str, int]:
         """Exceptions by kind, since start."""
-        return dict(self._counts)
+        return {kind: line.count for kind, line in self._kinds.items()}

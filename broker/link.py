@@ -12,6 +12,8 @@ from typing import Protocol
 
 import msgspec
 
+from broker.faults import Faults
+
 
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One message as it arrived.
@@ -77,6 +79,10 @@ class Link(Protocol):
     session; and ``online`` again when somebody else's ``offline`` lands there while it
     is connected.
     """
+
+    @property
+    def faults(self) -> Faults:
+        """What the listener raised."""
 
     @property
     def connected(self) -> bool:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from broker.common.tasks import Tasks
+from broker.errors import LinkError
 from broker.link import Connect, Link, Message
 from broker.messages import Status
 from broker.rejections import Rejections
@@ -78,7 +80,7 @@ class Dashboard:
         for role, way in connect_as.items():
             name = f"{CLIENT_ID}-{role}"
             self.desk.links[role] = way(_Sender(), client_id=name, subscriptions=())
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks()
         self._sweep_after_s = sweep_after_s
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_owed = False
@@ -88,19 +90,15 @@ class Dashboard:
         """Begin to listen and to tell the tabs; the broker may come later."""
         for link in (self._link, *self.desk.links.values()):
             await link.start()
-        self._tasks = [
-            asyncio.create_task(self.hub.run(), name="hub"),
-            asyncio.create_task(self._desk_ticks(), name="desk"),
-        ]
+        if not len(self._tasks):
+            _ = self._tasks.keep_running("tell the tabs", self.hub.run)
+            _ = self._tasks.keep_running("deadlines of commands", self._desk_ticks)
+            _ = self._tasks.keep_running("ask for history", self._past_ticks)
 
     async def stop(self) -> None:
         """Undo ``start``; calling it twice is fine."""
         self._cancel_sweep()
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tasks = []
+        await self._tasks.stop()
         for link in (*self.desk.links.values(), self._link):
             await link.stop()
 
@@ -156,7 +154,13 @@ class Dashboard:
         while True:
             await asyncio.sleep(1)
             self.desk.tick()
-            self.past.tick()
+
+    async def _past_ticks(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            # The link may be lost, or its queue be full, in this very turn.
+            with contextlib.suppress(LinkError):
+                self.past.tick()
 
 
 class _Sender:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from broker.common.tasks import keep_running
 from broker.errors import LinkError
 from broker.link import Connect, Link, Message
 from broker.messages import EventKind
@@ -137,7 +138,7 @@ class Master:
         await self._prober.start()
         await self._link.start()
         if self._ticking:
-            self._ticker = asyncio.get_running_loop().create_task(self._tick_for_ever())
+            self._ticker = keep_running("ticks of the master", self._tick_for_ever)
         self._take_up(saved, cold=cold)
         self._installs.start()
 

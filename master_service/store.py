@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from broker.common.tasks import see_through
 from broker.errors import ConfigError
 from broker.messages import Event, Lock
 from master_service import event_log
@@ -196,7 +197,7 @@ class Store:
                 the statements stay queued.
         """
         # Whoever waits may be cancelled; what is being written then is seen through.
-        await asyncio.shield(self._commit())
+        await see_through("write to the disk", self._commit())
 
     async def events(self, query: EventQuery) -> list[Event]:
         """Return the events on disk that are asked for, newest first.

@@ -5,6 +5,7 @@ import asyncio
 import signal
 import sys
 
+from broker.common.tasks import first
 from broker.errors import (
     ConfigError,
     LinkError,
@@ -20,7 +21,6 @@ from pirack.ask import Patience, Question, ask
 from pirack.event_follow import Follower
 from pirack.event_lines import fold, written
 from pirack.event_question import DEFAULT_LINES, MANY_LINES, question
-from pirack.install.waiting import first
 from pirack.receipt import Receipt
 from pirack.where import Place
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from broker.common.tasks import Tasks
 from provisioning import between, plan
 from provisioning.backends.backend import Backend
 from provisioning.effects import Hands
@@ -22,7 +23,6 @@ from provisioning.run.turns import Outcome
 from provisioning.run_loop import RunLoop
 from provisioning.seams import Announcer, Clock, Journal, Source
 from provisioning.server_watch import watch
-from provisioning.tasks import Tasks
 
 
 class Installer:
@@ -79,8 +79,10 @@ class Installer:
             await source.start(self)
         await self._loop.start()
         if self._backend.reserves:
-            looks = watch(self._backend, lambda: self._loop.live, self._loop.tell)
-            self._tasks.spawn(looks)
+            _ = self._tasks.keep_running(
+                "watch the DHCP server",
+                lambda: watch(self._backend, lambda: self._loop.live, self._loop.tell),
+            )
 
     async def stop(self) -> None:
         """Stop where it is: the next start goes on; calling it twice is fine."""

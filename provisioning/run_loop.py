@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
+from broker.common.tasks import Tasks
 from provisioning.effects import Hands
 from provisioning.errors import BusyError, JournalError
 from provisioning.run import machine
@@ -16,7 +17,6 @@ from provisioning.run.messages import Act, Effect, Message, Say, Tick
 from provisioning.run.state import Run, Step
 from provisioning.run.turns import Outcome
 from provisioning.seams import Announcer, Clock, Journal
-from provisioning.tasks import Tasks
 from provisioning.teller import Teller
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class RunLoop:
         """Go on with a run that was interrupted, and take what comes."""
         self._run = self._journal.last()
         await self._advance(None)
-        self._tasks.spawn(self._serve())
+        _ = self._tasks.keep_running("install run", self._serve)
 
     async def stop(self) -> None:
         """Stop where it is: the next start goes on; calling it twice is fine."""
@@ -179,7 +179,7 @@ class RunLoop:
         self._run = ended = run.with_(step=Step.FAILED, problems=(*run.problems, text))
         self._teller.stopped(ended, text)
         if not await self._kept(ended):
-            self._tasks.spawn(self._keep(ended))
+            _ = self._tasks.spawn("keep the end of an install run", self._keep(ended))
 
     async def _keep(self, ended: Run) -> None:
         """Write the end down once that can be done, unless another run began.
@@ -206,7 +206,7 @@ class RunLoop:
             if isinstance(effect, Say):
                 self._teller.say(effect)
             else:
-                self._tasks.spawn(self._act(run, effect))
+                _ = self._tasks.spawn("step of an install run", self._act(run, effect))
         self._teller.announce(run)
 
     async def _act(self, run: Run, effect: Act) -> None:

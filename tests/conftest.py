@@ -1,14 +1,18 @@
 """What every test can use, and what CI does not let pass."""
 
+import gc
+import logging
 import os
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # ships no types
 
+from broker.common import tasks
 from tests import warden
+from tests.virtual_time import Virtually, run_virtually
 
 settings.register_profile(
     "pirack", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -54,6 +58,44 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # of no type, as said a
         if nodeid.startswith(SHARED_RACK):
             return SHARED_RACK
         return nodeid.partition("::")[0]
+
+
+@pytest.fixture
+def virtually() -> Virtually:
+    """Return what runs a coroutine in no time at all."""
+    return run_virtually
+
+
+class _Unretrieved(logging.Handler):
+    """Collects what asyncio says of exceptions that nobody asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one line of the logger ``asyncio``."""
+        text = record.getMessage()
+        if "never retrieved" in text:
+            self.said.append(text)
+
+
+@pytest.fixture(autouse=True)
+def no_dead_tasks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which a background task ended with an exception.
+
+    A test that wants one has the mark ``dead_tasks``.
+    """
+    tasks.deaths.clear()
+    unretrieved = _Unretrieved()
+    logging.getLogger("asyncio").addHandler(unretrieved)
+    yield
+    gc.collect(1)  # asyncio tells of an exception when the task is thrown away
+    logging.getLogger("asyncio").removeHandler(unretrieved)
+    died = [*tasks.deaths, *unretrieved.said]
+    tasks.deaths.clear()
+    if died and request.node.get_closest_marker("dead_tasks") is None:
+        pytest.fail("background tasks failed: " + "; ".join(died), pytrace=False)
 
 
 @pytest.hookimpl(trylast=True)

@@ -46,6 +46,9 @@ REASON_FOR_LENGTH = "# long:"
 PACKAGES = sorted(MAY_IMPORT)
 
 ONLY_HERE: dict[str, dict[str, str]] = {
+    r"\b(create_task|ensure_future)\(": {
+        "broker/common/tasks.py": "the one that notices a task that fails",
+    },
     r"\b(create_)?subprocess_(exec|shell)\b": {},
     r"\bsubprocess\.Popen\(": {
         "broker/common/processes.py": "the one that starts programs beside a loop",

@@ -58,6 +58,43 @@ def keep_running(
     return spawn(name, _again_and_again(name, make, first_pause_s))
 
 
+async def see_through(name: str, work: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine to its end, even if the caller is cancelled meanwhile.
+
+    Its failure is then logged; otherwise it is the caller's.
+
+    Args:
+        name: What it does, for the log.
+        work: The coroutine.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_log_failure)
+        raise
+
+
+async def first(*waiting: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Waits for the first of several to end, and cancels the others.
+
+    Returns:
+        The result of each in its place; None for those that had not ended.
+
+    Raises:
+        Exception: What the first one raised.
+    """
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(one) for one in waiting]  # failures are the caller's
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return [task.result() if task.done() else None for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Tasks:
     """The background tasks of one owner, which end with it.
 
@@ -96,10 +133,16 @@ class Tasks:
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """Cancels every task and waits for their ends; twice is fine."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await self.settle()
+        """Cancels every task, those too that they start while they end; twice is fine.
+
+        A task may stop its own owner: it is left to end by itself.
+        """
+        own = asyncio.current_task()
+        while ending := {task for task in self._tasks if task is not own}:
+            for task in ending:
+                task.cancel()
+            await asyncio.wait(ending)
+            await asyncio.sleep(0)
 
     def _add(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
         self._tasks.add(task)
@@ -128,12 +171,17 @@ async def _again_and_again(
 
 
 def _note_end(task: asyncio.Task[Any]) -> None:
-    if task.cancelled():
-        return
-    error = task.exception()
+    error = _log_failure(task)
     if error is not None:
         _count(task.get_name(), error)
+
+
+def _log_failure(task: asyncio.Task[Any]) -> BaseException | None:
+    """Logs how a task failed, and returns it; None: it did not fail."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
         log.error("background task %s failed", task.get_name(), exc_info=error)
+    return error
 
 
 def _count(name: str, error: BaseException) -> None:

@@ -31,10 +31,11 @@ from broker.errors import (
     TopicError,
 )
 from broker.link import Message, Subscription
+from broker.log import RateLimited
 from broker.reconnect import Version
 from broker.wire import packets
 from broker.wire.buffered import BufferedSocket
-from broker.wire.client import CONNECT_TIMEOUT_S, Identity, make_client
+from broker.wire.client import CONNECT_TIMEOUT_S, QUEUED_MOST, Identity, make_client
 from broker.wire.filters import Filters
 from broker.wire.loop import PahoLoop
 from broker.wire.trust import distrust
@@ -92,6 +93,9 @@ class Connection:
             failed=self._fail,
         )
         self._unacknowledged: dict[int, str] = {}
+        self._unwritten = 0
+        """Messages of QoS 0 that wait for the socket."""
+        self._refused = RateLimited(log)
         self._awaited: dict[int, asyncio.Future[None]] = {}
         self._last_sent = ("", -math.inf)
 
@@ -159,13 +163,20 @@ class Connection:
         if self.lost.done():
             text = f"{topic} was not sent: the connection is gone"
             raise NotConnectedError(text)
+        if not qos and self._unwritten >= QUEUED_MOST:
+            text = f"{topic} was not sent: {QUEUED_MOST} messages wait already"
+            raise NotConnectedError(text)
         carried = properties if self.mqtt5 else None
+        # Before: paho may write, and tell so, within the call.
+        self._unwritten += not qos
         try:
             sent = self._client.publish(topic, payload, qos, retain, carried)
         except ValueError as error:
+            self._unwritten -= not qos
             text = f"topic {topic[:128]!r} cannot be published to: {error}"
             raise TopicError(text) from error
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._unwritten -= not qos
             text = f"{topic} was not sent: {sent.rc.name}"
             raise NotConnectedError(text)
         self._last_sent = (topic, time.monotonic())
@@ -275,8 +286,9 @@ class Connection:
         _properties: Properties | None,
     ) -> None:
         topic = self._unacknowledged.pop(mid, "")
+        self._unwritten -= not topic and self._unwritten > 0
         if reason.is_failure:
-            log.warning("%s: %s refused: %s", self._name, topic, reason)
+            self._refused.say("%s: %s refused: %s", self._name, topic, reason)
         awaited = self._awaited.pop(mid, None)
         if awaited is not None and not awaited.done():
             awaited.set_result(None)

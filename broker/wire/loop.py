@@ -136,7 +136,11 @@ class PahoLoop:
             self._loop.add_writer(sock, self._write)
 
     def _misc(self) -> None:
-        self._client.loop_misc()
+        try:
+            self._client.loop_misc()
+        except Exception as error:  # noqa: BLE001  # as in _read
+            self._failed(error)
+            return
         if not self._paused:
             self._timer = self._loop.call_later(self._period_s, self._misc)
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from broker.common.tasks import keep_running
 from broker.errors import PiRackError
 from broker.link import Link
 from broker.messages import Details, EventKind, InstallState, Reply
@@ -108,7 +109,7 @@ class Installs:
     def start(self) -> None:
         """Begin to serve and listen, and go on with what was under way."""
         if self.settings.on:
-            self._starting = asyncio.get_running_loop().create_task(self._begin())
+            self._starting = keep_running("begin provisioning", self._begin)
         else:
             self.tried.set()
 

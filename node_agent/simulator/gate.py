@@ -6,6 +6,7 @@ The agent does not know; it is the same code that runs on a Pi.
 import enum
 from collections.abc import Sequence
 
+from broker.faults import Faults
 from broker.link import (
     BreakableConnect,
     BreakableLink,
@@ -42,6 +43,7 @@ class Gate:
         self._link: BreakableLink | None = None
         self._listener: Listener | None = None
         self._unheard_session = ""
+        self._faults = Faults("gate")
 
     def connect(
         self,
@@ -92,6 +94,11 @@ class Gate:
             self.sever()
         else:
             self.drop()
+
+    @property
+    def faults(self) -> Faults:
+        """What the agent's listener raised."""
+        return self._faults if self._link is None else self._link.faults
 
     @property
     def connected(self) -> bool:
@@ -155,6 +162,7 @@ class Gate:
     def on_disconnected(self, reason: str) -> None:
         """Tell the agent, if it lives."""
         self._unheard_session = ""
+        self._faults = Faults("gate")
         if self._listener is not None and self._valve is not Valve.GONE:
             self._listener.on_disconnected(reason)
 

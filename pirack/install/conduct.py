@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Protocol, TypeVar
 
+from broker.common.tasks import first
 from broker.errors import LinkError, PiRackError
 from broker.link import Connect
 from broker.messages import InstallState
@@ -18,7 +19,7 @@ from pirack.install import picture, request
 from pirack.install.progress import Progress
 from pirack.install.request import Action
 from pirack.install.screen import Screen
-from pirack.install.waiting import first, within
+from pirack.install.waiting import within
 from pirack.receipt import Receipt
 from provisioning.run.state import Leave, Step
 

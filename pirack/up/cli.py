@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from broker.client import connector
+from broker.common.tasks import Tasks, first
 from broker.config import load
 from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
@@ -186,23 +187,18 @@ async def _live(prepared: Prepared, options: Options, began: float) -> int:
         )
 
     rack = Rack(prepared.broker(say, note), prepared.parts(), say, note)
-    watching: set[asyncio.Task[object]] = set()
+    background = Tasks()
     try:
         await rack.start()
         note()
         say("\n".join(announce.lines(prepared.announcement())))
-        watching = {
-            asyncio.create_task(_report(prepared, began), name="readiness"),
-            asyncio.create_task(_first(ended, rack), name="until the end"),
-        }
-        await next(task for task in watching if task.get_name() == "until the end")
+        _ = background.spawn("report that all is up", _report(prepared, began))
+        _ = await first(rack.broken(), ended.wait())
     except PiRackError as error:
         sys.stderr.write(f"pirack up: {error}\n")
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     finally:
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
+        await background.stop()
         say("Stopping …")
         await rack.stop()
         runfile.remove(data)
@@ -217,24 +213,6 @@ def _stop_event() -> asyncio.Event:
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, ended.set)
     return ended
-
-
-async def _first(ended: asyncio.Event, rack: Rack) -> None:
-    """Wait until a person ends it.
-
-    Raises:
-        ConfigError: A part refuses its configuration before that.
-    """
-    broken = asyncio.create_task(rack.broken(), name="broken")
-    end = asyncio.create_task(ended.wait(), name="end")
-    try:
-        await asyncio.wait({broken, end}, return_when=asyncio.FIRST_COMPLETED)
-        if broken.done():
-            broken.result()
-    finally:
-        broken.cancel()
-        end.cancel()
-        await asyncio.gather(broken, end, return_exceptions=True)
 
 
 async def _report(prepared: Prepared, began: float) -> None:

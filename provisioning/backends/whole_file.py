@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from broker.common.tasks import Tasks
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
 from provisioning.backends.checks import (
@@ -95,7 +96,7 @@ class WholeFile:
         self._ledger = Ledger(folder / "reservations.json")
         self._alone = asyncio.Lock()
         self._index = 0
-        self._looks: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     @property
     def name(self) -> str:
@@ -116,14 +117,12 @@ class WholeFile:
         await self._put(() if address_problems(served, self._subnet) else served)
         self._index = interface_index(self._subnet.interface)
         await self._daemon.start()
-        self._looks = asyncio.create_task(self._look())
+        name = f"look for interface {self._subnet.interface}"
+        _ = self._tasks.keep_running(name, self._look)
 
     async def stop(self) -> None:
         """End it; calling it twice is fine."""
-        looks, self._looks = self._looks, None
-        if looks is not None:
-            looks.cancel()
-            await asyncio.gather(looks, return_exceptions=True)
+        await self._tasks.stop()
         await self._daemon.stop()
 
     async def _look(self) -> None:

@@ -7,6 +7,7 @@ not a board that asks again for what it has, so it only ever adds.
 import asyncio
 import logging
 
+from broker.common.tasks import Tasks
 from provisioning.backends.backend import Backend, Lease
 from provisioning.errors import BackendError
 from provisioning.hardware import ipv4_text, shown
@@ -30,19 +31,16 @@ class LeaseSource:
     def __init__(self, backend: Backend, poll_s: float = POLL_S) -> None:
         self._backend = backend
         self._poll_s = poll_s
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     async def start(self, ear: Ear) -> None:
         """Begin to watch; leases that are already there are no news."""
         known = {lease.mac: lease for lease in await self._read()}
-        self._task = asyncio.create_task(self._watch(ear, known))
+        _ = self._tasks.keep_running("watch leases", lambda: self._watch(ear, known))
 
     async def stop(self) -> None:
         """Stop; calling it twice is fine."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._tasks.stop()
 
     async def _watch(self, ear: Ear, known: dict[str, Lease]) -> None:
         while True:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 
+from broker.common.tasks import Tasks
 from provisioning.discovery import dhcp
 from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
 from provisioning.discovery.frame import ETH_P_IP, Datagram, decode_udp
@@ -63,7 +64,7 @@ class Sniffer:
         self._mac = ""
         self._index = 0
         self._ear: Ear | None = None
-        self._looks: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     async def start(self, ear: Ear) -> None:
         """Begin to listen.
@@ -73,14 +74,12 @@ class Sniffer:
         """
         self._ear = ear
         self._open()
-        self._looks = asyncio.get_running_loop().create_task(self._look())
+        name = f"look for interface {self._interface}"
+        _ = self._tasks.keep_running(name, self._look)
 
     async def stop(self) -> None:
         """Stop; calling it twice is fine."""
-        looks, self._looks = self._looks, None
-        if looks is not None:
-            looks.cancel()
-            await asyncio.gather(looks, return_exceptions=True)
+        await self._tasks.stop()
         self._close()
 
     def _open(self) -> None:

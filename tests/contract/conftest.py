@@ -15,6 +15,7 @@ from broker.dynsec import Role, User
 from broker.endpoint import Endpoint
 from broker.errors import BrokerError, LinkError
 from broker.fake import FakeBroker
+from broker.fake_link import PublishFailure
 from broker.link import BreakableLink, Message, Subscription
 from broker.mosquitto_child import MosquittoChild
 from broker.mosquitto_conf import Plan
@@ -81,6 +82,11 @@ class FakeStage:
 
     async def quiet(self) -> None:
         await self._broker.settle()
+
+    def forbidden(self) -> str:
+        """Return a topic that the broker allows nobody."""
+        self._broker.fail(PublishFailure.REFUSED, "elsewhere/#", times=1000)
+        return "elsewhere/topic"
 
     async def kill(self, client_id: str) -> None:
         self._broker.kill(client_id)
@@ -230,6 +236,10 @@ class MosquittoStage:
             await asyncio.sleep(QUIET_S)
             with contextlib.suppress(LinkError):  # it is down, or refuses a stranger
                 await reach(Endpoint(port=self._plan.port))
+
+    def forbidden(self) -> str:
+        """Return a topic that the broker allows nobody."""
+        return "elsewhere/topic"
 
     async def kill(self, client_id: str) -> None:
         self._wire.cut(client_id)

@@ -308,3 +308,41 @@ async def test_waiting_for_a_broker_that_is_down_ends(
     await stage.until(lambda: link.connected)
     assert await link.wait_connected(30)
     await link.stop()
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_a_queue_that_is_full_refuses_and_the_link_lives(
+    stage: Stage, recorder: NewRecorder, qos: int
+) -> None:
+    node, watcher = recorder(), recorder()
+    link = stage.link(node, "node")
+    await up(stage, link, stage.link(watcher, "watcher", [EVERYTHING]))
+    link.pause()  # a broker that takes nothing
+
+    def flood() -> None:
+        for _ in range(11_000):
+            link.publish(DETAILS, b"x", qos=qos)
+
+    with pytest.raises(NotConnectedError, match="was not sent"):
+        flood()
+    link.resume()
+    await stage.until(lambda: len(watcher.payloads(DETAILS)) >= 10_000)
+    link.publish(ORDER, b"go", qos=1)
+    await stage.until(lambda: watcher.payloads(ORDER) == [b"go"])
+    assert node.losses == []
+
+
+async def test_a_topic_that_is_refused_reaches_nobody_and_the_link_lives(
+    stage: Stage, recorder: NewRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, watcher = recorder(), recorder()
+    link = stage.link(node, "node")
+    await up(stage, link, stage.link(watcher, "watcher", [EVERYTHING]))
+    forbidden = stage.forbidden()
+    for _ in range(100):
+        link.publish(forbidden, b"x", qos=1)
+    link.publish(ORDER, b"go", qos=1)
+    await stage.until(lambda: watcher.payloads(ORDER) == [b"go"])
+    assert {message.topic for message in watcher.messages} == {ORDER}
+    assert node.losses == []
+    assert caplog.text.count("elsewhere/topic refused") <= 2, "a line a second"

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from broker.fake import FakeBroker
-from broker.topics import NodeLeaf, Topics
+from broker.fake_link import PublishFailure
+from broker.topics import NodeLeaf, Scope, ScopeKind, Topics
+from broker.verbs import Verb
 from dashboard.service import Dashboard
 from dashboard.settings import DashboardSettings
 from dashboard.users import Users
+from tests.virtual_time import Virtually
 
 TOPICS = Topics("lab")
 
@@ -59,3 +62,32 @@ async def test_a_ghost_goes_when_the_master_comes_after_the_broker(
     await swept(broker)
 
     assert dashboard.mirror.nodes == {}
+
+
+async def _history_refused(tmp_path: Path) -> None:
+    broker = FakeBroker()
+    users = Users(tmp_path / "users.json")
+    dashboard = Dashboard(
+        DashboardSettings(), "lab", broker.connect, users, publish_hint=""
+    )
+    asked = TOPICS.command(Scope(ScopeKind.RACK), Verb.EVENTS)
+    await dashboard.start()
+    for failure in PublishFailure:
+        broker.reconnect("dashboard")
+        broker.publish(TOPICS.master_status, b"offline", qos=1, retain=True)
+        await asyncio.sleep(3)
+        broker.fail(failure, asked)
+        broker.publish(TOPICS.master_status, b"online", qos=1, retain=True)
+        await asyncio.sleep(3)
+    broker.reconnect("dashboard")
+    await broker.settle()
+    before = len(broker.sent(asked))
+    await asyncio.sleep(3)
+    assert len(broker.sent(asked)) == before + 1
+    await dashboard.stop()
+
+
+def test_history_is_asked_for_again_however_the_question_was_lost(
+    tmp_path: Path, virtually: Virtually
+) -> None:
+    virtually(_history_refused(tmp_path))

@@ -107,7 +107,7 @@ async def _play(bench: Bench, messages: list[tuple[str, bytes, bool]]) -> None:
     bench.master.tick()
     await bench.calm()
     link = bench.master._link  # noqa: SLF001  # its fault counter is what must stay empty
-    assert link.faults.counts == {}  # type: ignore[attr-defined]  # a FakeLink
+    assert link.faults.counts == {}
     bench.boards["pi-22"].come()
     await bench.calm()
     nodes = bench.master.rack.registry.nodes

@@ -1,8 +1,7 @@
 """An event loop whose time jumps, and a rack in memory on it."""
 
 import asyncio
-import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,46 +15,6 @@ from provisioning.plan import Layout, Place, StackPlan
 from provisioning.run.state import Pace, Params, Run
 from provisioning.seams import Journal
 from provisioning.subnet import Subnet
-
-Virtually = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-class JumpingSelector(selectors.DefaultSelector):
-    """Never waits: time jumps to where the loop would have waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "everything waits for something else, for ever"
-            self.now += timeout
-        return ready
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-@pytest.fixture
-def virtually() -> Virtually:
-    """Run a coroutine in no time at all."""
-
-    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  # whatever it returns
-        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-            return runner.run(coroutine)
-
-    return run
-
 
 SUBNET = Subnet(
     interface="eth1",
