@@ -1,6 +1,7 @@
 """Does what a run asks for and says how it went; never raises for what can go wrong."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from provisioning.run.messages import (
     Apply,
     Check,
     Checked,
+    Lengthen,
     Probe,
     Probed,
     Search,
@@ -23,6 +25,8 @@ from provisioning.run.messages import (
 from provisioning.run.state import Params, Problem
 from provisioning.run.words import rival
 from provisioning.seams import Network, StackPower
+
+log = logging.getLogger(__name__)
 
 SEARCH_S = 3.5
 """Seconds to listen for other DHCP servers; ISC dhcpd answers after a ping of 1 s."""
@@ -74,6 +78,8 @@ class Hands:
                 return await self._probe(effect, params)
             case Apply():
                 return await self._apply(effect)
+            case Lengthen():
+                return await self._lengthen()
             case Search():
                 return await self._search()
 
@@ -134,7 +140,9 @@ class Hands:
         # A cancelled run may want the same outlet back while the old switch is on.
         async with self._outlets[effect.stack]:
             try:
-                await self._power.switch(effect.stack, on=effect.on)
+                await self._power.switch(
+                    effect.stack, on=effect.on, consent=effect.consent
+                )
                 level = await self._power.read(effect.stack)
             except FAILURES as error:
                 return Switched(effect.turn, effect.stack, Power.UNKNOWN, str(error))
@@ -147,7 +155,7 @@ class Hands:
             )
         except FAILURES as error:
             return Probed(effect.turn, (), error=str(error))
-        return Probed(effect.turn, answers, pool_used=await self._pool_used())
+        return Probed(effect.turn, answers)
 
     async def _pool_used(self) -> int:
         try:
@@ -159,7 +167,14 @@ class Hands:
 
     async def _apply(self, effect: Apply) -> Applied:
         try:
-            await self._backend.apply(effect.reservations)
+            await self._backend.apply(effect.reservations, brief=True)
         except FAILURES as error:
             return Applied(effect.turn, str(error))
-        return Applied(effect.turn)
+        return Applied(effect.turn, pool_used=await self._pool_used())
+
+    async def _lengthen(self) -> Applied:
+        try:
+            await self._backend.apply(self._backend.applied())
+        except FAILURES as error:  # short leases do no harm; the next start ends them
+            log.warning("leases stay short: %s", error)
+        return Applied(0)

@@ -17,6 +17,9 @@ from provisioning.run.state import Problem, Run
 from provisioning.seams import Ear
 from provisioning.subnet import Subnet
 
+RENEW_S = 30.0
+"""Seconds after which a board with a short lease asks again."""
+
 
 class FakeBoard:
     """A board, or a stranger that is on no outlet.
@@ -28,6 +31,7 @@ class FakeBoard:
         silent: It never asks.
         static: An address it has without asking; empty: it asks.
         client_id: DHCP client identifier of its card, hex.
+        agent: Its agent can be asked to shut it down.
     """
 
     def __init__(
@@ -39,7 +43,9 @@ class FakeBoard:
         silent: bool = False,
         static: str = "",
         client_id: str = "",
+        agent: bool = True,
     ) -> None:
+        self.agent = agent
         self.mac = mac
         self.stack = stack
         self.boot_s = boot_s
@@ -110,8 +116,27 @@ class FakeRack:
             return
         board.address = self.backend.lend(board.mac)
         if board.address:
-            ask = Ask(mac=board.mac, kind=AskKind.REQUEST, address=board.address)
-            self.source.hear(ask)
+            self._request(board)
+        if self.backend.soon(board.mac):
+            self.speak_again(board)
+
+    def _request(self, board: FakeBoard) -> None:
+        ask = Ask(mac=board.mac, kind=AskKind.REQUEST, address=board.address)
+        self.source.hear(ask)
+
+    def _renew(self, board: FakeBoard) -> None:
+        """Ask again for the address; begin from the start if it is another one now."""
+        self._request(board)
+        if self.alive and self.backend.lend(board.mac) == board.address:
+            if self.backend.soon(board.mac):
+                self.speak_again(board)
+            return
+        self._ask(board)
+
+    def speak_again(self, board: FakeBoard) -> None:
+        """Let a board renew its lease after a while."""
+        loop = asyncio.get_running_loop()
+        self._boots[board] = loop.call_later(RENEW_S, self._renew, board)
 
 
 class FakePower:
@@ -120,8 +145,21 @@ class FakePower:
     def __init__(self, rack: FakeRack) -> None:
         self._rack = rack
 
-    async def switch(self, stack: int, *, on: bool) -> None:
-        """Switch at once; a stuck outlet keeps its level."""
+    async def switch(self, stack: int, *, on: bool, consent: bool = False) -> None:
+        """Switch at once; a stuck outlet keeps its level.
+
+        Raises:
+            BackendError: A board of it cannot be asked, and nobody agreed to its cut.
+        """
+        mute = sorted(
+            board.mac
+            for board in self._rack.boards
+            if board.stack == stack and not board.agent
+        )
+        lit = self._rack.levels.get(stack) is Power.ON
+        if not on and not consent and mute and lit:
+            text = f"cannot be asked to shut down: {', '.join(mute)}"
+            raise BackendError(text)
         self._rack.switch(stack, on=on)
 
     async def read(self, stack: int) -> Power:
@@ -175,6 +213,11 @@ class FakeSource:
         if self._ear is not None:
             self._ear.heard(ask)
 
+    def rival(self, server: ForeignServer) -> None:
+        """Pass on the sign of another DHCP server, likewise."""
+        if self._ear is not None:
+            self._ear.server(server)
+
 
 class FakeBackend:
     """A DHCP server in memory that lends reserved addresses and those of the pool."""
@@ -186,6 +229,7 @@ class FakeBackend:
         self._rack = rack
         self._lent: dict[str, str] = {}
         self._served = served
+        self.brief = False
         self.refusals = 0
 
     async def start(self) -> None:
@@ -206,7 +250,9 @@ class FakeBackend:
         """Return what is lent."""
         return tuple(Lease(m, a, float("inf")) for m, a in self._lent.items())
 
-    async def apply(self, want: Collection[Reservation]) -> Change:
+    async def apply(
+        self, want: Collection[Reservation], *, brief: bool = False
+    ) -> Change:
         """Serve this set; refuse as many times as ``refusals`` says."""
         if self.refusals:
             self.refusals -= 1
@@ -216,7 +262,12 @@ class FakeBackend:
         change = difference(self.applied(), rows)
         if change:
             self._served = rows
+        self.brief = brief
         return change
+
+    def soon(self, mac: str) -> bool:
+        """Whether a board's lease is short."""
+        return self.brief or all(row.mac != mac for row in self._served)
 
     def applied(self) -> tuple[Reservation, ...]:
         """Return the set that is served."""

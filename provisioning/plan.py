@@ -196,14 +196,18 @@ def settle(
     here = [p for p in places if p.stack == stack.number and p.slot <= stack.slots]
     doubled = _doubled(seen, scanned, stack.number)
     stay = {p.mac for p in here if p.mac in seen and p.mac not in doubled}
-    fresh = sorted(seen.keys() - stay - doubled.keys())
     free = sorted(
         (p for p in here if p.mac not in stay),
         key=lambda place: (not place.mac, place.slot),
     )
+    # Who asked first has a slot, in the order of the hardware addresses.
+    came = sorted(
+        seen.keys() - stay - doubled.keys(), key=lambda mac: (seen[mac].after_s, mac)
+    )
+    fresh = sorted(came[: len(free)])
     come = {place.slot: mac for place, mac in zip(free, fresh, strict=False)}
     arrived = set(come.values())
-    new = {
+    sighted = {
         (p.stack, p.slot): seen.get(come.get(p.slot, p.mac))
         for p in here
         if come.get(p.slot, p.mac) not in doubled
@@ -213,13 +217,13 @@ def settle(
         places=tuple(
             _elsewhere(p, arrived, doubled)
             if p not in here
-            else _here(p, new.get((p.stack, p.slot)), doubled)
+            else _here(p, sighted.get((p.stack, p.slot)), doubled)
             for p in places
         ),
         replaced={p.name: p.mac for p in here if p.slot in come and p.mac},
         moved={mac: by_mac[mac].name for mac in arrived if mac in by_mac},
         doubled=doubled,
-        overfull=tuple(fresh[len(free) :]),
+        overfull=tuple(came[len(free) :]),
     )
 
 

@@ -13,7 +13,7 @@ from broker.common.tasks import Tasks
 from provisioning.effects import Hands
 from provisioning.errors import BusyError, JournalError
 from provisioning.run import machine
-from provisioning.run.messages import Act, Effect, Message, Say, Tick
+from provisioning.run.messages import Act, Effect, Lengthen, Message, Say, Tick
 from provisioning.run.state import Run, Step
 from provisioning.run.turns import Outcome
 from provisioning.seams import Announcer, Clock, Journal
@@ -210,6 +210,10 @@ class RunLoop:
         self._teller.announce(run)
 
     async def _act(self, run: Run, effect: Act) -> None:
+        if isinstance(effect, Lengthen):
+            async with self._turn:  # before a swap, or after: never in its middle
+                await self._hands.perform(effect, run.params)
+            return
         try:
             answer = await self._hands.perform(effect, run.params)
         except Exception as error:  # noqa: BLE001  # the run would wait for it in vain

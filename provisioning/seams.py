@@ -18,11 +18,18 @@ from provisioning.run.state import Run
 class StackPower(Protocol):
     """Switches whole stacks."""
 
-    async def switch(self, stack: int, *, on: bool) -> None:
+    async def switch(self, stack: int, *, on: bool, consent: bool = False) -> None:
         """Bring a stack to a level; bringing it to the one it has is fine.
 
         Off asks boards whose agents are up to shut down first, and waits for the proof,
         as every off does. It gives up by itself.
+
+        Args:
+            stack: Which.
+            on: Where to.
+            consent: A person agreed that boards which cannot be asked lose power;
+                without that, an off is refused as long as there is one, and nothing
+                is switched.
 
         Raises:
             PiRackError: It could not be switched; the text says why.

@@ -33,12 +33,18 @@ class SimulatedNetwork:
     async def probe(
         self, addresses: Collection[str], *, within_s: float
     ) -> tuple[Answer, ...]:
-        """Return who has the addresses."""
+        """Return who has the addresses.
+
+        Only boards with a fixed address answer: of another one that lost power a moment
+        ago, its agent's silence does not tell yet.
+        """
         await asyncio.sleep(within_s)
-        answers = (
-            Answer(address=self._backend.lend(m), mac=m) for m in self._talking()
+        talking = set(self._talking())
+        return tuple(
+            Answer(address=row.address, mac=row.mac)
+            for row in self._backend.applied()
+            if row.address in addresses and row.mac in talking
         )
-        return tuple(one for one in answers if one.address in addresses)
 
     async def servers(self, *, within_s: float) -> tuple[ForeignServer, ...]:
         """Return none: there is no network another server could be on."""

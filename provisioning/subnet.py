@@ -32,6 +32,8 @@ class Subnet(msgspec.Struct, frozen=True, kw_only=True):
         pool_lease_s: Lease of a pool address, seconds; dnsmasq allows no less than 120.
         lease_s: Lease of a reserved address, seconds: so long does the rack stay on
             the network without its DHCP server.
+        renew_s: Seconds after which a board with a pool address asks for it again, as
+            far as its client lets itself be told; so soon it hears of a fixed address.
     """
 
     interface: str
@@ -43,6 +45,12 @@ class Subnet(msgspec.Struct, frozen=True, kw_only=True):
     dns: tuple[str, ...] = ()
     pool_lease_s: int = 120
     lease_s: int = 43_200
+    renew_s: int = 20
+
+    @property
+    def rebind_s(self) -> int:
+        """Seconds after which such a board asks every server for it."""
+        return self.renew_s * 3 // 2
 
     @property
     def own(self) -> IPv4Address:

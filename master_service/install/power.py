@@ -7,14 +7,14 @@ step is on disk and in the history, and the inrush is limited.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from broker.messages import Command, Power, Reply, Status, Verdict, encode
+from broker.messages import Askable, Command, Power, Reply, Status, Verdict, encode
 from broker.topics import Scope, ScopeKind
 from broker.verbs import Verb
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Effects, Moment, Request, Route
 from master_service.commands.reach import reachable
 from master_service.node import Node
-from master_service.power import inrush
+from master_service.power import boards, inrush
 from master_service.power.boards import NOTHING_TO_LOSE
 from master_service.power.choice import FORCE, NOWAIT
 from master_service.power.outlets import Outlets, PowerError
@@ -91,13 +91,21 @@ class RackPower:
             return Power.OFF
         return Power.ON if Power.ON in levels else Power.UNKNOWN
 
-    async def switch(self, stack: int, *, on: bool) -> None:
+    async def switch(self, stack: int, *, on: bool, consent: bool = False) -> None:
         """Bring a stack to a level.
 
+        Args:
+            stack: Which.
+            on: Where to.
+            consent: A person agreed that boards which cannot be asked lose power.
+
         Raises:
-            PiRackError: It has no outlet, or could not be switched.
+            PiRackError: It has no outlet, could not be switched, or has a board that
+                cannot be asked and nobody agreed to its cut.
         """
         feds, run = self._feds(stack), self._run()
+        if not on and not consent:
+            self._require_askable(stack, feds)
         why = ""
         try:
             async with asyncio.timeout(self.patience_s):
@@ -105,7 +113,8 @@ class RackPower:
                 while why := self._obstacle(feds, began, on=on):
                     await self._sleep(POLL_S)
                     self._require(run)
-                reply = await self._ask(stack, self._words(feds, on=on))
+                words = self._words(feds, on=on, consent=consent)
+                reply = await self._ask(stack, words)
         except TimeoutError as error:
             text = f"stack {stack} was not switched: {why or 'its outlet is silent'}"
             raise PowerError(text) from error
@@ -151,12 +160,40 @@ class RackPower:
     def _feds(self, stack: int) -> list[Fed]:
         return self._desk.power.choice.outlets(Scope(ScopeKind.STACK, str(stack)))
 
-    def _words(self, feds: list[Fed], *, on: bool) -> tuple[str, ...]:
+    def _require_askable(self, stack: int, feds: list[Fed]) -> None:
+        """See that every board with power can be asked to shut down.
+
+        Raises:
+            PowerError: One cannot.
+        """
+        if all(fed.read and fed.level is Power.OFF for fed in feds):
+            return
+        now, run = self._moment().now, self._run()
+        hit = self._desk.power.choice.hit(feds)
+        rulings = [(node.name, boards.ruling(self._rack, node, now)) for node in hit]
+        found = boards.found(self._rack, feds)
+        rulings += [(b.name, boards.found_ruling(fed, b, now)) for fed, b in found]
+        named = [
+            f"{name}: {ruling.why}"
+            for name, ruling in rulings
+            if ruling.askable is Askable.CANNOT_BE_ASKED
+        ]
+        known = {board.mac for board in self._rack.found}
+        if run is not None and not run.over and run.stack.number == stack:
+            new = sorted(run.seen.keys() - known)
+            named += [f"{mac}: it has just asked for an address" for mac in new]
+        if named:
+            text = f"not all boards can be asked to shut down: {'; '.join(named)}"
+            raise PowerError(text)
+
+    def _words(self, feds: list[Fed], *, on: bool, consent: bool) -> tuple[str, ...]:
         if on:
             return ("on", NOWAIT)
         run = self._run()
         if run is not None and run.params.force:
             return ("off", FORCE)
+        if not consent:
+            return ("off",)
         # Who cannot be asked is cut all the same: a person was told who loses power.
         mute = [n for n in self._desk.power.choice.hit(feds) if _mute(n)]
         return ("off", *(f"{FORCE}={node.id}" for node in mute))

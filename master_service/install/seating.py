@@ -21,6 +21,7 @@ class Seating:
         self._rack = rack
         self._configured = {row.id for row in rack.settings.nodes}
         self._found: dict[str, Place] = {}
+        self._noted: Sequence[Place] = ()
 
     def pins(self) -> dict[str, tuple[int, int]]:
         """Return where the configuration and people say that boards stand."""
@@ -43,6 +44,21 @@ class Seating:
         """
         return naming.stray(node, self._found, self._configured)
 
+    def note(self, places: Sequence[Place]) -> None:
+        """Note which boards were found where, also in the middle of a run.
+
+        Args:
+            places: Every place of the rack.
+        """
+        if places is self._noted:
+            return
+        self._noted = places
+        self._found = {place.mac: place for place in places if place.mac}
+        self._rack.found = tuple(
+            FoundBoard(mac, place.name, place.stack, place.slot, place.address)
+            for mac, place in self._found.items()
+        )
+
     def seat(self, places: Sequence[Place], now: float) -> None:
         """Give nodes the names and places that were found for their boards.
 
@@ -50,11 +66,7 @@ class Seating:
             places: Every place of the rack.
             now: Monotonic seconds.
         """
-        self._found = {place.mac: place for place in places if place.mac}
-        self._rack.found = tuple(
-            FoundBoard(mac, place.name, place.stack, place.slot, place.address)
-            for mac, place in self._found.items()
-        )
+        self.note(places)
         for node in naming.seat(
             self._rack.registry, self._found.values(), self._configured
         ):

@@ -212,6 +212,7 @@ class Installs:
         numbers = [stack.number for stack in run.params.stacks]
         self._rack.locks.give_run(run.id if live else "", numbers)
         self.board.turn(run)
+        self.seating.note(run.places)
         if run.over:
             self.seat()
 

@@ -26,7 +26,8 @@ what it does
             and address, and sees that it answers there. It says first what will happen
             and who loses power, and asks. Known boards keep name and address; a board
             in the place of another takes over both.
-  status    shows the run that is under way, else the latest one
+  status    prints where the run that is under way stands, else the latest one; with
+            --follow, shows it until its end
   confirm   lets a run begin that waits for a word, wherever it was started
   cancel    ends it: restore (the outlets as before; the default), leave (as they are)
             or off. Places that were found stay.
@@ -41,7 +42,7 @@ examples
   pirack install                      start; it asks before anything is switched
   pirack install start --stack 3      one stack only, after a board was exchanged
   pirack install start --yes          begin without asking, for scripts
-  pirack install status --once        print where it stands and end
+  pirack install status --follow      show the run until its end
   pirack install cancel off
   pirack install swap s03n1 s03n2
 
@@ -91,7 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--yes", action="store_true", help="do not ask before it begins"
     )
     parser.add_argument(
-        "--once", action="store_true", help="do not follow the run; print and end"
+        "--once",
+        action="store_true",
+        help="do not follow the run; print and end (status does that anyway)",
+    )
+    parser.add_argument(
+        "--follow", action="store_true", help="status: show the run until its end"
     )
     parser.add_argument(
         "--plain", action="store_true", help="no colour, no cursor movement: lines only"

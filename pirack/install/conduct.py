@@ -31,8 +31,8 @@ FIRST_S = 2.0
 LAST_S = 0.5
 """For the last lines of history, after the run is over."""
 GOES_ON = (
-    "the run goes on without this terminal. To see it: pirack install status; to end "
-    "it: pirack install cancel"
+    "the run goes on without this terminal. To see it: pirack install status "
+    "--follow; to end it: pirack install cancel"
 )
 
 
@@ -136,7 +136,7 @@ class Conductor:
 
     async def _status(self) -> int:
         state = self._known()
-        if picture.live(state) and not self._args.once:
+        if picture.live(state) and self._args.follow:
             return await self._follow(state.run)
         self._tell_all(state)
         return picture.exit_code(state)
@@ -184,7 +184,7 @@ class Conductor:
     async def _followed(self, run: str) -> int:
         """Follow a run, if that is wanted."""
         if self._args.once and picture.live(self._known()):
-            self._tell(f"{run} runs; to see it: pirack install status")
+            self._tell(f"{run} runs; to see it: pirack install status --follow")
             return EXIT_OK
         return await self._follow(run)
 

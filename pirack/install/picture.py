@@ -17,11 +17,11 @@ _STEPS: dict[str, str] = {
     Step.CONFIRM: "waiting for a person: pirack install confirm, or cancel",
     Step.ALL_OFF: "switching the stacks off",
     Step.BASELINE: "listening with the stacks off: whoever talks is foreign",
-    Step.SCAN: "stack {stack} is on: its boards ask for addresses",
+    Step.SCAN: "stack {stack} has come on: its boards ask for addresses",
     Step.CHECK: "stack {stack} is off again: whoever still answers is foreign",
     Step.COMMIT: "the boards of stack {stack} get their places",
     Step.ALL_ON: "switching the stacks on, one after the other",
-    Step.VERIFY: "each board must answer at its address",
+    Step.VERIFY: "boards move to their addresses, and must answer there",
     Step.RESTORE: "bringing the outlets where they are to be left",
     Step.DONE: "done",
     Step.PROBLEMS: "done, with problems",
@@ -68,7 +68,8 @@ def server(state: InstallState) -> str:
 def amount(state: InstallState) -> str:
     """Say how many boards are finished, and how long it may still take."""
     left = "" if state.eta_s is None else f", about {span(state.eta_s)} left"
-    return f"{state.done} of {state.total} boards{left}"
+    what = "answer at their addresses" if state.step == Step.VERIFY else "boards"
+    return f"{state.done} of {state.total} {what}{left}"
 
 
 def forecast(state: InstallState) -> Iterator[str]:

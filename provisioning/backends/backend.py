@@ -67,13 +67,17 @@ class Backend(Protocol):
             BackendError: It cannot be read.
         """
 
-    async def apply(self, want: Collection[Reservation]) -> Change:
+    async def apply(
+        self, want: Collection[Reservation], *, brief: bool = False
+    ) -> Change:
         """Serve this set of reservations and no other; effective when it returns.
 
         A reserved address that is lent to somebody else is taken back.
 
         Args:
             want: The whole set.
+            brief: Leases are as short as those of the pool, so that boards soon hear
+                of the next set; until the next call, or start.
 
         Raises:
             RefusedError: The set contradicts itself; nothing was changed.

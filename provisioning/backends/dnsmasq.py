@@ -105,7 +105,9 @@ class Dnsmasq:
         """Return what is lent now."""
         return parse_leases(files.read(self._folder / "leases") or "")
 
-    async def apply(self, want: Collection[Reservation]) -> Change:
+    async def apply(
+        self, want: Collection[Reservation], *, brief: bool = False
+    ) -> Change:
         """Serve this set; the last good one stays if it cannot be.
 
         Raises:
@@ -114,12 +116,12 @@ class Dnsmasq:
         """
         rows = validate(want, self._subnet)
         async with self._alone:  # who waited in vain for an answer asks again
-            return await self._serve(rows)
+            return await self._serve(rows, brief=brief)
 
-    async def _serve(self, rows: tuple[Reservation, ...]) -> Change:
+    async def _serve(self, rows: tuple[Reservation, ...], *, brief: bool) -> Change:
         served = self._ledger.served()
         change = difference(served, rows)
-        stale = await self._write_hosts(rows)
+        stale = await self._write_hosts(rows, brief=brief)
         if change or stale:
             try:
                 await self._daemon.reload()
@@ -152,9 +154,12 @@ class Dnsmasq:
             draft.unlink(missing_ok=True)
         await files.write(path, text)
 
-    async def _write_hosts(self, rows: Collection[Reservation]) -> bool:
+    async def _write_hosts(
+        self, rows: Collection[Reservation], *, brief: bool = False
+    ) -> bool:
         """Make the folder hold exactly these boards; return whether it did not."""
-        want = {host_file(row): host_line(row, self._subnet) for row in rows}
+        lines = {row: host_line(row, self._subnet, brief=brief) for row in rows}
+        want = {host_file(row): line for row, line in lines.items()}
         try:
             have = {path.name: files.read(path) for path in self._hosts.iterdir()}
             for name in have.keys() - want.keys():

@@ -8,6 +8,9 @@ import msgspec
 from provisioning.reservation import Reservation
 from provisioning.subnet import Subnet
 
+BRIEF = "brief"
+"""Tag of boards whose lease is short for the time of an install run."""
+
 
 class Netboot(msgspec.Struct, frozen=True):
     """Boot files for boards that boot over the network.
@@ -52,12 +55,28 @@ def configuration(subnet: Subnet, folder: Path, netboot: Netboot | None = None) 
         f"dhcp-range={pool},{subnet.network.netmask},{subnet.pool_lease_s}s",
         f"dhcp-option=3{gateway}",
         f"dhcp-option=6{dns}",
+        *_renewal(subnet),
         f"dhcp-hostsdir={folder}/hosts.d",
         f"dhcp-leasefile={folder}/leases",
     ]
     if netboot is not None:
         lines += _netboot(netboot)
     return "\n".join(lines) + "\n"
+
+
+def _renewal(subnet: Subnet) -> list[str]:
+    """Return how soon boards without a fixed address ask again.
+
+    dhcpcd and systemd-networkd do not hear a NAK while they renew (T1): it is a
+    broadcast, and their socket is bound to their address. They hear it while they
+    rebind (T2), so both are short (measured).
+    """
+    times = ((58, subnet.renew_s), (59, subnet.rebind_s))
+    return [
+        f"dhcp-option=tag:{tag},{option},{seconds}"
+        for tag in ("!known", BRIEF)
+        for option, seconds in times
+    ]
 
 
 def _user() -> list[str]:
@@ -80,6 +99,15 @@ def host_file(row: Reservation) -> str:
     return row.mac.replace(":", "-")
 
 
-def host_line(row: Reservation, subnet: Subnet) -> str:
-    """Return what a board's file says."""
+def host_line(row: Reservation, subnet: Subnet, *, brief: bool = False) -> str:
+    """Return what a board's file says.
+
+    Args:
+        row: The board.
+        subnet: The network.
+        brief: Its lease is as short as that of a pool address.
+    """
+    if brief:
+        tail = f"{row.address},{row.name},{subnet.pool_lease_s}"
+        return f"{row.mac},set:{BRIEF},{tail}\n"
     return f"{row.mac},{row.address},{row.name},{subnet.lease_s}\n"

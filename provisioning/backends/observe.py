@@ -61,13 +61,16 @@ class Observe:
         """Return nothing: the other server does not tell."""
         return ()
 
-    async def apply(self, want: Collection[Reservation]) -> Change:
+    async def apply(
+        self, want: Collection[Reservation], *, brief: bool = False
+    ) -> Change:
         """Keep the set.
 
         Raises:
             RefusedError: It contradicts itself.
             BackendError: It cannot be written.
         """
+        del brief
         rows = validate(want, self._subnet)
         change = difference(self._ledger.served(), rows)
         await self._ledger.write(rows)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from broker.common.tasks import Tasks
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
@@ -162,7 +164,9 @@ class WholeFile:
             lease for lease in self._dialect.leases(self._folder) if lease.ends > now
         )
 
-    async def apply(self, want: Collection[Reservation]) -> Change:
+    async def apply(
+        self, want: Collection[Reservation], *, brief: bool = False
+    ) -> Change:
         """Serve this set; the last good one stays if it cannot be.
 
         Raises:
@@ -171,11 +175,11 @@ class WholeFile:
         """
         rows = validate(want, self._subnet)
         async with self._alone:  # who waited in vain for an answer asks again
-            return await self._serve(rows)
+            return await self._serve(rows, brief=brief)
 
-    async def _serve(self, rows: tuple[Reservation, ...]) -> Change:
+    async def _serve(self, rows: tuple[Reservation, ...], *, brief: bool) -> Change:
         served = self._ledger.served()
-        if await self._put(rows):
+        if await self._put(rows, brief=brief):
             try:
                 await self._dialect.renew(self._daemon, self._folder)
             except BackendError:
@@ -189,14 +193,16 @@ class WholeFile:
         """Return the set that is served."""
         return self._ledger.served()
 
-    async def _put(self, rows: Rows) -> bool:
+    async def _put(self, rows: Rows, *, brief: bool = False) -> bool:
         """Replace the file once the program finds it right; return whether it changed.
 
         A file Kea finds wrong must never be loaded: Kea 2.2 then serves nobody until a
         good one is (measured).
         """
-        path = self._dialect.path(self._folder)
-        text = self._dialect.render(self._subnet, self._folder, rows)
+        path, subnet = self._dialect.path(self._folder), self._subnet
+        if brief:
+            subnet = msgspec.structs.replace(subnet, lease_s=subnet.pool_lease_s)
+        text = self._dialect.render(subnet, self._folder, rows)
         if files.read(path) == text:
             return False
         draft = path.with_name(f"{path.name}.draft")

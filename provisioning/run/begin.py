@@ -2,13 +2,18 @@
 
 from broker.messages import Power
 from provisioning import plan
-from provisioning.run import finish, scan, sightings, words
+from provisioning.run import finish, scan, settle, sightings, words
 from provisioning.run.messages import (
+    Answer,
+    Applied,
+    Apply,
     Ask,
     AskKind,
     Check,
     Checked,
     Confirmed,
+    Probe,
+    Probed,
     Say,
     Switch,
     Switched,
@@ -83,29 +88,31 @@ def confirm_time(run: Run, now: float) -> Outcome:
 
 
 def all_off(run: Run, now: float) -> Outcome:
-    """Cut every stack that is scanned."""
-    stacks = tuple(stack.number for stack in run.params.stacks)
+    """Cut the stacks that are to be scanned."""
+    run = run.with_(elsewhere=(), swept=False, taken={}, outage_at=None)
+    return _switch_off(enter(run, Step.ALL_OFF, now, waiting=run.cut), now)
+
+
+def _switch_off(run: Run, now: float) -> Outcome:
     wake = now + run.params.pace.switch_s
-    run = enter(
-        run,
-        Step.ALL_OFF,
-        wake,
-        waiting=stacks,
-        cutting=stacks,
-        busy=True,
-        outage_at=None,
+    run = run.with_(busy=True, wake=wake, cutting=run.waiting)
+    consent = not run.settling or run.params.force
+    return run, tuple(
+        Switch(run.turn, stack, on=False, consent=consent) for stack in run.waiting
     )
-    return run, tuple(Switch(run.turn, stack, on=False) for stack in stacks)
 
 
 def switched_off(run: Run, message: Switched, now: float) -> Outcome:
     """Count the outlets that are off; one that is not ends the run."""
     if message.error or message.level is Power.ON:
         why = message.error or "its outlet reads back on"
+        if run.settling:
+            return settle.refused(run, why, now)
         text = f"stack {message.stack} could not be switched off ({why})"
         return finish.fail(run, now, f"{text}: without that no board can be placed")
     waiting = tuple(stack for stack in run.waiting if stack != message.stack)
-    run = run.with_(waiting=waiting, cutting=waiting)
+    lit = tuple(stack for stack in run.lit if stack != message.stack)
+    run = run.with_(waiting=waiting, cutting=waiting, lit=lit)
     if waiting:
         return run, ()
     return run.with_(busy=False, wake=now + run.params.pace.settle_s), ()
@@ -113,25 +120,89 @@ def switched_off(run: Run, message: Switched, now: float) -> Outcome:
 
 def off_time(run: Run, now: float) -> Outcome:
     """Time passed while stacks are cut, or die."""
+    if run.waiting and not run.busy:
+        return _switch_off(run, now)
     if run.busy:
-        text = f"{words.stacks(run.waiting)} did not go off in time: check the outlets"
-        return finish.fail(run, now, text)
+        why = f"{words.stacks(run.waiting)} did not go off in time: check the outlets"
+        if run.settling:
+            return settle.refused(run, why, now)
+        return finish.fail(run, now, why)
     return enter(run, Step.BASELINE, now + run.params.pace.baseline_s), ()
+
+
+# --- baseline -------------------------------------------------------------------------
 
 
 def overheard(run: Run, ask: Ask) -> Outcome:
     """Judge whoever talks with all scanned stacks off."""
-    scanned = {stack.number for stack in run.params.stacks}
-    at_home = any(p.mac == ask.mac and p.stack not in scanned for p in run.places)
+    at_home = any(p.mac == ask.mac and p.stack not in run.cut for p in run.places)
     lease = ask.kind is AskKind.LEASE
-    if ask.mac in run.foreign or at_home or lease:
+    if ask.mac in run.foreign or ask.mac in run.suspects or at_home or lease:
         return run, ()
     if len(run.foreign) >= sightings.most(0):
         return trouble(run, words.crowd("with all stacks off", len(run.foreign)))
     run = run.with_(foreign=(*run.foreign, ask.mac))
-    return found(run, words.talks_while_off(run.params, ask.mac, run.places))
+    return found(run, words.talks_while_off(run, ask.mac))
 
 
 def baseline_time(run: Run, now: float) -> Outcome:
+    """Time passed: ask who answers, then shorten the leases."""
+    if run.busy:
+        if run.swept:
+            return baseline_applied(run, Applied(run.turn, "it did not answer"), now)
+        return swept(run, Probed(run.turn, (), error="the question was lost"), now)
+    if run.swept:
+        run = run.with_(busy=True, brief=True, wake=now + run.params.pace.apply_s)
+        return run, (Apply(run.turn, sightings.reservations(run.places)),)
+    run = run.with_(busy=True, wake=now + run.params.pace.probe_s + finish.ANSWER_S)
+    return run, (Probe(run.turn, sightings.everywhere(run)),)
+
+
+def swept(run: Run, message: Probed, now: float) -> Outcome:
+    """Take who answers although the stacks are off."""
+    if message.error:
+        if finish.tries_left(run):
+            wake = now + run.params.pace.retry_s
+            return run.with_(tries=run.tries + 1, busy=False, wake=wake), ()
+        text = f"nobody can be asked on the network: {message.error}"
+        return finish.fail(run, now, text)
+    run, said = _answering(run.with_(tries=0, swept=True), message.answers)
+    run, effects = baseline_time(run.with_(busy=False), now)
+    return run, said + effects
+
+
+def _answering(run: Run, answers: tuple[Answer, ...]) -> Outcome:
+    places = {place.mac: place for place in run.places if place.mac}
+    owners = {p.address: p for p in run.places if p.stack in run.cut}
+    macs = sorted({answer.mac for answer in answers})
+    unclear = {*run.suspects, *run.again}
+    away = [m for m in macs if m in unclear or m in places]
+    away = [m for m in away if m in unclear or places[m].stack not in run.cut]
+    stuck = [m for m in macs if m in places and m not in away]
+    strange = [m for m in macs if m not in places and m not in run.suspects]
+    new = tuple(m for m in strange + stuck if m not in run.foreign)
+    run = run.with_(
+        elsewhere=tuple(away),
+        foreign=run.foreign + new[: sightings.MOST_NEIGHBOURS],
+        taken={
+            answer.address: answer.mac
+            for answer in answers
+            if answer.address in owners and owners[answer.address].mac != answer.mac
+        },
+    )
+    run, said = found(run, *(words.talks_while_off(run, mac) for mac in stuck))
+    if strange:
+        run, more = note(run, words.neighbours(len(strange)))
+        said += more
+    return run, said
+
+
+def baseline_applied(run: Run, message: Applied, now: float) -> Outcome:
     """All strangers are known: begin with the stack whose turn it is."""
-    return scan.scan(run, now)
+    if not message.error:
+        return scan.scan(run, now)
+    if finish.tries_left(run):
+        wake = now + run.params.pace.retry_s
+        return run.with_(tries=run.tries + 1, busy=False, wake=wake), ()
+    text = f"the DHCP server does not take the reservations: {message.error}"
+    return finish.fail(run, now, text)

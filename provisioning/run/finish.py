@@ -1,15 +1,16 @@
-"""The end of a run: all on, verify, and every way to stop; pure."""
+"""The end of a run: verify, and every way to stop; pure."""
 
 import msgspec
 
 from broker.messages import Power
 from provisioning.plan import Place, Verdict
-from provisioning.run import hindrance, sightings, words
+from provisioning.run import hindrance, settle, sightings, words
 from provisioning.run.messages import (
     Answer,
     Ask,
     AskKind,
     Effect,
+    Lengthen,
     Probe,
     Probed,
     Say,
@@ -27,13 +28,7 @@ HARMLESS = frozenset({Verdict.OK, Verdict.FOREIGN})
 fault of the rack."""
 
 
-# --- switching one after the other: all on, restore -----------------------------------
-
-
-def all_on(run: Run, now: float) -> Outcome:
-    """Switch every scanned stack on, staggered for the inrush."""
-    stacks = tuple(stack.number for stack in run.params.stacks)
-    return _next(enter(run, Step.ALL_ON, now, waiting=stacks), now)
+# --- leaving the outlets --------------------------------------------------------------
 
 
 def restore(run: Run, now: float, ending: Step, leave: Leave) -> Outcome:
@@ -49,8 +44,13 @@ def restore(run: Run, now: float, ending: Step, leave: Leave) -> Outcome:
     run = run.with_(ending=ending, leave=leave)
     if untouched or leave is Leave.LEAVE:
         return _ended(run, ending)
-    stacks = tuple(stack.number for stack in run.params.stacks)
-    return _next(enter(run, Step.RESTORE, now, waiting=stacks), now)
+    waiting = tuple(stack.number for stack in run.params.stacks)
+    if ending is Step.FAILED:
+        # Who has just come on may still boot: it is not for a failure to cut that.
+        kept = set(run.lit) - set(run.cutting)
+        waiting = tuple(n for n in waiting if n not in kept)
+    run = enter(run, Step.RESTORE, now, waiting=waiting)
+    return _next(run, now) if waiting else _ended(run, ending)
 
 
 def fail(run: Run, now: float, text: str) -> Outcome:
@@ -64,7 +64,10 @@ def _next(run: Run, now: float) -> Outcome:
     """Switch the first outlet that waits."""
     stack = run.waiting[0]
     run = run.with_(busy=True, wake=now + run.params.pace.switch_s)
-    return run, (Switch(run.turn, stack, _target(run, stack)),)
+    on = _target(run, stack)
+    # The person who began the run agreed to the cut at its beginning, and to no other.
+    agreed = run.params.force or (stack in run.cutting and not run.settling)
+    return run, (Switch(run.turn, stack, on=on, consent=agreed and not on),)
 
 
 def _target(run: Run, stack: int) -> bool:
@@ -75,8 +78,6 @@ def _target(run: Run, stack: int) -> bool:
 
 def _stays(run: Run, stack: int) -> bool:
     """Return the level an outlet is left at."""
-    if run.step is Step.ALL_ON:
-        return True
     if run.leave is Leave.OFF:
         return False
     # An outlet that cannot be read was most likely on, as a rack is.
@@ -102,10 +103,7 @@ def switched(run: Run, message: Switched, now: float) -> Outcome:
     run = run.with_(waiting=run.waiting[1:], busy=False, tries=0)
     if run.waiting:
         return run.with_(wake=now + run.params.pace.stagger_s), said
-    if run.step is Step.ALL_ON:
-        run, effects = verify(run, now)
-    else:
-        run, effects = _ended(run, run.ending)
+    run, effects = _ended(run, run.ending)
     return run, said + effects
 
 
@@ -133,7 +131,7 @@ def switch_time(run: Run, now: float) -> Outcome:
 def verify(run: Run, now: float) -> Outcome:
     """Ask who answers at each board's address."""
     until = now + run.params.pace.verify_s
-    run = enter(run, Step.VERIFY, until, until=until, powered_at=now, verified=())
+    run = enter(run, Step.VERIFY, until, until=until, verified=())
     return _probe(run, now)
 
 
@@ -174,7 +172,12 @@ def probed(run: Run, message: Probed, now: float) -> Outcome:
     if now < run.until and (_unverified(run) or _twin_may_come(run, now)):
         run = run.with_(wake=min(now + run.params.pace.retry_s, run.until))
         return run, said
-    run, effects = _conclude(run, wrong, message.error)
+    unverified = {place.stack for place in _unverified(run)}
+    stack = settle.pending(run, tuple(unverified))
+    if stack and not message.error and run.outage_at is None:
+        run, effects = settle.begin(run, stack, now)
+    else:
+        run, effects = _conclude(run, wrong, message.error)
     return run, said + effects
 
 
@@ -222,16 +225,18 @@ def _compare(
 def _conclude(run: Run, wrong: dict[str, Finding], error: str) -> Outcome:
     """Judge who did not come up, and end."""
     silent = {
-        place.mac: wrong.get(place.mac) or words.silent(place, run.params.pace.verify_s)
+        place.mac: wrong.get(place.mac)
+        or words.silent(place, run.params.pace.verify_s, run.declined.get(place.mac))
         for place in _unverified(run)
     }
     run = run.with_(places=tuple(_verdict(p, silent) for p in run.places))
     run, why = hindrance.named(run, error) if silent else (run, ())
-    run, said = found(run, *silent.values(), *map(words.late, _latecomers(run)))
+    run, said = found(run, *silent.values())
+    run, late = settle.leftover(run)
     run, copied = _copied(run)
     bad = any(finding.verdict not in HARMLESS for finding in run.findings)
     run, effects = _ended(run, Step.PROBLEMS if bad else Step.DONE)
-    return run, why + said + copied + effects
+    return run, why + said + late + copied + effects
 
 
 def _copied(run: Run) -> Outcome:
@@ -254,13 +259,6 @@ def _verdict(place: Place, silent: dict[str, Finding]) -> Place:
     return msgspec.structs.replace(place, verdict=finding.verdict)
 
 
-def _latecomers(run: Run) -> list[str]:
-    """Return boards that were heard after all scans and have no place."""
-    judged = {finding.mac for finding in run.findings if finding.mac}
-    known = {place.mac for place in run.places} | judged | set(run.foreign)
-    return sorted(mac for mac in run.heard if mac not in known)
-
-
 def verify_time(run: Run, now: float) -> Outcome:
     """Time passed while boards come up."""
     if not run.busy:
@@ -269,18 +267,27 @@ def verify_time(run: Run, now: float) -> Outcome:
 
 
 def asked(run: Run, ask: Ask) -> Outcome:
-    """Note the address a board asks for on its way up."""
+    """Note the address a board asks for while no more stack comes on."""
     if ask.mac not in run.heard and len(run.heard) >= sightings.most(run.boards):
         return trouble(run, words.crowd("with all stacks on", len(run.heard)))
     heard = {**run.heard, ask.mac: ask.address or run.heard.get(ask.mac, "")}
     run = run.with_(heard=heard)
     if ask.kind is AskKind.DECLINE:
-        return note(run, f"{ask.mac} found {ask.address} in use and declined it")
-    return run, ()
+        run = run.with_(declined={**run.declined, ask.mac: ask.address})
+        return note(run, words.declined(ask.mac, ask.address))
+    known = {*run.foreign, *run.elsewhere, *run.suspects}
+    if ask.mac in known or any(place.mac == ask.mac for place in run.places):
+        return run, ()
+    if ask.kind is AskKind.LEASE or any(f.mac == ask.mac for f in run.findings):
+        return run, ()
+    return note(
+        run.with_(suspects={**run.suspects, ask.mac: 0}), words.latecomer(ask.mac)
+    )
 
 
 def _ended(run: Run, step: Step) -> Outcome:
-    run = enter(run, step, float("inf"))
+    lengthen: tuple[Effect, ...] = (Lengthen(),) if run.brief else ()
+    run = enter(run, step, float("inf"), brief=False)
     here = {stack.number for stack in run.params.stacks}
     theirs = (p for p in run.places if p.stack in here and p.mac)
     placed = sum(place.verdict is Verdict.OK for place in theirs)
@@ -292,7 +299,7 @@ def _ended(run: Run, step: Step) -> Outcome:
         Step.FAILED: "install run failed: " + "; ".join(run.problems[-1:]),
         Step.CANCELLED: f"install run cancelled; outlets: {run.leave}",
     }[step]
-    return run, (Say(text),)
+    return run, (*lengthen, Say(text))
 
 
 def tries_left(run: Run) -> bool:

@@ -24,7 +24,7 @@ from provisioning.run.messages import (
     Switched,
     Tick,
 )
-from provisioning.run.state import Params, Run, Step
+from provisioning.run.state import VERSION, Params, Run, Step
 from provisioning.run.turns import Outcome, note
 
 
@@ -39,7 +39,7 @@ def start(
         places: What earlier runs found.
         now: Monotonic seconds.
     """
-    run = Run(id=run_id, params=params, places=places)
+    run = Run(id=run_id, params=params, places=places, version=VERSION)
     run, effects = begin.preflight(run, now)
     by = f" by {params.by}" if params.by else ""
     numbers = words.stacks(stack.number for stack in params.stacks)
@@ -48,14 +48,13 @@ def start(
 
 
 def resume(run: Run, now: float) -> Outcome:
-    """Go on with a run whose process died.
-
-    What the boards of a half-scanned stack said is forgotten and the stack scanned
-    again; what was committed stays.
-    """
+    """Go on with a run whose process died; no stack that is on is cut for that."""
     if run.over:
         return run, ()
     run = run.with_(outage_at=None)
+    if run.version < VERSION and run.step not in _ANY_VERSION:
+        return finish.fail(run, now, words.OUTDATED)
+    run = run.with_(version=VERSION)
     again, effects = _RESUME[run.step](run, now)
     said = Say(f"install run goes on after a restart, at {run.step}")
     return again, (said, *effects)
@@ -65,15 +64,16 @@ def _restore(run: Run, now: float) -> Outcome:
     return finish.restore(run, now, run.ending, run.leave)
 
 
+_ANY_VERSION = frozenset({Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE})
+"""Steps at which a run of an older version does what one of this version does."""
+
 _RESUME: dict[Step, Callable[[Run, float], Outcome]] = {
     Step.PREFLIGHT: begin.preflight,
     Step.CONFIRM: begin.confirm,
     Step.ALL_OFF: begin.all_off,
     Step.BASELINE: begin.all_off,
-    Step.SCAN: begin.all_off,
-    Step.CHECK: begin.all_off,
+    Step.SCAN: scan.again,
     Step.COMMIT: scan.commit,
-    Step.ALL_ON: finish.all_on,
     Step.VERIFY: finish.verify,
     Step.RESTORE: _restore,
 }
@@ -84,9 +84,7 @@ _TIME: dict[Step, Callable[[Run, float], Outcome]] = {
     Step.ALL_OFF: begin.off_time,
     Step.BASELINE: begin.baseline_time,
     Step.SCAN: scan.window_over,
-    Step.CHECK: scan.check_time,
     Step.COMMIT: scan.commit_time,
-    Step.ALL_ON: finish.switch_time,
     Step.VERIFY: finish.verify_time,
     Step.RESTORE: finish.switch_time,
 }
@@ -94,9 +92,13 @@ _TIME: dict[Step, Callable[[Run, float], Outcome]] = {
 _SWITCHED: dict[Step, Callable[[Run, Switched, float], Outcome]] = {
     Step.ALL_OFF: begin.switched_off,
     Step.SCAN: scan.powered,
-    Step.CHECK: scan.cut,
-    Step.ALL_ON: finish.switched,
     Step.RESTORE: finish.switched,
+}
+
+
+_APPLIED: dict[Step, Callable[[Run, Applied, float], Outcome]] = {
+    Step.BASELINE: begin.baseline_applied,
+    Step.COMMIT: scan.applied,
 }
 
 
@@ -140,12 +142,12 @@ def _answered(
             return begin.checked(run, message, now)
         case Switched() if run.step in _SWITCHED:
             return _SWITCHED[run.step](run, message, now)
-        case Probed() if run.step is Step.CHECK:
-            return scan.probed(run, message, now)
+        case Probed() if run.step is Step.BASELINE:
+            return begin.swept(run, message, now)
         case Probed() if run.step is Step.VERIFY:
             return finish.probed(run, message, now)
-        case Applied() if run.step is Step.COMMIT:
-            return scan.applied(run, message, now)
+        case Applied() if run.step in _APPLIED:
+            return _APPLIED[run.step](run, message, now)
     return run, ()
 
 
@@ -162,9 +164,7 @@ def _asked(run: Run, message: Asked, now: float) -> Outcome:
             return begin.overheard(run, message.ask)
         case Step.SCAN:
             return scan.heard(run, message.ask, now)
-        case Step.CHECK:
-            return scan.still_heard(run, message.ask, now)
-        case Step.ALL_ON | Step.VERIFY:
+        case Step.COMMIT | Step.VERIFY:
             return finish.asked(run, message.ask)
     return run, ()
 

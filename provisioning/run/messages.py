@@ -104,26 +104,31 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Probed(msgspec.Struct, frozen=True):
-    """The answers to a probe, and how many pool addresses are lent.
+    """The answers to a probe.
 
     Args:
         turn: Of the probe.
         answers: Who answered.
-        pool_used: Leases in the pool.
         error: Why nobody could be asked; empty: everybody was.
     """
 
     turn: int
     answers: tuple[Answer, ...]
-    pool_used: int = 0
     error: str = ""
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """The DHCP server has its reservations; ``error`` says why not."""
+    """The DHCP server has its reservations; ``error`` says why not.
+
+    Args:
+        turn: Of the question.
+        error: Why it has not; empty: it has.
+        pool_used: Leases in the pool.
+    """
 
     turn: int
     error: str = ""
+    pool_used: int = 0
 
 
 class ServerSeen(msgspec.Struct, frozen=True):
@@ -181,11 +186,20 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Switch(msgspec.Struct, frozen=True):
-    """Switch an outlet and read it back; answered by ``Switched``."""
+    """Switch an outlet and read it back; answered by ``Switched``.
+
+    Args:
+        turn: Of the run.
+        stack: Which.
+        on: Where to.
+        consent: A person agreed that boards which cannot be asked lose power; without
+            that, an off is refused as long as there is one.
+    """
 
     turn: int
     stack: int
     on: bool
+    consent: bool = False
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -196,10 +210,17 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """Give the DHCP server its whole set of reservations; answered by ``Applied``."""
+    """Give the DHCP server its whole set of reservations; answered by ``Applied``.
+
+    Their leases are short until ``Lengthen``.
+    """
 
     turn: int
     reservations: tuple[Reservation, ...]
+
+
+class Lengthen(msgspec.Struct, frozen=True):
+    """Let the DHCP server give its usual leases again; the run is over by then."""
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -214,7 +235,7 @@ class Say(msgspec.Struct, frozen=True):
     mac: str = ""
 
 
-Act = Check | Switch | Probe | Apply | Search
+Act = Check | Switch | Probe | Apply | Lengthen | Search
 """What is done outside, and answered."""
 
 Effect = Act | Say

@@ -18,10 +18,8 @@ PROBLEM_BYTES, FORECAST_BYTES = 8192, 4096
 MAX_SENTENCE = 1500
 """Characters of one sentence: a server's own words may go on for pages."""
 
-_SCANNING = frozenset({Step.SCAN, Step.CHECK, Step.COMMIT})
-_HEARD = frozenset({Step.SCAN, Step.CHECK})
-"""Steps at which the boards of a stack are heard and have no place yet."""
-_AFTER = frozenset({Step.ALL_ON, Step.VERIFY, Step.DONE, Step.PROBLEMS})
+_SCANNING = frozenset({Step.SCAN, Step.COMMIT})
+_AFTER = frozenset({Step.VERIFY, Step.DONE, Step.PROBLEMS})
 
 
 def progress(run: Run) -> InstallState:
@@ -32,7 +30,7 @@ def progress(run: Run) -> InstallState:
         only=run.params.only,
         dry=run.params.dry,
         by=run.params.by,
-        stack=run.stack.number if run.step in _SCANNING else None,
+        stack=run.settling or (run.stack.number if run.step in _SCANNING else None),
         done=_done(run),
         total=run.boards,
         problems=_capped(_problems(run), PROBLEM_BYTES),
@@ -43,15 +41,15 @@ def progress(run: Run) -> InstallState:
 
 
 def _done(run: Run) -> int:
-    """Count boards: those that are back once all are on; until then, who was found."""
-    if run.step in _AFTER - {Step.ALL_ON}:
+    """Count boards: who was found; at the end, who answers at its address."""
+    if run.step in _AFTER:
         return len(run.verified)
     placed = sum(
         1
         for place in run.places
         if place.stack in run.scanned and place.mac and place.verdict is Verdict.OK
     )
-    return placed + (len(run.seen) if run.step in _HEARD else 0)
+    return placed + (len(run.seen) if run.step is Step.SCAN else 0)
 
 
 def _problems(run: Run) -> tuple[str, ...]:
@@ -88,7 +86,7 @@ def _eta_s(run: Run) -> float | None:
     """Guess the seconds that are left; None once it is over or waits for a word."""
     if run.over or run.step in {Step.CONFIRM, Step.RESTORE}:
         return None
-    if run.step in _AFTER:
-        return round(run.boot_s + len(run.waiting) * run.params.pace.stagger_s)
+    if run.step in _AFTER or run.settling:
+        return round(run.boot_s + words.MOVE_S)
     left = len(run.params.stacks) - run.position
     return round(words.estimate_s(run, left))

@@ -5,12 +5,10 @@ from provisioning.run.messages import Effect, ForeignServer, Search, Searched
 from provisioning.run.state import Run, Step
 from provisioning.run.turns import Outcome, trouble
 
-_STOPS = frozenset(
-    {Step.CONFIRM, Step.ALL_OFF, Step.BASELINE, Step.SCAN, Step.CHECK, Step.COMMIT}
-)
+_STOPS = frozenset({Step.CONFIRM, Step.ALL_OFF, Step.BASELINE, Step.SCAN, Step.COMMIT})
 """Who is heard then may have lent the addresses by which boards are judged."""
 
-_TOLD = frozenset({Step.ALL_ON, Step.VERIFY, Step.RESTORE})
+_TOLD = frozenset({Step.VERIFY, Step.RESTORE})
 """Every board has its place: there is nothing left to keep from going wrong."""
 
 

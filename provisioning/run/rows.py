@@ -20,7 +20,7 @@ MAX_MODEL = 64
 """Characters of what a board says its model and serial number are."""
 
 _BEFORE = frozenset({Step.PREFLIGHT, Step.CONFIRM, Step.ALL_OFF, Step.BASELINE})
-_LISTENING = frozenset({Step.SCAN, Step.CHECK})
+_LISTENING = frozenset({Step.SCAN})
 _CURRENT = _LISTENING | {Step.COMMIT}
 
 
@@ -76,10 +76,17 @@ def _phase(run: Run, places: list[Place], number: int) -> ScanPhase:
     plan = [stack.number for stack in run.params.stacks]
     if number not in plan or run.params.dry:
         return ScanPhase.UNTOUCHED
-    if not run.over and (run.step in _BEFORE or plan.index(number) > run.position):
+    early = run.step in _BEFORE and not run.settling
+    ahead = plan.index(number) > run.position and number not in run.scanned
+    if not run.over and (early or ahead):
         return ScanPhase.WAITING
-    if run.step in _CURRENT and run.stack.number == number:
+    settling = run.settling == number and run.step in _BEFORE
+    if settling or (run.step in _CURRENT and run.stack.number == number):
         return ScanPhase.SCANNING
+    return _judged_phase(run, places, number)
+
+
+def _judged_phase(run: Run, places: list[Place], number: int) -> ScanPhase:
     if any(f.stack == number and f.verdict not in HARMLESS for f in run.findings):
         return ScanPhase.PROBLEMS
     if number not in run.scanned:

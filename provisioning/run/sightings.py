@@ -4,13 +4,22 @@ from ipaddress import IPv4Address, IPv4Network
 
 import msgspec
 
+from provisioning.hardware import looks_like_a_pi
 from provisioning.plan import Place, Sighting, StackPlan, Verdict
 from provisioning.reservation import Reservation
-from provisioning.run.messages import Answer, Ask, AskKind
+from provisioning.run.messages import Ask, AskKind
 from provisioning.run.state import Run
 
 SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
 """Hardware addresses that are listened to for each slot, and besides."""
+
+
+MOST_NEIGHBOURS = 1024
+"""Addresses of a network that are asked one by one."""
+
+TOO_EARLY_S = 2.0
+"""A board that asks so much sooner than all others did, and in less than half the time,
+was on before: boots of one board differ by less."""
 
 
 def most(slots: int) -> int:
@@ -53,28 +62,57 @@ def known_elsewhere(run: Run, ask: Ask) -> bool:
     )
 
 
-def suspects(run: Run) -> tuple[str, ...]:
-    """Return the addresses at which somebody may answer who should not."""
+def everywhere(run: Run) -> tuple[str, ...]:
+    """Return the addresses at which somebody may answer with the stacks off.
+
+    All of the network, or, of a large one, those of the boards.
+    """
     network = IPv4Network(run.params.network)
-    numbers = {run.stack.number}
-    addresses = {s.address for s in run.seen.values() if s.address}
-    addresses |= {
-        p.address for p in run.places if p.stack in numbers or p.mac in run.seen
-    }
+    if network.num_addresses <= MOST_NEIGHBOURS:
+        return tuple(str(address) for address in network.hosts())
+    addresses = {place.address for place in run.places}
+    addresses |= {address for address in run.heard.values() if address}
     inside = (a for a in addresses if IPv4Address(a) in network)
     return tuple(sorted(inside, key=lambda a: int(IPv4Address(a))))
 
 
-def taken_addresses(
-    places: tuple[Place, ...], stack: StackPlan, answers: tuple[Answer, ...]
-) -> dict[str, str]:
-    """Return the stack's addresses that a stranger uses, and by whom."""
-    here = {p.address: p.mac for p in places if p.stack == stack.number}
-    return {
-        answer.address: answer.mac
-        for answer in answers
-        if answer.address in here and here[answer.address] != answer.mac
-    }
+def incomplete(run: Run) -> tuple[int, ...]:
+    """Return the stacks that were scanned and in which not every slot was heard."""
+    return tuple(
+        stack.number
+        for stack in run.params.stacks
+        if len(run.scanned.get(stack.number, ())) < stack.slots
+        and stack.number in run.scanned
+    )
+
+
+def doubtful(run: Run, ask: Ask, after_s: float) -> bool:
+    """Return whether a board that asks may be another one than of the stack scanned.
+
+    A board of a stack before it that comes late asks at any moment, as does a device
+    that hangs on no outlet at all. What a second scan of the same stack shows again
+    is not doubted.
+
+    Args:
+        run: With a stack that has just come on.
+        ask: What was said.
+        after_s: Seconds since then.
+    """
+    home = next((place.stack for place in run.places if place.mac == ask.mac), None)
+    if run.settling or home == run.stack.number:
+        return False
+    sooner_s = run.fastest_s - after_s
+    early = run.attempt == 1 and sooner_s > max(TOO_EARLY_S, run.fastest_s / 2)
+    late = bool(incomplete(run)) and (early or home in run.scanned)
+    return late or odd(run, ask.mac)
+
+
+def odd(run: Run, mac: str) -> bool:
+    """Return whether a board is no Raspberry Pi by its address, and others are."""
+    if looks_like_a_pi(mac) or any(place.mac == mac for place in run.places):
+        return False
+    others = [*run.seen, *(m for macs in run.scanned.values() for m in macs)]
+    return any(map(looks_like_a_pi, others))
 
 
 def in_conflict(place: Place, stack: StackPlan, taken: dict[str, str]) -> Place:

@@ -21,13 +21,13 @@ class Step(enum.StrEnum):
     BASELINE = "baseline"
     """Listening while all of them are off: whoever talks is foreign."""
     SCAN = "scan"
-    """One stack is on; its boards ask for addresses."""
+    """One more stack is on; its boards ask for addresses."""
     CHECK = "check"
-    """It is off again; whoever still answers is foreign."""
+    """Of runs before version 2: it is off again; who still answers is foreign."""
     COMMIT = "commit"
     """Its boards have places; the DHCP server is told."""
     ALL_ON = "all-on"
-    """Switching the stacks on, one after the other."""
+    """Of runs before version 2: switching the stacks on, one after the other."""
     VERIFY = "verify"
     """Each board must answer at its address, and nobody else."""
     RESTORE = "restore"
@@ -37,6 +37,9 @@ class Step(enum.StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+
+VERSION = 2
+"""Of the order of steps. Until version 1 each stack was cut after its scan."""
 
 TERMINAL = frozenset({Step.DONE, Step.PROBLEMS, Step.FAILED, Step.CANCELLED})
 """Steps after which nothing happens."""
@@ -102,6 +105,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         by: Who asked.
         running: Names of the boards that run in these stacks, for the forecast.
         unplaced: Names of the boards that run at places nobody knows, likewise.
+        mute: Names of the boards in these stacks that cannot be asked to shut down,
+            because no agent of theirs is heard; likewise.
     """
 
     stacks: tuple[StackPlan, ...]
@@ -117,6 +122,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     running: tuple[str, ...] = ()
     unplaced: tuple[str, ...] = ()
+    mute: tuple[str, ...] = ()
 
     @property
     def only(self) -> int | None:
@@ -162,22 +168,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         step: What it is doing.
         turn: Counts the steps; an answer to an older turn is not listened to.
         position: Index of the stack in ``params.stacks``.
-        attempt: Which scan of the same stack, from 1.
+        attempt: 1, or 2 after a restart in the middle of a scan.
         tries: Failed tries of the present effect.
         busy: An effect is under way; time running out means it was lost.
         wake: Monotonic second at which the run wants to be told that time passed.
         until: While scanning and verifying: monotonic second the patience ends.
         powered_at: While scanning: monotonic second the stack came on; None: not yet.
         heard_at: While scanning: monotonic second of the last new board.
-        cut_at: While checking: second from which nobody of the stack can talk; None:
-            the outlet is not off yet.
+        cut_at: Of runs before version 2.
         waiting: Outlets still to be switched or read back.
         cutting: Stacks told to go off and not read back off: boards may be halted.
         before: Outlets as they were.
         seen: Boards heard in the stack under scan.
-        still: Hardware addresses heard after the stack was cut.
+        still: Of runs before version 2.
         foreign: Hardware addresses that talk with their stack off.
-        elsewhere: Boards of stacks that stay on during a run over one stack.
+        elsewhere: Boards that answer while the stacks to be scanned are off, because
+            they are in others that stay on.
         scanned: Boards committed in this run, by stack.
         heard: Address each board asked for since all stacks came on.
         cards: DHCP client identifier by hardware address; copied cards share one.
@@ -192,6 +198,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         leave: How ``restore`` leaves the outlets.
         earlier: Reservations of before it, or of before a later swap, for ``undo``;
             None: not known.
+        version: Of the order of steps; see ``VERSION``.
+        lit: Stacks that came on in this run.
+        swept: During the baseline: everybody was asked who answers with all off.
+        brief: Leases are short, so that boards soon hear of a new address.
+        taken: Address of a slot to the stranger who had it with the stacks off.
+        suspects: Hardware address of a board that may stand in another stack than the
+            one that had just come on, to the number of that stack; 0: none had.
+        again: Hardware address that has a place and was heard like a board that has
+            just started, to the stack that had just come on.
+        declined: Hardware address to the address its board gave back as being in use.
+        settling: The stack that is scanned once more to settle what is ambiguous; 0:
+            none.
+        settled: Stacks that were, or could not be.
+        unsettled: Those of them that could not be cut for it.
+        fastest_s: Shortest time a board of this run took from power on to its first
+            word, seconds; 0: none was heard.
     """
 
     id: str
@@ -227,6 +249,25 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ending: Step = Step.FAILED
     leave: Leave = Leave.RESTORE
     earlier: tuple[Reservation, ...] | None = None
+    version: int = 1
+    lit: tuple[int, ...] = ()
+    swept: bool = False
+    brief: bool = False
+    taken: dict[str, str] = msgspec.field(default_factory=dict)
+    suspects: dict[str, int] = msgspec.field(default_factory=dict)
+    again: dict[str, int] = msgspec.field(default_factory=dict)
+    declined: dict[str, str] = msgspec.field(default_factory=dict)
+    settling: int = 0
+    settled: tuple[int, ...] = ()
+    unsettled: tuple[int, ...] = ()
+    fastest_s: float = 0.0
+
+    @property
+    def cut(self) -> tuple[int, ...]:
+        """The stacks that are off before the present scan: all of the run, or one."""
+        if self.settling:
+            return (self.settling,)
+        return tuple(stack.number for stack in self.params.stacks)
 
     @property
     def stack(self) -> StackPlan:
@@ -245,9 +286,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def durable(self) -> tuple[object, ...]:
-        """What must survive a crash: sightings of a half-scanned stack need not."""
+        """What must survive a crash: who was heard too, for the stack stays on."""
         return (
             self.turn,
+            self.seen,
+            self.suspects,
+            self.again,
+            self.lit,
             self.before,
             self.cutting,
             self.places,

@@ -7,6 +7,15 @@ from provisioning.hardware import looks_like_a_pi
 from provisioning.plan import Place, Settled, Sighting, StackPlan, Verdict
 from provisioning.run.state import Finding, Params, Run
 
+MOVE_S = 45.0
+"""Seconds until a board with an address of the pool has moved to its own; measured: 18
+to 64, by client."""
+
+OUTDATED = (
+    "this run was begun by an older PiRack, whose runs cut each stack after its scan; "
+    "it does not go on. Boards that were found keep their places; begin another run"
+)
+
 NAMED = 48
 """Boards named in the forecast."""
 
@@ -59,6 +68,11 @@ def _running(params: Params) -> Iterable[str]:
             f"{_counted(params.unplaced)} at places nobody told, cut without being "
             f"asked if they are in these stacks: {_few(params.unplaced)}"
         )
+    if params.mute:
+        yield (
+            f"cut without being asked, for no agent of theirs is heard: "
+            f"{_few(params.mute)}"
+        )
 
 
 def _counted(names: tuple[str, ...]) -> str:
@@ -77,16 +91,15 @@ def _loses_power(numbers: list[int], on: list[int]) -> str:
     if len(numbers) == 1:
         return f"{lose}: it goes off and comes on again"
     if on == numbers:
-        return f"{lose}: all go off, then one after the other comes on alone"
-    return f"{stacks(numbers)} come on alone, one after the other; before that {lose}"
+        return f"{lose}: all go off, then one after the other comes on and stays on"
+    return f"{stacks(numbers)} come on, one after the other; before that {lose}"
 
 
 def estimate_s(run: Run, stacks_left: int) -> float:
     """Return the seconds that scanning so many stacks and the rest will take."""
     pace = run.params.pace
-    each = run.boot_s + pace.quiet_s + pace.settle_s + pace.probe_s + 2.0
-    ending = run.boot_s + len(run.params.stacks) * pace.stagger_s
-    return pace.baseline_s + stacks_left * each + ending
+    each = run.boot_s + pace.quiet_s + 1.0
+    return pace.baseline_s + stacks_left * each + MOVE_S
 
 
 def minutes(seconds: float) -> str:
@@ -103,11 +116,11 @@ def heard(stack: int, sighting: Sighting) -> str:
     return f"stack {stack}: {who} asked after {sighting.after_s:.1f} s"
 
 
-def flood(stack: int, count: int) -> str:
+def flood(stack: StackPlan, most_heard: int) -> str:
     """Say that more hardware addresses were heard than a stack can have."""
     return (
-        f"stack {stack}: over {count} hardware addresses asked, no stack has so many "
-        "boards; the rest is not listened to: find out who invents them"
+        f"stack {stack.number}: over {most_heard} hardware addresses asked, no stack "
+        "has so many boards; the rest is not listened to: find out who invents them"
     )
 
 
@@ -138,32 +151,62 @@ def unsearched(error: str) -> str:
     return f"other DHCP servers cannot be looked for during the run: {error}"
 
 
-def talks_while_off(params: Params, mac: str, places: Iterable[Place]) -> Finding:
-    """Judge a board that is heard with every scanned stack off."""
-    place = next((p for p in places if p.mac == mac), None)
-    if place is not None and place.stack in {s.number for s in params.stacks}:
+def neighbours(count: int) -> str:
+    """Say that others are on the network than the rack's boards."""
+    many = "1 other device answers" if count == 1 else f"{count} other devices answer"
+    return f"{many} with the stacks off: not a board of them, left out"
+
+
+def talks_while_off(run: Run, mac: str) -> Finding:
+    """Judge a board that is heard with every stack off that is to be scanned."""
+    place = next((p for p in run.places if p.mac == mac), None)
+    if place is not None and place.stack in run.cut:
         text = (
             f"{mac}, the board of {place.name}, talks although its stack is off: does "
             f"the outlet of stack {place.stack} really cut it?"
         )
         return Finding(verdict=Verdict.FOREIGN, text=text, stack=place.stack, mac=mac)
-    text = f"{mac} talks although all stacks are off: not a board of the rack, left out"
+    off = f"stack {run.cut[0]} is" if len(run.cut) == 1 else "all stacks are"
+    text = f"{mac} talks although {off} off: not a board of the rack, left out"
     return Finding(verdict=Verdict.FOREIGN, text=text, mac=mac)
 
 
-def foreign(stack: int, sighting: Sighting) -> Finding:
-    """Judge a device that still answers with its stack cut."""
-    hint = (
-        ""
-        if looks_like_a_pi(sighting.mac)
-        else "; its address is no Raspberry Pi's own"
+def doubted(mac: str, stack: int) -> str:
+    """Say that a board is not placed yet."""
+    return (
+        f"{mac} asked while stack {stack} came on, and may not be of it: it gets its "
+        "place later"
     )
-    name = f" ({sighting.hostname})" if sighting.hostname else ""
-    text = (
-        f"{sighting.mac}{name} asked while stack {stack} was on and still answers with "
-        f"it off: not a board of this stack, left out{hint}"
+
+
+def latecomer(mac: str) -> str:
+    """Say that a board asked while no stack came on."""
+    return f"{mac} asked for an address only after the scan of its stack"
+
+
+def settling(stack: int) -> str:
+    """Say that a stack is scanned once more."""
+    return (
+        f"stack {stack} is scanned once more, for not all about it is clear: its "
+        "boards are shut down first"
     )
-    return Finding(verdict=Verdict.FOREIGN, text=text, mac=sighting.mac)
+
+
+def unsettled(stack: int, why: str) -> str:
+    """Say that a stack could not be scanned once more."""
+    return (
+        f"stack {stack} was not scanned once more, and is on: {why}. Give its boards "
+        f"agents (pirack deploy --stack {stack}), or name who may be cut by confirming "
+        f"a run over it alone: pirack install start --stack {stack}"
+    )
+
+
+def declined(mac: str, address: str) -> str:
+    """Say that a board gave an address back."""
+    return (
+        f"{mac} declined {address}, because another device answered there or asked for "
+        "it at the same time"
+    )
 
 
 def judged(
@@ -245,11 +288,23 @@ def changes(settled: Settled) -> tuple[str, ...]:
     )
 
 
-def silent(place: Place, wait_s: float) -> Finding:
-    """Judge a board that was placed and did not come up."""
+def silent(place: Place, wait_s: float, declined_: str | None = None) -> Finding:
+    """Judge a board that was placed and did not come up.
+
+    Args:
+        place: Its place.
+        wait_s: How long it was waited for, seconds.
+        declined_: The address it gave back; None: none.
+    """
+    why = (
+        f"{declined(place.mac, declined_)}; find that device, then scan stack "
+        f"{place.stack} again"
+        if declined_
+        else "it asked during the scan, so look at its card and supply"
+    )
     text = (
         f"{place.name}: its board {place.mac} did not answer at its address within "
-        f"{wait_s:.0f} s; it asked during the scan, so look at its card and supply"
+        f"{wait_s:.0f} s; {why}"
     )
     return Finding(verdict=Verdict.MISSING, text=text, stack=place.stack, mac=place.mac)
 
@@ -285,10 +340,29 @@ def copied(macs: tuple[str, ...]) -> str:
     )
 
 
-def late(mac: str) -> Finding:
-    """Judge a board that asked only after its stack's scan."""
+def late(mac: str, asked: int, *, certain: bool) -> Finding:
+    """Judge a board that asked at a moment which tells no stack.
+
+    Args:
+        mac: Its hardware address.
+        asked: The stack that had just come on then; 0: none had.
+        certain: Every stack it may be in was scanned once more, without it.
+    """
+    when = f"while stack {asked} was on" if asked else "after the scan of all stacks"
+    if certain and looks_like_a_pi(mac):
+        text = (
+            f"{mac} asked {when}, and no stack has a slot for it: raise the slots of "
+            "its stack in the configuration, or move the board"
+        )
+        return Finding(verdict=Verdict.OVERFULL, text=text, mac=mac)
+    if certain:
+        text = (
+            f"{mac} asked {when} and is in no stack that has room for it: left out; "
+            "its address is no Raspberry Pi's own"
+        )
+        return Finding(verdict=Verdict.FOREIGN, text=text, mac=mac)
     text = (
-        f"{mac} asked for an address only after the scan of its stack; scan the stacks "
+        f"{mac} asked {when}, and which stack it is in is not clear: scan the stacks "
         "with missing boards again, with a longer window if it boots slowly"
     )
     return Finding(verdict=Verdict.MISSING, text=text, mac=mac)

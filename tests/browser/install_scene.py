@@ -9,7 +9,7 @@ from tests.browser.stage import wait_until
 RUN = "r-7f3a"
 RACK = "pirack/v1/lab/rack/cmd/install"
 FORECAST = (
-    "stacks 1-12 lose power: all go off, then one after the other comes on alone",
+    "stacks 1-12 lose power: all go off, then one after the other comes on, to stay",
     "48 slots will be looked for; 12 boards are known and keep their addresses",
     "addresses are reserved from 192.168.23.10 on",
     "it takes about 11 minutes",

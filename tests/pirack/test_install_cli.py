@@ -165,7 +165,7 @@ async def test_a_master_that_goes_away_is_said_and_waited_for(
 ) -> None:
     master = await begin()
     master.say(SCAN)
-    going = asyncio.create_task(conductor(master.broker, "status").go())
+    going = asyncio.create_task(conductor(master.broker, "status --follow").go())
     await turns(master.broker)
     await master.link.stop()
     await turns(master.broker)

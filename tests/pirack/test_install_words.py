@@ -45,14 +45,15 @@ async def test_status_shows_the_latest_run_and_its_end_is_the_exit_code(
     assert await conductor(master.broker, "status").go() == 1
 
 
-async def test_status_once_of_a_run_under_way_prints_it_and_ends(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("words", ["status", "status --once"])
+async def test_status_of_a_run_under_way_prints_it_and_ends(
+    capsys: pytest.CaptureFixture[str], words: str
 ) -> None:
     master = await begin()
     master.say(SCAN)
-    assert await conductor(master.broker, "status --once").go() == 0
+    assert await conductor(master.broker, words).go() == 0
     said = capsys.readouterr().out
-    assert "stack 3 is on: its boards ask for addresses" in said
+    assert "stack 3 has come on: its boards ask for addresses" in said
     assert "1 of 2 boards, about 20 s left" in said
 
 
@@ -61,7 +62,7 @@ async def test_status_prints_the_runs_lines_of_history_as_they_come(
 ) -> None:
     master = await begin()
     master.say(SCAN)
-    going = asyncio.create_task(conductor(master.broker, "status").go())
+    going = asyncio.create_task(conductor(master.broker, "status --follow").go())
     await turns(master.broker)
     for kind in (EventKind.INSTALL, EventKind.POWER):
         event = Event(seq=1, ts=0, kind=kind, text=f"a line of {kind}")
@@ -80,7 +81,7 @@ async def test_lines_of_history_that_follow_the_end_are_printed_too(
     monkeypatch.setattr("pirack.install.conduct.LAST_S", 60)
     master, ended = await begin(), asyncio.Event()
     master.say(SCAN)
-    way = conductor(master.broker, "status", ended=ended)
+    way = conductor(master.broker, "status --follow", ended=ended)
     going = asyncio.create_task(way.go())
     await turns(master.broker)
     master.say(DONE)

@@ -117,7 +117,8 @@ async def test_a_server_that_does_not_run_is_named_with_where_to_look(
     scene: Scenes, monkeypatch: pytest.MonkeyPatch, *, taken: bool, advice: str
 ) -> None:
     monkeypatch.setattr(checks, "somebody_serves_dhcp", lambda: taken)
-    subnet = msgspec.structs.replace(scene(1, 1).rack.subnet, interface="lo")
+    lo = {"interface": "lo", "address": "127.0.0.1/8"}
+    subnet = msgspec.structs.replace(scene(1, 1).rack.subnet, **lo)
     server = WholeFile(Dhcpd(), subnet, Path("/data"), Child((), Path("/data")), float)
     problems = await server.check(())
     assert any(advice in problem.text for problem in problems)

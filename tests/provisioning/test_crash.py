@@ -90,6 +90,9 @@ def test_a_run_killed_at_any_write_loses_and_doubles_no_board(
         assert run.places == undisturbed.places
         assert len(run.verified) == 4
         assert set(stage.rack.levels.values()) == {Power.ON}
+        for stack in (1, 2):
+            switched = [on for one, on in stage.rack.switches if one == stack]
+            assert sorted(switched) == switched, "a stack that came on was cut"
         reserved = stage.rack.backend.applied()
         assert len({row.address for row in reserved}) == len(reserved) == 4
         steps.update(s.step for s in stage.memory.runs)
@@ -97,6 +100,8 @@ def test_a_run_killed_at_any_write_loses_and_doubles_no_board(
             break
     assert dies_at > 10
     assert steps == set(Step) - {
+        Step.CHECK,
+        Step.ALL_ON,
         Step.CONFIRM,
         Step.RESTORE,
         Step.PROBLEMS,

@@ -3,10 +3,8 @@
 import pytest
 
 from provisioning.fake import FakeBoard
-from provisioning.plan import Layout, Sighting, StackPlan
-from provisioning.run import machine
-from provisioning.run.messages import Ask, Asked, AskKind
-from provisioning.run.state import Params, Run, Step
+from provisioning.run.messages import Ask, AskKind
+from provisioning.run.state import Run, Step
 from tests.provisioning.story import Scenes, Virtually
 
 
@@ -43,16 +41,3 @@ def test_a_crowd_beside_all_windows_is_bounded_and_told_once(
     assert f"hardware addresses talk with all stacks {on}" in told
     assert len(run.verified) == 2
     assert 30 <= len(run.findings) <= 40
-
-
-def test_who_talks_after_the_cut_is_noted_once_and_only_if_he_was_heard_before() -> (
-    None
-):
-    heard, late = "dc:a6:32:00:01:01", "dc:a6:32:ff:ff:ff"
-    layout = Layout(first="192.168.23.10", per_stack=2)
-    params = Params(stacks=(StackPlan(1, 2),), layout=layout, network="192.168.23.0/24")
-    run = Run(id="r", params=params, places=(), step=Step.CHECK, cut_at=4.0)
-    run = run.with_(seen={heard: Sighting(mac=heard)})
-    for mac in (heard, late, heard):
-        run, _ = machine.step(run, Asked(Ask(mac=mac, kind=AskKind.DISCOVER)), now=5.0)
-    assert run.still == (heard,)

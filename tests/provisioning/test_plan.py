@@ -97,6 +97,9 @@ def test_a_board_too_many_is_overfull() -> None:
     settled = settle(EMPTY, STACKS[0], seen("a", "b", "c", "d", "e"), {})
     assert settled.overfull == ("e",)
     assert not settled.moved
+    late = {"a": Sighting(mac="a", after_s=9.0)}
+    settled = settle(EMPTY, STACKS[0], seen("a", "b", "c", "d", "e") | late, {})
+    assert settled.overfull == ("a",), "it asked last"
 
 
 def test_two_slots_can_be_swapped_and_an_unknown_one_is_refused() -> None:

@@ -135,7 +135,7 @@ async def test_ctrl_c_stops_looking_and_not_the_run(
     port: int, master: Master, terminal: Terminal
 ) -> None:
     master.say(SCAN)
-    await terminal.start(port, "status")
+    await terminal.start(port, "status", "--follow")
     await terminal.shows("1 of 2 boards")
     terminal.process.send_signal(signal.SIGINT)
     await terminal.shows("the run goes on without this terminal")

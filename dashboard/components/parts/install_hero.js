@@ -19,8 +19,7 @@ const DEPLOY = "pirack deploy --all";
 const PLAN = [
   ["Check", "The DHCP server, the network, every planned address, every outlet. Nothing is switched."],
   ["Confirm", "You read what will happen and who loses power, and agree or not."],
-  ["Find", "All stacks go off, then each comes on alone: who asks for an address now is one of its boards, and gets a slot, a name and an address. They stay, also over the next install."],
-  ["Switch on", "All stacks come on again, one after the other."],
+  ["Find", "All stacks go off, then one after the other comes on and stays on: who asks for an address for the first time now is one of its boards, and gets a slot, a name and an address. They stay, also over the next install."],
   ["Verify", "Each board must answer at its address."],
 ];
 

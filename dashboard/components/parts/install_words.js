@@ -6,12 +6,11 @@ import { list, plural, stackName } from "pirack/words.js";
 const OVER = new Set(["done", "done-with-problems", "failed", "cancelled"]);
 const AFTER_SCAN = new Set(["all-on", "verify"]);
 
-/** The five stages a person follows, and the steps of the run in each. */
+/** The four stages a person follows, and the steps of the run in each. */
 export const STAGES = [
   { name: "Check", steps: ["preflight"] },
   { name: "Confirm", steps: ["confirm"] },
-  { name: "Find", steps: ["all-off", "baseline", "scan", "check", "commit"] },
-  { name: "Switch on", steps: ["all-on"] },
+  { name: "Find", steps: ["all-off", "baseline", "scan", "check", "commit", "all-on"] }, // check, all-on: older masters
   { name: "Verify", steps: ["verify"] },
 ];
 
@@ -46,11 +45,11 @@ export function stepWords(state, stacks) {
     confirm: ["Waiting for your word", ""],
     "all-off": ["Switching off", "Boards that answer are asked to shut down, and seen to be down, before their outlet is cut."],
     baseline: ["Listening to the silence", "All stacks to be scanned are off: whoever talks now is no board of theirs."],
-    scan: [`${first} is on, its boards are booting`, "Each board appears below as soon as it asks for an address."],
+    scan: [`${first} has come on, its boards are booting`, "Each board appears below as soon as it asks for an address."],
     check: [`${first} is off again, to be sure`, "Whoever still answers now is no board of this stack."],
-    commit: [`Giving the boards of ${here} their places`, "The DHCP server is told; each board gets its address when it boots next."],
+    commit: [`Giving the boards of ${here} their places`, "The DHCP server is told; each board moves to its address when it asks for its lease again."],
     "all-on": ["Switching the stacks on", "One after the other, so that the supply bears it."],
-    verify: ["Waiting for every board at its address", "A board counts as verified when it answers there, and nobody else does."],
+    verify: ["Waiting for every board at its address", "Boards move there when they ask for their lease again, within about a minute. A board counts as verified when it answers there, and nobody else does."],
     restore: ["Ending early", "The outlets are brought where they are to be left."],
   };
   return words[state.step] ?? [state.step, ""];

@@ -23,7 +23,8 @@ class RemotePower:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    async def switch(self, stack: int, *, on: bool) -> None:
+    async def switch(self, stack: int, *, on: bool, consent: bool = False) -> None:
+        del consent
         await self._call(f"{stack} {'on' if on else 'off'}")
 
     async def read(self, stack: int) -> Power:

@@ -48,6 +48,8 @@ class Lab:
         self.levels: dict[int, Power] = {}
         self._programs: list[subprocess.Popen[bytes]] = []
         self._ports = itertools.count(1)
+        self._closed = threading.Event()
+        self._renewals = threading.Thread(target=self._renew, daemon=True)
         hook = folder / HOOK_FILE
         hook.write_text(HOOK)
         hook.chmod(0o755)
@@ -67,6 +69,7 @@ class Lab:
             up += "link set lo up\n"
             run_ip("-n", self.name(name), "-batch", "-", lines=up)
         assert wait_until(self._carries), "the cables carry nothing"
+        self._renewals.start()
 
     def _carries(self) -> bool:
         """Whether all that is sent arrives: the kernel sees later that a cable is in.
@@ -83,8 +86,18 @@ class Lab:
         command = ["ip", "-n", self.name(where), "-details", "link", "show", *which]
         return subprocess.check_output(command, text=True)
 
+    def _renew(self) -> None:
+        """Let boards with an address of the pool soon ask for it again."""
+        while not self._closed.wait(0.2):
+            for pi in list(self.pis):
+                if pi.address and SUBNET.in_pool(pi.address):
+                    pi.renew()
+
     def close(self) -> None:
         """End every process in our namespaces, then the namespaces."""
+        self._closed.set()
+        if self._renewals.ident is not None:
+            self._renewals.join()
         for pi in self.pis:
             pi.power_off()
         wait_until(lambda: not self._end_processes())
@@ -221,7 +234,8 @@ class Lab:
 
     # --- the outlets ------------------------------------------------------------------
 
-    async def switch(self, stack: int, *, on: bool) -> None:
+    async def switch(self, stack: int, *, on: bool, consent: bool = False) -> None:
+        del consent  # as if each board had an agent
         await asyncio.to_thread(self.switch_now, stack, on=on)
 
     def switch_now(self, stack: int, *, on: bool) -> None:

@@ -1,0 +1,203 @@
+"""A run cuts no board that boots; what is ambiguous is settled at its end."""
+
+import asyncio
+
+import pytest
+
+from broker.messages import Power
+from provisioning.fake import FakeBoard
+from provisioning.plan import Verdict
+from provisioning.run import machine, words
+from provisioning.run.messages import Ask, AskKind, Switch
+from provisioning.run.state import TERMINAL, Leave, Pace, Run, Step
+from tests.provisioning.story import Scenes, Virtually, place, texts
+from tests.provisioning.test_rivals import RIVAL, running
+
+
+def test_every_stack_comes_on_once_and_stays_on(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 4)
+    run = virtually(stage.install())
+    assert run.step is Step.DONE
+    assert stage.rack.switches == [
+        *((number, False) for number in (1, 2, 3)),
+        *((number, True) for number in (1, 2, 3)),
+    ]
+    addresses = {place.mac: place.address for place in run.places}
+    assert addresses == {board.mac: board.address for board in stage.rack.boards}
+
+
+def test_leases_are_short_for_the_time_of_a_run_alone(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+
+    async def install() -> list[bool]:
+        installer = await stage.begin()
+        await stage.reach(installer, lambda run: run.step is Step.SCAN)
+        during = stage.rack.backend.brief
+        await stage.ended(installer)
+        await asyncio.sleep(1)
+        await installer.stop()
+        return [during, stage.rack.backend.brief]
+
+    assert virtually(install()) == [True, False]
+
+
+def test_a_board_that_asks_when_the_next_stack_comes_on_is_settled_by_a_second_scan(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 4)
+    stage.board(1, 2).boot_s = 125  # its window is over then
+    run = virtually(stage.install())
+    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert len(run.verified) == 12
+    assert {p.stack for p in run.places if p.mac == stage.board(1, 2).mac} == {1}
+    assert stage.rack.switches[-2:] == [(1, False), (1, True)]
+    cut_again = [stack for stack, on in stage.rack.switches[3:] if not on]
+    assert cut_again == [1]
+
+
+def test_nothing_is_settled_where_a_board_cannot_be_asked_and_a_person_is_told(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 4)
+    late, mute = stage.board(1, 2), stage.board(1, 3)
+    late.boot_s, mute.agent = 125, False
+    run = virtually(stage.install())
+    assert run.step is Step.PROBLEMS
+    assert (1, False) not in stage.rack.switches[1:]
+    (told,) = [text for text in run.problems if "not scanned once more" in text]
+    assert mute.mac in told
+    assert "pirack install start --stack 1" in told
+    assert f"{late.mac} asked while stack 2 was on" in texts(run, Verdict.MISSING)
+    late.boot_s = 25
+    # The confirmation of a run over that stack alone is the consent.
+    one = virtually(stage.install(stacks=stage.plans[:1], whole=False))
+    assert one.step is Step.DONE
+    assert len(one.verified) == 4
+
+
+def test_a_silent_board_that_is_known_gets_a_second_start(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+    virtually(stage.install())
+    board = stage.board(1, 1)
+    board.silent = True
+
+    async def install() -> Run:
+        installer = await stage.begin()
+        await stage.reach(installer, lambda run: run.position == 1)
+        board.silent = False
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert run.step is Step.DONE
+    assert len(run.verified) == 4
+
+
+def test_an_empty_slot_costs_no_second_start(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 3)
+    stage.rack.boards.remove(stage.board(1, 3))
+    run = virtually(stage.install())
+    assert len(run.verified) == 5
+    assert len(stage.rack.switches) == 4
+
+
+@pytest.mark.parametrize("leave", [Leave.RESTORE, Leave.OFF])
+def test_a_cancelled_run_cuts_no_board_that_cannot_be_asked(
+    scene: Scenes, virtually: Virtually, leave: Leave
+) -> None:
+    stage = scene(2, 2)
+    stage.board(1, 1).agent = False
+
+    async def install() -> Run:
+        installer = await stage.begin()
+        await stage.reach(installer, lambda run: run.position == 1)
+        installer.cancel(leave)
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert run.step is Step.CANCELLED
+    assert stage.rack.levels[1] is Power.ON
+    assert any(stage.board(1, 1).mac in text for text in run.problems)
+
+
+def test_a_run_that_fails_leaves_on_what_it_switched_on(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(3, 2)
+    stage.rack.levels = {1: Power.OFF, 2: Power.OFF, 3: Power.ON}
+
+    async def install() -> Run:
+        installer = await stage.begin()
+        await stage.reach(installer, lambda run: run.position == 1)
+        stage.rack.source.rival(RIVAL)
+        return await stage.ended(installer)
+
+    assert virtually(install()).step is Step.FAILED
+    assert set(stage.rack.levels.values()) == {Power.ON}
+
+
+def test_a_board_that_declined_its_address_is_told_with_why(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(1, 2)
+    board = stage.board(1, 2)
+
+    async def install() -> Run:
+        installer = await stage.begin(pace=Pace(verify_s=100))
+        await stage.reach(installer, lambda run: run.step is Step.VERIFY)
+        stage.rack.boards.remove(board)  # it never has the address
+        ask = Ask(mac=board.mac, kind=AskKind.DECLINE, address="192.168.23.11")
+        stage.rack.source.hear(ask)
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    said = f"{board.mac} declined 192.168.23.11, because another device"
+    assert said in "\n".join(stage.announcer.events)
+    assert place(run, "s01n2").verdict is Verdict.MISSING
+
+
+SAFE = {Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE, *TERMINAL}
+
+
+@pytest.mark.parametrize("step", Step)
+def test_a_run_begun_by_an_older_version_is_ended_and_its_outlets_come_back(
+    step: Step,
+) -> None:
+    """Its journal says that the stacks before the one scanned are off."""
+    before = {1: Power.ON, 2: Power.OFF}
+    old = running(step).with_(before=before, position=1, version=1)
+    run, effects = machine.resume(old, now=5.0)
+    if step in SAFE:
+        assert words.OUTDATED not in run.problems
+        return
+    assert run.step is Step.RESTORE
+    assert run.ending is Step.FAILED
+    assert words.OUTDATED in run.problems
+    assert next(e for e in effects if isinstance(e, Switch)).on
+
+
+def test_a_stranger_that_fills_a_stack_is_found_when_the_stack_is_off(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    """It asked first, and is of the same maker, so only power tells."""
+    stage = scene(2, 2)
+    stranger = FakeBoard("dc:a6:32:00:00:99")
+    stage.rack.boards.append(stranger)
+
+    async def install() -> Run:
+        installer = await stage.begin()
+        await stage.reach(installer, lambda run: run.powered_at)
+        stage.rack.speak(stranger, after_s=20)
+        stage.board(1, 1).boot_s = 21
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert stranger.mac not in {p.mac for p in run.places}
+    assert len(run.verified) == 4
