@@ -166,6 +166,7 @@ def _once(
         session="none",
         interval_s=settings.interval_s,
         abilities=probed.abilities,
+        unprobed=probed.unanswered,
         ts=now,
     )
     beat = report.heartbeat(board.vitals(), session="none", seq=1, ts=now, extra={})

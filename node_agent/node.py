@@ -10,6 +10,7 @@ Those numbers go out with every heartbeat. ``examples/counter_node.py`` runs.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -33,6 +34,11 @@ from node_agent.voice import Voice
 REFRESH_SPREAD_S = 5.0
 """A whole rack is asked at once; it answers over this time."""
 FACTS_EVERY_S = 60.0
+PROBES_WITHIN_S = 5.0
+"""How long a node waits for its probes before it goes on with what is known."""
+PROBE_AGAIN_S = 30.0
+"""After this, what did not answer is probed again; doubled up to ``PROBE_LATEST_S``."""
+PROBE_LATEST_S = 600.0
 EXTRA_WITHIN_S = 2.0
 """How long ``extra`` may take; the heartbeat then goes out without it."""
 
@@ -116,6 +122,8 @@ class Node:
         )
         self._beating: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._awaiting_probes = False
 
     # -- what a node of one's own overrides ---------------------------------------
 
@@ -140,7 +148,10 @@ class Node:
     # -- life ---------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Find out what works here, then begin to connect; it never gives up."""
+        """Find out what works here, then begin to connect; it never gives up.
+
+        A slow board connects before all its probes have answered.
+        """
         await self._probe()
         await self._link.start()
 
@@ -152,8 +163,8 @@ class Node:
                 restart that was ordered is named instead.
         """
         await self._desk.stop()
-        _end(self._beating)
-        _end(self._refreshing)
+        for task in (self._beating, self._refreshing, self._probing):
+            _end(task)
         if self._link.connected:
             self._voice.say_details(self._desk.leaving or reason)
         await self._link.stop()
@@ -259,8 +270,39 @@ class Node:
         self._refreshing = tasks.spawn("refresh", self._refresh(probe=True))
 
     async def _probe(self) -> None:
-        self._voice.abilities = await self._desk.probe()
-        self._voice.unable = self._desk.obstacles
+        """Find out again what works here, and wait for that, but not for long."""
+        _end(self._probing)
+        done = asyncio.Event()
+        self._awaiting_probes = True
+        self._probing = tasks.keep_running("probes", lambda: self._probe_all(done))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PROBES_WITHIN_S):
+                await done.wait()
+        self._awaiting_probes = False
+
+    async def _probe_all(self, done: asyncio.Event) -> None:
+        """Ask about every action, and about those that do not answer again."""
+        await self._desk.probe(self._show_abilities)
+        done.set()
+        pause_s = PROBE_AGAIN_S
+        while self._desk.probed.unanswered:
+            self._say_abilities()
+            await self._sleep(pause_s)
+            pause_s = min(2 * pause_s, PROBE_LATEST_S)
+            await self._desk.probe(self._show_abilities, again=False)
+        self._say_abilities()
+
+    def _show_abilities(self) -> None:
+        """Have the next details say what is known of the actions."""
+        probed = self._desk.probed
+        self._voice.abilities = probed.abilities
+        self._voice.unable = probed.obstacles
+        self._voice.unprobed = probed.unanswered
+
+    def _say_abilities(self) -> None:
+        """Say details if they do not have what is known; a refresh says them anyway."""
+        if self._link.connected and not self._awaiting_probes:
+            self._voice.say_changed_details()
 
     async def _refresh(self, *, probe: bool = False) -> None:
         await self._sleep(self._rng.uniform(0.0, REFRESH_SPREAD_S))

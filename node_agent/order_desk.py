@@ -14,7 +14,7 @@ from broker.common.tasks import Tasks
 from broker.errors import ContractError
 from broker.messages import Ability, Order, Phase, Result
 from broker.verbs import DESTRUCTIVE, Verb
-from node_agent.abilities import OWN, RESTART, Probed, probe
+from node_agent.abilities import OWN, RESTART, Probed, probing
 from node_agent.actions import Actions
 from node_agent.order_memory import OrderMemory
 from node_agent.orders import KEPT, Judgement, Ruling, alias_of, judge
@@ -76,15 +76,32 @@ class OrderDesk:
         self._interrupting: set[str] = set()
         self._probed = Probed()
 
-    async def probe(self) -> tuple[Ability, ...]:
-        """Find out which actions can work here, and return all that do."""
+    async def probe(
+        self, told: Callable[[], None] | None = None, *, again: bool = True
+    ) -> tuple[Ability, ...]:
+        """Find out which actions can work here, and return all that do.
+
+        Args:
+            told: Called whenever more is known.
+            again: Ask also about what was answered before.
+        """
         own = OWN if self._restart is None else (*OWN, RESTART)
         before = self._probed
-        self._probed = await probe(self._actions, self._runner, own)
-        for verb, why in self._probed.obstacles.items():
+        found = probing(self._actions, self._runner, own, before, again=again)
+        async for self._probed in found:
+            if told is not None:
+                told()
+        for verb, why in self.probed.obstacles.items():
             if before.obstacles.get(verb) != why:
                 log.info("%s is not offered: %s", verb, why)
-        return self._probed.abilities
+        for verb, why in self.probed.unanswered.items():
+            log.info("%s: not known yet whether it works: %s", verb, why)
+        return self.probed.abilities
+
+    @property
+    def probed(self) -> Probed:
+        """What is known of the actions."""
+        return self._probed
 
     @property
     def obstacles(self) -> Mapping[str, str]:

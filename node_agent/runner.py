@@ -10,8 +10,14 @@ from typing import Protocol
 import msgspec
 
 from broker.common.processes import Finished
+from broker.errors import PiRackError
 
 DEFAULT_TIMEOUT_S = 30.0
+
+
+class UnansweredError(PiRackError):
+    """A probe did not answer in time: it is not known whether a command can work."""
+
 
 Progress = Callable[[str], None]
 """Is told the tail of the output now and then while a long command runs."""
@@ -58,6 +64,9 @@ class Runner(Protocol):
         """Return why it cannot work here, in words; empty when it can.
 
         Probes only, and never runs the command itself.
+
+        Raises:
+            UnansweredError: The probe did not answer in time.
         """
 
 
@@ -69,6 +78,10 @@ class FakeRunner:
         """Outcome by verb; others end with exit code 0 at once."""
         self.obstacles: dict[str, str] = {}
         """Why not, by verb; others can be run."""
+        self.unanswered: set[str] = set()
+        """Verbs whose probes do not answer."""
+        self.probed: list[str] = []
+        """Verbs it was asked about, in order."""
         self.invocations: list[Invocation] = []
 
     async def run(
@@ -82,4 +95,8 @@ class FakeRunner:
 
     async def why_not(self, invocation: Invocation) -> str:
         """Return the obstacle set for the verb."""
+        self.probed.append(invocation.verb)
+        if invocation.verb in self.unanswered:
+            text = "no answer within 30 s"
+            raise UnansweredError(text)
         return self.obstacles.get(invocation.verb, "")

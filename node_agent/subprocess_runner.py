@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from broker.common.processes import Tail, run_once
-from node_agent.runner import Invocation, Outcome, Progress, silently
+from node_agent.runner import Invocation, Outcome, Progress, UnansweredError, silently
 
-PROBE_TIMEOUT_S = 5.0
+PROBE_TIMEOUT_S = 30.0
+"""A board that boots, or whose card is slow, starts an interpreter in many seconds."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 PROGRESS_EVERY_S = 10.0
@@ -82,12 +83,17 @@ class SubprocessRunner:
         return [f"{directory}/{program}" for directory in directories]
 
     async def _refused(self, argv: tuple[str, ...]) -> str:
-        """Run a probe and return what it says against it; empty when it agrees."""
+        """Run a probe and return what it says against it; empty when it agrees.
+
+        Raises:
+            UnansweredError: It says nothing in time.
+        """
         outcome = await self._run(argv, PROBE_TIMEOUT_S)
         if outcome.exit_code == 0:
             return ""
         if outcome.timed_out:
-            return f"no answer from {argv[0]!r} within {PROBE_TIMEOUT_S:.0f} s"
+            text = f"no answer from {argv[0]!r} within {PROBE_TIMEOUT_S:g} s"
+            raise UnansweredError(text)
         said = (outcome.error or outcome.stderr or outcome.stdout).strip()
         return said.splitlines()[-1] if said else f"exit code {outcome.exit_code}"
 

@@ -56,6 +56,8 @@ class Voice:
         """What details say the node can do."""
         self.unable: Mapping[str, str] = {}
         """What they say it cannot, and why."""
+        self.unprobed: Mapping[str, str] = {}
+        """Of which they say that it is not known yet, and why."""
         self.said_at = 0.0
         """When details were last said or found unchanged, by the clock."""
         self._board = board
@@ -77,8 +79,8 @@ class Voice:
         self._facts: Facts | None = None
         self._wrong: dict[str, str] = {}
         """What is wrong with the heartbeats now, by part."""
-        self._wrong_said: dict[str, str] = {}
-        """The same as it stands in the details said last."""
+        self._said: tuple[object, ...] = ()
+        """What the details said last had beside the facts."""
         self._unsent: deque[Result] = deque(maxlen=UNSENT_RESULTS)
 
     def begin(self, session: str) -> None:
@@ -110,7 +112,7 @@ class Voice:
         self.said_at = self._clock()
         if facts is None:
             return
-        if facts != self._facts or self._wrong != self._wrong_said:
+        if facts != self._facts or self._besides() != self._said:
             self._facts = facts
             self._publish_details(facts)
 
@@ -184,11 +186,15 @@ class Voice:
 
     def _publish_details(self, facts: Facts, reason: str = "") -> None:
         self.said_at = self._clock()
-        self._wrong_said = dict(self._wrong)
+        self._said = self._besides()
         payload = self._ask("details", lambda: self._details_payload(facts, reason))
         if payload is None:
             return
         self.send(self._details, payload, qos=1, retain=True)
+
+    def _besides(self) -> tuple[object, ...]:
+        """Return what details have beside the board's facts, as it is now."""
+        return (dict(self._wrong), self.abilities, self.unable, self.unprobed)
 
     def _details_payload(self, facts: Facts, reason: str) -> bytes:
         unreadable = {**facts.unreadable, **self._wrong}
@@ -200,6 +206,7 @@ class Voice:
             abilities=self.abilities,
             ts=self._ask("wall_time", self._board.wall_time) or 0.0,
             unable=self.unable,
+            unprobed=self.unprobed,
             reason=reason,
         )
         return report.encode_details(details)

@@ -27,8 +27,13 @@ def absence(node: Node) -> str:
 
 
 def inability(node: Node, verb: str, args: tuple[str, ...]) -> str:
-    """Say why a node cannot do what is asked; empty if it can, or said nothing yet."""
+    """Say why a node cannot do what is asked; empty if it can, or said nothing yet.
+
+    What a node does not know yet of itself is tried: "not known" is not "cannot".
+    """
     wanted = _wanted(verb, args)
+    if node.details is not None and wanted in node.details.unprobed:
+        return ""
     if not node.abilities or wanted in node.abilities or wanted in _BUILT_IN:
         return ""
     why = _why(node, wanted)

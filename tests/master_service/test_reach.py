@@ -22,6 +22,18 @@ async def test_a_refusal_says_why_the_node_cannot_do_it(bench: Bench) -> None:
     assert board.orders == []
 
 
+async def test_what_a_node_does_not_know_yet_of_itself_is_asked_of_it(
+    bench: Bench,
+) -> None:
+    board = bench.boards["pi-11"]
+    board.details(
+        abilities=(Ability(verb="ping"),),
+        unprobed={"identify": "no answer from 'python3' within 30 s"},
+    )
+    await bench.ask("node/s01n1 identify")
+    assert [order.verb for order in board.orders] == ["identify"]
+
+
 async def test_what_nobody_knows_is_refused_at_once_and_explained_once(
     bench: Bench,
 ) -> None:

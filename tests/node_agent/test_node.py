@@ -1,15 +1,16 @@
 """A node on a broker in memory, with a clock that stands still."""
 
+import asyncio
+
 import msgspec
 import pytest
 
-from broker.messages import (
-    Details,
-    decode,
-)
+from broker.messages import Details, Phase, decode
 from broker.topics import HOME_ASSISTANT_STATUS
+from node_agent import node
 from node_agent.board import Vitals
-from node_agent.node import FACTS_EVERY_S, REFRESH_SPREAD_S
+from node_agent.node import FACTS_EVERY_S, PROBE_AGAIN_S, REFRESH_SPREAD_S
+from node_agent.runner import FakeRunner, Invocation
 from tests.node_agent.stage import DETAILS, HEARTBEAT, STATUS, TOPICS, Stage
 
 
@@ -135,6 +136,74 @@ async def test_a_refresh_by_hand_probes_again(stage: Stage) -> None:
     assert "uptime" in verbs
     assert "reboot" not in verbs
     assert stage.details[-1].unable == {"reboot": "sudo does not allow it"}
+
+
+async def test_a_probe_that_does_not_answer_is_not_known_yet_and_asked_again() -> None:
+    stage = Stage()
+    stage.runner.unanswered = {"reboot"}
+    await stage.begin()
+    first = stage.details[-1]
+    assert "uptime" in {one.verb for one in first.abilities}
+    assert first.unprobed == {"reboot": "no answer within 30 s"}
+    assert first.unable == {}
+    await stage.clock.advance(PROBE_AGAIN_S)
+    assert len(stage.details) == 1  # nothing new
+    stage.runner.unanswered.clear()
+    await stage.clock.advance(2 * PROBE_AGAIN_S)
+    assert stage.details[-1].unprobed == {}
+    assert "reboot" in {one.verb for one in stage.details[-1].abilities}
+    assert stage.runner.probed == ["uptime", "reboot", "reboot", "reboot"]
+    await stage.node.stop()
+
+
+async def test_an_order_that_was_not_probed_yet_is_tried() -> None:
+    stage = Stage()
+    stage.runner.unanswered = {"uptime"}
+    await stage.begin()
+    await stage.order("uptime")
+    assert stage.results[-1].phase is Phase.DONE
+    await stage.node.stop()
+
+
+async def test_an_answer_holds_while_a_later_probe_does_not_answer(
+    stage: Stage,
+) -> None:
+    stage.runner.unanswered = {"uptime"}
+    stage.runner.obstacles["reboot"] = "sudo does not allow it"
+    await stage.order("refresh")
+    await stage.clock.advance(REFRESH_SPREAD_S)
+    said = stage.details[-1]
+    assert "uptime" in {one.verb for one in said.abilities}
+    assert said.unable == {"reboot": "sudo does not allow it"}
+    assert said.unprobed == {}
+
+
+async def test_a_node_whose_probes_take_long_connects_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = asyncio.Event()
+    at_once = [0, 0]
+
+    class Slow(FakeRunner):
+        async def why_not(self, invocation: Invocation) -> str:
+            at_once[0] += 1
+            at_once[1] = max(at_once)
+            await answer.wait()
+            at_once[0] -= 1
+            return await super().why_not(invocation)
+
+    monkeypatch.setattr(node, "PROBES_WITHIN_S", 0.05)
+    stage = Stage(runner=Slow())
+    await stage.begin()
+    assert stage.statuses == [b"online"]
+    assert stage.details[-1].unprobed == dict.fromkeys(
+        ("uptime", "reboot"), "not probed yet"
+    )
+    answer.set()
+    await stage.settle()
+    assert stage.details[-1].unprobed == {}
+    assert at_once[1] == 1
+    await stage.node.stop()
 
 
 async def test_changed_facts_are_said_unasked(stage: Stage) -> None:

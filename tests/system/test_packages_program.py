@@ -1,6 +1,7 @@
 """The update program, with systemd, apt and dpkg played by small scripts."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,34 @@ def test_a_check_asks_sudo_where_sudo_is_used(machine: Machine) -> None:
     refused = machine.run("upgrade", "--sudo", "--check")
     assert refused.returncode == 1
     assert refused.stderr == "sudo: a password is required\n"
+
+
+@pytest.mark.parametrize("unit", ["pirack-update", "pirack-update-lists"])
+@pytest.mark.skipif(not Path("/usr/bin/apt-get").exists(), reason="Debian has apt")
+def test_lists_that_cannot_be_fetched_are_a_failure_for_the_real_apt(
+    tmp_path: Path, unit: str
+) -> None:
+    text = (ROOT / f"deploy/{unit}.service").read_text()
+    (line,) = re.findall(r"^Exec.*?=(/usr/bin/apt-get .* update)$", text, re.MULTILINE)
+    sources, state = tmp_path / "sources.list", tmp_path / "state"
+    (state / "lists/partial").mkdir(parents=True)
+    sources.write_text("deb http://127.0.0.1:1/debian bookworm main\n")
+    options = {
+        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State": state,
+        "Dir::State::status": "/dev/null",
+        "Dir::Cache": tmp_path,
+        "APT::Sandbox::User": "root",
+        "Acquire::Retries": 0,
+    }
+    given = [f"--option={name}={value}" for name, value in options.items()]
+    done = subprocess.run(
+        [*line.split(), *given],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 100, done.stdout + done.stderr
+    assert "127.0.0.1" in done.stdout + done.stderr

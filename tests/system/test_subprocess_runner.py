@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from broker.common.processes import STDOUT_BYTES
-from node_agent.runner import Invocation, Outcome
+from node_agent import subprocess_runner
+from node_agent.runner import Invocation, Outcome, UnansweredError
 from node_agent.subprocess_runner import SubprocessRunner
 
 pytestmark = pytest.mark.system
@@ -168,6 +169,14 @@ async def test_a_probe_says_why_not() -> None:
     assert await why_not("true", probe=("false",)) == "exit code 1"
     probe = ("/bin/sh", "-c", "echo no light here >&2; exit 1")
     assert await why_not("true", probe=probe) == "no light here"
+
+
+async def test_a_probe_that_hangs_is_not_known_and_not_unable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subprocess_runner, "PROBE_TIMEOUT_S", 0.2)
+    with pytest.raises(UnansweredError, match="no answer from 'sleep' within"):
+        await why_not("true", probe=("sleep", "30"))
 
 
 async def test_what_sudo_does_not_allow_is_no_ability(tmp_path: Path) -> None:
