@@ -2,7 +2,8 @@
 
 A lock is a courtesy between people and programs that say their names, not a wall: who
 may publish commands at all is the broker's business. It stops the destructive commands
-of everybody else, the rack's own self-healing included.
+of everybody else, the rack's own self-healing included, and what would take a board out
+of it or hide it: ``place``, ``name``, ``tag`` and ``forget``.
 """
 
 from collections.abc import Iterable
@@ -49,6 +50,10 @@ class Locks:
         """
         if node.stack in self.of_run:
             return self._taken(node.name, by)
+        return self.against_change(node, by)
+
+    def against_change(self, node: Node, by: str) -> str:
+        """Say why somebody must not rename or tag a node; empty: he may."""
         lock = self.of_node(node)
         return "" if lock is None or own(lock, by) else held(lock, node.name)
 

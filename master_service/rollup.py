@@ -4,9 +4,16 @@ import platform
 from collections import Counter
 from collections.abc import Iterable
 
-from broker.messages import NodeState, Power, RackState, StackState, Verdict
+from broker.messages import (
+    NodeState,
+    Power,
+    RackState,
+    StackState,
+    Verdict,
+)
 from broker.version import VERSION
 from master_service.node import Node
+from master_service.power import boards
 from master_service.rack import Rack
 
 WORST_FIRST = (
@@ -31,6 +38,7 @@ def node_state(rack: Rack, node: Node) -> NodeState:
     """Return what is published about a node."""
     fed = rack.panel.of_node(node)
     heard = node.heard_at
+    ruling = boards.latest_ruling(rack, node)
     return NodeState(
         id=node.id,
         name=node.name,
@@ -46,6 +54,8 @@ def node_state(rack: Rack, node: Node) -> NodeState:
         faults=tuple(f"{name}: {text}" for name, text in sorted(node.faults.items())),
         running=node.running,
         lock=rack.locks.of_node(node),
+        askable=ruling.askable,
+        askable_why=ruling.why,
     )
 
 

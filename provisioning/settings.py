@@ -159,6 +159,7 @@ def params(
     by: str = "",
     running: tuple[str, ...] = (),
     unplaced: tuple[str, ...] = (),
+    mute: tuple[str, ...] = (),
 ) -> Params:
     """Return what an install run is asked to do.
 
@@ -172,6 +173,7 @@ def params(
         by: Who asked.
         running: Names of the boards that run in these stacks.
         unplaced: Names of the boards that run at places nobody knows.
+        mute: Names of the boards in these stacks that cannot be asked to shut down.
 
     Raises:
         ConfigError: There is no such stack.
@@ -195,6 +197,7 @@ def params(
         by=by,
         running=running,
         unplaced=unplaced,
+        mute=mute,
     )
 
 

@@ -9,6 +9,7 @@ from broker.messages.command import (
     Phase,
     Reply,
     Result,
+    RowCode,
     TargetRow,
 )
 from broker.messages.event import Event, EventKind
@@ -61,6 +62,7 @@ __all__ = [
     "RackState",
     "Reply",
     "Result",
+    "RowCode",
     "Running",
     "ScanPhase",
     "StackState",

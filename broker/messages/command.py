@@ -131,6 +131,28 @@ class Result(Wire, frozen=True, kw_only=True):
     duration_s: Seconds = 0.0
 
 
+class RowCode(enum.StrEnum):
+    """What a program needs to know of a row, apart from its words.
+
+    - ``none``: nothing.
+    - ``needs-confirm``: repeat the command with ``confirm=<scope>``.
+    - ``cannot-be-asked``: the board may be running, and cannot be asked to shut down,
+      or nothing would prove that it did. ``power`` with ``force=<name>`` cuts it.
+    - ``not-down``: it was asked to shut down, and is not proven down. Its outlet was
+      left on; ``force`` cuts it.
+    - ``because-of-others``: its outlet was left alone because of other boards.
+    - ``cut-unasked``: its outlet was switched off without evidence that it was down, as
+      ``force`` or the consent to an install run said. Such a row is never ``verified``.
+    """
+
+    NONE = "none"
+    NEEDS_CONFIRM = "needs-confirm"
+    CANNOT_BE_ASKED = "cannot-be-asked"
+    NOT_DOWN = "not-down"
+    BECAUSE_OF_OTHERS = "because-of-others"
+    CUT_UNASKED = "cut-unasked"
+
+
 class TargetRow(Wire, frozen=True, kw_only=True):
     """One target's line in a receipt.
 
@@ -141,6 +163,7 @@ class TargetRow(Wire, frozen=True, kw_only=True):
         verified: The effect was seen (another boot id, another session of the same
             boot, an outlet read back, no update left), not only an exit code of zero.
         error: Why not, in words.
+        code: Why not, for programs.
         exit_code: Of the program run on the node; None where none ran.
         stdout: Its output, tail kept.
         stderr: Likewise.
@@ -153,6 +176,7 @@ class TargetRow(Wire, frozen=True, kw_only=True):
     phase: Phase
     verified: bool = False
     error: Text = ""
+    code: RowCode = RowCode.NONE
     exit_code: ExitCode | None = None
     stdout: Text = ""
     stderr: Text = ""

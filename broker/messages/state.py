@@ -135,6 +135,8 @@ class NodeState(Wire, frozen=True, kw_only=True):
         faults: Named faults, for example ``duplicate identity: …``; empty when none.
         running: The command under way, if any.
         lock: Who has reserved it, or its stack; None: nobody.
+        askable: Whether it must be asked to shut down before its outlet is cut.
+        askable_why: Why it counts as down, or cannot be asked.
     """
 
     id: ShortText
@@ -151,6 +153,8 @@ class NodeState(Wire, frozen=True, kw_only=True):
     faults: tuple[Text, ...] = ()
     running: Running | None = None
     lock: Lock | None = None
+    askable: Askable = Askable.MUST_BE_ASKED
+    askable_why: Text = ""
 
 
 class StackState(Wire, frozen=True, kw_only=True):

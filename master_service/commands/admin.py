@@ -59,8 +59,7 @@ class Admin:
         for node in nodes:
             run.add(node.id, Row(node, node.name, at.now, at.now))
             try:
-                if run.destructive:
-                    require(self._rack, run.asked, [node], [])
+                self._require(run, node)
                 done = self._do(verb, node, run.asked.command.args)
             except (TopicError, RefusedError) as error:
                 run.end(node.id, Phase.REFUSED, at.now, error=str(error))
@@ -70,6 +69,23 @@ class Admin:
             run.rows[node.id].text = _cleared(done)
             run.end(node.id, Phase.DONE, at.now, verified=True)
         return [*effects, Commit(run.id)] if effects else []
+
+    def _require(self, run: Run, node: Node) -> None:
+        """Refuse to change a board that somebody else has reserved.
+
+        Its place and name are what a lock holds it by, and tags are what commands find
+        it by. An install run refuses only what takes a board away.
+
+        Raises:
+            RefusedError: It is locked by another.
+        """
+        asked = run.asked
+        if run.destructive or asked.verb == Verb.PLACE:
+            goal = None if run.destructive else self._slot(asked.command.args)
+            require(self._rack, asked, [node], [goal[0]] if goal else [])
+        elif why := self._rack.locks.against_change(node, asked.command.by):
+            text = f"{why}; ask there, or `unlock force`"
+            raise RefusedError(text)
 
     def undo_forget(self, run: Run, at: Moment) -> Effects:
         """Let a forgotten node come back.
@@ -116,9 +132,19 @@ class Admin:
         return [Persist(self._registry.record(node))]
 
     def _place(self, node: Node, args: tuple[str, ...]) -> None:
+        slot = self._slot(args)
+        stack, position = slot or (None, None)
+        self._registry.move(node, stack, position)
+
+    def _slot(self, args: tuple[str, ...]) -> tuple[int, int] | None:
+        """Return the stack and slot that ``place`` names; None for ``none``.
+
+        Raises:
+            RefusedError: There is no such slot.
+            TopicError: There is no such stack.
+        """
         if args == (_NOWHERE,):
-            self._registry.move(node, None, None)
-            return
+            return None
         words = args[0].split("/") if len(args) == 1 else list(args)
         if len(words) != 2 or not words[1].isdecimal():  # noqa: PLR2004  # stack and slot
             text = f"place {' '.join(args)!r}: write `<stack> <slot>`, `3/2` or `none`"
@@ -128,7 +154,7 @@ class Admin:
         if not 1 <= slot <= slots:
             text = f"slot {slot} is not in stack {stack}; it has 1 to {slots}"
             raise RefusedError(text)
-        self._registry.move(node, stack, slot)
+        return stack, slot
 
     def _forget(self, node: Node, args: tuple[str, ...]) -> Effects:
         if args:

@@ -33,6 +33,7 @@ from master_service.commands.receipt import parts
 from master_service.commands.records import CommandBegun, CommandEnded, PartRecord
 from master_service.commands.run import Run
 from master_service.node import Node
+from master_service.power.boards import found
 from master_service.power.steps import Action
 from master_service.power.switchboard import Switchboard
 from master_service.rack import Rack
@@ -102,8 +103,13 @@ class Desk:
         try:
             return self._begin(asked)
         except (TopicError, RefusedError) as error:
+            self.not_begun(asked.id)
             rows = error.rows if isinstance(error, RefusedError) else ()
             return self.refusal(asked, Phase.REFUSED, str(error), rows)
+
+    def not_begun(self, command_id: str) -> None:
+        """Let an id be used again: the command was refused before anything was done."""
+        self._seen.pop(command_id, None)
 
     def misread(self, request: Request, error: PayloadError, at: Moment) -> Effects:
         """Answer a command that could not be understood."""
@@ -147,9 +153,11 @@ class Desk:
         effects: Effects = []
         for run_id in tuple(self._by_node.get(node.id, ())):
             run = self._runs[run_id]
-            if run.asked.verb != Verb.POWER:
+            if run.asked.verb == Verb.POWER:
+                effects += self.power.look(run, at)
+            else:
                 effects += self._orders.proof.look(run, node, at.now)
-                effects += self._go_on(run, at)
+            effects += self._go_on(run, at)
         return effects
 
     def undelivered(self, node_id: str, order_id: str, why: str, at: Moment) -> Effects:
@@ -251,7 +259,8 @@ class Desk:
         outlets = choice.outlets(run.asked.scope)
         self._counter.require_free(run.asked, outlets, choice.hit(outlets))
         if action is not Action.ON:
-            consent.require(run.asked, choice.hit(outlets))
+            boards = [board for _, board in found(self._rack, outlets)]
+            consent.require(run.asked, choice.hit(outlets), boards)
         return self._started(run, self.power.begin(run, outlets, run.asked.at))
 
     def _cancel(self, run: Run) -> Effects:
@@ -296,6 +305,9 @@ class Desk:
             self._by_node[key].discard(run.id)
             if not self._by_node[key]:
                 del self._by_node[key]
+        told = any(row.told for row in run.rows.values())
+        if run.outcome is Phase.REFUSED and not told:
+            self.not_begun(run.id)
         self._note(run.asked, run.summary)
         # Answered first: killed in between, it is answered again rather than never.
         last: Effects = [Persist(CommandEnded(run.id)), Commit()] if run.kept else []

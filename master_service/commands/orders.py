@@ -4,6 +4,7 @@ from broker.messages import EventKind, Order, Phase, Status
 from broker.verbs import Verb
 from master_service.commands import remember, waves
 from master_service.commands.effects import (
+    AskBoard,
     Commit,
     Effects,
     Moment,
@@ -152,7 +153,10 @@ class Orders:
             patience_s = LEAVE_S + BOOT_MARGIN * boot_s
         row.deadline = at.now + patience_s
         self._expect(run, node, verb, row.deadline, at.now)
-        return [self._order(run, node, verb, at)]
+        # Pinged while it still runs: silence proves nothing of a board that is mute.
+        asks = verb is Verb.SHUTDOWN and not node.answers_ping
+        ping: Effects = [AskBoard(node.id)] if asks else []
+        return [*ping, self._order(run, node, verb, at)]
 
     def _expect(
         self, run: Run, node: Node, verb: Verb, deadline: float, now: float

@@ -6,12 +6,13 @@ same boot, and an update says what it left.
 """
 
 from broker import updated
-from broker.messages import Phase, Result, Status, Verdict
+from broker.messages import Askable, Phase, Result, Status, Verdict
 from broker.verbs import Verb
 from master_service.commands.effects import AskBoard, Effects
 from master_service.commands.reach import absence, reachable
 from master_service.commands.run import Row, Run
 from master_service.node import Node
+from master_service.power.boards import ruling
 from master_service.presence import Pending, Probe
 from master_service.rack import Rack
 
@@ -101,6 +102,8 @@ class Proof:
         if run.asked.verb == Verb.REBOOT:
             error = f"no other boot id within {waited_s:.0f} s; it is {node.verdict}"
         elif run.asked.verb == Verb.SHUTDOWN:
+            if self._left_unproven(run, row, node, now):
+                return []
             error = f"not proven down within {waited_s:.0f} s; it is {node.verdict}"
         elif run.asked.verb == Verb.RESTART_AGENT and row.phase is Phase.RUNNING:
             error = f"no other session of it in {RESTART_S:.0f} s; it is {node.verdict}"
@@ -125,19 +128,13 @@ class Proof:
             return []
         return [AskBoard(node.id)]
 
-    def is_down(self, row: Row, now: float) -> bool:
-        """Whether a board that was told to shut down is, as far as can be seen."""
-        node = row.node
-        if node is None or not _left_since(node, row.began):
-            return False
-        if node.probe is Probe.UNAVAILABLE and node.probe_at >= node.status_at:
-            settled = node.status_at + self._rack.settings.power.settle_s
-            return now >= settled
-        return node.probe is Probe.SILENT and node.probe_at >= node.status_at
+    def is_down(self, node: Node, now: float) -> bool:
+        """Whether there is evidence that a board is down."""
+        return ruling(self._rack, node, now).askable is Askable.DOWN
 
     def halted(self, run: Run, row: Row, now: float) -> None:
-        """Remember that a board was shut down, with proof."""
-        row.down = True
+        """Remember that a board was shut down."""
+        row.down_at = now
         if row.node is not None:
             self._rack.watch.halted(row.node, run.asked.command.by, now)
 
@@ -194,12 +191,24 @@ class Proof:
             row.deadline = min(row.deadline, node.status_at + AWAY_S)
 
     def _look_down(self, run: Run, row: Row, node: Node, now: float) -> None:
-        if not self.is_down(row, now):
-            return
-        verified = node.probe is Probe.SILENT
-        error = "" if verified else f"it said offline; not pinged: {node.probe_note}"
+        if _left_since(node, row.began) and self.is_down(node, now):
+            self.halted(run, row, now)
+            run.end(node.id, Phase.DONE, now, verified=True)
+
+    def _left_unproven(self, run: Run, row: Row, node: Node, now: float) -> bool:
+        """End a shutdown after which silence proves nothing, if it had all its time.
+
+        A board that never answered a ping, or cannot be pinged, said goodbye: that is
+        all that will ever be known. It is done, and not verified.
+        """
+        left = _left_since(node, row.began) and bool(node.goodbye)
+        provable = node.answers_ping and node.probe is not Probe.UNAVAILABLE
+        if not left or provable or node.probe is Probe.ANSWERED:
+            return False
+        error = f"not proven down: {ruling(self._rack, node, now).why}"
         self.halted(run, row, now)
-        run.end(node.id, Phase.DONE, now, error=error, verified=verified)
+        run.end(node.id, Phase.DONE, now, error=error)
+        return True
 
     def _look_board(self, run: Run, row: Row, node: Node, now: float) -> None:
         """End a ping whose agent is silent with what the board answered."""

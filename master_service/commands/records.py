@@ -20,6 +20,7 @@ class TargetRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         phase: Where it stands.
         error: Why it is not done.
         verified: Its effect was seen.
+        unproven: Why it is cut without evidence that it is down; empty: there is some.
     """
 
     key: str
@@ -29,6 +30,7 @@ class TargetRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     phase: Phase = Phase.ACCEPTED
     error: str = ""
     verified: bool = False
+    unproven: str = ""
 
 
 class PartRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -65,4 +65,5 @@ def _target(key: str, row: Row) -> TargetRecord:
         phase=row.phase,
         error=row.error,
         verified=row.verified,
+        unproven=row.unproven,
     )

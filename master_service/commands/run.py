@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from broker.messages import Phase, Reply, Result, Running, TargetRow
+from broker.messages import Phase, Reply, Result, RowCode, Running, TargetRow
 from broker.verbs import DESTRUCTIVE, Verb
 from master_service.commands.effects import Answer, Asked, Effects
 from master_service.commands.lines import way
 from master_service.commands.receipt import parts
 from master_service.events import Outbox
+from master_service.layout import FoundBoard
 from master_service.node import Node
 
 if TYPE_CHECKING:
@@ -37,17 +38,22 @@ class Row:
         "began",
         "board_asked",
         "boot_id",
+        "code",
         "deadline",
-        "down",
+        "down_at",
         "duration_s",
         "error",
+        "found",
         "name",
         "node",
         "phase",
+        "pinged_at",
+        "pings",
         "result",
         "session",
         "text",
         "told",
+        "unproven",
         "verified",
     )
 
@@ -68,7 +74,16 @@ class Row:
         self.text = ""
         self.told = False
         self.board_asked = False
-        self.down = False
+        self.code = RowCode.NONE
+        self.found: FoundBoard | None = None
+        """The board without an agent that this row is about."""
+        self.pings = 0
+        self.pinged_at = 0.0
+        """When its board was last pinged for this command, monotonic seconds."""
+        self.down_at: float | None = None
+        """When there was evidence that it is down, monotonic seconds; None: none."""
+        self.unproven = ""
+        """Why it is cut without such evidence, by force; empty: it is not."""
 
     @property
     def open(self) -> bool:
@@ -84,6 +99,7 @@ class Row:
             phase=self.phase,
             verified=self.verified,
             error=self.error,
+            code=self.code,
             stdout=self.text,
             duration_s=self.duration_s,
         )
@@ -167,12 +183,13 @@ class Run:
         *,
         error: str = "",
         verified: bool = False,
+        code: RowCode = RowCode.NONE,
     ) -> None:
         """Say how it ended for a target; only the first word counts."""
         row = self.rows[key]
         if not row.open:
             return
-        row.error, row.verified = error[:MAX_ERROR], verified
+        row.error, row.verified, row.code = error[:MAX_ERROR], verified, code
         self._open -= 1
         self.mark(key, phase, now)
 

@@ -15,6 +15,7 @@ from master_service.healing.ladder import SICK, Past, Patient, Plan, plan
 from master_service.healing.settings import Step
 from master_service.healing.ward import Ward
 from master_service.node import Node
+from master_service.power import boards
 from master_service.rack import Rack
 
 NAME = "self-healing"
@@ -143,6 +144,8 @@ class Healer:
 
     def _patient(self, node: Node, at: Moment) -> Patient:
         outlet, mates = _supply(self._rack, node)
+        fed = self._rack.panel.of_node(node)
+        unasked = {} if fed is None else boards.unasked(self._rack, [fed], mates)
         siblings = [mate for mate in mates if mate.verdict not in _BAD | _GONE]
         locked = [self._rack.locks.against(mate, NAME) for mate in mates]
         own = self._rack.settings.master.node
@@ -157,6 +160,7 @@ class Healer:
             locked=self._rack.locks.against(node, NAME),
             outlet=outlet,
             siblings=tuple(sorted(mate.name for mate in siblings)),
+            unasked=tuple(sorted(unasked)),
             sibling_locked=next(filter(None, locked), ""),
         )
 

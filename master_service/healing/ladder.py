@@ -25,6 +25,8 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
         locked: By whom it is reserved, in words; empty: by nobody.
         outlet: The scope that switches it: itself, or its whole stack; empty: none.
         siblings: Names of boards that live and lose power with it.
+        unasked: Names of boards that lose power with it, and that cannot be asked to
+            shut down.
         sibling_locked: Why one of those must not be interrupted; empty: none is locked.
     """
 
@@ -37,6 +39,7 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
     locked: str = ""
     outlet: str = ""
     siblings: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
     sibling_locked: str = ""
 
 
@@ -113,6 +116,8 @@ def _obstacle(step: Step, patient: Patient, settings: HealSettings) -> str:
 def _power_obstacle(patient: Patient, settings: HealSettings) -> str:
     if not patient.outlet:
         return "no outlet is for it or its stack alone"
+    if patient.unasked:
+        return f"{', '.join(patient.unasked)} cannot be asked to shut down"
     if patient.siblings and not settings.power_siblings:
         return f"{', '.join(patient.siblings)} would lose power too"
     return patient.sibling_locked

@@ -7,15 +7,13 @@ step is on disk and in the history, and the inrush is limited.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from broker.messages import Askable, Command, Power, Reply, Status, Verdict, encode
+from broker.messages import Command, Power, Reply, Status, Verdict, encode
 from broker.topics import Scope, ScopeKind
 from broker.verbs import Verb
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Effects, Moment, Request, Route
-from master_service.commands.reach import reachable
 from master_service.node import Node
 from master_service.power import boards, inrush
-from master_service.power.boards import NOTHING_TO_LOSE
 from master_service.power.choice import FORCE, NOWAIT
 from master_service.power.outlets import Outlets, PowerError
 from master_service.power.panel import Fed
@@ -119,10 +117,7 @@ class RackPower:
             text = f"stack {stack} was not switched: {why or 'its outlet is silent'}"
             raise PowerError(text) from error
         if not reply.ok:
-            own = reply.error.replace(
-                f"`power off {FORCE}`", f"`install start {FORCE}`"
-            )
-            raise PowerError(own)
+            raise PowerError(reply.error)
         for fed in feds:
             self._fed_at.pop(fed.row.name, None)
             if on:
@@ -168,16 +163,10 @@ class RackPower:
         """
         if all(fed.read and fed.level is Power.OFF for fed in feds):
             return
-        now, run = self._moment().now, self._run()
+        run = self._run()
         hit = self._desk.power.choice.hit(feds)
-        rulings = [(node.name, boards.ruling(self._rack, node, now)) for node in hit]
-        found = boards.found(self._rack, feds)
-        rulings += [(b.name, boards.found_ruling(fed, b, now)) for fed, b in found]
-        named = [
-            f"{name}: {ruling.why}"
-            for name, ruling in rulings
-            if ruling.askable is Askable.CANNOT_BE_ASKED
-        ]
+        mute = boards.unasked(self._rack, feds, hit)
+        named = [f"{name}: {why}" for name, why in mute.items()]
         known = {board.mac for board in self._rack.found}
         if run is not None and not run.over and run.stack.number == stack:
             new = sorted(run.seen.keys() - known)
@@ -194,9 +183,10 @@ class RackPower:
             return ("off", FORCE)
         if not consent:
             return ("off",)
-        # Who cannot be asked is cut all the same: a person was told who loses power.
-        mute = [n for n in self._desk.power.choice.hit(feds) if _mute(n)]
-        return ("off", *(f"{FORCE}={node.id}" for node in mute))
+        # The consent to the run is for the boards it named, and for no others.
+        named = () if run is None else run.params.mute
+        mute = boards.unasked(self._rack, feds, self._desk.power.choice.hit(feds))
+        return ("off", *(f"{FORCE}={name}" for name in mute if name in named))
 
     def _obstacle(self, feds: list[Fed], began: float, *, on: bool) -> str:
         """Say what must be over before a stack is switched; empty: nothing."""
@@ -238,11 +228,6 @@ class RackPower:
         late = now - self._fed_at[name] >= BOOT_MARGIN * boot_s
         up = all(node.verdict is Verdict.ONLINE for node in nodes)
         return fed.level is Power.ON and not late and not up
-
-
-def _mute(node: Node) -> bool:
-    """Whether a board has power, as far as is known, and nobody to ask."""
-    return node.verdict not in NOTHING_TO_LOSE and not reachable(node)
 
 
 def _leaving(node: Node) -> bool:

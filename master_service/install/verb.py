@@ -18,6 +18,7 @@ from master_service.install.order import Ask, InstallOrder
 from master_service.install.service import Installs
 from master_service.install.setup import plans
 from master_service.node import Node
+from master_service.power import boards
 from master_service.rack import Rack
 from provisioning.errors import NoRunError
 from provisioning.run.state import Params
@@ -62,6 +63,7 @@ class InstallVerb:
             else:
                 text = await self._other(asked, order)
         except PiRackError as error:
+            self._desk.not_begun(asked.id)
             self._note(asked, f"refused: {error}")
             answered(answer(asked, Phase.REFUSED, str(error)))
             return
@@ -122,7 +124,8 @@ class InstallVerb:
 
     def _params(self, asked: Asked, order: InstallOrder, *, confirmed: bool) -> Params:
         choice = self._desk.power.choice
-        hit = choice.hit(choice.outlets(asked.scope))
+        outlets = choice.outlets(asked.scope)
+        hit = choice.hit(outlets)
         own, feeder = self._rack.settings.master.node, self._rack.panel.of_node
         nodes = self._rack.registry.nodes.values()
         lost = [n for n in nodes if feeder(n) is None and n.stack is None]
@@ -136,6 +139,7 @@ class InstallVerb:
             by=asked.command.by,
             running=_running(hit),
             unplaced=_running(node for node in lost if node.id != own),
+            mute=tuple(sorted(boards.unasked(self._rack, outlets, hit))),
         )
         # What gives up first says why: that is the power, not the run.
         patience_s = self._installs.power.patience_s + READ_S

@@ -4,39 +4,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.messages import Power, Status, Verdict
+from broker.messages import Askable, Power, Status, Verdict
 from broker.verbs import Verb
 from master_service.commands.reach import absence, inability, reachable
 from master_service.commands.run import Row
 from master_service.identity import DUPLICATE_ID
 from master_service.layout import FoundBoard
 from master_service.node import Node
-from master_service.power.choice import given_up
 from master_service.power.evidence import BoardFacts, Ruling, rule
 from master_service.power.panel import Fed
 from master_service.presence import NEVER
 from master_service.rack import Rack
-
-NOTHING_TO_LOSE = frozenset(
-    {Verdict.LOST, Verdict.OFF, Verdict.UNPOWERED, Verdict.UNSEEN}
-)
-"""Such boards answer neither agent nor ping: there is nobody to ask."""
-
-
-def standing(node: Node, args: Iterable[str]) -> tuple[bool, str]:
-    """Return whether a board counts as down already, and why it cannot be asked to go.
-
-    Args:
-        node: The board.
-        args: Words of the command, which may give a board up.
-    """
-    if node.verdict in NOTHING_TO_LOSE:
-        return True, ""
-    if reachable(node):
-        return False, ""
-    if given_up(node, args):
-        return True, ""
-    return False, f"cannot be asked to shut down: {absence(node)}"
 
 
 def ruling(rack: Rack, node: Node, now: float) -> Ruling:
@@ -54,7 +32,7 @@ def ruling(rack: Rack, node: Node, now: float) -> Ruling:
             heard=node.known,
             known_as=_known_as(rack, node),
             reachable=reachable(node),
-            unable=inability(node, Verb.SHUTDOWN, ()),
+            unable=inability(node, Verb.SHUTDOWN.value, ()),
             doubled=node.faults.get(DUPLICATE_ID, ""),
             goodbye=node.goodbye if left else "",
             left_at=node.status_at if left else None,
@@ -67,6 +45,39 @@ def ruling(rack: Rack, node: Node, now: float) -> Ruling:
             absence=absence(node),
         )
     )
+
+
+def latest_ruling(rack: Rack, node: Node) -> Ruling:
+    """Return the same by the last ping, however old it is.
+
+    It is what people are shown: a command pings once more before it cuts.
+    """
+    now = node.probe_at if node.status is Status.OFFLINE else NEVER
+    return ruling(rack, node, now)
+
+
+def unasked(rack: Rack, outlets: list[Fed], nodes: Iterable[Node]) -> dict[str, str]:
+    """Return the boards on some outlets that cannot be asked to shut down, and why.
+
+    Args:
+        rack: The rack.
+        outlets: The outlets.
+        nodes: The nodes that they feed.
+
+    Returns:
+        Why not, by display name, or by the name of the slot for a board without an
+        agent.
+    """
+    rulings = [(node.name, latest_ruling(rack, node)) for node in nodes]
+    rulings += [
+        (board.name, found_ruling(fed, board, 0.0))
+        for fed, board in found(rack, outlets)
+    ]
+    return {
+        name: ruled.why
+        for name, ruled in rulings
+        if ruled.askable is Askable.CANNOT_BE_ASKED
+    }
 
 
 def found_ruling(fed: Fed, board: FoundBoard, now: float) -> Ruling:
@@ -98,6 +109,32 @@ def found(rack: Rack, outlets: Iterable[Fed]) -> list[tuple[Fed, FoundBoard]]:
         and board.mac not in macs
         and (board.stack, board.slot) not in mute
     ]
+
+
+def row_ruling(rack: Rack, fed: Fed, row: Row, now: float) -> Ruling | None:
+    """Return the same for a row of a power command; None if it is of an outlet alone.
+
+    Args:
+        rack: The rack.
+        fed: The outlet that feeds its board.
+        row: The row.
+        now: Monotonic seconds.
+    """
+    if row.node is not None:
+        return ruling(rack, row.node, now)
+    return None if row.found is None else found_ruling(fed, row.found, now)
+
+
+def came_back(node: Node, since: float) -> bool:
+    """Return whether a board gave a sign of life after it counted as down.
+
+    Args:
+        node: The board.
+        since: When it counted as down, monotonic seconds.
+    """
+    spoke = node.heard_at is not None and node.heard_at > since
+    answered = node.pings.answered_at is not None and node.pings.answered_at > since
+    return spoke or answered or reachable(node)
 
 
 def cannot_come(node: Node, level: Power) -> str:

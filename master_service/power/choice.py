@@ -1,10 +1,10 @@
 """What a power command asks, which outlets it means, and who is hit; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from broker.topics import Scope, ScopeKind
 from master_service.commands.effects import RefusedError
-from master_service.commands.run import Run
+from master_service.commands.run import Row, Run
 from master_service.node import Node
 from master_service.power.panel import Fed
 from master_service.power.steps import Action
@@ -48,9 +48,11 @@ class Choice:
         if rest - allowed:
             text = f"power {' '.join(args)!r} is not known; {_USAGE}"
             raise RefusedError(text)
+        slots = {board.name for board in self._rack.found}
         for word in named:
             name = word.removeprefix(f"{FORCE}=")
-            self._rack.registry.targets(Scope(ScopeKind.NODE, name))
+            if name not in slots:
+                self._rack.registry.targets(Scope(ScopeKind.NODE, name))
         return action, FORCE in rest
 
     def outlets(self, scope: Scope) -> list[Fed]:
@@ -118,9 +120,10 @@ def awaited(run: Run, key: str) -> Node | None:
     return node if known and NOWAIT not in run.asked.command.args else None
 
 
-def given_up(node: Node, args: Iterable[str]) -> bool:
-    """Whether ``force=<board>`` names a node that may be cut without being asked."""
-    return not {f"{FORCE}={node.id}", f"{FORCE}={node.name}"}.isdisjoint(args)
+def given_up(row: Row, args: Collection[str]) -> bool:
+    """Whether ``force``, or ``force=<board>``, lets a board be cut without evidence."""
+    names = {row.name} if row.node is None else {row.name, row.node.id}
+    return FORCE in args or not {f"{FORCE}={name}" for name in names}.isdisjoint(args)
 
 
 def place(fed: Fed) -> tuple[int, str]:

@@ -17,6 +17,8 @@ from master_service.presence import Probe
 FRESH_S = 5.0
 """A ping without answer is evidence for so long, in seconds; then ask once more."""
 
+NO_PROOF = "nothing would prove that it went down"
+
 
 class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about one board at one moment; times are monotonic seconds.
@@ -102,10 +104,9 @@ def _running(facts: BoardFacts) -> Ruling:
         return Ruling(Askable.CANNOT_BE_ASKED, facts.unable)
     if facts.answers_ping is None:
         return Ruling(Askable.MUST_BE_ASKED, ping=True)
-    if facts.answers_ping:
+    if facts.answers_ping and not _fresh(facts, Probe.SILENT, Probe.UNAVAILABLE):
         return Ruling(Askable.MUST_BE_ASKED)
-    why = f"its shutdown could not be proven: {_mute(facts)}"
-    return Ruling(Askable.CANNOT_BE_ASKED, why, ping=True)
+    return Ruling(Askable.CANNOT_BE_ASKED, f"{NO_PROOF}: {_mute(facts)}", ping=True)
 
 
 def _unpowered(facts: BoardFacts) -> Ruling:
@@ -147,7 +148,14 @@ def _left(facts: BoardFacts) -> Ruling:
     return Ruling(Askable.DOWN, f"{left}, and does not answer ping any more")
 
 
+def _fresh(facts: BoardFacts, *probes: Probe) -> bool:
+    """Whether the last ping is fresh and found one of these."""
+    return facts.probe in probes and facts.now - facts.probe_at <= FRESH_S
+
+
 def _mute(facts: BoardFacts) -> str:
     if facts.probe is Probe.UNAVAILABLE:
         return f"it cannot be pinged: {facts.probe_note}"
+    if facts.answers_ping:
+        return "it answered pings in this boot, and does not answer ping now"
     return "it did not answer a ping since it booted"

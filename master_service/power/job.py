@@ -1,8 +1,10 @@
 """One outlet on its way off, on, or off and on again; pure.
 
-Off means: every board it feeds was asked to shut down and is proven down, then a pause
-for the cards to finish, then the cut, then the reading back. A board that cannot be
-asked or will not go stops it; only ``force`` cuts all the same.
+Off means: every board it feeds was pinged while it ran, was asked to shut down and is
+proven down, then a pause for the cards to finish, then the cut, then the reading back.
+A board that cannot be asked stops the whole command before any board is told; one that
+does not go down keeps its outlet on. Only ``force`` cuts all the same, and such a row
+is never verified. See ``power/evidence.py``.
 
 Every step that matters is on disk before it is taken: see ``power/resume.py`` for what
 a restart makes of it.
@@ -10,9 +12,11 @@ a restart makes of it.
 
 from collections.abc import Callable
 
-from broker.messages import Phase, Power
+from broker.messages import Askable, Phase, Power, RowCode
+from broker.verbs import Verb
 from master_service.commands import remember
 from master_service.commands.effects import (
+    AskBoard,
     Commit,
     Effects,
     Moment,
@@ -20,19 +24,26 @@ from master_service.commands.effects import (
     Switch,
 )
 from master_service.commands.orders import Orders
-from master_service.commands.reach import reachable
+from master_service.commands.reach import inability, reachable
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
 from master_service.node import Node
-from master_service.power.boards import came, cannot_come, standing
-from master_service.power.choice import awaited
+from master_service.power.boards import came, came_back, cannot_come, row_ruling
+from master_service.power.choice import FORCE, awaited, given_up
 from master_service.power.panel import Fed
 from master_service.power.steps import Action, Step
-from master_service.presence import BOOT_MARGIN
+from master_service.presence import BOOT_MARGIN, Probe
+from master_service.rack import Rack
 from master_service.settings import Settings
 
 SWITCH_S = 240.0
 """Seconds after which a switching is given up: longer than every attempt together."""
+LOOK_S = 10.0
+"""Seconds for the pings before the first board is told; most answer at once."""
+PINGS = 3
+"""Pings of a board that runs and does not answer: one may be lost."""
+NAMED = 3
+"""Boards named as the reason why others were left alone."""
 NO_LEVEL = "its outlet was switched, but does not tell its level"
 
 
@@ -40,26 +51,27 @@ class Job:
     """One outlet under way.
 
     Args:
+        rack: Where its boards are known.
         run: The command it is a part of; ``keys`` are its rows there.
         fed: The outlet.
         action: What is asked.
         keys: Rows of the boards it feeds; one of its own if it feeds none.
-        force: Cut even if a board does not shut down.
         alone: Come on only when no other outlet is coming on.
         before: The level it had when this began; None: as it is.
     """
 
     def __init__(
         self,
+        rack: Rack,
         run: Run,
         fed: Fed,
         action: Action,
         keys: list[str],
         *,
-        force: bool,
         alone: bool = False,
         before: Power | None = None,
     ) -> None:
+        self._rack = rack
         self.run = run
         self.fed = fed
         self.action = action
@@ -67,7 +79,6 @@ class Job:
         self.before = fed.level if before is None else before
         self.step = Step.RESTING if action is Action.ON else Step.PLANNED
         self.keys = keys
-        self._force = force
         self._until = 0.0
         self._refusals: dict[str, str] = {}
         self._fed_at = 0.0
@@ -96,27 +107,83 @@ class Job:
             alone=self.alone,
         )
 
-    def begin(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
-        """Ask the boards to shut down, or go straight to switching on."""
+    def begin(self, settings: Settings, at: Moment) -> Effects:
+        """Ping the boards, or go straight to switching on."""
         if self.action is Action.ON:
             self._refuse_halted(at.now)
             if not self.ended:
                 self.rest(settings, at)
             return []
+        self.step, self._until = Step.LOOKING, at.now + LOOK_S
+        effects: Effects = []
+        for node, row in self._boards():
+            ruling = row_ruling(self._rack, self.fed, row, at.now)
+            if ruling is not None and (ruling.ping or reachable(node)):
+                effects += _ping(node, row, at.now)
+        return effects
+
+    def look(self, now: float) -> tuple[bool, Effects]:
+        """Return whether pings are still awaited, and those that are sent once more."""
+        waits, effects = False, Effects()
+        for node, row in self._boards():
+            if not row.pings or now >= self._until:
+                continue
+            answered = (
+                node.probe is not Probe.UNASKED and node.probe_at >= row.pinged_at
+            )
+            again = node.probe is Probe.SILENT and reachable(node) and row.pings < PINGS
+            waits |= again or not answered
+            if answered and again:
+                effects += _ping(node, row, now)
+        return waits, effects
+
+    def judge(self, now: float) -> dict[str, str]:
+        """Return why boards cannot be asked, by row; none that ``force`` gives up."""
+        against: dict[str, str] = {}
+        for key, row in self._open():
+            ruling = row_ruling(self._rack, self.fed, row, now)
+            if ruling is None:
+                continue
+            why = ruling.why
+            if ruling.askable is Askable.MUST_BE_ASKED:
+                if not ruling.ping:
+                    continue
+                why = "it did not come to a ping of it in time"
+            elif ruling.askable is not Askable.CANNOT_BE_ASKED:
+                row.down_at = now
+                continue
+            row.unproven = f"cannot be asked to shut down: {why}"
+            if not given_up(row, self._args):
+                against[key] = row.unproven
+        return against
+
+    def refuse_all(self, against: dict[str, str], now: float) -> Effects:
+        """Leave the outlet as it is: a board of the command cannot be asked.
+
+        Args:
+            against: Why, by row; also rows of other outlets.
+            now: Monotonic seconds.
+        """
+        names = _names([self.run.rows[key].name for key in against])
+        for key in self.keys:
+            row, why = self.run.rows[key], against.get(key)
+            error, code = f"not cut, because of {names}", RowCode.BECAUSE_OF_OTHERS
+            if why is not None:
+                error = f"{why}; {self._force(f'={row.name}')} cuts it all the same"
+                code = RowCode.CANNOT_BE_ASKED
+            self.run.end(key, Phase.REFUSED, now, error=error, code=code)
+        return self._ended()
+
+    def stop_boards(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
+        """Tell every board that is up and can hear it to shut down."""
         self.step = Step.STOPPING
         self._until = at.now + settings.master.stop_s
-        boards = self._boards()
-        for node, row in boards:
-            row.down, why = standing(node, self.run.asked.command.args)
-            if why:
-                self.refuse(node.id, why)
-        if self._refusals and not self._force:
-            return self._give_up(at.now)  # before anybody is shut down in vain
-        effects: Effects = []
-        for node, row in boards:
-            if not row.down and reachable(node):
-                effects += orders.shut_down(self.run, node, at)
-        return effects
+        told: Effects = []
+        for node, row in self._boards():
+            able = reachable(node) and not inability(node, Verb.SHUTDOWN.value, ())
+            if row.down_at is None and able:
+                told += orders.shut_down(self.run, node, at)
+        return told
 
     def advance(
         self,
@@ -137,7 +204,7 @@ class Job:
             case Step.STOPPING:
                 return self._stopping(orders, settings, at)
             case Step.SETTLING if at.now >= self._until:
-                return self._switch(at.now, on=False)
+                return self._cut(at.now)
             case Step.RESTING if at.now >= self._until and may_come(self):
                 return self._switch(at.now, on=True)
             case Step.CUTTING | Step.FEEDING if at.now >= self._until:
@@ -177,7 +244,7 @@ class Job:
         for key in self.keys:
             node = awaited(self.run, key)
             if node is None:
-                self.run.end(key, Phase.DONE, now, verified=self._reads_on)
+                self._done(key, now, verified=self._reads_on)
                 continue
             self.run.mark(key, Phase.RUNNING, now)
             boot_s = node.boot_s or settings.master.boot_s
@@ -199,7 +266,7 @@ class Job:
         for key in self.keys:
             error = f"its outlet was not switched: {why}"
             if self.run.rows[key].told:
-                error += "; it was told to shut down: `power cycle` brings it back"
+                error += f"; it was told to shut down: {self._way_back}"
             self.run.end(key, phase, now, error=error)
         return self._ended()
 
@@ -215,10 +282,32 @@ class Job:
     def _reads_on(self) -> bool:
         return self.fed.level is Power.ON
 
+    @property
+    def _args(self) -> tuple[str, ...]:
+        return self.run.asked.command.args
+
+    def _force(self, board: str = "") -> str:
+        """Return the words that cut all the same: those of who asked."""
+        run, by = self._rack.locks.run, self.run.asked.command.by
+        if run and by == run:
+            return f"`install start {FORCE}`"
+        return f"`power {self.action} {FORCE}{board}`"
+
+    @property
+    def _way_back(self) -> str:
+        stack = self.fed.row.stack
+        scope = self.run.asked.scope if stack is None else f"stack/{stack}"
+        return f"`power cycle {scope}` brings it back"
+
+    def _open(self) -> list[tuple[str, Row]]:
+        """Return the rows that something is still to come of."""
+        rows = [(key, self.run.rows[key]) for key in self.keys]
+        return [(key, row) for key, row in rows if row.open]
+
     def _boards(self) -> list[tuple[Node, Row]]:
-        """Return the boards it feeds that something is still to come from."""
-        rows = [self.run.rows[key] for key in self.keys]
-        return [(row.node, row) for row in rows if row.node is not None and row.open]
+        """Return the nodes it feeds that something is still to come from."""
+        rows = [row for _, row in self._open()]
+        return [(row.node, row) for row in rows if row.node is not None]
 
     def _refuse_halted(self, now: float) -> None:
         """Say at once that no switching on brings back who was shut down."""
@@ -229,35 +318,67 @@ class Job:
             self.step = Step.ENDED
 
     def _stopping(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
-        boards = self._boards()
-        for _, row in boards:
-            if not row.down and orders.proof.is_down(row, at.now):
+        for node, row in self._boards():
+            if row.down_at is None and orders.proof.is_down(node, at.now):
                 orders.proof.halted(self.run, row, at.now)
-        up = [node.id for node, row in boards if not row.down]
-        waiting = [key for key in up if key not in self._refusals]
+        up = [key for key, row in self._open() if row.down_at is None]
+        waiting = [
+            key for key in up if self.run.rows[key].told and key not in self._refusals
+        ]
         if waiting and at.now < self._until:
             return []
         for key in waiting:
             self.refuse(key, f"not down within {settings.master.stop_s:.0f} s")
-        if self._refusals and not self._force:
+        if self._obstructed():
             return self._give_up(at.now)
-        self.step, self._until = Step.SETTLING, at.now
-        if any(row.told for _, row in boards):
-            self._until += settings.power.settle_s
-            return []
-        return self._switch(at.now, on=False)
+        told = [(node, row) for node, row in self._boards() if row.told]
+        if not told:
+            return self._cut(at.now)
+        self.step, self._until = Step.SETTLING, at.now + settings.power.settle_s
+        # Pinged once more: what one lost answer made of a board is seen before the cut.
+        return [AskBoard(node.id) for node, _ in told]
+
+    def _cut(self, now: float) -> Effects:
+        """Switch off, unless a board came back meanwhile."""
+        for node, row in self._boards():
+            if row.down_at is not None and came_back(node, row.down_at):
+                self.refuse(node.id, "it came back after it was down")
+        if self._obstructed():
+            return self._give_up(now)
+        return self._switch(now, on=False)
+
+    def _obstructed(self) -> bool:
+        """Whether a board that is not given up did not or will not go down."""
+        left = set(self._refusals)
+        for key, why in self._refusals.items():
+            row = self.run.rows[key]
+            if given_up(row, self._args):
+                row.unproven = row.unproven or why
+                left.discard(key)
+        return bool(left)
 
     def _give_up(self, now: float) -> Effects:
         """Leave the outlet as it is, and tell each board's row why."""
-        names = ", ".join(self.run.rows[key].name for key in self._refusals)
+        names = _names([self.run.rows[key].name for key in self._refusals])
         for key in self.keys:
-            own = self._refusals.get(key)
-            error = own or f"not cut, because of {names}"
-            if not own and self.run.rows[key].told:
-                error += "; it was shut down itself"
-            hint = f"; `power {self.action} force` cuts all the same" if own else ""
-            self.run.end(key, Phase.FAILED, now, error=error + hint)
+            row, own = self.run.rows[key], self._refusals.get(key)
+            error, code = f"not cut, because of {names}", RowCode.BECAUSE_OF_OTHERS
+            if own:
+                error = f"{own}; {self._force()} cuts all the same"
+                code = RowCode.NOT_DOWN
+            elif row.told:
+                error += f"; it was shut down itself: {self._way_back}"
+            self.run.end(key, Phase.FAILED, now, error=error, code=code)
         return self._ended()
+
+    def _done(self, key: str, now: float, *, error: str = "", verified: bool) -> None:
+        """End a row as done; what was cut without evidence is never verified."""
+        row, code = self.run.rows[key], RowCode.NONE
+        if row.unproven and self.action is not Action.ON:
+            cut = f"cut without evidence that it was down: {row.unproven}"
+            error = "; ".join(filter(None, (error, cut)))
+            verified, code = False, RowCode.CUT_UNASKED
+        self.run.end(key, Phase.DONE, now, error=error, verified=verified, code=code)
 
     def _switch(self, now: float, *, on: bool) -> Effects:
         """Put the wanted state on disk, and only then switch."""
@@ -277,8 +398,7 @@ class Job:
         cycled = self.action is Action.CYCLE
         for node, row in self._boards():
             if came(row, rebooted=cycled):
-                proof = bool(row.boot_id) or not cycled
-                self.run.end(node.id, Phase.DONE, now, verified=proof)
+                self._done(node.id, now, verified=bool(row.boot_id) or not cycled)
             elif now >= self._until:
                 waited_s = self._until - self._fed_at
                 error = f"its outlet is on, but it did not come in {waited_s:.0f} s"
@@ -289,7 +409,12 @@ class Job:
         self, phase: Phase, now: float, *, error: str = "", verified: bool = False
     ) -> Effects:
         for key in self.keys:
-            self.run.end(key, phase, now, error=error, verified=verified)
+            if phase is Phase.DONE:
+                self._done(key, now, error=error, verified=verified)
+                continue
+            halted = self.step is Step.CUTTING and self.run.rows[key].told
+            way_back = f"; it was shut down: {self._way_back}" if halted else ""
+            self.run.end(key, phase, now, error=error + way_back)
         return self._ended()
 
     def _ended(self) -> Effects:
@@ -297,3 +422,14 @@ class Job:
         # A command that was over at once was never on disk: a record would stay there,
         # and the next start would take it up and answer it once more.
         return [Persist(self.record)] if self.run.kept else []
+
+
+def _ping(node: Node, row: Row, now: float) -> Effects:
+    row.pings, row.pinged_at = row.pings + 1, now
+    return [AskBoard(node.id)]
+
+
+def _names(names: list[str]) -> str:
+    """Return the first few of some names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

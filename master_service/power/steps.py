@@ -14,12 +14,14 @@ class Action(enum.StrEnum):
 class Step(enum.StrEnum):
     """How far it is.
 
-    ``off`` goes from stopping to cutting, ``on`` from resting to booting, ``cycle``
+    ``off`` goes from looking to cutting, ``on`` from resting to booting, ``cycle``
     from one end to the other.
     """
 
     PLANNED = "planned"
     """Waits until every board was judged, then begins to stop them."""
+    LOOKING = "looking"
+    """Its boards are pinged and judged; none is told anything yet."""
     STOPPING = "stopping"
     """Boards were told to shut down, and are not all proven down."""
     SETTLING = "settling"

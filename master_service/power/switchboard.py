@@ -2,13 +2,20 @@
 
 from broker.messages import EventKind, Phase, Power, Result
 from broker.verbs import DESTRUCTIVE
-from master_service.commands.effects import Effects, Moment, Persist, RefusedError
+from master_service.commands.effects import (
+    Commit,
+    Effects,
+    Moment,
+    Persist,
+    RefusedError,
+)
 from master_service.commands.orders import Orders
 from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
 from master_service.events import Draft
 from master_service.node import Node
 from master_service.power import coldstart, inrush
+from master_service.power.boards import found
 from master_service.power.choice import Choice, place
 from master_service.power.job import Job
 from master_service.power.panel import Fed
@@ -50,10 +57,49 @@ class Switchboard:
             self._refuse_own(outlets)
         effects: Effects = []
         for fed in outlets:
-            job = Job(run, fed, action, self._rows(run, fed, at), force=force)
+            job = Job(self._rack, run, fed, action, self._rows(run, fed, at))
             self._jobs[fed.row.name] = job
-            effects += job.begin(self._orders, self._settings, at)
+            effects += job.begin(self._settings, at)
+        return effects + self.look(run, at)
+
+    def look(self, run: Run, at: Moment) -> Effects:
+        """Tell the boards of a command to shut down, once all were pinged and judged.
+
+        If one cannot be asked, none is told, and every outlet stays as it is.
+        """
+        jobs = [
+            job
+            for job in self._jobs.values()
+            if job.run is run and job.step is Step.LOOKING
+        ]
+        effects: Effects = []
+        # Outlets that a mains cut left otherwise than they shall be go each by itself.
+        for group in [[job] for job in jobs if job.alone] or filter(None, [jobs]):
+            effects += self._look_at(group, at)
         return effects
+
+    def _look_at(self, jobs: list[Job], at: Moment) -> Effects:
+        effects: Effects = []
+        waits = False
+        for job in jobs:
+            still, pings = job.look(at.now)
+            waits, effects = waits or still, effects + pings
+        if waits:
+            return effects
+        against: dict[str, str] = {}
+        for job in jobs:
+            against |= job.judge(at.now)
+        if against:
+            for job in jobs:
+                effects += job.refuse_all(against, at.now)
+            return effects
+        orders: Effects = []
+        for job in jobs:
+            orders += job.stop_boards(self._orders, self._settings, at)
+        # That they are told is on disk first; at once, it is with the whole command.
+        kept = [job for job in jobs if job.run.kept]
+        parts: Effects = [Persist(job.record) for job in kept]
+        return [*effects, *parts, *([Commit()] if kept else []), *orders]
 
     def require_idle(self, outlets: list[Fed], *, force: bool) -> None:
         """Refuse to cut outlets that are on their way, or must not go.
@@ -90,10 +136,10 @@ class Switchboard:
         effects: Effects = []
         for fed, action in coldstart.plan(idle, self._settings.power):
             keys = self._rows(run, fed, at)
-            job = Job(run, fed, action, keys, force=False, alone=True)
+            job = Job(self._rack, run, fed, action, keys, alone=True)
             self._jobs[fed.row.name] = job
             if action is Action.ON:
-                effects += job.begin(self._orders, self._settings, at)
+                effects += job.begin(self._settings, at)
         return effects
 
     def resume(self, run: Run, records: list[PartRecord], at: Moment) -> Effects:
@@ -108,11 +154,11 @@ class Switchboard:
                     run.end(key, Phase.FAILED, at.now, error=error)
                 continue
             job = Job(
+                self._rack,
                 run,
                 fed,
                 Action(record.action),
                 keys,
-                force=False,
                 alone=record.alone,
                 before=Power(record.before),
             )
@@ -178,7 +224,10 @@ class Switchboard:
         """Let every outlet go on, in order: the first that waits comes on first."""
         effects: Effects = []
         for job in list(self._jobs.values()):
-            effects += self._go_on(job, at)
+            if job.step is Step.LOOKING:
+                effects += self.look(job.run, at)
+            else:
+                effects += self._go_on(job, at)
         self._sweep(at.now)
         return effects
 
@@ -186,7 +235,7 @@ class Switchboard:
         if job.step is Step.PLANNED:
             if not self._judged(at.now):
                 return []
-            return job.begin(self._orders, self._settings, at)
+            return job.begin(self._settings, at)
         return job.advance(
             self._orders, self._settings, at, lambda one: self._may_come(one, at.now)
         )
@@ -227,16 +276,21 @@ class Switchboard:
 
     def _rows(self, run: Run, fed: Fed, at: Moment) -> list[str]:
         """Add a row for each board an outlet feeds, or one for the outlet alone."""
-        nodes = self.choice.hit([fed])
-        if not nodes:
-            key = f"outlet {fed.row.name}"
-            run.add(key, Row(None, key, at.now, NEVER))
-            return [key]
-        for node in nodes:
+        keys = []
+        for node in self.choice.hit([fed]):
             row = Row(node, node.name, at.now, NEVER)
             run.add(node.id, row)
             run.show(row)
-        return [node.id for node in nodes]
+            keys.append(node.id)
+        for _, board in found(self._rack, [fed]):
+            row = Row(None, board.name, at.now, NEVER)
+            row.found = board
+            run.add(board.mac, row)
+            keys.append(board.mac)
+        if not keys:
+            keys = [f"outlet {fed.row.name}"]
+            run.add(keys[0], Row(None, keys[0], at.now, NEVER))
+        return keys
 
     def _rows_again(self, run: Run, record: PartRecord, at: Moment) -> list[str]:
         """Add the rows that a command had before the start."""
@@ -244,6 +298,7 @@ class Switchboard:
             node = self._rack.registry.nodes.get(target.key)
             row = Row(node, target.name, at.now, NEVER)
             row.boot_id, row.told = target.boot_id, target.told
+            row.unproven = target.unproven
             run.add(target.key, row)
             run.show(row)
             if target.phase.final:

@@ -4,7 +4,7 @@ from master_service.commands.effects import Effects
 from master_service.power.job import Job
 from master_service.power.steps import Action, Step
 
-_BEFORE_THE_CUT = frozenset({Step.PLANNED, Step.STOPPING, Step.SETTLING})
+_BEFORE_THE_CUT = frozenset({Step.PLANNED, Step.LOOKING, Step.STOPPING, Step.SETTLING})
 
 
 def withdraw(job: Job, why: str, now: float) -> tuple[Effects, str]:

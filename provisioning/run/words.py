@@ -66,17 +66,22 @@ def _running(params: Params) -> Iterable[str]:
     if params.unplaced:
         yield (
             f"{_counted(params.unplaced)} at places nobody told, cut without being "
-            f"asked if they are in these stacks: {_few(params.unplaced)}"
+            f"asked if they are in these stacks: {_listed(params.unplaced)}"
         )
     if params.mute:
         yield (
-            f"cut without being asked, for no agent of theirs is heard: "
-            f"{_few(params.mute)}"
+            f"cut without being asked, for nothing shows that they are down: "
+            f"{_listed(params.mute)}; confirm it only if that is meant"
         )
 
 
 def _counted(names: tuple[str, ...]) -> str:
     return "1 board that runs" if len(names) == 1 else f"{len(names)} boards that run"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return all names: a consent is only for the boards that it names."""
+    return ", ".join(names)
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -177,6 +177,10 @@ class Pi:
     def come(self) -> None:
         self.life = Life.RUNNING
         self._lab.prober.alive.add(self.address)
+        self.details()
+        self.say(NodeLeaf.STATUS, b"online", retain=True)
+
+    def details(self, reason: str = "") -> None:
         verbs = ("ping", "temperature", "reboot", "shutdown", "update")
         details = Details(
             session=self.boot_id,
@@ -187,13 +191,16 @@ class Pi:
             addresses=(self.address,),
             abilities=tuple(Ability(verb=verb) for verb in verbs),
             ts=self._lab.now + WALL_S,
+            reason=reason,
         )
         self.say(NodeLeaf.DETAILS, encode(details), retain=True)
-        self.say(NodeLeaf.STATUS, b"online", retain=True)
 
-    def leave(self, life: Life) -> None:
+    def leave(self, life: Life, reason: str = "") -> None:
+        """Go, with a goodbye if there is a reason; without power there is none."""
         if self.life is Life.RUNNING:
             self._lab.prober.alive.discard(self.address)
+            if reason:
+                self.details(reason)
             self.say(NodeLeaf.STATUS, b"offline", retain=True)
         self.life, self._due = life, None
 
@@ -227,10 +234,10 @@ class Pi:
                 self.boots += 1
                 self.come()
             elif what == "reboot":
-                self.leave(Life.OFF)
+                self.leave(Life.OFF, "rebooting")
                 self._due = now + self.boot_s, "boot"
             else:
-                self.leave(Life.HALTED)
+                self.leave(Life.HALTED, "shutting down")
         elif self.life is Life.RUNNING:
             self._seq += 1
             beat = Heartbeat(

@@ -66,7 +66,7 @@ async def test_an_outlet_whose_record_cannot_be_kept_is_not_switched_the_others_
 
     monkeypatch.setattr(store, "keep_outlet", failing)
     for board in bench.boards.values():
-        board.die()
+        board.shut_down()
     await bench.pass_time(2)
     await bench.ask("rack power", "off confirm=rack")
     await bench.pass_time(2)

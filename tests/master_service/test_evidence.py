@@ -38,6 +38,14 @@ CASES: list[tuple[str, dict[str, Any], Askable, str]] = [
     # a board that talks
     ("talks, pinged in this boot", {**TALKS, **PINGED}, MUST, ""),
     ("talks, not pinged yet: a ping decides", TALKS, MUST, ""),
+    ("talks, was late once", {**TALKS, **PINGED, "probe": Probe.SILENT}, MUST, ""),
+    (
+        "talks, and does not answer pings any more",
+        {**TALKS, **PINGED, **SILENT},
+        CANNOT,
+        "does not answer ping now",
+    ),
+    ("talks, the socket is gone", {**TALKS, **PINGED, **CANNOT_PING}, CANNOT, "ICMP"),
     ("talks, a firewall", {**TALKS, **FIREWALL, **SILENT}, CANNOT, "did not answer"),
     ("talks, no pings", {**TALKS, **FIREWALL, **CANNOT_PING}, CANNOT, "not allowed"),
     (

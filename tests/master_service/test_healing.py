@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.messages import Ability, EventKind, Phase, Verdict
 from master_service.healing.settings import HealSettings, Step
+from master_service.layout import FoundBoard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,21 @@ async def test_healthy_boards_on_the_relay_save_it(
     assert switchings(bench) == []
 
 
+async def test_boards_that_cannot_be_asked_save_the_relay(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = await healed(make_bench, power_siblings=True, steps=(Step.POWER,))
+    bench.master.rack.found = (
+        FoundBoard("b8:27:eb:00:00:07", "s01n7", 1, 7, "10.0.0.7"),
+    )
+    hang(bench, "pi-11")
+    await bench.pass_time(120)
+    (said,) = told(bench)
+    assert said.endswith("no power: s01n7 cannot be asked to shut down")
+    assert not bench.boards["pi-12"].orders
+    assert switchings(bench) == []
+
+
 async def test_with_leave_its_siblings_are_shut_down_cleanly_before_the_cut(
     make_bench: Callable[..., Bench],
 ) -> None:
@@ -135,7 +151,7 @@ async def test_with_leave_its_siblings_are_shut_down_cleanly_before_the_cut(
     assert [order.verb for order in sibling.orders] == ["shutdown"]
     await bench.pass_time(20)
     assert switchings(bench) == [], "cut while a healthy board was up"
-    sibling.die()
+    sibling.shut_down()
     await bench.pass_time(6)
     assert switchings(bench)[:1] == [("stack-1", False)]
     assert "power of s01n1, hung for" in told(bench)[0]
@@ -250,10 +266,11 @@ async def test_a_person_may_name_the_one_board_that_cannot_be_asked(
     await bench.ask(where, "off force=s01n1 confirm=stack/1")
     assert [order.verb for order in bench.boards["pi-12"].orders] == ["shutdown"]
     bench.now += 1
-    bench.boards["pi-12"].die()
+    bench.boards["pi-12"].shut_down()
     await bench.pass_time(7)
     assert switchings(bench) == [("stack-1", False)]
-    assert bench.final(where).ok is True
+    final = bench.final(where)
+    assert (final.ok, final.verified) == (True, False)
 
 
 async def test_a_board_that_can_be_asked_is_asked_although_it_is_named(

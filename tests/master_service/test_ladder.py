@@ -102,6 +102,14 @@ CASES: list[
         "",
     ),
     (
+        "a sibling cannot be asked",
+        {**SHARED, "verdict": Verdict.LOST, "unasked": ("s01n4",)},
+        {},
+        SIBLINGS,
+        None,
+        "no power: s01n4 cannot be asked to shut down",
+    ),
+    (
         "a sibling is locked",
         {**SHARED, "verdict": Verdict.LOST, "sibling_locked": "s01n3 is locked by ann"},
         {},

@@ -263,3 +263,45 @@ def test_a_span_is_said_in_its_two_largest_units() -> None:
         "1 h 1 min",
         "1 d 1 h",
     ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("place", "none"),
+        ("place", "2 1"),
+        ("name", "mine"),
+        ("tag", "mine"),
+        ("forget", ""),
+    ],
+)
+@pytest.mark.parametrize("held_by", ["stack/1", "node/s01n1"])
+async def test_nobody_takes_a_board_out_of_the_lock_of_another(
+    bench: Bench, verb: str, words: str, held_by: str
+) -> None:
+    await lock(bench, held_by)
+    before = bench.node("pi-11")
+    bench.boards["pi-21"].die()  # and its slot is free
+    await bench.ask("node/s02n1 place", "none by=bob")
+    final = (await bench.ask(f"node/s01n1 {verb}", f"{words} by=bob"))[-1]
+    assert final.phase is Phase.REFUSED
+    assert "is locked by ann" in final.targets[0].error, final
+    assert "unlock force" in final.targets[0].error
+    after = bench.node("pi-11")
+    assert (after.name, after.stack, after.slot, after.tags) == (
+        before.name,
+        before.stack,
+        before.slot,
+        before.tags,
+    )
+    mine = (await bench.ask(f"node/s01n1 {verb}", f"{words} by=ann"))[-1]
+    assert mine.ok is True, mine
+
+
+async def test_nobody_puts_a_board_into_the_locked_stack_of_another(
+    bench: Bench,
+) -> None:
+    await lock(bench, "stack/1")
+    await bench.ask("node/s01n1 place", "none by=ann")
+    final = (await bench.ask("node/s02n1 place", "1 1 by=bob"))[-1]
+    assert "stack 1 is locked by ann" in final.targets[0].error

@@ -28,7 +28,7 @@ async def begin(bench: Bench, payload: str) -> Reply:
 
 async def go_down(bench: Bench, *node_ids: str) -> None:
     for node_id in node_ids:
-        bench.boards[node_id].die()
+        bench.boards[node_id].shut_down()
     await bench.pass_time(3)
 
 
@@ -107,7 +107,7 @@ async def test_dead_boards_are_not_waited_for(bench: Bench) -> None:
     for node_id in STACK:
         bench.boards[node_id].die()
         await bench.pass_time(2)
-    await begin(bench, OFF)
+    await begin(bench, "off force confirm=stack/1")
     await bench.pass_time(1)
     assert switchings(bench) == [("stack-1", False)]
 

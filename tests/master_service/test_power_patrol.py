@@ -103,7 +103,7 @@ async def test_an_outlet_switched_by_hand_is_noticed_within_a_round(
 
 async def test_what_a_command_switches_is_not_told_as_by_hand(bench: Bench) -> None:
     for board in ("pi-11", "pi-12"):
-        bench.boards[board].die()
+        bench.boards[board].shut_down()
     await bench.pass_time(40)
     await bench.ask("stack/1 power", "off confirm=stack/1")
     await bench.pass_time(70)

@@ -172,7 +172,8 @@ async def test_a_cycle_is_cancelled_before_the_cut_and_not_after(
     await lab.ask("stack/1 cancel", "c1", id="stop")
     await lab.until_quiet()
     assert lab.relays.calls == []
-    assert "it was told to shut down: `power cycle` brings it back" in lab.final().error
+    back = "it was told to shut down: `power cycle stack/1` brings it back"
+    assert back in lab.final().error
     await lab.run_for(2.0)
     await lab.ask("stack/1 power", "cycle", id="c2")
     while not lab.relays.calls:

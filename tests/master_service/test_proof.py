@@ -123,6 +123,7 @@ async def test_shutdown_is_done_when_it_said_offline_and_pings_no_more(
     await bench.ask("node/s01n1 shutdown", encode(Command(by="ann")))
     board = bench.boards["pi-11"]
     bench.now += 1
+    board.details(reason="shutdown ordered by ann")
     board.leave()
     await bench.pass_time(3)
     assert bench.replies("node/s01n1 shutdown")[-1].phase is not Phase.DONE
@@ -131,6 +132,51 @@ async def test_shutdown_is_done_when_it_said_offline_and_pings_no_more(
     assert bench.final("node/s01n1 shutdown").verified
     assert bench.node("pi-11").verdict is Verdict.OFF
     assert "shut down by ann" in bench.node("pi-11").reason
+
+
+async def test_a_shutdown_that_silence_cannot_prove_is_done_and_not_verified(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench()
+    await bench.master.start()
+    await bench.calm()
+    await bench.all_come()
+    board = bench.boards["pi-11"]
+    bench.prober.alive.discard(board.address)  # a firewall, from the start
+    await bench.ask("node/s01n1 shutdown", encode(Command(by="ann")))
+    bench.now += 1
+    board.shut_down()
+    await bench.pass_time(80)
+    assert not bench.replies("node/s01n1 shutdown")[-1].phase.final
+    await bench.pass_time(12)
+    final = bench.final("node/s01n1 shutdown")
+    assert (final.phase, final.verified) == (Phase.DONE, False)
+    assert "did not answer a ping since it booted" in final.targets[0].error
+    assert bench.node("pi-11").verdict is Verdict.OFF
+    assert bench.node("pi-11").askable == "cannot-be-asked"
+
+
+async def test_a_board_is_pinged_while_it_runs_before_it_goes_down(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench()
+    await bench.master.start()
+    await bench.calm()
+    await bench.all_come()
+    assert not bench.prober.asked
+    await bench.ask("node/s01n1 shutdown")
+    bench.boards["pi-11"].shut_down()
+    bench.now += 1
+    await bench.pass_time(3)
+    assert bench.final("node/s01n1 shutdown").verified
+
+
+async def test_a_broken_connection_is_no_goodbye(bench: Bench) -> None:
+    await bench.ask("node/s01n1 shutdown")
+    bench.now += 1
+    bench.boards["pi-11"].die()
+    await bench.pass_time(91)
+    assert "not proven down within 90 s" in bench.final("node/s01n1 shutdown").error
 
 
 async def test_a_second_destructive_order_is_refused_while_one_runs(

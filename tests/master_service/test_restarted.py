@@ -35,7 +35,7 @@ def told(bench: Bench, begins: int) -> list[str]:
 async def off(bench: Bench) -> Bench:
     """A rack whose first stack is off."""
     for name in ("pi-11", "pi-12"):
-        bench.boards[name].die()
+        bench.boards[name].shut_down()
     await bench.pass_time(40)
     await bench.ask("stack/1 power", "off confirm=stack/1")
     await bench.pass_time(10)

@@ -96,8 +96,27 @@ async def test_what_a_run_switches_is_not_cancelled_under_its_hands(site: Site) 
 async def test_a_board_that_cannot_be_asked_is_cut_all_the_same(site: Site) -> None:
     site.fault("crash", "s01n1")
     await site.until(lambda: site.node("s01n1").verdict is Verdict.HUNG)
-    await site.whole()
-    assert site.state.step == Step.DONE
+    await site.install("start")
+    await site.at(Step.CONFIRM)
+    (named,) = [text for text in site.state.forecast if "without being asked" in text]
+    assert "s01n1" in named
+    assert "s01n2" not in named
+    await site.install("confirm")
+    await site.at(Step.DONE)
+
+
+async def test_the_consent_is_only_for_the_boards_that_were_named(site: Site) -> None:
+    site.fault("crash", "s01n1")
+    await site.until(lambda: site.node("s01n1").verdict is Verdict.HUNG)
+    await site.install("start")
+    await site.at(Step.CONFIRM)
+    site.fault("crash", "s01n2")
+    await site.until(lambda: site.node("s01n2").verdict is Verdict.HUNG)
+    await site.install("confirm")
+    await site.at(Step.FAILED)
+    (why,) = [p for p in site.state.problems if "could not be switched off" in p]
+    assert "s01n2: cannot be asked to shut down" in why
+    assert "s01n1: cannot be asked" not in why
 
 
 async def test_a_board_that_does_not_go_down_ends_the_run_unless_it_is_forced(
@@ -107,7 +126,8 @@ async def test_a_board_that_does_not_go_down_ends_the_run_unless_it_is_forced(
     await site.whole()
     assert site.state.step == Step.FAILED
     (why,) = [p for p in site.state.problems if "could not be switched off" in p]
-    assert "s02n1: not down within 20 s; `install start force` cuts" in why
+    assert "s02n1: cannot be asked to shut down" in why
+    assert "`install start force` cuts it all the same" in why
     site.fault("heal", "rack")
     await site.ask("stack/2 power", id="c", args=("cycle", "force"))
     site.fault("freeze", "s02n1")
