@@ -12,6 +12,7 @@ from provisioning.backends.unit import Unit
 from provisioning.backends.whole_file import WholeFile
 from provisioning.clock import LoopClock
 from provisioning.discovery.leases import LeaseSource
+from provisioning.discovery.packet_socket import own_hardware_addresses
 from provisioning.discovery.sniffer import Sniffer
 from provisioning.discovery.wire import Wire
 from provisioning.effects import Hands
@@ -88,6 +89,7 @@ def assemble(
         announcer=seams.announcer,
         clock=LoopClock(),
         new_id=_new_run_id,
+        own=own_hardware_addresses,
     )
 
 

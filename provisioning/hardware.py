@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 MAX_SHOWN = 64
 """Characters of what a board says of itself: more is no name."""
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+ZERO = "00:00:00:00:00:00"
 
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 
@@ -49,6 +50,11 @@ def normal_mac(text: str) -> str:
         error = f"{text!r} is no hardware address; one looks like dc:a6:32:01:02:03"
         raise ValueError(error)
     return mac
+
+
+def of_one_device(mac: str) -> bool:
+    """Whether an address can be that of a device: not of a group, and not all zero."""
+    return mac != ZERO and not mac_bytes(mac)[0] & 1
 
 
 def looks_like_a_pi(mac: str) -> bool:

@@ -1,12 +1,13 @@
 """Everything an install needs in one piece, and all that a person can want of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from broker.common.tasks import Tasks
 from provisioning import between, plan
 from provisioning.backends.backend import Backend
 from provisioning.effects import Hands
 from provisioning.errors import NoRunError
+from provisioning.hardware import of_one_device
 from provisioning.plan import Place
 from provisioning.reservation import Change, Reservation
 from provisioning.run import machine
@@ -36,6 +37,7 @@ class Installer:
         announcer: Who is told.
         clock: The time.
         new_id: Makes the id of a run.
+        own: Returns the hardware addresses of this machine.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Installer:
         announcer: Announcer,
         clock: Clock,
         new_id: Callable[[], str],
+        own: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._journal = journal
         self._backend = backend
         self._sources = tuple(sources)
         self._new_id = new_id
+        self._own = own
         self._loop = RunLoop(
             journal=journal, hands=hands, announcer=announcer, clock=clock
         )
@@ -196,7 +200,9 @@ class Installer:
         return self._backend.applied()
 
     def heard(self, ask: Ask) -> None:
-        """Take what a board said."""
+        """Take what a board said; this machine and groups are no boards."""
+        if not self._loop.live or not of_one_device(ask.mac) or ask.mac in self._own():
+            return
         self._loop.tell(Asked(ask))
 
     def server(self, server: ForeignServer) -> None:

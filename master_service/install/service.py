@@ -248,7 +248,8 @@ class Installs:
             details: As it said them.
             retained: They came out of the broker's store.
         """
-        self._births.said(details, retained=retained)
+        if node.id != self._rack.settings.master.node:  # it is in no stack of a run
+            self._births.said(node.id, details, retained=retained)
         run = self.last
         if (run is None or run.over) and self.seating.concerns(node):
             self.seat()

@@ -28,10 +28,12 @@ class BirthSource:
         """Stop; calling it twice is fine."""
         self._ear = None
 
-    def said(self, details: Details, *, retained: bool) -> None:
+    def said(self, node_id: str, details: Details, *, retained: bool) -> None:
         """Take the details of a node.
 
         Args:
+            node_id: Of the node: its first hardware address may change while it runs,
+                when an adapter is plugged in or a bridge takes another one.
             details: As they arrived.
             retained: They came out of the broker's store: they may be of any time.
         """
@@ -39,8 +41,8 @@ class BirthSource:
         if ask is None:
             return
         # A new session of the same boot is no power that came: the broker was away.
-        again = self._boots.get(ask.mac) == details.boot_id
-        self._boots[ask.mac] = details.boot_id
+        again = self._boots.get(node_id) == details.boot_id
+        self._boots[node_id] = details.boot_id
         if self._ear and not (retained or again or details.reason):
             self._ear.heard(ask)
 

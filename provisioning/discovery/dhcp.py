@@ -68,6 +68,7 @@ class Dhcp(msgspec.Struct, frozen=True, kw_only=True):
         siaddr: The server it boots from, likewise.
         options: All others, raw.
         broadcast: The client cannot take an answer sent to an address.
+        relayed: It came over a relay, whose hardware address its frame has.
     """
 
     op: Op
@@ -79,6 +80,7 @@ class Dhcp(msgspec.Struct, frozen=True, kw_only=True):
     siaddr: str = "0.0.0.0"  # noqa: S104  # likewise
     options: dict[int, bytes] = msgspec.field(default_factory=dict)
     broadcast: bool = False
+    relayed: bool = False
 
     def text(self, option: Option) -> str:
         """Return an option as text that is safe to show; empty when it is not there."""
@@ -116,6 +118,7 @@ def decode(payload: bytes) -> Dhcp | None:
             siaddr=str(IPv4Address(siaddr)),
             options=options,
             broadcast=bool(flags & BROADCAST_FLAG),
+            relayed=any(fields[10]),
         )
     except ValueError:
         return None  # a kind we have no use for: INFORM, lease queries

@@ -4,6 +4,7 @@ Needs CAP_NET_RAW and nothing else. The filter is set before the socket is bound
 the kernel queued until then would reach us unfiltered.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import socket
@@ -19,6 +20,10 @@ _SO_ATTACH_FILTER = 26
 _SIOCGIFCONF = 0x8912
 _SIOCGIFFLAGS = 0x8913
 _SIOCGIFNETMASK = 0x891B
+_SIOCGIFHWADDR = 0x8927
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GPERMADDR = 0x20
+_PERMANENT = struct.Struct("II32s")
 _IFF_UP = 0x1
 _IFF_RUNNING = 0x40
 _UNION_BYTES = struct.calcsize("LLHBBB0L")
@@ -147,3 +152,31 @@ def interface_addresses(interface: str) -> tuple[IPv4Interface, ...]:
             text = f"{IPv4Address(address)}/{IPv4Address(mask)}"
             found.append(IPv4Interface(text))
     return tuple(found)
+
+
+def own_hardware_addresses() -> frozenset[str]:
+    """Return the hardware addresses of this machine's interfaces.
+
+    Those they have now, and those they were made with: a bridge takes the address of
+    a port, and the port may get it back.
+    """
+    found = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for _index, name in socket.if_nameindex():
+            request = struct.pack("16s24x", name.encode())
+            with contextlib.suppress(OSError):  # it went away, or has none
+                answer = fcntl.ioctl(any_socket, _SIOCGIFHWADDR, request)
+                found.add(answer[18:24].hex(":"))
+            with contextlib.suppress(OSError):
+                found.add(_permanent_address(any_socket, name))
+    return frozenset(found - {"", "00:00:00:00:00:00"})
+
+
+def _permanent_address(any_socket: socket.socket, interface: str) -> str:
+    buffer = ctypes.create_string_buffer(
+        _PERMANENT.pack(_ETHTOOL_GPERMADDR, 32, b""), _PERMANENT.size
+    )
+    request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(buffer))
+    fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
+    _command, size, address = _PERMANENT.unpack(buffer.raw)
+    return address[:size].hex(":") if size == 6 else ""  # noqa: PLR2004  # bytes

@@ -138,7 +138,9 @@ class Sniffer:
                 self._ear.server(server)
             return
         ask = asked(message)
-        if ask is not None:
+        # A device that asks in the name of another one is not that one.
+        honest = message.relayed or datagram.mac == message.mac
+        if ask is not None and honest:
             self._ear.heard(ask)
 
 

@@ -71,8 +71,9 @@ class Scene:
         self.announcer = FakeAnnouncer()
         self.ids = iter(range(1, 1000))
 
-    def installer(self) -> Installer:
+    def installer(self, own: Callable[[], set[str]] = set) -> Installer:
         return Installer(
+            own=own,
             journal=self.journal,
             backend=self.rack.backend,
             hands=Hands(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from broker.messages import Details
 from provisioning.backends import files
@@ -15,6 +16,7 @@ from provisioning.discovery.births import BirthSource
 from provisioning.discovery.leases import LeaseSource, heard
 from provisioning.fake import FakeBackend
 from provisioning.run.messages import Ask, AskKind, ForeignServer
+from provisioning.run.state import Run
 from provisioning.run.words import listed
 
 if TYPE_CHECKING:
@@ -50,13 +52,13 @@ DETAILS = Details(
 
 async def test_an_agents_first_words_are_a_birth() -> None:
     source, ear = BirthSource(), Ear()
-    source.said(DETAILS, retained=False)
+    source.said("pi-1", DETAILS, retained=False)
     await source.start(ear)
-    source.said(DETAILS, retained=False)
+    source.said("pi-1", DETAILS, retained=False)
     again = msgspec.structs.replace(DETAILS, session="s2")
-    source.said(again, retained=False)
+    source.said("pi-1", again, retained=False)
     assert not ear.asks, "the same boot as before: it only connected again"
-    source.said(msgspec.structs.replace(again, boot_id="b2"), retained=False)
+    source.said("pi-1", msgspec.structs.replace(again, boot_id="b2"), retained=False)
     assert ear.asks == [
         Ask(
             mac="dc:a6:32:01:36:c2",
@@ -70,6 +72,44 @@ async def test_an_agents_first_words_are_a_birth() -> None:
     await source.stop()
 
 
+async def test_a_hardware_address_that_changes_in_one_boot_is_no_birth() -> None:
+    """A bridge takes the address of a port, or an adapter is plugged in."""
+    source, ear = BirthSource(), Ear()
+    await source.start(ear)
+    source.said("pi-1", DETAILS, retained=True)
+    other = msgspec.structs.replace(DETAILS, macs=("5a:fd:4c:93:cf:c8",))
+    source.said("pi-1", other, retained=False)
+    assert not ear.asks
+
+
+NOT_BOARDS = (
+    "ff:ff:ff:ff:ff:ff",
+    "01:00:5e:00:00:01",
+    "00:00:00:00:00:00",
+    "02:00:00:00:01:01",
+)
+
+
+@pytest.mark.parametrize("kind", AskKind)
+def test_groups_nobody_and_this_machine_are_no_boards(
+    scene: Scenes, virtually: Virtually, kind: AskKind
+) -> None:
+    stage = scene(1, 4)
+
+    async def install() -> Run:
+        installer = stage.installer(own=lambda: {NOT_BOARDS[-1]})
+        await installer.start()
+        await installer.begin(stage.params)
+        await stage.reach(installer, lambda run: run.powered_at)
+        for mac in NOT_BOARDS:
+            stage.rack.source.hear(Ask(mac=mac, kind=kind))
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert len(run.verified) == 4
+    assert not run.findings
+
+
 async def test_what_a_board_says_of_itself_is_short_and_in_one_line() -> None:
     source, ear = BirthSource(), Ear()
     await source.start(ear)
@@ -78,7 +118,7 @@ async def test_what_a_board_says_of_itself_is_short_and_in_one_line() -> None:
         "hostname": "pi\n\x1b[31m\u202e",
         "model": "x" * 200,
     }
-    source.said(msgspec.structs.replace(DETAILS, **lies), retained=False)
+    source.said("pi-1", msgspec.structs.replace(DETAILS, **lies), retained=False)
     (ask,) = ear.asks
     assert ask.address == "192.168.23.9"
     assert ask.hostname == "pi[31m"
@@ -95,10 +135,12 @@ async def test_old_words_goodbyes_and_boards_without_address_are_no_births() -> 
     source, ear = BirthSource(), Ear()
     await source.start(ear)
     replace = msgspec.structs.replace
-    source.said(replace(DETAILS, boot_id="b3"), retained=True)
-    source.said(replace(DETAILS, boot_id="b4", reason="shutdown"), retained=False)
-    source.said(replace(DETAILS, boot_id="b5", macs=()), retained=False)
-    source.said(replace(DETAILS, boot_id="b6", macs=("?",)), retained=False)
+    source.said("pi-1", replace(DETAILS, boot_id="b3"), retained=True)
+    source.said(
+        "pi-1", replace(DETAILS, boot_id="b4", reason="shutdown"), retained=False
+    )
+    source.said("pi-1", replace(DETAILS, boot_id="b5", macs=()), retained=False)
+    source.said("pi-1", replace(DETAILS, boot_id="b6", macs=("?",)), retained=False)
     assert not ear.asks
 
 

@@ -13,6 +13,7 @@ from provisioning.backends.dnsmasq_config import Netboot
 from provisioning.discovery import dhcp
 from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
 from provisioning.discovery.frame import Datagram, decode_udp, encode_udp
+from provisioning.discovery.packet_socket import own_hardware_addresses
 from provisioning.discovery.sniffer import NO_ADDRESS, Sniffer, open_dhcp_socket
 from provisioning.discovery.wire import Wire
 from provisioning.errors import NetworkError
@@ -45,7 +46,9 @@ class Ear:
         self.servers.append(server)
 
 
-def boot_rom(kind: Kind, *, pxe: bool, xid: int = 0x51, **options: bytes) -> bytes:
+def boot_rom(
+    kind: Kind, *, pxe: bool, xid: int = 0x51, sender: str = BOARD, **options: bytes
+) -> bytes:
     """What a board's boot code or its system says, as a frame."""
     extra: dict[int, bytes] = {
         Option[name.upper()]: value for name, value in options.items()
@@ -61,9 +64,15 @@ def boot_rom(kind: Kind, *, pxe: bool, xid: int = 0x51, **options: bytes) -> byt
         op=Op.REQUEST, kind=kind, mac=BOARD, xid=xid, options=extra, broadcast=True
     )
     datagram = Datagram(
-        BOARD, NO_ADDRESS, 68, "255.255.255.255", 67, dhcp.encode(message)
+        sender, NO_ADDRESS, 68, "255.255.255.255", 67, dhcp.encode(message)
     )
     return encode_udp(datagram)
+
+
+def over_relay(frame: bytes) -> bytes:
+    """The same, as a relay passes it on: with its own address in it."""
+    at = 14 + 20 + 8 + 24  # Ethernet, IP, UDP, and what comes before giaddr
+    return frame[:at] + bytes([10, 77, 0, 3]) + frame[at + 4 :]
 
 
 def send(lab: Lab, *frames: bytes) -> None:
@@ -89,7 +98,8 @@ def test_the_sniffer_hears_what_boards_say_and_nothing_else(lab: Lab) -> None:
             lab,
             encode_udp(noise),
             b"\xff" * 60,
-            boot_rom(Kind.DISCOVER, pxe=True),
+            boot_rom(Kind.REQUEST, pxe=False, sender="00:11:22:33:44:55"),
+            over_relay(boot_rom(Kind.DISCOVER, pxe=True, sender="00:11:22:33:44:55")),
             boot_rom(
                 Kind.REQUEST,
                 pxe=False,
@@ -340,3 +350,14 @@ def test_a_question_needs_an_address_in_the_network_and_names_the_right_one(
         assert own_address_problems(SUBNET) == ()
 
     lab.run(main)
+
+
+def test_the_hardware_addresses_of_this_machine_are_known(lab: Lab) -> None:
+    run_ip(
+        "-n", lab.name(MASTER), "link", "set", "eth1", "address", "02:00:00:00:77:99"
+    )
+
+    async def main() -> frozenset[str]:
+        return own_hardware_addresses()
+
+    assert "02:00:00:00:77:99" in lab.run(main)
