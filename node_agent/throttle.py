@@ -2,10 +2,14 @@
 
 Source of the bits: raspberrypi.com/documentation/computers/os.html#get_throttled.
 Read from sysfs where the kernel offers it (cheap); else ``vcgencmd`` is started once a
-minute and its answer collected at a later reading, so that no reading ever waits.
+minute and its answer collected at a later reading, so that no reading ever waits. Some
+kernels have a file that always says 0, so where it does ``vcgencmd`` is asked as well.
 """
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +20,8 @@ from broker.messages import Throttled, ThrottleFlag
 SYSFS = "sys/devices/platform/soc/soc:firmware/get_throttled"
 VCGENCMD = ("vcgencmd", "get_throttled")
 ASK_EVERY_S = 60.0
+ANSWER_WITHIN_S = 30.0
+"""After this the program is killed: where the firmware hangs, it waits for ever."""
 
 _FLAGS = (
     ThrottleFlag.UNDER_VOLTAGE,
@@ -37,8 +43,39 @@ class Answer(Protocol):
     def communicate(self) -> tuple[str, str]:
         """Return output and errors of one that has ended."""
 
+    def kill(self) -> None:
+        """End it, whatever it waits for."""
+
 
 Ask = Callable[[], Answer]
+
+
+class _Program:
+    """``vcgencmd``, started."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  # a constant; closed by communicate
+            VCGENCMD,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def communicate(self) -> tuple[str, str]:
+        return self._process.communicate()
+
+    def kill(self) -> None:
+        # The group: of a wrapper script, a child would keep the pipes open.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def ask_firmware() -> Answer:
@@ -47,13 +84,7 @@ def ask_firmware() -> Answer:
     Raises:
         OSError: It is not installed or may not be run.
     """
-    return subprocess.Popen(  # noqa: S603  # a constant; closed by communicate
-        VCGENCMD,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return _Program()
 
 
 def decode(text: str, seen: int = 0) -> tuple[Throttled, int]:
@@ -104,11 +135,15 @@ class Throttle:
         self._clock = clock
         self._ask = ask
         self._asked: Answer | None = None
+        self._asked_at = 0.0
+        self._killed = False
+        self._installed = True
         self._ask_at = clock()
         self._seen = 0
         self._known: Throttled | None = (
             Throttled(unknown="not read yet") if raspberry else None
         )
+        """What the program answered."""
 
     def read(self) -> Throttled | None:
         """Return the bits as last known; None on a machine without that firmware."""
@@ -118,27 +153,46 @@ class Throttle:
             return Throttled(unknown=_NO_PERMISSION)
         except (OSError, UnicodeDecodeError):
             return self._asked_firmware() if self._raspberry else None
-        self._known, self._seen = decode(text, self._seen)
-        return self._known
+        found, self._seen = decode(text, self._seen)
+        if found.unknown or found.now or not self._installed:
+            return found
+        also = self._asked_firmware()
+        if also is None or also.unknown:
+            return found
+        return Throttled(now=also.now, since_boot=_words(self._seen))
 
     def _asked_firmware(self) -> Throttled | None:
         """Collect the answer to an earlier question, and ask again when it is time."""
+        now = self._clock()
         if self._asked is not None and self._asked.poll() is not None:
-            self._take(self._asked)
+            if not self._killed:
+                self._take(self._asked)
             self._asked = None
-        if self._asked is None and self._clock() >= self._ask_at:
-            self._ask_at = self._clock() + ASK_EVERY_S
+        elif self._asked is not None and now - self._asked_at >= ANSWER_WITHIN_S:
+            self._give_up(self._asked)
+        if self._asked is None and now >= self._ask_at:
+            self._ask_at = now + ASK_EVERY_S
             self._start()
         return self._known
 
     def _start(self) -> None:
+        self._asked_at, self._killed = self._clock(), False
         try:
             self._asked = self._ask()
         except PermissionError:
             self._known = Throttled(unknown=_NO_PERMISSION)
         except OSError as error:
+            self._installed = not isinstance(error, FileNotFoundError)
             text = f"{VCGENCMD[0]} cannot be started: {error.strerror}"
             self._known = Throttled(unknown=text)
+
+    def _give_up(self, answer: Answer) -> None:
+        """End a program that hangs; the next is started when it is gone, not before."""
+        self._known = Throttled(unknown=f"{VCGENCMD[0]} does not answer")
+        if not self._killed:
+            self._killed = True
+            self._ask_at = self._clock() + ASK_EVERY_S
+            answer.kill()
 
     def _take(self, answer: Answer) -> None:
         output, errors = answer.communicate()

@@ -3,14 +3,18 @@
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from broker.common.processes import STDOUT_BYTES
-from node_agent import subprocess_runner
+from broker.messages import Throttled, ThrottleFlag
+from node_agent import subprocess_runner, throttle
+from node_agent.fake_clock import FakeClock
 from node_agent.runner import Invocation, Outcome, UnansweredError
 from node_agent.subprocess_runner import SubprocessRunner
+from node_agent.throttle import ANSWER_WITHIN_S, ASK_EVERY_S, Throttle
 
 pytestmark = pytest.mark.system
 
@@ -202,3 +206,27 @@ async def test_root_needs_no_sudo() -> None:
     runner = SubprocessRunner(root_user=True)
     outcome = await runner.run(Invocation(verb="x", argv=("sudo", "-n", "echo", "hi")))
     assert outcome.stdout == "hi\n"
+
+
+def test_a_vcgencmd_that_hangs_is_ended_and_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(throttle, "VCGENCMD", ("sh", "-c", "sleep 60; true"))
+    asked = Throttle(root=tmp_path, raspberry=True, clock=clock)
+    asked.read()
+    clock.now += ANSWER_WITHIN_S
+    answer = asked.read()
+    assert answer is not None
+    assert answer.unknown
+    deadline = time.monotonic() + 10
+    clock.now += ASK_EVERY_S
+    monkeypatch.setattr(throttle, "VCGENCMD", ("echo", "throttled=0x8"))
+    while (answer := asked.read()) is not None and answer.unknown:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # it is a real program
+        clock.now += 0.01
+    assert answer == Throttled(
+        now=(ThrottleFlag.SOFT_TEMPERATURE_LIMIT,),
+        since_boot=(ThrottleFlag.SOFT_TEMPERATURE_LIMIT,),
+    )
