@@ -6,8 +6,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from broker.common.printable import printable
+
 FORMAT = "%(levelname)-7s %(name)s [%(threadName)s]: %(message)s"
 FORMAT_WITH_TIME = "%(asctime)s " + FORMAT
+
+
+class PrintableFormatter(logging.Formatter):
+    """Shows the characters that a terminal would obey: a log holds foreign text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback where there is one."""
+        return printable(super().format(record))
 
 
 def set_up(*, level: str = "info", file: Path | None = None) -> None:
@@ -21,11 +31,11 @@ def set_up(*, level: str = "info", file: Path | None = None) -> None:
     """
     stream = logging.StreamHandler(sys.stderr)
     timed = sys.stderr.isatty()
-    stream.setFormatter(logging.Formatter(FORMAT_WITH_TIME if timed else FORMAT))
+    stream.setFormatter(PrintableFormatter(FORMAT_WITH_TIME if timed else FORMAT))
     handlers: list[logging.Handler] = [stream]
     if file is not None:
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
-        handlers[-1].setFormatter(logging.Formatter(FORMAT_WITH_TIME))
+        handlers[-1].setFormatter(PrintableFormatter(FORMAT_WITH_TIME))
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
 
 

@@ -171,11 +171,11 @@ def _run(words: list[str]) -> int:
     except ModuleNotFoundError as error:
         return _missing(chosen, error)
     except PiRackError as error:
-        sys.stderr.write(f"pirack {chosen}: {error}\n")
+        pipe.complain(f"pirack {chosen}: {error}\n")
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     except PermissionError as error:
         text = f"{error.filename}: {error.strerror}; be its owner, or use sudo"
-        sys.stderr.write(f"pirack {chosen}: {text}\n")
+        pipe.complain(f"pirack {chosen}: {text}\n")
         return EXIT_CONFIG
 
 

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import random
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -69,7 +68,7 @@ class Follower:
     def on_disconnected(self, reason: str) -> None:
         """Say it: nothing new can be heard for now."""
         self.trouble = reason
-        sys.stderr.write(f"pirack events: the broker is away: {reason}\n")
+        pipe.complain(f"pirack events: the broker is away: {reason}\n")
 
     def on_message(self, message: Message) -> None:
         """Take a line, or a node's name and place."""
@@ -115,7 +114,7 @@ class Follower:
                 return await self._after_newest()
             except PiRackError as error:
                 if time.monotonic() > deadline:
-                    sys.stderr.write(f"pirack events: lines may be missing: {error}\n")
+                    pipe.complain(f"pirack events: lines may be missing: {error}\n")
                     return []
             await asyncio.sleep(backoff.after(0))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from broker.common.printable import printable, printable_json
 from broker.messages import Event, EventKind
 
 _KIND_WIDTH = max(len(kind) for kind in EventKind)
@@ -14,12 +15,15 @@ def line(event: Event) -> str:
     """Return a line for a terminal: local time, kind, sentence, incident."""
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.ts))
     mark = f"  ({event.incident})" if event.incident else ""
-    return f"{stamp}  {event.kind:<{_KIND_WIDTH}}  {event.text}{mark}"
+    line = f"{stamp}  {event.kind:<{_KIND_WIDTH}}  {event.text}{mark}"
+    return printable(line, "")
 
 
 def written(event: Event, *, as_json: bool) -> str:
     """Return a line for a terminal, or for a program."""
-    return msgspec.json.encode(event).decode() if as_json else line(event)
+    if as_json:
+        return printable_json(msgspec.json.encode(event).decode())
+    return line(event)
 
 
 def fold(events: Iterable[Event]) -> list[Event]:

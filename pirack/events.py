@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import signal
-import sys
 
 from broker.common.tasks import first
 from broker.errors import (
@@ -16,7 +15,7 @@ from broker.link import Connect
 from broker.messages import EventKind
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.topics import Topics
-from pirack import option_types, where
+from pirack import option_types, pipe, where
 from pirack.ask import Patience, Question, ask
 from pirack.event_follow import Follower
 from pirack.event_lines import fold, written
@@ -138,10 +137,10 @@ async def show(
     if not receipt.ok:
         return _fail(receipt.why, EXIT_FAILED)
     for event in fold(receipt.events) if args.fold else receipt.events:
-        print(written(event, as_json=args.json), flush=True)
+        pipe.say(written(event, as_json=args.json))
     if not receipt.events:
         # Nobody but a person wants to know: a program reads standard output.
-        sys.stderr.write(f"pirack events: {NOTHING}\n")
+        pipe.complain(f"pirack events: {NOTHING}\n")
     return EXIT_OK
 
 
@@ -178,5 +177,5 @@ async def _until_told() -> None:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"pirack events: {text}\n")
+    pipe.complain(f"pirack events: {text}\n")
     return code

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from broker.common.printable import printable
 from broker.errors import ContractError
 from broker.link import Message, Subscription
 from broker.messages import (
@@ -16,6 +17,7 @@ from broker.messages import (
     decode,
 )
 from broker.topics import Fixed, FixedTopic, NodeLeaf, NodeTopic, StackTopic, Topics
+from pirack.pipe import cleaned
 
 UNPLACED = 10_000
 """Sorts nodes without a stack last."""
@@ -105,27 +107,27 @@ class Mirror:
             self._nodes.pop(node, None)
             self._heartbeats.pop(node, None)
             return None
-        state = self._nodes[node] = decode(payload, NodeState)
+        state = self._nodes[node] = cleaned(decode(payload, NodeState))
         return state
 
     def _stack(self, stack: int, payload: bytes) -> StackState | None:
         if not payload:
             self.stacks.pop(stack, None)
             return None
-        state = self.stacks[stack] = decode(payload, StackState)
+        state = self.stacks[stack] = cleaned(decode(payload, StackState))
         return state
 
     def _fixed(self, which: Fixed, payload: bytes) -> Wire | None:
         match which:
             case Fixed.RACK_STATE if payload:
-                self.rack = decode(payload, RackState)
+                self.rack = cleaned(decode(payload, RackState))
                 return self.rack
             case Fixed.MASTER_DETAILS if payload:
                 self.interval_s = decode(payload, MasterDetails).interval_s
             case Fixed.MASTER_STATUS:
-                self.master = payload.decode("ascii", "replace")
+                self.master = printable(payload.decode("ascii", "replace"), "")
             case Fixed.EVENT:
-                return decode(payload, Event)
+                return cleaned(decode(payload, Event))
         return None
 
 

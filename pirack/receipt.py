@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from broker.common.printable import printable
 from broker.messages import Event, Phase, Reply, TargetRow
 from master_service import spans
 
@@ -68,7 +69,7 @@ class Receipt:
         """Why it is not ok; empty where it is."""
         if self.ok:
             return ""
-        return (self._last.error if self._last else "") or self.summary()
+        return printable(self._last.error if self._last else "") or self.summary()
 
     def add(self, reply: Reply) -> tuple[TargetRow, ...]:
         """Take one reply and return the rows it changed, in its own order.
@@ -118,7 +119,7 @@ class Receipt:
         lasted = took(reply.duration_s) if reply.phase.final else ""
         words = [part for part in (counted, verified, lasted, error) if part]
         said = f"{reply.scope} {reply.verb}: {reply.phase}"
-        return f"{said} ({', '.join(words)})" if words else said
+        return printable(f"{said} ({', '.join(words)})" if words else said)
 
 
 def _key(row: TargetRow) -> str:
@@ -141,14 +142,15 @@ def row_lines(row: TargetRow) -> Iterable[str]:
         rest.append(said.pop())
     if row.truncated:
         rest.append("(output cut)")
-    text = "  ".join(part for part in rest if part)
+    text = "  ".join(printable(part, "\t") for part in rest if part)
+    name = printable(row.name, "")
     ended = row.phase.final and row.duration_s
     lasted = took(row.duration_s) if ended else ""
     yield (
-        f"  {symbol} {row.name:<{_NAME_WIDTH}} {row.phase:<{_PHASE_WIDTH}}"
+        f"  {symbol} {name:<{_NAME_WIDTH}} {row.phase:<{_PHASE_WIDTH}}"
         f"{lasted:>{_TOOK_WIDTH}}  {text}"
     ).rstrip()
-    yield from (f"      {line}" for line in said)
+    yield from (f"      {printable(line)}" for line in said)
 
 
 def took(duration_s: float) -> str:

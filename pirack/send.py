@@ -9,6 +9,7 @@ import uuid
 import msgspec
 
 from broker import words
+from broker.common.printable import printable_json
 from broker.errors import (
     ConfigError,
     LinkError,
@@ -173,7 +174,7 @@ def run(args: argparse.Namespace) -> int:
     code = printer.end(receipt, patience)
     if needs_confirm(asked, receipt):
         again = f"to mean it: --confirm {asked.scope}"
-        sys.stderr.write(f"pirack send: {again}\n")
+        pipe.complain(f"pirack send: {again}\n")
     return code
 
 
@@ -242,7 +243,8 @@ class Printer:
         """Print the last line and return the exit code."""
         if self._as_json:
             whole = receipt.whole()
-            print(msgspec.json.encode(whole).decode() if whole else "null")
+            text = msgspec.json.encode(whole).decode() if whole else "null"
+            print(printable_json(text))
         else:
             self._wipe()
             for row in receipt.rows:
@@ -272,5 +274,5 @@ class Printer:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"pirack send: {text}\n")
+    pipe.complain(f"pirack send: {text}\n")
     return code

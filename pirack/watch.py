@@ -111,13 +111,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         place = where.find(args)
     except (ConfigError, TopicError) as error:
-        sys.stderr.write(f"pirack watch: {error}\n")
+        pipe.complain(f"pirack watch: {error}\n")
         return EXIT_CONFIG
     watcher = Watcher(place.topics, as_json=args.json)
     try:
         return asyncio.run(_run(place, watcher, args))
     except LinkError as error:
-        sys.stderr.write(f"pirack watch: {error}\n")
+        pipe.complain(f"pirack watch: {error}\n")
         return EXIT_NO_BROKER
     except KeyboardInterrupt:
         return EXIT_OK

@@ -2,12 +2,11 @@
 
 import argparse
 import asyncio
-import sys
 from pathlib import Path
 
 from broker.errors import LinkError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_USAGE
-from pirack import house, option_types, os_error
+from pirack import house, option_types, os_error, pipe
 from pirack.node.cli import add_where
 from pirack.node.wish import check_packages
 from pirack.where import SEE_DOCTOR
@@ -127,5 +126,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"pirack deploy: {text}\n")
+    pipe.complain(f"pirack deploy: {text}\n")
     return code

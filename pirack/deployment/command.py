@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_FAILED, EXIT_OK
+from pirack import pipe
 from pirack.deployment import show, targets
 from pirack.deployment.ear import Ear
 from pirack.deployment.packer import HousePacker
@@ -54,7 +55,7 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         )
         note = targets.left_out(own, ear.states, stack=args.stack)
         if note and not args.board:
-            print(note)
+            pipe.say(note)
         refused = targets.not_meant(args.board, ear.details, ear.states, own=own)
         if text := "; ".join(refused):
             raise ConfigError(text)
@@ -69,7 +70,7 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         notes = await place_them(found, ear, reports, packer.new)
         notes += await _bind(found, reports, packer)
     for note in notes:
-        print(f"note: {note}")
+        pipe.say(f"note: {note}")
     print(show.summary(reports))
     return EXIT_OK if all(report.fine for report in reports) else EXIT_FAILED
 

@@ -12,6 +12,7 @@ from broker.messages import Details, NodeState, Status, decode
 from broker.reach import reach
 from broker.topics import NodeLeaf, NodeTopic
 from pirack.house import OPERATOR, House
+from pirack.pipe import cleaned
 
 CONNECT_S = 5.0
 QUIET_S = 0.3
@@ -141,9 +142,9 @@ class Ear:
             case NodeLeaf.STATUS:
                 self._status[node] = payload
             case NodeLeaf.DETAILS if payload:
-                self.details[node] = decode(payload, Details)
+                self.details[node] = cleaned(decode(payload, Details))
             case NodeLeaf.STATE if payload:
-                self.states[node] = decode(payload, NodeState)
+                self.states[node] = cleaned(decode(payload, NodeState))
             case NodeLeaf.STATE:
                 self.states.pop(node, None)
             case _:

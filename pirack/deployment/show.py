@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
+from broker.common.printable import printable
 from pirack import pipe
 from provisioning.deploy.target import LAST, Report, Step
 
 
 def line(report: Report) -> str:
     """Return one step of one board."""
-    label = f"{report.target.label:<16}"
+    label = f"{printable(report.target.label, ''):<16}"
     if report.trouble is not None:
-        return f"{label} {report.step}: {report.trouble}: {report.text}"
+        return printable(f"{label} {report.step}: {report.trouble}: {report.text}")
     node = f"  {report.node}" if report.node else ""
     took = f" in {report.took_s:.1f} s" if report.step in LAST else ""
-    text = f"  {report.text}" if report.text else ""
+    text = f"  {printable(report.text)}" if report.text else ""
     return f"{label} {report.step}{took}{node}{text}"
 
 

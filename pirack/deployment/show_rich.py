@@ -5,6 +5,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from broker.common.printable import printable
 from pirack.deployment.show import line
 from provisioning.deploy.target import LAST, Report, Step
 
@@ -55,10 +56,10 @@ class Screen:
         for report in self._rows.values():
             step = report.trouble if report.step is Step.FAILED else report.step
             grid.add_row(
-                report.target.label,
+                printable(report.target.label, ""),
                 report.node,
                 Text(str(step), style=STYLES.get(report.step, BUSY)),
                 f"{report.took_s:.1f} s" if report.step in LAST else "",
-                report.text,
+                printable(report.text),
             )
         return grid

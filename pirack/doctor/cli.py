@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from broker.common.printable import printable, printable_json
 from broker.config import Document, load
 from broker.errors import ConfigError, PiRackError, TopicError
 from broker.service import EXIT_FAILED, EXIT_OK
@@ -178,11 +179,13 @@ def _words(finding: Finding) -> str:
     mark = _MARK[finding.level]
     if sys.stdout.isatty():
         mark = f"\x1b[{_COLOUR[finding.level]}m{mark}\x1b[0m"
-    line = f"{mark} {finding.subject:<{_SUBJECT_WIDTH}} {finding.text}"
+    text, advice = printable(finding.text), printable(finding.advice)
+    line = f"{mark} {finding.subject:<{_SUBJECT_WIDTH}} {text}"
     if not finding.advice:
         return line
-    return f"{line}\n{'':5}{'':{_SUBJECT_WIDTH}} → {finding.advice}"
+    return f"{line}\n{'':5}{'':{_SUBJECT_WIDTH}} → {advice}"
 
 
 def _json(finding: Finding) -> str:
-    return json.dumps(msgspec.to_builtins(finding), ensure_ascii=False)
+    text = json.dumps(msgspec.to_builtins(finding), ensure_ascii=False)
+    return printable_json(text)

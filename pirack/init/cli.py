@@ -2,7 +2,6 @@
 
 import argparse
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from broker.errors import CertificateError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
 from broker.topics import check_name
 from node_agent.vitals import LinuxBoard
-from pirack import deploy_files, listen, os_error
+from pirack import deploy_files, listen, os_error, pipe
 from pirack.init.plan import CREDENTIALS, Plan
 from pirack.init.write import Written, write
 from pirack.up import here
@@ -182,5 +181,5 @@ def steps(plan: Plan) -> tuple[str, ...]:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"pirack init: {text}\n")
+    pipe.complain(f"pirack init: {text}\n")
     return code

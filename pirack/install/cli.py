@@ -9,7 +9,7 @@ import sys
 from broker.errors import ConfigError, LinkError, PiRackError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_USAGE
 from broker.verbs import Verb
-from pirack import option_types, where
+from pirack import option_types, pipe, where
 from pirack.install import request
 from pirack.install.conduct import GOES_ON, Conductor
 from pirack.install.request import Action, UsageError
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         code, text = EXIT_FAILED, str(error)
     except KeyboardInterrupt:  # before there was a loop to hear it
         code, text = EXIT_FAILED, GOES_ON
-    sys.stderr.write(f"pirack install: {text}\n")
+    pipe.complain(f"pirack install: {text}\n")
     return code
 
 

@@ -14,6 +14,7 @@ from broker.link import Connect
 from broker.messages import InstallState
 from broker.service import EXIT_FAILED, EXIT_OK
 from broker.topics import Topics
+from pirack import pipe
 from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.install import picture, request
 from pirack.install.progress import Progress
@@ -288,7 +289,7 @@ class Conductor:
     @staticmethod
     def _tell(*lines: str) -> None:
         for line in lines:
-            print(line, flush=True)
+            pipe.say(line)
 
 
 def _said(receipt: Receipt) -> list[str]:

@@ -16,6 +16,7 @@ from broker.messages import (
     decode,
 )
 from broker.topics import Fixed, FixedTopic, InstallStackTopic, Topics
+from pirack.pipe import cleaned
 
 
 class Progress:
@@ -87,13 +88,13 @@ class Progress:
     def _take(self, message: Message) -> None:
         match self._topics.parse(message.topic):
             case FixedTopic(Fixed.INSTALL_STATE):
-                self.state = decode(message.payload, InstallState)
+                self.state = cleaned(decode(message.payload, InstallState), "\n")
             case InstallStackTopic(stack=number) if message.payload:
-                self.stacks[number] = decode(message.payload, InstallStack)
+                self.stacks[number] = cleaned(decode(message.payload, InstallStack))
             case InstallStackTopic(stack=number):
                 self.stacks.pop(number, None)
             case FixedTopic(Fixed.EVENT):
-                event = decode(message.payload, Event)
+                event = cleaned(decode(message.payload, Event))
                 if event.kind is EventKind.INSTALL:
                     self.told(event)
             case FixedTopic(Fixed.MASTER_STATUS):

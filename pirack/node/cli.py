@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import sys
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import msgspec
 from broker.errors import LinkError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.version import VERSION
-from pirack import house, option_types, os_error
+from pirack import house, option_types, os_error, pipe
 from pirack.house import House
 from pirack.node import bundle, leave, rack
 from pirack.node.add import add, lines
@@ -108,7 +107,7 @@ def _add(args: argparse.Namespace) -> int:
         wheel=args.wheel or bundle.built_wheel(VERSION),
     )
     for line in lines(add(house.find(args), wish)):
-        print(line)
+        pipe.say(line)
     return EXIT_OK
 
 
@@ -122,7 +121,7 @@ def _list(args: argparse.Namespace) -> int:
             continue
         place = "no place" if state.stack is None else f"{state.stack}/{state.slot}"
         lasted = f" for {span(time.time() - state.since)}" if state.since else ""
-        print(f"{node:<14} {state.name:<14} {place:<9} {state.verdict}{lasted}")
+        pipe.say(f"{node:<14} {state.name:<14} {place:<9} {state.verdict}{lasted}")
     if not found.nodes():
         print("No node was added yet: pirack node add <id, serial or MAC address>")
     if trouble:
@@ -145,9 +144,9 @@ def _forget(args: argparse.Namespace) -> int:
     broker = "and its connection ended" if left.live else "from the next start on"
     print(f"{left.node} may not connect any more, {broker}.")
     for topic in left.cleared:
-        print(f"  cleared {topic}")
+        pipe.say(f"  cleared {topic}")
     if left.problem:
-        print(f"  note: {left.problem}")
+        pipe.say(f"  note: {left.problem}")
     return EXIT_OK
 
 
@@ -168,5 +167,5 @@ def add_where(parser: argparse.ArgumentParser) -> None:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"pirack node: {text}\n")
+    pipe.complain(f"pirack node: {text}\n")
     return code

@@ -15,7 +15,7 @@ from master_service.power import make, wiring
 from master_service.power.outlets import PowerError
 from master_service.power.panel import outlet_rows
 from master_service.settings import OutletRow, Settings, parse
-from pirack import house, runfile, where
+from pirack import house, pipe, runfile, where
 from pirack.power import describe
 from pirack.power.running import master_runs
 from pirack.power.terminal import Terminal
@@ -119,11 +119,11 @@ async def _refuse_beside_a_master(args: argparse.Namespace) -> None:
     try:
         place = where.find(args)
     except (ConfigError, TopicError) as error:
-        print(f"note: the broker was not asked for a master: {error}", flush=True)
+        pipe.say(f"note: the broker was not asked for a master: {error}")
         return
     runs = await master_runs(connector(place.endpoint), place.topics)
     if runs is None:
-        print(f"note: no broker at {place.broker}: no master was seen", flush=True)
+        pipe.say(f"note: no broker at {place.broker}: no master was seen")
     if runs:
         text = f"a master of rack {place.topics.rack} is running; {INSTEAD}"
         raise PowerError(text)

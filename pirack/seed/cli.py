@@ -2,12 +2,11 @@
 
 import argparse
 import secrets
-import sys
 from pathlib import Path
 
 from broker.errors import LinkError, TopicError
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from pirack import deploy_files, house, option_types, os_error
+from pirack import deploy_files, house, option_types, os_error, pipe
 from pirack.deployment import own_wheel
 from pirack.house import House
 from pirack.node.add import Added, add
@@ -176,7 +175,7 @@ def _node(args: argparse.Namespace) -> int:
     wheel = None if wish.wheel else own_wheel.build()
     added = add(found, wish)
     for line in _joined(added):
-        print(line)
+        pipe.say(line)
     secret = pack(added.bundle, wish.board, wheel=wheel, wheelhouse=args.wheelhouse)
     _put(args, contents(told) | {ARCHIVE: secret}, which)
     return EXIT_OK
@@ -230,7 +229,7 @@ def _put(args: argparse.Namespace, made: dict[str, bytes], which: System) -> Non
     written = [name for name in made if name in {ARCHIVE, *which.files}]
     print(f"wrote {', '.join(written)} to {args.to}")
     for note in notes:
-        print(f"  note: {note}")
+        pipe.say(f"  note: {note}")
 
 
 def _joined(added: Added) -> list[str]:
@@ -244,5 +243,5 @@ def _joined(added: Added) -> list[str]:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"pirack seed: {text}\n")
+    pipe.complain(f"pirack seed: {text}\n")
     return code

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from broker.config import load
 from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.topics import Topics
-from pirack import configuration, option_types, runfile
+from pirack import configuration, option_types, pipe, runfile
 from pirack.up import announce, lock, ports, ready
 from pirack.up.prepare import Prepared, prepare
 from pirack.up.rack import Rack
@@ -172,7 +171,7 @@ def make_directory(data: Path) -> None:
 def say(text: str) -> None:
     """Tell the person at the terminal; a terminal that is gone stops nothing."""
     with contextlib.suppress(OSError):
-        print(text, flush=True)
+        pipe.say(text)
 
 
 async def _live(prepared: Prepared, options: Options, began: float) -> int:
@@ -195,7 +194,7 @@ async def _live(prepared: Prepared, options: Options, began: float) -> int:
         _ = background.spawn("report that all is up", _report(prepared, began))
         _ = await first(rack.broken(), ended.wait())
     except PiRackError as error:
-        sys.stderr.write(f"pirack up: {error}\n")
+        pipe.complain(f"pirack up: {error}\n")
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     finally:
         await background.stop()

@@ -171,6 +171,26 @@ def test_the_copied_line_does_the_same_when_pasted(
     assert by_hand[1].args == by_page[1].args == ("text=it's 5 o'clock; $HOME",)
 
 
+@pytest.mark.parametrize("hidden", ["\x1b]0;x\x07", "\x7f", "\x9b", "\u202e", "\u2028"])
+def test_the_copied_line_reads_as_it_runs(
+    sign_in: SignIn, rack: Actor, hidden: str
+) -> None:
+    page = ready(sign_in())
+    line = page.evaluate(
+        """async (hidden) => {
+          const { publishLine } = await import("pirack/actions.js");
+          const action = { verb: "say", args: [`a${hidden}b`] };
+          return publishLine({ scope: "node/s04n2" }, action);
+        }""",
+        hidden,
+    )
+    assert line.isprintable()
+    rack.commands.clear()
+    subprocess.run(["/bin/sh", "-c", line], check=True, timeout=10)
+    wait_until(lambda: bool(rack.commands), "the pasted command")
+    assert rack.commands[0][1].args == (f"a{hidden}b",)
+
+
 def test_a_master_that_does_not_answer_is_told(sign_in: SignIn, rack: Actor) -> None:
     page = ready(sign_in())
     rack.answering = False

@@ -1,7 +1,7 @@
 // What can be asked of a board, a stack, a tag or the rack, and how a person would type it.
 
 import { members, store } from "pirack/store.js";
-import { quote, stackName } from "pirack/words.js";
+import { misleads, plainJson, quote, stackName } from "pirack/words.js";
 
 const KNOWN = {
   ping: { label: "Ping", icon: "ping", note: "Ask the agent, else the network" },
@@ -153,8 +153,8 @@ export function publishLine(target, action, args = action.args, options = {}) {
   const topic = `${store.settings.prefix}/${target.scope}/cmd/${action.verb}`;
   const more = fields(target, action, options);
   let payload = "-n";
-  if (Object.keys(more).length || args.some((word) => /\s/.test(word))) {
-    payload = `-m ${quote(JSON.stringify({ ...(args.length ? { args } : {}), ...more }))}`;
+  if (Object.keys(more).length || args.some((word) => /\s/.test(word) || misleads(word))) {
+    payload = `-m ${quote(plainJson({ ...(args.length ? { args } : {}), ...more }))}`;
   } else if (args.length) payload = `-m ${quote(args.join(" "))}`;
   return `${store.settings.mosquittoPub} -q 1 -t ${quote(topic)} ${payload}`;
 }

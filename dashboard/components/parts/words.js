@@ -85,6 +85,18 @@ export function byName(things) {
   return [...things].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
 }
 
+const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
+
+/** Whether a text has characters that a terminal obeys or hides: ESC, DEL, C1, bidi. */
+export function misleads(text) {
+  return OBEYED.test(text);
+}
+
+/** JSON that means the same, in which such characters are escaped: the line to paste must read as it runs. */
+export function plainJson(value) {
+  return JSON.stringify(value).replace(new RegExp(OBEYED, "gu"), (found) => [...Array(found.length).keys()].map((at) => `\\u${found.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""));
+}
+
 /** Quote for a POSIX shell. */
 export function quote(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
