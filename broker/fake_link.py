@@ -1,6 +1,7 @@
 """A link to a ``FakeBroker``, and what can be on its way to it."""
 
 import asyncio
+import contextlib
 import enum
 from collections import deque
 from typing import TYPE_CHECKING
@@ -217,12 +218,12 @@ class FakeLink:
     def _connect(self) -> None:
         if self.connected or not self._started or not self._broker.up:
             return
-        self._session = self._broker.admit(self)
+        session = self._session = self._broker.admit(self)
         self._up.set()
         for asked in self.presence.subscriptions:
             self._broker.replay(self, asked)
         self._say(ONLINE)
-        self._tell("on_connected", self._session)
+        self._tell("on_connected", session)
 
     def _deliver(self, delivery: Delivery) -> None:
         message = delivery.message
@@ -235,7 +236,9 @@ class FakeLink:
             self._tell("on_message", message)
 
     def _say(self, status: bytes) -> None:
-        if self.presence.topic is not None:
+        if self.presence.topic is None:
+            return
+        with contextlib.suppress(NotConnectedError):  # the will says it then
             self.publish(self.presence.topic, status, qos=1, retain=True)
 
     def _drop(self, *, will: bool) -> None:

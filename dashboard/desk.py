@@ -129,10 +129,11 @@ class Desk:
                 text = "the page does not break nodes on purpose; use pirack send"
                 raise RefusedError(text)
             topic = self._topics.command(scope, ask.verb)
+            self._make_room()
             self._publish(user.role, topic, encode(_command(ticket.id, ask, user.name)))
         except (ContractError, NotConnectedError) as error:
             raise RefusedError(str(error)) from error
-        self._keep(ticket)
+        self._open[ticket.id] = ticket
         log.info("%s asked %s for %s", user.name, ask.scope, ask.verb)
         return ticket.id
 
@@ -183,11 +184,20 @@ class Desk:
             raise NotConnectedError(text)
         link.publish(topic, payload, qos=1)
 
-    def _keep(self, ticket: Ticket) -> None:
-        self._open[ticket.id] = ticket
-        if len(self._open) > _MAX_OPEN:
-            given_up = (each.id for each in self._open.values() if each.given_up)
-            del self._open[next(given_up, next(iter(self._open)))]
+    def _make_room(self) -> None:
+        """Forget the oldest command that nobody waits for any more, if there are many.
+
+        Raises:
+            RefusedError: All of them are still waited for.
+        """
+        if len(self._open) < _MAX_OPEN:
+            return
+        for ticket in self._open.values():
+            if ticket.given_up:
+                del self._open[ticket.id]
+                return
+        text = f"{_MAX_OPEN} commands wait for an answer already; try again later"
+        raise RefusedError(text)
 
 
 def _command(id: str, ask: Ask, by: str) -> Command:  # noqa: A002  # the contract's word

@@ -48,6 +48,7 @@ from master_service.node import Node
 from master_service.power.panel import Fed
 from master_service.power.switching import Brought, Switcher
 from master_service.presence import Probe
+from master_service.probe import AT_ONCE as PROBES_AT_ONCE
 from master_service.probe import Answer as ProbeAnswer
 from master_service.probe import Prober
 from master_service.publisher import Publisher
@@ -135,6 +136,10 @@ class EffectRunner:
         self._replies = ReplyPublisher(link, rack.topics, store, moment)
         self._install_verb = InstallVerb(rack, desk, installs)
         self._queue: deque[_Waiting] = deque()
+        self._to_probe: dict[str, Node] = {}
+        self._to_probe_first: dict[str, Node] = {}
+        self._probing: set[str] = set()
+        self._probe_again: set[str] = set()
         self._numbers = 0
         self._settled_number = 0
         self._last_commit = ""
@@ -173,13 +178,30 @@ class EffectRunner:
             self._queue.append(_Waiting(effect, errors, self._numbers, last=last))
         self._drain()
 
-    def connected(self) -> None:
-        """Publishes the last replies that found no broker."""
-        self._replies.connected()
+    def publish_held(self) -> None:
+        """Publishes the last replies that found no broker, or no place in its queue."""
+        self._replies.publish_held()
 
-    def probe(self, node: Node) -> None:
-        """Asks a board whether it is there."""
-        self._spawn(f"probe {node.id}", self._probe(node))
+    def probe(self, node: Node, *, urgent: bool = False) -> None:
+        """Asks a board whether it is there, soon; once at a time.
+
+        Args:
+            node: The board.
+            urgent: Before all others, and again if it is being asked already: the
+                answer to an older question would prove nothing.
+        """
+        if self._stopping:
+            return
+        if node.id in self._probing:
+            if urgent:
+                self._probe_again.add(node.id)
+            return
+        if urgent:
+            self._to_probe.pop(node.id, None)
+            self._to_probe_first[node.id] = node
+        elif node.id not in self._to_probe_first:
+            self._to_probe[node.id] = node
+        self._probe_more()
 
     def begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Runs something that takes time and may change the rack.
@@ -210,6 +232,9 @@ class EffectRunner:
     def halt(self) -> None:
         """Lets nothing more begin: no switching, no order, no question."""
         self._stopping = True
+        self._to_probe.clear()
+        self._to_probe_first.clear()
+        self._probe_again.clear()
         self._switcher.halt()
         self._desk.halt()
 
@@ -389,7 +414,7 @@ class EffectRunner:
     def _ask(self, node_id: str) -> None:
         node = self._rack.registry.nodes.get(node_id)
         if node is not None:
-            self.probe(node)
+            self.probe(node, urgent=True)
 
     def _clear(self, topics: tuple[str, ...]) -> None:
         self._intake.cleared(topics, self._moment().now)
@@ -408,8 +433,25 @@ class EffectRunner:
         await work
         self._settled()
 
+    def _probe_more(self) -> None:
+        """Asks those that wait, as many at once as the prober has places."""
+        for waiting in (self._to_probe_first, self._to_probe):
+            while waiting and len(self._probing) < PROBES_AT_ONCE:
+                node = waiting.pop(next(iter(waiting)))
+                self._probing.add(node.id)
+                self._spawn(f"probe {node.id}", self._probe(node))
+
     async def _probe(self, node: Node) -> None:
-        found = await self._prober.probe(node.address)
+        try:
+            found = await self._prober.probe(node.address)
+        except Exception as error:
+            log.exception("%s cannot be probed", node.id)
+            found = ProbeAnswer(answered=False, note=f"not asked: {error!r}")
+        self._probing.discard(node.id)
+        if node.id in self._probe_again:
+            self._probe_again.discard(node.id)
+            self._to_probe_first[node.id] = node
+        self._probe_more()
         if self._rack.registry.nodes.get(node.id) is node:
             self._rack.watch.probed(node, _probe(found), found.note, self._moment().now)
             self._settled()

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.errors import LinkError, PayloadError
+from broker.errors import ContractError, LinkError
 from broker.link import Link
+from broker.log import RateLimited
 from broker.messages import Phase, Reply, TargetRow, encode
 from broker.topics import Topics
 from master_service.commands import history
@@ -102,18 +103,31 @@ class ReplyPublisher:
         self._store = store
         self._moment = moment
         self._held: deque[Answer] = deque(maxlen=HELD_AT_MOST)
-        self.lost = 0
-        """Last replies that were given up since the start."""
+        self._unsent = RateLimited(log)
+        self._given_up = RateLimited(log, every_s=60.0)
 
-    def connected(self) -> None:
-        """Publishes the last replies that found no broker."""
-        held = list(self._held)
-        self._held.clear()
-        for answer in held:
-            self.publish(answer)
+    @property
+    def lost(self) -> int:
+        """Last replies that were given up since the start."""
+        return self._given_up.count
+
+    def publish_held(self) -> None:
+        """Publishes the last replies that found no broker, or no place in its queue."""
+        while self._held and self._link.connected:
+            if not self._sent(self._held[0]):
+                return
+            self._held.popleft()
 
     def publish(self, answer: Answer) -> None:
-        """Publishes one part of a reply."""
+        """Publishes one part of a reply, or keeps it for later if it is the last."""
+        if not self._sent(answer) and answer.reply.phase.final:
+            if len(self._held) == HELD_AT_MOST:
+                most = HELD_AT_MOST
+                self._given_up.say("%d replies wait for the broker already", most)
+            self._held.append(answer)
+
+    def _sent(self, answer: Answer) -> bool:
+        """Publishes; returns whether there is no use in trying it again."""
         route, final = answer.route, answer.reply.phase.final
         topic = route.topic or self._topics.reply(route.scope, route.verb)
         try:
@@ -128,12 +142,10 @@ class ReplyPublisher:
                     qos=1,
                     correlation=route.correlation,
                 )
-        except LinkError as error:
-            log.warning("no answer to %s %s: %s", route.scope, route.verb, error)
-            if final:
-                self._hold(answer)
-        except PayloadError as error:
-            log.warning("no answer to %s %s: %s", route.scope, route.verb, error)
+        except (LinkError, ContractError) as error:
+            self._unsent.say("no answer to %s %s: %s", route.scope, route.verb, error)
+            return isinstance(error, ContractError)
+        return True
 
     async def answer_query(self, question: ReadEvents) -> None:
         """Answers a question about the history, in numbered parts."""
@@ -151,13 +163,6 @@ class ReplyPublisher:
         took_s = self._moment().now - asked.at.now
         for reply in history.replies(asked, events, took_s):
             self.publish(Answer(reply, asked.route))
-
-    def _hold(self, answer: Answer) -> None:
-        if len(self._held) == HELD_AT_MOST:
-            self.lost += 1
-            if self.lost == 1:
-                log.warning("more than %d replies wait for the broker", HELD_AT_MOST)
-        self._held.append(answer)
 
 
 def _not_on_disk(reply: Reply, why: str) -> Reply | None:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from broker.common.tasks import keep_running
+from broker.common.tasks import keep_running, noted
 from broker.errors import LinkError
 from broker.link import Connect, Link, Message
 from broker.messages import EventKind
@@ -168,7 +168,7 @@ class Master:
         self._note_link("the broker is there")
         self._publisher.everything()
         self._publish_own_details(session)
-        self._effects.connected()
+        self._effects.publish_held()
         self._installs.board.everything()
         self._collect()
 
@@ -191,20 +191,44 @@ class Master:
     def tick(self) -> None:
         """Let time pass: verdicts by silence, deadlines, the rack's state, the disk."""
         at = self._moment()
+        # Each by itself: what one cannot do must not keep the others from their work.
+        for step in (
+            self._judge,
+            self._read_outlets,
+            self._go_on_with_commands,
+            self._heal,
+            self._publish,
+            self._write,
+        ):
+            with noted(f"tick of the master, {step.__name__}"):
+                step(at)
+
+    def _judge(self, at: Moment) -> None:
         for node in self.rack.judging.tick(at.now, at.wall):
             self._effects.probe(node)
         if self.rack.judging.echo_due(at.now):
             self._publish_own_details(self._link.session)
+        self.rack.watch.tick(at.now)
+
+    def _read_outlets(self, at: Moment) -> None:
         for outlet in self._patrol.due(at.now):
             self._effects.begin(f"read {outlet}", self._patrol.visit(outlet))
-        self.rack.watch.tick(at.now)
+
+    def _go_on_with_commands(self, at: Moment) -> None:
+        self._effects.publish_held()
         self._effects.perform(self._desk.tick(at))
+
+    def _heal(self, at: Moment) -> None:
         for request in self._healer.tick(at):
             self._effects.perform(self._desk.accept(request, at))
+
+    def _publish(self, at: Moment) -> None:
         self._collect()
         self._flush()
         with contextlib.suppress(LinkError):
             self._publisher.rack_state(at.now)
+
+    def _write(self, at: Moment) -> None:
         many = self._store.waiting >= ROWS_AT_MOST and not self._effects.unwritable
         if self._store.waiting and (many or at.now >= self._flush_due):
             self._flush_due = at.now + self._settings.master.flush_s
@@ -292,10 +316,7 @@ class Master:
     async def _tick_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            try:
-                self.tick()
-            except Exception:  # one bad tick must not be the last
-                log.exception("a tick of the master failed")
+            self.tick()
 
     def _take_up(self, saved: Saved, *, cold: bool) -> None:
         """Go on with what was under way, and bring outlets back after a mains cut."""

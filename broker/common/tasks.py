@@ -7,10 +7,13 @@ counted in ``deaths``, which the tests look at after each of them.
 
 import asyncio
 import collections
+import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+
+from broker.log import RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +24,8 @@ LONGEST_PAUSE_S = 60.0
 """Between two starts of a task that must live, doubled each time."""
 STEADY_S = 60.0
 """A task that lived this long starts with the first pause again."""
+
+_noted: dict[str, RateLimited] = {}
 
 deaths: collections.deque[str] = collections.deque(maxlen=100)
 """The last tasks that ended with an exception, as ``name: exception``."""
@@ -93,6 +98,24 @@ async def first(*waiting: Coroutine[Any, Any, Any]) -> list[Any]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def noted(name: str) -> Iterator[None]:
+    """Lets one step of many fail: it is logged and counted, and the next one begins.
+
+    Args:
+        name: What the step does; from a small closed set, because each is logged once
+            a minute at most.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  # logged and counted, as of a task
+        _count(name, error)
+        line = _noted.get(name)
+        if line is None:
+            line = _noted[name] = RateLimited(log, logging.ERROR, every_s=60.0)
+        line.say("%s failed", name, exc_info=error)
 
 
 class Tasks:
