@@ -26,13 +26,15 @@ class Up:
     Args:
         data: Its data directory.
         options: More options.
+        inside: Words that run the rest of the command inside something.
     """
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, inside: tuple[str, ...] = ()) -> None:
         self.data = data
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [
+                *inside,
                 *(sys.executable, "-m", "pirack.cli", "up"),
                 *("--data", str(data), "--simulate", f"{STACKS}x{BOARDS}"),
                 *options,

@@ -140,3 +140,24 @@ def test_a_part_that_is_killed_is_started_again(up: Up) -> None:
         wait_until(again)
     assert "master ended (killed by SIGKILL); starting it again in 2 s" in up.said
     wait_until(lambda: command("send", "rack", "ping", data=up.data).returncode == 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes namespaces")
+def test_a_demonstration_runs_on_a_machine_with_nothing_but_a_loopback(
+    data: Path,
+) -> None:
+    alone = 'mount -t sysfs none /sys && ip link set lo up && exec "$@"'
+    inside = ("unshare", "--net", "--mount", "sh", "-c", alone, "sh")
+    first = Up(data, inside=inside)
+    first.ready()
+    first.stop()
+    node = (data / "agent/node-id").read_text().strip()
+    assert f"its id is {node}" in first.said
+    # The same data with another network card is the same machine.
+    again = Up(data)
+    again.ready()
+    again.stop()
+    assert (data / "agent/node-id").read_text().strip() == node
+    agent = tomllib.loads((data / "etc/agent.toml").read_text())
+    assert agent["agent"]["id"] == node
+    assert f"{NODES} of {NODES} online" in again.said
