@@ -111,12 +111,16 @@ class Visit:
             self._say(Step.LOOKING)
             seen = snapshot.read(await shell.run(snapshot.ASK))
             snapshot.require(seen, mac=self._target.mac, user=self._means.user)
+            caution = snapshot.caution(seen)
+            if caution:
+                self._say(Step.LOOKING, caution)
             node = self._claim(seen)
             if self._means.dry:
-                return self._say(Step.READY, _would(seen), node=node)
-            self._say(Step.JOINING, node=node)
+                would = "; ".join(filter(None, (_would(seen), caution)))
+                return self._say(Step.READY, would, node=node)
+            self._say(Step.JOINING, caution, node=node)
             package = await self._pack(seen)
-            return await self._install(shell, package)
+            return await self._install(shell, package, caution)
 
     def _claim(self, seen: Snapshot) -> str:
         """Return the board's id, which no other target may have had.
@@ -140,13 +144,13 @@ class Visit:
         except (PiRackError, OSError) as error:
             raise DeployError(Trouble.NOT_JOINED, str(error)) from error
 
-    async def _install(self, shell: Shell, package: Package) -> Report:
+    async def _install(self, shell: Shell, package: Package, caution: str) -> Report:
         births, node = self._means.births, package.node
-        self._say(Step.INSTALLING)
+        self._say(Step.INSTALLING, caution)
         before = births.session(node)
         output = await shell.run(INSTALL, package.archive)
         if output.code != 0:
-            raise diagnose(output)
+            raise _with(diagnose(output), caution)
         unchanged = UNCHANGED in output.stdout
         self._say(Step.STARTING)
         try:
@@ -198,6 +202,13 @@ class Visit:
         )
         self._progress(self._report)
         return self._report
+
+
+def _with(error: DeployError, caution: str) -> DeployError:
+    """Return an error about packages with what was known of the board before."""
+    if not caution or error.trouble is not Trouble.PACKAGES:
+        return error
+    return DeployError(error.trouble, f"{error}; {caution}")
 
 
 def _would(seen: Snapshot) -> str:
