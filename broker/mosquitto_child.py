@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from broker.atomic import replace
@@ -30,6 +32,37 @@ _KEPT_LINES = 40
 _CONNECT = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x05\x00\x06pirack"
 """A 3.1.1 CONNECT without a name: whatever is answered, a broker is there."""
 _CONNACK = 0x20
+
+STORE = "mosquitto.db"
+BROKEN = ".broken-"
+"""Between the name of a store that was put aside and the moment, in UTC."""
+KEPT_BROKEN = 3
+_UNREADABLE = "Couldn't open database"
+_CRASHES = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+)
+
+
+def put_aside(store: Path) -> Path:
+    """Rename a store that cannot be read; the last few are kept for a person.
+
+    Args:
+        store: ``mosquitto.db``.
+
+    Raises:
+        BrokerError: The card cannot be written.
+    """
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    aside = store.with_name(f"{store.name}{BROKEN}{moment}")
+    try:
+        store.rename(aside)
+        older = sorted(store.parent.glob(f"{store.name}{BROKEN}*"))
+        for one in older[:-KEPT_BROKEN]:
+            one.unlink()
+    except OSError as error:
+        text = f"{store} cannot be read, nor put aside: {error.strerror}"
+        raise BrokerError(text) from error
+    return aside
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -94,11 +127,27 @@ class MosquittoChild:
     async def launch(self) -> Process:
         """Start it and return its process when it accepts MQTT.
 
+        A store that it cannot read is put aside: the broker is a cache.
+
         Call it on the main thread's loop: the child ends with the thread that made it.
 
         Raises:
             BrokerError: It cannot be started; says why and what to do.
         """
+        try:
+            return await self._launch()
+        except BrokerError:
+            store = self._unreadable_store()
+            if store is None:
+                raise
+            aside = put_aside(store)
+        self._hear(
+            f"Error: {store} cannot be read and was put aside as {aside.name}; the "
+            "broker starts without it; nodes and master publish again what they know"
+        )
+        return await self._launch()
+
+    async def _launch(self) -> Process:
         self._refuse_taken_port()
         self._tail.clear()
         process = self._process = self._spawn(self._configure())
@@ -107,6 +156,14 @@ class MosquittoChild:
         except NotReadyError as error:
             raise BrokerError(self._complaint(str(error))) from error
         return process
+
+    def _unreadable_store(self) -> Path | None:
+        """Return the store, if Mosquitto ended because of it."""
+        store = self._plan.directory / STORE
+        code = self._process.exit_code if self._process is not None else None
+        crashed = code is not None and -code in _CRASHES
+        said = any(_UNREADABLE in line for line in self._tail)
+        return store if (said or crashed) and store.is_file() else None
 
     async def stop(self) -> None:
         """Ask it to save and end; kill it if it does not; twice is fine."""

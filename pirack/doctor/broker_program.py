@@ -2,9 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from broker import mosquitto
 from broker.errors import BrokerError
+from broker.mosquitto_child import BROKEN, STORE
 from pirack.doctor.finding import Finding, fail, ok, warn
 from pirack.up import tools
 
@@ -32,6 +34,24 @@ def check() -> Iterator[Finding]:
     else:
         advice = "to paste lines: sudo apt-get install mosquitto-clients"
         yield warn("mosquitto tools", "mosquitto_pub is not installed", advice)
+
+
+def stores(data: Path) -> Iterator[Finding]:
+    """Check whether the broker's store had to be put aside.
+
+    Args:
+        data: Where the rack keeps its state.
+    """
+    pattern = f"{STORE}{BROKEN}*"
+    found = sorted([*data.glob(pattern), *data.glob(f"*/{pattern}")])
+    if found:
+        moment = found[-1].name.rpartition(BROKEN)[2]
+        text = f"could not be read, and was put aside at {moment} UTC as {found[-1]}"
+        advice = (
+            "a power cut does that, a dying card too: look at the card (dmesg | grep "
+            "mmc), then remove the file"
+        )
+        yield warn("broker store", text, advice)
 
 
 def new_enough(version: str) -> bool:

@@ -74,6 +74,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     data = _data_directory(args, config, run)
     if data is not None:
         yield machine.data_directory(data.absolute())
+        yield from broker_program.stores(data)
     yield from files.configuration(config)
     yield from power.check(config)
     yield from install.check(config)

@@ -13,7 +13,7 @@ from broker.messages import NodeState, Phase, Reply, TargetRow, Verdict, encode
 from broker.topics import NodeLeaf, Topics
 from pirack import house, runfile
 from pirack.cli import main
-from pirack.doctor import files, live, machine, network
+from pirack.doctor import broker_program, files, live, machine, network
 from pirack.doctor.finding import Level
 from pirack.receipt import Receipt
 from pirack.runfile import Login, MqttAccess, RunFile
@@ -46,6 +46,16 @@ def test_a_page_that_nobody_serves_is_told_in_plain_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
     assert live.page(url).text == f"{url}: Connection refused"
+
+
+def test_a_broker_store_that_was_put_aside_warns(tmp_path: Path) -> None:
+    assert list(broker_program.stores(tmp_path)) == []
+    aside = tmp_path / "broker/mosquitto.db.broken-20260102T030405"
+    aside.parent.mkdir()
+    aside.touch()
+    (finding,) = broker_program.stores(tmp_path)
+    assert finding.level is Level.WARN
+    assert "at 20260102T030405 UTC" in finding.text
 
 
 def test_a_data_directory_that_others_can_read_warns(tmp_path: Path) -> None:

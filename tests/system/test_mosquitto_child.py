@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,9 @@ from broker.dynsec import Role, User
 from broker.endpoint import Endpoint
 from broker.errors import BrokerError
 from broker.link import Message
-from broker.mosquitto_child import MosquittoChild
+from broker.mosquitto_child import MosquittoChild, put_aside
 from broker.mosquitto_conf import Plan, TlsListener, render
-from broker.topics import Topics
+from broker.topics import NodeLeaf, Topics
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
@@ -106,6 +106,86 @@ async def test_why_it_does_not_start_is_told_in_its_own_words(tmp_path: Path) ->
     plan = Plan(directory=tmp_path, plugin=tmp_path / "nothing.so", port=free_port())
     with pytest.raises(BrokerError, match=r"(?s)ended at once.*nothing\.so"):
         await MosquittoChild(mosquitto.find(), plan).start()
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "NUL bytes, as after a power cut": lambda good: bytes(len(good)),
+    "empty": lambda _good: b"",
+    "the first half": lambda good: good[: len(good) // 2],
+    "its head only": lambda good: good[:20],
+    "another file": lambda good: b"SQLite format 3\0" + good[16:],
+    "NUL bytes from the middle on": lambda good: good[: len(good) // 2].ljust(
+        len(good), b"\0"
+    ),
+    "lengths that are too large": lambda good: good[:20] + b"\xff" * 40 + good[60:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_store_is_put_aside_and_the_broker_starts(
+    tmp_path: Path, damage: str
+) -> None:
+    said: list[str] = []
+    child = MosquittoChild(mosquitto.find(), plan := make_plan(tmp_path), said.append)
+    await child.start()
+    await store_much(plan.port)
+    await child.stop()
+    store = tmp_path / "mosquitto.db"
+    good = store.read_bytes()
+    assert len(good) > 1_000
+    store.write_bytes(bad := DAMAGES[damage](good))
+    await child.start()
+    try:
+        assert await can_sign_in(signed(plan.port))
+    finally:
+        await child.stop()
+    aside = broken_stores(tmp_path)
+    if aside:  # else Mosquitto itself could go on with it
+        assert aside[0].read_bytes() == bad
+        assert any("cannot be read and was put aside as" in line for line in said)
+    assert aside or "NUL bytes, as" not in damage
+
+
+async def test_a_broker_that_fails_for_another_reason_keeps_its_store(
+    tmp_path: Path,
+) -> None:
+    child = MosquittoChild(mosquitto.find(), plan := make_plan(tmp_path))
+    await child.start()
+    await store_much(plan.port)
+    await child.stop()
+    good = (tmp_path / "mosquitto.db").read_bytes()
+    plan = Plan(directory=tmp_path, plugin=tmp_path / "nothing.so", port=free_port())
+    with pytest.raises(BrokerError, match="ended at once"):
+        await MosquittoChild(mosquitto.find(), plan).start()
+    assert (tmp_path / "mosquitto.db").read_bytes() == good
+
+
+def test_only_the_last_damaged_stores_are_kept(tmp_path: Path) -> None:
+    store = tmp_path / "mosquitto.db"
+    for number in range(5):
+        (tmp_path / f"mosquitto.db.broken-2020010{number}T000000").touch()
+    store.touch()
+    assert put_aside(store).exists()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def broken_stores(folder: Path) -> list[Path]:
+    return list(folder.glob("mosquitto.db.broken-*"))
+
+
+async def store_much(port: int) -> None:
+    link = connector(signed(port))(
+        Silent(),
+        client_id="master",
+        subscriptions=[],
+        status_topic=Topics("lab").master_status,  # its goodbye is waited for
+    )
+    await link.start()
+    assert await link.wait_connected(DEADLINE_S)
+    for number in range(30):
+        topic = Topics("lab").node(f"pi-{number}", NodeLeaf.STATE)
+        link.publish(topic, b"x" * 200, qos=1, retain=True)
+    await link.stop()
 
 
 SUPERVISOR = """
@@ -245,3 +325,43 @@ def test_an_ordinary_user_can_run_it_too() -> None:
                 process.terminate()
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "put_aside"),
+    [
+        ("Error: Couldn't open database.", "1", True),
+        ("Error: Address already in use", "1", False),
+        (
+            "2.0.11 running\nError: Couldn't open database.",
+            "1",
+            False,
+        ),
+        ("Loading plugin", "SEGV", True),
+        ("mosquitto version 2.0.11 running", "SEGV", False),
+        ("Loading plugin", "TERM", False),
+    ],
+)
+def test_the_shipped_unit_puts_a_damaged_store_aside(
+    tmp_path: Path, said: str, status: str, *, put_aside: bool
+) -> None:
+    """The line of the unit, run as systemd would run it."""
+    unit = (ROOT / "deploy/mosquitto.service.d/pirack.conf").read_text(encoding="utf-8")
+    joined = unit.replace("\\\n", " ")
+    line = re.search(r"^ExecStopPost=-/bin/sh -c '(.*)'$", joined, re.MULTILINE)
+    assert line is not None
+    script = line[1].replace("$$", "$").replace("%%", "%").replace("\\'", "'")
+    conf = tmp_path / "pirack.conf"
+    conf.write_text(f"persistence true\npersistence_location {tmp_path}/\n")
+    script = script.replace("/etc/mosquitto/pirack.conf", str(conf))
+    journal = tmp_path / "journalctl"
+    journal.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+    journal.chmod(0o755)
+    (tmp_path / "mosquitto.db").write_bytes(b"store")
+    subprocess.run(
+        ["/bin/sh", "-c", script],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "EXIT_STATUS": status},
+        check=True,
+    )
+    assert len(broken_stores(tmp_path)) == put_aside
+    assert (tmp_path / "mosquitto.db").exists() is not put_aside
