@@ -99,11 +99,15 @@ class FakeRack:
         loop = asyncio.get_running_loop()
         self._boots[board] = loop.call_later(after_s, self._ask, board)
 
-    def _power(self, board: FakeBoard, *, on: bool) -> None:
-        board.address = board.static
+    def hush(self, board: FakeBoard) -> None:
+        """Let a board keep its address and ask for nothing any more."""
         timer = self._boots.pop(board, None)
         if timer is not None:
             timer.cancel()
+
+    def _power(self, board: FakeBoard, *, on: bool) -> None:
+        board.address = board.static
+        self.hush(board)
         if on and not board.silent and not board.static:
             self.speak(board, after_s=board.boot_s)
 

@@ -96,6 +96,12 @@ _SWITCHED: dict[Step, Callable[[Run, Switched, float], Outcome]] = {
 }
 
 
+_PROBED: dict[Step, Callable[[Run, Probed, float], Outcome]] = {
+    Step.BASELINE: begin.swept,
+    Step.SCAN: scan.answering,
+    Step.VERIFY: finish.probed,
+}
+
 _APPLIED: dict[Step, Callable[[Run, Applied, float], Outcome]] = {
     Step.BASELINE: begin.baseline_applied,
     Step.COMMIT: scan.applied,
@@ -142,10 +148,8 @@ def _answered(
             return begin.checked(run, message, now)
         case Switched() if run.step in _SWITCHED:
             return _SWITCHED[run.step](run, message, now)
-        case Probed() if run.step is Step.BASELINE:
-            return begin.swept(run, message, now)
-        case Probed() if run.step is Step.VERIFY:
-            return finish.probed(run, message, now)
+        case Probed() if run.step in _PROBED:
+            return _PROBED[run.step](run, message, now)
         case Applied() if run.step in _APPLIED:
             return _APPLIED[run.step](run, message, now)
     return run, ()
@@ -153,6 +157,8 @@ def _answered(
 
 def _stale(run: Run, message: Message) -> bool:
     """Whether it answers a question of an earlier step, or nobody waits for it."""
+    if isinstance(message, Probed) and run.step is Step.SCAN:
+        return message.turn != run.turn
     if isinstance(message, Checked | Switched | Probed | Applied):
         return message.turn != run.turn or not run.busy
     return False

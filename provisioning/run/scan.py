@@ -13,6 +13,9 @@ from provisioning.run.messages import (
     Apply,
     Ask,
     AskKind,
+    Effect,
+    Probe,
+    Probed,
     Say,
     Switch,
     Switched,
@@ -31,7 +34,7 @@ def scan(run: Run, now: float) -> Outcome:
 
 
 def again(run: Run, now: float) -> Outcome:
-    """Go on with a scan after a restart: who asked meanwhile soon asks again."""
+    """Go on with a scan after a restart: who asked meanwhile answers, or asks again."""
     return _scan(run.with_(attempt=2), now)
 
 
@@ -57,7 +60,24 @@ def powered(run: Run, message: Switched, now: float) -> Outcome:
     # Who was too late once gets twice the time.
     until = now + run.params.pace.window_s * (2 if run.settling else 1)
     run = run.with_(busy=False, tries=0, powered_at=now, until=until, wake=until)
-    return run, ()
+    return (run, ()) if run.attempt == 1 else _look_around(run, now)
+
+
+def _look_around(run: Run, now: float) -> Outcome:
+    """Ask who answers, again and again, for who asked in our absence may not again."""
+    pause_s = run.params.pace.quiet_s + run.params.pace.probe_s
+    run = run.with_(wake=min(now + pause_s, run.until))
+    return run, (Probe(run.turn, sightings.everywhere(run)),)
+
+
+def answering(run: Run, message: Probed, now: float) -> Outcome:
+    """Take who answers after a restart: who is of no other stack is of this one."""
+    said: tuple[Effect, ...] = ()
+    for answer in message.answers:
+        ask = Ask(mac=answer.mac, kind=AskKind.REQUEST, address=answer.address)
+        run, more = heard(run, ask, now)
+        said += more
+    return run, said
 
 
 def _no_power(run: Run, text: str) -> tuple[Finding, ...]:
@@ -87,10 +107,14 @@ def heard(run: Run, ask: Ask, now: float) -> Outcome:
     if before is not None:
         return run, ()
     run = run.with_(heard_at=now, **_boots(run, after_s))
-    if sum(not sightings.odd(run, mac) for mac in run.seen) >= run.stack.slots:
+    if _full(run):
         run = run.with_(wake=min(now + run.params.pace.quiet_s, run.until))
     said = Say(words.heard(run.stack.number, sighting), run.stack.number, ask.mac)
     return run, (said,)
+
+
+def _full(run: Run) -> bool:
+    return sum(not sightings.odd(run, mac) for mac in run.seen) >= run.stack.slots
 
 
 def _known(run: Run, ask: Ask) -> Outcome:
@@ -151,7 +175,8 @@ def _boots(run: Run, after_s: float) -> dict[str, object]:
 def window_over(run: Run, now: float) -> Outcome:
     """Place the boards: all were heard and it is quiet, or the time is over."""
     if not run.busy and run.powered_at is not None:
-        return place(run, now)
+        looks = run.attempt > 1 and now < run.until and not _full(run)
+        return _look_around(run, now) if looks else place(run, now)
     if not run.busy:
         run = run.with_(busy=True, wake=now + run.params.pace.switch_s)
         return run, (Switch(run.turn, run.stack.number, on=True),)

@@ -163,6 +163,31 @@ def test_a_board_that_declined_its_address_is_told_with_why(
     assert place(run, "s01n2").verdict is Verdict.MISSING
 
 
+def test_boards_that_asked_while_the_master_was_away_are_heard_when_it_is_back(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    """With long leases of somebody else's server they do not ask again for hours."""
+    stage = scene(2, 2)
+
+    async def install() -> tuple[Run, float]:
+        installer = await stage.begin(reserves=False)
+        await stage.reach(installer, lambda run: run.position == 1 and run.powered_at)
+        await installer.stop()
+        await asyncio.sleep(60)
+        for board in stage.rack.boards:
+            stage.rack.hush(board)
+        installer = stage.installer()
+        await installer.start()
+        began = asyncio.get_running_loop().time()
+        run = await stage.ended(installer)
+        return run, asyncio.get_running_loop().time() - began
+
+    run, took_s = virtually(install())
+    assert run.step is Step.DONE, run.findings
+    assert len(run.verified) == 4
+    assert took_s < 30
+
+
 SAFE = {Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE, *TERMINAL}
 
 

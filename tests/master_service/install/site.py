@@ -16,7 +16,7 @@ from broker.messages import (
     Reply,
     decode,
 )
-from provisioning.run.state import Pace, Step
+from provisioning.run.state import Pace, Run, Step
 from provisioning.settings import BackendName, InstallSettings
 from tests.master_service.rehearsed import Stage
 
@@ -74,6 +74,11 @@ class Site(Stage):
     def state(self) -> InstallState:
         topic = self.rehearsal.topics.install_state
         return decode(self._stored(topic), InstallState)
+
+    @property
+    def run(self) -> Run | None:
+        """The run as it is; what is published of it comes later."""
+        return self.master._installs.last  # noqa: SLF001  # it is seen nowhere else
 
     def stack(self, number: int) -> InstallStack:
         topic = self.rehearsal.topics.install_stack(number)

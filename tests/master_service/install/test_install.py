@@ -142,9 +142,7 @@ async def test_after_a_mains_cut_the_run_brings_its_stacks_back_and_nobody_else(
     site.make(boot_id="before")
     await site.start()
     await site.install("start", confirm="rack")
-    await site.until(
-        lambda: site.state.stack == 2 or site.stack(1).phase is ScanPhase.PLACED
-    )
+    await site.until(lambda: site.run is not None and site.run.position == 1)
     await site.master.stop()
     site.make(boot_id="after")
     await site.master.start()
@@ -158,9 +156,7 @@ async def test_a_master_that_is_started_again_goes_on_with_the_run(
 ) -> None:
     await site.install("start", confirm="rack")
     run = site.state.run
-    await site.until(
-        lambda: site.state.stack == 2 or site.stack(1).phase is ScanPhase.PLACED
-    )
+    await site.until(lambda: site.run is not None and site.run.position == 1)
     await site.master.stop()
     site.make()
     await site.master.start()
