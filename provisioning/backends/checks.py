@@ -82,7 +82,7 @@ def common_problems(
         problems.append(Problem(text=_not_there(subnet), fatal=True))
     elif not link:
         text = f"interface {subnet.interface} has no link; check cable and switch"
-        problems.append(Problem(text=text))
+        problems.append(Problem(text=text, passing=True))
     if not serving:
         why = f"see {log}"
         if somebody_serves_dhcp():

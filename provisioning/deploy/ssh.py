@@ -152,7 +152,8 @@ class Ssh:
             raise DeployError(Trouble.PERMISSION, text) from error
         except (OSError, asyncssh.Error) as error:
             text = f"no SSH at {target.host} port {target.port}: {_words(error)}"
-            raise DeployError(Trouble.UNREACHABLE, text) from error
+            starting = isinstance(error, ConnectionRefusedError)
+            raise DeployError(Trouble.UNREACHABLE, text, starting=starting) from error
 
     def _changed(self, target: Target, client: "_Client") -> DeployError:
         text = (

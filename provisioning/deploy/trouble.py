@@ -62,11 +62,13 @@ class DeployError(ProvisioningError):
     Args:
         trouble: In one word.
         text: For a person.
+        starting: The board is up, and what was asked for may only not have started.
     """
 
-    def __init__(self, trouble: Trouble, text: str) -> None:
+    def __init__(self, trouble: Trouble, text: str, *, starting: bool = False) -> None:
         super().__init__(text)
         self.trouble = trouble
+        self.starting = starting
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):

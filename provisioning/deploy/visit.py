@@ -27,6 +27,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         attempts: At most; what a person must mend first is not tried again.
         pause_s: Before the second attempt, seconds; half of it to one and a half.
         birth_s: For the agent's first word once it was started, seconds.
+        start_s: For a board that is up to start its SSH server, seconds; it counts as
+            no attempt. A board that an install run has just found may need it.
     """
 
     parallel: int = 4
@@ -34,6 +36,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 2
     pause_s: float = 3.0
     birth_s: float = 45.0
+    start_s: float = 90.0
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,18 +85,24 @@ class Visit:
 
     async def go(self) -> Report:
         """Do it and return what came of it."""
-        attempts = self._means.pace.attempts
-        for attempt in range(1, attempts + 1):
+        attempts, attempt = self._means.pace.attempts, 1
+        while True:
             try:
                 return await self._within_deadline(attempt)
             except DeployError as error:
-                again = attempt < attempts and not error.trouble.fatal
+                starts = error.starting and self._may_start()
+                again = starts or (attempt < attempts and not error.trouble.fatal)
+                attempt += not starts
                 step = Step.AGAIN if again else Step.FAILED
                 self._say(step, str(error), trouble=error.trouble)
                 if not again:
                     break
             await asyncio.sleep(self._means.pace.pause_s * (0.5 + self._means.chance()))
         return self._report
+
+    def _may_start(self) -> bool:
+        """Whether the board still has time to start its SSH server."""
+        return self._means.clock() - self._begun < self._means.pace.start_s
 
     async def _within_deadline(self, attempt: int) -> Report:
         self._report = msgspec.structs.replace(self._report, attempts=attempt)

@@ -36,6 +36,7 @@ def checked(run: Run, message: Checked, now: float) -> Outcome:
     run = run.with_(
         before=dict(message.levels),
         problems=tuple(problem.text for problem in message.problems),
+        passing=tuple(one.text for one in message.problems if one.passing),
     )
     run = run.with_(forecast=words.forecast(run))
     fatal = [problem.text for problem in message.problems if problem.fatal]

@@ -106,7 +106,8 @@ def heard(run: Run, ask: Ask, now: float) -> Outcome:
         run = run.with_(cards={**run.cards, ask.mac: ask.client_id})
     if before is not None:
         return run, ()
-    run = run.with_(heard_at=now, **_boots(run, after_s))
+    problems = tuple(text for text in run.problems if text not in run.passing)
+    run = run.with_(heard_at=now, problems=problems, **_boots(run, after_s))
     if _full(run):
         run = run.with_(wake=min(now + run.params.pace.quiet_s, run.until))
     said = Say(words.heard(run.stack.number, sighting), run.stack.number, ask.mac)

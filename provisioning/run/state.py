@@ -136,10 +136,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         text: What is wrong and what would be right.
         fatal: The run does not begin with it, unless it is forced.
+        passing: It is over once boards are heard: a link comes up with their switch.
     """
 
     text: str
     fatal: bool = False
+    passing: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +192,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         verified: Hardware addresses that answered at their places.
         findings: All verdicts that are not ``ok``.
         problems: What the checks before the run said, and what went wrong since.
+        passing: Those of the problems that are over once a board is heard.
         forecast: What it will do, in words.
         outage_at: Monotonic second the DHCP server went away; None: it is there.
         boot_s: Longest time a board took from power on to its first word, seconds;
@@ -243,6 +246,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     verified: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     problems: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
     forecast: tuple[str, ...] = ()
     outage_at: float | None = None
     boot_s: float = 30.0

@@ -94,6 +94,28 @@ async def test_what_a_person_must_mend_is_not_tried_again(
     assert report.text == f"because of {trouble}"
 
 
+def starting() -> DeployError:
+    return DeployError(Trouble.UNREACHABLE, "Connection refused", starting=True)
+
+
+async def test_a_board_that_has_just_come_up_has_time_to_start_its_ssh_server(
+    stage: Stage,
+) -> None:
+    """An install run ends when boards answer ARP, some seconds before that."""
+    stage.board("1", doors=(starting(),) * 8)
+    seconds = iter(range(0, 1000, 10))
+    report = alone(await stage.deploy(clock=lambda: float(next(seconds) // 5)))
+    assert (report.step, report.attempts) == (Step.DONE, 1)
+
+
+async def test_a_board_without_an_ssh_server_is_told_in_the_end(stage: Stage) -> None:
+    stage.board("1", doors=(starting(),) * 99)
+    seconds = iter(range(0, 1000, 10))
+    report = alone(await stage.deploy(clock=lambda: float(next(seconds))))
+    assert (report.step, report.trouble) == (Step.FAILED, Trouble.UNREACHABLE)
+    assert report.attempts == 2
+
+
 async def test_two_failures_are_the_end(stage: Stage) -> None:
     stage.board("1", doors=(refusal(Trouble.LOST), refusal(Trouble.UNREACHABLE), None))
     report = alone(await stage.deploy())

@@ -9,7 +9,7 @@ from provisioning.fake import FakeBoard
 from provisioning.plan import Verdict
 from provisioning.run import machine, words
 from provisioning.run.messages import Ask, AskKind, Switch
-from provisioning.run.state import TERMINAL, Leave, Pace, Run, Step
+from provisioning.run.state import TERMINAL, Leave, Pace, Problem, Run, Step
 from tests.provisioning.story import Scenes, Virtually, place, texts
 from tests.provisioning.test_rivals import RIVAL, running
 
@@ -186,6 +186,22 @@ def test_boards_that_asked_while_the_master_was_away_are_heard_when_it_is_back(
     assert run.step is Step.DONE, run.findings
     assert len(run.verified) == 4
     assert took_s < 30
+
+
+def test_a_link_that_came_up_is_no_problem_at_the_end(
+    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = scene(1, 2)
+
+    async def check(_want: object) -> tuple[Problem, ...]:
+        return (Problem(text="eth1 has no link", passing=True), Problem(text="other"))
+
+    monkeypatch.setattr(stage.rack.backend, "check", check)
+    run = virtually(stage.install())
+    assert run.problems == ("other",)
+    assert "problem: eth1 has no link" in stage.announcer.events
+    stage.rack.boards.clear()
+    assert "eth1 has no link" in virtually(stage.install()).problems
 
 
 SAFE = {Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE, *TERMINAL}

@@ -92,7 +92,7 @@ async def deploy(
     keys = (ssh.own_key(key or folder),)
     door = ssh.Ssh("pi", keys, HostKeys(folder / "known_hosts"), advice="copy the key")
     packer = Alone(folder, files)
-    pace = Pace(attempts=1, birth_s=1.0)
+    pace = Pace(attempts=1, birth_s=1.0, start_s=0.0)
     means = Means(connect=door, packer=packer, births=Deaf(), pace=pace)
     target = Target(host=pi.address, port=port or pi.port)
     (report,) = await Deployer(means).deploy([target], lambda _report: None)
