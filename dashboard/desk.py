@@ -226,10 +226,13 @@ def _receipt(ticket: Ticket, reply: Reply, *, complete: bool) -> dict[str, Any]:
 
 
 def _target(row: TargetRow) -> list[Any]:
-    """Return ``node, name, phase, error, exit, output, duration, verified``."""
+    """Return a row: ``node, name, phase, error, exit, output, duration``, and so on.
+
+    The last are ``verified, code``. A board without an agent has a name alone.
+    """
     output = "\n".join(text for text in (row.stdout, row.stderr) if text)
     return [
-        row.node,
+        row.node or row.name,
         row.name,
         row.phase.value,
         row.error,
@@ -237,6 +240,7 @@ def _target(row: TargetRow) -> list[Any]:
         output[-_MAX_OUTPUT_CHARACTERS:],
         row.duration_s,
         row.verified,
+        row.code.value,
     ]
 
 

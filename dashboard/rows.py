@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from broker.messages import Ability, Event, Lock, NodeState, StackState
+from broker.messages import Ability, Askable, Event, Lock, NodeState, StackState
 from dashboard.record import Record
 from dashboard.tile import Tile
 
@@ -44,8 +44,9 @@ def tile_note(tile: Tile, seen_since: float) -> Note:
 def meta_row(record: Record, abilities: int) -> list[Any]:
     """Return ``index, id, name, stack, slot, tags, abilities`` and what holds it now.
 
-    That is ``power, outlet, running, lock``; ``running`` is ``id, verb, phase, by`` and
-    the word that says which way a ``power`` goes.
+    That is ``power, outlet, running, lock, unasked``; ``running`` is ``id, verb, phase,
+    by`` and the word that says which way a ``power`` goes; ``unasked`` is why it cannot
+    be asked to shut down, null if it can or need not be.
 
     Args:
         record: The node.
@@ -64,7 +65,14 @@ def meta_row(record: Record, abilities: int) -> list[Any]:
         state.outlet if state else "",
         _running(state),
         lock_row(state.lock) if state else None,
+        _unasked(state),
     ]
+
+
+def _unasked(state: NodeState | None) -> str | None:
+    if state is None or state.askable is not Askable.CANNOT_BE_ASKED:
+        return None
+    return state.askable_why
 
 
 def _running(state: NodeState | None) -> list[str] | None:

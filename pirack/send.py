@@ -17,7 +17,7 @@ from broker.errors import (
     PiRackError,
     TopicError,
 )
-from broker.messages import DEFAULT_TTL_S, Phase, TargetRow
+from broker.messages import DEFAULT_TTL_S, Phase, RowCode, TargetRow
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.topics import Scope, ScopeKind, check_name
 from broker.verbs import ADMIN_VERBS, DESTRUCTIVE
@@ -183,6 +183,9 @@ def needs_confirm(asked: Question, receipt: Receipt) -> bool:
     whole = receipt.whole()
     if whole is None or whole.phase is not Phase.REFUSED:
         return False
+    if any(row.code is RowCode.NEEDS_CONFIRM for row in whole.targets):
+        return True
+    # A master of an earlier version gives no code.
     return asked.verb in DESTRUCTIVE and f"confirm={asked.scope}" in whole.error
 
 

@@ -3,7 +3,7 @@ import subprocess
 import pytest
 from playwright.sync_api import expect
 
-from broker.messages import Verdict
+from broker.messages import Askable, Phase, RowCode, TargetRow, Verdict
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.pages import board, ready
@@ -88,17 +88,55 @@ def test_rebooting_a_stack_names_every_board_and_confirms(
 def test_a_board_that_cannot_be_asked_is_named_before_the_cut(
     sign_in: SignIn, rack: Actor
 ) -> None:
-    rack.state(node_id(3, 2), verdict=Verdict.HUNG, outlet="stack-3")
+    rack.state(
+        node_id(3, 2),
+        verdict=Verdict.LOST,
+        outlet="stack-3",
+        askable=Askable.CANNOT_BE_ASKED,
+        askable_why="lost since noon",
+    )
     page = ready(sign_in())
     page.locator(".stack").nth(2).locator(".stack-menu").click()
     page.click(".menu [data-verb=power][data-word=off]")
     why = page.locator("dialog .objections")
 
     expect(why).to_have_text(
-        "s03n2 cannot be asked to shut down: without force its outlet stays on."
+        "s03n2 (lost since noon) cannot be asked to shut down: "
+        "without force nothing is switched."
     )
     page.locator("dialog .force").check()
     expect(why).to_be_hidden()
+    page.locator("dialog .force").uncheck()
+    page.locator("dialog .force-named").check()
+    expect(why).to_be_hidden()
+    line = page.locator("dialog .line-text")
+    expect(line).to_contain_text('"args":["off","force=s03n2"]')
+    rack.state(
+        node_id(3, 1),
+        verdict=Verdict.LOST,
+        outlet="stack-3",
+        askable=Askable.CANNOT_BE_ASKED,
+    )
+    expect(page.locator("dialog .force-named")).not_to_be_checked()
+    expect(why).to_contain_text("s03n1, s03n2")
+
+
+def test_a_board_that_the_master_names_can_be_cut_from_the_receipt(
+    sign_in: SignIn, rack: Actor
+) -> None:
+    page = ready(sign_in())
+    row = TargetRow(
+        node="", name="s03n9", phase=Phase.REFUSED, code=RowCode.CANNOT_BE_ASKED
+    )
+    refused = {"phase": Phase.REFUSED, "ok": False, "targets": (row,)}
+    rack.answer = lambda *_: iter([refused])
+    page.locator(".stack").nth(2).locator(".stack-menu").click()
+    page.click(".menu [data-verb=power][data-word=off]")
+    page.locator("dialog .primary").click()
+    page.locator(".receipt-again button").click()
+    page.locator("dialog .force-named").check()
+    line = page.locator("dialog .line-text")
+    expect(line).to_contain_text('"args":["off","force=s03n9"]')
 
 
 def test_a_board_that_boots_is_busy_and_not_counted_online(

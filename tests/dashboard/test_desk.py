@@ -186,7 +186,7 @@ async def test_a_receipt_is_brought_to_the_tab_that_asked(shop: Shop) -> None:
     assert not first["complete"]
     assert final["complete"]
     assert final["rows"] == [
-        ["pi-1", "s01n1", "done", "", None, "out", 0.0, False],
+        ["pi-1", "s01n1", "done", "", None, "out", 0.0, False, "none"],
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from broker.messages import (
     Ability,
+    Askable,
     Details,
     Event,
     EventKind,
@@ -34,13 +35,22 @@ def test_a_node_tells_its_outlet_what_it_does_and_who_holds_it(bench: Bench) -> 
         "left",
         ["c-1", "power", "running", "ada", "off"],
         LOCK_ROW,
+        None,
     ]
 
 
 def test_a_node_nobody_holds_tells_so_in_the_same_places(bench: Bench) -> None:
     row = rows.meta_row(bench.node(), 1)
 
-    assert row[6:] == [1, None, "", None, None]
+    assert row[6:] == [1, None, "", None, None, None]
+
+
+def test_a_node_that_cannot_be_asked_tells_why(bench: Bench) -> None:
+    why = "offline since noon: lost"
+    mute = bench.node(askable=Askable.CANNOT_BE_ASKED, askable_why=why)
+    assert rows.meta_row(mute, 1)[-1] == why
+    down = bench.node(askable=Askable.DOWN, askable_why="its outlet reads off")
+    assert rows.meta_row(down, 1)[-1] is None
 
 
 def test_a_new_outlet_or_lock_reaches_the_tabs(bench: Bench) -> None:

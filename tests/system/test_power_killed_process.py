@@ -93,7 +93,7 @@ async def test_killed_before_the_cut_nothing_is_cut_and_it_is_told(
     begun = len(site.relays.switchings)
     board, stuck = Place(2, 1).id, Place(2, 2).id
     # One that does not go down holds up the cut for as long as the kill takes.
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/freeze", b"s02n2", qos=1)
+    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/hang", b"s02n2", qos=1)
     await asker.until(lambda: asker.eyes.nodes[stuck].verdict is Verdict.LATE)
 
     def stopping() -> bool:

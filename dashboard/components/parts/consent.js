@@ -15,18 +15,17 @@ const CONSEQUENCE = {
   cycle: "Every board is asked to shut down and seen to be down, then the outlet goes off and on again.",
   off: "Every board is asked to shut down and seen to be down, then the outlet is switched off.",
 };
-/** What the tile of such a board says: it runs, but no agent is there to shut it down. */
-const HUNG = "agent hung";
 const SPANS = [["30m", "30 minutes"], ["2h", "2 hours"], ["8h", "8 hours"], ["1d", "1 day"]];
 
-/** Ask where it can hurt or needs words; else send at once. */
-export function begin(asked, action) {
+/** Ask where it can hurt or needs words; else send at once. `named`: boards that the
+ * master said cannot be asked to shut down, and that no node of the page stands for. */
+export function begin(asked, action, named = []) {
   const target = renewed(asked);
   if (blocked() || !target) return;
   if (action.verb === "lock") askSpan(target, action);
   else if (action.verb === "unlock") askFree(target, action);
   else if (action.placeholders.length) askWords(target, action);
-  else if (action.danger) askConsent(target, action);
+  else if (action.danger) askConsent(target, action, named);
   else send(target, action);
 }
 
@@ -56,17 +55,20 @@ function place(scope) {
   return kind === "stack" ? stackName(store.stacks.get(Number(name)) ?? { number: name }) : (store.ids.get(name)?.name ?? name);
 }
 
-/** Boards that run and cannot be asked to shut down: only force cuts them. */
-function mute(target, action) {
-  return action.verb === "power" && action.args[0] !== "on" ? byName(hit(target, action)).filter(({ words }) => words === HUNG) : [];
+/** Boards that may run and cannot be asked to shut down, with the reason the master gives:
+ * only force cuts them. */
+function mute(target, action, named = []) {
+  if (action.verb !== "power" || action.args[0] === "on") return [];
+  const nodes = byName(hit(target, action)).filter(({ unasked }) => unasked !== null);
+  const known = new Set(hit(target, action).map(({ name }) => name));
+  return [...nodes.map(({ name, unasked }) => ({ name, why: unasked })), ...named.filter((name) => !known.has(name)).map((name) => ({ name, why: "" }))];
 }
 
 /** Why the master would say no: shared outlets, who cannot be asked, and what somebody
  * else reserved. */
-function objections(target, action, forced) {
+function objections(target, action, unasked) {
   const found = [];
-  const unasked = forced ? [] : mute(target, action);
-  if (unasked.length) found.push(`${list(unasked.map(({ name }) => name))} cannot be asked to shut down: without force ${unasked.length > 1 ? "their outlets stay" : "its outlet stays"} on.`);
+  if (unasked.length) found.push(`${list(unasked.map(({ name, why }) => (why ? `${name} (${why})` : name)))} cannot be asked to shut down: without force nothing is switched.`);
   const others = unnamed(target, action);
   if (others.length) found.push(`${list(others.map((node) => node.name))} would lose power too: switch the stack instead.`);
   const locks = new Map(hit(target, action).filter(({ lock }) => lock && lock.by !== store.settings.user).map(({ lock }) => [lock.scope, lock]));
@@ -92,7 +94,20 @@ function waves(target, action) {
 function forcing(action) {
   if (action.verb !== "power" || action.args[0] === "on") return null;
   const box = h("input", { type: "checkbox", class: "force" });
-  return { element: h("label", { class: "force-choice" }, box, h("span", {}, h("b", { text: "Force: cut even if a board does not shut down" }), h("span", { text: "What it is writing is lost, and its card may be damaged." }))), box };
+  const one = h("input", { type: "checkbox", class: "force-named" });
+  const label = h("b");
+  const given = h("label", { class: "force-choice", hidden: true }, one, h("span", {}, label, h("span", { text: "What they are writing is lost; all other boards are shut down first." })));
+  const all = h("label", { class: "force-choice" }, box, h("span", {}, h("b", { text: "Force: cut even if a board does not shut down" }), h("span", { text: "What it is writing is lost, and its card may be damaged." })));
+  let names = "";
+  /** The consent is for the boards that were named when it was given. */
+  const name = (unasked) => {
+    const now = unasked.map((each) => each.name).join(", ");
+    if (now !== names) one.checked = false;
+    names = now;
+    setText(label, `Cut ${names} without asking`);
+    setAttr(given, "hidden", !unasked.length);
+  };
+  return { element: h("div", { class: "choices-force" }, given, all), box, one, name };
 }
 
 function question(target, action) {
@@ -104,11 +119,15 @@ function question(target, action) {
 }
 
 /** The boards an open dialog names are those that would be hit now. */
-function askConsent(asked, action) {
+function askConsent(asked, action, named) {
   let target = asked, key = "";
   const word = asked.scope === "rack" ? store.rack : "";
   const groups = waves(asked, action), force = forcing(action);
-  const words = () => (force?.box.checked ? [...action.args, "force"] : action.args);
+  const unasked = () => (force ? mute(target, action, named) : []);
+  const words = () => {
+    if (force?.box.checked) return [...action.args, "force"];
+    return force?.one.checked ? [...action.args, ...unasked().map(({ name }) => `force=${name}`)] : action.args;
+  };
   const options = () => groups?.read() ?? {};
   const reasons = h("div", { class: "objections" }), boards = h("div"), line = lineBox("");
   const input = h("input", { autocomplete: "off", spellcheck: "false", on: { input: () => draw() } });
@@ -118,11 +137,12 @@ function askConsent(asked, action) {
   const body = h("div", { class: "dialog-body" }, h("p", { text: CONSEQUENCE[action.args[0] ?? action.verb] ?? "" }), reasons, boards, groups?.element, force?.element, typed, line.element);
   const draw = () => {
     const { title, label } = question(target, action);
+    force?.name(unasked());
     setText(dialog.querySelector("h2"), title);
     setText(go, force?.box.checked ? `Force ${label.toLowerCase()}` : label);
     setAttr(go, "disabled", Boolean(blocked()) || input.value.trim() !== word || unnamed(target, action).length > 0);
     line.set(publishLine(target, action, words(), options()));
-    const against = objections(target, action, Boolean(force?.box.checked));
+    const against = objections(target, action, force?.box.checked || force?.one.checked ? [] : unasked());
     const now = JSON.stringify([against, hit(target, action).map(({ id, state }) => [id, state])]);
     if (now === key) return;
     key = now;
@@ -132,7 +152,7 @@ function askConsent(asked, action) {
   };
   const dialog = openDialog("", { body, buttons: [cancel, go], danger: true });
   draw();
-  for (const control of [force?.box, ...(groups?.selects ?? [])]) control?.addEventListener("change", draw);
+  for (const control of [force?.box, force?.one, ...(groups?.selects ?? [])]) control?.addEventListener("change", draw);
   const stop = listen(() => { target = renewed(asked) ?? target; draw(); });
   dialog.addEventListener("close", stop);
 }

@@ -2,6 +2,7 @@
 
 import { aimed, h, setAttr, setText } from "pirack/dom.js";
 import { cancelling, rackTarget, send } from "pirack/actions.js";
+import { begin } from "pirack/consent.js";
 import { CRIT, glyph, icon } from "pirack/icons.js";
 import { listen } from "pirack/store.js";
 import { byName, list, plural, took } from "pirack/words.js";
@@ -34,6 +35,8 @@ class Receipt {
     this.total = total;
     this.live = action.danger && total > 1 && total <= OPEN_UP_TO;
     this.brief = action.brief;
+    this.again = h("p", { class: "receipt-again", hidden: true });
+    this.repeat = (named) => begin(target, action.verb === "power" ? { ...action, args: action.args.slice(0, 1) } : action, named);
     this.rows = new Map();
     this.phase = h("span", { class: "receipt-phase", text: "sending" });
     this.error = h("p", { class: "receipt-error", hidden: true });
@@ -43,7 +46,7 @@ class Receipt {
     const close = h("button", { class: "icon-button", type: "button", "aria-label": "Dismiss", on: { click: () => onClose(this) } }, icon("close", 16));
     this.share = h("span", { class: "receipt-share", "aria-hidden": "true" });
     this.stop = action.danger && h("button", { class: "button small", type: "button", hidden: true, text: "Cancel", title: "What has not begun never does", on: { click: () => send(rackTarget(), cancelling({ id: this.id, verb: action.verb, word: action.args[0] })) } });
-    this.element = h("article", { class: "receipt", "data-phase": "running" }, h("header", {}, this.mark, h("b", { text: action.args.includes("force") ? `Force ${action.label.toLowerCase()}` : action.label }), h("span", { class: "receipt-target", text: target.title }), this.phase, this.stop, close), this.share, this.error, this.details);
+    this.element = h("article", { class: "receipt", "data-phase": "running" }, h("header", {}, this.mark, h("b", { text: action.args.includes("force") ? `Force ${action.label.toLowerCase()}` : action.label }), h("span", { class: "receipt-target", text: target.title }), this.phase, this.stop, close), this.share, this.error, this.again, this.details);
     this.details.open = this.live;
     if (this.live) this.details.style.setProperty("--rows", Math.min(total, ROWS_SEEN));
     this.onClose = onClose;
@@ -56,7 +59,7 @@ class Receipt {
   }
 
   take({ phase, complete, ok, error, rows, duration, verified }) {
-    for (const [node, name, phase, error, exit, output, duration, verified] of rows) this.rows.set(node, { name, phase, error, exit, output, duration, verified });
+    for (const [node, name, phase, error, exit, output, duration, verified, code] of rows) this.rows.set(node, { name, phase, error, exit, output, duration, verified, code });
     const all = [...this.rows.values()];
     const good = all.filter((row) => row.phase === "done").length;
     const ended = all.filter((row) => !UNDER_WAY.includes(row.phase)).length;
@@ -67,7 +70,14 @@ class Receipt {
     const only = all.length === 1 ? all[0].error : "";
     const told = complete && all.length > 1 && /^\d+ of \d+ not done/.test(error); // head and rows say so
     this.fail(told ? "" : error || only);
+    if (complete) this.offer(all.filter(({ code }) => code === "cannot-be-asked").map(({ name }) => name));
     this.draw();
+  }
+
+  /** The way to cut boards that cannot be asked: the same question, with these named. */
+  offer(names) {
+    setAttr(this.again, "hidden", !names.length);
+    this.again.replaceChildren(h("button", { class: "button small", type: "button", text: `Cut ${list(names)} without asking…`, on: { click: () => this.repeat(names) } }));
   }
 
   fail(text) {

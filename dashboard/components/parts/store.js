@@ -128,14 +128,14 @@ function reset() {
 
 function takeStructure(shared, change) {
   if (shared.abilities) store.abilities = shared.abilities;
-  for (const [index, id, name, stack, slot, tags, abilities, power, outlet, running, lock] of shared.meta ?? []) {
+  for (const [index, id, name, stack, slot, tags, abilities, power, outlet, running, lock, unasked] of shared.meta ?? []) {
     let node = store.nodes.get(index);
     if (!node) {
       node = { index, state: FROZEN, cpu: -1, memory: -1, temperature: -1, levels: 0, working: 0, words: "", since: 0, reason: "", history: new Uint8Array(HISTORY).fill(NO_SAMPLE) };
       store.nodes.set(index, node);
     }
     if (node.name !== name || node.stack !== stack || node.slot !== slot) change.structure = true;
-    Object.assign(node, { id, name, stack, slot, tags, abilities, power, outlet, running: readRunning(running), lock: readLock(lock) });
+    Object.assign(node, { id, name, stack, slot, tags, abilities, power, outlet, running: readRunning(running), lock: readLock(lock), unasked: unasked ?? null });
     store.ids.set(id, node);
     change.rows.add(node);
   }
