@@ -237,6 +237,14 @@ def _ids_of_addresses(root: Path) -> tuple[str, ...]:
     return tuple(node_id("", (mac,)) for mac in hardware_addresses(root))
 
 
+def linked_to(path: Path) -> str:
+    """Return the last name of what a symbolic link leads to; empty if it is none."""
+    try:
+        return path.readlink().name
+    except OSError:
+        return ""
+
+
 def _device_tree(root: Path, name: str) -> str:
     texts = (read_text(root / base / name) for base in _DEVICE_TREE)
     return next(filter(None, texts), "")
@@ -253,7 +261,7 @@ def _interface(directory: Path) -> Interface | None:
         local=_is_local(mac) or kind == _RANDOM,
         assigned=kind != _PERMANENT,
         wireless=(directory / "wireless").exists() or (directory / "phy80211").exists(),
-        usb=(directory / "device/subsystem").resolve().name == "usb",
+        usb=linked_to(directory / "device/subsystem") == "usb",
         name=directory.name,
         mac=mac,
     )

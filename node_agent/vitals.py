@@ -16,10 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 import psutil
 
-from node_agent import identity, kernel_clock, report
+from node_agent import disk, identity, kernel_clock, report
 from node_agent.board import Facts, Vitals
 from node_agent.throttle import Ask, Throttle, ask_firmware
 
@@ -45,9 +44,6 @@ _NO_ZONES = ("pmic*",)
 
 _THOUSANDTHS = re.compile(r"-?[0-9]{1,9}")
 
-_READ_ONLY = frozenset({"ro", "emergency_ro", "shutdown"})
-"""Options of a superblock that takes no writes. Since Linux 6.15 ext4 says the second
-after an error, and the third when it was shut down; before, ``ro`` or nothing."""
 _DEFAULT_ROUTE = ("00000000", "00000000")
 
 
@@ -93,7 +89,7 @@ class LinuxBoard:
         root = self._root
         if self._zone is None:
             self._zone = _cpu_zone(root, self._wanted_zone)
-        mounts = _mounts(root)
+        mounts = disk.mounts_of(root)
         unreadable, self._failed = self._failed, dict(self._failing)
         return Facts(
             boot_id=identity.read_text(root / "proc/sys/kernel/random/boot_id")
@@ -108,16 +104,18 @@ class LinuxBoard:
             architecture=architecture(os.uname().machine),
             cpu_count=_or(0, lambda: psutil.cpu_count() or 0),
             memory_bytes=_or(0, lambda: psutil.virtual_memory().total),
-            disk_bytes=_or(0, lambda: psutil.disk_usage(_disk(root, mounts)).total),
+            disk_bytes=_or(
+                0, lambda: psutil.disk_usage(disk.measured_path(root, mounts)).total
+            ),
             clock_synced=self._clock_synced(),
-            disk_errors=_disk_errors(root, mounts),
+            disk_errors=disk.recorded_errors(root, mounts),
             unreadable=unreadable,
         )
 
     def vitals(self) -> Vitals:
         """Return what changes from one heartbeat to the next."""
         root, read = self._root, self._read
-        mounts = _mounts(root)
+        mounts = disk.mounts_of(root)
         received, sent = read(
             ("rx_bytes", "tx_bytes"), lambda: _network_bytes(root)
         ) or (None, None)
@@ -131,9 +129,11 @@ class LinuxBoard:
             swap_percent=read(("swap_percent",), lambda: psutil.swap_memory().percent),
             disk_percent=read(
                 ("disk_percent",),
-                lambda: psutil.disk_usage(_disk(root, mounts)).percent,
+                lambda: psutil.disk_usage(disk.measured_path(root, mounts)).percent,
             ),
-            disk_read_only=read(("disk_read_only",), lambda: _read_only_root(mounts)),
+            disk_read_only=read(
+                ("disk_read_only",), lambda: disk.takes_no_writes(mounts)
+            ),
             temperature_c=read(("temperature_c",), self._temperature),
             throttled=read(("throttled",), self._throttle.read),
             rx_bytes=received,
@@ -264,7 +264,7 @@ def _load(root: Path) -> tuple[float, float, float]:
     return one, five, fifteen
 
 
-def _memory_percent(root: Path, mounts: Sequence["Mount"]) -> float:
+def _memory_percent(root: Path, mounts: Sequence[disk.Mount]) -> float:
     """Return the memory in use, without what ZFS gives back when it is wanted."""
     memory = psutil.virtual_memory()
     if memory.total <= 0:
@@ -277,7 +277,7 @@ def _memory_percent(root: Path, mounts: Sequence["Mount"]) -> float:
     return round(100 * (memory.total - free) / memory.total, 1)
 
 
-def _zfs_cache(root: Path, mounts: Sequence["Mount"]) -> int:
+def _zfs_cache(root: Path, mounts: Sequence[disk.Mount]) -> int:
     """Return how many bytes the ARC of ZFS would give back; 0 in a container.
 
     There ``meminfo`` is lxcfs's, which does not count the host's cache as used.
@@ -290,123 +290,6 @@ def _zfs_cache(root: Path, mounts: Sequence["Mount"]) -> int:
     if any(one.point == "/proc/meminfo" and "lxcfs" in one.kind for one in mounts):
         return 0
     return max(0, int(numbers["size"]) - int(numbers.get("c_min", "0")))
-
-
-# -- the root file system ---------------------------------------------------------
-
-
-class Mount(msgspec.Struct, frozen=True):
-    """A mounted file system.
-
-    Args:
-        point: Where.
-        kind: Type of the file system.
-        source: Its device.
-        device: Major and minor number; empty where not known.
-        options: Of its superblock: they hold for everybody, unlike those of one mount,
-            which systemd makes read-only for a confined service.
-    """
-
-    point: str
-    kind: str
-    source: str
-    device: str
-    options: tuple[str, ...]
-
-    def option(self, name: str) -> str:
-        """Return the value of an option; empty where it is not set."""
-        found = (one.partition("=") for one in self.options)
-        return next((value for key, _, value in found if key == name), "")
-
-
-def _mounts(root: Path) -> list[Mount]:
-    """Return what is mounted, in the order it was; from ``mounts`` on a bare tree."""
-    lines = identity.read_text(root / "proc/self/mountinfo").splitlines()
-    if lines:
-        return [mount for line in lines if (mount := _mount_of(line)) is not None]
-    rows = [
-        line.split(" ")
-        for line in identity.read_text(root / "proc/mounts").splitlines()
-    ]
-    return [
-        Mount(_plain(row[1]), row[2], _plain(row[0]), "", tuple(row[3].split(",")))
-        for row in rows
-        if len(row) > 3  # noqa: PLR2004  # device, point, type, options
-    ]
-
-
-def _mount_of(line: str) -> Mount | None:
-    """Read one line of ``mountinfo``; see proc(5)."""
-    before, _, after = line.partition(" - ")
-    left, right = before.split(" "), after.split(" ")
-    if len(left) < 6 or len(right) < 3:  # noqa: PLR2004  # as the man page has them
-        return None
-    options = tuple(_plain(right[2]).split(","))
-    return Mount(_plain(left[4]), right[0], _plain(right[1]), left[2], options)
-
-
-def _plain(text: str) -> str:
-    """Return a path without the kernel's escapes for blanks and backslashes."""
-    for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\134", "\\")):
-        text = text.replace(escape, character)
-    return text
-
-
-def _root_mount(mounts: Sequence[Mount]) -> Mount | None:
-    """Return what is mounted last on ``/``."""
-    return next((one for one in reversed(mounts) if one.point == "/"), None)
-
-
-def _card_mount(mounts: Sequence[Mount]) -> Mount | None:
-    """Return the file system below ``/``: under an overlay that of its lowest layer.
-
-    A card is protected by an overlay in memory, and what may fill or fail is the card.
-    Where its layer cannot be seen, as in a container, it is the overlay itself.
-    """
-    top = _root_mount(mounts)
-    if top is None or top.kind != "overlay":
-        return top
-    lower = top.option("lowerdir").split(":")[-1]
-    below = [
-        one
-        for one in mounts
-        if one.point != "/" and (lower + "/").startswith(one.point.rstrip("/") + "/")
-    ]
-    return max(below, key=lambda one: len(one.point)) if below else top
-
-
-def _disk(root: Path, mounts: Sequence[Mount]) -> str:
-    """Return where to ask for the size and use of the card."""
-    mount = _card_mount(mounts)
-    point = root if mount is None else root / mount.point.lstrip("/")
-    return str(point if point.exists() else root)
-
-
-def _read_only_root(mounts: Sequence[Mount]) -> bool:
-    """Whether the superblock of ``/`` takes no writes, or its card had to stop."""
-    top = _root_mount(mounts)
-    if top is None:
-        text = "nothing is mounted on /"
-        raise LookupError(text)
-    card = _card_mount(mounts)
-    # The card under an overlay is read-only on purpose; an error still shows.
-    failed = card is not None and not _READ_ONLY.isdisjoint({*card.options} - {"ro"})
-    return failed or not _READ_ONLY.isdisjoint(top.options)
-
-
-def _disk_errors(root: Path, mounts: Sequence[Mount]) -> int | None:
-    """Return the errors that ext4 has recorded; None for other file systems.
-
-    Linux 6.12 to 6.14 shows nothing else of a file system that takes no writes.
-    """
-    mount = _card_mount(mounts)
-    if mount is None or mount.kind != "ext4":
-        return None
-    link = root / "sys/dev/block" / mount.device
-    name = link.resolve().name if mount.device and link.exists() else ""
-    path = root / "sys/fs/ext4" / (name or Path(mount.source).name) / "errors_count"
-    text = identity.read_text(path)
-    return int(text) if text.isdecimal() else None
 
 
 # -- traffic, disks, addresses ----------------------------------------------------

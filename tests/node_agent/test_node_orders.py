@@ -2,17 +2,15 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
-from broker.messages import (
-    Phase,
-)
+from broker.messages import Phase
 from node_agent.board import Facts
+from node_agent.order_desk import AT_ONCE
 from node_agent.runner import FakeRunner, Invocation, Outcome, Progress, silently
-from tests.node_agent.stage import (
-    ORDER,
-    Stage,
-)
+from tests.node_agent.office import Held
+from tests.node_agent.stage import ORDER, Stage
 
 
 async def test_a_restart_of_the_agent_is_ordered_answered_and_named_in_the_goodbye(
@@ -127,3 +125,29 @@ async def test_an_order_that_is_none_is_dropped_and_the_node_lives(
     assert stage.node.rejections.total == (1 if payload else 0)
     await stage.order("ping")
     assert [one.phase for one in stage.results] == [Phase.DONE]
+
+
+YEARS_S = 50 * 365 * 86_400.0
+
+
+@pytest.mark.parametrize("jump_s", [YEARS_S, -YEARS_S])
+async def test_a_clock_that_jumps_by_years_disturbs_neither_beats_nor_orders(
+    jump_s: float,
+) -> None:
+    stage = Stage(runner=Held())
+    stage.board.facts_now = msgspec.structs.replace(
+        stage.board.facts_now, clock_synced=False
+    )
+    await stage.begin()
+    sent_at, beats = stage.board.now, len(stage.beats)
+    for number in range(AT_ONCE + 1):
+        await stage.order("uptime", id=f"o{number}", ttl_s=30, expires=sent_at + 30)
+    stage.board.now += jump_s  # NTP comes
+    await stage.clock.advance(20)
+    assert len(stage.beats) == beats + 2
+    assert isinstance(stage.runner, Held)
+    stage.runner.release.set()
+    await stage.clock.advance(1)
+    done = [one.id for one in stage.results if one.phase is Phase.DONE]
+    assert sorted(done) == [f"o{number}" for number in range(AT_ONCE + 1)]
+    await stage.node.stop()
