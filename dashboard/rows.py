@@ -91,7 +91,7 @@ def lock_row(lock: Lock | None) -> list[Any] | None:
 
 
 def stack_row(stack: StackState) -> list[Any]:
-    """Return ``number, name, x, y, slots, power, wanted, lock, fault``."""
+    """Return ``number, name, x, y, slots, power, wanted, lock, fault, found``."""
     return [
         stack.stack,
         stack.name,
@@ -102,6 +102,7 @@ def stack_row(stack: StackState) -> list[Any]:
         stack.wanted,
         lock_row(stack.lock),
         stack.fault,
+        list(stack.found),
     ]
 
 

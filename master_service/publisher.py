@@ -47,6 +47,7 @@ class Publisher:
         self._stacks: dict[int, StackState] = {}
         self._whole: RackState | None = None
         self._stale_stacks: set[int] = set(rack.stacks)
+        self._found = rack.found
         self._everything = True
 
     def everything(self) -> None:
@@ -66,6 +67,7 @@ class Publisher:
         if self._everything:
             changed.update(self._rack.registry.nodes)
             self._forget_published()
+        self._look_for_found()
         if not changed and not self._stale_stacks:
             return
         try:
@@ -73,6 +75,13 @@ class Publisher:
             self._publish_stacks()
         except NotConnectedError as error:
             log.info("states wait for the connection: %s", error)
+
+    def _look_for_found(self) -> None:
+        """Mark the stacks in which an install run found other boards than before."""
+        before, self._found = self._found, self._rack.found
+        if before is not self._found:
+            stacks = {board.stack for board in (*before, *self._found)}
+            self._stale_stacks |= stacks & self._rack.stacks.keys()
 
     def rack_state(self, now: float) -> None:
         """Publish the state of the whole rack if it changed; called by the tick."""

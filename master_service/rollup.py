@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from broker.messages import (
     NodeState,
@@ -81,6 +81,18 @@ def stack_state(rack: Rack, number: int) -> StackState:
         totals=totals(nodes),
         lock=rack.locks.of_stack(number),
         fault=fed.fault if fed is not None else "",
+        found=_found(rack, number, {node.slot for node in nodes}),
+    )
+
+
+def _found(rack: Rack, number: int, taken: Collection[int | None]) -> tuple[int, ...]:
+    """Return the slots of a stack with a board that is no node yet."""
+    return tuple(
+        sorted(
+            board.slot
+            for board in rack.found
+            if board.stack == number and board.slot not in taken
+        )
     )
 
 

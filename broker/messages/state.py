@@ -172,6 +172,8 @@ class StackState(Wire, frozen=True, kw_only=True):
         totals: Nodes per verdict.
         lock: Who has reserved the stack as a whole; None: nobody.
         fault: Why its outlet is not as wanted or does not answer; empty otherwise.
+        found: Slots in which an install run found a board that is no node yet: no agent
+            of it was heard.
     """
 
     stack: Count
@@ -185,6 +187,7 @@ class StackState(Wire, frozen=True, kw_only=True):
     totals: dict[Verdict, Count] = msgspec.field(default_factory=dict)
     lock: Lock | None = None
     fault: Text = ""
+    found: tuple[Count, ...] = ()
 
 
 class RackState(Wire, frozen=True, kw_only=True):

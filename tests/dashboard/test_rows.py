@@ -77,12 +77,13 @@ def test_a_stack_tells_its_outlet_its_lock_and_its_fault() -> None:
         wanted=Power.ON,
         lock=LOCK,
         fault="the plug does not answer",
+        found=(2, 4),
     )
 
     row = rows.stack_row(stack)
 
     assert row[:5] == [1, "Stack 01", 2, 0, 4]
-    assert row[5:] == ["off", "on", LOCK_ROW, "the plug does not answer"]
+    assert row[5:] == ["off", "on", LOCK_ROW, "the plug does not answer", [2, 4]]
 
 
 def test_a_line_of_history_keeps_what_it_belongs_to() -> None:

@@ -141,7 +141,7 @@ export class Rack {
     const found = [];
     for (let slot = 1; slot <= (stack?.slots ?? 0); slot += 1) {
       const node = bySlot.get(slot);
-      found.push(node ? this.board(node).element : h("div", { class: this.view === "cells" ? "cell empty" : "slot empty", text: this.view === "cells" ? "" : `slot ${slot} is empty` }));
+      found.push(node ? this.board(node).element : h("div", { class: this.view === "cells" ? "cell empty" : "slot empty", text: this.view === "cells" ? "" : emptyWords(stack, slot) }));
     }
     return [...found, ...rest.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true })).map((node) => this.board(node).element)];
   }
@@ -204,6 +204,11 @@ export class Rack {
     card.lock.replaceChildren(...(lock ? [icon("lock", 15), h("span", { class: "sr-only", text: words })] : []));
     setAttr(card.lock, "title", words);
   }
+}
+
+/** What stands in a slot without a node. */
+function emptyWords(stack, slot) {
+  return stack.found.includes(slot) ? `slot ${slot}: found, no agent yet` : `slot ${slot} is empty`;
 }
 
 /** The legend of the cells view. */

@@ -145,11 +145,11 @@ function takeStructure(shared, change) {
     if (node && store.ids.get(node.id) === node) store.ids.delete(node.id);
     change.structure = true;
   }
-  for (const [number, name, x, y, slots, power, wanted, lock, fault] of shared.stacks ?? []) {
+  for (const [number, name, x, y, slots, power, wanted, lock, fault, found] of shared.stacks ?? []) {
     const before = store.stacks.get(number);
-    const stack = { number, name, x, y, slots, power, wanted, lock: readLock(lock), fault };
+    const stack = { number, name, x, y, slots, power, wanted, lock: readLock(lock), fault, found: found ?? [] };
     store.stacks.set(number, stack);
-    if (!before || before.x !== x || before.y !== y || before.slots !== slots || before.name !== name) change.structure = true;
+    if (!before || String(before.found) !== String(stack.found) || before.x !== x || before.y !== y || before.slots !== slots || before.name !== name) change.structure = true;
     change.stacks = true;
   }
   for (const number of shared.stacksGone ?? []) if (store.stacks.delete(number)) change.structure = true;

@@ -10,9 +10,11 @@ from broker.messages import (
     Phase,
     Power,
     ScanPhase,
+    StackState,
     Verdict,
     decode,
 )
+from master_service.layout import FoundBoard
 from provisioning.run.state import Step
 from tests.master_service.install.site import Site
 
@@ -214,3 +216,16 @@ async def test_undo_takes_back_a_swap_alone_after_a_restart_too(site: Site) -> N
     assert (await site.install("swap s01n1 s01n2")).ok
     undone = (await site.install("undo")).targets[0].stdout.splitlines()
     assert [line[0] for line in undone] == ["~", "~"]
+
+
+async def test_a_board_that_was_found_and_has_no_agent_is_shown_in_its_slot(
+    site: Site,
+) -> None:
+    await site.whole()
+    topic = site.rehearsal.topics.stack(2)
+    assert decode(site.rehearsal.broker.retained[topic].payload, StackState).found == ()
+    board = FoundBoard("dc:a6:32:00:00:99", "s02n3", 2, 3, "192.168.23.14")
+    site.master.rack.found = (*site.master.rack.found, board)
+    await site.pass_time(1)
+    state = decode(site.rehearsal.broker.retained[topic].payload, StackState)
+    assert state.found == (3,)
