@@ -150,7 +150,10 @@ def encode_details(message: Details) -> bytes:
         return encode(message)
     except PayloadError:
         bare = tuple(Ability(verb=ability.verb) for ability in message.abilities)
-        return encode(msgspec.structs.replace(message, abilities=bare, unable={}))
+        shorter = msgspec.structs.replace(
+            message, abilities=bare, unable={}, unprobed={}, unreadable={}
+        )
+        return encode(shorter)
 
 
 def encode_result(result: Result) -> bytes:

@@ -1,6 +1,7 @@
 """Messages that the reader accepts, whatever the board said."""
 
 import math
+from typing import Any
 
 import msgspec
 import pytest
@@ -48,6 +49,17 @@ def test_descriptions_give_way_when_details_are_too_long() -> None:
     read = decode(payload, Details)
     assert [ability.verb for ability in read.abilities] == [f"v{n}" for n in range(100)]
     assert read.abilities[0].note == ""
+
+
+@pytest.mark.parametrize("where", ["unable", "unprobed"])
+def test_reasons_give_way_too(where: str) -> None:
+    facts = Facts(boot_id="b", hostname="h", unreadable={"load": "r" * 300})
+    many: dict[str, Any] = {where: {f"v{n}": "\x01" * 256 for n in range(60)}}
+    details = report.details(
+        facts, session="s", interval_s=10, abilities=(), ts=1.0, **many
+    )
+    read = decode(report.encode_details(details), Details)
+    assert (read.unable, read.unprobed, read.unreadable) == ({}, {}, {})
 
 
 def beat_of(**changes: object) -> Heartbeat:

@@ -6,6 +6,7 @@ Each is a namespace of its own, so nothing of this machine changes.
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -90,17 +91,52 @@ def test_the_confined_view_of_a_service_is_not_a_failed_card(tmp_path: Path) -> 
     assert told["heartbeat"]["disk_read_only"] is False
 
 
+MOVE_IN = """
+cd new
+for d in /*; do
+    [ -d $d ] && [ ! -L $d ] && [ $d != /proc ] && [ $d != /lost+found ] || continue
+    mkdir -p .$d && mount --rbind $d .$d
+done
+for d in /*; do if [ -L $d ]; then cp -P $d .; fi; done
+mkdir -p proc old
+"""
+MOVED_IN = "pivot_root . old && mount -t proc proc /proc && cd /"
+
+
 def test_a_root_that_takes_no_writes_is_said(tmp_path: Path) -> None:
     told = once(
         tmp_path,
-        "mkdir new && mount -t tmpfs none new && cd new"
-        " && for d in /*; do [ -d $d ] && [ ! -L $d ] && [ $d != /proc ]"
-        " && mkdir -p .$d && mount --rbind $d .$d; done;"
-        " for d in /*; do [ -L $d ] && cp -P $d .; done;"
-        " mkdir -p proc old && mount -o remount,ro . && pivot_root . old"
-        " && mount -t proc proc /proc && cd /",
+        f"mkdir new; mount -t tmpfs none new; {MOVE_IN} mount -o remount,ro .; "
+        + MOVED_IN,
     )
     assert told["heartbeat"]["disk_read_only"] is True
+    assert "disk_errors" not in told["details"]
+
+
+@pytest.mark.skipif(
+    not Path("/dev/loop-control").exists() or shutil.which("mkfs.ext4") is None,
+    reason="needs loop devices and mkfs.ext4",
+)
+def test_an_ext4_that_met_an_error_is_said(tmp_path: Path) -> None:
+    """Its mount says ``ro``, ``emergency_ro`` or nothing, by the age of the kernel."""
+    card = tmp_path / "card.img"
+    with card.open("wb") as file:
+        file.truncate(24 * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", str(card)], check=True)
+    told = once(
+        tmp_path,
+        f"mkdir new; mount -o loop,errors=remount-ro card.img new; {MOVE_IN} "
+        "device=$(stat -c %D .); minor=$((0x$device & 0xff)); "
+        f"echo 1 > /sys/fs/ext4/loop$minor/trigger_fs_error; sleep 0.5; {MOVED_IN}",
+    )
+    assert told["details"]["disk_errors"] >= 1
+    if _kernel() >= (6, 15):
+        assert told["heartbeat"]["disk_read_only"] is True
+
+
+def _kernel() -> tuple[int, int]:
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int(minor)
 
 
 def test_a_counter_of_lxcfs_costs_that_counter_only(tmp_path: Path) -> None:
