@@ -5,20 +5,17 @@ connection, so two such boards throw each other off in turn: boot ids, serials, 
 sessions that come back after another took their place are the proof.
 """
 
-import itertools
-
 from broker.messages import Details
 from master_service.node import Node
 
 DUPLICATE_ID = "duplicate identity"
-DUPLICATE_HOSTNAME = "duplicate hostname"
 CLOCK = "clock skew"
 DUPLICATE_MEMORY_S = 300.0
 """How long a duplicate stays a fault after its last sign, seconds."""
 RETURNS_OF_SESSION = 2
 """A session that comes back once may be a message that was on its way."""
-NAMED_HOSTS = 3
-"""Namesakes that a text lists."""
+SHARED = 2
+"""Nodes with one hostname, from which on it is shared."""
 
 
 class Identities:
@@ -28,7 +25,7 @@ class Identities:
         self._past: dict[str, list[Details]] = {}
         self._returns: dict[str, int] = {}
         self._seen_at: dict[str, float] = {}
-        self._hosts: dict[str, dict[str, None]] = {}
+        self._hosts: dict[str, set[str]] = {}
 
     def duplicate(self, node: Node, details: Details, now: float) -> str:
         """Return why these details show a second board with this id, or nothing.
@@ -64,46 +61,37 @@ class Identities:
         self._returns.pop(node.id, None)
         return True
 
-    def hostname(self, node: Node, hostname: str) -> set[str]:
-        """Take a node's hostname; return the ids whose namesakes changed.
+    def hostname(self, node: Node, hostname: str) -> str:
+        """Take a node's hostname; say so when it is the first that another one has too.
 
-        Where a text says "and others" already, one more changes it for the newcomer
-        alone: a rack of cloned cards must not cost the square of its size.
+        Equal hostnames are no fault: cards flashed from one image have them, and nodes
+        are told apart by their ids.
         """
         before = node.details.hostname if node.details is not None else ""
-        there = self._hosts.setdefault(hostname, {})
-        if node.id in there:
-            return set()
-        touched = self._leave(node.id, before) if before != hostname else set()
-        there[node.id] = None
-        crowd = len(there) > NAMED_HOSTS + 2
-        return touched | ({node.id} if crowd else set(there))
-
-    def namesakes(self, node: Node) -> str:
-        """Say which other nodes have this hostname, or nothing."""
-        hostname = node.details.hostname if node.details is not None else ""
-        first = itertools.islice(self._hosts.get(hostname, ()), NAMED_HOSTS + 2)
-        others = [one for one in first if one != node.id][: NAMED_HOSTS + 1]
-        if not others:
+        if before and before != hostname:
+            self._leave(node.id, before)
+        there = self._hosts.setdefault(hostname, set())
+        new = node.id not in there
+        there.add(node.id)
+        if not new or len(there) != SHARED:
             return ""
-        more = " and others" if len(others) > NAMED_HOSTS else ""
-        listed = ", ".join(others[:NAMED_HOSTS])
-        return f"hostname {hostname!r} is also that of {listed}{more}"
+        (other,) = there - {node.id}
+        return (
+            f"hostname {hostname!r} is also that of {other}; this is said once, and no "
+            "fault: PiRack goes by the id"
+        )
 
-    def forget(self, node: Node) -> set[str]:
-        """Drop a node; return the ids whose namesakes changed."""
+    def forget(self, node: Node) -> None:
+        """Drop a node."""
         for memory in (self._past, self._returns, self._seen_at):
             memory.pop(node.id, None)
-        return self._leave(node.id, node.details.hostname if node.details else "")
+        self._leave(node.id, node.details.hostname if node.details else "")
 
-    def _leave(self, node_id: str, hostname: str) -> set[str]:
-        """Take a node from its namesakes; return those whose text names it no more."""
-        there = self._hosts.get(hostname, {})
-        named = node_id in itertools.islice(there, NAMED_HOSTS + 2)
-        there.pop(node_id, None)
+    def _leave(self, node_id: str, hostname: str) -> None:
+        there = self._hosts.get(hostname, set())
+        there.discard(node_id)
         if not there:
             self._hosts.pop(hostname, None)
-        return set(there) if named else set()
 
 
 def clock_skew(skew_s: float, *, allowed_s: float, standing: bool) -> str:
@@ -125,14 +113,34 @@ def _hardware(details: Details) -> tuple[str, tuple[str, ...], str]:
 
 
 def _other_board(past: list[Details], new: Details, node_id: str) -> str:
-    last = past[-1]
+    """Say how the board before the last one, which is back, differs from the last one.
+
+    A board that changed for good (a new network card, the card in another board) does
+    not come back; one boot of one board is no turn either.
+    """
+    older, last = past[0], past[-1]
+    if not older.boot_id == new.boot_id != last.boot_id:
+        return ""
     if last.serial and new.serial and last.serial != new.serial:
         return f"serials {last.serial} and {new.serial} both say they are {node_id}"
     if last.macs and new.macs and not set(last.macs) & set(new.macs):
         return f"boards {last.macs[0]} and {new.macs[0]} both say they are {node_id}"
-    older = past[0]
-    if older.boot_id == new.boot_id != last.boot_id:
+    return f"boot ids {last.boot_id[:8]} and {new.boot_id[:8]} take turns as {node_id}"
+
+
+def changed(last: Details | None, new: Details) -> str:
+    """Say which hardware a node has now in the place of another, or nothing.
+
+    Args:
+        last: What it said before; None: nothing.
+        new: What it says now.
+    """
+    if last is None:
+        return ""
+    if last.serial and new.serial and last.serial != new.serial:
         return (
-            f"boot ids {last.boot_id[:8]} and {new.boot_id[:8]} take turns as {node_id}"
+            f"it runs on another board: serial {last.serial} before, now {new.serial}"
         )
+    if last.macs and new.macs and not set(last.macs) & set(new.macs):
+        return f"its network card changed: {last.macs[0]} before, now {new.macs[0]}"
     return ""

@@ -19,9 +19,9 @@ from broker.messages import (
 from master_service.events import Outbox
 from master_service.identity import (
     CLOCK,
-    DUPLICATE_HOSTNAME,
     DUPLICATE_ID,
     Identities,
+    changed,
     clock_skew,
 )
 from master_service.incidents.book import Incidents
@@ -111,7 +111,11 @@ class Watch:
         duplicate = self._identities.duplicate(node, details, now)
         if duplicate:
             self.fault(node, DUPLICATE_ID, duplicate)
-        touched = self._identities.hostname(node, details.hostname)
+        elif live and (text := changed(node.details, details)):
+            self._note(node, text)
+        shared = self._identities.hostname(node, details.hostname)
+        if shared and live:
+            self._note(node, shared)
         rebooted = bool(node.boot_id) and node.boot_id != details.boot_id
         node.details = details
         node.goodbye = details.reason
@@ -123,8 +127,6 @@ class Watch:
             self._session(node, details.session, now, kept=stored and not again)
         if rebooted and not duplicate:
             self._rebooted(node, now)
-        for node_id in touched:
-            self._namesakes(self._registry.nodes[node_id])
         if live:
             self._heard(node, now)
         else:
@@ -203,8 +205,7 @@ class Watch:
     def forget(self, node: Node) -> None:
         """Drop what is remembered about a node that is forgotten."""
         self._incidents.forget(node)
-        for node_id in self._identities.forget(node):
-            self._namesakes(self._registry.nodes[node_id])
+        self._identities.forget(node)
 
     def fault(self, node: Node, name: str, text: str, incident: str = "") -> None:
         """Raise a named fault, or end it with an empty text."""
@@ -317,8 +318,9 @@ class Watch:
         if bool(before) is not bool(text):
             self.fault(node, CLOCK, text)
 
-    def _namesakes(self, node: Node) -> None:
-        self.fault(node, DUPLICATE_HOSTNAME, self._identities.namesakes(node))
+    def _note(self, node: Node, text: str) -> None:
+        line = f"{node.name}: {text}"
+        self._outbox.note(EventKind.REGISTRY, line, node.id, stack=node.stack)
 
     def _say(self, node: Node, text: str, incident: str) -> None:
         line = f"{node.name}: {text}"

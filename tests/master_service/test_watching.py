@@ -195,11 +195,14 @@ async def test_the_will_of_an_older_connection_is_fenced(bench: Bench) -> None:
 
 async def test_two_boards_with_one_id_are_a_named_fault(bench: Bench) -> None:
     board = bench.boards["pi-11"]
-    board.details(serial="0000000051000301", macs=("dc:a6:32:00:00:01",))
-    board.details(serial="0000000099999999", macs=("dc:a6:32:00:00:02",))
+    one = {"serial": "0000000051000301", "macs": ("dc:a6:32:00:00:01",)}
+    two = {"serial": "0000000099999999", "macs": ("dc:a6:32:00:00:02",)}
+    board.details(**one, boot_id="one")
+    board.details(**two, boot_id="two")
+    board.details(**one, boot_id="one")
     await bench.calm()
     (fault,) = bench.node("pi-11").faults
-    assert fault.startswith("duplicate identity: serials 0000000051000301 and")
+    assert fault.startswith("duplicate identity: serials 0000000099999999 and")
     await bench.pass_time(301)
     assert bench.node("pi-11").faults == ()
 
@@ -227,15 +230,43 @@ async def test_sessions_that_take_turns_are_a_duplicate(bench: Bench) -> None:
     assert "take turns" in bench.node("pi-11").faults[0]
 
 
-async def test_two_ids_with_one_hostname_are_a_named_fault(bench: Bench) -> None:
-    for node_id in ("pi-11", "pi-12"):
+async def test_a_changed_network_card_is_a_line_of_history_and_no_fault(
+    bench: Bench,
+) -> None:
+    board = bench.boards["pi-11"]
+    board.details(macs=("dc:a6:32:00:00:01",), boot_id="a")
+    board.details(macs=("dc:a6:32:00:00:22",), boot_id="b")
+    await bench.calm()
+    assert bench.node("pi-11").faults == ()
+    assert [
+        e.text
+        for e in bench.events
+        if "network card changed: dc:a6:32:00:00:01 before, now dc:a6:32:00:00:22"
+        in e.text
+    ]
+
+
+async def test_an_adapter_that_comes_and_goes_in_one_boot_is_no_second_board(
+    bench: Bench,
+) -> None:
+    board = bench.boards["pi-11"]
+    for number in (1, 2, 1, 2):
+        board.details(macs=(f"dc:a6:32:00:00:0{number}",))
+    await bench.calm()
+    assert bench.node("pi-11").faults == ()
+
+
+async def test_one_hostname_of_many_boards_is_said_once_and_is_no_fault(
+    bench: Bench,
+) -> None:
+    """Every board flashed from one image has it."""
+    ids = list(bench.boards)
+    for node_id in ids:
         bench.boards[node_id].details(hostname="raspberrypi")
     await bench.calm()
-    assert "also that of pi-12" in bench.node("pi-11").faults[0]
-    assert "also that of pi-11" in bench.node("pi-12").faults[0]
-    bench.boards["pi-12"].details(hostname="other")
-    await bench.calm()
-    assert bench.node("pi-11").faults == bench.node("pi-12").faults == ()
+    assert all(bench.node(node_id).faults == () for node_id in ids)
+    said = [e.text for e in bench.events if "hostname 'raspberrypi'" in e.text]
+    assert len(said) == 1
 
 
 async def test_a_wrong_clock_is_a_fault_said_once(bench: Bench) -> None:
