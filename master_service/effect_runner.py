@@ -32,6 +32,7 @@ from master_service.commands.effects import (
     ReadEvents,
     SendOrder,
     Switch,
+    Switched,
 )
 from master_service.commands.install import answer
 from master_service.commands.records import (
@@ -460,25 +461,34 @@ class EffectRunner:
         """Switches and reads back."""
         fed = self._rack.panel.outlets[effect.outlet]
         if obstacle:
+            fed.set_fault(obstacle)
             brought = Brought(None, obstacle)
-            fed.wanted = fed.level
         else:
             try:
-                brought = await self._switcher.bring(effect.outlet, on=effect.on)
+                brought = await self._switcher.bring(
+                    effect.outlet, on=effect.on, look=effect.look
+                )
             except asyncio.CancelledError:  # it was left, for the master stops
-                self._rack.panel.lost_sight(effect.outlet, STOPPED)
+                fed.lost_sight(STOPPED, switching=True)
                 self.perform([Persist(fed.record())])
                 raise
-        at = self._moment()
-        if brought.level is not None:
-            before = fed.level
-            if self._rack.panel.read_back(effect.outlet, brought.level, at.now):
+            at = self._moment()
+            if brought.already and brought.level is not None:
+                moved = fed.read_back(brought.level, at)
+            else:
+                moved = fed.was_switched(brought.level, brought.error, at)
+            if moved:
                 self._rack.judging.outlet_moved(fed, at.now)
-            if not brought.error and before is not brought.level:
-                fed.changed = at.wall
-        fed.fault = brought.error
+        done = Switched(
+            effect.outlet,
+            on=effect.on,
+            error=brought.error,
+            begun=not obstacle,
+            already=brought.already,
+        )
+        switched = self._desk.switched(done, self._moment())
         self.perform([Persist(fed.record()), Commit()])
-        self.perform(self._desk.switched(effect.outlet, brought.error, at))
+        self.perform(switched)
         self._settled()
 
 

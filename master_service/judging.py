@@ -173,7 +173,8 @@ class Judging:
         """Judge every node that an outlet feeds, for its level changed."""
         for node in self._registry.nodes.values():
             if self._panel.of_node(node) is fed:
-                if node.halted_by and fed.level is Power.ON:
+                came = (fed.before, fed.level) == (Power.OFF, Power.ON)
+                if node.halted_by and came:
                     node.halted_by = ""  # power came after that: it must boot
                     self._outbox.learnt.add(node.id)
                 self.judge(node, now)

@@ -211,7 +211,7 @@ class Master:
         self.rack.watch.tick(at.now)
 
     def _read_outlets(self, at: Moment) -> None:
-        for outlet in self._patrol.due(at.now):
+        for outlet in self._patrol.due(at.now, self._desk.power.unsure(at.now)):
             self._effects.begin(f"read {outlet}", self._patrol.visit(outlet))
 
     def _go_on_with_commands(self, at: Moment) -> None:
@@ -275,6 +275,7 @@ class Master:
             self._switcher,
             moment=self._moment,
             kept=self._effects.keep_outlet,
+            awaited=self._desk.power.awaited,
         )
 
     def _moment(self) -> Moment:

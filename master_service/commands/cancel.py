@@ -9,8 +9,16 @@ from collections.abc import Iterable
 from broker.messages import Phase
 from broker.topics import ScopeKind
 from broker.verbs import Verb
-from master_service.commands.effects import Asked, Effects, Moment, RefusedError
+from master_service.commands.effects import (
+    Asked,
+    Commit,
+    Effects,
+    Moment,
+    Persist,
+    RefusedError,
+)
 from master_service.commands.run import Row, Run
+from master_service.power.panel import Fed
 from master_service.power.switchboard import Switchboard
 
 _UNDER_WAY = "was begun there already and cannot be called back"
@@ -78,6 +86,22 @@ def stop(by: Run, run: Run, power: Switchboard, at: Moment) -> Effects:
             shown.text = f"{_called(run)}: {row.error}"
             by.end(mine, Phase.DONE, at.now, verified=True)
     return effects
+
+
+def forgo(by: Run, fed: Fed, at: Moment) -> Effects:
+    """Try no more to switch an outlet on that did not come on.
+
+    Args:
+        by: The cancelling command, which gets a row.
+        fed: The outlet.
+        at: This moment.
+    """
+    fed.want(fed.wanted)
+    key = f"outlet {fed.row.name}"
+    by.add(key, row := Row(None, key, at.now, at.now))
+    row.text = "it is not tried any more to switch it on"
+    by.end(key, Phase.DONE, at.now, verified=True)
+    return [Persist(fed.record()), Commit(by.id)]
 
 
 def _called(run: Run) -> str:

@@ -26,6 +26,7 @@ from master_service.commands.effects import (
     RefusedError,
     Request,
     Route,
+    Switched,
 )
 from master_service.commands.lines import line
 from master_service.commands.orders import Orders
@@ -169,9 +170,9 @@ class Desk:
             self._orders.proof.undelivered(run, node_id, why, at.now)
         return self._go_on(run, at)
 
-    def switched(self, outlet: str, error: str, at: Moment) -> Effects:
+    def switched(self, done: Switched, at: Moment) -> Effects:
         """Take what came of switching an outlet; its level is read back by now."""
-        effects = self.power.switched(outlet, error, at)
+        effects = self.power.switched(done, at)
         if not self._halted:
             return effects + self.tick(at)
         for run in list(self._runs.values()):  # what is over by this has its last word
@@ -265,9 +266,18 @@ class Desk:
 
     def _cancel(self, run: Run) -> Effects:
         at, effects, install = run.asked.at, Effects(), self._rack.locks.run
-        for other in cancel.chosen(run.asked, list(self._runs.values()), install):
+        owed = [] if run.asked.command.args else self.power.owed(run.asked.scope)
+        try:
+            others = cancel.chosen(run.asked, list(self._runs.values()), install)
+        except RefusedError:
+            if not owed:
+                raise
+            others = []
+        for other in others:
             effects += cancel.stop(run, other, self.power, at)
             effects += self._finish(other, at)
+        for fed in owed:
+            effects += cancel.forgo(run, fed, at)
         return self._started(run, effects)
 
     def _started(self, run: Run, effects: Effects) -> Effects:

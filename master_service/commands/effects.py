@@ -207,10 +207,30 @@ class Switch(msgspec.Struct, frozen=True):
     Args:
         outlet: Its name.
         on: The level.
+        look: Read it first, and leave it if it is there already.
     """
 
     outlet: str
     on: bool
+    look: bool = False
+
+
+class Switched(msgspec.Struct, frozen=True):
+    """What came of a ``Switch``; the outlet was read back by now.
+
+    Args:
+        outlet: Its name.
+        on: The level it was to have.
+        error: Why it has not; empty: it has, or it does not tell.
+        begun: Whether it was told at all.
+        already: It was there already when it was read first.
+    """
+
+    outlet: str
+    on: bool
+    error: str = ""
+    begun: bool = True
+    already: bool = False
 
 
 class PublishAll(msgspec.Struct, frozen=True):

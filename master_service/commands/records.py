@@ -49,6 +49,7 @@ class PartRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         action: What is asked of the outlet.
         step: How far the outlet is.
         before: The level the outlet had.
+        wanted: What the outlet should have been before; empty: as ``before``.
         alone: Whether it comes on only when no other outlet is coming on.
         targets: Its targets.
     """
@@ -65,6 +66,7 @@ class PartRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     action: str = ""
     step: str = ""
     before: str = ""
+    wanted: str = ""
     alone: bool = False
     targets: tuple[TargetRecord, ...] = ()
 
@@ -80,14 +82,19 @@ class OutletRecord(msgspec.Struct, frozen=True):
     Args:
         name: Of the outlet.
         wanted: What it should be.
-        level: What it was last read back as.
+        level: What it was last read as; unknown after a switching without an answer.
         changed: Unix time it was last switched, seconds; 0: never.
+        owed: It must come on, and is tried until it is on.
+        switched: The master has switched it. Only then is its level claimed at a start;
+            one that was merely read is left as it is.
     """
 
     name: str
     wanted: Power
     level: Power = Power.UNKNOWN
     changed: float = 0.0
+    owed: bool = False
+    switched: bool = False
 
 
 class CommandBegun(msgspec.Struct, frozen=True):

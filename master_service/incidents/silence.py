@@ -149,12 +149,12 @@ class Silences:
                 "switch, cable, plug"
             )
         fed = self._panel.of_node(nodes[0])
-        if fed is not None and fed.level is Power.OFF:
+        if fed is not None and fed.seen is Power.OFF:
             return (
                 f"stack {mine.stack} has no power: outlet {fed.row.name} reads off "
                 f"although it should be on; check the relay; silent: {names}"
             )
-        outlet = f" while outlet {fed.row.name} reads {fed.level}" if fed else ""
+        outlet = f" while outlet {fed.row.name} reads {fed.seen}" if fed else ""
         weak = "; under-voltage came before" if mine.weak else ""
         return (
             f"stack {mine.stack}: {names} fell silent together{outlet}; no power or no "

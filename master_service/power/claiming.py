@@ -33,7 +33,7 @@ async def claim_all(outlets: Outlets, rack: Rack, at: Moment, *, cold: bool) -> 
     )
     for fed, level in zip(all_fed, found, strict=True):
         if isinstance(level, PowerError):
-            fed.fault = str(level)
+            fed.lost_sight(str(level))
             text = about(fed.row.name, str(level))
             rack.outbox.note(EventKind.FAULT, text, stack=fed.row.stack)
         else:
@@ -52,12 +52,9 @@ def first_reading(
         at: This moment.
         cold: After a mains cut, where any level is as good as another.
     """
-    if fed.level not in {level, Power.UNKNOWN}:
-        fed.changed = at.wall
     wanted = fed.wanted
-    rack.panel.read_back(fed.row.name, level, at.now)
-    fed.since = None
-    if not cold and wanted not in {level, Power.UNKNOWN}:
+    fed.read_back(level, at)
+    if not cold and not fed.owed and wanted not in {level, Power.UNKNOWN}:
         found = f"outlet {fed.row.name} is {level}; {wanted} was wanted"
         text = f"{found}; left as it is"
         rack.outbox.note(EventKind.POWER, text, stack=fed.row.stack)
@@ -82,9 +79,10 @@ async def _claimed(outlets: Outlets, fed: Fed, *, cold: bool) -> Power | PowerEr
 async def _claim(outlets: Outlets, fed: Fed, *, cold: bool) -> Power:
     name = fed.row.name
     if not cold:
-        await outlets.claim(name, fed.level)
+        # A level that was merely read is no reason to drive a line.
+        await outlets.claim(name, fed.seen if fed.switched else Power.UNKNOWN)
         return await outlets.read(name)
     level = await outlets.read(name)
-    if level is fed.level:
+    if level is fed.seen and fed.switched:
         await outlets.claim(name, level)
     return level

@@ -22,6 +22,8 @@ def plan(outlets: list[Fed], power: PowerSettings) -> list[tuple[Fed, Action]]:
         (fed, Action.ON if level is Power.ON else Action.OFF)
         for fed, level in wanted
         if level not in {Power.UNKNOWN, fed.level}
+        # One that does not tell is brought on, and never cut.
+        and (level is Power.ON or fed.read)
     ]
 
 

@@ -22,6 +22,7 @@ from master_service.commands.effects import (
     Moment,
     Persist,
     Switch,
+    Switched,
 )
 from master_service.commands.orders import Orders
 from master_service.commands.reach import inability, reachable
@@ -30,12 +31,16 @@ from master_service.commands.run import Row, Run
 from master_service.node import Node
 from master_service.power.boards import came, came_back, cannot_come, row_ruling
 from master_service.power.choice import FORCE, awaited, given_up
-from master_service.power.panel import Fed
+from master_service.power.panel import UNTIL_ON, Fed
 from master_service.power.steps import Action, Step
 from master_service.presence import BOOT_MARGIN, Probe
 from master_service.rack import Rack
 from master_service.settings import Settings
 
+LOOK_EVERY_S = 1.0
+"""Between two readings of an outlet that may still move."""
+FIRST_LOOK_S = 30.0
+"""Seconds that an outlet which does not answer after a restart is waited for."""
 SWITCH_S = 240.0
 """Seconds after which a switching is given up: longer than every attempt together."""
 LOOK_S = 10.0
@@ -44,6 +49,8 @@ PINGS = 3
 """Pings of a board that runs and does not answer: one may be lost."""
 NAMED = 3
 """Boards named as the reason why others were left alone."""
+RESTARTED = "the master was restarted before the cut"
+BLIND = "the master was restarted at the cut, and the outlet does not tell its level"
 NO_LEVEL = "its outlet was switched, but does not tell its level"
 
 
@@ -58,6 +65,7 @@ class Job:
         keys: Rows of the boards it feeds; one of its own if it feeds none.
         alone: Come on only when no other outlet is coming on.
         before: The level it had when this began; None: as it is.
+        wanted: What was wanted before; None: as it is.
     """
 
     def __init__(
@@ -70,19 +78,23 @@ class Job:
         *,
         alone: bool = False,
         before: Power | None = None,
+        wanted: Power | None = None,
     ) -> None:
         self._rack = rack
         self.run = run
         self.fed = fed
         self.action = action
         self.alone = alone
-        self.before = fed.level if before is None else before
+        self.before = fed.seen if before is None else before
+        self.wanted = fed.wanted if wanted is None else wanted
         self.step = Step.RESTING if action is Action.ON else Step.PLANNED
         self.keys = keys
         self._until = 0.0
         self._refusals: dict[str, str] = {}
         self._fed_at = 0.0
         self._loads = False
+        self._looking: float | None = None
+        self._look_due = 0.0
 
     @property
     def ended(self) -> bool:
@@ -104,15 +116,14 @@ class Job:
             action=self.action.value,
             step=self.step.value,
             before=self.before.value,
+            wanted=self.wanted.value,
             alone=self.alone,
         )
 
     def begin(self, settings: Settings, at: Moment) -> Effects:
         """Ping the boards, or go straight to switching on."""
         if self.action is Action.ON:
-            self._refuse_halted(at.now)
-            if not self.ended:
-                self.rest(settings, at)
+            self.rest(settings, at)
             return []
         self.step, self._until = Step.LOOKING, at.now + LOOK_S
         effects: Effects = []
@@ -207,20 +218,22 @@ class Job:
                 return self._cut(at.now)
             case Step.RESTING if at.now >= self._until and may_come(self):
                 return self._switch(at.now, on=True)
-            case Step.CUTTING | Step.FEEDING if at.now >= self._until:
-                error = f"outlet {self.fed.row.name} did not answer in {SWITCH_S:.0f} s"
-                return self._end_all(Phase.FAILED, at.now, error=error)
+            case Step.CUTTING | Step.FEEDING:
+                return self._switching(settings, at)
             case Step.BOOTING:
                 return self._booting(at.now)
             case _:
                 return []
 
-    def switched(self, settings: Settings, error: str, at: Moment) -> Effects:
+    def switched(self, settings: Settings, done: Switched, at: Moment) -> Effects:
         """Take what came of switching: the outlet was read back by now."""
-        if self.step not in {Step.CUTTING, Step.FEEDING}:
+        # What an earlier command had switched is no result of this one.
+        if self.step is not (Step.FEEDING if done.on else Step.CUTTING):
             return []
-        if error:
-            return self._end_all(Phase.FAILED, at.now, error=error)
+        if done.error:
+            return self._failed(done.error, at.now, begun=done.begun)
+        if done.already:
+            self._end_halted(at.now)
         if self.step is Step.FEEDING:
             return self.feed(settings, at.now)
         if self.action is Action.OFF:
@@ -241,7 +254,7 @@ class Job:
         """Wait for the boards to come; who was never known is not waited for."""
         self.step, self._fed_at = Step.BOOTING, now
         patience_s = 0.0
-        for key in self.keys:
+        for key, _ in self._open():
             node = awaited(self.run, key)
             if node is None:
                 self._done(key, now, verified=self._reads_on)
@@ -251,6 +264,53 @@ class Job:
             patience_s = max(patience_s, BOOT_MARGIN * boot_s)
         self._until = now + patience_s
         return self._booting(now) or [Persist(self.record), Commit()]
+
+    def look_again(self, seconds: float, at: Moment) -> None:
+        """Waits for what the outlet was told before a restart, and reads it meanwhile.
+
+        Args:
+            seconds: How long the outlet may take for what it was told.
+            at: This moment.
+        """
+        self.step, self._looking = Step.CUTTING, at.now + seconds
+        self._until = at.now + seconds + FIRST_LOOK_S
+
+    def unsure(self, now: float) -> bool:
+        """Returns whether the outlet is to be read now: it may still move."""
+        if self._looking is None or now < self._look_due:
+            return False
+        self._look_due = now + LOOK_EVERY_S
+        return True
+
+    @property
+    def looking(self) -> bool:
+        """Whether it waits to see what the outlet does."""
+        return self._looking is not None
+
+    def after_cut(self, settings: Settings, at: Moment) -> Effects:
+        """Goes on from a cut that happened, or of which nothing is known."""
+        if self.action is Action.CYCLE:
+            return self.bring_back(settings, at)
+        if self.fed.level is Power.OFF:
+            self.fed.want(Power.OFF)
+            return self.is_off(at.now)
+        return self.abandon(BLIND, at.now)
+
+    def bring_back(self, settings: Settings, at: Moment) -> Effects:
+        """Brings power back, or waits for the boards if it is back."""
+        self._looking = None
+        if self.fed.level is Power.ON:
+            self.fed.want(Power.ON)
+            return [Persist(self.fed.record()), *self.feed(settings, at.now)]
+        self.fed.want(Power.ON, owed=True)
+        self.rest(settings, at)
+        return []
+
+    def interrupted(self, now: float) -> Effects:
+        """Says that it was interrupted; what is wanted is what was before."""
+        self.fed.want(self.wanted)
+        ended = self.abandon(RESTARTED, now)
+        return [Persist(self.fed.record()), *ended, Commit()]
 
     def is_off(self, now: float) -> Effects:
         """End with what the outlet reads, which is off if it tells."""
@@ -309,13 +369,11 @@ class Job:
         rows = [row for _, row in self._open()]
         return [(row.node, row) for row in rows if row.node is not None]
 
-    def _refuse_halted(self, now: float) -> None:
-        """Say at once that no switching on brings back who was shut down."""
+    def _end_halted(self, now: float) -> None:
+        """Says that no switching on brings back who was shut down under power."""
         for node, _ in self._boards():
             if error := cannot_come(node, self.fed.level):
                 self.run.end(node.id, Phase.FAILED, now, error=error)
-        if not any(self.run.rows[key].open for key in self.keys):
-            self.step = Step.ENDED
 
     def _stopping(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
         for node, row in self._boards():
@@ -382,7 +440,10 @@ class Job:
 
     def _switch(self, now: float, *, on: bool) -> Effects:
         """Put the wanted state on disk, and only then switch."""
-        self.fed.wanted = Power.ON if on else Power.OFF
+        off = self.action is Action.OFF
+        self.fed.want(Power.OFF if off else Power.ON, owed=not off)
+        # An outlet that seems to be on is asked first: nothing would come of it.
+        look = on and self._reads_on and self.action is Action.ON
         self.step = Step.FEEDING if on else Step.CUTTING
         self._until = now + SWITCH_S
         self._loads = on and not self._reads_on
@@ -391,8 +452,59 @@ class Job:
             Persist(self.fed.record()),
             Persist(self.record),
             Commit(),
-            Switch(name, on),
+            Switch(name, on, look=look),
         ]
+
+    def _failed(self, error: str, now: float, *, begun: bool = True) -> Effects:
+        """Ends with an error, and says how the outlet is left and how to go on.
+
+        Args:
+            error: What went wrong.
+            now: Monotonic seconds.
+            begun: Whether the outlet was told at all.
+        """
+        self._looking = None
+        if self.action is Action.OFF:
+            self.fed.want(self.wanted)
+            left = "" if self.fed.read else "; its level is not known"
+        elif self.step is Step.CUTTING and not begun:
+            self.fed.want(self.wanted)
+            left = ""
+        else:
+            # Also if it reads on: what it was told may still come.
+            self.fed.want(Power.ON, owed=True)
+            left = f"; {UNTIL_ON}"
+        self.fed.set_fault(error)
+        for key in self.keys:
+            row, told = self.run.rows[key], ""
+            if row.told and self.step is Step.CUTTING:
+                told = f"; it was shut down: {self._way_back}"
+            self.run.end(key, Phase.FAILED, now, error=error + left + told)
+        return [Persist(self.fed.record()), *self._ended(), Commit()]
+
+    def _switching(self, settings: Settings, at: Moment) -> Effects:
+        if self._looking is not None:
+            return self._look_again(settings, at)
+        if at.now < self._until:
+            return []
+        error = f"outlet {self.fed.row.name} did not answer in {SWITCH_S:.0f} s"
+        self.fed.lost_sight(error, switching=True)
+        return self._failed(error, at.now)
+
+    def _look_again(self, settings: Settings, at: Moment) -> Effects:
+        """Looks what became of what the outlet was told before a restart."""
+        if self.fed.level is Power.OFF:
+            self._looking = None
+            return self.after_cut(settings, at)
+        if self._looking is None or at.now < self._looking:
+            return []
+        if self.fed.read and self.fed.level is Power.ON:
+            self._looking = None
+            return self.interrupted(at.now)
+        if self.fed.read or at.now >= self._until or self.action is Action.CYCLE:
+            self._looking = None
+            return self.after_cut(settings, at)
+        return []
 
     def _booting(self, now: float) -> Effects:
         cycled = self.action is Action.CYCLE

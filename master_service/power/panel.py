@@ -8,31 +8,65 @@ from master_service.node import Node
 from master_service.presence import Outlet
 from master_service.settings import Driver, OutletRow, Settings
 
+UNTIL_ON = "it is tried until it is on"
+"""Told in the fault of an outlet that must come on."""
+
 
 class Fed:
-    """One outlet and what is known about it; the panel's own, mutable record.
+    """One outlet and what is known about it; nothing else writes its fields.
 
     Args:
         row: From the configuration.
-        wanted: What it should be.
-        level: What it was last read back as.
+        record: From disk; None: nothing was known about it.
     """
 
-    __slots__ = ("changed", "fault", "level", "read", "row", "since", "wanted")
+    __slots__ = (
+        "_looked",
+        "before",
+        "changed",
+        "fault",
+        "level",
+        "owed",
+        "read",
+        "row",
+        "seen",
+        "since",
+        "switched",
+        "wanted",
+    )
 
-    def __init__(self, row: OutletRow, wanted: Power, level: Power) -> None:
+    def __init__(self, row: OutletRow, record: OutletRecord | None = None) -> None:
+        on_disk = record or OutletRecord(row.name, Power.UNKNOWN)
         self.row = row
-        self.wanted = wanted
-        self.level = level
+        self.wanted = on_disk.wanted
+        """What it should be: what somebody asked for last, a cycle being *on*."""
+        self.level = Power.UNKNOWN
+        """What it is; unknown before it was read, and while it does not answer."""
+        self.seen = on_disk.level
+        """What it was last read as; unknown after a switching without an answer."""
+        self.before = Power.UNKNOWN
+        """What it was before the last change of level."""
         self.since: float | None = None
-        self.changed = 0.0
-        self.fault = ""
+        """Monotonic second of the last change of level; None: before the start."""
+        self.changed = on_disk.changed
+        self.owed = on_disk.owed
+        """Whether it must come on, and is tried until it is on."""
+        self.switched = on_disk.switched
+        self.fault = UNTIL_ON if self.owed else ""
         self.read = False
         """Whether the last attempt to read it told a level."""
+        self._looked = False
 
     def record(self) -> OutletRecord:
         """Return what belongs on disk."""
-        return OutletRecord(self.row.name, self.wanted, self.level, self.changed)
+        return OutletRecord(
+            self.row.name,
+            self.wanted,
+            self.seen,
+            self.changed,
+            owed=self.owed,
+            switched=self.switched,
+        )
 
     def unchanged_s(self, at: Moment) -> float:
         """Return for how long it has its level, seconds; by the clock that says less.
@@ -43,8 +77,80 @@ class Fed:
         return by_wall_s if self.since is None else min(by_wall_s, at.now - self.since)
 
     def view(self) -> Outlet:
-        """Return what presence needs to know."""
-        return Outlet(self.wanted, self.level, self.since)
+        """Return what presence needs to know.
+
+        While it cannot be read, boards are judged by what it was last read as: a plug
+        that is away for a moment makes no board of a stack that is off `lost`.
+        """
+        return Outlet(self.wanted, self.seen, self.since)
+
+    def want(self, level: Power, *, owed: bool = False) -> None:
+        """Takes what it should be from now on.
+
+        Args:
+            level: As somebody asked.
+            owed: It must come on, and is tried until it is on.
+        """
+        self.wanted = level
+        if self.owed and not owed:
+            self.fault = ""
+        self.owed = owed
+
+    def read_back(self, level: Power, at: Moment) -> bool:
+        """Takes what it reads; returns whether that is another level than before.
+
+        The first reading after a start is no change: nobody saw when it came.
+        """
+        before, self.seen, self.level, self.read = self.seen, level, level, True
+        if level is Power.ON:
+            self.owed = False
+        if not self.owed:
+            self.fault = ""
+        if self.wanted is Power.UNKNOWN:
+            self.wanted = level
+        looked, self._looked = self._looked, True
+        if before is level:
+            return False
+        self.before = before
+        if looked:
+            self.since = at.now
+        if looked or before is not Power.UNKNOWN:
+            self.changed = at.wall
+        return True
+
+    def lost_sight(self, why: str, *, switching: bool = False) -> None:
+        """Takes that it did not answer: its level is not known any more.
+
+        Args:
+            why: What went wrong, which is shown as its fault.
+            switching: It was being switched, so it may have moved.
+        """
+        self.level, self.read = Power.UNKNOWN, False
+        self.set_fault(why)
+        if switching:
+            self.seen, self._looked = Power.UNKNOWN, True
+
+    def set_fault(self, why: str) -> None:
+        """Takes why it is not as it should be; it says so if it is tried again."""
+        self.fault = f"{why}; {UNTIL_ON}" if self.owed else why
+
+    def was_switched(self, level: Power | None, error: str, at: Moment) -> bool:
+        """Takes the result of a switching; returns whether the level changed.
+
+        Args:
+            level: As read back; None: it did not answer.
+            error: Why it is not where it should be; empty if it is.
+            at: This moment.
+        """
+        if level is None:
+            self.lost_sight(error, switching=True)
+            return False
+        self.switched = True
+        self._looked = True
+        moved = self.read_back(level, at)
+        if error:
+            self.set_fault(error)
+        return moved
 
 
 class Panel:
@@ -64,11 +170,7 @@ class Panel:
         """Outlets on disk that the configuration has no more: nobody switches them."""
         self.outlets: dict[str, Fed] = {}
         for row in rows:
-            self.outlets[row.name] = fed = Fed(row, Power.UNKNOWN, Power.UNKNOWN)
-            record = known.get(row.name)
-            if record is not None:
-                fed.wanted, fed.level = record.wanted, record.level
-                fed.changed = record.changed
+            self.outlets[row.name] = Fed(row, known.get(row.name))
         self._by_stack = {
             fed.row.stack: fed
             for fed in self.outlets.values()
@@ -88,36 +190,6 @@ class Panel:
         if own is not None or node.stack is None:
             return own
         return self._by_stack.get(node.stack)
-
-    def read_back(self, name: str, level: Power, now: float) -> bool:
-        """Take what an outlet reads; return whether that is another level.
-
-        The first reading after a start is no edge: nobody saw when it came.
-
-        Args:
-            name: Of the outlet.
-            level: As read.
-            now: Monotonic seconds.
-        """
-        fed = self.outlets[name]
-        before, fed.level, fed.fault, fed.read = fed.level, level, "", True
-        if fed.wanted is Power.UNKNOWN:
-            fed.wanted = level
-        if before is level:
-            return False
-        if before is not Power.UNKNOWN:
-            fed.since = now
-        return True
-
-    def lost_sight(self, name: str, why: str) -> None:
-        """Takes that the level of an outlet is not known any more.
-
-        Args:
-            name: Of the outlet.
-            why: What went wrong, which is shown as its fault.
-        """
-        fed = self.outlets[name]
-        fed.level, fed.fault, fed.read = Power.UNKNOWN, why, False
 
 
 def outlet_rows(settings: Settings, stacks: dict[int, Stack]) -> tuple[OutletRow, ...]:

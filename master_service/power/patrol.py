@@ -5,7 +5,7 @@ Looking never switches.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from broker.messages import EventKind, Power
 from master_service.commands.effects import Moment
@@ -25,6 +25,7 @@ class Patrol:
         switcher: Reads, but not while it switches.
         moment: Both clocks.
         kept: Told the outlet about which something is new.
+        awaited: Returns whether a command waits to see the outlet move.
     """
 
     def __init__(
@@ -35,23 +36,27 @@ class Patrol:
         *,
         moment: Callable[[], Moment],
         kept: Callable[[Fed], None],
+        awaited: Callable[[str], bool],
     ) -> None:
         self._rack = rack
         self._outlets = outlets
         self._switcher = switcher
         self._moment = moment
         self._kept = kept
+        self._awaited = awaited
         self._round = deque(rack.panel.outlets)
         self._next = 0.0
         self._told: set[str] = set()
         self._visiting: set[str] = set()
 
-    def due(self, now: float) -> list[str]:
+    def due(self, now: float, soon: Iterable[str] = ()) -> list[str]:
         """Return the outlets to visit now; each must then be visited.
 
         Args:
             now: Monotonic seconds.
+            soon: Outlets that must not wait for their turn.
         """
+        self._told.update(soon)
         if isinstance(self._outlets, Telling):
             self._told |= self._outlets.news() & self._rack.panel.outlets.keys()
         names = sorted(self._told - self._visiting)
@@ -88,23 +93,26 @@ class Patrol:
         if seen.level is None:
             if fed.read:
                 self._note(EventKind.FAULT, fed, about(name, seen.error))
-            fed.fault, fed.read = seen.error, False
+            fed.lost_sight(seen.error)
         elif not fed.read:
             self._note(EventKind.FAULT, fed, f"outlet {name} answers again")
             first_reading(self._rack, fed, seen.level, at)
             self._rack.judging.outlet_moved(fed, at.now)
-        elif seen.level not in {fed.level, Power.UNKNOWN}:
+        elif seen.level is not fed.level and seen.level is not Power.UNKNOWN:
             self._moved(fed, seen.level, at)
 
     def _moved(self, fed: Fed, level: Power, at: Moment) -> None:
         """Take that it has another level, although nobody asked us for it."""
-        fault = "" if level is fed.wanted else fed.fault
-        self._rack.panel.read_back(fed.row.name, level, at.now)
-        fed.fault, fed.changed = fault, at.wall
+        fault = fed.fault
+        fed.read_back(level, at)
+        if level is not fed.wanted and not fed.owed:
+            fed.set_fault(fault)
+        self._rack.judging.outlet_moved(fed, at.now)
+        if fed.owed or self._awaited(fed.row.name):
+            return
         text = f"outlet {fed.row.name} was switched {level} by hand or by itself"
         tail = ", as wanted" if level is fed.wanted else f"; {fed.wanted} is wanted"
         self._note(EventKind.POWER, fed, text + tail)
-        self._rack.judging.outlet_moved(fed, at.now)
 
     def _note(self, kind: EventKind, fed: Fed, text: str) -> None:
         self._rack.outbox.note(kind, text, stack=fed.row.stack)

@@ -5,20 +5,17 @@ had not happened never happens, and nothing is passed over in silence.
 """
 
 from broker.messages import Power
-from master_service.commands.effects import Commit, Effects, Moment, Persist
+from master_service.commands.effects import Effects, Moment
 from master_service.power.job import Job
 from master_service.power.steps import Action, Step
-from master_service.settings import Settings
-
-RESTARTED = "the master was restarted before the cut"
-BLIND = "the master was restarted at the cut, and the outlet does not tell its level"
+from master_service.settings import OutletRow, Settings
 
 
 def take_up(job: Job, step: Step, settings: Settings, at: Moment) -> Effects:
     """Go on with an outlet, or report that it was interrupted.
 
     Args:
-        job: The outlet, whose level was read back by now.
+        job: The outlet, which was read by now if it answers.
         step: How far it was.
         settings: The master's.
         at: This moment.
@@ -28,34 +25,32 @@ def take_up(job: Job, step: Step, settings: Settings, at: Moment) -> Effects:
             job.step = Step.ENDED
             return []
         case Step.RESTING | Step.FEEDING | Step.BOOTING:
-            return _bring_back(job, settings, at)
-        case Step.CUTTING if job.fed.level is not Power.ON:
-            return _after_cut(job, settings, at)
+            return job.bring_back(settings, at)
+        case Step.CUTTING:
+            return _at_the_cut(job, settings, at)
         case _:
-            return _report(job, at)
+            return job.interrupted(at.now)
 
 
-def _after_cut(job: Job, settings: Settings, at: Moment) -> Effects:
-    """Go on from a cut that happened just now, or that nobody can tell."""
-    job.fed.changed = at.wall
+def in_flight_s(row: OutletRow) -> float:
+    """Return how long an outlet may take for what it was told, seconds.
+
+    A plug, or what a program talks to, may still do what a master told it that was
+    killed since. A pin moves at once.
+    """
+    if row.commands is not None:
+        return row.commands.timeout_s
+    return 0.0 if row.plug is None else row.plug.timeout_s
+
+
+def _at_the_cut(job: Job, settings: Settings, at: Moment) -> Effects:
+    seconds = in_flight_s(job.fed.row)
     if job.action is Action.CYCLE:
-        return _bring_back(job, settings, at)
-    if job.fed.level is Power.OFF:
-        return job.is_off(at.now)
-    return job.abandon(BLIND, at.now)
-
-
-def _bring_back(job: Job, settings: Settings, at: Moment) -> Effects:
-    """Bring power back, or wait for the boards if it is back."""
+        # A cycle wants on, also where an older master wrote down "off" for its cut.
+        job.fed.want(Power.ON, owed=True)
+    if seconds or not job.fed.read:
+        job.look_again(seconds, at)
+        return []
     if job.fed.level is Power.ON:
-        job.fed.wanted = Power.ON
-        return [Persist(job.fed.record()), *job.feed(settings, at.now)]
-    job.rest(settings, at)
-    return []
-
-
-def _report(job: Job, at: Moment) -> Effects:
-    """Say that it was interrupted; what is wanted is again what was before."""
-    job.fed.wanted = job.before
-    ended = job.abandon(RESTARTED, at.now)
-    return [Persist(job.fed.record()), *ended, Commit()]
+        return job.interrupted(at.now)
+    return job.after_cut(settings, at)

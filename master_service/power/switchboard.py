@@ -1,6 +1,8 @@
 """``power on|off|cycle``: every outlet under way, and whose turn it is; pure."""
 
+from broker.errors import TopicError
 from broker.messages import EventKind, Phase, Power, Result
+from broker.topics import Scope, ScopeKind
 from broker.verbs import DESTRUCTIVE
 from master_service.commands.effects import (
     Commit,
@@ -8,6 +10,8 @@ from master_service.commands.effects import (
     Moment,
     Persist,
     RefusedError,
+    Switch,
+    Switched,
 )
 from master_service.commands.orders import Orders
 from master_service.commands.records import PartRecord
@@ -20,10 +24,12 @@ from master_service.power.choice import Choice, place
 from master_service.power.job import Job
 from master_service.power.panel import Fed
 from master_service.power.resume import take_up
+from master_service.power.retries import Retries
 from master_service.power.steps import Action, Step
 from master_service.power.withdraw import withdraw
 from master_service.presence import BOOT_MARGIN, NEVER
 from master_service.rack import Rack
+from master_service.settings import OutletRow
 
 
 class Switchboard:
@@ -40,6 +46,7 @@ class Switchboard:
         self._settings = rack.settings
         self._orders = orders
         self._jobs: dict[str, Job] = {}
+        self._retries = Retries(rack.outbox)
         self._last_on = -NEVER
         self._since = -NEVER
 
@@ -134,6 +141,9 @@ class Switchboard:
             and not self._of_run(fed)
         ]
         effects: Effects = []
+        for fed in idle:
+            if coldstart.target(fed, self._settings.power) is Power.OFF:
+                fed.want(fed.wanted)
         for fed, action in coldstart.plan(idle, self._settings.power):
             keys = self._rows(run, fed, at)
             job = Job(self._rack, run, fed, action, keys, alone=True)
@@ -161,6 +171,7 @@ class Switchboard:
                 keys,
                 alone=record.alone,
                 before=Power(record.before),
+                wanted=Power(record.wanted or record.before),
             )
             effects += take_up(job, Step(record.step), self._settings, at)
             if not job.ended:
@@ -201,17 +212,22 @@ class Switchboard:
                 self._rack.watch.expect(node, None, now)
         return bool(jobs)
 
-    def switched(self, outlet: str, error: str, at: Moment) -> Effects:
+    def switched(self, done: Switched, at: Moment) -> Effects:
         """Take what came of switching an outlet."""
-        job = self._jobs.get(outlet)
+        fed = self._rack.panel.outlets[done.outlet]
+        self._retries.switched(fed, done, at)
+        job = self._jobs.get(done.outlet)
         if job is None:
             return []
-        effects = job.switched(self._settings, error, at)
+        effects = job.switched(self._settings, done, at)
         asked = job.run.asked
+        text = f"outlet {done.outlet} was switched {job.fed.level}"
+        if done.already:
+            text = f"outlet {done.outlet} is {job.fed.level} already"
         self._rack.outbox.drafts.append(
             Draft(
                 kind=EventKind.POWER,
-                text=error or f"outlet {outlet} was switched {job.fed.level}",
+                text=done.error or text,
                 stack=job.fed.row.stack,
                 verb=asked.verb,
                 by=asked.command.by,
@@ -229,6 +245,37 @@ class Switchboard:
             else:
                 effects += self._go_on(job, at)
         self._sweep(at.now)
+        return effects + self._retry(at)
+
+    def unsure(self, now: float) -> list[str]:
+        """Return the outlets to read now: they may move without being told again."""
+        return [name for name, job in self._jobs.items() if job.unsure(now)]
+
+    def awaited(self, outlet: str) -> bool:
+        """Return whether a command waits to see an outlet move."""
+        job = self._jobs.get(outlet)
+        return job is not None and job.looking
+
+    def owed(self, scope: Scope) -> list[Fed]:
+        """Return the outlets of a scope that are tried until they are on."""
+        everywhere = scope.kind is ScopeKind.RACK
+        try:
+            meant = (
+                self.choice.everything() if everywhere else self.choice.outlets(scope)
+            )
+        except (RefusedError, TopicError):
+            return []
+        return [fed for fed in meant if fed.owed and fed.row.name not in self._jobs]
+
+    def _retry(self, at: Moment) -> Effects:
+        """Switch on again what must come on and did not."""
+        effects: Effects = []
+        for name, fed in self._rack.panel.outlets.items():
+            if not fed.owed or name in self._jobs:
+                self._retries.forget(fed)
+            elif self._retries.due(fed, at.now) and self._has_room(fed.row, at.now):
+                self._retries.begin(fed)
+                effects.append(Switch(name, on=True))
         return effects
 
     def _go_on(self, job: Job, at: Moment) -> Effects:
@@ -248,13 +295,15 @@ class Switchboard:
     def _may_come(self, job: Job, now: float) -> bool:
         if job.fed.level is Power.ON:
             return True
-        coming = [one for one in self._jobs.values() if one.coming]
-        if job.alone and coming:
+        if job.alone and any(one.coming for one in self._jobs.values()):
             return False
+        return self._has_room(job.fed.row, now)
+
+    def _has_room(self, row: OutletRow, now: float) -> bool:
         may = inrush.room(
             self._settings.power,
-            job.fed.row,
-            [one.fed.row for one in coming],
+            row,
+            [one.fed.row for one in self._jobs.values() if one.coming],
             since_last_s=now - self._last_on,
         )
         if may:

@@ -23,16 +23,19 @@ T = TypeVar("T")
 
 
 class Brought(msgspec.Struct, frozen=True):
-    """What came of it.
+    """Result of a switching or a reading.
 
     Args:
-        level: As read back last; None: it could not be read.
+        level: As read back last; None: it could not be read, or the outlet did not
+            answer when it was switched and may still move.
         error: Why the outlet is not where it should be; empty if it is, or if it does
             not tell and nothing went wrong.
+        already: It was read before it was switched, and was there already.
     """
 
     level: Power | None
     error: str = ""
+    already: bool = False
 
 
 class Switcher:
@@ -57,9 +60,18 @@ class Switcher:
         """Lets the attempt under way be the last of its outlet."""
         self._halted = True
 
-    async def bring(self, outlet: str, *, on: bool) -> Brought:
-        """Switch and read back; what may work in a moment is tried again."""
+    async def bring(self, outlet: str, *, on: bool, look: bool = False) -> Brought:
+        """Switch and read back; what may work in a moment is tried again.
+
+        Args:
+            outlet: Its name.
+            on: The level.
+            look: Read it first, and leave it if it is there already.
+        """
+        wanted = Power.ON if on else Power.OFF
         async with self._turns[outlet]:
+            if look and await self._look(outlet) is wanted:
+                return Brought(wanted, already=True)
             return await self._bring(outlet, on=on)
 
     async def look(self, outlet: str) -> Brought:
@@ -72,7 +84,7 @@ class Switcher:
 
     async def _bring(self, outlet: str, *, on: bool) -> Brought:
         wanted = Power.ON if on else Power.OFF
-        error = ""
+        error, answered = "", True
         for attempt in range(1, ATTEMPTS + 1):
             if attempt > 1 and self._halted:
                 break
@@ -84,15 +96,22 @@ class Switcher:
                 level = await self._attempt(outlet, on=on)
             except PowerRetryableError as busy:
                 error = f"{busy} (tried {attempt} times)"
+                answered = False
                 continue
             except PowerError as fatal:
                 error = str(fatal)
                 break
             if level in {wanted, Power.UNKNOWN}:
                 return Brought(level)
+            answered = True
             error = f"outlet {outlet} reads {level}, not {wanted}"
             error += f" (tried {attempt} times)"
-        return Brought(await self._look(outlet), error)
+        found = await self._look(outlet)
+        if found is wanted and not answered:
+            return Brought(wanted)
+        # What did not answer may still do what it was told: its present level is no
+        # result, and a late answer to an earlier question is none either.
+        return Brought(found if answered else None, error)
 
     async def _attempt(self, outlet: str, *, on: bool) -> Power:
         """Switch and read once.

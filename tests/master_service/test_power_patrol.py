@@ -118,7 +118,7 @@ async def test_an_outlet_that_is_away_is_told_once_and_when_it_is_back(
     outlets.gone = True
     await bench.pass_time(200)
     assert bench.stack(1).fault == "the plug is not there"
-    assert bench.stack(1).power is Power.ON
+    assert bench.stack(1).power is Power.UNKNOWN
     outlets.gone = False
     await bench.pass_time(61)
     assert bench.stack(1).fault == ""
