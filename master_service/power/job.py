@@ -9,6 +9,7 @@ is never verified. See ``power/evidence.py``.
 Every step that matters is on disk before it is taken: see ``power/resume.py`` for what
 a restart makes of it.
 """
+# long: one state machine, whose steps are only understood together.
 
 from collections.abc import Callable
 
