@@ -32,6 +32,8 @@ class FakeBoard:
         static: An address it has without asking; empty: it asks.
         client_id: DHCP client identifier of its card, hex.
         agent: Its agent can be asked to shut it down.
+        other_mac: Hardware address of its other interface in the same network: both
+            answer for both addresses; empty: it has none.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class FakeBoard:
         static: str = "",
         client_id: str = "",
         agent: bool = True,
+        other_mac: str = "",
     ) -> None:
+        self.other_mac = other_mac
         self.agent = agent
         self.mac = mac
         self.stack = stack
@@ -185,8 +189,9 @@ class FakeNetwork:
         counts: dict[tuple[str, str], int] = {}
         for board in self._rack.boards:
             if board.address in addresses and board.address:
-                key = (board.address, board.mac)
-                counts[key] = counts.get(key, 0) + 1
+                for mac in filter(None, (board.mac, board.other_mac)):
+                    key = (board.address, mac)
+                    counts[key] = counts.get(key, 0) + 1
         return tuple(
             Answer(address=address, mac=mac, replies=replies)
             for (address, mac), replies in counts.items()

@@ -7,6 +7,7 @@ from provisioning.plan import Place, Verdict
 from provisioning.run import hindrance, settle, sightings, words
 from provisioning.run.messages import (
     Answer,
+    Apply,
     Ask,
     AskKind,
     Effect,
@@ -159,8 +160,31 @@ def _probe(run: Run, now: float) -> Outcome:
 
 def probed(run: Run, message: Probed, now: float) -> Outcome:
     """Take who answered; ask again until all did or the patience ends."""
+    run, joined = _join(run, message.answers)
+    run, effects = _compared(run, message, now)
+    return run, joined + effects
+
+
+def _join(run: Run, answers: tuple[Answer, ...]) -> Outcome:
+    """Take second interfaces out of the slots they were given."""
     places = expected(run)
-    right, wrong = _compare(places, message.answers)
+    second = sightings.legs(places, answers)
+    if not second:
+        return run, ()
+    found_ = [
+        words.one_board(place, second[place.mac])
+        for place in places.values()
+        if place.mac in second
+    ]
+    gone = (*run.elsewhere, *second)
+    places_ = sightings.without(run.places, second)
+    run, said = found(run.with_(places=places_, elsewhere=gone), *found_)
+    return run, (*said, Apply(run.turn, sightings.reservations(run.places)))
+
+
+def _compared(run: Run, message: Probed, now: float) -> Outcome:
+    places = expected(run)
+    right, wrong = _compare(places, _of_boards(run, message.answers))
     new = tuple(mac for mac in right if mac not in run.verified)
     kept = tuple(mac for mac in run.verified if mac not in wrong)
     run = run.with_(verified=kept + new, busy=False)
@@ -179,6 +203,13 @@ def probed(run: Run, message: Probed, now: float) -> Outcome:
     else:
         run, effects = _conclude(run, wrong, message.error)
     return run, said + effects
+
+
+def _of_boards(run: Run, answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
+    """Return the answers but those of second interfaces of boards."""
+    second = {f.mac for f in run.findings if f.verdict is Verdict.CONFLICT}
+    placed = {place.mac for place in run.places}
+    return tuple(a for a in answers if a.mac in placed or a.mac not in second)
 
 
 def _twin_may_come(run: Run, now: float) -> bool:

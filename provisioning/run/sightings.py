@@ -1,5 +1,6 @@
 """Who was heard, where to look for him, and whose address is taken; pure."""
 
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from provisioning.hardware import looks_like_a_pi
 from provisioning.plan import Place, Sighting, StackPlan, Verdict
 from provisioning.reservation import Reservation
-from provisioning.run.messages import Ask, AskKind
+from provisioning.run.messages import Answer, Ask, AskKind
 from provisioning.run.state import Run
 
 SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
@@ -129,4 +130,41 @@ def reservations(places: tuple[Place, ...]) -> tuple[Reservation, ...]:
         Reservation(place.mac, place.address, place.name)
         for place in places
         if place.mac and place.reserved
+    )
+
+
+def legs(places: dict[str, Place], answers: tuple[Answer, ...]) -> dict[str, Place]:
+    """Return hardware addresses of second interfaces, with the place of the first.
+
+    A machine with two interfaces in one network answers for both of its addresses on
+    both of them, as Linux does by default.
+
+    Args:
+        places: Those with a board, by address.
+        answers: Who answered.
+    """
+    said = {(answer.address, answer.mac) for answer in answers}
+    homes = {place.mac: address for address, place in places.items()}
+    pairs = [
+        (places[address], places[homes[mac]])
+        for address, mac in said
+        if address in places and mac in homes and homes[mac] != address
+        if (homes[mac], places[address].mac) in said
+    ]
+    return {
+        second.mac: first
+        for first, second in pairs
+        if (first.stack, first.slot) < (second.stack, second.slot)
+    }
+
+
+def without(places: tuple[Place, ...], macs: Collection[str]) -> tuple[Place, ...]:
+    """Return the places with some boards taken out of their slots."""
+    return tuple(
+        msgspec.structs.replace(
+            place, mac="", serial="", model="", verdict=Verdict.MISSING
+        )
+        if place.mac in macs
+        else place
+        for place in places
     )

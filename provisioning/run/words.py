@@ -336,6 +336,23 @@ def twins(place: Place, address: str) -> Finding:
     )
 
 
+def one_board(place: Place, first: Place) -> Finding:
+    """Judge a slot that was given to the second interface of a board.
+
+    Args:
+        place: The slot.
+        first: The place of the board.
+    """
+    text = (
+        f"{place.mac}, found for {place.name}, is a second interface of the board of "
+        f"{first.name} ({first.mac}): each answers for both addresses. {place.name} is "
+        "free again; unplug one of the two, or put it into another network"
+    )
+    return Finding(
+        verdict=Verdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
+    )
+
+
 def copied(macs: tuple[str, ...]) -> str:
     """Say that cards are copies of one."""
     return (

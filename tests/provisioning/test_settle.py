@@ -204,6 +204,24 @@ def test_a_link_that_came_up_is_no_problem_at_the_end(
     assert "eth1 has no link" in virtually(stage.install()).problems
 
 
+def test_a_board_with_two_interfaces_in_the_network_is_one_board(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 3)
+    one, other = stage.board(1, 1), stage.board(1, 2)
+    one.other_mac, other.other_mac = other.mac, one.mac
+    run = virtually(stage.install())
+    assert place(run, "s01n1").mac == one.mac
+    assert place(run, "s01n2").mac == ""
+    assert len(run.verified) == 5
+    assert f"{other.mac}, found for s01n2, is a second interface" in texts(
+        run, Verdict.CONFLICT
+    )
+    reserved = {row.mac for row in stage.rack.backend.applied()}
+    assert other.mac not in reserved
+    assert len(reserved) == 5
+
+
 SAFE = {Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE, *TERMINAL}
 
 

@@ -15,7 +15,7 @@ from provisioning.backends.process_table import is_running
 from provisioning.errors import BackendError, RefusedError
 from provisioning.reservation import Reservation
 from tests.system.provisioning_netns.lab import MASTER, SUBNET, Lab
-from tests.system.provisioning_netns.pi import Pi
+from tests.system.provisioning_netns.pi import Pi, wait_until
 from tests.system.provisioning_netns.servers import SERVERS, MakeBackend
 
 pytestmark = pytest.mark.system
@@ -50,6 +50,25 @@ def serve(lab: Lab, make: MakeBackend, story: Story) -> None:
 async def cycle(*pis: Pi) -> list[str]:
     """Power-cycle boards together and return what they get."""
     return list(await asyncio.gather(*(asyncio.to_thread(pi.restart) for pi in pis)))
+
+
+def test_a_board_with_an_address_of_the_pool_moves_to_its_own_when_it_renews(
+    lab: Lab, make: MakeBackend
+) -> None:
+    """An install run counts on it: it cuts no board for that."""
+    a = lab.pi(A, boot_s=0)
+
+    async def story(backend: Backend, _: Child) -> None:
+        (first,) = await cycle(a)
+        assert SUBNET.in_pool(first)
+        await backend.apply([row(A, 10, "s01n1")], brief=True)
+        moved = await asyncio.to_thread(
+            wait_until, lambda: a.address == "10.77.0.10", 30
+        )
+        assert moved, a.address
+
+    serve(lab, make, story)
+    assert len(a.starts) == 1
 
 
 def test_boards_get_what_is_reserved_and_others_the_pool(
