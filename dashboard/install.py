@@ -46,7 +46,9 @@ def words(install: InstallState | None) -> str:
     if install is None or not install.run:
         return ""
     stack = "the stack" if install.stack is None else f"stack {install.stack}"
-    said = [_STEPS.get(install.step, install.step).format(stack=stack)]
+    # A step of a newer master is shown as it is said, and never taken for a template.
+    known = _STEPS.get(install.step)
+    said = [known.format(stack=stack) if known else install.step]
     if install.step not in _UNCOUNTED and not install.dry:
         what = "verified" if install.step in _COUNTS_VERIFIED else "found"
         said.append(f"{install.done} of {install.total} {what}")

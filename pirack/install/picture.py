@@ -45,7 +45,8 @@ def exit_code(state: InstallState) -> int:
 def step(state: InstallState) -> str:
     """Say what the run is doing; a step of a newer master stays one word."""
     number = state.stack if state.stack is not None else "?"
-    return _STEPS.get(state.step, state.step).format(stack=number)
+    known = _STEPS.get(state.step)  # one of a newer master is no template
+    return known.format(stack=number) if known else state.step
 
 
 def title(state: InstallState) -> str:
