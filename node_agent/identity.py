@@ -24,6 +24,18 @@ KEPT_ID = "node-id"
 _DEVICE_TREE = ("proc/device-tree", "sys/firmware/devicetree/base")
 _ID_DIGITS = 8
 _ID = re.compile(r"[a-z0-9-]{1,32}")
+_COUNTED = frozenset(
+    {
+        "12345678",
+        "123456789",
+        "1234567890",
+        "0123456789",
+        "0123456789abcdef",
+        "123456789abcdef0",
+        "1234567890abcdef",
+    }
+)
+"""Serials that are the same on every board of a maker who set none."""
 _NO_MAC = "00:00:00:00:00:00"
 _ETHERNET = "1"
 """``ARPHRD_ETHER`` of ``linux/if_arp.h``; wireless is of this type too."""
@@ -77,7 +89,7 @@ def node_id(serial: str, macs: tuple[str, ...]) -> str:
     Raises:
         ConfigError: The machine has neither; a person must choose an id.
     """
-    source = serial if serial.strip("0") else "".join(macs[:1]).replace(":", "")
+    source = serial if names_board(serial) else "".join(macs[:1]).replace(":", "")
     if len(source) < _ID_DIGITS:
         text = (
             "this machine has neither a board serial nor a network interface; "
@@ -85,6 +97,17 @@ def node_id(serial: str, macs: tuple[str, ...]) -> str:
         )
         raise ConfigError(text)
     return f"pi-{source[-_ID_DIGITS:]}".lower()
+
+
+def names_board(serial: str) -> bool:
+    """Whether a serial is one, and not what a maker left in its place.
+
+    Args:
+        serial: Hex digits; may be empty.
+    """
+    if len(serial) < _ID_DIGITS or len(set(serial)) == 1:
+        return False
+    return serial.lower() not in _COUNTED
 
 
 def hardware_id(root: Path) -> str:
@@ -95,7 +118,7 @@ def hardware_id(root: Path) -> str:
     """
     macs = tuple(one.mac for one in interfaces(root) if one.identifies)
     board = serial(root)
-    return node_id(board, macs) if board.strip("0") or macs else ""
+    return node_id(board, macs) if names_board(board) or macs else ""
 
 
 def known_id(root: Path, kept: Path, username: str = "") -> str:
@@ -109,12 +132,12 @@ def known_id(root: Path, kept: Path, username: str = "") -> str:
         username: As which the agent signs in: an agent that was enrolled by an
             address that would not be taken now keeps its id.
     """
-    if serial(root).strip("0"):
+    if names_board(serial(root)):
         return hardware_id(root)
     before = read_kept(kept)
     if before:
         return before
-    if username and username in _ids_of_addresses(root):
+    if username and username in _earlier_ids(root):
         return username
     return hardware_id(root)
 
@@ -233,8 +256,11 @@ def read_text(path: Path) -> str:
     return text.strip("\0 \n\t")
 
 
-def _ids_of_addresses(root: Path) -> tuple[str, ...]:
-    return tuple(node_id("", (mac,)) for mac in hardware_addresses(root))
+def _earlier_ids(root: Path) -> set[str]:
+    """Return the ids that a release before may have made of this machine."""
+    board = serial(root)
+    sources = [mac.replace(":", "") for mac in hardware_addresses(root)]
+    return {f"pi-{source[-_ID_DIGITS:]}" for source in (board, *sources) if source}
 
 
 def linked_to(path: Path) -> str:

@@ -20,6 +20,8 @@ from node_agent.board import Facts, Vitals
 
 MAX_TEXT = 256
 MAX_TOKEN = 64
+MAX_LISTED = 32
+"""Addresses that details list: a host of many containers has hundreds."""
 MAX_NUMBER = sys.float_info.max
 MAX_COUNT = 2**53
 """Largest integer that every JSON reader has exactly."""
@@ -64,8 +66,8 @@ def details(
         agent_version=VERSION,
         model=clip(facts.model),
         serial=clip(facts.serial),
-        macs=tuple(map(clip, facts.macs)),
-        addresses=tuple(map(clip, facts.addresses)),
+        macs=tuple(map(clip, facts.macs[:MAX_LISTED])),
+        addresses=tuple(map(clip, facts.addresses[:MAX_LISTED])),
         os=clip(facts.os),
         kernel=clip(facts.kernel),
         architecture=clip(facts.architecture),
@@ -129,8 +131,8 @@ def usable(numbers: Mapping[str, float]) -> tuple[dict[str, float], str]:
     wrong = ""
     for name, number in numbers.items():
         if not _is_name(name):
-            text = f"name {shown(name)} must have 1 to {MAX_TOKEN} characters"
-            wrong = wrong or text
+            right = f"must have 1 to {MAX_TOKEN} characters, all printable"
+            wrong = wrong or f"name {shown(name)} {right}"
         elif not _is_number(number):
             wrong = wrong or f"{name!r} is {shown(number)}, and must be a finite number"
         elif len(kept) == MAX_EXTRAS:
@@ -203,7 +205,8 @@ def shown(value: object) -> str:
 
 
 def clip(text: str) -> str:
-    """Return a text no longer than the contract allows; a cut is visible."""
+    """Return a text as the contract allows it: not too long, and valid UTF-8."""
+    text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + _CUT
 
 
@@ -216,7 +219,9 @@ def _is_number(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_TOKEN
+    return (
+        isinstance(value, str) and 0 < len(value) <= MAX_TOKEN and value.isprintable()
+    )
 
 
 def _tail_half(text: str) -> str:

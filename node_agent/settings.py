@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from broker.errors import ConfigError
+
 Interval = Annotated[float, msgspec.Meta(ge=0.2, le=3600)]
 
 
@@ -41,9 +43,18 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.commands) if self.commands else None
 
     def state_directory(self) -> Path:
-        """Return where the agent keeps what must outlive it."""
+        """Return where the agent keeps what must outlive it.
+
+        Raises:
+            ConfigError: No directory was named, and the user has no home.
+        """
         chosen = self.state_dir or os.environ.get("STATE_DIRECTORY", "")
         if chosen:
             return Path(chosen)
         base = os.environ.get("XDG_STATE_HOME", "")
-        return (Path(base) if base else Path.home() / ".local/state") / "pirack-agent"
+        try:
+            home = Path(base) if base else Path.home() / ".local/state"
+        except RuntimeError as error:
+            text = "this user has no home directory; set [agent] state_dir"
+            raise ConfigError(text) from error
+        return home / "pirack-agent"

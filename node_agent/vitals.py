@@ -42,6 +42,8 @@ _CPU_ZONES = (
 _NO_ZONES = ("pmic*",)
 """Sensors of the supply, which always say the same or something else."""
 
+LONGEST_UPTIME_S = 1e9
+"""Thirty years: more is nonsense."""
 _THOUSANDTHS = re.compile(r"-?[0-9]{1,9}")
 
 _DEFAULT_ROUTE = ("00000000", "00000000")
@@ -129,7 +131,7 @@ class LinuxBoard:
             swap_percent=read(("swap_percent",), lambda: psutil.swap_memory().percent),
             disk_percent=read(
                 ("disk_percent",),
-                lambda: psutil.disk_usage(disk.measured_path(root, mounts)).percent,
+                lambda: _disk_percent(disk.measured_path(root, mounts)),
             ),
             disk_read_only=read(
                 ("disk_read_only",), lambda: disk.takes_no_writes(mounts)
@@ -248,9 +250,12 @@ def _cpu_zone(root: Path, wanted: str = "") -> Path | None:
 def _uptime_s(root: Path) -> float:
     """Return the uptime; from the kernel's clock where the file cannot be read."""
     try:
-        return float(identity.read_text(root / "proc/uptime").split()[0])
+        uptime_s = float(identity.read_text(root / "proc/uptime").split()[0])
     except (ValueError, IndexError):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        uptime_s = -1.0
+    if 0 <= uptime_s < LONGEST_UPTIME_S:
+        return uptime_s
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _load(root: Path) -> tuple[float, float, float]:
@@ -275,6 +280,14 @@ def _memory_percent(root: Path, mounts: Sequence[disk.Mount]) -> float:
         return float(memory.percent)
     free = min(memory.total, memory.available + cached)
     return round(100 * (memory.total - free) / memory.total, 1)
+
+
+def _disk_percent(path: str) -> float:
+    usage = psutil.disk_usage(path)
+    if usage.total <= 0:
+        text = f"{path} says that it has no size"
+        raise ValueError(text)
+    return float(usage.percent)
 
 
 def _zfs_cache(root: Path, mounts: Sequence[disk.Mount]) -> int:

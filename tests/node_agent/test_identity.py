@@ -103,6 +103,31 @@ def test_onboard_wired_permanent_addresses_are_preferred(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize(
+    "serial",
+    [
+        "",
+        "0",
+        "000000000000",
+        "ffffffffffffffff",
+        "1234",
+        "0123456789ABCDEF",
+        "a b c d",
+    ],
+)
+def test_a_serial_that_names_no_board_is_none(tmp_path: Path, serial: str) -> None:
+    tree = tmp_path / "proc/device-tree"
+    tree.mkdir(parents=True)
+    (tree / "serial-number").write_text(f"{serial}\0")
+    assert hardware_id(tmp_path) == ""
+    plug_in(tmp_path, "eth0", "dc:a6:32:01:02:03", device="pci")
+    assert hardware_id(tmp_path) == "pi-32010203"
+    kept = tmp_path / identity.KEPT_ID
+    enrolled = "pi-89abcdef"
+    found = agent_id(tmp_path, kept, username=enrolled)
+    assert found == (enrolled if serial.endswith("F") else "pi-32010203")
+
+
 def test_a_serial_is_the_id_whatever_was_kept(tmp_path: Path) -> None:
     tree = tmp_path / "proc/device-tree"
     tree.mkdir(parents=True)

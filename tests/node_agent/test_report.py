@@ -62,6 +62,19 @@ def test_reasons_give_way_too(where: str) -> None:
     assert (read.unable, read.unprobed, read.unreadable) == ({}, {}, {})
 
 
+def test_a_host_of_many_containers_still_has_details() -> None:
+    many = tuple(f"10.0.{number // 250}.{number % 250}" for number in range(2000))
+    facts = Facts(boot_id="b", hostname="h", addresses=many, macs=("m" * 17,) * 2000)
+    read = decode(report.encode_details(details_of(facts)), Details)
+    assert read.addresses[0] == many[0]
+
+
+def test_text_that_is_not_unicode_costs_its_own_characters() -> None:
+    facts = Facts(boot_id="b", hostname="h\udcff", unreadable={"load": "\udcfe"})
+    read = decode(report.encode_details(details_of(facts)), Details)
+    assert (read.hostname, read.unreadable) == ("h?", {"load": "?"})
+
+
 def beat_of(**changes: object) -> Heartbeat:
     vitals = msgspec.structs.replace(FakeBoard().vitals(), **changes)
     beat = report.heartbeat(vitals, session="s", seq=1, ts=1.0, extra={"fan_rpm": 5.0})
@@ -116,6 +129,8 @@ def test_no_uptime_and_no_clock_stop_a_heartbeat(value: float) -> None:
         ({"a": None}, "'a' is None"),
         ({"": 1.0}, "must have 1 to 64 characters"),
         ({"n" * 65: 1.0}, "must have 1 to 64 characters"),
+        ({"\udcff": 1.0}, "must have 1 to 64 characters, all printable"),
+        ({"\x1b[2J": 1.0}, "must have 1 to 64 characters, all printable"),
         ({f"n{n}": 1.0 for n in range(33)}, "'n32' is one more than the 32 allowed"),
     ],
 )

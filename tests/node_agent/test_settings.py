@@ -78,3 +78,18 @@ def test_a_unit_starts_the_agent_with_the_same_options_as_a_person() -> None:
 def test_the_version_a_node_says_is_that_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
+
+
+def test_a_user_without_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_home() -> Path:
+        text = "Could not determine home directory."
+        raise RuntimeError(text)
+
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(ConfigError, match=r"set \[agent\] state_dir"):
+        AgentSettings().state_directory()
+    assert AgentSettings(state_dir="/x").state_directory() == Path("/x")

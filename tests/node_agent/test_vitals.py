@@ -217,6 +217,15 @@ def test_a_machine_that_shows_nothing_still_beats_with_its_uptime(
     assert {"cpu_percent", "load", "memory_percent"} <= board.facts().unreadable.keys()
 
 
+@pytest.mark.parametrize("text", ["nan 1", "inf 1", "-5 1", "1e300 1", "x", ""])
+def test_an_uptime_that_cannot_be_true_comes_from_the_kernel(
+    machine: Machine, text: str
+) -> None:
+    root = machine("pi4")
+    (root / "proc/uptime").write_text(f"{text}\n")
+    assert 0 < board_of(root).vitals().uptime_s < 1e9
+
+
 def test_a_reason_stays_the_same_while_a_value_stays_unreadable(
     machine: Machine,
 ) -> None:
