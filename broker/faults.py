@@ -38,6 +38,11 @@ class Faults:
         line.say("%s: %s", self._who, kind, exc_info=error)
 
     @property
+    def total(self) -> int:
+        """Exceptions since start."""
+        return sum(line.count for line in self._kinds.values())
+
+    @property
     def counts(self) -> dict[str, int]:
         """Exceptions by kind, since start."""
         return {kind: line.count for kind, line in self._kinds.items()}

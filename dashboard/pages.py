@@ -103,6 +103,10 @@ class Pages:
                 _fact("Python", platform.python_version())
                 _fact("NiceGUI", nicegui.__version__)
                 _fact("Refused messages", str(mirror.rejections.total))
+                _fact("Errors of the page", str(self._dashboard.errors))
+                whole = mirror.rack
+                errors = sum(whole.errors.values()) if whole else 0
+                _fact("Errors of the master", str(errors))
             _text("h3", "With thanks to")
             with ui.element("ul"):
                 _text("li", _ORIGINAL_AUTHORS)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from broker.common import tasks
 from broker.common.tasks import Tasks
 from broker.errors import LinkError
 from broker.link import Connect, Link, Message
@@ -85,6 +86,11 @@ class Dashboard:
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_owed = False
         """Whether nobody could tell, when it was time, what the rack forgot."""
+
+    @property
+    def errors(self) -> int:
+        """How many of its own errors the page has noted since it started."""
+        return self._link.faults.total + tasks.counts.total()
 
     async def start(self) -> None:
         """Begin to listen and to tell the tabs; the broker may come later."""

@@ -49,9 +49,8 @@ from master_service.node import Node
 from master_service.power.panel import Fed
 from master_service.power.switching import Brought, Switcher
 from master_service.presence import Probe
-from master_service.probe import AT_ONCE as PROBES_AT_ONCE
 from master_service.probe import Answer as ProbeAnswer
-from master_service.probe import Prober
+from master_service.probe import ProbeQueue, Prober
 from master_service.publisher import Publisher
 from master_service.rack import Rack
 from master_service.reply_publisher import ListErrors, ReplyPublisher
@@ -129,7 +128,6 @@ class EffectRunner:
         self._publisher = publisher
         self._link = link
         self._store = store
-        self._prober = prober
         self._switcher = switcher
         self._installs = installs
         self._moment = moment
@@ -137,10 +135,6 @@ class EffectRunner:
         self._replies = ReplyPublisher(link, rack.topics, store, moment)
         self._install_verb = InstallVerb(rack, desk, installs)
         self._queue: deque[_Waiting] = deque()
-        self._to_probe: dict[str, Node] = {}
-        self._to_probe_first: dict[str, Node] = {}
-        self._probing: set[str] = set()
-        self._probe_again: set[str] = set()
         self._numbers = 0
         self._settled_number = 0
         self._last_commit = ""
@@ -152,6 +146,7 @@ class EffectRunner:
         self._stopped = False
         self.tasks = Tasks()
         """Everything under way but switchings."""
+        self._probes = ProbeQueue(prober, self.tasks, self._probed)
         self.switchings = Tasks()
         self.dropped = 0
         """Effects that were dropped because the queue was full, since the start."""
@@ -162,6 +157,14 @@ class EffectRunner:
     def waiting(self) -> int:
         """Effects that wait for the disk."""
         return len(self._queue)
+
+    def errors(self) -> dict[str, int]:
+        """Returns what was given up, by kind."""
+        given_up = {
+            "replies given up": self._replies.lost,
+            "effects dropped": self.dropped,
+        }
+        return {kind: count for kind, count in given_up.items() if count}
 
     def perform(self, effects: Effects) -> None:
         """Puts effects into the queue, and runs what need not wait.
@@ -184,25 +187,9 @@ class EffectRunner:
         self._replies.publish_held()
 
     def probe(self, node: Node, *, urgent: bool = False) -> None:
-        """Asks a board whether it is there, soon; once at a time.
-
-        Args:
-            node: The board.
-            urgent: Before all others, and again if it is being asked already: the
-                answer to an older question would prove nothing.
-        """
-        if self._stopping:
-            return
-        if node.id in self._probing:
-            if urgent:
-                self._probe_again.add(node.id)
-            return
-        if urgent:
-            self._to_probe.pop(node.id, None)
-            self._to_probe_first[node.id] = node
-        elif node.id not in self._to_probe_first:
-            self._to_probe[node.id] = node
-        self._probe_more()
+        """Asks a board whether it is there, soon; see ``ProbeQueue.ask``."""
+        if not self._stopping:
+            self._probes.ask(node, urgent=urgent)
 
     def begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Runs something that takes time and may change the rack.
@@ -233,9 +220,7 @@ class EffectRunner:
     def halt(self) -> None:
         """Lets nothing more begin: no switching, no order, no question."""
         self._stopping = True
-        self._to_probe.clear()
-        self._to_probe_first.clear()
-        self._probe_again.clear()
+        self._probes.clear()
         self._switcher.halt()
         self._desk.halt()
 
@@ -434,25 +419,7 @@ class EffectRunner:
         await work
         self._settled()
 
-    def _probe_more(self) -> None:
-        """Asks those that wait, as many at once as the prober has places."""
-        for waiting in (self._to_probe_first, self._to_probe):
-            while waiting and len(self._probing) < PROBES_AT_ONCE:
-                node = waiting.pop(next(iter(waiting)))
-                self._probing.add(node.id)
-                self._spawn(f"probe {node.id}", self._probe(node))
-
-    async def _probe(self, node: Node) -> None:
-        try:
-            found = await self._prober.probe(node.address)
-        except Exception as error:
-            log.exception("%s cannot be probed", node.id)
-            found = ProbeAnswer(answered=False, note=f"not asked: {error!r}")
-        self._probing.discard(node.id)
-        if node.id in self._probe_again:
-            self._probe_again.discard(node.id)
-            self._to_probe_first[node.id] = node
-        self._probe_more()
+    def _probed(self, node: Node, found: ProbeAnswer) -> None:
         if self._rack.registry.nodes.get(node.id) is node:
             self._rack.watch.probed(node, _probe(found), found.note, self._moment().now)
             self._settled()

@@ -8,12 +8,18 @@ which simulated boards answer. One socket serves every board; the loop is never 
 import asyncio
 import ipaddress
 import itertools
+import logging
 import socket
 import struct
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
+
+from broker.common.tasks import Tasks
+from master_service.node import Node
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_S = 1.0
 ATTEMPTS = 2
@@ -182,6 +188,73 @@ def _is_ipv4(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+class ProbeQueue:
+    """Asks many boards, each once at a time, and few of them at once.
+
+    Args:
+        prober: Asks.
+        tasks: Where the questions under way run.
+        answered: Told what became of each question.
+    """
+
+    def __init__(
+        self, prober: Prober, tasks: Tasks, answered: Callable[[Node, Answer], None]
+    ) -> None:
+        self._prober = prober
+        self._tasks = tasks
+        self._answered = answered
+        self._waiting: dict[str, Node] = {}
+        self._first: dict[str, Node] = {}
+        self._asking: set[str] = set()
+        self._again: set[str] = set()
+
+    def ask(self, node: Node, *, urgent: bool = False) -> None:
+        """Asks a board, unless it is being asked already or waits for it.
+
+        Args:
+            node: The board.
+            urgent: Before all others, and again if it is being asked already: the
+                answer to an older question would prove nothing.
+        """
+        if node.id in self._asking:
+            if urgent:
+                self._again.add(node.id)
+            return
+        if urgent:
+            self._waiting.pop(node.id, None)
+            self._first[node.id] = node
+        elif node.id not in self._first:
+            self._waiting[node.id] = node
+        self._ask_more()
+
+    def clear(self) -> None:
+        """Forgets the boards that wait."""
+        self._waiting.clear()
+        self._first.clear()
+        self._again.clear()
+
+    def _ask_more(self) -> None:
+        """Asks those that wait, as many at once as a prober has places."""
+        for waiting in (self._first, self._waiting):
+            while waiting and len(self._asking) < AT_ONCE:
+                node = waiting.pop(next(iter(waiting)))
+                self._asking.add(node.id)
+                _ = self._tasks.spawn(f"probe {node.id}", self._ask(node))
+
+    async def _ask(self, node: Node) -> None:
+        try:
+            answer = await self._prober.probe(node.address)
+        except Exception as error:
+            log.exception("%s cannot be probed", node.id)
+            answer = Answer(answered=False, note=f"not asked: {error!r}")
+        self._asking.discard(node.id)
+        if node.id in self._again:
+            self._again.discard(node.id)
+            self._first[node.id] = node
+        self._ask_more()
+        self._answered(node, answer)
 
 
 def make(probe: str) -> Prober:

@@ -5,6 +5,7 @@ Changes are gathered: nodes and stacks for one turn of the loop, the rack for a 
 
 import contextlib
 import logging
+from collections.abc import Callable
 
 import msgspec
 
@@ -38,12 +39,20 @@ class Publisher:
         rack: The rack.
         link: The connection.
         rejections: What was refused, for the rack's state.
+        errors: Returns what went wrong in the master, by kind, for the rack's state.
     """
 
-    def __init__(self, rack: Rack, link: Link, rejections: Rejections) -> None:
+    def __init__(
+        self,
+        rack: Rack,
+        link: Link,
+        rejections: Rejections,
+        errors: Callable[[], dict[str, int]],
+    ) -> None:
         self._rack = rack
         self._link = link
         self._rejections = rejections
+        self._errors = errors
         self._stacks: dict[int, StackState] = {}
         self._whole: RackState | None = None
         self._stale_stacks: set[int] = set(rack.stacks)
@@ -85,7 +94,12 @@ class Publisher:
 
     def rack_state(self, now: float) -> None:
         """Publish the state of the whole rack if it changed; called by the tick."""
-        state = rollup.rack_state(self._rack, rejected=self._rejections.counts, now=now)
+        state = rollup.rack_state(
+            self._rack,
+            rejected=self._rejections.counts,
+            errors=self._errors(),
+            now=now,
+        )
         if state == self._whole or not self._link.connected:
             return
         self._put(self._rack.topics.rack_state, state)

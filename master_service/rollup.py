@@ -96,12 +96,15 @@ def _found(rack: Rack, number: int, taken: Collection[int | None]) -> tuple[int,
     )
 
 
-def rack_state(rack: Rack, *, rejected: dict[str, int], now: float) -> RackState:
+def rack_state(
+    rack: Rack, *, rejected: dict[str, int], errors: dict[str, int], now: float
+) -> RackState:
     """Return what is published about the rack.
 
     Args:
         rack: The rack.
         rejected: Refused messages by kind.
+        errors: Errors of the master itself by kind.
         now: Monotonic seconds.
     """
     nodes = rack.registry.nodes.values()
@@ -113,6 +116,7 @@ def rack_state(rack: Rack, *, rejected: dict[str, int], now: float) -> RackState
         versions={"pirack": VERSION, "python": platform.python_version()},
         frozen=rack.judging.frozen(now),
         rejected=rejected,
+        errors=errors,
     )
 
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from broker.common import tasks
 from broker.common.tasks import keep_running, noted
 from broker.errors import LinkError
 from broker.link import Connect, Link, Message
@@ -254,7 +255,9 @@ class Master:
             new_id=self._new_id,
         )
         self._intake = Intake(self.rack, self._desk, self.rejections, self._installs)
-        self._publisher = Publisher(self.rack, self._link, self.rejections)
+        self._publisher = Publisher(
+            self.rack, self._link, self.rejections, self._errors
+        )
         self._journal = Journal(self._store, self._link, self._topics, saved.seq)
         self._effects = EffectRunner(
             rack=self.rack,
@@ -277,6 +280,10 @@ class Master:
             kept=self._effects.keep_outlet,
             awaited=self._desk.power.awaited,
         )
+
+    def _errors(self) -> dict[str, int]:
+        """Return what went wrong in the master itself, by kind."""
+        return self._link.faults.counts | self._effects.errors() | tasks.counts
 
     def _moment(self) -> Moment:
         return Moment(self._clock(), self._wall())

@@ -87,6 +87,7 @@ def no_dead_tasks(request: pytest.FixtureRequest) -> Iterator[None]:
     A test that wants one has the mark ``dead_tasks``.
     """
     tasks.deaths.clear()
+    tasks.counts.clear()
     unretrieved = _Unretrieved()
     logging.getLogger("asyncio").addHandler(unretrieved)
     yield

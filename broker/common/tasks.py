@@ -27,6 +27,9 @@ STEADY_S = 60.0
 
 _noted: dict[str, RateLimited] = {}
 
+counts: collections.Counter[str] = collections.Counter()
+"""How many tasks and steps failed since the start, for a service to publish."""
+
 deaths: collections.deque[str] = collections.deque(maxlen=100)
 """The last tasks that ended with an exception, as ``name: exception``."""
 
@@ -209,3 +212,4 @@ def _log_failure(task: asyncio.Task[Any]) -> BaseException | None:
 
 def _count(name: str, error: BaseException) -> None:
     deaths.append(f"{name}: {error!r}")
+    counts["background tasks that failed"] += 1

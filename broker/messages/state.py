@@ -201,6 +201,7 @@ class RackState(Wire, frozen=True, kw_only=True):
         versions: Program to version: ``pirack``, ``python``.
         frozen: Why verdicts are frozen, in words; empty in normal operation.
         rejected: Messages from outside that were refused since start, by kind.
+        errors: Errors of the master itself since start, by kind: its log has more.
     """
 
     rack: ShortText
@@ -210,6 +211,7 @@ class RackState(Wire, frozen=True, kw_only=True):
     versions: dict[ShortText, ShortText] = msgspec.field(default_factory=dict)
     frozen: Text = ""
     rejected: dict[ShortText, Count] = msgspec.field(default_factory=dict)
+    errors: dict[ShortText, Count] = msgspec.field(default_factory=dict)
 
 
 class MasterDetails(Wire, frozen=True, kw_only=True):

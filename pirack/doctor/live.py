@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from broker.errors import LinkError, PiRackError, RefusedError
 from broker.link import Connect, Listener, Message, Subscription
-from broker.messages import Command, Phase, Verdict
+from broker.messages import Command, Phase, RackState, Verdict
 from broker.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.verbs import Verb
 from pirack import where
@@ -83,9 +83,10 @@ async def rack(place: Place) -> list[Finding]:
         return [_reached(place), fail("master", str(error), "see what it logs")]
     except PiRackError as error:
         return [fail("broker", str(error), "see docs/protocol.md")]
-    off = await off_on_purpose(connect, place.topics)
+    picture = await pictured(connect, place.topics)
     swept = await retained_commands(connect, place.topics)
-    return [_reached(place), *nodes(receipt, off), swept]
+    found = [*nodes(receipt, off_on_purpose(picture)), *errors(picture.rack)]
+    return [_reached(place), *found, swept]
 
 
 def _bare(error: LinkError) -> str:
@@ -133,23 +134,35 @@ def nodes(receipt: Receipt, off: Collection[str] = frozenset()) -> Iterator[Find
         yield ok("nodes", f"all {len(receipt.rows) - resting} answer{aside}")
 
 
-async def off_on_purpose(
+def errors(rack: RackState | None) -> Iterator[Finding]:
+    """Say what went wrong in the master itself since it started."""
+    if rack is not None and rack.errors:
+        said = ", ".join(f"{kind}: {count}" for kind, count in rack.errors.items())
+        advice = "its log says what failed: journalctl -u pirack-master"
+        yield warn("master's errors", said, advice)
+
+
+async def pictured(
     connect: Connect, topics: Topics, listen_s: float = LISTEN_S
-) -> frozenset[str]:
-    """Return the ids of the nodes that the master says are off.
+) -> Mirror:
+    """Return what the master publishes about the rack and its nodes.
 
     Args:
-        connect: As somebody who may read the nodes' states.
+        connect: As somebody who may read the states.
         topics: Of the rack.
         listen_s: How long retained messages may take to come, seconds.
     """
-    mirror = Pictured(topics)
-    filters = [Subscription(topics.node("+", NodeLeaf.STATE), qos=1)]
-    await _listen(connect, mirror, filters, listen_s)
+    listener = Pictured(topics)
+    states = (topics.node("+", NodeLeaf.STATE), topics.rack_state)
+    filters = [Subscription(topic, qos=1) for topic in states]
+    await _listen(connect, listener, filters, listen_s)
+    return listener.picture
+
+
+def off_on_purpose(picture: Mirror) -> frozenset[str]:
+    """Return the ids of the nodes that the master says are off."""
     return frozenset(
-        row.state.id
-        for row in mirror.picture.rows()
-        if row.state.verdict is Verdict.OFF
+        row.state.id for row in picture.rows() if row.state.verdict is Verdict.OFF
     )
 
 

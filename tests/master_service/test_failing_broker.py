@@ -86,4 +86,5 @@ async def test_a_step_that_always_fails_keeps_no_other_from_its_work(
     assert bench.final(COMMAND).phase is Phase.DONE
     assert bench.node("pi-11").verdict == "online"
     assert caplog.text.count("_read_outlets failed") == 1, "not four times a second"
+    assert bench.rack.errors["background tasks that failed"] >= 30
     await bench.master.stop()

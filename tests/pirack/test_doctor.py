@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from broker.fake import FakeBroker
-from broker.messages import NodeState, Phase, Reply, TargetRow, Verdict, encode
+from broker.messages import (
+    NodeState,
+    Phase,
+    RackState,
+    Reply,
+    TargetRow,
+    Verdict,
+    encode,
+)
 from broker.topics import NodeLeaf, Topics
 from pirack import house, runfile
 from pirack.cli import main
@@ -187,7 +195,19 @@ async def test_what_is_off_is_read_from_the_retained_states() -> None:
         state = NodeState(id=node, name=node, verdict=verdict, since=0.0)
         topic = topics.node(node, NodeLeaf.STATE)
         broker.publish(topic, encode(state), retain=True)
-    assert await live.off_on_purpose(broker.connect, topics, 0) == {"pi-1"}
+    picture = await live.pictured(broker.connect, topics, 0)
+    assert live.off_on_purpose(picture) == {"pi-1"}
+
+
+async def test_errors_of_the_master_itself_are_told() -> None:
+    broker, topics = FakeBroker(), Topics("lab")
+    state = RackState(rack="lab", errors={"KeyError in on_message": 3})
+    broker.publish(topics.rack_state, encode(state), retain=True)
+    picture = await live.pictured(broker.connect, topics, 0)
+    (finding,) = live.errors(picture.rack)
+    assert finding.level is Level.WARN
+    assert finding.text == "KeyError in on_message: 3"
+    assert list(live.errors(RackState(rack="lab"))) == []
 
 
 def doctor(
