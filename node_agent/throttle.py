@@ -148,7 +148,7 @@ class Throttle:
     def read(self) -> Throttled | None:
         """Return the bits as last known; None on a machine without that firmware."""
         try:
-            text = self._sysfs.read_text(encoding="ascii")
+            text = self._sysfs.read_text(encoding="utf-8")
         except PermissionError:
             return Throttled(unknown=_NO_PERMISSION)
         except (OSError, UnicodeDecodeError):

@@ -186,7 +186,7 @@ class LinuxBoard:
                 text = f"no thermal zone is of type {self._wanted_zone!r}"
                 raise LookupError(text)
             return None
-        text = (self._zone / "temp").read_text(encoding="ascii").strip()
+        text = (self._zone / "temp").read_text(encoding="utf-8").strip()
         value = int(text) / 1000 if _THOUSANDTHS.fullmatch(text) else 0.0
         # Exactly 0 is what many sensors say when they could not measure.
         if value == 0 or not report.COLDEST_C <= value <= report.HOTTEST_C:
@@ -260,7 +260,7 @@ def _uptime_s(root: Path) -> float:
 
 def _load(root: Path) -> tuple[float, float, float]:
     path = root / "proc/loadavg"
-    words = path.read_text(encoding="ascii").split()
+    words = path.read_text(encoding="utf-8").split()
     try:
         one, five, fifteen = map(float, words[:3])
     except ValueError as error:
