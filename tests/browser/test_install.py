@@ -15,7 +15,7 @@ def test_at_first_it_says_what_it_does_and_needs_and_only_checks(
     scene.idle()
     page = installing(visit(path="/install"))
 
-    expect(page.locator(".in-plan li")).to_have_count(5)
+    expect(page.locator(".in-plan li")).to_have_count(4)
     needs = page.locator(".in-needs > div")
     expect(needs.nth(0)).to_contain_text("dnsmasq on eth1")
     expect(needs.nth(2)).to_contain_text("12 stacks, each switched by PiRack")

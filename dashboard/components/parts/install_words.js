@@ -45,7 +45,7 @@ export function stepWords(state, stacks) {
     confirm: ["Waiting for your word", ""],
     "all-off": ["Switching off", "Boards that answer are asked to shut down, and seen to be down, before their outlet is cut."],
     baseline: ["Listening to the silence", "All stacks to be scanned are off: whoever talks now is no board of theirs."],
-    scan: [`${first} has come on, its boards are booting`, "Each board appears below as soon as it asks for an address."],
+    scan: [`${first} is on, its boards are booting`, "Each board appears below as soon as it asks for an address."],
     check: [`${first} is off again, to be sure`, "Whoever still answers now is no board of this stack."],
     commit: [`Giving the boards of ${here} their places`, "The DHCP server is told; each board moves to its address when it asks for its lease again."],
     "all-on": ["Switching the stacks on", "One after the other, so that the supply bears it."],
