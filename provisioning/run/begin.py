@@ -105,6 +105,8 @@ def _switch_off(run: Run, now: float) -> Outcome:
 
 def switched_off(run: Run, message: Switched, now: float) -> Outcome:
     """Count the outlets that are off; one that is not ends the run."""
+    if message.stack not in run.waiting:
+        return run, ()
     if message.error or message.level is Power.ON:
         why = message.error or "its outlet reads back on"
         if run.settling:

@@ -21,6 +21,7 @@ from provisioning.run.messages import (
     Say,
     Searched,
     ServerSeen,
+    Switch,
     Switched,
     Tick,
 )
@@ -57,7 +58,15 @@ def resume(run: Run, now: float) -> Outcome:
     run = run.with_(version=VERSION)
     again, effects = _RESUME[run.step](run, now)
     said = Say(f"install run goes on after a restart, at {run.step}")
-    return again, (said, *effects)
+    return again, (said, *effects, *_relight(again))
+
+
+def _relight(run: Run) -> tuple[Switch, ...]:
+    """Switch on again what was on: the mains may have been away, too."""
+    if run.over or run.step is Step.RESTORE:
+        return ()
+    busy = {run.stack.number} if run.step is Step.SCAN else set(run.waiting)
+    return tuple(Switch(run.turn, n, on=True) for n in run.lit if n not in busy)
 
 
 def _restore(run: Run, now: float) -> Outcome:

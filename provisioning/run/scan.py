@@ -48,6 +48,8 @@ def _scan(run: Run, now: float) -> Outcome:
 
 def powered(run: Run, message: Switched, now: float) -> Outcome:
     """Begin the stack's window, or leave the stack out if it has no power."""
+    if message.stack != run.stack.number:
+        return run, ()
     if message.error or message.level is Power.OFF:
         text = message.error or "its outlet reads back off"
         if finish.tries_left(run):

@@ -222,6 +222,30 @@ def test_a_board_with_two_interfaces_in_the_network_is_one_board(
     assert len(reserved) == 5
 
 
+@pytest.mark.parametrize("step", [Step.SCAN, Step.VERIFY])
+def test_stacks_that_lost_the_mains_with_the_master_come_on_again(
+    scene: Scenes, virtually: Virtually, step: Step
+) -> None:
+    stage = scene(2, 2)
+
+    async def install() -> Run:
+        installer = await stage.begin()
+        await stage.reach(installer, lambda run: run.step is step and run.position == 1)
+        await installer.stop()
+        for number in (1, 2):
+            stage.rack.switch(number, on=False)
+        stage.rack.switches.clear()
+        installer = stage.installer()
+        await installer.start()
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert run.step is Step.DONE, run.findings
+    assert len(run.verified) == 4
+    assert {(1, True), (2, True)} <= set(stage.rack.switches)
+    assert (1, False) not in stage.rack.switches
+
+
 SAFE = {Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE, *TERMINAL}
 
 

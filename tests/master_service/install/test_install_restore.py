@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from broker.messages import Verdict
+from master_service.layout import FoundBoard
 from master_service.power.outlets import PowerError
 from provisioning.run.state import Step
 
@@ -85,3 +86,21 @@ async def test_a_run_that_fails_at_one_board_brings_its_neighbours_back(
     await site.pass_time(30)
     assert site.node("s02n2").verdict is Verdict.ONLINE
     assert "brings it back" not in " ".join(site.state.problems)
+
+
+async def test_a_stack_with_a_board_that_cannot_be_asked_is_not_cut_without_consent(
+    site: Site,
+) -> None:
+    """Nor is one that is to be scanned once more, or left off at the end of a run."""
+    await site.whole()
+    power = site.master._installs.power  # noqa: SLF001  # a run asks it alone
+    before = list(site.switchings)
+    board = FoundBoard("dc:a6:32:00:00:99", "s02n3", 2, 3, "192.168.23.14")
+    site.master.rack.found = (*site.master.rack.found, board)
+    with pytest.raises(PowerError, match=r"s02n3: no agent of it was ever heard"):
+        await power.switch(2, on=False)
+    site.fault("freeze", "s01n1")
+    await site.until(lambda: site.node("s01n1").verdict is not Verdict.ONLINE)
+    with pytest.raises(PowerError, match=r"s01n1: "):
+        await power.switch(1, on=False)
+    assert site.switchings == before
