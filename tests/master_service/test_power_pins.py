@@ -1,12 +1,15 @@
 """Every call on a pin, in order: what a relay hears when the master starts and ends."""
 
+import asyncio
 import re
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from broker.messages import Power
+from master_service.power.drivers import gpio
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
 from master_service.power.drivers.gpiod_lines import find_chip
 from master_service.power.drivers.kernel import keeping
@@ -107,6 +110,28 @@ async def test_a_pin_does_not_move_when_the_level_cannot_be_put_on_disk(
     with pytest.raises(PowerFatalError, match="not switched, for the level cannot"):
         await made.switch("stack-1", on=False)
     assert header.calls == []
+
+
+async def test_outlets_that_claim_at_the_same_time_read_the_ledger_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pins.json"
+    path.write_text('{"stack-1": "off"}')
+    read, reads = gpio._read, []  # noqa: SLF001  # the disk is what is slow here
+
+    def slow(one: Path) -> dict[str, Power]:
+        reads.append(one)
+        found = read(one)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(gpio, "_read", slow)
+    ledger = Ledger(path)
+    first = asyncio.create_task(ledger.write("stack-1", Power.ON))
+    others = [ledger.level(f"stack-{n}") for n in (1, 2, 3)]
+    await asyncio.gather(first, *others)
+    assert len(reads) == 1
+    assert await ledger.level("stack-1") is Power.ON
 
 
 async def test_a_ledger_that_is_no_ledger_is_loud(tmp_path: Path) -> None:

@@ -50,7 +50,21 @@ def test_each_is_understood(
     assert plug.level(payload) is level
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"BLINK"])
+@pytest.mark.parametrize(
+    ("plug", "payload"),
+    [
+        (TASMOTA, b""),
+        (TASMOTA, b"  "),
+        (ZIGBEE, b'{"state_l2":null,"linkquality":80}'),
+        (ZIGBEE, b'{"state_l2":""}'),
+        (SHELLY, b'{"id":0,"output":null}'),
+    ],
+)
+def test_null_and_nothing_say_nothing(plug: Plug, payload: bytes) -> None:
+    assert plug.level(payload) is None
+
+
+@pytest.mark.parametrize("payload", [b"\xff\xfe", b"BLINK"])
 def test_what_means_nothing_is_said_so(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]{0,64}$"):
         TASMOTA.level(payload)

@@ -309,6 +309,23 @@ async def test_after_a_mains_cut_a_plug_that_is_late_is_brought_on_too(
     assert lab.relays.levels["stack-1"] is Power.ON
 
 
+async def test_only_what_was_switched_is_claimed_at_its_level(
+    make_lab: Callable[..., Lab],
+) -> None:
+    lab = make_lab(2, 1)
+    await lab.start()
+    await lab.ask("stack/2 power", "cycle")
+    await lab.until_quiet()
+    claimed: dict[str, Power] = {}
+
+    async def claim(outlet: str, level: Power) -> None:
+        claimed[outlet] = level
+
+    lab.relays.claim = claim  # type: ignore[method-assign]  # the relays of one test
+    await restart(lab)
+    assert claimed == {"stack-1": Power.UNKNOWN, "stack-2": Power.ON}
+
+
 def slow_row(lab: Lab, timeout_s: float) -> None:
     """Gives the outlet of a lab a driver whose commands may take so long."""
     commands = CommandsRow(

@@ -69,6 +69,7 @@ class Ledger:
         self._levels: dict[str, Power] = {}
         self._loaded = path is None
         self._writing = asyncio.Lock()
+        self._loading = asyncio.Lock()
 
     async def level(self, outlet: str) -> Power:
         """Return what is written about an outlet; unknown if nothing is.
@@ -95,9 +96,11 @@ class Ledger:
             self._levels = levels
 
     async def _load(self) -> None:
-        if not self._loaded and self._path is not None:
-            self._levels = await asyncio.to_thread(_read, self._path)
-            self._loaded = True
+        # All outlets claim at once: a second reader would undo what was written since.
+        async with self._loading:
+            if not self._loaded and self._path is not None:
+                self._levels = await asyncio.to_thread(_read, self._path)
+                self._loaded = True
 
     @staticmethod
     def _replace(path: Path, levels: dict[str, Power]) -> None:

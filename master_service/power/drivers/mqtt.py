@@ -52,7 +52,8 @@ class _Socket:
         if message.topic == self.plug.availability_topic:
             there = self.plug.there(message.payload)
             self.there = self.there if there is None else there
-        else:
+        elif not (message.retain and self.plug.ask_topic):
+            # What the broker kept may be years old: a plug that can be asked is asked.
             self._report(message.payload)
         self._news.set()
         return before != (self.level, self.there) and not self.turn.locked()
@@ -71,7 +72,8 @@ class _Socket:
         """Wait until something is so, or the plug is gone; return whether it is so."""
         try:
             async with asyncio.timeout(self.plug.timeout_s):
-                while not done() and self.there is not False and not self.nonsense:
+                # Nonsense may be followed by sense; it is told when the time is over.
+                while not done() and self.there is not False:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:

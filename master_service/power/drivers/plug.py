@@ -43,13 +43,13 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
         """Return what a message on the state topic says; None if it is about more.
 
         A device says other things in the same JSON; only a message with our key is
-        ours.
+        ours, and one that is null or empty says nothing.
 
         Raises:
             ValueError: It is neither on nor off; the text is what it said.
         """
         said = _value(payload, self.state_key)
-        if said is None:
+        if not said:  # also null and "": some publish these before they know better
             return None
         if said.casefold() == self.state_on.casefold():
             return Power.ON
@@ -175,4 +175,4 @@ def _value(payload: bytes, key: str) -> str | None:
         if not isinstance(value, dict) or part not in value:
             return None
         value = value[part]
-    return str(value)
+    return None if value is None else str(value)

@@ -176,6 +176,7 @@ async def test_a_relay_that_sticks_is_not_taken_for_switched(bench: Bench) -> No
 
 
 async def test_words_that_mean_nothing_need_a_person(bench: Bench) -> None:
+    await bench.hurry()
     _, said = bench.plug.make.state(on=True)
     for word in ("ON", "true"):
         said = said.replace(word, "BANANA" if word == "ON" else '"BANANA"')
