@@ -3,12 +3,17 @@
 A plain ASGI middleware, because the usual kind never sees WebSockets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import (
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.sessions import Sessions
@@ -37,6 +42,14 @@ SECURITY_HEADERS = {
 }
 
 
+HTTPS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
+PREFIX_HEADER = "X-Forwarded-Prefix"
+_NO_PREFIX = (
+    "the page cannot be served below a path yet; give it a host name of its own at the "
+    "proxy, and do not send this header"
+)
+
+
 def same_origin(headers: Mapping[str, str]) -> bool:
     """Whether a browser sent this from one of our own pages.
 
@@ -54,16 +67,27 @@ class Guard:
     Args:
         app: What is behind the door.
         sessions: Knows who is signed in.
+        refused: Counts what cannot be read; told its kind and what was wrong.
+        https: Browsers come over TLS, and should never come otherwise again.
     """
 
-    def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        sessions: Sessions,
+        *,
+        https: bool = False,
+        refused: Callable[[str, str], object] = lambda _kind, _text: None,
+    ) -> None:
         self._app = app
+        self._refused = refused
         self._sessions = sessions
+        self._headers = SECURITY_HEADERS | (HTTPS_HEADERS if https else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, send to the login page, or refuse."""
         if scope["type"] == "http":
-            await self._http(scope, receive, _with_headers(send))
+            await self._http(scope, receive, _with_headers(send, self._headers))
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
@@ -71,6 +95,10 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        if prefix := _prefix(scope):
+            text = f"{PREFIX_HEADER} {prefix[:80]!r}: {_NO_PREFIX}"
+            await PlainTextResponse(text, HTTPStatus.BAD_REQUEST)(scope, receive, send)
+            return
         changes = scope["method"] not in {"GET", "HEAD", "OPTIONS"}
         if changes and not same_origin(headers):
             refusal: Response = JSONResponse(
@@ -84,8 +112,11 @@ class Guard:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = self._sessions.user(scope["session"]) is not None
-        if known and same_origin(Headers(scope=scope)):
-            await self._app(scope, receive, send)
+        if known and same_origin(Headers(scope=scope)) and not _prefix(scope):
+            try:
+                await self._app(scope, receive, send)
+            except Exception as error:  # noqa: BLE001  # a frame that Engine.IO cannot read ends its socket only
+                self._refused("socket", f"{type(error).__name__}: {error}")
             return
         await receive()
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
@@ -105,11 +136,23 @@ def _turn_away(scope: Scope, headers: Headers) -> Response:
     return RedirectResponse(target, HTTPStatus.SEE_OTHER)
 
 
-def _with_headers(send: Send) -> Send:
+def _prefix(scope: Scope) -> str:
+    """Return the sub-path that a proxy serves us below; the header is taken away.
+
+    Anybody can send it, and NiceGUI would put it in front of its own links only.
+    """
+    name = PREFIX_HEADER.lower().encode()
+    kept = [pair for pair in scope["headers"] if pair[0].lower() != name]
+    found = [value for key, value in scope["headers"] if key.lower() == name]
+    scope["headers"] = kept
+    return b",".join(found).decode("latin-1").strip().strip("/")
+
+
+def _with_headers(send: Send, more: Mapping[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
+            for name, value in more.items():
                 headers[name] = value
         await send(message)
 

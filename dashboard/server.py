@@ -22,18 +22,23 @@ from starlette.responses import JSONResponse, Response
 from broker.atomic import replace
 from broker.link import Connect
 from broker.settings import BrokerSettings
+from dashboard.connections import ConnectionLimits, bounded, raise_limit
 from dashboard.guard import STATIC, Guard
 from dashboard.pages import Pages, add_lifecycle
 from dashboard.plain import Plain
 from dashboard.service import Dashboard
 from dashboard.sessions import Sessions
 from dashboard.settings import DashboardSettings
+from dashboard.sockets import SocketGuard
 from dashboard.users import Role, Users
 
 log = logging.getLogger(__name__)
 
 _RECONNECT_TIMEOUT_S = 20.0
 _SHUTDOWN_S = 2
+COOKIE = "pirack-session"
+COOKIE_OF_HTTPS = "__Host-pirack-session"
+"""Browsers take such a name only over TLS and for this host alone."""
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -59,7 +64,14 @@ def serve(
     """
     users = Users(settings.users_path)
     users.all()
-    sessions = Sessions(users, lasts_s=settings.session_hours * 3600)
+    sessions = Sessions(
+        users,
+        lasts_s=settings.session_hours * 3600,
+        ended=settings.data_path / "ended-sessions.json",
+    )
+    secret = settings.data_path / "session-secret"
+    if not sessions.load():
+        secret.unlink(missing_ok=True)
     hint = settings.mosquitto_pub or publish_hint(broker)
     dashboard = Dashboard(
         settings, rack, connect, users, publish_hint=hint, connect_as=connect_as
@@ -71,7 +83,12 @@ def serve(
     plain.mount(app)
     Pages(dashboard, sessions, static).mount()
     _add_error_pages(plain)
-    app.add_middleware(Guard, sessions=sessions)
+    rejections = dashboard.mirror.rejections
+    app.add_middleware(
+        Guard, sessions=sessions, https=settings.https, refused=rejections.add
+    )
+    SocketGuard(rejections).install()
+    limits = ConnectionLimits(raise_limit(), exempt=settings.proxies)
     add_lifecycle(dashboard)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
@@ -88,8 +105,9 @@ def serve(
         show=False,
         show_welcome_message=False,
         tailwind=False,
-        storage_secret=session_secret(settings.data_path / "session-secret"),
+        storage_secret=session_secret(secret),
         session_middleware_kwargs={
+            "session_cookie": COOKIE_OF_HTTPS if settings.https else COOKIE,
             "same_site": "strict",
             "https_only": settings.https,
             "max_age": settings.session_hours * 3600,
@@ -97,6 +115,9 @@ def serve(
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
         access_log=False,
+        http=bounded(limits),
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
         server_header=False,
     )
 

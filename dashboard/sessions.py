@@ -1,14 +1,22 @@
 """Who is signed in, from a signed cookie; and how often one may guess a password."""
 
+import contextlib
+import logging
 import math
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
+from broker.atomic import replace
 from dashboard.users import User, Users
+
+log = logging.getLogger(__name__)
 
 Cookie = MutableMapping[str, Any]
 """The signed session cookie, as Starlette's SessionMiddleware hands it over."""
@@ -16,6 +24,9 @@ Cookie = MutableMapping[str, Any]
 _MAX_ENDED = 10_000
 _MAX_TRACKED = 10_000
 _FREE_TRIES = 5
+_FREE_TRIES_WHEN_ATTACKED = 1
+_ATTACKED_FROM = 20
+"""Failures within ``_FORGET_AFTER_S`` of one name, or from one address."""
 _FIRST_WAIT_S = 2.0
 _LONGEST_WAIT_S = 300.0
 _MOST_DOUBLINGS = 16
@@ -32,6 +43,8 @@ class Sessions:
     Args:
         users: Asked at every look.
         lasts_s: How long an open page is believed, seconds.
+        ended: File of the sessions that were ended, so that signing out outlives a
+            restart; None to keep them in memory only.
         clock: Monotonic time, seconds.
     """
 
@@ -40,12 +53,33 @@ class Sessions:
         users: Users,
         *,
         lasts_s: float = math.inf,
+        ended: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._users = users
         self._lasts_s = lasts_s
         self._clock = clock
+        self._path = ended
         self._ended: OrderedDict[str, None] = OrderedDict()
+
+    def load(self) -> bool:
+        """Read the ended sessions; return False where they were there and are lost.
+
+        A damaged file is kept aside. Sessions that ended could live again then, so the
+        caller must make a new secret: everybody signs in again.
+        """
+        if self._path is None or not self._path.exists():
+            return True
+        try:
+            found = msgspec.json.decode(self._path.read_bytes(), type=list[str])
+        except (OSError, msgspec.MsgspecError) as error:
+            aside = self._path.with_suffix(".damaged")
+            log.error("%s cannot be read: %s; see %s", self._path, error, aside)  # noqa: TRY400  # the text says all
+            with contextlib.suppress(OSError):
+                self._path.replace(aside)
+            return False
+        self._ended = OrderedDict.fromkeys(found[-_MAX_ENDED:])
+        return True
 
     def begin(self, cookie: Cookie, user: User) -> None:
         """Sign a person in, under a new session id."""
@@ -81,11 +115,24 @@ class Sessions:
             self._ended[session] = None
             if len(self._ended) > _MAX_ENDED:
                 self._ended.popitem(last=False)
+            self._keep()
         cookie.clear()
+
+    def _keep(self) -> None:
+        if self._path is None:
+            return
+        try:
+            replace(self._path, msgspec.json.encode(list(self._ended)), mode=0o600)
+        except OSError as error:
+            log.error("a sign-out is forgotten at the next restart: %s", error)  # noqa: TRY400  # the text says all
 
 
 class Throttle:
     """Makes guessing slow: after five failures each further one doubles the wait.
+
+    Failures are counted for a name at an address, so that who guesses one account locks
+    out neither another account nor the same one at another address. Many failures of
+    one name, or from one address, leave every such pair one free try instead of five.
 
     Args:
         clock: Monotonic time, seconds.
@@ -95,12 +142,37 @@ class Throttle:
         self._clock = clock
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def wait_s(self, key: str) -> float:
+    def may_try(self, name: str, address: str) -> float:
+        """Count a try as failed; return how long it must still wait, seconds.
+
+        Counted before the answer is known, because guesses come side by side.
+
+        Returns:
+            0 when it may try.
+        """
+        pair, both = f"{address} {name}", (f"name {name}", f"address {address}")
+        attacked = any(self._recent(key)[0] >= _ATTACKED_FROM for key in both)
+        free = _FREE_TRIES_WHEN_ATTACKED if attacked else _FREE_TRIES
+        wait_s = self.wait_s(pair, free)
+        if wait_s == 0:
+            for key in (pair, *both):
+                self.failed(key)
+        return wait_s
+
+    def was_right(self, name: str, address: str) -> None:
+        """Forget the failures of a name at an address, and take back the last one."""
+        self.succeeded(f"{address} {name}")
+        for key in (f"name {name}", f"address {address}"):
+            count, last = self._failures.get(key, (0, 0.0))
+            if count:
+                self._failures[key] = (count - 1, last)
+
+    def wait_s(self, key: str, free: int = _FREE_TRIES) -> float:
         """Return how long ``key`` must still wait, seconds; 0 when it may try."""
         count, last = self._recent(key)
-        if count < _FREE_TRIES:
+        if count < free:
             return 0.0
-        doublings = min(count - _FREE_TRIES, _MOST_DOUBLINGS)
+        doublings = min(count - free, _MOST_DOUBLINGS)
         wait = min(math.ldexp(_FIRST_WAIT_S, doublings), _LONGEST_WAIT_S)
         return max(last + wait - self._clock(), 0.0)
 

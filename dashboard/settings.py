@@ -1,5 +1,6 @@
 """``[dashboard]`` of ``pirack.toml``."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,9 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
             ``mosquitto_pub -h rack.lan -u operator -P secret``; empty for host and
             port of ``[broker]`` without credentials.
         https: The page is reached over TLS (a proxy's), so cookies are marked Secure.
+        proxies: Addresses or networks of proxies in front of the page. Only what they
+            say about the browser's address and about TLS (``X-Forwarded-For`` and
+            ``-Proto``) is believed.
         session_hours: How long a sign-in lasts.
         tick_ms: How often browsers are sent what changed.
         thresholds: From where on a tile turns to warn or critical.
@@ -57,9 +61,19 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     users: str = ""
     mosquitto_pub: str = ""
     https: bool = False
+    proxies: tuple[str, ...] = ()
     session_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = 168
     tick_ms: Annotated[int, msgspec.Meta(ge=50, le=5000)] = 200
     thresholds: Thresholds = Thresholds()
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say.
+
+        Raises:
+            ValueError: A proxy is not an address or a network.
+        """
+        for proxy in self.proxies:
+            ipaddress.ip_network(proxy, strict=False)
 
     @property
     def data_path(self) -> Path:

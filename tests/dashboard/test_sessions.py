@@ -62,6 +62,58 @@ def test_signing_in_forgets_the_failures() -> None:
     assert throttle.wait_s("ada") == 0
 
 
+def test_guessing_one_account_locks_out_no_other_and_no_other_address() -> None:
+    throttle = Throttle(lambda: 0.0)
+    for _ in range(50):
+        throttle.may_try("admin", "10.0.0.1")
+
+    assert throttle.may_try("admin", "10.0.0.1") > 0
+    assert throttle.may_try("ann", "10.0.0.1") == 0
+    assert throttle.may_try("admin", "10.0.0.2") == 0
+
+
+def test_an_address_or_a_name_under_attack_has_one_free_try_a_pair() -> None:
+    throttle = Throttle(lambda: 0.0)
+    for number in range(20):
+        assert throttle.may_try(f"name-{number}", "10.0.0.1") == 0
+        assert throttle.may_try("admin", f"10.0.1.{number}") == 0
+
+    for name, address in (("ann", "10.0.0.1"), ("admin", "10.0.0.9")):
+        assert throttle.may_try(name, address) == 0
+        assert throttle.may_try(name, address) > 0
+    assert [throttle.may_try("ann", "10.0.0.9") for _ in range(6)] == [0, 0, 0, 0, 0, 2]
+
+
+def test_right_passwords_are_no_attack() -> None:
+    throttle = Throttle(lambda: 0.0)
+    for _ in range(100):
+        assert throttle.may_try("ann", "10.0.0.1") == 0
+        throttle.was_right("ann", "10.0.0.1")
+
+
+def test_a_sign_out_outlives_the_process_and_a_damaged_file_is_said(
+    tmp_path: Path,
+) -> None:
+    users, path = Users(tmp_path / "users.json"), tmp_path / "ended.json"
+    ada = make_user("ada", Role.VIEWER, "x")
+    users.put(ada)
+    sessions = Sessions(users, ended=path)
+    assert sessions.load()
+    cookie: dict[str, Any] = {}
+    sessions.begin(cookie, ada)
+    copy = dict(cookie)
+    sessions.end(cookie)
+
+    again = Sessions(users, ended=path)
+    assert again.load()
+    assert again.user(copy) is None
+    for content in (b"", b"{", b"[1]"):
+        path.write_bytes(content)
+        assert not Sessions(users, ended=path).load()
+        assert path.with_suffix(".damaged").read_bytes() == content
+        assert not path.exists()
+
+
 def test_a_session_ends_when_one_signs_out_even_for_a_copy_of_the_cookie(
     tmp_path: Path,
 ) -> None:
