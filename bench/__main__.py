@@ -22,6 +22,7 @@ from bench import (
     provisioning,
     recovery,
     startup,
+    turns,
 )
 from bench.figures import Figure, notes, table
 from bench.workshop import ROOT, BenchError
@@ -36,6 +37,7 @@ CASES: dict[str, Callable[[], list[Figure]]] = {
     recovery.CASE: recovery.measure,
     idle.CASE: idle.measure,
     provisioning.CASE: provisioning.measure,
+    turns.CASE: turns.measure,
 }
 
 PACKAGES = ("bench", "broker", "dashboard", "master_service", "node_agent", "pirack")
