@@ -204,8 +204,4 @@ def baseline_applied(run: Run, message: Applied, now: float) -> Outcome:
     """All strangers are known: begin with the stack whose turn it is."""
     if not message.error:
         return scan.scan(run, now)
-    if finish.tries_left(run):
-        wake = now + run.params.pace.retry_s
-        return run.with_(tries=run.tries + 1, busy=False, wake=wake), ()
-    text = f"the DHCP server does not take the reservations: {message.error}"
-    return finish.fail(run, now, text)
+    return finish.not_applied(run, message.error, now)

@@ -333,6 +333,18 @@ def _ended(run: Run, step: Step) -> Outcome:
     return run, (*lengthen, Say(text))
 
 
+def not_applied(run: Run, error: str, now: float) -> Outcome:
+    """Tell the DHCP server once more, or end the run.
+
+    One that is away is waited for as long as boards would be.
+    """
+    away = run.outage_at is not None and now - run.outage_at < run.params.pace.verify_s
+    if away or tries_left(run):
+        wake = now + run.params.pace.retry_s
+        return run.with_(tries=run.tries + (not away), busy=False, wake=wake), ()
+    return fail(run, now, f"the DHCP server does not take the reservations: {error}")
+
+
 def tries_left(run: Run) -> bool:
     """Whether the present effect may be tried once more."""
     return run.tries + 1 < MAX_TRIES

@@ -229,11 +229,7 @@ def applied(run: Run, message: Applied, now: float) -> Outcome:
         run, full = _pool(run, message.pool_used)
         run, effects = _advance(run, now)
         return run, full + effects
-    if finish.tries_left(run):
-        wake = now + run.params.pace.retry_s
-        return run.with_(tries=run.tries + 1, busy=False, wake=wake), ()
-    text = f"the DHCP server does not take the reservations: {message.error}"
-    return finish.fail(run, now, text)
+    return finish.not_applied(run, message.error, now)
 
 
 def _pool(run: Run, used: int) -> Outcome:

@@ -1,6 +1,7 @@
 """A run cuts no board that boots; what is ambiguous is settled at its end."""
 
 import asyncio
+import functools
 
 import pytest
 
@@ -244,6 +245,25 @@ def test_stacks_that_lost_the_mains_with_the_master_come_on_again(
     assert len(run.verified) == 4
     assert {(1, True), (2, True)} <= set(stage.rack.switches)
     assert (1, False) not in stage.rack.switches
+
+
+def test_a_server_that_is_away_when_boards_get_their_places_is_waited_for(
+    scene: Scenes, virtually: Virtually
+) -> None:
+    stage = scene(2, 2)
+
+    async def install() -> Run:
+        installer = await stage.begin()
+        await stage.reach(installer, lambda run: len(run.seen) == 2)
+        stage.rack.alive = False
+        stage.rack.backend.refusals = 12
+        asyncio.get_running_loop().call_later(
+            25, functools.partial(stage.rack.set_alive, yes=True)
+        )
+        return await stage.ended(installer)
+
+    run = virtually(install())
+    assert run.step is Step.DONE, run.problems
 
 
 SAFE = {Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE, *TERMINAL}

@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from provisioning.clock import LoopClock
@@ -16,7 +17,7 @@ from provisioning.plan import Verdict
 from provisioning.run.state import Run, Step
 from tests.system.provisioning_netns.lab import MASTER, Lab
 from tests.system.provisioning_netns.outlets import serve_outlets
-from tests.system.provisioning_netns.rack import Rack, mac, reach, texts
+from tests.system.provisioning_netns.rack import PACE, Rack, mac, reach, texts
 from tests.system.provisioning_netns.test_install import boots, install_after_swaps
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(400)]
@@ -107,7 +108,7 @@ def test_twelve_stacks_in_chaos_name_what_is_wrong_and_place_all_others(
         await reach(installer, lambda r: r.step is Step.SCAN and r.stack.number == 8)
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
-    run = rack.install(beside)
+    run = rack.install(beside, pace=msgspec.structs.replace(PACE, retry_s=1))
     assert run.step is Step.PROBLEMS
     assert len(run.verified) == 45
     assert "in stack 1 and in stack 6" in texts(run, Verdict.IN_TWO_STACKS)
