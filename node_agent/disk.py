@@ -1,5 +1,6 @@
 """The root file system: where it is, and whether it takes writes."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from node_agent import identity
 _READ_ONLY = frozenset({"ro", "emergency_ro", "shutdown"})
 """Options of a superblock that takes no writes. Since Linux 6.15 ext4 says the second
 after an error, and the third when it was shut down; before, ``ro`` or nothing."""
+_COUNT = re.compile(r"[0-9]{1,15}")
 _ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\134", "\\"))
 
 
@@ -132,4 +134,4 @@ def recorded_errors(root: Path, mounts: Sequence[Mount]) -> int | None:
     name = identity.linked_to(root / "sys/dev/block" / (mount.device or "none"))
     path = root / "sys/fs/ext4" / (name or Path(mount.source).name) / "errors_count"
     text = identity.read_text(path)
-    return int(text) if text.isdecimal() else None
+    return int(text) if _COUNT.fullmatch(text) else None

@@ -10,7 +10,7 @@ Those numbers go out with every heartbeat. ``examples/counter_node.py`` runs.
 """
 
 import asyncio
-import contextlib
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +30,8 @@ from node_agent.order_memory import OrderMemory
 from node_agent.runner import Runner
 from node_agent.schedule import next_beat
 from node_agent.voice import Voice
+
+log = logging.getLogger(__name__)
 
 REFRESH_SPREAD_S = 5.0
 """A whole rack is asked at once; it answers over this time."""
@@ -275,10 +277,13 @@ class Node:
         done = asyncio.Event()
         self._awaiting_probes = True
         self._probing = tasks.keep_running("probes", lambda: self._probe_all(done))
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(PROBES_WITHIN_S):
                 await done.wait()
-        self._awaiting_probes = False
+        except TimeoutError:
+            log.info("%s: goes on before its probes have answered", self.node_id)
+        finally:
+            self._awaiting_probes = False
 
     async def _probe_all(self, done: asyncio.Event) -> None:
         """Ask about every action, and about those that do not answer again."""
