@@ -5,6 +5,7 @@ from pathlib import Path
 
 from broker import service
 from broker.client import connector
+from broker.common import kernel_clock
 from broker.config import Document
 from broker.credentials import endpoint
 from broker.settings import BrokerSettings
@@ -88,6 +89,7 @@ def make(document: Document) -> Master:
         outlets=make_outlets.here(settings, broker),
         setup=setup.read(document, settings),
         boot_id=boot_id(),
+        clock_synced=kernel_clock.synced,
     )
 
 

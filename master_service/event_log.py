@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS event (
 CREATE INDEX IF NOT EXISTS event_by_time ON event (ts);
 """
 DAY_S = 86_400.0
+KEPT_ANYWAY = 1_000
+"""Newest lines that no clock makes too old."""
 MOST_LINES = 5_000
 """A query is answered with no more: at 16 KiB a part these are a hundred messages."""
 
@@ -87,18 +89,24 @@ def insert(event: Event) -> Statement:
     return sql, (event.seq, event.ts, event.node, msgspec.json.encode(event))
 
 
-def prune(retention: Retention, *, seq: int, wall: float) -> list[Statement]:
+def prune(retention: Retention, *, seq: int, wall: float | None) -> list[Statement]:
     """Return the statements that drop what is too old.
 
     Args:
         retention: How much is kept.
         seq: Number of the newest line.
-        wall: Unix time, seconds.
+        wall: Unix time, seconds; None: it is not known, so nothing is too old.
     """
-    return [
-        ("DELETE FROM event WHERE seq <= ?", (seq - retention.rows,)),
-        ("DELETE FROM event WHERE ts < ?", (wall - retention.days * DAY_S,)),
+    statements: list[Statement] = [
+        ("DELETE FROM event WHERE seq <= ?", (seq - retention.rows,))
     ]
+    if wall is not None:
+        # The newest stay whatever their time says: they may have been written before
+        # the clock was set.
+        newest, oldest = seq - KEPT_ANYWAY, wall - retention.days * DAY_S
+        sql = "DELETE FROM event WHERE ts < ? AND seq <= ?"
+        statements.append((sql, (oldest, newest)))
+    return statements
 
 
 def select(query: EventQuery) -> Statement:

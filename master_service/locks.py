@@ -8,10 +8,16 @@ of it or hide it: ``place``, ``name``, ``tag`` and ``forget``.
 
 from collections.abc import Iterable
 
+import msgspec
+
 from broker.messages import Lock
+from broker.messages.codec import LATEST
 from broker.topics import Scope, ScopeKind
 from master_service.node import Node
 from master_service.spans import clock
+
+LONGEST_S = 30 * 86_400.0
+"""A lock is for at most so long, seconds."""
 
 
 class Locks:
@@ -107,10 +113,51 @@ class Locks:
             self.release(lock.scope)
         return ended
 
+    def clock_set(self, step_s: float) -> list[Lock]:
+        """Moves the end of each lock with the clock: a lock is for a span of time.
+
+        Args:
+            step_s: By how much the wall clock was set, seconds.
+        """
+        moved = (
+            msgspec.structs.replace(lock, until=_moment(lock.until + step_s))
+            for lock in self._held.values()
+        )
+        self._held = {lock.scope: lock for lock in moved}
+        return self.all()
+
+    def all(self) -> list[Lock]:
+        """Returns every lock."""
+        return list(self._held.values())
+
     def _taken(self, name: str, by: str) -> str:
         if by == self.run:
             return ""
         return f"{name} is in the hands of {self.run}, the install run under way"
+
+
+def restored(
+    lock: Lock, left_s: float | None, wall: float, *, clock_synced: bool
+) -> Lock:
+    """Returns a lock from disk with the end that it has by the clock of now.
+
+    Args:
+        lock: As it was written.
+        left_s: How much of it was left when it was written, seconds; None: an older
+            release wrote it.
+        wall: Unix time, seconds.
+        clock_synced: Whether that is right.
+    """
+    most_s = LONGEST_S if left_s is None else min(left_s, LONGEST_S)
+    by_clock_s = min(max(lock.until - wall, 0.0), most_s)
+    known = clock_synced or left_s is None
+    rest_s = by_clock_s if known else most_s
+    until = _moment(wall + rest_s)
+    return Lock(scope=lock.scope, by=lock.by, until=until, reason=lock.reason)
+
+
+def _moment(ts: float) -> float:
+    return min(max(ts, 0.0), float(LATEST))
 
 
 def own(lock: Lock, by: str) -> bool:

@@ -1,6 +1,7 @@
 """The rack as the master knows it: the parts that think, put together; pure."""
 
 from broker.errors import TopicError
+from broker.messages import EventKind
 from broker.topics import Topics
 from master_service import layout
 from master_service.events import Outbox
@@ -12,6 +13,7 @@ from master_service.power.panel import Panel, outlet_rows
 from master_service.registry import Registry
 from master_service.saved import Saved
 from master_service.settings import Settings
+from master_service.spans import words
 from master_service.watch import Watch
 
 
@@ -26,6 +28,8 @@ class Rack:
     def __init__(self, settings: Settings, saved: Saved) -> None:
         self.settings = settings
         self.topics = Topics(settings.rack.name)
+        self.clock_synced = True
+        """Whether the wall clock is known to be right; the master keeps it true."""
         self.stacks = layout.stacks(settings)
         self.outbox = Outbox()
         self.panel = Panel(outlet_rows(settings, self.stacks), saved.outlets)
@@ -48,6 +52,25 @@ class Rack:
             clock_skew_s=settings.master.clock_skew_s,
         )
         self.outbox.changed.update(self.registry.nodes)
+
+    def clock_set(self, step_s: float) -> None:
+        """Moves with the wall clock what began or ends at a moment told by it.
+
+        Spans stay as long as they were; the history keeps the times it was told.
+
+        Args:
+            step_s: By how much the clock was set, seconds.
+        """
+        self.locks.clock_set(step_s)
+        for fed in self.panel.outlets.values():
+            fed.changed = max(0.0, fed.changed + step_s)
+        for node in self.registry.nodes.values():
+            node.since = max(0.0, node.since + step_s)
+            node.told_since = max(0.0, node.told_since + step_s)
+        self.outbox.changed.update(self.registry.nodes)
+        sign = "+" if step_s > 0 else "-"
+        text = f"the clock was set by {sign}{words(abs(step_s))}"
+        self.outbox.note(EventKind.SERVICE, text)
 
     def stack(self, number: int) -> Stack:
         """Return a stack.

@@ -8,6 +8,7 @@ import msgspec
 
 from broker.messages import Lock
 from master_service.commands.records import OutletRecord, PartRecord
+from master_service.locks import restored
 from master_service.registry import NodeRecord
 
 T = TypeVar("T")
@@ -57,8 +58,27 @@ class Saved(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def load(database: sqlite3.Connection) -> Saved:
-    """Read everything; the tables are there."""
+class LockRecord(Lock, frozen=True, kw_only=True):
+    """A lock on disk.
+
+    Args:
+        left_s: How much of it was left when this was written, seconds: what it ends at
+            is told by a clock that may be set meanwhile.
+    """
+
+    left_s: float | None = None
+
+
+def load(
+    database: sqlite3.Connection, *, wall: float = 0.0, clock_synced: bool = True
+) -> Saved:
+    """Read everything; the tables are there.
+
+    Args:
+        database: Of the store.
+        wall: Unix time, seconds.
+        clock_synced: Whether that is right.
+    """
 
     def column(sql: str) -> Iterable[object]:
         return (row[0] for row in database.execute(sql))
@@ -79,7 +99,10 @@ def load(database: sqlite3.Connection) -> Saved:
         outlets=records("outlet", OutletRecord),
         done=tuple(map(str, column("SELECT id FROM done ORDER BY rowid"))),
         parts=records("part", PartRecord),
-        locks=records("lock", Lock),
+        locks=tuple(
+            restored(lock, lock.left_s, wall, clock_synced=clock_synced)
+            for lock in records("lock", LockRecord)
+        ),
         boot_id=next((str(row[0]) for row in boot_ids), ""),
         seq=int(database.execute(sql).fetchone()[0]),
     )

@@ -47,6 +47,11 @@ log = logging.getLogger(__name__)
 CLIENT_ID = "master"
 TICK_S = 0.25
 DATABASE = "master.db"
+CLOCK_STEP_S = 60.0
+"""A wall clock that goes wrong by more than this in one tick was set."""
+CLOCK_LOOK_S = 600.0
+"""Seconds between two looks at whether the clock is right, and between two records of
+what is left of each lock."""
 ROWS_AT_MOST = 500
 """Queued statements that are written without waiting for ``flush_s``."""
 
@@ -67,6 +72,7 @@ class Master:
         new_id: Makes ids for commands that have none.
         boot_id: Of this machine's present boot; empty: not known.
         sleep: Waits so many seconds between two attempts to switch.
+        clock_synced: Whether this machine's clock is set; None: not known.
         ticking: False for a test that calls ``tick`` itself.
     """
 
@@ -83,6 +89,7 @@ class Master:
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex[:16],
         boot_id: str = "",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock_synced: Callable[[], bool | None] = lambda: True,
         ticking: bool = True,
     ) -> None:
         self.rejections = Rejections("master")
@@ -103,7 +110,11 @@ class Master:
                 settings.master.events_kept, settings.master.keep_events_days
             ),
             wall=wall,
+            clock_synced=lambda: self._synced() is True,
         )
+        self._synced = clock_synced
+        self._wall_less_monotonic = wall() - clock()
+        self._clock_due = clock()
         self._link: Link = connect(
             self,
             client_id=CLIENT_ID,
@@ -188,6 +199,26 @@ class Master:
             self._effects.perform(self._intake.take(message, self._moment()))
         if self.rack.outbox.waiting:
             self._collect()
+
+    def _watch_clock(self, at: Moment) -> None:
+        """Notices that the wall clock was set, and whether it is right."""
+        if at.now >= self._clock_due:
+            self._clock_due = at.now + CLOCK_LOOK_S
+            self.rack.clock_synced = self._synced() is True
+            for lock in self.rack.locks.all():
+                self._store.keep_lock(lock)  # with what is left of it
+        difference_s = at.wall - at.now
+        step_s = difference_s - self._wall_less_monotonic
+        self._wall_less_monotonic = difference_s
+        if abs(step_s) >= CLOCK_STEP_S:
+            self.rack.clock_set(step_s)
+            self._healer.clock_set(step_s)
+            for lock in self.rack.locks.all():
+                self._store.keep_lock(lock)
+            for fed in self.rack.panel.outlets.values():
+                self._store.keep_outlet(fed.record())
+            for stack in self.rack.stacks:
+                self._publisher.stack(stack)
 
     def tick(self) -> None:
         """Let time pass: verdicts by silence, deadlines, the rack's state, the disk."""
@@ -286,7 +317,10 @@ class Master:
         return self._link.faults.counts | self._effects.errors() | tasks.counts
 
     def _moment(self) -> Moment:
-        return Moment(self._clock(), self._wall())
+        at = Moment(self._clock(), self._wall())
+        if self._running:
+            self._watch_clock(at)
+        return at
 
     def _collect(self) -> None:
         """Do what the pure parts left in the outbox."""

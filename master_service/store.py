@@ -33,7 +33,14 @@ from master_service.commands.records import (
 )
 from master_service.event_log import DAY_S, EventQuery, Retention, Statement
 from master_service.registry import NodeRecord
-from master_service.saved import BOOT_ID, FORGOTTEN_FOR_GOOD, TABLES, Saved, load
+from master_service.saved import (
+    BOOT_ID,
+    FORGOTTEN_FOR_GOOD,
+    TABLES,
+    LockRecord,
+    Saved,
+    load,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +65,8 @@ class Store:
         path: Of the file; its folder is made if it is missing.
         retention: How much history is kept.
         wall: Wall clock, Unix seconds.
+        clock_synced: Whether that clock is known to be right; what is old by a clock
+            that may be wrong is kept.
     """
 
     def __init__(
@@ -66,9 +75,11 @@ class Store:
         *,
         retention: Retention = Retention(),  # noqa: B008  # frozen
         wall: Callable[[], float] = time.time,
+        clock_synced: Callable[[], bool] = lambda: True,
     ) -> None:
         self._path = path
         self._wall = wall
+        self._clock_synced = clock_synced
         self._retention = retention
         self._queue: list[Statement] = []
         self._turn = asyncio.Lock()
@@ -144,7 +155,9 @@ class Store:
 
     def keep_lock(self, lock: Lock) -> None:
         """Queue a reservation."""
-        self._put("lock", lock.scope, msgspec.json.encode(lock))
+        left_s = max(0.0, lock.until - self._wall())
+        record = LockRecord(**msgspec.structs.asdict(lock), left_s=left_s)
+        self._put("lock", lock.scope, msgspec.json.encode(record))
 
     def drop_lock(self, scope: str) -> None:
         """Queue the end of a reservation."""
@@ -178,9 +191,11 @@ class Store:
             return
         self._queue.append(event_log.insert(event))
         if event.seq % PRUNE_EVERY == 0:
-            self._queue += event_log.prune(
-                self._retention, seq=event.seq, wall=event.ts
-            )
+            wall = self._wall() if self._clock_synced() else None
+            self._queue += event_log.prune(self._retention, seq=event.seq, wall=wall)
+            if wall is not None:
+                oldest = wall - self._retention.days * DAY_S
+                self._queue.append((FORGOTTEN_FOR_GOOD, (oldest,)))
         if event.seq >= self._reserved - SEQ_BLOCK // 2:
             self._reserve(event.seq + SEQ_BLOCK)
 
@@ -265,11 +280,10 @@ class Store:
         database.executescript(TABLES + event_log.TABLE)
         database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         (newest,) = database.execute("SELECT ifnull(max(seq), 0) FROM event").fetchone()
-        wall = self._wall()
-        for statement in event_log.prune(self._retention, seq=newest, wall=wall):
+        # What is old by the clock goes later: at a start it may be wrong.
+        for statement in event_log.prune(self._retention, seq=newest, wall=None):
             database.execute(*statement)
-        database.execute(FORGOTTEN_FOR_GOOD, (wall - self._retention.days * DAY_S,))
-        return load(database)
+        return load(database, wall=self._wall(), clock_synced=self._clock_synced())
 
     def _write(self, statements: list[Statement]) -> None:
         """Put statements on disk as one transaction; on the store's thread."""

@@ -18,7 +18,8 @@ from typing import TypeVar
 
 import psutil
 
-from node_agent import disk, identity, kernel_clock, report
+from broker.common import kernel_clock
+from node_agent import disk, identity, report
 from node_agent.board import Facts, Vitals
 from node_agent.throttle import Ask, Throttle, ask_firmware
 

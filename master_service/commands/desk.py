@@ -98,7 +98,7 @@ class Desk:
             why = HALTED
         if why:
             return self.refusal(asked, Phase.REFUSED, why)
-        if parse.expired(command, at.wall):
+        if parse.expired(command, at.wall if self._rack.clock_synced else None):
             return self.refusal(asked, Phase.EXPIRED, "its time to begin was over")
         self._remember(asked.id)
         try:

@@ -174,7 +174,7 @@ class Orders:
             verb=verb,
             args=asked.command.args if verb == asked.verb else (),
             ttl_s=left_s,
-            expires=at.wall + left_s,
+            expires=at.wall + left_s if self._rack.clock_synced else None,
             by=asked.command.by,
         )
         return SendOrder(node.id, order)

@@ -48,14 +48,15 @@ class _OnlyId(msgspec.Struct):
     id: str = ""
 
 
-def expired(command: Command, wall: float) -> bool:
+def expired(command: Command, wall: float | None) -> bool:
     """Whether the time in which a command could begin is over on arrival.
 
     Args:
         command: As read.
-        wall: Unix time, seconds.
+        wall: Unix time, seconds; None: it is not known, and only ``ttl_s`` counts.
     """
-    over = command.expires is not None and wall >= command.expires
+    told = wall is not None and command.expires is not None
+    over = told and wall is not None and wall >= (command.expires or 0.0)
     return over or command.ttl_s <= 0
 
 

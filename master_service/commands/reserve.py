@@ -14,14 +14,20 @@ from master_service.commands.effects import (
 )
 from master_service.commands.lines import line
 from master_service.commands.records import LockEnd
-from master_service.locks import held, locked_stack, node_scope, own, stack_scope
+from master_service.locks import (
+    LONGEST_S,
+    held,
+    locked_stack,
+    node_scope,
+    own,
+    stack_scope,
+)
 from master_service.node import Node
 from master_service.rack import Rack
 from master_service.spans import SpanError, clock, seconds
 
 VERBS = frozenset({Verb.LOCK, Verb.UNLOCK})
 FORCE = "force"
-LONGEST_S = 30 * 86_400.0
 _USAGE = "write `lock 2h <why>`: at most 30d"
 
 

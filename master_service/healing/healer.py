@@ -63,6 +63,10 @@ class Healer:
             if event.kind is EventKind.HEAL and event.correlation:
                 self._ward.spend(event.node, event.ts)
 
+    def clock_set(self, step_s: float) -> None:
+        """Takes that the wall clock was set by so many seconds."""
+        self._ward.clock_set(step_s)
+
     def tick(self, at: Moment) -> list[Request]:
         """Return the commands that are to be carried out now."""
         if not self._settings.enabled or at.now < self._due:

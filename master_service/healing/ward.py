@@ -28,6 +28,15 @@ class Ward:
         """
         self._spent.setdefault(node_id, []).append(wall)
 
+    def clock_set(self, step_s: float) -> None:
+        """Moves the steps that were made with the clock.
+
+        Args:
+            step_s: By how much the wall clock was set, seconds.
+        """
+        for spent in self._spent.values():
+            spent[:] = [at + step_s for at in spent]
+
     def today(self, node_id: str, wall: float) -> int:
         """Return how many steps were made on a board within 24 hours."""
         spent = [at for at in self._spent.get(node_id, ()) if wall - at < DAY_S]

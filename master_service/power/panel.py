@@ -73,7 +73,7 @@ class Fed:
 
         The wall clock alone outlives a restart, and may be set in between.
         """
-        by_wall_s = at.wall - self.changed
+        by_wall_s = max(0.0, at.wall - self.changed)  # it may have been set back
         return by_wall_s if self.since is None else min(by_wall_s, at.now - self.since)
 
     def view(self) -> Outlet:

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 def findings(args: argparse.Namespace) -> Iterator[Finding]:
     """Check from the inside out: this machine, its files, then the running rack."""
     # Only now: completion and --help need none of what the checks read.
-    from node_agent import kernel_clock  # noqa: PLC0415  # as above
+    from broker.common import kernel_clock  # noqa: PLC0415  # as above
     from pirack.doctor import broker_program, files, install, machine, power  # noqa: PLC0415  # as above
 
     yield machine.python(sys.version_info[:3])

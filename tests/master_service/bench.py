@@ -136,6 +136,7 @@ class Bench:
     def __init__(self, folder: Path, *, mqtt5: bool = True, **settings: Any) -> None:  # noqa: ANN401  # any field of Settings
         self.broker = FakeBroker(mqtt5=mqtt5)
         self.now, self.clock_jump_s = START, 0.0
+        self.clock_synced: bool | None = True
         self.prober = FakeProber()
         nodes = tuple(
             NodeRow(
@@ -180,6 +181,7 @@ class Bench:
             clock=lambda: self.now,
             wall=lambda: self.wall,
             new_id=lambda: f"id-{next(self._ids)}",
+            clock_synced=lambda: self.clock_synced,
             ticking=False,
         )
 

@@ -16,7 +16,7 @@ from master_service.commands.records import OutletRecord
 from master_service.event_log import DAY_S, EventQuery, Retention
 from master_service.registry import NodeRecord
 from master_service.saved import Saved
-from master_service.store import Store
+from master_service.store import PRUNE_EVERY, Store
 
 NODE = NodeRecord("pi-00000001", "s01n1", 1, 1, ("web",), known=True, boot_s=20.5)
 OUTLET = OutletRecord("stack-1", Power.OFF, Power.ON, 1_700_000_000.0)
@@ -65,8 +65,12 @@ async def test_a_forgotten_node_goes_from_disk_when_its_history_does(
     await store.close()
     assert (await reopened(tmp_path / "master.db")).nodes == (NODE,)
     store = Store(tmp_path / "master.db", retention=Retention(days=29))
-    assert (await store.open()).nodes == ()
+    saved = await store.open()
+    assert saved.nodes == (NODE,)  # a clock that is wrong at the start drops nothing
+    for seq in range(saved.seq, saved.seq + PRUNE_EVERY):
+        store.keep_event(Event(seq=seq, ts=0.0, kind=EventKind.SERVICE, text="x"))
     await store.close()
+    assert (await reopened(tmp_path / "master.db")).nodes == ()
     assert (await reopened(tmp_path / "master.db")).tombstones == (NODE.id,)
 
 

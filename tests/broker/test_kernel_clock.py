@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from node_agent import kernel_clock
+from broker.common import kernel_clock
 
 
 def test_what_timesyncd_set_is_set_without_asking_the_kernel(tmp_path: Path) -> None:
