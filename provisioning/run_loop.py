@@ -10,10 +10,20 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 from broker.common.tasks import Tasks
+from broker.log import RateLimited
 from provisioning.effects import Hands
 from provisioning.errors import BusyError, JournalError
 from provisioning.run import machine
-from provisioning.run.messages import Act, Effect, Lengthen, Message, Say, Tick
+from provisioning.run.messages import (
+    Act,
+    Asked,
+    Effect,
+    ForeignServer,
+    Lengthen,
+    Message,
+    Say,
+    Tick,
+)
 from provisioning.run.state import Run, Step
 from provisioning.run.turns import Outcome
 from provisioning.seams import Announcer, Clock, Journal
@@ -23,6 +33,10 @@ log = logging.getLogger(__name__)
 
 KEEP_S = 5.0
 """Seconds between two attempts to write down that a run was stopped."""
+
+
+WAITING_AT_MOST = 1_000
+"""Messages that wait for their turn, each of which is written to the disk."""
 
 
 class RunLoop:
@@ -44,6 +58,8 @@ class RunLoop:
         self._clock = clock
         self._run: Run | None = None
         self._inbox: asyncio.Queue[tuple[str, Message]] = asyncio.Queue()
+        self.dropped = RateLimited(log)
+        """Counts what was heard on the network and found no place."""
         self._turn = asyncio.Lock()  # held from a decision until it is on disk
         self._tasks = Tasks()
 
@@ -88,9 +104,21 @@ class RunLoop:
             return run.id
 
     def tell(self, message: Message) -> None:
-        """Tell the run something; while there is none, nobody needs it."""
-        if self._run is not None and self.live:
-            self._inbox.put_nowait((self._run.id, message))
+        """Tell the run something; while there is none, nobody needs it.
+
+        Of a storm on the network the last questions of boards are dropped: they ask
+        again. Signs of other servers come by the same way.
+        """
+        if self._run is None or not self.live:
+            return
+        if isinstance(message, Asked | ForeignServer) and (
+            self._inbox.qsize() >= WAITING_AT_MOST
+        ):
+            self.dropped.say(
+                "%d messages wait; what boards ask is dropped", WAITING_AT_MOST
+            )
+            return
+        self._inbox.put_nowait((self._run.id, message))
 
     @contextlib.asynccontextmanager
     async def at_rest(self, what: str) -> AsyncIterator[None]:

@@ -6,7 +6,6 @@ is missing or unreadable. Commands and orders are read as a whole or not at all:
 that lost its ``confirm`` or its ``ttl_s`` must not be obeyed.
 """
 
-import json
 import math
 import types
 from collections.abc import Callable, Iterator
@@ -154,6 +153,8 @@ def decode(payload: bytes, kind: type[M], unread: Unread = _ignored) -> M:
         try:
             # Python's own reader takes NaN, 1e999 and broken characters too: each is
             # then one unreadable value.
+            import json  # noqa: PLC0415  # a node that hears no nonsense does without
+
             said = json.loads(
                 payload.decode("utf-8", "surrogateescape"),
                 parse_int=_integer,

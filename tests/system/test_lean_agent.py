@@ -13,11 +13,13 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "argparse",
+    "ctypes",
     "ctypes.util",
     "difflib",
     "email",
     "http.client",
     "importlib.metadata",
+    "json",
     "lzma",
     "nicegui",
     "rich",
