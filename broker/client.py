@@ -17,7 +17,7 @@ from broker.faults import Faults
 from broker.link import BreakableConnect, Listener, Message, Subscription
 from broker.messages.codec import check_size
 from broker.presence import OFFLINE, ONLINE, Presence
-from broker.reconnect import Backoff, VersionChoice
+from broker.reconnect import STEADY_S, Backoff, VersionChoice
 from broker.wire import packets
 from broker.wire.client import Identity
 from broker.wire.connection import Connection
@@ -25,8 +25,10 @@ from broker.wire.connection import Connection
 log = logging.getLogger(__name__)
 
 TAKE_OVERS = 3
+SHORT_LIVES = 5
 TAKE_OVERS_WITHIN_S = 60
-"""So many connections lost to another client within so many seconds raise an alarm."""
+"""So many connections lost to another client, or lost soon after they were made, within
+so many seconds raise an alarm."""
 
 
 def connector(endpoint: Endpoint, *, rack: str = "") -> BreakableConnect:
@@ -89,7 +91,7 @@ class MqttLink:
         self._client_id = client_id
         self.client_ids: tuple[str, ...] = (client_id,)
         """Tried in turn; a refusal moves on to the next one."""
-        self._taken_over_at: deque[float] = deque(maxlen=TAKE_OVERS)
+        self._taken_over_at: deque[float] = deque(maxlen=SHORT_LIVES)
         self._presence = presence
         self._version = version
         self._tls = tls
@@ -264,6 +266,7 @@ class MqttLink:
         return connection
 
     async def _live(self, connection: Connection) -> None:
+        began = time.monotonic()
         self._connection = connection
         if not self._flowing.is_set():
             connection.pause()
@@ -276,22 +279,29 @@ class MqttLink:
         self._up.clear()
         self._version.ended()
         log.warning("%s: disconnected: %s", self._client_id, reason)
-        if connection.taken_over:
-            self._taken_over()
+        if connection.taken_over or time.monotonic() - began < STEADY_S:
+            self._taken_over(said=connection.taken_over)
         self._tell("on_disconnected", reason)
 
-    def _taken_over(self) -> None:
-        """Raise the alarm when other clients keep connecting with our client id."""
+    def _taken_over(self, *, said: bool) -> None:
+        """Raise the alarm when other clients keep connecting with our client id.
+
+        Args:
+            said: Whether the broker gave that as the reason. Mosquitto 2.0.11 only
+                closes the connection, each time soon after it was made.
+        """
         now = time.monotonic()
         self._taken_over_at.append(now)
-        often = len(self._taken_over_at) == TAKE_OVERS
-        if often and now - self._taken_over_at[0] <= TAKE_OVERS_WITHIN_S:
+        count = TAKE_OVERS if said else SHORT_LIVES
+        latest = tuple(self._taken_over_at)[-count:]
+        if len(latest) == count and now - latest[0] <= TAKE_OVERS_WITHIN_S:
             self._taken_over_at.clear()
             log.error(
-                "%s: another client took this connection %d times within %d s by using "
+                "%s: another client %s this connection %d times within %d s by using "
                 "the same client id; a second %s runs somewhere, or somebody attacks",
                 self._client_id,
-                TAKE_OVERS,
+                "took" if said else "seems to have taken",
+                count,
                 TAKE_OVERS_WITHIN_S,
                 self._client_id,
             )

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from broker import dynsec, mosquitto
-from broker.client import TAKE_OVERS, connector
+from broker.client import SHORT_LIVES, TAKE_OVERS, connector
 from broker.credentials import generate_client_id
 from broker.dynsec import Role, User
 from broker.endpoint import Endpoint
@@ -335,3 +335,16 @@ async def test_repeated_takeovers_raise_an_alarm(
         await link.stop()
     assert len(seen.losses) >= TAKE_OVERS
     assert "session taken over" in seen.losses[0]
+
+
+async def test_takeovers_that_the_broker_does_not_name_raise_it_too(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a client id that others know, as boards of earlier releases have."""
+    victim, seen = await house.enter(NODE)
+    for count in range(SHORT_LIVES):
+        await reach(house.endpoint("viewer"), NODE)
+        async with asyncio.timeout(DEADLINE_S):
+            while len(seen.losses) <= count or not victim.connected:  # noqa: ASYNC110  # a state, not an event
+                await asyncio.sleep(0.01)
+    assert "have taken this connection 5 times" in caplog.text

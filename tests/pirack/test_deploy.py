@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from broker import credentials
 from broker.credentials import Credentials
 from broker.errors import ConfigError
 from broker.messages import Details, NodeState, Verdict
@@ -194,6 +195,28 @@ def test_what_goes_to_a_board_is_one_directory_that_only_root_reads(
     left = {one.name for one in set(tmp_path.iterdir()) - before}
     assert left == {"nodes", "etc", "ca.crt"}
     assert "secret" not in repr(package)
+
+
+def test_a_board_of_an_earlier_release_gets_a_client_id_that_is_kept_when_it_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def admit(_house: House, _whom: Credentials, *, renewed: bool) -> bool:
+        return renewed
+
+    monkeypatch.setattr("pirack.node.members.admit", admit)
+    found, old = house(tmp_path), Credentials(username="pi-1f3a9c2e", password="p")
+    found.node(old.username).parent.mkdir()
+    credentials.write(found.node(old.username), old)
+    packer = HousePacker(found)
+    package = asyncio.run(packer.pack(Snapshot(files=SERIAL, answers={})))
+    with tarfile.open(fileobj=io.BytesIO(package.archive)) as archive:
+        file = archive.extractfile("pi-1f3a9c2e/credentials.json")
+        assert file is not None
+        brought = msgspec.json.decode(file.read(), type=Credentials)
+    assert brought == packer.renamed["pi-1f3a9c2e"]
+    assert brought.password == "p"
+    assert brought.client_id.startswith("pi-1f3a9c2e-")
+    assert credentials.read(found.node(old.username)) == old  # until it is there
 
 
 def test_our_own_wheel_is_the_same_each_time_and_names_each_file_it_has() -> None:

@@ -1,5 +1,7 @@
 """``pirack init`` and a broker that runs with what it wrote."""
 
+import asyncio
+import json
 import os
 import re
 import socket
@@ -10,11 +12,17 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from broker import mosquitto
+from broker import credentials, dynsec, mosquitto
 from broker.certificates import DAY_S, SERVER_DAYS, Files, ensure, inspect
-from broker.errors import CertificateError
+from broker.dynsec import Rights
+from broker.errors import CertificateError, RefusedError
+from broker.reach import reach
+from broker.topics import Topics
+from pirack import house
+from pirack.node import members
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
@@ -162,3 +170,96 @@ def test_an_authority_whose_certificate_is_lost_is_not_replaced(tmp_path: Path) 
     files.authority.unlink()
     with pytest.raises(CertificateError, match="put it back"):
         ensure(files, ["rack.local"], rack="lab", now=time.time())
+
+
+def as_of_an_earlier_release(config: Path) -> None:
+    """Make of what was written what commit bb7333b would have written."""
+    secrets = config.parent / "secrets"
+    for name in ("broker-admin", "dashboard-operator", "dashboard-admin"):
+        (secrets / f"{name}.json").unlink()
+    for path in (*secrets.glob("*.json"), config.parent / "credentials.json"):
+        kept = json.loads(path.read_bytes())
+        kept.pop("client_id", None)
+        path.write_text(json.dumps(kept))
+    control, every = f"{dynsec.CONTROL}/#", "pirack/v1/lab/#"
+    sends = (*Topics("lab").command_filters(), "pirack/v1/lab/sim/cmd/+")
+    rights = {
+        "admin": Rights((control,), (), (control,), (), (control,)),
+        "operator": Rights(sends, (), (every,)),
+        "dashboard": Rights(sends, (), (every,)),
+    }
+    path = config.parent.parent / "state/mosquitto" / dynsec.FILE_NAME
+    document = json.loads(path.read_bytes())
+    document["clients"] = [
+        one | ({"clientid": one["username"]} if "clientid" in one else {})
+        for one in document["clients"]
+        if (secrets / f"{one['username']}.json").exists()
+        or one["username"].startswith("pi-")
+    ]
+    document["roles"] = [
+        one | {"acls": dynsec.acls(rights[one["rolename"]])}
+        if one["rolename"] in rights
+        else one
+        for one in document["roles"]
+        if one["rolename"]
+        not in {"broker-admin", "dashboard-operator", "dashboard-admin"}
+    ]
+    path.write_text(json.dumps(document))
+
+
+@pytest.fixture
+def former(config: Path) -> Path:
+    as_of_an_earlier_release(config)
+    return config
+
+
+def test_a_broker_of_an_earlier_release_is_brought_up_to_date_while_it_is_down(
+    former: Path, tmp_path: Path
+) -> None:
+    done = init(tmp_path)
+    assert "brought up to date in the broker" in done.stdout
+    assert "sudo systemctl restart pirack-master" in done.stdout
+    assert init(tmp_path).stdout.startswith("Everything was there already.")
+    kept = json.loads((former.parent / "secrets/master.json").read_bytes())
+    assert re.fullmatch(r"master-[0-9a-f]{10}", kept["client_id"])
+
+
+@pytest.mark.mosquitto
+def test_a_running_broker_of_an_earlier_release_is_brought_up_to_date(
+    former: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("broker")
+    where = ("--config", str(former))
+    before = pirack("doctor", *where).stdout
+    assert "missing or former rights in: admin, broker-admin, dashboard" in before
+    assert re.search(r"client ids +3 of 3 can be guessed", before), before
+
+    done = init(tmp_path)
+    assert "brought up to date in the broker: broker-admin" in done.stdout
+    after = pirack("doctor", *where).stdout
+    assert "the broker's roles are those of this release" in after
+    assert re.search(r"client ids +none of 5 can be guessed", after), after
+    assert init(tmp_path).stdout.startswith("Everything was there already.")
+
+
+@pytest.mark.mosquitto
+@pytest.mark.usefixtures("broker")
+def test_a_deployed_board_of_an_earlier_release_is_bound_when_it_has_its_client_id(
+    config: Path,
+) -> None:
+    found = house.read(config)
+    secret, _ = members.secret(found, NODE, renew=False)
+    old = msgspec.structs.replace(secret, client_id="")
+    credentials.write(found.node(NODE), old)
+    asyncio.run(members.admit(found, old, renewed=True))
+    plain = msgspec.structs.replace(found.inside("viewer"), username=NODE)
+    plain = msgspec.structs.replace(plain, password=old.password)
+    asyncio.run(reach(plain, NODE))
+
+    asyncio.run(members.bind(found, secret))
+
+    assert credentials.read(found.node(NODE)) == secret
+    with pytest.raises(RefusedError):
+        asyncio.run(reach(plain, NODE))
+    bound = msgspec.structs.replace(plain, client_id=secret.client_id)
+    asyncio.run(reach(bound, NODE))
