@@ -70,7 +70,11 @@ printf '[Match]\\nName=eth0\\n[Network]\\nDHCP=ipv4\\nLinkLocalAddressing=no\\n'
     >/run/systemd/network/10-eth0.network
 printf 'IPv6AcceptRA=no\\n' >>/run/systemd/network/10-eth0.network
 ip netns identify $$ | tr -dc a-f0-9 | md5sum | cut -c -32 >/run/machine-id
-mount --bind /run/machine-id /etc/machine-id
+if [ -e /etc/machine-id ]; then
+    mount --bind /run/machine-id /etc/machine-id
+else
+    printf '[DHCPv4]\\nClientIdentifier=mac\\n' >>/run/systemd/network/10-eth0.network
+fi
 exec /lib/systemd/systemd-networkd >>"$STATE/log" 2>&1
 """,
 }
