@@ -6,6 +6,7 @@ is on disk. A transaction is there as a whole or not at all, whenever the proces
 """
 
 import asyncio
+import errno
 import itertools
 import logging
 import sqlite3
@@ -18,7 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from broker.common.tasks import see_through
-from broker.errors import ConfigError
+from broker.errors import ConfigError, PiRackError
 from broker.messages import Event, Lock
 from master_service import event_log
 from master_service.commands.records import (
@@ -46,7 +47,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+MIGRATIONS = ((1, TABLES + event_log.TABLE),)
+"""What leads to each version of the schema from the one before; only ever appended to.
+The number is kept in the file, as ``PRAGMA user_version``."""
+SCHEMA_VERSION = MIGRATIONS[-1][0]
 SEQ_BLOCK = 1_000
 """Event numbers are reserved in blocks, so that none is ever given twice although the
 events themselves are written later."""
@@ -56,6 +60,14 @@ WAITING_AT_MOST = 50_000
 """Queued statements from which history is lost: the card has been full for long."""
 PRUNE_EVERY = 200
 """Lines of history after which the old end is cut."""
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""Errors of a disk that may be gone at the next attempt."""
+
+
+class StoreError(PiRackError):
+    """The database cannot be used now, but perhaps later: the disk is full or fails."""
 
 
 class Store:
@@ -94,13 +106,19 @@ class Store:
         A file that is none any more is put aside, loudly, and a new one begun.
 
         Raises:
-            ConfigError: The folder or the file cannot be written.
+            ConfigError: The folder or the file cannot be written, or a newer release
+                wrote it.
+            StoreError: The disk is full, or does not answer.
         """
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="master-store")
         saved = await self._run(self._open)
         self._next_seq = saved.seq
         self._reserve(saved.seq + SEQ_BLOCK)
-        await self.commit()
+        try:
+            await self.commit()
+        except sqlite3.OperationalError as error:
+            text = f"{self._path}: cannot be written: {error}"
+            raise StoreError(text) from error
         return saved
 
     async def close(self) -> None:
@@ -256,29 +274,50 @@ class Store:
         """Open, and put a broken file aside; on the store's thread."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.exists() and not self._path.stat().st_size:
+                # What a power cut can leave; SQLite would take it for a new one.
+                return self._begin_anew("it is empty")
             return self._load()
         except OSError as error:
             text = f"{self._path}: cannot be written: {error.strerror}"
-            raise ConfigError(text) from error
+            kind = StoreError if error.errno in _NO_ROOM else ConfigError
+            raise kind(text) from error
         except sqlite3.OperationalError as error:
+            self._close()
             text = f"{self._path}: cannot be opened: {error}"
-            raise ConfigError(text) from error
+            kind = StoreError if _may_pass(error) else ConfigError
+            raise kind(text) from error
         except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             self._close()
-            problem = f"{self._path} is broken ({error}); kept as {self._put_aside()}"
-            log.error("%s; names, places and wanted power are lost", problem)  # noqa: TRY400  # a person needs the sentence, not the traceback
-            return msgspec.structs.replace(self._load(), problem=problem)
+            return self._begin_anew(str(error))
+
+    def _begin_anew(self, why: str) -> Saved:
+        """Put the file aside, say so loudly, and begin a new one."""
+        problem = f"{self._path} is broken ({why}); kept as {self._put_aside()}"
+        log.error("%s; names, places and wanted power are lost", problem)
+        return msgspec.structs.replace(self._load(), problem=problem)
 
     def _load(self) -> Saved:
         self._database = database = sqlite3.connect(self._path, isolation_level=None)
+        version = int(database.execute("PRAGMA user_version").fetchone()[0])
+        if version > SCHEMA_VERSION:
+            self._close()
+            text = (
+                f"{self._path}: a newer release of PiRack wrote it (schema {version}, "
+                f"this one knows up to {SCHEMA_VERSION}); it is left as it is. Install "
+                "that release again, or restore a backup"
+            )
+            raise ConfigError(text)
         self._path.chmod(0o600)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             database.execute(f"PRAGMA {pragma}")
         verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
-        database.executescript(TABLES + event_log.TABLE)
-        database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        for number, script in MIGRATIONS:
+            if number > version:
+                step = f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;"
+                database.executescript(step)
         (newest,) = database.execute("SELECT ifnull(max(seq), 0) FROM event").fetchone()
         # What is old by the clock goes later: at a start it may be wrong.
         for statement in event_log.prune(self._retention, seq=newest, wall=None):
@@ -324,3 +363,10 @@ class Store:
             if journal.exists():
                 journal.replace(aside.with_name(aside.name + suffix))
         return aside
+
+
+def _may_pass(error: sqlite3.OperationalError) -> bool:
+    """Whether another attempt may succeed: a full disk, or one that does not answer."""
+    kind = (error.sqlite_errorcode or 0) & 0xFF
+    passing = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
+    return kind in passing

@@ -172,7 +172,8 @@ async def test_old_lines_go_by_age_and_by_number(tmp_path: Path) -> None:
     store = Store(tmp_path / "master.db", retention=Retention(rows=100, days=2.0))
     await store.open()
     kept = await store.events(EventQuery(limit=1_000))
-    assert [event.seq for event in kept] == list(range(399, 350, -1))
+    # Not by age: a clock may be wrong at a start.
+    assert [event.seq for event in kept] == list(range(399, 299, -1))
     await store.close()
 
 
