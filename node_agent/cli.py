@@ -1,6 +1,7 @@
 """``pirack-agent``: report this machine and obey orders, on the base install alone."""
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ from broker.credentials import endpoint
 from broker.errors import ConfigError, PiRackError
 from broker.settings import BrokerSettings, RackSettings
 from broker.topics import Topics
-from node_agent import actions, identity, report
+from node_agent import actions, command_file, identity, report
 from node_agent.abilities import Probed, probe
 from node_agent.board import Board
 from node_agent.lean import connector
@@ -30,6 +31,8 @@ from node_agent.vitals import LinuxBoard
 
 if TYPE_CHECKING:
     import argparse
+
+log = logging.getLogger(__name__)
 
 HELP = "report this machine and obey orders"
 
@@ -107,10 +110,12 @@ def _node(
     document: Document,
     restart: Restart,
 ) -> Node:
+    loaded, wrong = _actions(settings)
     return Node(
         node_id,
         board=board,
-        actions=_actions(settings),
+        actions=loaded,
+        wrong=wrong,
         runner=SubprocessRunner(),
         connect=connector(endpoint(document.table("broker", BrokerSettings))),
         topics=Topics(document.table("rack", RackSettings).name),
@@ -123,8 +128,18 @@ def _node(
     )
 
 
-def _actions(settings: AgentSettings) -> actions.Actions:
-    return actions.withhold(actions.load(settings.command_file()), settings.withheld)
+def _actions(settings: AgentSettings) -> tuple[actions.Actions, dict[str, str]]:
+    """Return what this node obeys, and what is wrong with its own command file.
+
+    Without the built-in commands nobody could reboot a board whose card is failing.
+    """
+    own = settings.command_file()
+    damage = command_file.damage(own) if own is not None else ""
+    if damage:
+        log.error("%s; only the built-in commands are known", damage)
+    loaded = actions.load(None if damage else own)
+    wrong = {"commands": damage} if damage else {}
+    return actions.withhold(loaded, settings.withheld), wrong
 
 
 class _Report(msgspec.Struct, frozen=True):
@@ -147,7 +162,7 @@ async def _show(
         settings: ``[agent]``.
         address: Of this machine toward the broker; may be empty.
     """
-    loaded = _actions(settings)
+    loaded, _ = _actions(settings)
     probed = await probe(loaded, SubprocessRunner())
     await asyncio.sleep(_SETTLE_S)
     text = msgspec.json.encode(_once(node_id, board, settings, probed, address))

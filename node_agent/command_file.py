@@ -11,6 +11,7 @@ A comment directly above an alias is its description. A line means what it says:
 continuation, and no comment after a command, for ``#`` and ``;`` belong to the command.
 """
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -77,6 +78,21 @@ def read(path: Path) -> list[Section]:
         reason = f"{path}: is no UTF-8 text: {error}"
         raise ConfigError(reason) from error
     return parse(text, str(path))
+
+
+def damage(path: Path) -> str:
+    """Return why a command file cannot be what a person wrote; empty if it can.
+
+    A power cut leaves files empty or full of NUL, a dying card cannot be read. That is
+    no mistake of a person, who is told of those before anything runs.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return f"{path}: {error.strerror}" if error.errno == errno.EIO else ""
+    if not content:
+        return f"{path}: is empty"
+    return f"{path}: is damaged, it contains NUL bytes" if b"\0" in content else ""
 
 
 def parse(text: str, source: str) -> list[Section]:

@@ -14,6 +14,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from broker.common import tasks
 from broker.errors import ContractError
@@ -67,6 +68,7 @@ class Node:
         at_once: How many programs it runs at the same time.
         restart: Has this agent stopped and begun anew; None where nobody would start
             it again, and ``restart-agent`` is refused.
+        wrong: What is known to be wrong with this node, by part; details say it.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Node:
         rng: random.Random | None = None,
         at_once: int = AT_ONCE,
         restart: Callable[[], None] | None = None,
+        wrong: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.node_id = node_id
         self.master: MasterDetails | None = None
@@ -112,6 +115,8 @@ class Node:
             rejections=self.rejections,
             clock=clock,
         )
+        for part, why in wrong.items():
+            self._voice.note(part, why)
         self._desk = OrderDesk(
             actions=actions,
             runner=runner,

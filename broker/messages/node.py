@@ -71,7 +71,7 @@ class Details(Wire, frozen=True, kw_only=True):
             alias. They are probed again; an order for one is tried.
         unreadable: Vitals that cannot be read, and why, by their name in the
             heartbeat, where they are null; ``vitals`` for all of them, ``extra`` for
-            the node's own.
+            the node's own, ``commands`` for its command file.
         disk_errors: Errors that the root file system has recorded, ext4 only; None
             where none are counted.
         interval_s: Seconds between heartbeats; 0: as the rack expects them.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from broker.errors import ConfigError
+from node_agent import command_file
 from node_agent.command_file import parse, read
 
 
@@ -65,3 +66,23 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "my.ini").write_bytes(b"[a]\nx = \xff")
     with pytest.raises(ConfigError, match=r"my\.ini: is no UTF-8 text"):
         read(tmp_path / "my.ini")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is empty"),
+        (b"\0" * 4096, "contains NUL bytes"),
+        (b"[a]\nhello = echo\n\0\0\0", "contains NUL bytes"),
+        (b"[a]\nhello = echo hi\n", ""),
+        (b"a mistake of a person\n", ""),
+    ],
+)
+def test_a_file_that_a_power_cut_left_is_told_from_a_mistake(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    file = tmp_path / "commands.ini"
+    file.write_bytes(content)
+    assert why in command_file.damage(file)
+    assert bool(why) is bool(command_file.damage(file))
+    assert command_file.damage(tmp_path / "missing") == ""

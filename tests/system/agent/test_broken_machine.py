@@ -208,3 +208,15 @@ async def test_an_agent_without_a_single_counter_still_beats(
     beat = decode(observer.said(NodeLeaf.HEARTBEAT)[-1], Heartbeat)
     assert beat.uptime_s > 0
     assert (beat.cpu_percent, beat.load, beat.memory_percent) == (None, None, None)
+
+
+async def test_a_torn_command_file_leaves_the_built_in_commands(
+    tmp_path: Path, start: Start, observer: Observer
+) -> None:
+    commands = tmp_path / "commands.ini"
+    commands.write_bytes(b"\0" * 4096)
+    start(":", "--commands", str(commands), "--state-dir", str(tmp_path / "state"))
+    await observer.until(lambda: bool(observer.details))
+    details = observer.details[-1]
+    assert "uptime" in {one.verb for one in details.abilities} | set(details.unprobed)
+    assert "contains NUL bytes" in details.unreadable["commands"]
