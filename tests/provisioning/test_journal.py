@@ -1,5 +1,7 @@
 """The journal, the ledger, and the set of reservations."""
 
+import base64
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -11,6 +13,8 @@ from provisioning.errors import BackendError, JournalError, RefusedError
 from provisioning.journal import SqliteJournal
 from provisioning.plan import Layout, Place, StackPlan, prepare
 from provisioning.reservation import Reservation, difference, validate
+from provisioning.run import machine, words
+from provisioning.run.messages import Switch
 from provisioning.run.state import Params, Run, Step
 from provisioning.subnet import Subnet
 
@@ -204,3 +208,28 @@ async def test_beside_somebody_elses_server_the_set_is_only_kept(
     assert "has no address in 10.0.0.0/24" in problem.text
     assert not problem.fatal, "the other server's network may be another one"
     await backend.stop()
+
+
+RUN_OF_VERSION_1 = (
+    "eNptkl+O0zAQxpt9gQNwADgAJUm7K8gDywk4ApWTTFKrrm08TqPy1O3zInU5Qpt/XcSivUG1fewd"
+    "OAOPPGKn2VUliCLF/s03k88z/tV7tabxHeWoCWOvXeKGblRJosgUv1YGRhP8tqx4Ng1BOSUyodF5"
+    "3J91+4qRucj0skyoQv3De+f3vYu3fX/Q99ytBDVq6zg1B50LNfl5InDf+MOtFIKNkH6BQZmPBYN9"
+    "owBBzQD3m1jNH7aR4Kb0FOJ9mQgVwUMhSQTX36WChNF0rEd4+PCx1z6PYouuX7aowZzqaGxJuOsI"
+    "aM3AkufHtNuQIDDKW/biyOrPGQV9Apqc8ljklnzqJFKJ0OZc/u4AkZLNreJ9BxRo1YJeZ9B0I01t"
+    "Vw6Xf7q6M1A0aUXJoiXrcL4hnNcq45zydNVkXDJz5nhVtV9cFahBFhgRXuhM8WeNFEg1FdypidYw"
+    "ldoptaKAvSLMcL4vcjKBQ+ehV2ZcU/a0vZUiBwXxiOhdMwai7OopWkWZtpE6J+YPxk1tQLuoQjAD"
+    "gaWzFvxsI5KkQAC+KNEUZzf3rht4XuD7wWAQDIfB+Xlt1TTl/wltgSHkY+NiVdtTcYivnJv7OArI"
+    "RTDwA5PgeuYtW3tX/wbuTq6Vb3SRkeHi2FpqGtckZnjGNK4aOzQGU7OyfiKCerU1F5ikYI9ZhULo"
+    "kwlW0OZVCaEM4pIBmYGZKmqTWxszjILa/QUpAjXu"
+)
+"""A run at its second stack's scan, as PiRack of bb7333b wrote it; zlib, base 64."""
+
+
+def test_a_run_that_an_older_version_wrote_is_read_and_ended() -> None:
+    state = zlib.decompress(base64.b64decode(RUN_OF_VERSION_1))
+    old = msgspec.msgpack.decode(state, type=Run)
+    assert (old.version, old.step, old.position) == (1, Step.SCAN, 1)
+    run, effects = machine.resume(old, now=5.0)
+    assert (run.step, run.ending) == (Step.RESTORE, Step.FAILED)
+    assert words.OUTDATED in run.problems
+    assert any(isinstance(effect, Switch) for effect in effects)
