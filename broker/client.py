@@ -15,6 +15,7 @@ from broker.endpoint import Endpoint
 from broker.errors import LinkError, NotConnectedError, RefusedError, SilentError
 from broker.faults import Faults
 from broker.link import BreakableConnect, Listener, Message, Subscription
+from broker.log import RateLimited
 from broker.messages.codec import check_size
 from broker.presence import OFFLINE, ONLINE, Presence
 from broker.reconnect import STEADY_S, Backoff, VersionChoice
@@ -104,6 +105,7 @@ class MqttLink:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._complaint = ""
+        self._healed = RateLimited(log)
 
     @property
     def faults(self) -> Faults:
@@ -349,7 +351,8 @@ class MqttLink:
         if connection is not None and self._presence.must_heal(
             message, connection.session, mqtt5=connection.mqtt5
         ):
-            log.warning("%s: %s said offline; healed", self._client_id, message.topic)
+            what = (self._client_id, message.topic)
+            self._healed.say("%s: %s said offline; healed", *what)
             self._say(connection, ONLINE)
         return self._presence.hides(message)
 

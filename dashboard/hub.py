@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from broker.common.tasks import note
 from broker.messages import Status
 from dashboard import install, rows
 from dashboard.model import Mirror
@@ -157,8 +158,8 @@ class Hub:
             due = loop.time() + self._wait_s()
             try:
                 self.tick()
-            except Exception:  # one bad tick must not end all pages
-                log.exception("a tick failed; the next one sends everything again")
+            except Exception as error:  # noqa: BLE001  # noted; the next one sends everything
+                note("tick of the page", error)
                 for view in self.views:
                     view.resync()
 

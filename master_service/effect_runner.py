@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from broker.common.tasks import Tasks
+from broker.common.tasks import Tasks, note
 from broker.errors import LinkError, PayloadError
 from broker.link import Link
 from broker.messages import Lock, Phase, encode
@@ -339,8 +339,8 @@ class EffectRunner:
     def _attempt(self, effect: Effect, errors: ListErrors) -> None:
         try:
             self._run(effect, errors)
-        except Exception as error:  # the others must still be done
-            log.exception("the master failed at %s", type(effect).__name__)
+        except Exception as error:  # noqa: BLE001  # noted; the others must be done
+            note(f"effect {type(effect).__name__}", error)
             why = errors.note(effect, error)
             if isinstance(effect, SendOrder):  # told in its row
                 errors.untold = ""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from broker.common.tasks import Tasks
+from broker.common.tasks import Tasks, note
 from master_service.node import Node
 
 log = logging.getLogger(__name__)
@@ -246,8 +246,8 @@ class ProbeQueue:
     async def _ask(self, node: Node) -> None:
         try:
             answer = await self._prober.probe(node.address)
-        except Exception as error:
-            log.exception("%s cannot be probed", node.id)
+        except Exception as error:  # noqa: BLE001  # noted; the next board is asked
+            note("asking a board whether it is there", error)
             answer = Answer(answered=False, note=f"not asked: {error!r}")
         self._asking.discard(node.id)
         if node.id in self._again:

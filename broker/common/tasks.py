@@ -34,6 +34,13 @@ deaths: collections.deque[str] = collections.deque(maxlen=100)
 """The last tasks that ended with an exception, as ``name: exception``."""
 
 
+def forget() -> None:
+    """Forgets what failed until now, as a test does before it begins."""
+    deaths.clear()
+    counts.clear()
+    _noted.clear()
+
+
 def spawn(name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Runs a coroutine in the background; a failure is logged and counted.
 
@@ -114,11 +121,21 @@ def noted(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001  # logged and counted, as of a task
-        _count(name, error)
-        line = _noted.get(name)
-        if line is None:
-            line = _noted[name] = RateLimited(log, logging.ERROR, every_s=60.0)
-        line.say("%s failed", name, exc_info=error)
+        note(name, error)
+
+
+def note(name: str, error: Exception) -> None:
+    """Logs and counts an exception that was caught, as one of a task.
+
+    Args:
+        name: What failed; from a small closed set, as for ``noted``.
+        error: How.
+    """
+    _count(name, error)
+    line = _noted.get(name)
+    if line is None:
+        line = _noted[name] = RateLimited(log, logging.ERROR, every_s=60.0)
+    line.say("%s failed", name, exc_info=error)
 
 
 class Tasks:
