@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from broker.common.processes import GRACE_S, NotReadyError, Process, how_it_ended
-from broker.common.tasks import spawn
+from broker.common.tasks import noted, spawn
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,8 @@ class Supervised:
             log.exception("%s cannot be started", self._name)
             return repr(error)
         if self._on_start is not None:
-            self._on_start()
+            with noted("telling that a program runs again"):
+                self._on_start()
         return ""
 
     def _log_end(self, end: End) -> None:

@@ -181,9 +181,11 @@ async def _live(prepared: Prepared, options: Options, began: float) -> int:
     rack: Rack
 
     def note() -> None:
-        runfile.write(
-            data, prepared.run_file({"supervisor": os.getpid()} | rack.pids())
-        )
+        run_file = prepared.run_file({"supervisor": os.getpid()} | rack.pids())
+        try:
+            runfile.write(data, run_file)
+        except OSError as error:  # a full card must not end the rack
+            say(f"{data}: the run file cannot be written: {error.strerror}")
 
     rack = Rack(prepared.broker(say, note), prepared.parts(), say, note)
     background = Tasks()

@@ -296,6 +296,24 @@ async def test_a_start_that_fails_is_tried_again_whatever_it_raised() -> None:
     await watched.supervised.stop()
 
 
+@pytest.mark.dead_tasks
+async def test_who_is_told_of_a_start_and_fails_does_not_end_the_supervision() -> None:
+    async def launch() -> Process:
+        return start([*SH, "sleep 600"])
+
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    pauses = Pauses(first_s=0.01)
+    supervised = Supervised("it", launch, pauses=pauses, on_start=fail)
+    await supervised.start()
+    for _ in range(2):
+        pid = supervised.pid or 0
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: supervised.pid not in {None, pid})  # noqa: B023  # awaited here
+    await supervised.stop()
+
+
 async def test_who_explains_an_end_may_end_the_supervision() -> None:
     async def launch() -> Process:
         return start([*SH, "exit 3"])
