@@ -174,7 +174,7 @@ def test_one_broken_file_costs_its_own_values_and_nothing_else(
     left = board.vitals()
     lost = {
         name
-        for name in left.__struct_fields__
+        for name in set(left.__struct_fields__) - {"disk_percent"}  # of this machine
         if getattr(left, name) != getattr(whole, name)
     }
     assert lost <= READ_FROM[file]
