@@ -90,6 +90,8 @@ def _few(names: tuple[str, ...]) -> str:
 
 
 def _loses_power(numbers: list[int], on: list[int]) -> str:
+    if not on and len(numbers) == 1:
+        return f"{stacks(numbers)} will be switched on; it is off"
     if not on:
         return f"{stacks(numbers)} will be switched on one after the other; all are off"
     lose = f"{stacks(on)} {'loses' if len(on) == 1 else 'lose'} power"
