@@ -17,6 +17,15 @@ CREATE TABLE IF NOT EXISTS event (
 CREATE INDEX IF NOT EXISTS event_by_time ON event (ts);
 """
 DAY_S = 86_400.0
+FROM_THE_LOUDEST = """
+DELETE FROM event WHERE seq IN (
+  SELECT seq FROM event
+  WHERE node = (SELECT node FROM event GROUP BY node ORDER BY count(*) DESC LIMIT 1)
+  ORDER BY seq LIMIT max(0, (SELECT count(*) FROM event) - ?)
+)
+"""
+"""Drops the oldest lines of the board with most of them: no board's history is lost to
+the noise of another."""
 KEPT_ANYWAY = 1_000
 """Newest lines that no clock makes too old."""
 MOST_LINES = 5_000
@@ -97,9 +106,7 @@ def prune(retention: Retention, *, seq: int, wall: float | None) -> list[Stateme
         seq: Number of the newest line.
         wall: Unix time, seconds; None: it is not known, so nothing is too old.
     """
-    statements: list[Statement] = [
-        ("DELETE FROM event WHERE seq <= ?", (seq - retention.rows,))
-    ]
+    statements: list[Statement] = [(FROM_THE_LOUDEST, (retention.rows,))]
     if wall is not None:
         # The newest stay whatever their time says: they may have been written before
         # the clock was set.

@@ -7,6 +7,7 @@ from broker.link import Link
 from broker.messages import encode
 from broker.topics import Topics
 from master_service.events import Draft
+from master_service.rate_limit import HistoryLimit
 from master_service.store import Store
 
 
@@ -25,15 +26,17 @@ class Journal:
         self._link = link
         self._topics = topics
         self._seq = seq
+        self._limit = HistoryLimit()
 
-    def write(self, drafts: list[Draft], wall: float) -> None:
+    def write(self, drafts: list[Draft], now: float, wall: float) -> None:
         """Number, keep and publish some lines, and empty the list.
 
         Args:
             drafts: Emptied.
+            now: Monotonic seconds.
             wall: Unix time, seconds.
         """
-        for draft in drafts:
+        for draft in self._limit.passed(drafts, now):
             event = draft.event(seq=self._seq, ts=wall)
             self._seq += 1
             self._store.keep_event(event)

@@ -334,7 +334,7 @@ class Master:
         records = [registry.record(registry.nodes[node_id]) for node_id in learnt]
         outbox.learnt.clear()
         self._effects.perform([Persist(record) for record in records])
-        self._journal.write(outbox.drafts, at.wall)
+        self._journal.write(outbox.drafts, at.now, at.wall)
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)

@@ -38,6 +38,13 @@ from master_service.power.boards import found
 from master_service.power.steps import Action
 from master_service.power.switchboard import Switchboard
 from master_service.rack import Rack
+from master_service.rate_limit import (
+    COMMANDS_A_SECOND,
+    COMMANDS_AT_ONCE,
+    REFUSALS_A_SECOND,
+    REFUSALS_AT_ONCE,
+    RateLimit,
+)
 
 IDS_REMEMBERED = 4_096
 RUNS_AT_ONCE = 1_000
@@ -68,6 +75,8 @@ class Desk:
         """What is under way with the outlets."""
         self._counter = Counter(rack, self.power)
         self._runs: dict[str, Run] = {}
+        self._rate = RateLimit(COMMANDS_AT_ONCE, COMMANDS_A_SECOND)
+        self._refusals = RateLimit(REFUSALS_AT_ONCE, REFUSALS_A_SECOND)
         self._by_node: dict[str, set[str]] = {}
         self._seen: OrderedDict[str, None] = OrderedDict.fromkeys(done)
         self._halted = False
@@ -89,8 +98,9 @@ class Desk:
         asked = Asked(
             command.id or self._new_id(), command, request.route, at, request.attempt
         )
-        if asked.id in self._runs:
-            return []
+        flood = request.outside and not self._rate.take(command.by, at.now)
+        if flood or asked.id in self._runs:
+            return self._too_many(asked) if flood else []
         why = self._rack.locks.posing(command.by) if request.outside else ""
         if asked.id in self._seen:
             why = f"id {asked.id!r} was used before; an id runs once"
@@ -111,6 +121,19 @@ class Desk:
     def not_begun(self, command_id: str) -> None:
         """Let an id be used again: the command was refused before anything was done."""
         self._seen.pop(command_id, None)
+
+    def _too_many(self, asked: Asked) -> Effects:
+        """Refuse a command of somebody who sends too many, as long as that can be told.
+
+        A refusal for each of thousands a second would push other answers out.
+        """
+        who = asked.command.by or "askers without a name"
+        text = f"{who}: more than {COMMANDS_A_SECOND} commands a second; wait a little"
+        self._note(asked, f"{Phase.REFUSED}: {text}")
+        if not self._refusals.take("", asked.at.now):
+            return []
+        reply = asked.reply(Phase.REFUSED, ok=False, error=text)
+        return [Answer(reply, asked.route)]
 
     def misread(self, request: Request, error: PayloadError, at: Moment) -> Effects:
         """Answer a command that could not be understood."""

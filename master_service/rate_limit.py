@@ -1,0 +1,124 @@
+"""How often one board or one asker may do a thing, and what is held back then.
+
+Pure: told what time it is, in monotonic seconds.
+"""
+
+from collections import OrderedDict
+
+from broker.messages import EventKind
+from master_service.events import Draft
+
+KEYS_AT_MOST = 10_000
+"""Askers and boards that are told apart; the longest unheard of is forgotten."""
+LINES_AT_ONCE, LINES_AN_HOUR = 12, 5
+"""Lines of history about one board that nobody asked for."""
+COMMAND_LINES_AT_ONCE, COMMAND_LINES_AN_HOUR = 300, 300
+"""Lines of history about the commands of one asker."""
+COMMANDS_AT_ONCE, COMMANDS_A_SECOND = 600, 20
+"""Commands of one asker that are carried out."""
+REFUSALS_AT_ONCE, REFUSALS_A_SECOND = 400, 50
+"""Commands beyond these that are still answered; the broker's queue is finite."""
+_OF_A_BOARD = frozenset(
+    {EventKind.VERDICT, EventKind.FAULT, EventKind.REGISTRY, EventKind.INCIDENT}
+)
+
+
+class RateLimit:
+    """A bucket of tokens for each key: it fills with time, and each use takes one.
+
+    Args:
+        at_once: Tokens of a full bucket.
+        a_second: Tokens that come back, a second.
+    """
+
+    def __init__(self, at_once: float, a_second: float) -> None:
+        self._at_once = at_once
+        self._a_second = a_second
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str, now: float) -> bool:
+        """Takes a token of a key; returns False if there is none.
+
+        Args:
+            key: Who, or what.
+            now: Monotonic seconds.
+        """
+        tokens, at = self._buckets.pop(key, (self._at_once, now))
+        tokens = min(self._at_once, tokens + (now - at) * self._a_second)
+        enough = tokens >= 1
+        self._buckets[key] = (tokens - 1 if enough else tokens, now)
+        while len(self._buckets) > KEYS_AT_MOST:
+            self._buckets.popitem(last=False)
+        return enough
+
+
+class HistoryLimit:
+    """Holds back lines of history of a board or an asker that has too many.
+
+    The first line held back is replaced by one that says so; from then on a line now
+    and then says how many there were, and which was the last.
+    """
+
+    def __init__(self) -> None:
+        self._boards = RateLimit(LINES_AT_ONCE, LINES_AN_HOUR / 3600)
+        self._askers = RateLimit(COMMAND_LINES_AT_ONCE, COMMAND_LINES_AN_HOUR / 3600)
+        self._held: dict[str, tuple[int, Draft]] = {}
+
+    def passed(self, drafts: list[Draft], now: float) -> list[Draft]:
+        """Returns what goes into the history.
+
+        Args:
+            drafts: What happened.
+            now: Monotonic seconds.
+        """
+        out: list[Draft] = []
+        for draft in drafts:
+            key, limit = self._key(draft)
+            if limit is None:
+                out.append(draft)
+            elif key in self._held:
+                self._held[key] = (self._held[key][0] + 1, draft)
+            elif limit.take(key, now):
+                out.append(draft)
+            else:
+                self._held[key] = (1, draft)
+                text = f"{_who(draft)}: too many lines; from here on they are counted"
+                out.append(_about(draft, text))
+        out += self._told(now)
+        return out
+
+    def _told(self, now: float) -> list[Draft]:
+        told: list[Draft] = []
+        for key, (count, last) in list(self._held.items()):
+            _, limit = self._key(last)
+            if limit is not None and limit.take(key, now):
+                del self._held[key]
+                lines = "line was" if count == 1 else "lines were"
+                text = f"{_who(last)}: {count} {lines} held back; the last: {last.text}"
+                told.append(_about(last, text))
+        return told
+
+    def _key(self, draft: Draft) -> tuple[str, RateLimit | None]:
+        if draft.kind is EventKind.COMMAND:
+            return f"by {draft.by}", self._askers
+        asked = draft.by or draft.correlation
+        if draft.kind in _OF_A_BOARD and draft.node and not asked:
+            return draft.node, self._boards
+        return "", None
+
+
+def _who(draft: Draft) -> str:
+    if draft.kind is not EventKind.COMMAND:
+        return draft.node
+    return f"commands by {draft.by}" if draft.by else "commands without a name"
+
+
+def _about(draft: Draft, text: str) -> Draft:
+    command = draft.kind is EventKind.COMMAND
+    return Draft(
+        kind=draft.kind,
+        text=text,
+        node="" if command else draft.node,
+        stack=None if command else draft.stack,
+        by=draft.by,
+    )

@@ -1,0 +1,118 @@
+"""One board or one asker cannot erase the history of others, nor drown the answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.messages import Event, EventKind, Phase
+from broker.topics import NodeLeaf
+from master_service.event_log import EventQuery, Retention
+from master_service.rate_limit import (
+    COMMANDS_AT_ONCE,
+    KEYS_AT_MOST,
+    REFUSALS_AT_ONCE,
+    RateLimit,
+)
+from master_service.store import PRUNE_EVERY, Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.master_service.bench import Bench
+
+HOUR_S = 3600.0
+
+
+async def of_boards(bench: Bench) -> Counter[str]:
+    return Counter(event.node for event in bench.events if event.node)
+
+
+@pytest.mark.timeout(120)
+async def test_an_hour_of_a_flapping_and_a_flooding_board_costs_20_lines_each(
+    bench: Bench,
+) -> None:
+    await bench.all_come()
+    before = len(bench.events)
+    flapping, flooding = bench.boards["pi-11"], bench.boards["pi-12"]
+    steps = 360
+    for step in range(steps):
+        bench.now += HOUR_S / steps
+        if step % 2:
+            flapping.come()
+        else:
+            flapping.die()
+        for change in range(3):
+            word = b"online" if change % 2 else b"offline"
+            flooding.say(NodeLeaf.STATUS, word, retain=True)
+            flooding.details(hostname=f"h{step}-{change}", boot_id=f"b{step}-{change}")
+        for name in ("pi-21", "pi-22"):
+            bench.boards[name].beat()
+        await bench.calm()
+        bench.master.tick()
+        await bench.calm()
+        if step == steps // 2:
+            await bench.ask("node/s02n1 name", "attic")
+    lines = Counter(event.node for event in bench.events[before:] if event.node)
+    assert lines["pi-11"] <= 20
+    assert lines["pi-12"] <= 20
+    texts = [event.text for event in bench.events]
+    assert any("were held back; the last: " in text for text in texts)
+    assert any("name node/s02n1: done" in text for text in texts)
+
+
+def line(seq: int, node: str) -> Event:
+    return Event(seq=seq, ts=1.7e9, kind=EventKind.VERDICT, text="x", node=node)
+
+
+async def test_the_oldest_lines_of_the_loudest_board_go_first(tmp_path: Path) -> None:
+    store = Store(
+        tmp_path / "master.db", retention=Retention(rows=1_000), wall=lambda: 1.7e9
+    )
+    await store.open()
+    for seq in range(1, 101):
+        store.keep_event(line(seq, "quiet"))
+    for seq in range(101, 101 + 20 * PRUNE_EVERY):
+        store.keep_event(line(seq, "loud"))
+    await store.commit()
+    kept = Counter(one.node for one in await store.events(EventQuery(limit=5_000)))
+    await store.close()
+    assert kept["quiet"] == 100
+    assert kept["loud"] <= 900 + PRUNE_EVERY
+
+
+async def test_a_storm_of_commands_is_refused_early_and_others_are_answered(
+    bench: Bench,
+) -> None:
+    await bench.all_come()
+    before = len(bench.events)
+    storm = '{{"id": "s{}", "by": "bob"}}'
+    replies = 0
+    for count in range(3_000):
+        payload = storm.format(count).encode()
+        bench.broker.publish("pirack/v1/lab/node/s01n1/cmd/ping", payload, qos=1)
+    await bench.calm()
+    found = bench.replies("node/s01n1 ping")
+    replies = len([reply for reply in found if reply.phase is Phase.REFUSED])
+    assert 0 < replies <= REFUSALS_AT_ONCE
+    assert len(bench.boards["pi-11"].orders) == COMMANDS_AT_ONCE
+    refused = [r for r in found if "more than 20 commands a second" in r.error]
+    assert refused
+    (first,) = (await bench.ask("node/s01n2 ping", '{"id": "mine", "by": "ann"}'))[:1]
+    assert first.phase is Phase.ACCEPTED
+    assert len(bench.events) - before < 400
+
+
+def test_who_asks_seldom_is_never_held_back() -> None:
+    limit = RateLimit(2, 0.5)
+    assert all(limit.take("a", now) for now in range(0, 200, 2))
+    assert [limit.take("b", 0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_million_names_take_no_more_memory_than_ten_thousand() -> None:
+    limit = RateLimit(1, 1)
+    for count in range(2 * KEYS_AT_MOST):
+        limit.take(str(count), 0)
+    assert len(limit._buckets) == KEYS_AT_MOST  # noqa: SLF001  # what must be bounded
