@@ -52,7 +52,7 @@ async def test_what_a_power_command_does_carries_its_id_and_is_no_incident(
     (first,) = await bench.ask("stack/1 power", "off confirm=stack/1 by=ann")
     bench.now += 1
     for node_id in STACK:
-        bench.boards[node_id].die()
+        bench.boards[node_id].shut_down()
     await bench.pass_time(10)
     assert bench.node("pi-11").verdict is Verdict.OFF
     edges = [event for event in bench.events if event.kind is EventKind.VERDICT]
