@@ -286,6 +286,8 @@ class Connection:
         _properties: Properties | None,
     ) -> None:
         topic = self._unacknowledged.pop(mid, "")
+        if topic and topic == self._last_sent[0]:
+            self._last_sent = ("", 0.0)  # it was taken: no reason to hang up on us
         self._unwritten -= not topic and self._unwritten > 0
         if reason.is_failure:
             self._refused.say("%s: %s refused: %s", self._name, topic, reason)
