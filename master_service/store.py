@@ -1,11 +1,13 @@
 """What the master must not forget, in SQLite: ``docs/decisions/master-store.md``.
 
-One thread of its own does all reading and writing, so the loop never waits for a card.
+One thread of its own does all writing, another reads the history, so that the loop
+never waits for a card, and no commit waits for a question.
 Callers on the loop only queue rows; ``commit`` hands the queue over and returns when it
 is on disk. A transaction is there as a whole or not at all, whenever the process ends.
 """
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import logging
@@ -96,6 +98,7 @@ class Store:
         self._queue: list[Statement] = []
         self._turn = asyncio.Lock()
         self._thread: ThreadPoolExecutor | None = None
+        self._reader: ThreadPoolExecutor | None = None
         self._database: sqlite3.Connection | None = None
         self._reserved = 0
         self._next_seq = 1
@@ -132,6 +135,9 @@ class Store:
             await self._run(self._close)
             self._thread.shutdown()
             self._thread = None
+            if self._reader is not None:
+                self._reader.shutdown(wait=False, cancel_futures=True)
+                self._reader = None
 
     def put(self, row: Record) -> None:
         """Queue a row of any kind."""
@@ -238,7 +244,11 @@ class Store:
         Raises:
             sqlite3.Error: They cannot be read.
         """
-        return await self._run(lambda: self._events(query))
+        # By a thread of its own: a long question must not stand before a commit.
+        if self._reader is None:
+            self._reader = ThreadPoolExecutor(1, thread_name_prefix="master-history")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, self._events, query)
 
     async def _commit(self) -> None:
         # One at a time: what another is writing is not on disk yet, and if that fails
@@ -339,9 +349,14 @@ class Store:
             raise
 
     def _events(self, query: EventQuery) -> list[Event]:
-        rows = self._open_database().execute(*event_log.select(query))
-        lines = (msgspec.json.decode(row[0], type=Event) for row in rows)
-        return list(itertools.islice(filter(query.means, lines), query.limit))
+        """Read lines, on the thread that only reads."""
+        database = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro", uri=True
+        )
+        with contextlib.closing(database):
+            rows = database.execute(*event_log.select(query))
+            lines = (msgspec.json.decode(row[0], type=Event) for row in rows)
+            return list(itertools.islice(filter(query.means, lines), query.limit))
 
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from broker.errors import TopicError
-from broker.messages import Phase
+from broker.messages import Order, Phase
 from broker.topics import NodeLeaf, ScopeKind, stack_number
 from broker.verbs import Verb
 from master_service.commands.effects import (
@@ -13,6 +13,7 @@ from master_service.commands.effects import (
     Moment,
     Persist,
     RefusedError,
+    SendOrder,
 )
 from master_service.commands.reach import interrupted
 from master_service.commands.records import Tombstone
@@ -110,6 +111,8 @@ class Admin:
             Persist(Tombstone(node_id, lifted=True)),
             Persist(self._registry.record(node)),
             Commit(run.id),
+            # What it had stored was cleared: it has to say it again.
+            SendOrder(node_id, Order(id=run.id, verb=Verb.REFRESH)),
         ]
 
     def wants_undo(self, run: Run) -> bool:

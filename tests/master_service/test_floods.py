@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -116,3 +118,26 @@ def test_a_million_names_take_no_more_memory_than_ten_thousand() -> None:
     for count in range(2 * KEYS_AT_MOST):
         limit.take(str(count), 0)
     assert len(limit._buckets) == KEYS_AT_MOST  # noqa: SLF001  # what must be bounded
+
+
+async def test_a_question_about_the_history_stands_before_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "master.db", wall=lambda: 1.7e9)
+    await store.open()
+    store.keep_event(line(1, "pi-11"))
+    await store.commit()
+    go_on = threading.Event()
+
+    def waits(_: EventQuery, __: Event) -> bool:
+        return go_on.wait(20)
+
+    monkeypatch.setattr(EventQuery, "means", waits)
+    question = asyncio.ensure_future(store.events(EventQuery()))
+    await asyncio.sleep(0)
+    store.keep_event(line(2, "pi-11"))
+    await asyncio.wait_for(store.commit(), 5)
+    assert not question.done()
+    go_on.set()
+    assert len(await question) in {1, 2}
+    await store.close()

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import TopicError
-from broker.messages import Phase
+from broker.messages import EventKind, Phase
 from broker.topics import NodeLeaf, Topics
 from master_service.event_log import DAY_S
 from master_service.registry import MAX_NODES, NodeRecord, Registry
+from master_service.store import PRUNE_EVERY
 
 if TYPE_CHECKING:
     from tests.master_service.bench import Bench
@@ -143,6 +144,10 @@ async def test_undo_says_that_a_node_was_forgotten_for_good(bench: Bench) -> Non
     await bench.ask("node/pi-99 forget")
     bench.clock_jump_s = 400 * DAY_S
     await bench.restart()
+    for _ in range(PRUNE_EVERY):  # age is looked at while it runs, never at a start
+        bench.master.rack.outbox.note(EventKind.SERVICE, "a line")
+    await bench.pass_time(1)
+    await bench.restart()
     undone = (await bench.ask("node/pi-99 forget", "undo"))[-1]
     assert "what was known of it is not kept any more" in undone.targets[0].stdout
 
@@ -255,3 +260,10 @@ def test_no_word_ever_means_another_board(steps: list[tuple[str, str]]) -> None:
             having = {n.id for n in registry.nodes.values() if word in {n.id, n.name}}
             found = registry.find(word)
             assert {found.id} == having if found is not None else len(having) != 1
+
+
+async def test_a_board_that_comes_back_is_asked_for_its_details(bench: Bench) -> None:
+    await bench.all_come()
+    await bench.ask("node/pi-11 forget")
+    assert (await bench.ask("node/pi-11 forget", "undo"))[-1].ok is True
+    assert bench.boards["pi-11"].orders[-1].verb == "refresh"
