@@ -183,7 +183,9 @@ class Judging:
     def down_since(self, node: Node) -> float | None:
         """Return when a node that now booted began to be away, monotonic seconds."""
         fed = self._panel.of_node(node)
-        powered = fed.since if fed is not None else None
+        # After a time without an answer nobody knows when the power came.
+        edge = fed is not None and fed.before is not Power.UNKNOWN
+        powered = fed.since if fed is not None and edge else None
         known = [at for at in (powered, node.dropped_at) if at is not None]
         return max(known, default=None)
 

@@ -24,9 +24,7 @@ from master_service.power.outlets import Outlets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from broker.fake import FakeBroker
     from broker.link import Listener
-    from master_service.probe import FakeProber
 
 T = Topics("lab")
 SHUTDOWN_S = 0.5
@@ -37,10 +35,15 @@ WALL_S = 1_700_000_000.0
 class World(Protocol):
     """What boards and relays share."""
 
-    broker: FakeBroker
-    prober: FakeProber
-    now: float
+    broker: Any
+    """Takes what boards publish: a ``FakeBroker``, or a link to a real one."""
+    prober: Any
+    """Has ``alive``, the addresses that answer ping."""
     torn: list[str]
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds."""
 
     def supply(self, outlet: str, *, on: bool) -> None:
         """Let boards follow their outlet."""

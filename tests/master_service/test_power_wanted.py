@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from broker.messages import EventKind, Phase, Power, StackState, decode
+from master_service.commands.effects import Moment, Switched
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from master_service.power.rows import CommandsRow
+from master_service.power.steps import Step
 from master_service.settings import Driver, OutletRow
 from tests.master_service.power_lab import Lab, all_off
 from tests.master_service.power_parts import Fuse, Life, T
@@ -324,6 +328,55 @@ async def test_only_what_was_switched_is_claimed_at_its_level(
     lab.relays.claim = claim  # type: ignore[method-assign]  # the relays of one test
     await restart(lab)
     assert claimed == {"stack-1": Power.UNKNOWN, "stack-2": Power.ON}
+
+
+def as_of_bb7333b(lab: Lab, action: str) -> None:
+    """Writes to a stopped master's disk what an older one left in its cut."""
+    outlet = {"name": "stack-1", "wanted": "off", "level": "on", "changed": 1.7e9}
+    part = {
+        "id": "old", "verb": "power", "scope": "stack/1", "args": [action],
+        "asked": 1.7e9, "by": "ann", "outlet": "stack-1", "action": action,
+        "step": "cutting", "before": "on",
+        "targets": [{"key": "pi-011", "name": "s01n1", "boot_id": "x", "told": True}],
+    }  # fmt: skip
+    path = f"{lab.settings.master.data_dir}/master.db"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        row = msgspec.json.encode(outlet)
+        database.execute("INSERT OR REPLACE INTO outlet VALUES ('stack-1', ?)", (row,))
+        blob = msgspec.json.encode(part)
+        database.execute("INSERT INTO part VALUES ('old/stack-1', 'old', ?)", (blob,))
+
+
+@pytest.mark.parametrize(("action", "after"), [("cycle", Power.ON), ("off", Power.OFF)])
+async def test_what_an_older_master_left_at_the_cut_is_taken_up(
+    make_lab: Callable[..., Lab], action: str, after: Power
+) -> None:
+    lab = make_lab(1, 1)
+    await lab.start()
+    await lab.kill()
+    as_of_bb7333b(lab, action)
+    lab.pis["pi-011"].leave(Life.OFF, "shutting down")
+    lab.relays.levels["stack-1"] = Power.OFF
+    lab.make(Fuse())
+    await lab.begin()
+    await lab.run_for(1.0)
+    await lab.until_quiet()
+    assert lab.final("old").ok is True, lab.final("old").error
+    assert (lab.relays.levels["stack-1"], wanted(lab)) == (after, after)
+
+
+async def test_the_end_of_an_earlier_switching_is_no_result_of_a_later_command(
+    make_lab: Callable[..., Lab],
+) -> None:
+    lab = make_lab(1, 1)
+    await lab.start()
+    await lab.ask("stack/1 power", "off", id="c2")
+    power = lab.master._desk.power  # noqa: SLF001  # what is told is made up here
+    job = power._jobs["stack-1"]  # noqa: SLF001  # as above
+    job.step = Step.CUTTING
+    late = Switched("stack-1", on=True)
+    assert job.switched(lab.settings, late, Moment(lab.now, lab.now)) == []
+    assert job.step is Step.CUTTING
 
 
 def slow_row(lab: Lab, timeout_s: float) -> None:
