@@ -16,7 +16,7 @@ from broker import atomic
 from broker.messages import Power
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
 from master_service.power.drivers.rpi_gpio import RpiPins
-from master_service.power.outlets import PowerFatalError, unknown
+from master_service.power.outlets import PowerFatalError, PowerRetryableError, unknown
 from master_service.power.stand_in.header import Header, What
 from master_service.power.stand_in.rpi_gpio import StandInGpio
 
@@ -72,7 +72,13 @@ class FakeOutlets:
         )
         self._lock = asyncio.Lock()
         self.fails: dict[str, str] = {}
-        """Outlets that refuse to switch, and why; tests fill it."""
+        """Outlets that refuse to switch, and why; tests fill this and what follows."""
+        self.silent: set[str] = set()
+        """Outlets that are away: they neither move nor answer."""
+        self.lost_answers: set[str] = set()
+        """Outlets that move when they are told, and whose answer is lost."""
+        self.late_s: dict[str, float] = {}
+        """Outlets that take so many seconds for what they are told."""
 
     async def claim(self, outlet: str, level: Power) -> None:  # noqa: ARG002  # a latching relay keeps its level by itself
         """Claim the pin at the level in the file."""
@@ -83,6 +89,7 @@ class FakeOutlets:
     async def read(self, outlet: str) -> Power:
         """Return the level in the file, by way of the pin."""
         self._check(outlet)
+        self._answer(outlet)
         async with self._lock:
             await self._take(outlet)
             return await self._driver.read(outlet)
@@ -92,10 +99,14 @@ class FakeOutlets:
         self._check(outlet)
         if outlet in self.fails:
             raise PowerFatalError(self.fails[outlet])
+        self._answer(outlet)
+        await asyncio.sleep(self.late_s.get(outlet, 0.0))
         async with self._lock:
             await self._take(outlet)
             await self._driver.switch(outlet, on=on)
             await asyncio.to_thread(self._write, outlet, Power.ON if on else Power.OFF)
+        if outlet in self.lost_answers:
+            raise _no_answer(outlet)
 
     async def close(self) -> None:
         """Let go of the pins; a latching relay needs nobody."""
@@ -137,6 +148,14 @@ class FakeOutlets:
             text = f"{self._path}: the fake outlets cannot be written: {error}"
             raise PowerFatalError(text) from error
 
+    def _answer(self, outlet: str) -> None:
+        if outlet in self.silent:
+            raise _no_answer(outlet)
+
     def _check(self, outlet: str) -> None:
         if outlet not in self._pins:
             raise unknown(outlet, self._pins)
+
+
+def _no_answer(outlet: str) -> PowerRetryableError:
+    return PowerRetryableError(f"outlet {outlet} does not answer")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from broker.messages import Power
+from master_service.power.fake import FakeOutlets
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from tests.master_service.power_lab import Lab, all_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.master_service.bench import Bench
 
 
 async def test_a_relay_that_needs_a_second_attempt_gets_it(
@@ -68,6 +73,35 @@ async def test_a_relay_that_switched_although_it_complained_is_not_told_twice(
     await lab.until_quiet()
     assert failing.asked == 1
     assert lab.final().ok is True
+
+
+async def test_fake_outlets_fail_as_real_ones_do(tmp_path: Path) -> None:
+    outlets = FakeOutlets(tmp_path / "outlets.json", ("a", "b", "c"))
+    outlets.silent.add("a")
+    for call in (outlets.read("a"), outlets.switch("a", on=False)):
+        with pytest.raises(PowerRetryableError, match="does not answer"):
+            await call
+    outlets.lost_answers.add("b")
+    with pytest.raises(PowerRetryableError, match="does not answer"):
+        await outlets.switch("b", on=False)
+    outlets.late_s["c"] = 0.05
+    switching = asyncio.create_task(outlets.switch("c", on=False))
+    await asyncio.sleep(0)
+    assert outlets.relays().levels == {"b": Power.OFF}
+    await switching
+    assert outlets.relays().levels == {"b": Power.OFF, "c": Power.OFF}
+
+
+async def test_a_lost_answer_of_a_cut_is_found_out_by_reading(bench: Bench) -> None:
+    for board in ("pi-11", "pi-12"):
+        bench.boards[board].die()
+    await bench.pass_time(40)
+    bench.outlets.lost_answers.add("stack-1")
+    await bench.ask("stack/1 power", "off force confirm=stack/1")
+    await bench.pass_time(20)
+    assert bench.final("stack/1 power").phase.final
+    assert bench.outlets.relays().levels["stack-1"] is Power.OFF
+    assert bench.stack(1).power is Power.OFF
 
 
 class Failing:
