@@ -109,6 +109,10 @@ class Progress:
         return self.state
 
     async def news(self) -> None:
-        """Wait for anything new."""
-        self._changed.clear()
+        """Wait for anything new since this last returned.
+
+        Cleared afterwards, not before: what comes before the waiting begins counts, for
+        it may be the last word of a run.
+        """
         await self._changed.wait()
+        self._changed.clear()

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from broker.errors import LinkError
 from broker.fake import FakeBroker
+from broker.link import Message
 from broker.messages import Event, EventKind, InstallState, encode
 from pirack.ask import NoAnswerError
 from pirack.cli import main
@@ -209,3 +210,11 @@ def test_the_live_picture_shows_bar_stacks_boards_and_problems() -> None:
     said = console.export_text()
     for words in ("1 of 2 boards", "✓ s03n1", "✗ s03n2", "192.168.23.18", f"! {LOST}"):
         assert words in said
+
+
+async def test_the_last_word_of_a_run_is_not_lost_before_the_waiting_begins() -> None:
+    progress = Progress(TOPICS)
+    waiting = asyncio.create_task(progress.news())
+    progress.on_message(Message(TOPICS.master_status, b"online"))
+    async with asyncio.timeout(5):
+        await waiting
