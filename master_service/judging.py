@@ -9,7 +9,7 @@ from broker.messages import EventKind, Power, Running, Verdict
 from broker.verbs import DESTRUCTIVE
 from master_service.events import Draft, Outbox
 from master_service.incidents.book import Incidents
-from master_service.node import Node
+from master_service.node import Node, PingMemory
 from master_service.power.panel import Fed, Panel
 from master_service.presence import NEVER, Facts, Finding, Probe, judge
 from master_service.registry import Registry
@@ -171,14 +171,31 @@ class Judging:
 
     def outlet_moved(self, fed: Fed, now: float) -> None:
         """Judge every node that an outlet feeds, for its level changed."""
+        if fed.level is Power.ON:
+            self.power_came(fed)
         for node in self._registry.nodes.values():
             if self._panel.of_node(node) is fed:
-                came = (fed.before, fed.level) == (Power.OFF, Power.ON)
-                if node.halted_by and came:
-                    node.halted_by = ""  # power came after that: it must boot
-                    self._outbox.learnt.add(node.id)
                 self.judge(node, now)
                 self._outbox.moved.add(node.id)
+
+    def power_came(self, fed: Fed | None = None) -> None:
+        """Forget what was known of the boots that boards had before their power came.
+
+        A board that was shut down boots now. Its goodbye, and that it answered pings,
+        are of the boot before: they are no evidence that it is down.
+
+        Args:
+            fed: The outlet that came on; None: all of them, after a mains cut.
+        """
+        for node in self._registry.nodes.values():
+            if fed is not None and self._panel.of_node(node) is not fed:
+                continue
+            if node.halted_by or node.pings.boot:
+                self._outbox.learnt.add(node.id)
+            if fed is None or fed.before is Power.OFF:
+                node.halted_by = ""
+            # Also after an unknown level: it may have been off.
+            node.pings = PingMemory()
 
     def down_since(self, node: Node) -> float | None:
         """Return when a node that now booted began to be away, monotonic seconds."""

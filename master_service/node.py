@@ -7,7 +7,14 @@ from master_service.presence import NEVER, Pending, Probe
 class PingMemory:
     """What is remembered of the pings of one board; the watch changes it."""
 
-    __slots__ = ("answered_at", "asked_boot", "asked_times", "boot", "silent_since")
+    __slots__ = (
+        "answered_at",
+        "asked_boot",
+        "asked_times",
+        "boot",
+        "left_for",
+        "silent_since",
+    )
 
     def __init__(self) -> None:
         self.boot = ""
@@ -20,6 +27,9 @@ class PingMemory:
         """When it last answered, monotonic seconds."""
         self.silent_since: float | None = None
         """The first ping in a row that it did not answer; None: it answered."""
+        self.left_for = ("", "")
+        """Boot id and verb of the last order to reboot or to restart the agent: the
+        goodbye that follows is not that of a board that goes down for good."""
 
 
 class Node:

@@ -143,6 +143,8 @@ class Master:
             self.rack.outbox.note(EventKind.FAULT, saved.problem)
         cold = "" not in {self._boot_id, saved.boot_id}
         cold = cold and self._boot_id != saved.boot_id
+        if cold:
+            self.rack.judging.power_came()
         await claim_all(self._outlets, self.rack, self._moment(), cold=cold)
         for fed in self.rack.panel.outlets.values():
             self._store.keep_outlet(fed.record())

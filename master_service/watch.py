@@ -16,6 +16,7 @@ from broker.messages import (
     ThrottleFlag,
     Verdict,
 )
+from broker.verbs import Verb
 from master_service.events import Outbox
 from master_service.identity import (
     CLOCK,
@@ -194,6 +195,9 @@ class Watch:
         node.pending = pending
         if pending is not None:
             self._set_halted(node, "")
+            node.pings.left_for = ("", "")
+            if pending.verb is not Verb.SHUTDOWN:
+                node.pings.left_for = (node.boot_id, pending.verb.value)
         self._judging.judge(node, now)
 
     def halted(self, node: Node, by: str, now: float) -> None:

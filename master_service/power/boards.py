@@ -36,6 +36,7 @@ def ruling(rack: Rack, node: Node, now: float) -> Ruling:
             doubled=node.faults.get(DUPLICATE_ID, ""),
             goodbye=node.goodbye if left else "",
             left_at=node.status_at if left else None,
+            left_for=_left_for(node),
             answers_ping=node.answers_ping,
             answered_at=node.pings.answered_at,
             probe=node.probe,
@@ -89,20 +90,29 @@ def found_ruling(fed: Fed, board: FoundBoard, now: float) -> Ruling:
         now: Monotonic seconds.
     """
     facts = _supply(fed, now)
-    known_as = f"MAC {board.mac}, {board.address}"
+    known_as = f"MAC {board.mac}, {board.address}" if board.mac else board.name
     return rule(msgspec.structs.replace(facts, heard=False, known_as=known_as))
 
 
 def found(rack: Rack, outlets: Iterable[Fed]) -> list[tuple[Fed, FoundBoard]]:
-    """Return the boards without an agent that an install run found on some outlets.
+    """Return the boards of some outlets that are no nodes: no agent of them was heard.
 
-    A node of which no details are known stands for the board found in its slot.
+    An install run found them, or the outlet names them by their id. A node of which no
+    details are known stands for the board found in its slot.
     """
+    outlets = list(outlets)
     nodes = list(rack.registry.nodes.values())
     macs = {mac for node in nodes for mac in _macs(node)}
     mute = {(node.stack, node.slot) for node in nodes if node.details is None}
     by_stack = {fed.row.stack: fed for fed in outlets if fed.row.stack is not None}
-    return [
+    gone = rack.registry.nodes.keys() | rack.registry.tombstones
+    listed = [
+        (fed, FoundBoard("", node_id, fed.row.stack or 0, 0, ""))
+        for fed in outlets
+        for node_id in fed.row.nodes
+        if node_id not in gone
+    ]
+    return listed + [
         (by_stack[board.stack], board)
         for board in rack.found
         if board.stack in by_stack
@@ -166,6 +176,12 @@ def _supply(fed: Fed | None, now: float) -> BoardFacts:
         return BoardFacts(now=now)
     level = fed.level if fed.read else Power.UNKNOWN
     return BoardFacts(now=now, outlet=level, outlet_at=fed.since)
+
+
+def _left_for(node: Node) -> str:
+    """Return what a board left for, if its agent comes back after that by itself."""
+    boot_id, verb = node.pings.left_for
+    return verb if boot_id and boot_id == node.boot_id else ""
 
 
 def _known_as(rack: Rack, node: Node) -> str:

@@ -49,6 +49,7 @@ class Choice:
             text = f"power {' '.join(args)!r} is not known; {_USAGE}"
             raise RefusedError(text)
         slots = {board.name for board in self._rack.found}
+        slots |= {one for fed in self.everything() for one in fed.row.nodes}
         for word in named:
             name = word.removeprefix(f"{FORCE}=")
             if name not in slots:

@@ -53,7 +53,8 @@ def first_reading(
         cold: After a mains cut, where any level is as good as another.
     """
     wanted = fed.wanted
-    fed.read_back(level, at)
+    if fed.read_back(level, at) and level is Power.ON:
+        rack.judging.power_came(fed)
     if not cold and not fed.owed and wanted not in {level, Power.UNKNOWN}:
         found = f"outlet {fed.row.name} is {level}; {wanted} was wanted"
         text = f"{found}; left as it is"

@@ -37,6 +37,8 @@ class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
         goodbye: The reason its agent gave before it went offline; empty if it went
             without one, or is online.
         left_at: When it went offline; None: it is online as far as is known.
+        left_for: What it was told to leave for, if it comes back after that by itself:
+            ``reboot`` or ``restart-agent``.
         answers_ping: Whether it answered a ping in this boot; None: not asked in it.
         answered_at: When it last answered a ping; None: not since the master started.
         probe: What the last ping found.
@@ -56,6 +58,7 @@ class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
     doubled: str = ""
     goodbye: str = ""
     left_at: float | None = None
+    left_for: str = ""
     answers_ping: bool | None = None
     answered_at: float | None = None
     probe: Probe = Probe.UNASKED
@@ -128,24 +131,39 @@ def _left(facts: BoardFacts) -> Ruling:
     """Rule on a board whose agent said goodbye: was it the board that went down?"""
     left_at = facts.left_at or 0.0
     left = f"it left: {facts.goodbye}"
-    if not facts.answers_ping:
-        why = f"{left}; but its silence proves nothing: {_mute(facts)}"
-        return Ruling(Askable.CANNOT_BE_ASKED, why)
+    why, ping = _runs_on(facts, left_at), False
+    if not why and not facts.answers_ping:
+        why = f"but its silence proves nothing: {_mute(facts)}"
+    elif not why:
+        why, ping = _not_silent(facts, left_at), True
+    if why:
+        return Ruling(Askable.CANNOT_BE_ASKED, f"{left}; {why}", ping=ping)
+    return Ruling(Askable.DOWN, f"{left}, and does not answer ping any more")
+
+
+def _runs_on(facts: BoardFacts, left_at: float) -> str:
+    """Say why a board that said goodbye may run or boot; empty: nothing shows it."""
+    if facts.left_for:
+        return f"it was told to {facts.left_for}, and may be booting"
+    if facts.outlet_at is not None and facts.outlet_at > left_at:
+        return "its outlet came on after that, and it may be booting"
+    answered_at = facts.answered_at
+    if answered_at is not None and answered_at > left_at + facts.stop_s:
+        after_s = answered_at - left_at
+        return f"but the board ran on: it answered ping {after_s:.0f} s later"
+    return ""
+
+
+def _not_silent(facts: BoardFacts, left_at: float) -> str:
+    """Say why its silence is not seen now; empty: it is."""
     asked = facts.probe is not Probe.UNASKED and facts.probe_at >= left_at
     if not asked or facts.now - facts.probe_at > FRESH_S:
-        why = f"{left}; it was not pinged since"
-        return Ruling(Askable.CANNOT_BE_ASKED, why, ping=True)
+        return "it was not pinged since"
     if facts.probe is Probe.ANSWERED:
-        why = f"{left}, but the board answers ping"
-        return Ruling(Askable.CANNOT_BE_ASKED, why, ping=True)
+        return "but the board answers ping"
     if facts.probe is Probe.UNAVAILABLE:
-        why = f"{left}; it cannot be pinged now: {facts.probe_note}"
-        return Ruling(Askable.CANNOT_BE_ASKED, why, ping=True)
-    if facts.answered_at is not None and facts.answered_at > left_at + facts.stop_s:
-        after_s = facts.answered_at - left_at
-        why = f"{left}, but the board ran on: it answered ping {after_s:.0f} s later"
-        return Ruling(Askable.CANNOT_BE_ASKED, why)
-    return Ruling(Askable.DOWN, f"{left}, and does not answer ping any more")
+        return f"it cannot be pinged now: {facts.probe_note}"
+    return ""
 
 
 def _fresh(facts: BoardFacts, *probes: Probe) -> bool:

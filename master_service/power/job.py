@@ -13,7 +13,7 @@ a restart makes of it.
 
 from collections.abc import Callable
 
-from broker.messages import Askable, Phase, Power, RowCode
+from broker.messages import Askable, Phase, Power, RowCode, Status
 from broker.verbs import Verb
 from master_service.commands import remember
 from master_service.commands.effects import (
@@ -390,12 +390,15 @@ class Job:
             self.refuse(key, f"not down within {settings.master.stop_s:.0f} s")
         if self._obstructed():
             return self._give_up(at.now)
-        told = [(node, row) for node, row in self._boards() if row.told]
-        if not told:
+        self.step, settle_s = Step.SETTLING, settings.power.settle_s
+        left = [
+            n for n, row in self._boards() if row.told or _left(n, at.now, settle_s)
+        ]
+        self._until = at.now + settle_s if left else at.now
+        if not left:
             return self._cut(at.now)
-        self.step, self._until = Step.SETTLING, at.now + settings.power.settle_s
         # Pinged once more: what one lost answer made of a board is seen before the cut.
-        return [AskBoard(node.id) for node, _ in told]
+        return [AskBoard(node.id) for node in left]
 
     def _cut(self, now: float) -> Effects:
         """Switch off, unless a board came back meanwhile."""
@@ -540,6 +543,11 @@ class Job:
 def _ping(node: Node, row: Row, now: float) -> Effects:
     row.pings, row.pinged_at = row.pings + 1, now
     return [AskBoard(node.id)]
+
+
+def _left(node: Node, now: float, settle_s: float) -> bool:
+    """Whether a board said goodbye so short a time ago that its card may be busy."""
+    return node.status is Status.OFFLINE and now - node.status_at < settle_s
 
 
 def _names(names: list[str]) -> str:

@@ -334,8 +334,9 @@ class Switchboard:
         for _, board in found(self._rack, [fed]):
             row = Row(None, board.name, at.now, NEVER)
             row.found = board
-            run.add(board.mac, row)
-            keys.append(board.mac)
+            key = board.mac or board.name
+            run.add(key, row)
+            keys.append(key)
         if not keys:
             keys = [f"outlet {fed.row.name}"]
             run.add(keys[0], Row(None, keys[0], at.now, NEVER))

@@ -170,6 +170,24 @@ CASES: list[tuple[str, dict[str, Any], Askable, str]] = [
         DOWN,
         "left",
     ),
+    (
+        "goodbye, then its outlet came on",
+        {**BYE, **PINGED, **SILENT, "outlet": ON, "outlet_at": 995.0},
+        CANNOT,
+        "may be booting",
+    ),
+    (
+        "its outlet came on long before the goodbye",
+        {**BYE, **PINGED, **SILENT, "outlet": ON, "outlet_at": 500.0},
+        DOWN,
+        "it left",
+    ),
+    (
+        "goodbye for a reboot",
+        {**BYE, **PINGED, **SILENT, "left_for": "reboot"},
+        CANNOT,
+        "told to reboot",
+    ),
     # it said nothing
     (
         "its connection broke, silent",

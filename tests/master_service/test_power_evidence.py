@@ -18,7 +18,9 @@ from broker.messages import (
     encode,
 )
 from master_service.layout import FoundBoard
+from master_service.power.fake import FakeOutlets
 from master_service.probe import Answer
+from master_service.settings import Driver, OutletRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -346,3 +348,76 @@ async def test_a_rack_that_answers_for_itself_is_never_torn(
     final = lab.final()
     assert final.ok is True
     assert final.verified
+
+
+async def test_a_board_whose_power_came_after_its_goodbye_may_be_booting(
+    bench: Bench,
+) -> None:
+    await bench.pass_time(2)
+    for node_id in ("pi-11", "pi-12"):
+        bench.boards[node_id].shut_down()
+    await bench.pass_time(10)
+    await ask(bench, "off confirm=stack/1")
+    await bench.pass_time(10)
+    await bench.ask(WHERE, "on nowait")
+    await bench.pass_time(300)
+    for restart in (False, True):
+        if restart:
+            await bench.restart()
+            await bench.pass_time(60)
+        await ask(bench, "cycle confirm=stack/1")
+        refused_row = row(bench.final(WHERE), "s01n1")
+        assert refused_row.code is RowCode.CANNOT_BE_ASKED, refused_row
+        assert bench.stack(1).power is Power.ON
+
+
+async def test_a_board_whose_outlet_came_on_while_the_master_was_away_may_be_booting(
+    bench: Bench,
+) -> None:
+    await bench.pass_time(2)
+    for node_id in ("pi-11", "pi-12"):
+        bench.boards[node_id].shut_down()
+    await ask(bench, "off confirm=stack/1")
+    await bench.pass_time(10)
+    await bench.master.stop()
+    await bench.outlets.switch("stack-1", on=True)
+    bench.master = bench.make()
+    await bench.master.start()
+    await bench.calm()
+    await bench.pass_time(60)
+    await ask(bench, "cycle confirm=stack/1")
+    assert row(bench.final(WHERE), "s01n1").code is RowCode.CANNOT_BE_ASKED
+
+
+async def test_a_board_that_was_told_to_reboot_and_is_silent_is_not_down(
+    bench: Bench,
+) -> None:
+    await bench.pass_time(2)
+    await bench.ask("node/s01n1 reboot")
+    bench.now += 1
+    bench.boards["pi-11"].shut_down("reboot ordered")
+    await bench.pass_time(300)
+    await ask(bench, OFF)
+    assert "told to reboot" in row(bench.final(WHERE), "s01n1").error
+    assert bench.stack(1).power is Power.ON
+
+
+async def test_a_board_that_an_outlet_names_and_that_was_never_heard_is_not_cut(
+    make_bench: Callable[..., Bench],
+) -> None:
+    outlet = OutletRow(name="plug", driver=Driver.FAKE, nodes=("pi-99",))
+    bench = make_bench(outlets=(outlet,), nodes=())
+    bench.master = bench.make(
+        FakeOutlets(bench.folder / "plug.json", ("plug", "stack-1", "stack-2"))
+    )
+    await bench.master.start()
+    await bench.calm()
+    await bench.ask("rack power", "off confirm=rack")
+    await bench.pass_time(4)
+    final = bench.final("rack power")
+    assert row(final, "pi-99").code is RowCode.CANNOT_BE_ASKED
+    await bench.ask("rack power", "off force=pi-99 confirm=rack")
+    await bench.pass_time(4)
+    final = bench.final("rack power")
+    assert final.ok is True
+    assert row(final, "pi-99").code is RowCode.CUT_UNASKED
