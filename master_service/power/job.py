@@ -504,7 +504,12 @@ class Job:
             return []
         if self.fed.read and self.fed.level is Power.ON:
             self._looking = None
-            return self.interrupted(at.now)
+            effects = self.interrupted(at.now)
+            if self.action is Action.CYCLE:
+                # Told once more: it comes on again if it is later still with the cut.
+                self.fed.want(Power.ON, owed=True)
+                effects.append(Persist(self.fed.record()))
+            return effects
         if self.fed.read or at.now >= self._until or self.action is Action.CYCLE:
             self._looking = None
             return self.after_cut(settings, at)

@@ -8,6 +8,7 @@ from broker.messages import Power
 from master_service.commands.effects import Effects, Moment
 from master_service.power.job import Job
 from master_service.power.steps import Action, Step
+from master_service.power.switching import ATTEMPTS
 from master_service.settings import OutletRow, Settings
 
 
@@ -36,11 +37,11 @@ def in_flight_s(row: OutletRow) -> float:
     """Return how long an outlet may take for what it was told, seconds.
 
     A plug, or what a program talks to, may still do what a master told it that was
-    killed since. A pin moves at once.
+    killed since: one attempt after the other. A pin moves at once.
     """
     if row.commands is not None:
-        return row.commands.timeout_s
-    return 0.0 if row.plug is None else row.plug.timeout_s
+        return ATTEMPTS * row.commands.timeout_s
+    return 0.0 if row.plug is None else ATTEMPTS * row.plug.timeout_s
 
 
 def _at_the_cut(job: Job, settings: Settings, at: Moment) -> Effects:

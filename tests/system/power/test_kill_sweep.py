@@ -344,6 +344,7 @@ class Plug(SimulatedPlug):
         self._sweep = sweep
         self._until = 0.0
         self._free_at = 0.0
+        self._restarting: asyncio.Task[None] | None = None
 
     def on_message(self, message: Message) -> None:
         chance, now = self._sweep.chance, time.monotonic()
@@ -367,10 +368,15 @@ class Plug(SimulatedPlug):
             self._sweep.supply(self.outlet, on=told)
         cut = before and not self.on
         if cut and not self._sweep.calm and chance.random() < 0.2:  # it restarts
-            self._until = time.monotonic() + chance.uniform(1, 4)
-            self.link.abort()
+            self._restarting = asyncio.create_task(self.restart(chance.uniform(0.5, 3)))
         elif self.link.connected and (self._sweep.calm or chance.random() >= 0.04):
             self.say()
+
+    async def restart(self, seconds: float) -> None:
+        """Loses its connection, and is back with its relay as it was."""
+        self.link.abort()
+        await asyncio.sleep(seconds)
+        await self.link.start()
 
     def announce(self, *, there: bool) -> None:
         """Leaves it to the will."""
@@ -400,7 +406,7 @@ async def swept(folder: Path, port: int, kills: int, seed: int) -> Sweep:
         f"{sweep.kills} kills in {took_s:.0f} s, {sweep.cuts} cuts, "
         f"{len(sweep.open)} commands, last words {words}; cut while up "
         f"{len(sweep.torn)}, dark {len(dark)}, untrue {len(sweep.lies)}, "
-        f"without a last word {len(sweep.silent())}, seed {seed}"
+        f"without a last word {len(sweep.silent())}, seed {seed}; {dark} {sweep.lies}"
     )
     assert sweep.torn == [], sweep.torn
     assert dark == [], dark
