@@ -115,7 +115,8 @@ Words in plain text, or `args` in JSON. Without a scope below, a verb takes any.
   `undo`.
 - `name`, at one node: the new name. `place`, at one node: `3 2`, `3/2` or `none`.
 - `tag`: `web -spare` adds one and takes one away.
-- `forget`: nothing; or `undo`, at `node/<id>`.
+- `forget`: nothing; or `undo`, at `node/<id>`; `undo new` also admits an id that was
+  never heard, so that it has a name and a place before the board comes.
 - `lock`, at a node or stack: for how long (`90s`, `2h`, `1d12h`; at most `30d`) and
   why; `by` is needed. `unlock`: nothing, or `force` for the lock of somebody else.
 - `cancel`: nothing, or the id of a command.

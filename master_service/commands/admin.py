@@ -29,7 +29,9 @@ _NOT_MEANWHILE = frozenset({Verb.FORGET, Verb.PLACE})
 """A board that leaves its outlet, or the rack, would never be proven down or back."""
 _NOWHERE = "none"
 _UNDO = "undo"
+_NEW = "new"
 BACK = "it is heard again; its details come when it connects, or with `refresh`"
+EXPECTED = "it is in the rack now; it was never heard"
 FORGOTTEN_FOR_GOOD = (
     "what was known of it is not kept any more: give it its name and place again"
 )
@@ -89,19 +91,22 @@ class Admin:
             raise RefusedError(text)
 
     def undo_forget(self, run: Run, at: Moment) -> Effects:
-        """Let a forgotten node come back.
+        """Let a forgotten node come back, or admits one that was never heard.
 
         Raises:
-            RefusedError: It was never forgotten.
+            RefusedError: It was never forgotten, or it is there already.
         """
         node_id = run.asked.scope.name
-        if run.asked.scope.kind is not ScopeKind.NODE or node_id not in (
-            self._registry.tombstones
+        forgotten = node_id in self._registry.tombstones
+        if run.asked.scope.kind is not ScopeKind.NODE or not (
+            forgotten or self._is_new(run)
         ):
             text = f"{run.asked.scope} was not forgotten, so there is nothing to undo"
             raise RefusedError(text)
         remembered = self._registry.remembers(node_id)
         text = BACK if remembered else f"{BACK}; {FORGOTTEN_FOR_GOOD}"
+        if not forgotten:
+            text = EXPECTED
         node = self._registry.unforget(node_id)
         self._rack.outbox.changed.add(node_id)
         run.add(node_id, Row(node, node.name, at.now, at.now))
@@ -117,7 +122,16 @@ class Admin:
 
     def wants_undo(self, run: Run) -> bool:
         """Whether this is the undoing of a ``forget``."""
-        return run.asked.verb == Verb.FORGET and run.asked.command.args == (_UNDO,)
+        undo = ((_UNDO,), (_UNDO, _NEW))
+        return run.asked.verb == Verb.FORGET and run.asked.command.args in undo
+
+    def _is_new(self, run: Run) -> bool:
+        """Returns whether a node is to be admitted that no other is called like."""
+        asked = run.asked
+        return _NEW in asked.command.args and (
+            self._registry.find(asked.scope.name) is None
+            and asked.scope.name not in self._registry.nodes
+        )
 
     def _do(self, verb: str, node: Node, args: tuple[str, ...]) -> Effects:
         if verb in _NOT_MEANWHILE and (why := interrupted(node)):

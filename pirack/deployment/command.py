@@ -21,6 +21,7 @@ from provisioning.deploy import ssh
 from provisioning.deploy.deployer import Deployer
 from provisioning.deploy.host_keys import FILE_NAME, HostKeys
 from provisioning.deploy.target import Report, Target
+from provisioning.deploy.trouble import Trouble
 from provisioning.deploy.visit import Means, Pace
 
 
@@ -63,12 +64,17 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         host_keys = HostKeys(directory / FILE_NAME)
         if args.forget_key:
             return _forget(host_keys, chosen)
-        packer = HousePacker(found, wheel=args.wheel, wheelhouse=args.wheelhouse)
+        packer = HousePacker(
+            found, ear.states, wheel=args.wheel, wheelhouse=args.wheelhouse
+        )
         means = _means(args, directory, host_keys, packer, ear)
         with _shown(args) as progress:
-            reports = await Deployer(means).deploy(chosen, progress)
-        notes = await place_them(found, ear, reports, packer.new)
+            done = await Deployer(means).deploy(chosen, progress)
+        reports, notes = await place_them(found, ear, done)
         notes += await _bind(found, reports, packer)
+    for report in reports:
+        if report.trouble is Trouble.NOT_JOINED:
+            pipe.say(show.line(report))
     for note in notes:
         pipe.say(f"note: {note}")
     print(show.summary(reports))

@@ -4,15 +4,19 @@ import asyncio
 import io
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from broker.credentials import Credentials, generate_client_id
+from broker.errors import PiRackError
+from broker.messages import NodeState
 from pirack.deployment import own_wheel
 from pirack.deployment.board import board_of
 from pirack.house import House
 from pirack.node import bundle, members
+from pirack.node.add import NotLetInError, let_in
 from pirack.node.board_id import BoardId
 from provisioning.deploy.seams import Package
 from provisioning.deploy.snapshot import Snapshot
@@ -25,21 +29,27 @@ class HousePacker:
 
     Args:
         house: The rack.
+        states: What the master says of the nodes it knows; kept up to date by others.
         wheel: Our package; None for the one that runs here.
         wheelhouse: Wheels of what it needs, for boards without a package index; None
             where they have one.
     """
 
     def __init__(
-        self, house: House, *, wheel: Path | None = None, wheelhouse: Path | None = None
+        self,
+        house: House,
+        states: Mapping[str, NodeState],
+        *,
+        wheel: Path | None = None,
+        wheelhouse: Path | None = None,
     ) -> None:
         self._house = house
+        self._states = states
+        self._master = True
         self._wheel = wheel
         self._wheelhouse = wheelhouse
         self._own: tuple[str, bytes] | None = None
         self._door = asyncio.Lock()
-        self.new: set[str] = set()
-        """Ids of the boards that had no password before."""
         self.renamed: dict[str, Credentials] = {}
         """By node id: what goes to boards whose client id could be guessed. The broker
         is told when the board has it, so that a failed visit locks no board out."""
@@ -63,16 +73,29 @@ class HousePacker:
         async with self._door:  # one change of the broker's users at a time
             secret, new = members.secret(self._house, board.node, renew=False)
             await members.admit(self._house, secret, renewed=new)
-            if new:
-                self.new.add(board.node)
-            elif not secret.client_id:
+            if not new and not secret.client_id:
                 bound = generate_client_id(board.node)
                 secret = msgspec.structs.replace(secret, client_id=bound)
                 self.renamed[board.node] = secret
+            await self._let_in(board.node)
             if self._own is None:
                 self._own = await asyncio.to_thread(self._read_wheel)
         archive = await asyncio.to_thread(self._archive, board, secret, self._own)
         return Package(node=board.node, archive=archive)
+
+    async def _let_in(self, node: str) -> None:
+        """Has the master hear a board that it has forgotten, the agent's birth first.
+
+        Without a master the board is installed all the same; ``place_them`` tells.
+        """
+        if node in self._states or not self._master:
+            return
+        try:
+            await let_in(self._house, node)
+        except NotLetInError:
+            pass
+        except PiRackError:
+            self._master = False  # the next boards need not wait for it
 
     def _read_wheel(self) -> tuple[str, bytes]:
         if self._wheel is None:

@@ -1,6 +1,8 @@
 """Tells the master where the boards stand, for those that came to their slots."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+
+import msgspec
 
 from broker.errors import PiRackError
 from broker.messages import NodeState
@@ -8,8 +10,11 @@ from broker.verbs import Verb
 from pirack.deployment.ear import Ear
 from pirack.house import House
 from pirack.node import rack
-from pirack.node.add import know, why
-from provisioning.deploy.target import Report
+from pirack.node.add import NotLetInError, know, why
+from provisioning.deploy.target import Report, Step
+from provisioning.deploy.trouble import Trouble
+
+_INSTALLED = frozenset({Step.DONE, Step.UNCHANGED})
 
 
 def wanted(report: Report, state: NodeState | None) -> list[tuple[str, ...]]:
@@ -20,7 +25,7 @@ def wanted(report: Report, state: NodeState | None) -> list[tuple[str, ...]]:
         state: What the master thinks of it.
     """
     target = report.target
-    if not report.fine or target.stack is None or target.slot is None:
+    if report.step not in _INSTALLED or target.stack is None or target.slot is None:
         return []
     commands: list[tuple[str, ...]] = []
     if target.name and (state is None or state.name != target.name):
@@ -32,26 +37,34 @@ def wanted(report: Report, state: NodeState | None) -> list[tuple[str, ...]]:
 
 
 async def place_them(
-    house: House, ear: Ear, reports: Iterable[Report], new: Collection[str]
-) -> list[str]:
-    """Tell the master, and return what it did not do, in words.
+    house: House, ear: Ear, reports: Iterable[Report]
+) -> tuple[list[Report], list[str]]:
+    """Has the master know each board that has its agent, with its name and place.
 
     Args:
         house: The rack.
         ear: What the master says of the boards.
         reports: What came of each.
-        new: Ids that had no password before: one may have been forgotten once.
+
+    Returns:
+        The reports, of which those have failed whose board the master refuses to have
+        in the rack; and what else was not done, in words.
     """
-    notes: list[str] = []
-    for report in reports:
+    placed, notes = list(reports), list[str]()
+    for position, report in enumerate(placed):
         node = report.node
         try:
-            if report.fine and node in new and node not in ear.states:
+            if report.step in _INSTALLED and node not in ear.states:
                 await know(house, node)
             for verb, *words in wanted(report, ear.states.get(node)):
                 receipt = await rack.command(house, node, verb, *words)
                 if not receipt.ok:
                     notes.append(f"{node}: {verb} {' '.join(words)}: {why(receipt)}")
+        except NotLetInError as error:
+            placed[position] = msgspec.structs.replace(
+                report, step=Step.FAILED, trouble=Trouble.NOT_JOINED, text=str(error)
+            )
         except PiRackError as error:
-            return [*notes, f"names and places were not told the master: {error}"]
-    return notes
+            notes.append(f"names and places were not told the master: {error}")
+            break
+    return placed, notes

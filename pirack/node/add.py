@@ -20,6 +20,10 @@ KNOWN_S = 3.0
 """How long the master may take to notice a new node."""
 
 
+class NotLetInError(PiRackError):
+    """The master does not have a board in the rack."""
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for.
 
@@ -103,7 +107,7 @@ async def _place(
     try:
         # A password from an earlier try may never have been used.
         if new or not await known(house, wish.board.node):
-            await rack.introduce(house, secret)
+            await rack.sign_in(house, secret)
     except PiRackError as error:
         problems.append(f"signing in as the Pi will did not work: {error}")
     try:
@@ -121,13 +125,27 @@ async def _place(
 
 
 async def know(house: House, node: str) -> None:
-    """See to it that the master knows a node: one that was forgotten may come back.
+    """Has the master know a node: one that was forgotten, or was never heard.
 
     Raises:
+        NotLetInError: The master refuses; says why.
         PiRackError: There is no master.
     """
     if not await known(house, node):
-        await rack.command(house, node, Verb.FORGET, "undo")
+        await let_in(house, node)
+
+
+async def let_in(house: House, node: str) -> None:
+    """Has the master admit a node that it does not know, or has forgotten.
+
+    Raises:
+        NotLetInError: The master refuses; says why.
+        PiRackError: There is no master.
+    """
+    receipt = await rack.command(house, node, Verb.FORGET, "undo", "new")
+    if not receipt.ok:
+        text = f"the master does not let {node} in: {why(receipt)}"
+        raise NotLetInError(text)
 
 
 async def known(house: House, node: str) -> bool:

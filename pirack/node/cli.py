@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from broker.errors import LinkError, TopicError
+from broker.messages import Verdict
 from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.version import VERSION
 from pirack import house, option_types, os_error, pipe
@@ -120,8 +121,9 @@ def _list(args: argparse.Namespace) -> int:
             print(f"{node:<14} {'?' if trouble else 'never seen'}")
             continue
         place = "no place" if state.stack is None else f"{state.stack}/{state.slot}"
+        how = "never seen" if state.verdict is Verdict.UNSEEN else state.verdict
         lasted = f" for {span(time.time() - state.since)}" if state.since else ""
-        pipe.say(f"{node:<14} {state.name:<14} {place:<9} {state.verdict}{lasted}")
+        pipe.say(f"{node:<14} {state.name:<14} {place:<9} {how}{lasted}")
     if not found.nodes():
         print("No node was added yet: pirack node add <id, serial or MAC address>")
     if trouble:

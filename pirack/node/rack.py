@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 from broker.client import connector
 from broker.credentials import Credentials
-from broker.errors import LinkError
 from broker.link import Message
-from broker.messages import Command, NodeState, Status
+from broker.messages import Command, NodeState
 from broker.reach import reach
-from broker.topics import NodeLeaf, Scope, ScopeKind
+from broker.topics import Scope, ScopeKind
 from pirack.ask import Patience, Question, ask
 from pirack.house import OPERATOR, House
 from pirack.mirror import Mirror
@@ -103,25 +102,14 @@ async def command(house: House, node: str, verb: str, *args: str) -> Receipt:
     )
 
 
-async def introduce(house: House, secret: Credentials) -> None:
-    """Sign in once as the node, by the door it will use, and say that it is away.
+async def sign_in(house: House, secret: Credentials) -> None:
+    """Signs in once as the node, by the door it will use, and publishes nothing.
 
-    That proves the door, the certificate and the password from here, and makes the
-    node known to the master, so that it can be given a name and a place at once.
+    That proves the door, the certificate and the password from here. The connection
+    has no will: the master must not take it for the board, which may still be in its
+    box.
 
     Raises:
         LinkError: It would not work for the node either; says why.
     """
-    node, endpoint = secret.username, house.door(secret)
-    await reach(endpoint, node)
-    listener = _Looker(house)
-    link = connector(endpoint)(listener, client_id=node, subscriptions=())
-    await link.start()
-    try:
-        if not await link.wait_connected(PATIENCE.connect_s):
-            text = f"{house.host}:{house.port} took {node} once and not again"
-            raise LinkError(text)
-        topic = house.topics.node(node, NodeLeaf.STATUS)
-        link.publish(topic, Status.OFFLINE.encode(), qos=1)
-    finally:
-        await link.stop()
+    await reach(house.door(secret), secret.username)

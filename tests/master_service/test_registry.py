@@ -138,6 +138,30 @@ async def test_who_was_forgotten_before_a_restart_comes_back_as_it_was(
     assert state.tags == ("db",)
 
 
+async def test_a_board_still_in_its_box_gets_name_and_place_and_is_no_incident(
+    bench: Bench,
+) -> None:
+    assert (await bench.ask("node/pi-99 forget", "undo new"))[-1].ok is True
+    assert (await bench.ask("node/pi-99 name", "spare"))[-1].ok is True
+    await bench.restart()
+    await bench.pass_time(300)
+    assert bench.verdicts["spare"] == "unseen"
+    assert bench.node("pi-99").reason == "never heard"
+    assert not [event for event in bench.events if event.incident]
+    bench.broker.publish(T.node("pi-99", NodeLeaf.STATUS), b"online", retain=True)
+    await bench.calm()
+    assert "spare was heard for the first time" in [e.text for e in bench.events]
+
+
+async def test_undo_new_admits_only_what_is_called_like_no_other(bench: Bench) -> None:
+    for word in ("pi-11", "s01n1"):
+        answer = (await bench.ask(f"node/{word} forget", "undo new"))[-1]
+        assert (answer.ok, "was not forgotten" in answer.error) == (False, True)
+    await bench.ask("node/pi-11 forget")
+    assert (await bench.ask("node/pi-11 forget", "undo new"))[-1].ok is True
+    assert "s01n1" in bench.verdicts
+
+
 async def test_undo_says_that_a_node_was_forgotten_for_good(bench: Bench) -> None:
     bench.broker.publish(T.node("pi-99", NodeLeaf.STATUS), b"online", retain=True)
     await bench.calm()

@@ -142,6 +142,27 @@ def test_a_pi_joins_with_its_bundle_is_placed_and_answers(rack: Path) -> None:
         assert "Traceback" not in process.said
 
 
+def test_a_board_still_in_its_box_is_never_seen_and_no_incident(rack: Path) -> None:
+    box = "pi-00b0b0b0"
+    _, told = add(rack, box, "--name", "boxed", "--stack", "1", "--slot", "2")
+    assert "note:" not in told
+    row = next(r for r in listed(rack) if r.startswith(box))
+    assert row.split()[1:] == ["boxed", "1/2", "never", "seen"]
+    add(rack, box, "--renew")  # with the new password it signs in once more
+    time.sleep(5)  # a connection that broke is asked about, and judged, in this time
+    events = pirack(rack, "events").stdout
+    assert f"name node/{box}" in events
+    assert "boxed was heard" not in events
+    assert f"{box} was heard" not in events
+    assert "is lost" not in events
+    assert "never seen" in next(r for r in listed(rack) if r.startswith(box))
+    assert pirack(rack, "node", "forget", box).returncode == 0
+
+
+def listed(rack: Path) -> list[str]:
+    return pirack(rack, "node", "list").stdout.splitlines()
+
+
 def test_adding_and_forgetting_disturbs_nobody(rack: Path) -> None:
     bundle, _ = add(rack, NODE)
     with agent(bundle, NODE) as process:

@@ -180,3 +180,25 @@ def test_a_board_that_loses_power_midway_is_installed_by_the_second_attempt(
         pi.on()
         until(process, "1 board: 1 installed")
     assert pi.restarts() == 1
+
+
+def test_a_board_that_was_forgotten_is_in_the_rack_again_when_it_is_installed(
+    deploy: Deploy, rack: Path, boards: tuple[Pi, Pi, str]
+) -> None:
+    _, pi, _ = boards
+    forgotten = typed("node", "forget", pi.node, data=rack)
+    assert forgotten.returncode == 0, forgotten.stderr
+    assert "1 board: 1 installed" in deploy(pi.where)
+    _until_online(pi, rack)
+    # Only the master forgot it: its password is as before, and its agent connected.
+    assert typed("send", pi.node, "forget", data=rack).returncode == 0
+    assert "1 board: 1 had it already" in deploy(pi.where)
+    _until_online(pi, rack)
+
+
+def _until_online(pi: Pi, rack: Path) -> None:
+    def online() -> bool:
+        listed = typed("node", "list", data=rack).stdout.splitlines()
+        return any(pi.node in line and "online" in line for line in listed)
+
+    wait_until(online)
