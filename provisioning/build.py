@@ -39,7 +39,8 @@ def make_backend(settings: InstallSettings) -> Backend:
         case BackendName.KEA:
             child = Child(kea.command(folder), folder, kea.environment(folder))
             daemon = _daemon(settings, child)
-            return WholeFile(kea.Kea(folder), subnet, folder, daemon, time.time)
+            server = kea.Kea(folder, unit=bool(settings.unit))
+            return WholeFile(server, subnet, folder, daemon, time.time)
         case BackendName.DNSMASQ:
             daemon = _daemon(settings, Child(dnsmasq.command(folder), folder))
             return dnsmasq.Dnsmasq(subnet, folder, daemon, settings.boot_files)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -29,8 +30,11 @@ LOG_LOOK_S = 10.0
 """How often the size of its log is looked at."""
 
 LAST_LINES = 14
-"""dhcpd ends with ten lines of thanks after the one that matters."""
 LAST_CHARACTERS = 600
+_REASON = re.compile(r"\b(ERROR|FATAL)\b")
+"""How Kea marks the lines that say why it ends, among many that do not."""
+_THANKS = "If you think you have received this message due to a bug"
+"""dhcpd ends with ten lines of thanks after the one that matters."""
 
 
 class Daemon(Protocol):
@@ -232,11 +236,20 @@ class Child:
 
     def _last_words(self) -> str:
         try:
-            lines = self.log_file.read_text(errors="replace").splitlines()
+            return last_words(self.log_file.read_text(errors="replace"))
         except OSError:
-            return "it said nothing"
-        said = [line.strip() for line in lines[-LAST_LINES:] if line.strip()]
-        return "; ".join(said)[:LAST_CHARACTERS] or "it said nothing"
+            return last_words("")
+
+
+def last_words(log_text: str) -> str:
+    """Return what a server said at its end, above all why it ended."""
+    said = [line.strip() for line in log_text.splitlines() if line.strip()]
+    said = said[-LAST_LINES:]
+    thanks = next((n for n, line in enumerate(said) if _THANKS in line), None)
+    if thanks:
+        said = said[:thanks]
+    said = [line for line in said if _REASON.search(line)] or said
+    return "; ".join(said)[-LAST_CHARACTERS:] or "it said nothing"
 
 
 def _tail(file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Kea, ISC's successor of dhcpd, in Debian 12's version 2.2.
+"""Kea, ISC's successor of dhcpd: Debian 12 has version 2.2, Debian 13 version 2.6.
 
 Its hook for single reservations came with 3.0, so the whole file is written and read
 again (20 to 40 ms, leases stay). Kea gives up on an interface without a link when it
@@ -8,6 +8,7 @@ starts, which is what a rack that is switched off looks like: it is told to try 
 import asyncio
 import csv
 import json
+import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from provisioning.subnet import Subnet
 
 PACKAGE = "kea-dhcp4-server"
 CONTROL_S = 10.0
+FOLDER_MODE = 0o750
 _ACTIVE = "0"
 _HOOKS = "/usr/lib/*/kea/hooks/libdhcp_lease_cmds.so"
 
@@ -35,8 +37,13 @@ def command(folder: Path) -> list[str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return the variables that keep Kea's files in our folder."""
-    return {"KEA_PIDFILE_DIR": str(folder), "KEA_LOCKFILE_DIR": str(folder)}
+    """Return the variables that keep Kea's files in our folder.
+
+    Kea 2.6 refuses a control socket and a lease file elsewhere than where these say;
+    ``kea-dhcp4 -t`` does not look at that, so a server that starts without them ends.
+    """
+    names = ("PIDFILE", "LOCKFILE", "CONTROL_SOCKET", "DHCP_DATA")
+    return {f"KEA_{name}_DIR": str(folder) for name in names}
 
 
 class Kea:
@@ -44,11 +51,13 @@ class Kea:
 
     Args:
         folder: Where they are.
+        unit: Whether a unit of the system runs Kea, and sets the mode of the folder.
     """
 
     name = "kea"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unit: bool = False) -> None:
+        self._unit = unit
         self.environment: Mapping[str, str] = environment(folder)
 
     def path(self, folder: Path) -> Path:
@@ -97,7 +106,18 @@ class Kea:
         return [files.find("kea-dhcp4", PACKAGE), "-t", str(draft)]
 
     def prepare(self, folder: Path) -> None:
-        """Do nothing: Kea makes its own files."""
+        """Give the folder the one mode in which Kea 2.6 makes its control socket.
+
+        Raises:
+            BackendError: It belongs to another user.
+        """
+        if self._unit or stat.S_IMODE(folder.stat().st_mode) == FOLDER_MODE:
+            return
+        try:
+            folder.chmod(FOLDER_MODE)
+        except OSError as error:
+            text = f"{folder}: Kea needs its mode to be 0750: {error.strerror}"
+            raise BackendError(text) from error
 
     def leases(self, folder: Path) -> tuple[Lease, ...]:
         """Return what is lent; also what has ended, with its end."""

@@ -136,3 +136,22 @@ def test_a_file_is_given_to_its_folders_owner_and_never_what_a_link_leads_to(
     private_file.write(folder / "key", b"ours")
     assert (folder / "key").lstat().st_uid == 1234
     assert (precious.stat().st_uid, precious.read_text()) == (0, "of root")
+
+
+def test_the_last_words_of_a_server_say_why_it_ended() -> None:
+    about = "07:00 INFO  [kea-dhcp4.dhcp4/1] DHCP4_STARTING Kea starting " + "x" * 90
+    why = "07:00 ERROR [kea-dhcp4.dhcp4/1] DHCP4_PARSER_FAIL 'socket-name' is invalid"
+    log = "\n".join([why.replace("socket", "old"), *[about] * 20, why, about])
+    assert daemon.last_words(log) == why
+
+
+def test_the_last_words_of_dhcpd_are_not_its_thanks() -> None:
+    why = "No subnet declaration for eth1 (no IPv4 addresses)."
+    thanks = "If you think you have received this message due to a bug rather"
+    log = "\n".join(["Internet Systems Consortium DHCP Server", why, thanks, "x" * 700])
+    assert daemon.last_words(log).endswith(why)
+
+
+def test_the_last_words_of_a_server_that_says_much_are_its_last() -> None:
+    assert daemon.last_words("a" * 700 + "\nthe end").endswith("a; the end")
+    assert daemon.last_words("") == "it said nothing"

@@ -1,8 +1,11 @@
 """DHCP messages, frames and leases, as they are on the wire and in files."""
 
+import stat
 import struct
+from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,3 +143,22 @@ def test_the_last_row_of_kea_holds() -> None:
     )
     assert kea.parse_leases(head + active + row.format(mac=MAC, life=0)) == ()
     assert kea.parse_leases("") == ()
+
+
+def test_kea_2_6_is_told_that_all_its_files_are_in_our_folder(tmp_path: Path) -> None:
+    server = kea.Kea(tmp_path)
+    assert server.environment == {
+        "KEA_PIDFILE_DIR": str(tmp_path),
+        "KEA_LOCKFILE_DIR": str(tmp_path),
+        "KEA_CONTROL_SOCKET_DIR": str(tmp_path),
+        "KEA_DHCP_DATA_DIR": str(tmp_path),
+    }
+
+
+@pytest.mark.parametrize(("unit", "mode"), [(False, 0o750), (True, 0o770)])
+def test_kea_2_6_gets_the_mode_it_demands_where_the_folder_is_ours(
+    tmp_path: Path, mode: int, *, unit: bool
+) -> None:
+    tmp_path.chmod(0o770)
+    kea.Kea(tmp_path, unit=unit).prepare(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == mode
