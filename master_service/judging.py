@@ -264,6 +264,8 @@ class Judging:
             heard_at=node.heard_at,
             status=node.status,
             status_at=node.status_at,
+            no_vitals=node.no_vitals,
+            link_answers=0 < node.contradicted_round == self.round,
             goodbye=node.goodbye,
             probe=node.probe,
             probe_at=node.probe_at,

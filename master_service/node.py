@@ -45,6 +45,7 @@ class Node:
 
     __slots__ = (
         "boot_s",
+        "contradicted_round",
         "deadline",
         "declared_dead",
         "details",
@@ -60,6 +61,7 @@ class Node:
         "interval_s",
         "known",
         "name",
+        "no_vitals",
         "older_session",
         "pending",
         "pings",
@@ -105,6 +107,10 @@ class Node:
         self.status: Status | None = None
         self.status_at = 0.0
         self.declared_dead = False
+        self.contradicted_round = 0
+        """The round in which its connection denied that it is dead; 0: in none."""
+        self.no_vitals = False
+        """Its last heartbeat told nothing of the board but its uptime."""
         self.goodbye = ""
         self.status_round = 0
         self.details_round = 0

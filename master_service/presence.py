@@ -22,6 +22,7 @@ BOOT_MARGIN = 2.0
 """A board may take this many times the boot time it was seen to need."""
 NEVER = math.inf
 _CHECK = "no power or no network: check supply, switch and cable"
+_NO_VITALS = "connected, no vitals"
 _ASKED = {
     Verb.REBOOT: (Verdict.REBOOTING, "for another boot id"),
     Verb.SHUTDOWN: (Verdict.STOPPING, "until it is down"),
@@ -83,6 +84,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         heard_at: When it was last heard; None: not since the master started.
         status: The last word on its status topic.
         status_at: When that arrived.
+        no_vitals: Its last heartbeat told nothing but its uptime.
+        link_answers: It was declared dead, and its connection denied that and is up.
         goodbye: The reason it gave before it went offline; empty: it gave none.
         probe: What the board answered last.
         probe_at: When.
@@ -107,6 +110,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     heard_at: float | None = None
     status: Status | None = None
     status_at: float = 0.0
+    no_vitals: bool = False
+    link_answers: bool = False
     goodbye: str = ""
     probe: Probe = Probe.UNASKED
     probe_at: float = 0.0
@@ -195,7 +200,7 @@ def _heard_after(facts: Facts, outlet: Outlet) -> bool:
 def _talking(facts: Facts) -> Finding | None:
     if not talking(facts) or facts.heard_at is None:
         return None
-    reason = ""
+    reason = _NO_VITALS if facts.no_vitals else ""
     outlet = facts.outlet
     if outlet is not None and outlet.level is Power.OFF:
         reason = "it speaks although its outlet reads off; check the wiring"
@@ -276,6 +281,9 @@ def _gone(facts: Facts, quiet: str, probe: Probe) -> Finding:
         return _back_without_agent(facts) or Finding(
             Verdict.HUNG, f"{quiet}, but the board answers ping", ask=True
         )
+    if facts.link_answers:
+        # Of an agent that cannot read its counters: the board has power and network.
+        return Finding(Verdict.HUNG, f"{_NO_VITALS}; {quiet}", ask=True)
     if facts.together > 1:
         return Finding(Verdict.UNPOWERED, _supply(facts), ask=True)
     if probe is Probe.SILENT:

@@ -84,6 +84,9 @@ class Watch:
         skew_s = beat.ts - now - self._judging.wall_less_monotonic
         if abs(skew_s) > self._allowed_skew_s or CLOCK in node.faults:
             self._clock(node, skew_s)
+        if node.no_vitals is beat.has_vitals:
+            node.no_vitals = not beat.has_vitals
+            self._judging.judge(node, now)
         if node.verdict is not Verdict.ONLINE:
             self._heard(node, now)
         if self._judging.trusted_at is NEVER:
@@ -154,7 +157,11 @@ class Watch:
         if status is Status.OFFLINE and foreign:
             return False
         if status is Status.OFFLINE and node.declared_dead:
-            return True
+            if not node.contradicted_round:
+                return True  # our own word
+            node.declared_dead = False  # its will: it had denied our word before
+        if status is Status.OFFLINE:
+            node.contradicted_round = 0
         again = node.status_round == self._judging.round
         node.status_round = self._judging.round
         if status is Status.ONLINE and stored and not again:
@@ -165,7 +172,10 @@ class Watch:
         if foreign:
             self._session(node, session, now, kept=stored and not again)
         elif status is Status.ONLINE and node.declared_dead:
-            return True  # its link contradicts us; its agent has still said nothing
+            # Its link contradicts us; its agent has still said nothing.
+            node.contradicted_round = self._judging.round
+            self._news(node, now)
+            return True
         if status is Status.ONLINE and (not stored or again):
             node.heard_at = now
             self._heard(node, now)
@@ -237,6 +247,7 @@ class Watch:
         """Take note that a node spoke just now."""
         self._met(node)
         node.declared_dead = False
+        node.contradicted_round = 0
         if node.halted_by and node.status is not Status.OFFLINE:
             self._set_halted(node, "")
         self._news(node, now)

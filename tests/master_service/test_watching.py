@@ -98,6 +98,43 @@ async def test_a_link_that_heals_its_status_is_no_sign_of_its_agent(
     assert bench.verdicts["s01n1"] == "online"
 
 
+async def test_a_board_that_beats_without_vitals_is_online_and_says_so(
+    bench: Bench,
+) -> None:
+    board = bench.boards["pi-11"]
+    nothing = dict.fromkeys(("cpu_percent", "memory_percent", "disk_percent", "load"))
+    board.beating = False
+    for _ in range(4):
+        board.beat(**nothing)
+        await bench.pass_time(10)
+    assert bench.verdicts["s01n1"] == "online"
+    assert bench.node("pi-11").reason == "connected, no vitals"
+    board.beat()
+    await bench.pass_time(1)
+    assert bench.node("pi-11").reason == ""
+
+
+async def test_a_connected_board_that_never_beats_and_never_pings_is_not_lost(
+    bench: Bench,
+) -> None:
+    board = bench.boards["pi-11"]
+    bench.prober.alive.discard(board.address)
+    board.beating = False
+    await bench.pass_time(35)
+    assert bench.stored(T.node("pi-11", NodeLeaf.STATUS)).payload == b"offline"
+    board.say(NodeLeaf.STATUS, b"online", retain=True)  # as every link heals it
+    for _ in range(10):
+        await bench.pass_time(30)
+        assert bench.verdicts["s01n1"] == "hung"
+        assert bench.node("pi-11").reason.startswith("connected, no vitals")
+    board.leave()  # now it is gone indeed
+    await bench.pass_time(5)
+    assert bench.verdicts["s01n1"] == "lost"
+    board.come()
+    await bench.calm()
+    assert bench.verdicts["s01n1"] == "online"
+
+
 async def test_heartbeats_publish_nothing(bench: Bench) -> None:
     before = len(bench.broker.sent(T.node("+", NodeLeaf.STATE)))
     await bench.pass_time(60)
