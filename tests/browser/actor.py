@@ -68,7 +68,7 @@ class Actor:
         self._boards = boards
         self._measured: dict[str, dict[str, object]] = {}
         self._told: set[str] = set()
-        self._seq = 0
+        self._seq = 1_000_000
         self._saying = threading.Lock()
         self._stop = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)

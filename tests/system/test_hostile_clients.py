@@ -19,6 +19,8 @@ from websockets.exceptions import WebSocketException
 
 from tests.browser.stage import PASSWORD, Stage, wait_until
 
+pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(300)]
+
 SOCKETS = 300
 
 
