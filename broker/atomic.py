@@ -1,9 +1,12 @@
 """State files are replaced, never rewritten: a crash leaves the old or the new one."""
 
 import contextlib
+import logging
 import os
 import secrets
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 def replace(
@@ -38,6 +41,21 @@ def replace(
             new.unlink()
         raise
     _sync_directory(path.parent)
+
+
+def put_aside(path: Path, why: str) -> None:
+    """Renames a damaged file, for a person to look at, and logs that as an error.
+
+    Args:
+        path: The file; its new name ends in ``.broken``.
+        why: What is wrong with it.
+    """
+    aside = path.with_suffix(".broken")
+    log.error("%s: is broken (%s): put aside as %s", path, why, aside)
+    try:
+        path.replace(aside)
+    except OSError as error:
+        log.warning("%s: cannot be put aside (%s)", path, error.strerror)
 
 
 def hand_over(handle: int, directory: Path) -> None:

@@ -1,6 +1,5 @@
 """Who is signed in, from a signed cookie; and how often one may guess a password."""
 
-import contextlib
 import logging
 import math
 import secrets
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from broker.atomic import replace
+from broker.atomic import put_aside, replace
 from dashboard.users import User, Users
 
 log = logging.getLogger(__name__)
@@ -72,11 +71,8 @@ class Sessions:
             return True
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=list[str])
-        except (OSError, msgspec.MsgspecError) as error:
-            aside = self._path.with_suffix(".damaged")
-            log.error("%s cannot be read: %s; see %s", self._path, error, aside)  # noqa: TRY400  # the text says all
-            with contextlib.suppress(OSError):
-                self._path.replace(aside)
+        except (OSError, msgspec.MsgspecError, RecursionError) as error:
+            put_aside(self._path, str(error))
             return False
         self._ended = OrderedDict.fromkeys(found[-_MAX_ENDED:])
         return True
@@ -160,7 +156,7 @@ class Throttle:
         return wait_s
 
     def was_right(self, name: str, address: str) -> None:
-        """Forget the failures of a name at an address, and take back the last one."""
+        """Forgets the failures of a name at an address, and takes back the last one."""
         self.succeeded(f"{address} {name}")
         for key in (f"name {name}", f"address {address}"):
             count, last = self._failures.get(key, (0, 0.0))

@@ -153,12 +153,7 @@ def read_kept(path: Path) -> str:
         return ""
     if _ID.fullmatch(text):
         return text
-    aside = path.with_suffix(".broken")
-    log.error("%s: %r is not a node id; put aside as %s", path, text[:64], aside)
-    try:
-        path.replace(aside)
-    except OSError as error:
-        log.warning("%s: cannot be put aside (%s)", path, error.strerror)
+    atomic.put_aside(path, f"{text[:64]!r} is not a node id")
     return ""
 
 

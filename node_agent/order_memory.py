@@ -130,10 +130,5 @@ def _read(path: Path) -> tuple[str, ...]:
     try:
         return msgspec.json.decode(content, type=_File).destructive
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        aside = path.with_suffix(".broken")
-        log.error("%s: is broken (%s): put aside as %s", path, error, aside)  # noqa: TRY400  # as above
-        try:
-            path.replace(aside)
-        except OSError as failure:
-            log.warning("%s: cannot be put aside (%s)", path, failure.strerror)
+        atomic.put_aside(path, str(error))
         return ()

@@ -107,10 +107,10 @@ def test_a_sign_out_outlives_the_process_and_a_damaged_file_is_said(
     again = Sessions(users, ended=path)
     assert again.load()
     assert again.user(copy) is None
-    for content in (b"", b"{", b"[1]"):
+    for content in (b"", b"{", b"[1]", b"[" * 100_000):
         path.write_bytes(content)
         assert not Sessions(users, ended=path).load()
-        assert path.with_suffix(".damaged").read_bytes() == content
+        assert path.with_suffix(".broken").read_bytes() == content
         assert not path.exists()
 
 

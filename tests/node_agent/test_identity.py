@@ -175,7 +175,7 @@ def test_a_torn_file_is_put_aside_and_said(
     made = agent_id(tmp_path, kept)
     assert agent_id(tmp_path, kept) == made
     assert kept.with_suffix(".broken").read_bytes() == content
-    assert "is not a node id; put aside" in caplog.text
+    assert "is not a node id): put aside" in caplog.text
 
 
 def test_an_id_that_cannot_be_kept_is_asked_of_a_person(tmp_path: Path) -> None:
