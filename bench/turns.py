@@ -204,7 +204,7 @@ class _Tab:
     open = True
 
     def send(self, number: int, shared: str, private: str) -> None:
-        """Forget it."""
+        """Forgets it."""
 
 
 _MAKERS: dict[str, Callable[[Connect, Path], Service]] = {

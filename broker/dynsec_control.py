@@ -144,7 +144,7 @@ class Control:
         return tuple(changed)
 
     async def bind(self, user: User) -> None:
-        """Let a node or service connect with its client id only.
+        """Lets a node or service connect with its client id only.
 
         That ends its present connection.
 
@@ -164,7 +164,7 @@ class Control:
         return {str(row.get("rolename")): row.get("acls", []) for row in rows}
 
     async def _each(self, requests: Iterable[Request]) -> list[Answer]:
-        """Ask many things, a few in each message: an answer has a largest size."""
+        """Asks many things, a few in each message: an answer has a largest size."""
         left, answers = list(requests), list[Answer]()
         while left:
             answers += await self._ask(left[:_AT_ONCE])

@@ -130,7 +130,7 @@ class FakeBroker:
         after: int = 0,
         times: int = 1,
     ) -> None:
-        """Let what links publish fail; what outsiders publish gets through.
+        """Lets what links publish fail; what outsiders publish gets through.
 
         A link whose connection broke so stays away until ``reconnect``.
 

@@ -57,7 +57,7 @@ class ConnectionLimits:
         """Count a new connection; return False when it must be closed at once.
 
         Where an address has its share, its oldest connection is closed for the new one:
-        who holds many open keeps nobody else out.
+        one that holds many open does not keep others out.
         """
         count = len(connection.connections)  # uvicorn's own, websockets included
         if count > self._most:
@@ -82,7 +82,7 @@ class ConnectionLimits:
         return any(found in one for one in self._exempt)
 
     def leave(self, connection: "BoundedProtocol") -> None:
-        """Forget a connection that has ended, or has become a websocket."""
+        """Forgets a connection that has ended, or has become a websocket."""
         mine = self._waiting.get(connection.address)
         if mine is not None:
             mine.pop(connection, None)
@@ -110,7 +110,7 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # ch
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a whole head gives the answer its time."""
+        """Takes bytes; a whole head gives the answer its time."""
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before:
@@ -168,7 +168,7 @@ def network(address: str) -> str:
 
 
 def raise_limit() -> int:
-    """Let the process open as many files as it may; return how many connections fit."""
+    """Raises the limit of open files; returns how many connections then fit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
     if soft < wanted:

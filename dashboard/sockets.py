@@ -42,7 +42,7 @@ class SocketGuard:
         self._rejections = rejections
 
     def install(self) -> None:
-        """Take the place of NiceGUI's handlers; they are called by ours."""
+        """Takes the place of NiceGUI's handlers; they are called by ours."""
         handlers: dict[str, Handler] = core.sio.handlers["/"]
         core.sio.on("connect", self._connecting(handlers["connect"]))
         core.sio.on("handshake", self._shaking_hands(handlers["handshake"]))

@@ -62,7 +62,7 @@ class Identities:
         return True
 
     def hostname(self, node: Node, hostname: str) -> str:
-        """Take a node's hostname; say so when it is the first that another one has too.
+        """Takes a node's hostname; says so when it is the first that another has too.
 
         Equal hostnames are no fault: cards flashed from one image have them, and nodes
         are told apart by their ids.
@@ -113,10 +113,10 @@ def _hardware(details: Details) -> tuple[str, tuple[str, ...], str]:
 
 
 def _other_board(past: list[Details], new: Details, node_id: str) -> str:
-    """Say how the board before the last one, which is back, differs from the last one.
+    """Says how the board before the last one, which is back, differs from the last one.
 
     A board that changed for good (a new network card, the card in another board) does
-    not come back; one boot of one board is no turn either.
+    not come back; one boot of one board is not a turn either.
     """
     older, last = past[0], past[-1]
     if not older.boot_id == new.boot_id != last.boot_id:
@@ -129,7 +129,7 @@ def _other_board(past: list[Details], new: Details, node_id: str) -> str:
 
 
 def changed(last: Details | None, new: Details) -> str:
-    """Say which hardware a node has now in the place of another, or nothing.
+    """Says which hardware a node has now in the place of another, or nothing.
 
     Args:
         last: What it said before; None: nothing.

@@ -179,7 +179,7 @@ class Judging:
                 self._outbox.moved.add(node.id)
 
     def power_came(self, fed: Fed | None = None) -> None:
-        """Forget what was known of the boots that boards had before their power came.
+        """Forgets what was known of the boots that boards had before their power came.
 
         A board that was shut down boots now. Its goodbye, and that it answered pings,
         are of the boot before: they are no evidence that it is down.

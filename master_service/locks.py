@@ -59,7 +59,7 @@ class Locks:
         return self.against_change(node, by)
 
     def against_change(self, node: Node, by: str) -> str:
-        """Say why somebody must not rename or tag a node; empty: he may."""
+        """Says why somebody must not rename or tag a node; empty: he may."""
         lock = self.of_node(node)
         return "" if lock is None or own(lock, by) else held(lock, node.name)
 

@@ -66,7 +66,7 @@ async def probing(
     *,
     again: bool = True,
 ) -> AsyncIterator[Probed]:
-    """Ask the runner about one action after the other; yield what is known so far.
+    """Asks the runner about one action after the other; yields what is known so far.
 
     One at a time: while a board boots, many at once are answered by none in time.
 

@@ -291,7 +291,7 @@ class Node:
             self._awaiting_probes = False
 
     async def _probe_all(self, done: asyncio.Event) -> None:
-        """Ask about every action, and about those that do not answer again."""
+        """Asks about every action, and about those that do not answer again."""
         await self._desk.probe(self._show_abilities)
         done.set()
         pause_s = PROBE_AGAIN_S
@@ -310,7 +310,7 @@ class Node:
         self._voice.unprobed = probed.unanswered
 
     def _say_abilities(self) -> None:
-        """Say details if they do not have what is known; a refresh says them anyway."""
+        """Says details if they lack what is known; a refresh says them anyway."""
         if self._link.connected and not self._awaiting_probes:
             self._voice.say_changed_details()
 

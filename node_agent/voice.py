@@ -225,7 +225,7 @@ class Voice:
         return self.send(self._result, report.encode_result(ours), qos=1)
 
     def _ask(self, what: str, reading: Callable[[], T]) -> T | None:
-        """Ask the board; a failure is counted, and said in details."""
+        """Asks the board; a failure is counted, and said in details."""
         try:
             answer = reading()
         except Exception as error:  # noqa: BLE001  # a board is anyone's; the node must live

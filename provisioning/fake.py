@@ -104,7 +104,7 @@ class FakeRack:
         self._boots[board] = loop.call_later(after_s, self._ask, board)
 
     def hush(self, board: FakeBoard) -> None:
-        """Let a board keep its address and ask for nothing any more."""
+        """Lets a board keep its address and ask for nothing any more."""
         timer = self._boots.pop(board, None)
         if timer is not None:
             timer.cancel()
@@ -133,7 +133,7 @@ class FakeRack:
         self.source.hear(ask)
 
     def _renew(self, board: FakeBoard) -> None:
-        """Ask again for the address; begin from the start if it is another one now."""
+        """Asks again for the address; begins from the start if that is another now."""
         self._request(board)
         if self.alive and self.backend.lend(board.mac) == board.address:
             if self.backend.soon(board.mac):
@@ -142,7 +142,7 @@ class FakeRack:
         self._ask(board)
 
     def speak_again(self, board: FakeBoard) -> None:
-        """Let a board renew its lease after a while."""
+        """Lets a board renew its lease after a while."""
         loop = asyncio.get_running_loop()
         self._boots[board] = loop.call_later(RENEW_S, self._renew, board)
 
@@ -223,7 +223,7 @@ class FakeSource:
             self._ear.heard(ask)
 
     def rival(self, server: ForeignServer) -> None:
-        """Pass on the sign of another DHCP server, likewise."""
+        """Passes on the sign of another DHCP server, likewise."""
         if self._ear is not None:
             self._ear.server(server)
 

@@ -200,7 +200,7 @@ class Installer:
         return self._backend.applied()
 
     def heard(self, ask: Ask) -> None:
-        """Take what a board said; this machine and groups are no boards."""
+        """Takes what a board said; this machine and groups are no boards."""
         if not self._loop.live or not of_one_device(ask.mac) or ask.mac in self._own():
             return
         self._loop.tell(Asked(ask))

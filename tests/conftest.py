@@ -74,7 +74,7 @@ class _Unretrieved(logging.Handler):
         self.said: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one line of the logger ``asyncio``."""
+        """Takes one line of the logger ``asyncio``."""
         text = record.getMessage()
         if "never retrieved" in text:
             self.said.append(text)

@@ -91,7 +91,7 @@ class Admin:
             raise RefusedError(text)
 
     def undo_forget(self, run: Run, at: Moment) -> Effects:
-        """Let a forgotten node come back, or admits one that was never heard.
+        """Lets a forgotten node come back, or admits one that was never heard.
 
         Raises:
             RefusedError: It was never forgotten, or it is there already.

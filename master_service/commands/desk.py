@@ -119,7 +119,7 @@ class Desk:
             return self.refusal(asked, Phase.REFUSED, str(error), rows)
 
     def not_begun(self, command_id: str) -> None:
-        """Let an id be used again: the command was refused before anything was done."""
+        """Lets an id be used again: the command was refused before it did anything."""
         self._seen.pop(command_id, None)
 
     def _too_many(self, asked: Asked) -> Effects:

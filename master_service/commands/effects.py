@@ -191,7 +191,7 @@ class DoInstall(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """Let what follows wait until everything queued is on disk.
+    """Lets what follows wait until everything queued is on disk.
 
     Args:
         command: Id of the command whose result these rows are: if they cannot be

@@ -27,7 +27,7 @@ def absence(node: Node) -> str:
 
 
 def inability(node: Node, verb: str, args: tuple[str, ...]) -> str:
-    """Say why a node cannot do what is asked; empty if it can, or said nothing yet.
+    """Says why a node cannot do what is asked; empty if it can, or said nothing yet.
 
     What a node does not know yet of itself is tried: "not known" is not "cannot".
     """

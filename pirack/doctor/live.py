@@ -135,7 +135,7 @@ def nodes(receipt: Receipt, off: Collection[str] = frozenset()) -> Iterator[Find
 
 
 def errors(rack: RackState | None) -> Iterator[Finding]:
-    """Say what went wrong in the master itself since it started."""
+    """Says what went wrong in the master itself since it started."""
     if rack is not None and rack.errors:
         said = ", ".join(f"{kind}: {count}" for kind, count in rack.errors.items())
         advice = "its log says what failed: journalctl -u pirack-master"

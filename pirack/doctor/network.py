@@ -105,7 +105,7 @@ def members_known(
 
 
 def rights(outdated: Collection[str]) -> Finding:
-    """Say whether the broker's roles allow what this release needs, and no more."""
+    """Says whether the broker's roles allow what this release needs, and no more."""
     if not outdated:
         return ok("rights", "the broker's roles are those of this release")
     text = f"the broker has missing or former rights in: {_some(sorted(outdated))}"
@@ -114,7 +114,7 @@ def rights(outdated: Collection[str]) -> Finding:
 
 
 def client_ids(bound: Mapping[str, str]) -> Finding:
-    """Say how many nodes and services connect with an id that others can guess.
+    """Says how many nodes and services connect with an id that others can guess.
 
     Args:
         bound: The client id that the broker demands, by user.

@@ -162,7 +162,7 @@ def baseline_time(run: Run, now: float) -> Outcome:
 
 
 def swept(run: Run, message: Probed, now: float) -> Outcome:
-    """Take who answers although the stacks are off."""
+    """Takes who answers although the stacks are off."""
     if message.error:
         if finish.tries_left(run):
             wake = now + run.params.pace.retry_s

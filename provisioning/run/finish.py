@@ -166,7 +166,7 @@ def probed(run: Run, message: Probed, now: float) -> Outcome:
 
 
 def _join(run: Run, answers: tuple[Answer, ...]) -> Outcome:
-    """Take second interfaces out of the slots they were given."""
+    """Takes second interfaces out of the slots they were given."""
     places = expected(run)
     second = sightings.legs(places, answers)
     if not second:
@@ -334,7 +334,7 @@ def _ended(run: Run, step: Step) -> Outcome:
 
 
 def not_applied(run: Run, error: str, now: float) -> Outcome:
-    """Tell the DHCP server once more, or end the run.
+    """Tells the DHCP server once more, or end the run.
 
     One that is away is waited for as long as boards would be.
     """

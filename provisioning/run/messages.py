@@ -220,7 +220,7 @@ class Apply(msgspec.Struct, frozen=True):
 
 
 class Lengthen(msgspec.Struct, frozen=True):
-    """Let the DHCP server give its usual leases again; the run is over by then."""
+    """Lets the DHCP server give its usual leases again; the run is over by then."""
 
 
 class Search(msgspec.Struct, frozen=True):

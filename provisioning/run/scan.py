@@ -66,14 +66,14 @@ def powered(run: Run, message: Switched, now: float) -> Outcome:
 
 
 def _look_around(run: Run, now: float) -> Outcome:
-    """Ask who answers, again and again, for who asked in our absence may not again."""
+    """Asks who answers, again and again, for who asked in our absence may not again."""
     pause_s = run.params.pace.quiet_s + run.params.pace.probe_s
     run = run.with_(wake=min(now + pause_s, run.until))
     return run, (Probe(run.turn, sightings.everywhere(run)),)
 
 
 def answering(run: Run, message: Probed, now: float) -> Outcome:
-    """Take who answers after a restart: who is of no other stack is of this one."""
+    """Takes who answers after a restart: who is of no other stack is of this one."""
     said: tuple[Effect, ...] = ()
     for answer in message.answers:
         ask = Ask(mac=answer.mac, kind=AskKind.REQUEST, address=answer.address)
@@ -89,7 +89,7 @@ def _no_power(run: Run, text: str) -> tuple[Finding, ...]:
 
 
 def heard(run: Run, ask: Ask, now: float) -> Outcome:
-    """Take what a board says while its stack has come on."""
+    """Takes what a board says while its stack has come on."""
     if run.powered_at is None:
         return run, ()
     after_s = now - run.powered_at
@@ -121,7 +121,7 @@ def _full(run: Run) -> bool:
 
 
 def _known(run: Run, ask: Ask) -> Outcome:
-    """Take what a board of an earlier stack says: it moves, or has a twin.
+    """Takes what a board of an earlier stack says: it moves, or has a twin.
 
     A board that is at its address and asks like one that has just started may be
     another one with the same hardware address, in the stack that came on.

@@ -159,13 +159,13 @@ def unsearched(error: str) -> str:
 
 
 def neighbours(count: int) -> str:
-    """Say that others are on the network than the rack's boards."""
+    """Says that others are on the network than the rack's boards."""
     many = "1 other device answers" if count == 1 else f"{count} other devices answer"
     return f"{many} with the stacks off: not a board of them, left out"
 
 
 def talks_while_off(run: Run, mac: str) -> Finding:
-    """Judge a board that is heard with every stack off that is to be scanned."""
+    """Judges a board that is heard with every stack off that is to be scanned."""
     place = next((p for p in run.places if p.mac == mac), None)
     if place is not None and place.stack in run.cut:
         text = (
@@ -179,7 +179,7 @@ def talks_while_off(run: Run, mac: str) -> Finding:
 
 
 def doubted(mac: str, stack: int) -> str:
-    """Say that a board is not placed yet."""
+    """Says that a board is not placed yet."""
     return (
         f"{mac} asked while stack {stack} came on, and may not be of it: it gets its "
         "place later"
@@ -187,12 +187,12 @@ def doubted(mac: str, stack: int) -> str:
 
 
 def latecomer(mac: str) -> str:
-    """Say that a board asked while no stack came on."""
+    """Says that a board asked while no stack came on."""
     return f"{mac} asked for an address only after the scan of its stack"
 
 
 def settling(stack: int) -> str:
-    """Say that a stack is scanned once more."""
+    """Says that a stack is scanned once more."""
     return (
         f"stack {stack} is scanned once more, for not all about it is clear: its "
         "boards are shut down first"
@@ -200,7 +200,7 @@ def settling(stack: int) -> str:
 
 
 def unsettled(stack: int, why: str) -> str:
-    """Say that a stack could not be scanned once more."""
+    """Says that a stack could not be scanned once more."""
     return (
         f"stack {stack} was not scanned once more, and is on: {why}. Give its boards "
         f"agents (pirack deploy --stack {stack}), or name who may be cut by confirming "
@@ -209,7 +209,7 @@ def unsettled(stack: int, why: str) -> str:
 
 
 def declined(mac: str, address: str) -> str:
-    """Say that a board gave an address back."""
+    """Says that a board gave an address back."""
     return (
         f"{mac} declined {address}, because another device answered there or asked for "
         "it at the same time"
@@ -296,7 +296,7 @@ def changes(settled: Settled) -> tuple[str, ...]:
 
 
 def silent(place: Place, wait_s: float, declined_: str | None = None) -> Finding:
-    """Judge a board that was placed and did not come up.
+    """Judges a board that was placed and did not come up.
 
     Args:
         place: Its place.
@@ -339,7 +339,7 @@ def twins(place: Place, address: str) -> Finding:
 
 
 def one_board(place: Place, first: Place) -> Finding:
-    """Judge a slot that was given to the second interface of a board.
+    """Judges a slot that was given to the second interface of a board.
 
     Args:
         place: The slot.
@@ -365,7 +365,7 @@ def copied(macs: tuple[str, ...]) -> str:
 
 
 def late(mac: str, asked: int, *, certain: bool) -> Finding:
-    """Judge a board that asked at a moment which tells no stack.
+    """Judges a board that asked at a moment which tells no stack.
 
     Args:
         mac: Its hardware address.

@@ -110,7 +110,7 @@ class Board:
         self.leave()
 
     def shut_down(self, reason: str = "shutdown ordered by ann") -> None:
-        """Say goodbye with a reason and go down; the board answers no ping then."""
+        """Says goodbye with a reason and goes down; the board answers no ping then."""
         self._bench.prober.alive.discard(self.address)
         self.details(reason=reason)
         self.leave()

@@ -31,7 +31,7 @@ class SlowProber:
         return Answer(answered=False)
 
     def pump(self) -> int:
-        """Let the questions under way end; return how many there were."""
+        """Lets the questions under way end; returns how many there were."""
         ended, self._open = self._open, []
         for one in ended:
             one.set_result(None)

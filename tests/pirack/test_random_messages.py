@@ -62,7 +62,7 @@ def test_thousands_of_random_messages_stop_no_command(seed: int) -> None:
 def read(
     payload: bytes, kind: type[Reply | Event], receipt: Receipt, printed: list[str]
 ) -> None:
-    """Take a reply or a line of history as `pirack send` and `events` do."""
+    """Takes a reply or a line of history as `pirack send` and `events` do."""
     try:
         message = decode(payload, kind)
     except PayloadError:

@@ -87,7 +87,7 @@ class Lab:
         return subprocess.check_output(command, text=True)
 
     def _renew(self) -> None:
-        """Let boards with an address of the pool soon ask for it again."""
+        """Lets boards with an address of the pool soon ask for it again."""
         while not self._closed.wait(0.2):
             for pi in list(self.pis):
                 if pi.address and SUBNET.in_pool(pi.address):

@@ -182,7 +182,7 @@ class Pi:
         return self.address
 
     def renew(self) -> None:
-        """Let udhcpc ask again for its lease, which it would at half its time: 60 s."""
+        """Lets udhcpc ask for its lease now; by itself it would after 60 s."""
         now = time.monotonic()
         if self.program != "udhcpc" or now < self._renewed + 4.5:  # 3 s after a NAK
             return
