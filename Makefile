@@ -36,9 +36,10 @@ test: test-packages install-dev lint test-python313 ## every check: lint, types,
 	$(PYTEST)
 
 .PHONY: test-all
-test-all: test-packages install-dev lint ## what `make test` does, the tests that take minutes, and Debian 13
+test-all: test-packages install-dev lint ## what `make test` does, the longest tests, audit, and Debian 13
 	$(PYTEST) -m "not hardware"
-	scripts/debian-root --optional --test-packages trixie make test
+	@scripts/audit
+	@scripts/debian-root --optional --test-packages trixie make test
 
 # Debian 13, on which Raspberry Pi OS is based now, whatever this machine runs.
 .PHONY: test-debian12 test-debian13
@@ -68,9 +69,23 @@ bench: install-dev ## measure: a table, each figure beside its floor or rival
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: wheel
-wheel: install-dev ## build dist/pirack-*.whl
+wheel: install-dev ## build dist/pirack-*.whl, and the list of what it needs beside it (SBOM)
 	rm -rf dist
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
+	@$(MAKE) --no-print-directory sbom
+
+.PHONY: sbom
+sbom: install-dev ## dist/*.cdx.json: what a node and a rack install, as CycloneDX
+	@$(BIN)/python scripts/sbom
+
+.PHONY: lock
+lock: install-dev ## write the lock files anew; with ARGS=--upgrade the newest of everything
+	@scripts/install-locked $(VENV) requirements/tools.lock --group lock
+	scripts/lock $(ARGS)
+
+.PHONY: audit
+audit: install-dev ## ask for published vulnerabilities of what the lock files name
+	@scripts/audit
 
 .PHONY: test-packages
 test-packages:
@@ -82,17 +97,19 @@ clean: ## remove what was built or cached; .pirack (your rack's data) stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment -------------------------------------------------------
-# Stamp files: made again only when pyproject.toml changes, so a second run is quick.
+# Stamp files: made again only when pyproject.toml or a lock file changes, so a second run
+# is quick. Only what a lock file names, with its hash, is installed.
 
 $(VENV)/.made:
 	@echo 'pirack: preparing $(VENV), once (a minute; on a Pi a few)'
 	@PYTHON="$(PYTHON)" scripts/venv $(VENV)
 	@touch $@
 
-$(VENV)/.rack: pyproject.toml $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --editable '.[rack]'
+$(VENV)/.rack: pyproject.toml requirements/rack.lock $(VENV)/.made
+	@scripts/install-locked $(VENV) requirements/rack.lock '.[rack]' --group build
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.rack
-	$(BIN)/python -m pip install --quiet --group dev
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.rack
+	@scripts/install-locked $(VENV) requirements/dev.lock --group dev
 	@touch $@
