@@ -43,17 +43,23 @@ def replace(
     _sync_directory(path.parent)
 
 
-def put_aside(path: Path, why: str) -> None:
+def put_aside(path: Path, why: object, lost: str = "") -> None:
     """Renames a damaged file, for a person to look at, and logs that as an error.
 
     Args:
-        path: The file; its new name ends in ``.broken``.
+        path: The file; its new name ends in ``.broken``. What SQLite keeps beside it
+            goes with it.
         why: What is wrong with it.
+        lost: What follows from that.
     """
     aside = path.with_suffix(".broken")
-    log.error("%s: is broken (%s): put aside as %s", path, why, aside)
+    tail = f"; {lost}" if lost else ""
+    log.error("%s: is broken (%s): put aside as %s%s", path, why, aside, tail)
     try:
         path.replace(aside)
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).replace(f"{aside}{suffix}")
     except OSError as error:
         log.warning("%s: cannot be put aside (%s)", path, error.strerror)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from broker.atomic import replace
 from broker.endpoint import Endpoint
-from broker.errors import ConfigError
+from broker.errors import ConfigError, DamagedFileError
 from broker.settings import BrokerSettings
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ def read(path: Path) -> Credentials:
     """Read a credentials file; one that others can read is used, with a warning.
 
     Raises:
-        ConfigError: It is missing, cannot be read, or holds something else.
+        ConfigError: It is missing or cannot be read.
+        DamagedFileError: It holds something else.
     """
     try:
         content = path.read_bytes()
@@ -93,7 +94,7 @@ def read(path: Path) -> Credentials:
         return msgspec.json.decode(content, type=Credentials)
     except msgspec.MsgspecError as error:
         text = f"{path}: is no credentials file: {error}; {_RIGHT}"
-        raise ConfigError(text) from error
+        raise DamagedFileError(text) from error
 
 
 _RIGHT = 'it must hold {"username": "…", "password": "…"} and have mode 0600'

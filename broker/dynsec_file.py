@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from broker import dynsec
-from broker.atomic import replace
+from broker.atomic import put_aside, replace
 from broker.dynsec import Role, User, acls, client, rights, role_name
-from broker.errors import ConfigError
+from broker.errors import ConfigError, DamagedFileError
 from broker.topics import Topics
 
 Document = dict[str, Any]
@@ -70,7 +70,7 @@ def merge(directory: Path, users: Sequence[User], topics: Topics) -> Path:
 
     What people added by ``mosquitto_ctrl`` stays: clients, roles, groups, and rights in
     our roles. Clients that we made and that are not among ``users`` are removed. A file
-    that is missing is made.
+    that is missing is made; a damaged one is put aside first.
 
     Args:
         directory: The broker's data directory; the broker is down.
@@ -84,7 +84,11 @@ def merge(directory: Path, users: Sequence[User], topics: Topics) -> Path:
     path = directory / dynsec.FILE_NAME
     if not path.exists():
         return dynsec.write(directory, users, topics)
-    before = _read(path)
+    try:
+        before = _read(path)
+    except DamagedFileError as error:
+        put_aside(path, error, "users that were added by hand must be added again")
+        return dynsec.write(directory, users, topics)
     after = merged(before, users, topics)
     if after != before:
         _write(path, after)
@@ -133,13 +137,16 @@ def _renewed_role(name: str, row: Document, topics: Topics) -> Document:
 def _read(path: Path) -> Document:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Document)
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
         text = f"{path}: cannot be read as the plugin's file: {error}"
         raise ConfigError(text) from error
+    except msgspec.MsgspecError as error:
+        text = f"{path}: is not the plugin's file: {error}"
+        raise DamagedFileError(text) from error
     if {"clients", "roles"} <= found.keys():
         return found
     text = f"{path}: has no clients and roles; it must be the plugin's file"
-    raise ConfigError(text)
+    raise DamagedFileError(text)
 
 
 def _write(path: Path, document: Document) -> None:

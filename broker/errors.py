@@ -2,6 +2,7 @@
 
 PiRackError
 ├── ConfigError            the configuration cannot be used: a person must change it
+│   └── DamagedFileError   a file that a program wrote is torn or is something else
 ├── ContractError          something said breaks the MQTT contract
 │   ├── TopicError         a topic or a name outside the contract (also a ValueError)
 │   └── PayloadError       a payload that does not decode or is too large (ValueError)
@@ -21,6 +22,10 @@ class PiRackError(Exception):
 
 class ConfigError(PiRackError):
     """The configuration cannot be used; the text says which key and what is right."""
+
+
+class DamagedFileError(ConfigError):
+    """A file that a program of ours wrote is torn, or holds something else."""
 
 
 class ContractError(PiRackError):

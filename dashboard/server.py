@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 import secrets
 import shlex
 import signal
@@ -19,7 +20,7 @@ from nicegui import app, ui
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from broker.atomic import replace
+from broker.atomic import put_aside, replace
 from broker.link import Connect
 from broker.settings import BrokerSettings
 from dashboard.connections import ConnectionLimits, bounded, raise_limit
@@ -154,13 +155,20 @@ def publish_hint(broker: BrokerSettings) -> str:
 def session_secret(path: Path) -> str:
     """Return the secret that signs cookies, made once (mode 0600).
 
+    One that a power cut tore could be guessed: there is a new one then.
+
     Raises:
         OSError: The directory cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        replace(path, secrets.token_hex(32).encode())
-    return path.read_text("ascii")
+    kept = path.read_bytes() if path.exists() else b""
+    if re.fullmatch(rb"[0-9a-f]{64}", kept):
+        return kept.decode()
+    if path.exists():
+        put_aside(path, "is no secret", "everybody signs in again")
+    made = secrets.token_hex(32)
+    replace(path, made.encode())
+    return made
 
 
 def fingerprint(folder: Path) -> str:

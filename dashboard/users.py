@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.atomic import replace
+from broker.atomic import put_aside, replace
 from broker.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -164,6 +164,29 @@ class Users:
             return None
         return user
 
+    def mend(self) -> bool:
+        """Puts a file that is torn aside, for a new one; returns whether it did.
+
+        Only at a start, before anybody signs in. A file with a mistake in it, made by
+        hand, stays where it is.
+
+        Raises:
+            ConfigError: The file cannot be read.
+            OSError: It cannot be put aside.
+        """
+        try:
+            msgspec.json.decode(self._path.read_bytes())
+        except FileNotFoundError:
+            return False
+        except msgspec.DecodeError as error:
+            put_aside(self._path, error, "a new administrator is made, all others go")
+            self._seen = None
+            return True
+        except OSError as error:
+            text = f"{self._path}: cannot be read: {error}"
+            raise ConfigError(text) from error
+        return False
+
     def put(self, user: User) -> None:
         """Add a user, or replace the one of that name.
 
@@ -222,6 +245,7 @@ def ensure_admin(
         OSError: The file cannot be written.
     """
     users = Users(path)
+    users.mend()
     if users.all():
         return None
     secret = password()

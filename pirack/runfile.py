@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.atomic import replace
+from broker.atomic import put_aside, replace
 from broker.errors import ConfigError
 
 DATA_VARIABLE = "PIRACK_DATA"
@@ -92,7 +92,11 @@ def read(data: Path) -> RunFile | None:
         owner = f"it belongs to {_owner(data)}, who alone may ask this rack"
         text = f"{path}: cannot be read: {owner}; be that user, or use sudo"
         raise ConfigError(text) from error
-    except (OSError, msgspec.MsgspecError) as error:
+    except msgspec.MsgspecError as error:
+        # A rack that runs has a whole one: this is of one that lost its power.
+        put_aside(path, error, "no rack is taken to run here")
+        return None
+    except OSError as error:
         text = f"{path}: cannot be read: {error}"
         raise ConfigError(text) from error
     return run if is_alive(run.pids.get("supervisor", 0)) else None

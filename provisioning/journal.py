@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from broker.atomic import put_aside
 from provisioning.errors import JournalError
 from provisioning.plan import Place, Verdict
 from provisioning.run.state import Run
@@ -54,16 +55,27 @@ class SqliteJournal:
     def open(self) -> None:
         """Open the file; twice is fine.
 
+        One that is empty or damaged is put aside, with a line in the log: the next
+        install run finds the boards, which keep their addresses as long as the DHCP
+        server has their reservations.
+
         Raises:
             JournalError: It cannot be opened, or is no journal of this version.
         """
         if self._database is not None:
             return
         try:
+            self._mend()
             self._open_file()
         except JournalError:
             self.close()
             raise
+
+    def _mend(self) -> None:
+        with self._translated():
+            why = _damage(self._path)
+            if why:
+                put_aside(self._path, why, "the slots of boards are not known any more")
 
     def _open_file(self) -> None:
         with self._translated():
@@ -174,6 +186,27 @@ class SqliteJournal:
         except (OSError, sqlite3.Error, msgspec.MsgspecError) as error:
             text = f"the journal {self._path} cannot be used: {error}"
             raise JournalError(text) from error
+
+
+def _damage(path: Path) -> str:
+    """Returns why a file is no database any more; empty: it is one, or is not there.
+
+    Raises:
+        OSError: It cannot be read.
+        sqlite3.OperationalError: Likewise, or another program holds it.
+    """
+    if not path.exists():
+        return ""
+    if not path.stat().st_size:
+        return "it is empty"
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if verdict == "ok" else str(verdict)
 
 
 def _write(database: sqlite3.Connection, places: tuple[Place, ...]) -> None:

@@ -8,10 +8,10 @@ from typing import TypeVar
 import msgspec
 
 from broker import credentials
-from broker.atomic import replace
+from broker.atomic import put_aside, replace
 from broker.credentials import Credentials, generate_client_id, generate_password
 from broker.dynsec import PEOPLE, Role, User
-from broker.errors import ConfigError
+from broker.errors import ConfigError, DamagedFileError
 from dashboard.users import Role as PageRole
 from dashboard.users import Users, make_user
 from dashboard.users import generate_password as readable_password
@@ -51,11 +51,13 @@ def mqtt_user(path: Path, username: str, role: Role) -> User:
         ConfigError: The file is there but is no credentials file.
         OSError: It cannot be written.
     """
-    found = (
-        credentials.read(path)
-        if path.exists()
-        else Credentials(username=username, password=generate_password())
-    )
+    found = None
+    try:
+        found = credentials.read(path) if path.exists() else None
+    except DamagedFileError as error:
+        put_aside(path, error, f"{username} gets a new password")
+    if found is None:
+        found = Credentials(username=username, password=generate_password())
     if role not in PEOPLE and not found.client_id:
         bound = generate_client_id(username)
         found = msgspec.structs.replace(found, client_id=bound)
@@ -91,7 +93,7 @@ def node_passwords(path: Path, nodes: Iterable[str]) -> dict[str, str]:
         OSError: It cannot be written.
     """
     wanted = list(nodes)
-    kept = _read(path, dict[str, str]) if path.exists() else {}
+    kept = _read(path, dict[str, str]) or {}
     missing = [node for node in wanted if node not in kept]
     kept |= {node: generate_password() for node in missing}
     if missing:
@@ -111,20 +113,26 @@ def page_login(path: Path, users_file: Path) -> Login:
         OSError: One of them cannot be written.
     """
     users = Users(users_file)
-    if path.exists():
-        login = _read(path, Login)
-        if users.get(login.username) is not None:
-            return login
-    login = Login(username=ADMIN, password=readable_password())
+    mended, login = users.mend(), _read(path, Login)
+    if login is not None and users.get(login.username) is not None:
+        return login
+    if login is None or not mended:
+        login = Login(username=ADMIN, password=readable_password())
     users.put(make_user(login.username, PageRole.ADMIN, login.password))
     _write(path, login)
     return login
 
 
-def _read(path: Path, kind: type[T]) -> T:
+def _read(path: Path, kind: type[T]) -> T | None:
+    """Returns what is in a file; None where there is none, or one that is damaged."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError) as error:
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        put_aside(path, error, "new passwords are made")
+        return None
+    except OSError as error:
         text = f"{path}: cannot be read: {error}; delete it and a new one is made"
         raise ConfigError(text) from error
 

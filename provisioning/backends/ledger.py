@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from broker.atomic import put_aside
 from provisioning.backends import files
 from provisioning.errors import BackendError
 from provisioning.reservation import Reservation
@@ -45,6 +46,9 @@ class Ledger:
             return msgspec.json.decode(self._path.read_bytes(), type=_Page)
         except FileNotFoundError:
             return _Page()
-        except (OSError, msgspec.MsgspecError) as error:
+        except msgspec.MsgspecError as error:
+            put_aside(self._path, error, "`install undo` has nothing to go back to")
+            return _Page()
+        except OSError as error:
             text = f"{self._path} cannot be read: {error}; put it aside to begin anew"
             raise BackendError(text) from error

@@ -51,6 +51,20 @@ def test_what_is_no_file_of_the_plugin_is_named_and_stays(
     assert path.read_text() == content
 
 
+@pytest.mark.parametrize("torn", [b"", b"\0" * 512, b'{"clients": ['])
+def test_at_a_start_a_torn_file_is_put_aside_and_made_again(
+    path: Path, torn: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(torn)
+    user = User(name="master", password="p", role=Role.MASTER)
+    dynsec_file.merge(path.parent, [user], Topics("lab"))
+    made = json.loads(path.read_text())
+    assert [row["username"] for row in made["clients"]] == ["master"]
+    aside = path.with_suffix(".broken")
+    assert aside.read_bytes() == torn
+    assert "users that were added by hand must be added again" in caplog.text
+
+
 def test_starting_again_keeps_what_people_added_and_renews_what_is_ours(
     path: Path,
 ) -> None:

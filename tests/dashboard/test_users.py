@@ -68,6 +68,33 @@ def test_a_broken_file_is_told_with_the_way_out(path: Path) -> None:
         Users(path).all()
 
 
+@pytest.mark.parametrize("torn", [b"", b"\0" * 64, b'{"users": ['])
+def test_at_a_start_a_torn_file_is_put_aside_and_an_administrator_made(
+    path: Path, torn: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    path.write_bytes(torn)
+    password = ensure_admin(path)
+    assert password is not None
+    assert Users(path).verify("admin", password) is not None
+    aside = path.with_suffix(".broken")
+    assert aside.read_bytes() == torn
+    assert f"put aside as {aside}" in caplog.text
+
+
+@pytest.mark.parametrize("torn", [b"", b"\0" * 64, b"0123456789abcdef"])
+def test_a_torn_secret_signs_no_cookie(tmp_path: Path, torn: bytes) -> None:
+    pytest.importorskip("nicegui")
+    from dashboard.server import session_secret  # noqa: PLC0415  # an extra
+
+    path = tmp_path / "secret"
+    path.write_bytes(torn)
+    made = session_secret(path)
+    assert len(made) == 64
+    assert session_secret(path) == made
+    assert (tmp_path / "secret.broken").read_bytes() == torn
+
+
 def test_while_the_file_is_broken_nobody_is_known_and_the_log_told_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

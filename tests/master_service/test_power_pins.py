@@ -14,6 +14,7 @@ from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
 from master_service.power.drivers.gpiod_lines import find_chip
 from master_service.power.drivers.kernel import keeping
 from master_service.power.drivers.rpi_gpio import RpiPins
+from master_service.power.fake import FakeOutlets
 from master_service.power.machine import stand_in
 from master_service.power.outlets import PowerFatalError
 from master_service.power.stand_in.gpiod import StandInGpiod
@@ -134,13 +135,40 @@ async def test_outlets_that_claim_at_the_same_time_read_the_ledger_once(
     assert await ledger.level("stack-1") is Power.ON
 
 
-async def test_a_ledger_that_is_no_ledger_is_loud(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [b"", b"{broken", b"\0" * 64])
+async def test_a_torn_ledger_is_put_aside_and_the_database_decides(
+    tmp_path: Path, torn: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "pins.json"
-    path.write_text("{broken")
+    path.write_bytes(torn)
     header = Header()
-    with pytest.raises(PowerFatalError, match=r"pins\.json.*remove the file"):
-        await outlets(header, LOW_ACTIVE, Ledger(path)).claim("stack-1", Power.ON)
-    assert header.calls == []
+    made = outlets(header, LOW_ACTIVE, Ledger(path))
+    await made.claim("stack-1", Power.OFF)
+    assert await made.read("stack-1") is Power.OFF
+    assert msgspec.json.decode(path.read_bytes()) == {"stack-1": "off"}
+    aside = path.with_suffix(".broken")
+    assert aside.read_bytes() == torn
+    assert f"put aside as {aside}" in caplog.text
+
+
+async def test_a_torn_ledger_moves_no_pin_of_which_nothing_is_known(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pins.json").write_bytes(b"")
+    header = Header()
+    made = outlets(header, LOW_ACTIVE, Ledger(tmp_path / "pins.json"))
+    await made.claim("stack-1", Power.UNKNOWN)
+    assert header.edges == []
+
+
+async def test_a_torn_file_of_fake_outlets_is_put_aside(tmp_path: Path) -> None:
+    path = tmp_path / "fake-outlets.json"
+    path.write_bytes(b"")
+    fake = FakeOutlets(path, ("stack-1",))
+    await fake.claim("stack-1", Power.ON)
+    await fake.switch("stack-1", on=False)
+    assert await fake.read("stack-1") is Power.OFF
+    assert path.with_suffix(".broken").read_bytes() == b""
 
 
 async def test_a_pin_that_fails_is_not_written_down_as_moved(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from broker import service
 from broker.config import Document
 from broker.errors import ConfigError
 from broker.version import VERSION
+from node_agent import cli
 from node_agent.settings import AgentSettings
 
 ROOT = Path(__file__).parents[2]
@@ -93,3 +94,27 @@ def test_a_user_without_a_home_is_told_what_to_set(
     with pytest.raises(ConfigError, match=r"set \[agent\] state_dir"):
         AgentSettings().state_directory()
     assert AgentSettings(state_dir="/x").state_directory() == Path("/x")
+
+
+@pytest.mark.parametrize("torn", [b"", b"\0" * 64, b'{"username": "pi-1'])
+def test_torn_credentials_end_the_start_with_a_sentence_and_code_3(
+    tmp_path: Path,
+    torn: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = tmp_path / "credentials.json"
+    kept.write_bytes(torn)
+    told = tmp_path / "pirack.toml"
+    told.write_text(
+        f'[broker]\ncredentials = "{kept}"\n'
+        f'[agent]\nid = "pi-1"\nstate_dir = "{tmp_path}"\n'
+    )
+    monkeypatch.setattr("sys.argv", ["pirack-agent", "--config", str(told)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == service.EXIT_CONFIG
+    said = capsys.readouterr().err
+    assert f"pirack-agent: {kept}: is no credentials file" in said
+    assert "it must hold" in said
+    assert kept.read_bytes() == torn

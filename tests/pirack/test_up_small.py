@@ -30,6 +30,10 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+TORN = (b"", b"\0" * 512, b'{"username": "mas')
+"""What a power cut leaves of a file: nothing, blocks of zeros, a part."""
+
+
 def test_a_second_rack_on_the_same_directory_is_refused_with_the_way_out(
     tmp_path: Path,
 ) -> None:
@@ -60,12 +64,44 @@ def test_new_nodes_get_passwords_and_old_ones_keep_theirs(tmp_path: Path) -> Non
     assert passwords.node_passwords(path, ["a"]) == {"a": first["a"]}
 
 
-def test_a_broken_password_file_is_named_and_never_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "master.json"
-    path.write_text("{")
-    with pytest.raises(ConfigError, match=r"master\.json: is no credentials file"):
-        passwords.mqtt_password(path, "master")
-    assert path.read_text() == "{"
+@pytest.mark.parametrize("torn", TORN)
+def test_a_damaged_password_file_is_put_aside_and_made_again(
+    tmp_path: Path, torn: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, nodes = tmp_path / "master.json", tmp_path / "simulated.json"
+    for one in (path, nodes):
+        one.write_bytes(torn)
+    made = passwords.mqtt_password(path, "master")
+    assert passwords.mqtt_password(path, "master") == made
+    assert passwords.node_passwords(nodes, ["a"]) == passwords.node_passwords(
+        nodes, ["a"]
+    )
+    for one in (path, nodes):
+        aside = one.with_suffix(".broken")
+        assert aside.read_bytes() == torn
+        assert f"put aside as {aside}" in caplog.text
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_login_survives_a_users_file_that_was_torn(
+    tmp_path: Path, torn: bytes
+) -> None:
+    kept, users = tmp_path / "page.json", tmp_path / "users.json"
+    login = passwords.page_login(kept, users)
+    users.write_bytes(torn)
+    assert passwords.page_login(kept, users) == login
+    assert Users(users).verify(login.username, login.password) is not None
+    kept.write_bytes(torn)
+    login = passwords.page_login(kept, users)
+    assert Users(users).verify(login.username, login.password) is not None
+    assert len(list(tmp_path.glob("*.broken"))) == 2
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_damaged_run_file_is_that_of_no_rack(tmp_path: Path, torn: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(torn)
+    assert runfile.read(tmp_path) is None
+    assert [one.name for one in tmp_path.iterdir()] == ["run.broken"]
 
 
 def test_the_login_told_at_every_start_opens_the_page(tmp_path: Path) -> None:

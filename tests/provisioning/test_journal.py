@@ -9,7 +9,7 @@ import pytest
 
 from provisioning.backends.ledger import Ledger
 from provisioning.backends.observe import Observe
-from provisioning.errors import BackendError, JournalError, RefusedError
+from provisioning.errors import JournalError, RefusedError
 from provisioning.journal import SqliteJournal
 from provisioning.plan import Layout, Place, StackPlan, prepare
 from provisioning.reservation import Reservation, difference, validate
@@ -126,11 +126,32 @@ async def test_boards_can_exchange_places_but_not_share_one(tmp_path: Path) -> N
     one.close()
 
 
-def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "install.sqlite").write_text("not a database" * 100)
-    with pytest.raises(JournalError, match=r"install\.sqlite cannot be used"):
-        journal(tmp_path)
+@pytest.mark.parametrize("torn", [b"", b"not a database" * 100, b"\0" * 4096])
+def test_a_file_that_is_no_journal_is_put_aside_and_said(
+    tmp_path: Path, torn: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "deep" / "install.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(torn)
+    one = journal(tmp_path)
+    assert one.places() == ()
+    one.close()
+    aside = path.with_suffix(".broken")
+    assert aside.read_bytes() == torn
+    assert f"put aside as {aside}" in caplog.text
+
+
+async def test_a_journal_with_torn_pages_is_put_aside(tmp_path: Path) -> None:
+    one = journal(tmp_path)
+    await one.save(RUN)
+    one.close()
+    path = tmp_path / "deep" / "install.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\0" * (len(whole) - 4096))
+    one = journal(tmp_path)
+    assert one.last() is None
+    one.close()
+    assert path.with_suffix(".broken").stat().st_size == len(whole)
 
 
 def test_a_journal_of_another_version_is_not_touched(tmp_path: Path) -> None:
@@ -150,8 +171,8 @@ async def test_the_ledger_remembers_the_set_that_is_served(tmp_path: Path) -> No
     await ledger.write((a, b))
     assert ledger.served() == (a, b)
     (tmp_path / "reservations.json").write_text("{")
-    with pytest.raises(BackendError, match="put it aside"):
-        ledger.served()
+    assert ledger.served() == ()
+    assert (tmp_path / "reservations.broken").read_text() == "{"
 
 
 def row(mac: str, last: int, name: str) -> Reservation:

@@ -116,7 +116,10 @@ def _read(path: Path) -> dict[str, Power]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Power])
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.MsgspecError) as error:
+    except msgspec.MsgspecError as error:
+        atomic.put_aside(path, error, "pins are claimed as the database says")
+        return {}
+    except OSError as error:
         text = (
             f"{path}: the levels of the outlets cannot be read: {error}; when every "
             "relay is as it should be, remove the file"
