@@ -51,6 +51,8 @@ class SqliteJournal:
         self._clock = clock
         self._database: sqlite3.Connection | None = None
         self._busy = threading.Lock()
+        self._places: tuple[Place, ...] | None = None
+        """As they are on disk; None: not read yet."""
 
     def open(self) -> None:
         """Open the file; twice is fine.
@@ -98,7 +100,7 @@ class SqliteJournal:
         with self._busy:  # a write whose waiter was cancelled ends first
             if self._database is not None:
                 self._database.close()
-                self._database = None
+                self._database = self._places = None
 
     def last(self) -> Run | None:
         """Return the latest run, over or not; None: there was none.
@@ -120,12 +122,15 @@ class SqliteJournal:
         Raises:
             JournalError: It cannot be read.
         """
+        if self._places is not None:
+            return self._places  # asked for at each publication, on the loop
         query = (
             "SELECT stack, slot, address, name, mac, serial, model, verdict, reserved "
             "FROM place ORDER BY stack, slot"
         )
         with self._translated():
-            return tuple(map(_place, self._open.execute(query)))
+            self._places = tuple(map(_place, self._open.execute(query)))
+        return self._places
 
     async def save(self, run: Run) -> None:
         """Keep a run and its places, both or neither.
@@ -146,6 +151,7 @@ class SqliteJournal:
                 (run.id, now, now if run.over else None, state),
             )
             _write(database, run.places)
+        self._places = _in_order(run.places)
 
     async def keep(self, places: tuple[Place, ...]) -> None:
         """Keep places that a person changed between two runs.
@@ -158,6 +164,7 @@ class SqliteJournal:
     def _keep(self, places: tuple[Place, ...]) -> None:
         with self._transaction() as database:
             _write(database, places)
+        self._places = _in_order(places)
 
     @property
     def _open(self) -> sqlite3.Connection:
@@ -215,6 +222,10 @@ def _write(database: sqlite3.Connection, places: tuple[Place, ...]) -> None:
     database.executemany(
         "INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, places)
     )
+
+
+def _in_order(places: tuple[Place, ...]) -> tuple[Place, ...]:
+    return tuple(sorted(places, key=lambda place: (place.stack, place.slot)))
 
 
 def _row(place: Place) -> tuple[object, ...]:

@@ -52,6 +52,8 @@ class PartRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         wanted: What the outlet should have been before; empty: as ``before``.
         alone: Whether it comes on only when no other outlet is coming on.
         targets: Its targets.
+        asked_at: When it was received, monotonic seconds of that boot of the machine;
+            None: an earlier release wrote it.
     """
 
     id: str
@@ -69,6 +71,7 @@ class PartRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     wanted: str = ""
     alone: bool = False
     targets: tuple[TargetRecord, ...] = ()
+    asked_at: float | None = None
 
     @property
     def key(self) -> str:

@@ -28,6 +28,7 @@ def part(asked: Asked, targets: dict[str, Row], **share: Any) -> PartRecord:  # 
         inbox=asked.route.response_topic,
         correlation=asked.route.correlation,
         targets=tuple(_target(key, row) for key, row in targets.items()),
+        asked_at=asked.at.now,
         **share,
     )
 
@@ -45,15 +46,30 @@ def asked(record: PartRecord, at: Moment) -> Asked:
 
     Args:
         record: From disk.
-        at: This moment; the wall clock tells how long ago it was asked.
+        at: This moment.
     """
-    age_s = max(0.0, at.wall - record.asked)
+    age_s = _age_s(record, at)
     return Asked(
         record.id,
         Command(id=record.id, args=record.args, by=record.by),
         Route(Scope.parse(record.scope), record.verb, record.inbox, record.correlation),
         Moment(at.now - age_s, record.asked),
     )
+
+
+def _age_s(record: PartRecord, at: Moment) -> float:
+    """Returns for how long a command has been under way, seconds.
+
+    The wall clock may have been set meanwhile, by years; the monotonic one began again
+    if the machine did. Neither is believed above the other: the shorter span counts.
+    """
+    by_wall = at.wall - record.asked
+    if record.asked_at is None:
+        return max(0.0, by_wall)
+    by_monotonic = at.now - record.asked_at
+    if by_monotonic < 0:  # another boot, which has lasted for `now` seconds
+        return by_wall if by_wall > 0 else at.now
+    return min(by_monotonic, by_wall) if by_wall > 0 else by_monotonic
 
 
 def _target(key: str, row: Row) -> TargetRecord:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.messages import Event, EventKind, Phase
+from master_service.commands import remember
+from master_service.commands.effects import Moment
+from master_service.commands.records import PartRecord
 from master_service.event_log import DAY_S, EventQuery, Retention
 from master_service.store import PRUNE_EVERY, Store
 
@@ -150,3 +153,36 @@ async def test_a_lock_of_an_older_release_has_no_rest_and_is_read(
     (lock,) = (await store.open()).locks
     await store.close()
     assert (lock.by, lock.until) == ("ann", 1_700_003_600.0)
+
+
+@pytest.mark.parametrize("jump_s", JUMPS)
+async def test_a_command_that_goes_on_took_no_years_when_the_clock_was_set(
+    bench: Bench, jump_s: float
+) -> None:
+    await bench.all_come()
+    await bench.pass_time(600)
+    await bench.ask("node/s01n1 reboot")
+    await bench.pass_time(20)
+    bench.clock_jump_s += jump_s
+    await bench.restart()
+    await bench.pass_time(1_200)
+    reply = bench.replies("node/s01n1 reboot")[-1]
+    assert reply.phase.final
+    assert 20 <= reply.duration_s < 1_300
+
+
+def test_the_age_of_a_command_is_the_shorter_span_that_a_clock_tells() -> None:
+    record = PartRecord(
+        id="a", verb="reboot", scope="node/x", asked=1e9, asked_at=500.0
+    )
+
+    def age_s(now: float, wall: float, told: PartRecord = record) -> float:
+        return now - remember.asked(told, Moment(now, wall)).at.now
+
+    assert age_s(510, 1e9 + 10) == 10
+    assert age_s(510, 1e9 + YEAR_S) == 10, "the wall clock was set forward"
+    assert age_s(510, 1e9 - YEAR_S) == 10, "the wall clock was set back"
+    assert age_s(60, 1e9 + 90) == 90, "the machine was started again"
+    assert age_s(60, 1e9 - YEAR_S) == 60, "likewise, and its clock is wrong"
+    older = PartRecord(id="a", verb="reboot", scope="node/x", asked=1e9)
+    assert age_s(510, 1e9 + 10, older) == 10

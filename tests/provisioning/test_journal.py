@@ -162,6 +162,27 @@ def test_a_journal_of_another_version_is_not_touched(tmp_path: Path) -> None:
         journal(tmp_path)
 
 
+async def test_places_are_read_once_and_are_those_that_were_written(
+    tmp_path: Path,
+) -> None:
+    one = journal(tmp_path)
+    await one.save(RUN.with_(places=tuple(reversed(PLACES))))
+    again = journal(tmp_path)
+    kept, statements = again.places(), list[str]()
+    assert kept == one.places() == PLACES
+    again._open.set_trace_callback(statements.append)  # noqa: SLF001  # what is read
+    assert again.places() == kept
+    assert statements == []
+    changed = with_macs("b", "a", "", "")
+    await again.keep(changed)
+    assert again.places() == changed
+    with pytest.raises(JournalError, match=r"UNIQUE.*mac"):
+        await again.keep(with_macs("a", "a", "", ""))
+    assert again.places() == changed
+    one.close()
+    again.close()
+
+
 async def test_the_ledger_remembers_the_set_that_is_served(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "reservations.json")
     a, b = Reservation("a", "10.0.0.10", "x"), Reservation("b", "10.0.0.11", "y")
