@@ -1,6 +1,7 @@
 """Lets a board join as ``pirack node add`` does, and packs what it needs."""
 
 import asyncio
+import hashlib
 import io
 import tarfile
 import tempfile
@@ -113,10 +114,28 @@ class HousePacker:
             with tarfile.open(fileobj=content, mode="w") as archive:
                 archive.add(made, made.name, filter=_of_root)
                 if self._wheelhouse is not None:
-                    for one in sorted(self._wheelhouse.glob("*.whl")):
-                        name = f"{made.name}/{WHEELHOUSE}/{one.name}"
-                        archive.add(one, name, filter=_of_root)
+                    add_wheelhouse(archive, self._wheelhouse, made.name)
         return content.getvalue()
+
+
+def add_wheelhouse(archive: tarfile.TarFile, wheelhouse: Path, bundle: str) -> None:
+    """Add wheels to a bundle, and their hashes, which its ``install`` checks.
+
+    Args:
+        archive: The bundle goes into it.
+        wheelhouse: The folder of the wheels.
+        bundle: Name of the bundle's folder in the archive.
+
+    Raises:
+        OSError: A wheel cannot be read.
+    """
+    wheels = {one.name: one.read_bytes() for one in sorted(wheelhouse.glob("*.whl"))}
+    sums = [f"{hashlib.sha256(wheels[name]).hexdigest()}  {name}\n" for name in wheels]
+    files = wheels | {"SHA256SUMS": "".join(sums).encode()}
+    for name, content in files.items():
+        entry = tarfile.TarInfo(f"{bundle}/{WHEELHOUSE}/{name}")
+        entry.size = len(content)
+        archive.addfile(_of_root(entry), io.BytesIO(content))
 
 
 def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -15,6 +15,7 @@ from pirack.up import toml
 AT = Path("/etc/pirack")
 INSTALL = "install"
 FOR_NODES = (
+    "node.lock",
     "pirack-agent.service",
     "pirack-update.service",
     "pirack-update-lists.service",

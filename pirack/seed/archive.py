@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 from pirack import deploy_files
-from pirack.deployment.packer import WHEELHOUSE
+from pirack.deployment.packer import add_wheelhouse
 from pirack.node.board_id import BoardId
 
 ARCHIVE = "pirack-seed.tar"
@@ -38,8 +38,8 @@ def pack(
         archive.add(bundle, "bundle", filter=_of_root)
         for name in _UNITS:
             archive.add(seed / name, name, filter=_of_root)
-        for one in sorted(wheelhouse.glob("*.whl")) if wheelhouse else ():
-            archive.add(one, f"bundle/{WHEELHOUSE}/{one.name}", filter=_of_root)
+        if wheelhouse is not None:
+            add_wheelhouse(archive, wheelhouse, "bundle")
         if wheel is not None:
             _add(archive, f"bundle/{wheel[0]}", wheel[1])
         # An id that the board must be told is not the one its serial gives it.

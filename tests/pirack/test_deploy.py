@@ -1,6 +1,7 @@
 """``pirack deploy``: which boards, who each is, what it gets, what a person is told."""
 
 import asyncio
+import hashlib
 import io
 import tarfile
 import zipfile
@@ -186,8 +187,14 @@ def test_what_goes_to_a_board_is_one_directory_that_only_root_reads(
     package = asyncio.run(packer.pack(Snapshot(files=SERIAL, answers={})))
     with tarfile.open(fileobj=io.BytesIO(package.archive)) as archive:
         entries = {entry.name: entry for entry in archive}
+        wheels = "pi-1f3a9c2e/wheelhouse"
+        sums = archive.extractfile(f"{wheels}/SHA256SUMS")
+        assert sums is not None
+        digest = hashlib.sha256(b"wheel").hexdigest()
+        assert sums.read().decode() == f"{digest}  psutil.whl\n"
     assert {name.split("/")[0] for name in entries} == {"pi-1f3a9c2e"}
-    assert "pi-1f3a9c2e/wheelhouse/psutil.whl" in entries
+    assert f"{wheels}/psutil.whl" in entries
+    assert "pi-1f3a9c2e/deploy/node.lock" in entries
     assert any(name.endswith("-py3-none-any.whl") for name in entries)
     assert entries["pi-1f3a9c2e/credentials.json"].mode == 0o600
     assert {(one.uid, one.uname) for one in entries.values()} == {(0, "root")}

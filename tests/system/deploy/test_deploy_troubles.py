@@ -1,9 +1,12 @@
 """What real sshd, sudo, pip and disks say when they refuse is told as what it is."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from pirack import deploy_files
 from provisioning.deploy.trouble import Trouble
 from tests.system.deploy.alone import deploy
 from tests.system.deploy.pi import Pi
@@ -47,6 +50,48 @@ async def test_a_package_index_that_cannot_be_reached_is_pips_trouble(
     assert "pirack deploy --wheelhouse" in report.text
     assert blank.restarts() == 0
     assert blank.run("ls /tmp") == ""
+
+
+@pytest.mark.parametrize("genuine", [True, False])
+async def test_only_files_whose_hashes_the_lock_file_has_are_installed(
+    blank: Pi,
+    wheel: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    genuine: bool,
+) -> None:
+    units = shutil.copytree(deploy_files.directory(), tmp_path / "shipped")
+    if not genuine:
+        lock = units / "node.lock"
+        lock.write_text(re.sub("sha256:....", "sha256:0000", lock.read_text()))
+    monkeypatch.setattr(deploy_files, "directory", lambda: units)
+    report = await deploy(blank, tmp_path, wheel)
+    freeze = "cd / && /opt/pirack/bin/python -m pip freeze"
+    pins = re.findall(r"^[a-z-]+==[^ ]+", (units / "node.lock").read_text(), re.M)
+    if genuine:
+        assert report.trouble is Trouble.SILENT  # installed; nothing listens here
+        assert set(pins) <= set(blank.run(freeze).splitlines())
+    else:
+        assert report.trouble is Trouble.PACKAGES
+        assert "0000" in report.text  # pip's words: Expected sha256 …, Got …
+        assert blank.run(freeze) == ""
+        assert blank.restarts() == 0
+
+
+def first_wheel(wheelhouse: Path) -> str:
+    return min(one.name for one in wheelhouse.glob("*.whl"))
+
+
+async def test_wheels_that_changed_on_the_way_are_not_installed(
+    blank: Pi, wheel: Path, wheelhouse: Path, tmp_path: Path
+) -> None:
+    brought = Path(shutil.copytree(wheelhouse, tmp_path / "brought"))
+    (brought / "SHA256SUMS").write_text(f"{'0' * 64}  {first_wheel(wheelhouse)}\n")
+    report = await deploy(blank, tmp_path, wheel, brought)
+    assert report.trouble is Trouble.PACKAGES
+    assert "the wheels of --wheelhouse are damaged" in report.text
+    assert blank.restarts() == 0
 
 
 async def test_a_disk_that_fills_up_midway_is_told_as_that(
