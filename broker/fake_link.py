@@ -48,7 +48,7 @@ class PublishFailure(enum.Enum):
     FULL = "full"
     """The link's queue is full: ``publish`` raises, the connection stays."""
     REFUSED = "refused"
-    """The broker allows no such topic: it drops the message and tells nobody."""
+    """The broker allows no such topic: it drops the message without a word."""
     LOST = "lost"
     """The connection breaks before the broker has the message; nothing is raised."""
     CUT = "cut"

@@ -185,7 +185,7 @@ class Desk:
         link.publish(topic, payload, qos=1)
 
     def _make_room(self) -> None:
-        """Forgets the oldest command that nobody waits for any more, if there are many.
+        """Forgets the oldest command that was given up, if there are many.
 
         Raises:
             RefusedError: All of them are still waited for.

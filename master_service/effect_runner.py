@@ -205,7 +205,7 @@ class EffectRunner:
         self.perform([Persist(fed.record())])
 
     def commit_soon(self) -> None:
-        """Writes what is queued; nobody waits for it."""
+        """Writes what is queued, and does not wait for it."""
         self._flush_again = True
         if not self._flushing and not self._stopped:
             self._flushing = True

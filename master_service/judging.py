@@ -24,7 +24,7 @@ PINGS_A_BOOT = 3
 TOGETHER_INTERVALS = 1.5
 """Boards whose last beats lie no further apart fell silent together."""
 QUIET_S = 3.0
-"""Without a message of any kind for so long, silence of a board is no evidence yet: the
+"""Without a message of any kind for so long, silence of a board proves nothing yet: the
 broker may hang. It is asked for a sign of life first."""
 ECHO_EVERY_S = 2.0
 """Between two questions to a broker that says nothing."""
@@ -200,7 +200,7 @@ class Judging:
     def down_since(self, node: Node) -> float | None:
         """Return when a node that now booted began to be away, monotonic seconds."""
         fed = self._panel.of_node(node)
-        # After a time without an answer nobody knows when the power came.
+        # After a time without an answer it is not known when the power came.
         edge = fed is not None and fed.before is not Power.UNKNOWN
         powered = fed.since if fed is not None and edge else None
         known = [at for at in (powered, node.dropped_at) if at is not None]

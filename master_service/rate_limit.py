@@ -11,7 +11,7 @@ from master_service.events import Draft
 KEYS_AT_MOST = 10_000
 """Askers and boards that are told apart; the longest unheard of is forgotten."""
 LINES_AT_ONCE, LINES_AN_HOUR = 12, 5
-"""Lines of history about one board that nobody asked for."""
+"""Lines of history about what one board does by itself."""
 COMMAND_LINES_AT_ONCE, COMMAND_LINES_AN_HOUR = 300, 300
 """Lines of history about the commands of one asker."""
 COMMANDS_AT_ONCE, COMMANDS_A_SECOND = 600, 20

@@ -127,7 +127,7 @@ class ReplyPublisher:
             self._held.append(answer)
 
     def _sent(self, answer: Answer) -> bool:
-        """Publishes; returns whether there is no use in trying it again."""
+        """Publishes; returns False if it should be tried again."""
         route, final = answer.route, answer.reply.phase.final
         topic = route.topic or self._topics.reply(route.scope, route.verb)
         try:

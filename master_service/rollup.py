@@ -86,7 +86,7 @@ def stack_state(rack: Rack, number: int) -> StackState:
 
 
 def _found(rack: Rack, number: int, taken: Collection[int | None]) -> tuple[int, ...]:
-    """Return the slots of a stack with a board that is no node yet."""
+    """Return the slots of a stack with a board whose agent was never heard."""
     return tuple(
         sorted(
             board.slot

@@ -103,7 +103,7 @@ class Watch:
             now: Monotonic seconds.
             stored: They may be old: the broker keeps them.
         """
-        if not details.boot_id:  # could not be read: that is no proof of another boot
+        if not details.boot_id:  # unreadable: that does not prove another boot
             details = msgspec.structs.replace(details, boot_id=node.boot_id)
         again = node.details_round == self._judging.round
         node.details_round = self._judging.round

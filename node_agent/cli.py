@@ -131,7 +131,7 @@ def _node(
 def _actions(settings: AgentSettings) -> tuple[actions.Actions, dict[str, str]]:
     """Return what this node obeys, and what is wrong with its own command file.
 
-    Without the built-in commands nobody could reboot a board whose card is failing.
+    Without the built-in commands a board whose card is failing could not be rebooted.
     """
     own = settings.command_file()
     damage = command_file.damage(own) if own is not None else ""

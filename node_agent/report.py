@@ -122,7 +122,7 @@ def usable(numbers: Mapping[str, float]) -> tuple[dict[str, float], str]:
     """Return the numbers that may go out, and what is wrong with the first other one.
 
     JSON has no NaN and no infinity, a name is at most 64 characters, and there are at
-    most 32 of them. What is no mapping at all has no usable number.
+    most 32 of them. What is not a mapping has no usable number.
     """
     if not isinstance(numbers, Mapping):
         text = f"{shown(numbers)} is not a mapping of names to numbers"  # type: ignore[unreachable]  # a node of one's own is not type-checked

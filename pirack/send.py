@@ -70,7 +70,8 @@ QUIET_S = 75.0
 """Without news for so long it gives up: a board whose program says nothing gives a
 sign of life every 60 s."""
 DESTRUCTIVE_QUIET_S = 960.0
-"""Likewise; the master itself gives up a board after ``[master] run_s``, 900 s."""
+"""The same for destructive verbs; the master itself gives up a board after ``[master]
+run_s``, 900 s."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -104,7 +104,7 @@ class RunLoop:
             return run.id
 
     def tell(self, message: Message) -> None:
-        """Tells the run something; while there is none, nobody needs it.
+        """Tells the run something; without a run it is dropped.
 
         Of a storm on the network the last questions of boards are dropped: they ask
         again. Signs of other servers come by the same way.

@@ -67,7 +67,7 @@ def virtually() -> Virtually:
 
 
 class _Unretrieved(logging.Handler):
-    """Collects what asyncio says of exceptions that nobody asked for."""
+    """Collects what asyncio says of exceptions that were never retrieved."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

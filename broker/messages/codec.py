@@ -237,7 +237,7 @@ class _Lenient:
             return self.struct(said, plain, where)
         return _converted(said, hint, where)
 
-    def _items(self, said: list[Any], hint: Any, where: str) -> Iterator[Any]:  # noqa: ANN401  # likewise
+    def _items(self, said: list[Any], hint: Any, where: str) -> Iterator[Any]:  # noqa: ANN401  # any type of the contract
         for one in said:
             try:
                 yield self._value(one, hint, where)

@@ -172,8 +172,7 @@ class StackState(Wire, frozen=True, kw_only=True):
         totals: Nodes per verdict.
         lock: Who has reserved the stack as a whole; None: nobody.
         fault: Why its outlet is not as wanted or does not answer; empty otherwise.
-        found: Slots in which an install run found a board that is no node yet: no agent
-            of it was heard.
+        found: Slots in which an install run found a board whose agent was never heard.
     """
 
     stack: Count

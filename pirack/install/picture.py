@@ -45,7 +45,7 @@ def exit_code(state: InstallState) -> int:
 def step(state: InstallState) -> str:
     """Say what the run is doing; a step of a newer master stays one word."""
     number = state.stack if state.stack is not None else "?"
-    known = _STEPS.get(state.step)  # one of a newer master is no template
+    known = _STEPS.get(state.step)  # a step of a newer master is not a template
     return known.format(stack=number) if known else state.step
 
 

@@ -109,7 +109,7 @@ def doubtful(run: Run, ask: Ask, after_s: float) -> bool:
 
 
 def odd(run: Run, mac: str) -> bool:
-    """Return whether a board is no Raspberry Pi by its address, and others are."""
+    """Return whether the address of a board is not a Raspberry Pi's, as others are."""
     if looks_like_a_pi(mac) or any(place.mac == mac for place in run.places):
         return False
     others = [*run.seen, *(m for macs in run.scanned.values() for m in macs)]

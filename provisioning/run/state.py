@@ -106,7 +106,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         running: Names of the boards that run in these stacks, for the forecast.
         unplaced: Names of the boards that run at places nobody knows, likewise.
         mute: Names of the boards in these stacks that cannot be asked to shut down,
-            because no agent of theirs is heard; likewise.
+            because no agent of theirs is heard, for the forecast too.
     """
 
     stacks: tuple[StackPlan, ...]

@@ -96,7 +96,7 @@ async def test_an_outlet_waits_no_longer_than_its_pause_after_a_jump_back(
     at = bench.master._moment()  # noqa: SLF001  # both clocks
     bench.clock_jump_s += jump_s
     await bench.pass_time(1)
-    later = bench.master._moment()  # noqa: SLF001  # likewise
+    later = bench.master._moment()  # noqa: SLF001  # what the service reads the clock by
     assert 0 <= fed.unchanged_s(later) <= later.now - at.now + 1
 
 
