@@ -299,6 +299,8 @@ class Desk:
         for other in others:
             effects += cancel.stop(run, other, self.power, at)
             effects += self._finish(other, at)
+        if not run.asked.command.args:  # also those whose command was just stopped
+            owed = self.power.owed(run.asked.scope)
         for fed in owed:
             effects += cancel.forgo(run, fed, at)
         return self._started(run, effects)

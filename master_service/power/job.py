@@ -88,6 +88,7 @@ class Job:
         self.alone = alone
         self.before = fed.seen if before is None else before
         self.wanted = fed.wanted if wanted is None else wanted
+        self._owed = fed.owed
         self.step = Step.RESTING if action is Action.ON else Step.PLANNED
         self.keys = keys
         self._until = 0.0
@@ -309,7 +310,7 @@ class Job:
 
     def interrupted(self, now: float) -> Effects:
         """Says that it was interrupted; what is wanted is what was before."""
-        self.fed.want(self.wanted)
+        self.fed.want(self.wanted, owed=self._owed)
         ended = self.abandon(RESTARTED, now)
         return [Persist(self.fed.record()), *ended, Commit()]
 
@@ -468,12 +469,12 @@ class Job:
             begun: Whether the outlet was told at all.
         """
         self._looking = None
-        if self.action is Action.OFF:
+        if self.step is Step.CUTTING and not begun:
+            self.fed.want(self.wanted, owed=self._owed)
+            left = "" if self.fed.read else "; its level is not known"
+        elif self.action is Action.OFF:
             self.fed.want(self.wanted)
             left = "" if self.fed.read else "; its level is not known"
-        elif self.step is Step.CUTTING and not begun:
-            self.fed.want(self.wanted)
-            left = ""
         else:
             # Also if it reads on: what it was told may still come.
             self.fed.want(Power.ON, owed=True)

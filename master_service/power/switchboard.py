@@ -265,7 +265,8 @@ class Switchboard:
             )
         except (RefusedError, TopicError):
             return []
-        return [fed for fed in meant if fed.owed and fed.row.name not in self._jobs]
+        busy = {name for name, job in self._jobs.items() if not job.ended}
+        return [fed for fed in meant if fed.owed and fed.row.name not in busy]
 
     def _retry(self, at: Moment) -> Effects:
         """Switch on again what must come on and did not."""

@@ -425,3 +425,60 @@ async def test_a_cut_that_happens_after_the_restart_is_seen(
     else:
         assert lab.final().ok is True, lab.final().error
         assert "by hand" not in " ".join(event.text for event in lab.events)
+
+
+@pytest.mark.parametrize("how", ["killed", "full disk", "refused"])
+async def test_a_cycle_that_never_cuts_leaves_what_must_come_on_to_be_tried(
+    make_lab: Callable[..., Lab], how: str
+) -> None:
+    lab = make_lab(1, 1, settle_s=3)
+    plugs = Plugs(lab)
+    await dark_after_a_cycle(lab, plugs)
+    words = ["cycle"] if how == "refused" else ["cycle", "force"]
+    await lab.ask("stack/1 power", *words, id="c2")
+    if how == "full disk":
+        lab.master._store.commit = no_space  # type: ignore[method-assign]  # noqa: SLF001  # as a full disk does
+        await lab.until_quiet()
+    if how != "refused":
+        await restart(lab)
+    await lab.until_quiet()
+    plugs.deaf_after_off = False
+    plugs.gone.clear()
+    await lab.run_for(120.0)
+    assert lab.relays.levels["stack-1"] is Power.ON
+
+
+@pytest.mark.parametrize("words", [("on",), ("cycle", "force")])
+async def test_cancel_of_a_command_that_waits_ends_the_attempts_too(
+    make_lab: Callable[..., Lab], words: tuple[str, ...]
+) -> None:
+    lab = make_lab(1, 1, min_off_s=40)
+    plugs = Plugs(lab)
+    await dark_after_a_cycle(lab, plugs)
+    plugs.deaf_after_off = False
+    plugs.gone.clear()
+    fed = lab.master.rack.panel.outlets["stack-1"]
+    fed.was_switched(Power.OFF, "", Moment(lab.now, lab.now))
+    await lab.ask("stack/1 power", *words, id="c2")
+    assert lab.master._desk.running  # noqa: SLF001  # there is no other word for it
+    await lab.ask("stack/1 cancel", id="c3")
+    await lab.until_quiet()
+    assert lab.final("c2").phase is Phase.NOT_DELIVERED
+    for _ in range(2):
+        await lab.run_for(120.0)
+        assert lab.relays.levels["stack-1"] is Power.OFF
+        await restart(lab)
+
+
+async def dark_after_a_cycle(lab: Lab, plugs: Plugs) -> None:
+    """Lets a cycle fail after the cut: its outlet must come on, and is silent."""
+    await lab.start()
+    plugs.deaf_after_off = True
+    await lab.ask("stack/1 power", "cycle")
+    await lab.until_quiet()
+    assert lab.master.rack.panel.outlets["stack-1"].owed
+
+
+async def no_space() -> None:
+    text = "database or disk is full"
+    raise sqlite3.OperationalError(text)
