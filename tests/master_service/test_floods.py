@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from tests.master_service.bench import Bench
 
 HOUR_S = 3600.0
+OUTAGE = (
+    "s02n2 is late: its connection broke; asking the board itself",
+    "s02n2 is lost: its connection broke, and no answer to ping",
+    "s02n2 is online",
+)
 
 
 async def of_boards(bench: Bench) -> Counter[str]:
@@ -50,19 +55,41 @@ async def test_an_hour_of_a_flapping_and_a_flooding_board_costs_20_lines_each(
             word = b"online" if change % 2 else b"offline"
             flooding.say(NodeLeaf.STATUS, word, retain=True)
             flooding.details(hostname=f"h{step}-{change}", boot_id=f"b{step}-{change}")
-        for name in ("pi-21", "pi-22"):
-            bench.boards[name].beat()
+        quiet, dying = bench.boards["pi-21"], bench.boards["pi-22"]
+        quiet.beat()
+        match step % 180:
+            case 20:
+                dying.die()
+            case 40:
+                dying.come()
+            case phase if not 20 < phase < 40:
+                dying.beat()
         await bench.calm()
         bench.master.tick()
         await bench.calm()
-        if step == steps // 2:
-            await bench.ask("node/s02n1 name", "attic")
+        if step % 60 == 10:
+            await bench.ask("node/pi-21 name", f"attic-{step // 60}")
     lines = Counter(event.node for event in bench.events[before:] if event.node)
     assert lines["pi-11"] <= 20
     assert lines["pi-12"] <= 20
     texts = [event.text for event in bench.events]
     assert any("were held back; the last: " in text for text in texts)
-    assert any("name node/s02n1: done" in text for text in texts)
+    others = [e for e in bench.events[before:] if e.node in {"pi-21", "pi-22"}]
+    # Of the others every line is there, in its order, published and on disk.
+    named = ["name node/pi-21: done, 1 of 1 done"]
+    hour = [*named, *OUTAGE, *named, *named]
+    assert [event.text for event in others] == [*hour, *hour]
+    kept = [
+        event
+        for board in ("pi-21", "pi-22")
+        for reply in await bench.ask(f"node/{board} events", "limit=500")
+        for event in reply.events
+    ]
+    assert [one for one in sorted(kept, key=_seq) if one.seq >= others[0].seq] == others
+
+
+def _seq(event: Event) -> int:
+    return event.seq
 
 
 def line(seq: int, node: str) -> Event:
