@@ -250,11 +250,13 @@ class ProbeQueue:
             note("asking a board whether it is there", error)
             answer = Answer(answered=False, note=f"not asked: {error!r}")
         self._asking.discard(node.id)
-        if node.id in self._again:
+        outdated = node.id in self._again
+        if outdated:
             self._again.discard(node.id)
             self._first[node.id] = node
         self._ask_more()
-        self._answered(node, answer)
+        if not outdated or answer.answered:
+            self._answered(node, answer)  # a silence from before proves nothing
 
 
 def make(probe: str) -> Prober:

@@ -14,10 +14,13 @@ LINES_AT_ONCE, LINES_AN_HOUR = 12, 5
 """Lines of history about what one board does by itself."""
 COMMAND_LINES_AT_ONCE, COMMAND_LINES_AN_HOUR = 300, 300
 """Lines of history about the commands of one asker."""
+ALL_COMMAND_LINES_AT_ONCE, ALL_COMMAND_LINES_AN_HOUR = 3_000, 1_500
+"""Lines about all commands: an asker names itself, each time anew if it likes."""
 COMMANDS_AT_ONCE, COMMANDS_A_SECOND = 600, 20
 """Commands of one asker that are carried out."""
 REFUSALS_AT_ONCE, REFUSALS_A_SECOND = 400, 50
 """Commands beyond these that are still answered; the broker's queue is finite."""
+_ALL = "all commands"
 _OF_A_BOARD = frozenset(
     {EventKind.VERDICT, EventKind.FAULT, EventKind.REGISTRY, EventKind.INCIDENT}
 )
@@ -62,7 +65,10 @@ class HistoryLimit:
     def __init__(self) -> None:
         self._boards = RateLimit(LINES_AT_ONCE, LINES_AN_HOUR / 3600)
         self._askers = RateLimit(COMMAND_LINES_AT_ONCE, COMMAND_LINES_AN_HOUR / 3600)
-        self._held: dict[str, tuple[int, Draft]] = {}
+        self._commands = RateLimit(
+            ALL_COMMAND_LINES_AT_ONCE, ALL_COMMAND_LINES_AN_HOUR / 3600
+        )
+        self._held: dict[str, tuple[int, Draft, RateLimit]] = {}
 
     def passed(self, drafts: list[Draft], now: float) -> list[Draft]:
         """Returns what goes into the history.
@@ -74,27 +80,37 @@ class HistoryLimit:
         out: list[Draft] = []
         for draft in drafts:
             key, limit = self._key(draft)
-            if limit is None:
-                out.append(draft)
-            elif key in self._held:
-                self._held[key] = (self._held[key][0] + 1, draft)
-            elif limit.take(key, now):
-                out.append(draft)
+            if key in self._held or (limit and not limit.take(key, now)):
+                out += self._hold(draft, key, limit)
+            elif draft.kind is EventKind.COMMAND and (
+                _ALL in self._held or not self._commands.take(_ALL, now)
+            ):
+                out += self._hold(draft, _ALL, self._commands)
             else:
-                self._held[key] = (1, draft)
-                text = f"{_who(draft)}: too many lines; from here on they are counted"
-                out.append(_about(draft, text))
+                out.append(draft)
         out += self._told(now)
         return out
 
+    def _hold(self, draft: Draft, key: str, limit: RateLimit | None) -> list[Draft]:
+        """Counts a line that is held back; returns the one that says so first."""
+        before = self._held.get(key)
+        if before is not None:
+            self._held[key] = (before[0] + 1, draft, before[2])
+            return []
+        if limit is None:
+            return [draft]
+        self._held[key] = (1, draft, limit)
+        who = _who(draft, key)
+        return [_about(draft, f"{who}: too many lines; from here on they are counted")]
+
     def _told(self, now: float) -> list[Draft]:
         told: list[Draft] = []
-        for key, (count, last) in list(self._held.items()):
-            _, limit = self._key(last)
-            if limit is not None and limit.take(key, now):
+        for key, (count, last, limit) in list(self._held.items()):
+            if limit.take(key, now):
                 del self._held[key]
                 lines = "line was" if count == 1 else "lines were"
-                text = f"{_who(last)}: {count} {lines} held back; the last: {last.text}"
+                who = _who(last, key)
+                text = f"{who}: {count} {lines} held back; the last: {last.text}"
                 told.append(_about(last, text))
         return told
 
@@ -107,7 +123,9 @@ class HistoryLimit:
         return "", None
 
 
-def _who(draft: Draft) -> str:
+def _who(draft: Draft, key: str) -> str:
+    if key == _ALL:
+        return "commands of all askers"
     if draft.kind is not EventKind.COMMAND:
         return draft.node
     return f"commands by {draft.by}" if draft.by else "commands without a name"

@@ -355,7 +355,7 @@ class Store:
         )
         with contextlib.closing(database):
             rows = database.execute(*event_log.select(query))
-            lines = (msgspec.json.decode(row[0], type=Event) for row in rows)
+            lines = filter(None, (_line(row[0]) for row in rows))
             return list(itertools.islice(filter(query.means, lines), query.limit))
 
     def _open_database(self) -> sqlite3.Connection:
@@ -385,3 +385,12 @@ def _may_pass(error: sqlite3.OperationalError) -> bool:
     kind = (error.sqlite_errorcode or 0) & 0xFF
     passing = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
     return kind in passing
+
+
+def _line(text: str) -> Event | None:
+    """Returns a line of the history; None, and a warning, if it cannot be read."""
+    try:
+        return msgspec.json.decode(text, type=Event)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        log.warning("a line of the history cannot be read: %s", error)
+        return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -12,10 +14,13 @@ import pytest
 from broker.messages import Event, EventKind, Phase
 from broker.topics import NodeLeaf
 from master_service.event_log import EventQuery, Retention
+from master_service.events import Draft
 from master_service.rate_limit import (
+    ALL_COMMAND_LINES_AT_ONCE,
     COMMANDS_AT_ONCE,
     KEYS_AT_MOST,
     REFUSALS_AT_ONCE,
+    HistoryLimit,
     RateLimit,
 )
 from master_service.store import PRUNE_EVERY, Store
@@ -168,3 +173,36 @@ async def test_a_question_about_the_history_stands_before_no_commit(
     go_on.set()
     assert len(await question) in {1, 2}
     await store.close()
+
+
+def test_an_asker_that_changes_its_name_each_time_is_held_back_too() -> None:
+    limit = HistoryLimit()
+    lines: list[Draft] = []
+    for number in range(10_000):
+        draft = Draft(
+            kind=EventKind.COMMAND, text=f"ping {number}", by=f"asker-{number}"
+        )
+        lines += limit.passed([draft], now=number / 1_000)
+    assert len(lines) <= ALL_COMMAND_LINES_AT_ONCE + 20
+    said = [line.text for line in lines]
+    assert any("commands of all askers: too many lines" in text for text in said)
+    later = limit.passed([], now=10_000.0)
+    assert "held back" in later[0].text
+
+
+async def test_a_damaged_line_costs_that_line_of_an_answer(tmp_path: Path) -> None:
+    store = Store(
+        tmp_path / "master.db", retention=Retention(100, 30), wall=lambda: 9.0
+    )
+    await store.open()
+    for seq in (1, 2):
+        store.keep_event(
+            Event(seq=seq, ts=1.0, kind=EventKind.SERVICE, text=f"line {seq}")
+        )
+    await store.commit()
+    with contextlib.closing(sqlite3.connect(tmp_path / "master.db")) as database:
+        database.execute("UPDATE event SET record = '{' WHERE seq = 1")
+        database.commit()
+    found = await store.events(EventQuery(limit=10))
+    await store.close()
+    assert [event.seq for event in found] == [2]

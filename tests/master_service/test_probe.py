@@ -1,10 +1,13 @@
 """What is asked: an address, never a name that somebody would have to resolve."""
 
+import asyncio
 import socket
 
 import pytest
 
-from master_service.probe import SocketProber
+from broker.common.tasks import Tasks
+from master_service.node import Node
+from master_service.probe import Answer, ProbeQueue, SocketProber
 
 
 class NoSocket(socket.socket):
@@ -24,3 +27,33 @@ async def test_only_an_ipv4_address_is_handed_to_the_socket(address: str) -> Non
         await prober.stop()
     assert not answer.answered
     assert answer.note == "no IPv4 address is known"
+
+
+async def test_a_silence_from_before_an_urgent_question_is_not_told() -> None:
+    answers = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    waiting = iter(answers)
+
+    class SlowProber:
+        async def start(self) -> None: ...
+
+        async def stop(self) -> None: ...
+
+        async def probe(self, _address: str) -> Answer:
+            return await next(waiting)
+
+    told: list[bool] = []
+    tasks = Tasks()
+    queue = ProbeQueue(
+        SlowProber(), tasks, lambda _node, answer: told.append(answer.answered)
+    )
+    node = Node("pi-11", "s01n1")
+    queue.ask(node)
+    await asyncio.sleep(0)
+    queue.ask(node, urgent=True)
+    answers[0].set_result(Answer(answered=False))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert told == []
+    answers[1].set_result(Answer(answered=True))
+    await tasks.settle()
+    assert told == [True]
