@@ -431,4 +431,6 @@ async def test_three_hundred_kills_cut_no_running_board_and_leave_no_stack_dark(
     kills = int(os.environ.get("PIRACK_KILLS", "300"))
     seed = int(os.environ.get("PIRACK_SEED", "1"))
     sweep = await swept(tmp_path, mosquitto_port, kills, seed)
-    assert sweep.cuts > kills / 4
+    assert (
+        sweep.cuts > kills / 6
+    )  # a master that just started refuses much, and cuts nothing
