@@ -98,6 +98,20 @@ def no_dead_tasks(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("background tasks failed: " + "; ".join(died), pytrace=False)
 
 
+@pytest.fixture(autouse=True)
+def no_log_handlers_left() -> Iterator[None]:
+    """Removes the handlers of a command that was run in this process.
+
+    Each writes to the standard error of its test, which is closed by now: whatever the
+    next test logs would be answered with a traceback.
+    """
+    before = set(logging.root.handlers)
+    yield
+    for handler in set(logging.root.handlers) - before:
+        if type(handler) in {logging.StreamHandler, logging.FileHandler}:
+            logging.root.removeHandler(handler)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what drives Chromium last.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -86,7 +86,8 @@ def interrupted(script: Path, *words: str, programs: Path) -> tuple[int, str]:
     """Press Ctrl-C when a stand-in program runs; return exit code and words."""
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     with subprocess.Popen(
-        [script, *words],
+        # What was started in the background of a script ignores SIGINT from then on.
+        ["env", "--default-signal=INT", script, *words],
         env=os.environ | {"PATH": path},
         stderr=subprocess.PIPE,
         text=True,
