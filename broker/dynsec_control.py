@@ -112,7 +112,7 @@ class Control:
         return tuple(sorted(old | (SHARED_ROLES - roles - _OPTIONAL)))
 
     async def renew(self, users: Sequence[User]) -> tuple[str, ...]:
-        """Bring users and roles up to date, and return those that were changed.
+        """Brings users and roles up to date, and returns those that were changed.
 
         Only what differs is changed, because a change ends the connections of whom it
         concerns. Roles keep what people added to them.

@@ -302,7 +302,7 @@ class Store:
             return self._begin_anew(str(error))
 
     def _begin_anew(self, why: str) -> Saved:
-        """Put the file aside, say so loudly, and begin a new one."""
+        """Puts the file aside, says so loudly, and begins a new one."""
         problem = f"{self._path} is broken ({why}); kept as {self._put_aside()}"
         log.error("%s; names, places and wanted power are lost", problem)
         return msgspec.structs.replace(self._load(), problem=problem)

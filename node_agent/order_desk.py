@@ -254,7 +254,7 @@ class OrderDesk:
         self._report(order, _noted(outcome, note))
 
     async def _keep(self, order: Order) -> str | None:
-        """Put an id on disk that must outlive us.
+        """Puts an id on disk that must outlive us.
 
         A board that cannot write is the one that needs its reboot: it goes on, and
         says so.

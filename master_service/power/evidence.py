@@ -142,7 +142,7 @@ def _left(facts: BoardFacts) -> Ruling:
 
 
 def _runs_on(facts: BoardFacts, left_at: float) -> str:
-    """Say why a board that said goodbye may run or boot; empty: nothing shows it."""
+    """Says why a board that said goodbye may run or boot; empty: nothing shows it."""
     if facts.left_for:
         return f"it was told to {facts.left_for}, and may be booting"
     if facts.outlet_at is not None and facts.outlet_at > left_at:
@@ -155,7 +155,7 @@ def _runs_on(facts: BoardFacts, left_at: float) -> str:
 
 
 def _not_silent(facts: BoardFacts, left_at: float) -> str:
-    """Say why its silence is not seen now; empty: it is."""
+    """Says why its silence is not seen now; empty: it is."""
     asked = facts.probe is not Probe.UNASKED and facts.probe_at >= left_at
     if not asked or facts.now - facts.probe_at > FRESH_S:
         return "it was not pinged since"

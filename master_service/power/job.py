@@ -188,7 +188,7 @@ class Job:
         return self._ended()
 
     def stop_boards(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
-        """Tell every board that is up and can hear it to shut down."""
+        """Tells every board that is up and can hear it to shut down."""
         self.step = Step.STOPPING
         self._until = at.now + settings.master.stop_s
         told: Effects = []

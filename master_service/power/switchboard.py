@@ -70,7 +70,7 @@ class Switchboard:
         return effects + self.look(run, at)
 
     def look(self, run: Run, at: Moment) -> Effects:
-        """Tell the boards of a command to shut down, once all were pinged and judged.
+        """Tells the boards of a command to shut down, once all were pinged and judged.
 
         If one cannot be asked, none is told, and every outlet stays as it is.
         """

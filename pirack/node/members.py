@@ -70,7 +70,7 @@ def as_node(whom: Credentials) -> User:
 
 
 async def bind(house: House, whom: Credentials) -> None:
-    """Let a node connect only with the client id that its new credentials have.
+    """Lets a node connect only with the client id that its new credentials have.
 
     For a board that an earlier release enrolled, once the credentials are on it.
 
@@ -132,7 +132,7 @@ async def running(house: House) -> Control | None:
 
 
 async def bring_up_to_date(house: House, users: Sequence[User]) -> tuple[str, ...]:
-    """Give a running broker this release's users, rights and client ids.
+    """Gives a running broker this release's users, rights and client ids.
 
     Args:
         house: The rack.

@@ -236,7 +236,7 @@ def _echo_port(options: Options, promises: ports.Promises) -> int:
 
 
 def _users(decided: Decided) -> MqttAccess:
-    """Give everybody a password, tell the broker, and return the owner's access.
+    """Gives everybody a password, tells the broker, and returns the owner's access.
 
     The owner of a rack that runs from a terminal is its admin, as on the page.
     """

@@ -228,7 +228,7 @@ class Child:
             self._bound_log()
 
     def _bound_log(self) -> None:
-        """Put a log that is too long aside; the server goes on at its beginning."""
+        """Puts a log that is too long aside; the server goes on at its beginning."""
         with contextlib.suppress(OSError):
             if self.log_file.stat().st_size > LOG_BYTES:
                 self.log_file.with_suffix(".log.old").write_bytes(_tail(self.log_file))

@@ -106,7 +106,7 @@ class Kea:
         return [files.find("kea-dhcp4", PACKAGE), "-t", str(draft)]
 
     def prepare(self, folder: Path) -> None:
-        """Give the folder the one mode in which Kea 2.6 makes its control socket.
+        """Gives the folder the one mode in which Kea 2.6 makes its control socket.
 
         Raises:
             BackendError: It belongs to another user.

@@ -210,7 +210,7 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """Give the DHCP server its whole set of reservations; answered by ``Applied``.
+    """Gives the DHCP server its whole set of reservations; answered by ``Applied``.
 
     Their leases are short until ``Lengthen``.
     """
