@@ -6,7 +6,7 @@ import msgspec
 
 from broker.messages import Askable, Power, Status, Verdict
 from broker.verbs import Verb
-from master_service.commands.reach import absence, inability, reachable
+from master_service.commands.reach import inability, reachable
 from master_service.commands.run import Row
 from master_service.identity import DUPLICATE_ID
 from master_service.layout import FoundBoard
@@ -43,7 +43,7 @@ def ruling(rack: Rack, node: Node, now: float) -> Ruling:
             probe_at=node.probe_at,
             probe_note=node.probe_note,
             stop_s=rack.settings.master.stop_s,
-            absence=absence(node),
+            absence=f"{node.verdict}: {node.reason}",
         )
     )
 

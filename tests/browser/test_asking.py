@@ -116,9 +116,10 @@ def test_a_board_that_cannot_be_asked_is_named_before_the_cut(
         verdict=Verdict.LOST,
         outlet="stack-3",
         askable=Askable.CANNOT_BE_ASKED,
+        askable_why="lost since noon",
     )
     expect(page.locator("dialog .force-named")).not_to_be_checked()
-    expect(why).to_contain_text("s03n1, s03n2")
+    expect(why).to_contain_text("s03n1, s03n2 (lost since noon) cannot be asked")
 
 
 def test_a_board_that_the_master_names_can_be_cut_from_the_receipt(

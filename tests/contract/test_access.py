@@ -337,7 +337,7 @@ async def test_repeated_takeovers_raise_an_alarm(
     assert "session taken over" in seen.losses[0]
 
 
-async def test_takeovers_that_the_broker_does_not_name_raise_it_too(
+async def test_takeovers_raise_it_whether_or_not_the_broker_names_them(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a client id that others know, as boards of earlier releases have."""
@@ -347,4 +347,6 @@ async def test_takeovers_that_the_broker_does_not_name_raise_it_too(
         async with asyncio.timeout(DEADLINE_S):
             while len(seen.losses) <= count or not victim.connected:  # noqa: ASYNC110  # a state, not an event
                 await asyncio.sleep(0.01)
-    assert "have taken this connection 5 times" in caplog.text
+    unnamed = "have taken this connection 5 times"  # Mosquitto 2.0.11
+    named = "another client took this connection"  # 2.0.21 says who did it
+    assert unnamed in caplog.text or named in caplog.text

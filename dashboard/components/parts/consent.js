@@ -64,11 +64,18 @@ function mute(target, action, named = []) {
   return [...nodes.map(({ name, unasked }) => ({ name, why: unasked })), ...named.filter((name) => !known.has(name)).map((name) => ({ name, why: "" }))];
 }
 
+/** Boards that cannot be asked, each reason once: a stack that fell silent has one. */
+function sameReason(unasked) {
+  const names = new Map();
+  for (const { name, why } of unasked) names.set(why, [...(names.get(why) ?? []), name]);
+  return list([...names].map(([why, boards]) => (why ? `${list(boards)} (${why})` : list(boards))));
+}
+
 /** Why the master would say no: shared outlets, who cannot be asked, and what somebody
  * else reserved. */
 function objections(target, action, unasked) {
   const found = [];
-  if (unasked.length) found.push(`${list(unasked.map(({ name, why }) => (why ? `${name} (${why})` : name)))} cannot be asked to shut down: without force nothing is switched.`);
+  if (unasked.length) found.push(`${sameReason(unasked)} cannot be asked to shut down: without force nothing is switched.`);
   const others = unnamed(target, action);
   if (others.length) found.push(`${list(others.map((node) => node.name))} would lose power too: switch the stack instead.`);
   const locks = new Map(hit(target, action).filter(({ lock }) => lock && lock.by !== store.settings.user).map(({ lock }) => [lock.scope, lock]));

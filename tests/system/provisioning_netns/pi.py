@@ -64,7 +64,10 @@ sleep "$1"; shift
 date +%s%N >>"$STATE/starts"
 mount -t tmpfs none /run
 mount -t sysfs -o ro none /sys
-mkdir -p /run/systemd/network /run/systemd/netif
+mkdir -p /run/systemd/network
+# It gives up root, and from 257 on wants this folder to be its user's.
+install -d -o systemd-network -g systemd-network /run/systemd/netif 2>/dev/null ||
+    mkdir -p /run/systemd/netif
 echo lxc >/run/systemd/container
 printf '[Match]\\nName=eth0\\n[Network]\\nDHCP=ipv4\\nLinkLocalAddressing=no\\n' \\
     >/run/systemd/network/10-eth0.network
