@@ -36,7 +36,8 @@ test: test-packages install-dev lint test-python313 ## every check: lint, types,
 	$(PYTEST)
 
 .PHONY: test-all
-test-all: test-packages install-dev lint ## what `make test` does, the longest tests, audit, and Debian 13
+test-all: test-packages install-dev lint ## what `make test` does, the longest tests, machines, audit, Debian 13
+	@scripts/test-packages tests/system/machines/packages.txt
 	$(PYTEST) -m "not hardware"
 	@scripts/audit
 	@scripts/debian-root --optional --test-packages trixie make test
@@ -47,6 +48,11 @@ test-debian12: test-packages ## `make test` in a new Debian 12 with Python 3.11;
 	scripts/debian-root --test-packages bookworm make test
 test-debian13: test-packages ## `make test` in a new Debian 13 with Python 3.13; needs root
 	scripts/debian-root --test-packages trixie make test
+
+.PHONY: test-machines
+test-machines: test-packages install-dev ## a rack of virtual machines, and emulated Raspberry Pis; needs root
+	@scripts/test-packages tests/system/machines/packages.txt
+	$(PYTEST) -m machines tests/system/machines
 
 .PHONY: test-python313
 test-python313: test-packages install-dev ## the tests of `make test-fast`, in a new Debian 13; needs root
