@@ -15,7 +15,6 @@ import pytest
 from pirack import cli
 from pirack.deployment import own_wheel
 from provisioning.deploy import ssh
-from tests import in_memory
 from tests.ports import free_port
 from tests.system.deploy.pi import Pi
 from tests.system.up.process import Up
@@ -60,13 +59,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def shared() -> Iterator[Path]:
-    """What all Pis see as theirs; see ``python3`` beside this file."""
-    with in_memory.folder() as folder:
-        yield folder
-
-
 @pytest.fixture(scope="package")
 def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A rack that listens for boards, once it is ready."""
@@ -102,9 +94,7 @@ def typed(*words: str, data: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="package")
-def make_pi(
-    rack: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakePi]:
+def make_pi(rack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePi]:
     """Makes Pis that know the rack's key, and have power as long as it."""
     done = typed("deploy", "--print-key", data=rack)
     assert done.returncode == 0, done.stderr
@@ -115,7 +105,7 @@ def make_pi(
     def make() -> Pi:
         number = next(numbers)
         serial = f"100000000bad00{number:02x}"
-        pi = Pi(directory / str(number), f"127.0.0.{number}", serial, key, shared)
+        pi = Pi(directory / str(number), f"127.0.0.{number}", serial, key)
         made.append(pi)
         return pi.on()
 
@@ -125,10 +115,10 @@ def make_pi(
 
 
 @pytest.fixture
-def blank(tmp_path: Path, shared: Path) -> Iterator[Pi]:
+def blank(tmp_path: Path) -> Iterator[Pi]:
     """A Pi that nothing is installed on; it knows the key in ``tmp_path``."""
     require()
     line = ssh.public_line(ssh.own_key(tmp_path))
-    pi = Pi(tmp_path / "pi", "127.0.0.80", "100000000badf00d", line, shared)
+    pi = Pi(tmp_path / "pi", "127.0.0.80", "100000000badf00d", line)
     yield pi.on()
     pi.remove()

@@ -48,19 +48,16 @@ class Pi:
         address: Of its SSH server, from 127.0.0.0/8.
         serial: Of the board.
         key: Line of ``authorized_keys``.
-        shared: Directory of all Pis, for a virtual environment that one made.
     """
 
-    def __init__(
-        self, directory: Path, address: str, serial: str, key: str, shared: Path
-    ) -> None:
+    def __init__(self, directory: Path, address: str, serial: str, key: str) -> None:
         self.address, self.port = address, free_port(host=address)
         self.where = f"{address}:{self.port}"
         self.node = f"pi-{serial[-8:]}"
         self._card = Card(directory)
         self._log = directory.with_suffix(".log")
         own = (address, str(self.port), serial, key)
-        self._boot = (HERE / "boot", directory, *own, shared)
+        self._boot = (HERE / "boot", directory, *own)
         self._process: subprocess.Popen[bytes] | None = None
 
     def on(self) -> "Pi":

@@ -52,6 +52,14 @@ async def test_a_package_index_that_cannot_be_reached_is_pips_trouble(
     assert blank.run("ls /tmp") == ""
 
 
+FREEZE = "cd / && /opt/pirack/bin/python -m pip freeze"
+
+
+def pins(units: Path) -> set[str]:
+    """Return what the lock file of the nodes names, as pip does."""
+    return set(re.findall(r"^[a-z-]+==[^ ]+", (units / "node.lock").read_text(), re.M))
+
+
 @pytest.mark.parametrize("genuine", [True, False])
 async def test_only_files_whose_hashes_the_lock_file_has_are_installed(
     blank: Pi,
@@ -67,16 +75,36 @@ async def test_only_files_whose_hashes_the_lock_file_has_are_installed(
         lock.write_text(re.sub("sha256:....", "sha256:0000", lock.read_text()))
     monkeypatch.setattr(deploy_files, "directory", lambda: units)
     report = await deploy(blank, tmp_path, wheel)
-    freeze = "cd / && /opt/pirack/bin/python -m pip freeze"
-    pins = re.findall(r"^[a-z-]+==[^ ]+", (units / "node.lock").read_text(), re.M)
     if genuine:
         assert report.trouble is Trouble.SILENT  # installed; nothing listens here
-        assert set(pins) <= set(blank.run(freeze).splitlines())
+        assert pins(units) <= set(blank.run(FREEZE).splitlines())
+        assert blank.run("ls /opt/pirack/bin | grep pip || true") == "", (
+            "slow: ensurepip"
+        )
     else:
         assert report.trouble is Trouble.PACKAGES
         assert "0000" in report.text  # pip's words: Expected sha256 …, Got …
-        assert blank.run(freeze) == ""
+        assert blank.run(FREEZE) == ""
         assert blank.restarts() == 0
+
+
+@pytest.mark.long
+async def test_an_environment_that_was_made_with_pip_installed_in_it_is_upgraded(
+    blank: Pi, wheel: Path, wheelhouse: Path, tmp_path: Path
+) -> None:
+    """As before the installer unpacked pip itself: with byte code, and old packages."""
+    shutil.copytree(wheelhouse, blank.files / "root/brought")
+    shutil.copy(wheel, blank.files / "root/brought")
+    blank.run("cd / && /usr/bin/python3 -m venv /opt/pirack")
+    blank.run(
+        "cd / && /opt/pirack/bin/pip install --quiet --no-index /root/brought/*.whl"
+    )
+    blank.run("echo another version >/opt/pirack/.installed")
+    gone = blank.run("find /opt/pirack -path '*/node_agent/cli.py' -print -delete")
+    report = await deploy(blank, tmp_path, wheel)
+    assert report.trouble is Trouble.SILENT  # installed; nothing listens here
+    assert (blank.files / gone.strip().lstrip("/")).exists()
+    assert blank.run("find /opt/pirack -path '*/node_agent/*.pyc'") == "", "outdated"
 
 
 def first_wheel(wheelhouse: Path) -> str:
