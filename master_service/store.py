@@ -22,7 +22,7 @@ import msgspec
 
 from broker.common.tasks import see_through
 from broker.errors import ConfigError, PiRackError
-from broker.messages import Event, Lock
+from broker.messages import Event, EventKind, Lock
 from master_service import event_log
 from master_service.commands.records import (
     BootRecord,
@@ -222,6 +222,31 @@ class Store:
                 self._queue.append((FORGOTTEN_FOR_GOOD, (oldest,)))
         if event.seq >= self._reserved - SEQ_BLOCK // 2:
             self._reserve(event.seq + SEQ_BLOCK)
+
+    async def detach(self, saved: Saved, text: str) -> None:
+        """Forgets what is true of one machine only, so that another switches nothing.
+
+        Names, places, wanted power, locks and history stay. Gone are the levels of
+        outlets, which were those of that machine's relays, what was under way there,
+        and its boot, so that the next start is no mains cut.
+        ``docs/decisions/backup.md``.
+
+        Args:
+            saved: As ``open`` returned it.
+            text: A line for the history.
+
+        Raises:
+            sqlite3.Error: It cannot be written.
+        """
+        for outlet in saved.outlets:
+            self.keep_outlet(OutletRecord(outlet.name, outlet.wanted))
+        self._queue.append(("DELETE FROM part", ()))
+        self._queue.append(("DELETE FROM word WHERE key = ?", (BOOT_ID,)))
+        line = Event(
+            seq=self._next_seq, ts=self._wall(), kind=EventKind.SERVICE, text=text
+        )
+        self.keep_event(line)
+        await self.commit()
 
     @property
     def waiting(self) -> int:
