@@ -22,6 +22,7 @@ See, command, power and provision a rack of Raspberry Pis over plain MQTT.
   pirack watch                  a live table in the terminal
   pirack install                find, place and address every board
   pirack doctor                 what is wrong, and what to do about it
+  pirack backup rack.pirack     all of it in one file, for `pirack restore`
 """
 
 EPILOG = """\
@@ -80,6 +81,8 @@ COMMANDS = (
     Command("install", "pirack.install.cli", "find, place and address every board"),
     Command("power", "pirack.power.cli", "test the relays, with a person who looks"),
     Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
+    Command("backup", "pirack.backup.cli", "write all of a rack into one file"),
+    Command("restore", "pirack.backup.restore", "bring a rack back from such a file"),
     Command("agent", "node_agent.cli", "report this machine and obey orders"),
     Command(
         "master", "master_service.cli", "keep the rack: verdicts, commands, events"

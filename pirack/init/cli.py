@@ -11,7 +11,7 @@ from broker.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
 from broker.topics import check_name
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, listen, os_error, pipe
-from pirack.init.plan import CREDENTIALS, Plan
+from pirack.init.plan import CREDENTIALS, DROP_IN, SERVICES, UNITS, Plan
 from pirack.init.write import Written, write
 from pirack.up import here
 
@@ -168,12 +168,11 @@ def steps(plan: Plan) -> tuple[str, ...]:
         ConfigError: This installation lacks the units.
     """
     ours = deploy_files.directory()
-    drop_in = "mosquitto.service.d/pirack.conf"
-    services = "pirack-master pirack-dashboard pirack-agent"
+    services = " ".join(SERVICES)
     return (
         f"sudo sh {ours / 'master/install'}",
         f"sudo install -m 644 {plan.broker_config} /etc/mosquitto/pirack.conf",
-        f"sudo install -D -m 644 {ours / drop_in} /etc/systemd/system/{drop_in}",
+        f"sudo install -D -m 644 {ours / DROP_IN} {UNITS / DROP_IN}",
         "sudo systemctl daemon-reload",
         "sudo systemctl restart mosquitto",
         f"sudo systemctl enable --now mosquitto {services}",

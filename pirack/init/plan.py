@@ -25,6 +25,25 @@ LOCAL_PORT = 1883
 CREDENTIALS = "credentials.json"
 """Of this machine's agent, where every node has its own."""
 DHCP_UNIT = "pirack-dhcp.service"
+UNITS = Path("/etc/systemd/system")
+DROP_IN = "mosquitto.service.d/pirack.conf"
+"""Below ``UNITS``: gives the system's Mosquitto our configuration."""
+SERVICES = ("pirack-master", "pirack-dashboard", "pirack-agent")
+"""What runs on the master's Pi from its first start; all of it is restarted freely."""
+
+
+def folders(etc: Path, state: Path) -> dict[str, Path]:
+    """Return every folder of a rack that was set up for good, by what it is for.
+
+    Not that of `pirack-powerd`: the levels in it are those of this machine's pins.
+
+    Args:
+        etc: Configuration and secrets.
+        state: Certificates, and what the broker keeps; the others are beside it.
+    """
+    services = ("master", "install", "dashboard", "agent")
+    beside = {name: state.with_name(f"{state.name}-{name}") for name in services}
+    return {"state": state, **beside, "etc": etc}
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,17 +111,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dashboard(self) -> Path:
         """The page's users and sessions."""
-        return self.state.with_name(f"{self.state.name}-dashboard")
+        return folders(self.etc, self.state)["dashboard"]
 
     @property
     def master(self) -> Path:
         """The master's own state; its unit makes it."""
-        return self.state.with_name(f"{self.state.name}-master")
+        return folders(self.etc, self.state)["master"]
 
     @property
     def install(self) -> Path:
         """What an install run keeps; ``deploy/master/install`` makes it."""
-        return self.state.with_name(f"{self.state.name}-install")
+        return folders(self.etc, self.state)["install"]
 
     def reader(self, service: str) -> str | None:
         """Return the user who must read a service's password; None: root alone."""

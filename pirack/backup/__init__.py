@@ -1,0 +1,1 @@
+"""``pirack backup`` and ``pirack restore``: a rack in one file."""

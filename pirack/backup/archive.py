@@ -1,0 +1,416 @@
+"""The file a backup is: a gzip'd tar that begins with a manifest of all that is in it.
+
+Whoever reads one trusts nothing in it: names, kinds, sizes and hashes are compared with
+the manifest, and the manifest with what a backup can hold, before anything is written.
+"""
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import io
+import os
+import re
+import sqlite3
+import tarfile
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import msgspec
+
+from broker.errors import PiRackError
+from broker.version import VERSION
+from pirack.backup.contents import DATA, SQLITE, Found, Kind, Source, walk
+from pirack.init.plan import folders
+
+FORMAT = 1
+"""Grows when an older release could not read what a newer one writes."""
+MANIFEST = "manifest.json"
+MODES = 0o755
+"""Bits a restored file or folder may have: nobody but its owner writes it."""
+MOST_ENTRIES = 100_000
+MANIFEST_BYTES = 64 * 1024 * 1024
+_CHUNK = 1 << 20
+_DATABASE_S = 30.0
+"""Longest wait for a database that somebody holds, seconds."""
+_ROLES = {
+    Kind.INSTALLED: frozenset(folders(Path("/etc/x"), Path("/var/x"))),
+    Kind.UP: frozenset({DATA}),
+}
+
+
+class ArchiveError(PiRackError):
+    """The archive cannot be used: damaged, of a newer release, or none of ours."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A folder or a file in the archive.
+
+    Args:
+        name: Begins with one of the manifest's folders.
+        owner: Name of the user, or a number that has none.
+        group: Likewise.
+        mode: Permission bits, octal.
+        size_bytes: Of a file.
+        sha256: Of a file, hex; empty: it is a folder.
+    """
+
+    name: str
+    owner: str
+    group: str
+    mode: str
+    size_bytes: int = 0
+    sha256: str = ""
+
+    @property
+    def bits(self) -> int:
+        """The permission bits it is restored with."""
+        return int(self.mode, 8) & MODES
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What a manifest says first; any later format begins so too.
+
+    Args:
+        format: See ``FORMAT``.
+        pirack: Version that wrote it.
+        kind: How the rack was run.
+        rack: Its name.
+        created: When, UTC, as ISO 8601 has it.
+        hostname: Of the machine.
+        folders: Where each folder was there.
+    """
+
+    format: int
+    pirack: str
+    kind: str
+    rack: str
+    created: str
+    hostname: str
+    folders: dict[str, str]
+
+    @property
+    def words(self) -> str:
+        """What it is, in words."""
+        when = self.created.replace("T", " ").removesuffix("Z")
+        return (
+            f"rack {self.rack or 'without a name'}, backed up on {self.hostname} at "
+            f"{when} UTC by PiRack {self.pirack}"
+        )
+
+
+class Manifest(About, frozen=True, kw_only=True):
+    """All that is in an archive.
+
+    Args:
+        entries: Folders before what is in them.
+    """
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def files(self) -> tuple[Entry, ...]:
+        """The entries that are files."""
+        return tuple(entry for entry in self.entries if entry.sha256)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much room the files take."""
+        return sum(entry.size_bytes for entry in self.entries)
+
+
+def write(
+    source: Source, rack: str, hostname: str, out: IO[bytes], room: Path
+) -> Manifest:
+    """Write a backup.
+
+    All is collected first, in a file without a name, so that it is as of one moment as
+    nearly as can be, and nothing is left of a backup that was interrupted.
+
+    Args:
+        source: The rack.
+        rack: Its name.
+        hostname: Of this machine.
+        out: Where to; need not be a file.
+        room: A folder that has room for the copies.
+
+    Raises:
+        ArchiveError: A database is damaged.
+        OSError: Something cannot be read or written.
+    """
+    entries: list[Entry] = []
+    times: list[float] = []
+    with tempfile.TemporaryFile(dir=room) as spool:
+        for found in walk(source):
+            size_bytes, sha256 = 0, ""
+            if found.content is not None:
+                size_bytes, sha256 = _collect(found, spool, room)
+            times.append(found.mtime)
+            entries.append(
+                Entry(
+                    name=found.name,
+                    owner=found.owner,
+                    group=found.group,
+                    mode=f"{found.mode:04o}",
+                    size_bytes=size_bytes,
+                    sha256=sha256,
+                )
+            )
+        manifest = Manifest(
+            format=FORMAT,
+            pirack=VERSION,
+            kind=source.kind.value,
+            rack=rack,
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            hostname=hostname,
+            folders={role: str(path) for role, path in source.folders.items()},
+            entries=tuple(entries),
+        )
+        spool.seek(0)
+        _pack(manifest, times, spool, out)
+    return manifest
+
+
+def _collect(found: Found, spool: IO[bytes], room: Path) -> tuple[int, str]:
+    """Append a file to what is collected; return its size and hash."""
+    assert found.content is not None  # noqa: S101  # a file, see write
+    if os.pread(found.content, len(SQLITE), 0) == SQLITE:
+        with tempfile.TemporaryDirectory(dir=room, prefix=".pirack-backup-") as made:
+            copy = Path(made) / "database"
+            copy_database(found.path, copy)
+            with copy.open("rb") as file:
+                return _copied(file, spool)
+    with os.fdopen(os.dup(found.content), "rb") as file:
+        return _copied(file, spool)
+
+
+def copy_database(path: Path, copy: Path) -> None:
+    """Copy a database that others write, as it is between two transactions.
+
+    Raises:
+        ArchiveError: It is damaged, or somebody holds it.
+        OSError: There is no room for the copy.
+    """
+    # Not ro: SQLite would leave a journal beside a database that nobody has open.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    try:
+        with (
+            contextlib.closing(
+                sqlite3.connect(uri, uri=True, timeout=_DATABASE_S)
+            ) as at,
+            contextlib.closing(sqlite3.connect(copy)) as to,
+        ):
+            at.backup(to)
+            # One file, whatever the other one has beside it.
+            to.execute("PRAGMA journal_mode = DELETE")
+            (verdict,) = to.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OSError(
+                errno.ENOSPC, os.strerror(errno.ENOSPC), str(copy.parent.parent)
+            ) from error
+        verdict = str(error)
+    if verdict != "ok":
+        text = (
+            f"{path}: cannot be copied: {verdict}. If it is damaged: the service that "
+            "it belongs to puts it aside when it is started; then it is left out"
+        )
+        raise ArchiveError(text)
+
+
+def _copied(source: IO[bytes], to: IO[bytes] | None) -> tuple[int, str]:
+    """Read a file, and copy it where that is asked; return its size and hash."""
+    size_bytes, digest = 0, hashlib.sha256()
+    while chunk := source.read(_CHUNK):
+        if to is not None:
+            to.write(chunk)
+        digest.update(chunk)
+        size_bytes += len(chunk)
+    return size_bytes, digest.hexdigest()
+
+
+def _pack(
+    manifest: Manifest, times: list[float], spool: IO[bytes], out: IO[bytes]
+) -> None:
+    """Write the archive: the manifest, then what is collected, in its order."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=6) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        first = _header(MANIFEST, 0o600, len(text), time.time())
+        tar.addfile(first, io.BytesIO(text))
+        for entry, mtime in zip(manifest.entries, times, strict=True):
+            header = _header(entry.name, int(entry.mode, 8), entry.size_bytes, mtime)
+            header.uname, header.gname = entry.owner, entry.group
+            if not entry.sha256:
+                header.type = tarfile.DIRTYPE
+            tar.addfile(header, spool if entry.sha256 else None)
+
+
+def _header(name: str, mode: int, size_bytes: int, mtime: float) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    header.mode, header.size, header.mtime = mode, size_bytes, int(mtime)
+    return header
+
+
+def check(file: IO[bytes]) -> Manifest:
+    """Read an archive to its end and return its manifest; nothing is written.
+
+    Args:
+        file: At any position; is read from its beginning.
+
+    Raises:
+        ArchiveError: It is damaged, of a newer release, or holds what no backup does.
+    """
+    return read(file, lambda _: None)
+
+
+def read(file: IO[bytes], keep: Callable[[Entry], IO[bytes] | None]) -> Manifest:
+    """Read an archive to its end, checking all of it again, and return its manifest.
+
+    Args:
+        file: At any position; is read from its beginning.
+        keep: Takes each entry in turn and returns where its content goes; None:
+            nowhere. What it returns is closed.
+
+    Raises:
+        ArchiveError: As ``check``.
+        OSError: ``keep`` cannot write.
+    """
+    file.seek(0)
+    with _readable(), gzip.GzipFile(fileobj=file, mode="rb") as packed:
+        with tarfile.open(fileobj=packed, mode="r|") as tar:
+            manifest = _manifest(tar, tar.next())
+            for entry in manifest.entries:
+                _take(tar, tar.next(), entry, keep)
+            surplus = tar.next()
+            if surplus is not None:
+                text = f"it holds {surplus.name!r}, which its manifest does not name"
+                raise ArchiveError(text)
+        while packed.read(_CHUNK):  # to its end, where its checksum is
+            pass
+    return manifest
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what Python says of a damaged archive into words."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        text = f"it is damaged, cut short, or no backup of PiRack ({error})"
+        raise ArchiveError(text) from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        text = f"it is no backup of PiRack ({error})"
+        raise ArchiveError(text) from error
+
+
+def _manifest(tar: tarfile.TarFile, first: tarfile.TarInfo | None) -> Manifest:
+    """Return the manifest, if it is one that a backup can have."""
+    if first is None or first.name != MANIFEST or not _is_file(first):
+        text = f"it is no backup of PiRack: it does not begin with {MANIFEST}"
+        raise ArchiveError(text)
+    if first.size > MANIFEST_BYTES:
+        text = f"its manifest has {first.size} bytes; at most {MANIFEST_BYTES} can be"
+        raise ArchiveError(text)
+    content = tar.extractfile(first)
+    found = content.read() if content else b""
+    try:
+        about = msgspec.json.decode(found, type=About)
+        if about.format > FORMAT:
+            words = (
+                f"PiRack {about.pirack} wrote it, in format {about.format}; this one "
+                f"({VERSION}) reads up to {FORMAT}: install that release or a newer one"
+            )
+            raise ArchiveError(words)
+        manifest = msgspec.json.decode(found, type=Manifest)
+        check_entries(manifest)
+    except msgspec.MsgspecError as error:
+        words = f"its {MANIFEST} cannot be read: {error}"
+        raise ArchiveError(words) from error
+    return manifest
+
+
+def check_entries(manifest: Manifest) -> None:
+    """Refuse names and modes that no backup has; pure.
+
+    Each entry lies in a folder that comes before it, so that none can lead elsewhere.
+
+    Raises:
+        ArchiveError: The first that is found.
+    """
+    try:
+        roles = _ROLES[Kind(manifest.kind)]
+    except ValueError as error:
+        text = f"it is of a rack of a kind that is not known: {manifest.kind!r}"
+        raise ArchiveError(text) from error
+    if len(manifest.entries) > MOST_ENTRIES:
+        text = f"it names {len(manifest.entries)} files; at most {MOST_ENTRIES} can be"
+        raise ArchiveError(text)
+    seen: set[str] = set()
+    kept_folders: set[str] = set()
+    for entry in manifest.entries:
+        path = PurePosixPath(entry.name)
+        parent = "" if len(path.parts) == 1 else str(path.parent)
+        wrong = ""
+        if str(path) != entry.name or ".." in path.parts or path.is_absolute():
+            wrong = "is no plain path"
+        elif "\0" in entry.name or not path.parts or path.parts[0] not in roles:
+            wrong = f"is in none of {', '.join(sorted(roles))}"
+        elif entry.name in seen:
+            wrong = "is there twice"
+        elif parent not in kept_folders and parent:
+            wrong = "has no folder"
+        elif not parent and entry.sha256:
+            wrong = "is a file, and must be a folder"
+        elif not _is_octal(entry.mode) or entry.size_bytes < 0:
+            wrong = "has no mode or no size"
+        if wrong:
+            text = f"its manifest names {entry.name!r}, which {wrong}"
+            raise ArchiveError(text)
+        seen.add(entry.name)
+        if not entry.sha256:
+            kept_folders.add(entry.name)
+
+
+def _is_octal(text: str) -> bool:
+    return re.fullmatch("[0-7]{1,4}", text) is not None
+
+
+def _is_file(member: tarfile.TarInfo) -> bool:
+    plain = member.type in {tarfile.REGTYPE, tarfile.AREGTYPE}
+    return plain and not member.issparse()
+
+
+def _take(
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo | None,
+    entry: Entry,
+    keep: Callable[[Entry], IO[bytes] | None],
+) -> None:
+    """Compare one member with its entry, and keep its content."""
+    if member is None or member.name != entry.name:
+        found = "nothing" if member is None else repr(member.name)
+        text = f"it holds {found} where its manifest names {entry.name!r}"
+        raise ArchiveError(text)
+    if not (_is_file(member) if entry.sha256 else member.isdir()):
+        wanted = "file" if entry.sha256 else "folder"
+        text = f"{entry.name!r} is no {wanted}: it may be a link or a device"
+        raise ArchiveError(text)
+    if member.size != entry.size_bytes:
+        text = f"{entry.name!r} has another size than its manifest says"
+        raise ArchiveError(text)
+    to = keep(entry) or contextlib.nullcontext()
+    content = tar.extractfile(member) if entry.sha256 else None
+    if content is None:
+        return
+    with to as out:
+        size_bytes, sha256 = _copied(content, out)
+    if (size_bytes, sha256) != (entry.size_bytes, entry.sha256):
+        text = f"{entry.name!r} is damaged: its hash is not what the manifest says"
+        raise ArchiveError(text)

@@ -1,0 +1,434 @@
+"""``pirack restore``: bring a rack back from one file, on this machine or another."""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import grp
+import hashlib
+import os
+import platform
+import pwd
+import re
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from broker.common.processes import run_once
+from broker.errors import ConfigError, PiRackError
+from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
+from master_service.event_log import Retention
+from master_service.power import lock as outlet_lock
+from master_service.service import DATABASE
+from master_service.store import Store
+from node_agent.vitals import LinuxBoard
+from pirack import deploy_files, house, os_error, pipe
+from pirack.backup import archive, cli, contents, swap
+from pirack.backup.archive import ArchiveError, Manifest
+from pirack.backup.contents import DATA, Kind, Source
+from pirack.backup.swap import Note, Swap
+from pirack.deployment.places import JOURNAL
+from pirack.init.plan import DHCP_UNIT, DROP_IN, SERVICES, UNITS
+from pirack.up import lock
+from provisioning.clock import LoopClock
+from provisioning.journal import SqliteJournal
+from provisioning.run.state import Step
+
+HELP = "bring a rack back from a backup, on this machine or another"
+
+EPILOG = """\
+All of FILE is checked before anything changes: hashes, names, kinds. Then the folders
+are exchanged; what was there is kept beside them as <folder>.before-<time>. Interrupted
+at any moment, by `kill -9` or a power cut too, the old rack is whole, or the same
+command once more completes the new one.
+
+No outlet is switched, neither now nor at the next start: levels of relays, commands and
+install runs that were under way are not taken over. What is wanted of each outlet is
+kept, and said where an outlet is otherwise.
+
+on another machine, installed as docs/install.md says, up to `pirack init` or before it
+  sudo pirack restore rack.pirack --dry-run
+  sudo pirack restore rack.pirack               it says what is to be done next
+
+on the same one
+  sudo systemctl stop pirack-master pirack-dashboard pirack-agent pirack-dhcp mosquitto
+  sudo pirack restore rack.pirack --replace
+
+a rack of `pirack up`
+  pirack restore attic.pirack --data ~/attic
+
+exit codes
+  0 done   1 refused or failed, nothing was changed   2 wrong usage   3 configuration
+"""
+
+SYSTEMD = Path("/run/systemd/system")
+SYSTEMCTL_S = 20.0
+ENDED = frozenset({"inactive", "failed", "unknown"})
+_KEY = re.compile(r"(?P<rack>.+)-(?P<shape>[0-9]+x[0-9]+)")
+_EVERYTHING = Retention(rows=sys.maxsize >> 1, days=36_500)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``pirack restore`` takes."""
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="what `pirack backup` wrote"
+    )
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="put it in the place of a rack that is there, which is kept aside",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only check, and say what would happen"
+    )
+    cli.add_where(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore, say what is next, and return the exit code.
+
+    Raises:
+        PiRackError: The archive or this machine is not as it must be.
+    """
+    try:
+        with args.file.open("rb") as file:
+            return _run(file, args)
+    except ArchiveError as error:
+        pipe.complain(f"pirack restore: {args.file}: {error}. Nothing was changed.\n")
+        return EXIT_FAILED
+    except LookupError as error:
+        pipe.complain(f"pirack restore: {error}. Nothing was changed.\n")
+        return EXIT_FAILED
+    except OSError as error:
+        pipe.complain(f"pirack restore: {os_error.words(error)}\n")
+        denied = isinstance(error, PermissionError)
+        return EXIT_CONFIG if denied else EXIT_FAILED
+
+
+def _run(file: IO[bytes], args: argparse.Namespace) -> int:
+    manifest = archive.check(file)
+    target = _target(manifest, args)
+    exchange = Swap(target.folders)
+    begun = exchange.pending()
+    pipe.say(f"{args.file}: {manifest.words}; it is whole.")
+    against = list(_against(manifest, target, exchange, args, begun=begun))
+    for line in against if begun else (*_would(manifest, exchange), *against):
+        pipe.say(line)
+    if against:
+        pipe.complain("pirack restore: refused. Nothing was changed.\n")
+        return EXIT_FAILED
+    if args.dry_run:
+        pipe.say("A dry run: nothing was changed.")
+        return EXIT_OK
+    with contextlib.ExitStack() as held:
+        if target.kind is Kind.UP and exchange.folders[DATA].is_dir():
+            held.enter_context(lock.held(exchange.folders[DATA]))
+        note = begun or held.enter_context(_unpacked(file, manifest, exchange, target))
+        kept = exchange.exchange(note)
+    return _done(note, manifest, target, kept)
+
+
+def _target(manifest: Manifest, args: argparse.Namespace) -> Source:
+    """Return where the rack belongs on this machine; the archive has no say in it.
+
+    Raises:
+        ConfigError: The options are for the other kind of rack.
+    """
+    if manifest.kind == Kind.UP:
+        return cli.of_up(args)
+    if args.data is not None:
+        text = f"{args.file} is of a rack of `pirack init`; leave out --data"
+        raise ConfigError(text)
+    return cli.installed(args)
+
+
+def _would(manifest: Manifest, exchange: Swap) -> Iterator[str]:
+    """Return what a restore does, folder by folder."""
+    for role, folder in exchange.folders.items():
+        files = [one for one in manifest.files if one.name.startswith(f"{role}/")]
+        if not any(entry.name == role for entry in manifest.entries):
+            yield f"  {folder}: is not in the backup and stays as it is"
+            continue
+        there = folder.is_dir() and not contents.is_bare(role, folder)
+        tail = (
+            f"; what is there is kept as {folder.name}.before-<time>" if there else ""
+        )
+        yield f"  {folder}: {len(files)} files{tail}"
+
+
+def _against(
+    manifest: Manifest,
+    target: Source,
+    exchange: Swap,
+    args: argparse.Namespace,
+    *,
+    begun: Note | None,
+) -> Iterator[str]:
+    """Return what stands against it, each with the way out."""
+    yield from _running(target, exchange)
+    if begun is not None:
+        return
+    if target.kind is Kind.INSTALLED and os.geteuid() == 0:
+        yield from _missing_users(manifest)
+    there = [
+        str(folder)
+        for role, folder in exchange.folders.items()
+        if folder.is_dir() and not contents.is_bare(role, folder)
+    ]
+    if there and not args.replace:
+        yield (
+            f"there is a rack here already ({', '.join(there)}): --replace puts the "
+            "backup in its place, and keeps it aside"
+        )
+    yield from _bad_places(manifest, exchange)
+
+
+def _missing_users(manifest: Manifest) -> Iterator[str]:
+    users = {one.pw_name for one in pwd.getpwall()}
+    groups = {one.gr_name for one in grp.getgrall()}
+    missing = {e.owner for e in manifest.entries} - users
+    missing |= {e.group for e in manifest.entries} - groups
+    for name in sorted(one for one in missing if not one.isdecimal()):
+        ours = f"sh {deploy_files.directory()}/master/install"
+        way_out = "apt-get install mosquitto" if name == "mosquitto" else ours
+        yield f"there is no user or group {name!r} here; do: sudo {way_out}"
+
+
+def _bad_places(manifest: Manifest, exchange: Swap) -> Iterator[str]:
+    data = exchange.folders.get(DATA)
+    for folder in exchange.folders.values():
+        if folder.is_dir() and folder.is_mount():
+            yield f"{folder} is a disk of its own and cannot be exchanged; unmount it"
+        if folder.exists() and not folder.is_dir():
+            yield f"{folder} is no directory"
+    foreign = data is not None and data.is_dir() and not contents.is_bare(DATA, data)
+    if data is not None and foreign and not (data / "racks").is_dir():
+        yield f"{data} holds other things; name another directory with --data DIR"
+    parent = next(iter(exchange.folders.values())).parent
+    if not parent.is_dir():
+        yield f"there is no directory {parent}"
+    elif shutil.disk_usage(parent).free < manifest.size_bytes:
+        yield f"{parent} has no room: {manifest.size_bytes / 1e6:.1f} MB are needed"
+
+
+def _running(target: Source, exchange: Swap) -> Iterator[str]:
+    """Return what uses the folders now, and how it is stopped."""
+    if target.kind is Kind.UP:
+        data = exchange.folders[DATA]
+        if (data / lock.LOCK_FILE).exists():
+            try:
+                with lock.held(data):
+                    pass
+            except ConfigError as error:
+                yield str(error)
+        return
+    units: tuple[str, ...] = ()
+    if target.folders["etc"] == house.PRODUCTION.parent and SYSTEMD.is_dir():
+        units = asyncio.run(_active())
+    if units:
+        names = ", ".join(units)
+        yield (
+            f"running: {names}. Stop first, which moves no relay: "
+            f"sudo systemctl stop {' '.join(units)}"
+        )
+        return
+    holder = _holder(exchange.folders["master"] / outlet_lock.FILE)
+    if holder:
+        yield f"{exchange.folders['master']} is in use by {holder}; stop it first"
+
+
+async def _active() -> tuple[str, ...]:
+    """Return the services of the rack that run, or are about to."""
+    units = [*SERVICES, DHCP_UNIT.removesuffix(".service")]
+    if (UNITS / DROP_IN).exists():  # else it is not the rack's, but Debian's own
+        units.append("mosquitto")
+    done = await run_once(["systemctl", "is-active", *units], SYSTEMCTL_S)
+    states = done.stdout.split()
+    return tuple(
+        unit for unit, state in zip(units, states, strict=False) if state not in ENDED
+    )
+
+
+def _holder(path: Path) -> str:
+    """Return which process holds the outlets; empty: none."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read(100).decode("utf-8", "replace").strip() or "a process"
+    return ""
+
+
+@contextlib.contextmanager
+def _unpacked(
+    file: IO[bytes], manifest: Manifest, exchange: Swap, target: Source
+) -> Iterator[Note]:
+    """Unpack beside the folders, and make it fit for another machine's relays.
+
+    Raises:
+        PiRackError: The archive is not what it was, or a newer release's.
+        LookupError: A user is not there.
+        OSError: There is no room.
+    """
+    exchange.clear()
+    with swap.cleared(exchange), contextlib.ExitStack() as held:
+        again = exchange.unpack(file)
+        if again != manifest:
+            text = "it was changed while it was read"
+            raise ArchiveError(text)
+        roles = tuple(e.name for e in manifest.entries if e.name in exchange.folders)
+        for role in roles:
+            _detach(exchange.staged(role), manifest)
+        owners = target.kind is Kind.INSTALLED and os.geteuid() == 0
+        exchange.hand_over(manifest, owners=owners)
+        if target.kind is Kind.UP:
+            held.enter_context(lock.held(exchange.staged(DATA)))
+        yield Note(
+            archive=_digest(manifest),
+            words=manifest.words,
+            stamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+            folders=roles,
+        )
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(msgspec.json.encode(manifest)).hexdigest()
+
+
+def _detach(folder: Path, manifest: Manifest) -> None:
+    """Take out of databases what is true of the other machine's relays alone.
+
+    Raises:
+        ArchiveError: A newer release wrote one, or it is damaged.
+    """
+    text = (
+        f"restored: {manifest.words}; no outlet is switched for that, and what was "
+        "under way is not continued"
+    )
+    try:
+        for path in sorted(folder.rglob(DATABASE)):
+            asyncio.run(_detach_master(path, text))
+        for path in sorted(folder.rglob(JOURNAL)):
+            asyncio.run(_end_run(path))
+    except (PiRackError, sqlite3.Error) as error:
+        words = f"a database in it cannot be used here: {error}"
+        raise ArchiveError(words) from error
+
+
+async def _detach_master(path: Path, text: str) -> None:
+    store = Store(path, retention=_EVERYTHING)
+    try:
+        saved = await store.open()
+        if saved.problem:
+            raise ArchiveError(saved.problem)
+        await store.detach(saved, text)
+    finally:
+        await store.close()
+
+
+async def _end_run(path: Path) -> None:
+    """End an install run that was under way: it would go on, and switch."""
+    journal = SqliteJournal(path, LoopClock())
+    journal.open()
+    try:
+        found = journal.last()
+        if found is not None and not found.over:
+            text = "ended by the restore of a backup; outlets stay as they are"
+            ended = found.with_(step=Step.FAILED, problems=(*found.problems, text))
+            await journal.save(ended)
+    finally:
+        journal.close()
+
+
+def _done(
+    note: Note, manifest: Manifest, target: Source, kept: tuple[Path, ...]
+) -> int:
+    """Say what was done and what is next; return the exit code."""
+    pipe.say("")
+    pipe.say(f"Restored: {note.words}.")
+    for path in kept:
+        pipe.say(f"kept  {path}  (what was there)")
+    if note.archive != _digest(manifest):
+        pipe.complain(
+            "That was the restore that had been interrupted, of another file than this "
+            "one; this one was not restored. For it, the same command once more.\n"
+        )
+        return EXIT_FAILED
+    pipe.say("")
+    lines = _next_up(target) if target.kind is Kind.UP else _next(manifest, target)
+    for line in lines:
+        pipe.say(line)
+    return EXIT_OK
+
+
+def _next_up(target: Source) -> Iterator[str]:
+    data = target.folders[DATA]
+    yield "Next, with the options that it had:"
+    for one in sorted(data.glob("racks/*")):
+        match = _KEY.fullmatch(one.name)
+        shape = f" --simulate {match['shape']}" if match else " --simulate 0"
+        rack = match["rack"] if match else one.name
+        yield f"  pirack up --data {data} --rack {rack}{shape}"
+
+
+def _next(manifest: Manifest, target: Source) -> Iterator[str]:
+    """Return what a person must do so that the rack runs here."""
+    config = target.folders["etc"] / "pirack.toml"
+    if manifest.hostname != platform.node():
+        yield (
+            f"Before you start it: {manifest.hostname} must not run this rack any "
+            "more. Two masters of one rack would both command it."
+        )
+        yield ""
+    try:
+        known = house.read(config)
+    except PiRackError as error:
+        yield f"Look at the configuration: {error}"
+        return
+    plugin = _plugin(target.folders["etc"] / "mosquitto.conf")
+    if plugin and not Path(plugin).exists():
+        yield (
+            f"mosquitto.conf of the backup names {plugin}, which is not here: remove "
+            f"{target.folders['etc'] / 'mosquitto.conf'}, `pirack init` writes it anew."
+        )
+        yield ""
+    init = f"sudo pirack init --rack {known.topics.rack}"
+    own = LinuxBoard().facts().addresses
+    if _is_here(known.host, own):
+        yield "Next: what is missing, and the lines that start the services:"
+        yield f"  {init} --name {known.host}"
+        yield "Agents need nothing: authority, users and passwords are as they were."
+        return
+    here = next(iter(own), "<this machine's address>")
+    yield (
+        f"Agents look for the broker at {known.host}:{known.port}, and this machine is "
+        f"{', '.join(own) or 'without an address'}. Authority, users and passwords are "
+        "as they were, so either"
+    )
+    yield f"  let {known.host} be this machine (its address, or where the name leads):"
+    yield f"    {init} --name {known.host}"
+    yield "  which needs nothing on the boards; or move the rack to its address:"
+    yield f'    in {config}, under [enrol]:  host = "{here}"'
+    yield f"    {init} --name {here}"
+    yield "    and a new bundle for each board: `pirack deploy`, or `pirack node add`"
+    yield "Then paste the lines that `pirack init` prints: they start the services."
+
+
+def _plugin(config: Path) -> str:
+    with contextlib.suppress(OSError):
+        for line in config.read_text(encoding="utf-8").splitlines():
+            if line.startswith("plugin "):
+                return line.partition(" ")[2].strip()
+    return ""
+
+
+def _is_here(host: str, addresses: tuple[str, ...]) -> bool:
+    """Whether nodes that look for a host find this machine."""
+    short = platform.node().partition(".")[0].lower()
+    return host in {*addresses, short, f"{short}.local", platform.node().lower()}
