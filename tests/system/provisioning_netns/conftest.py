@@ -11,7 +11,10 @@ from tests import in_memory
 from tests.system.provisioning_netns.lab import Lab
 from tests.system.provisioning_netns.leftovers import leftovers
 
-PROGRAMS = ("ip", "dnsmasq", "dhcpd", "kea-dhcp4", "udhcpc", "dhcpcd", "dhclient")
+PROGRAMS = (
+    *("ip", "dnsmasq", "dhcpd", "kea-dhcp4"),
+    *("udhcpc", "dhcpcd", "dhclient", "NetworkManager", "dbus-daemon"),
+)
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 

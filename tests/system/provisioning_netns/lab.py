@@ -177,8 +177,9 @@ class Lab:
         return pi
 
     def pull_out(self, pi: Pi) -> None:
-        """Take a board out of the rack for good."""
+        """Take a board out of the rack, or another device off the network, for good."""
         pi.power_off()
+        run_ip("-n", pi.namespace, "link", "set", "eth0", "down")
         self.pis.remove(pi)
 
     def static(self, address: str, mac: str) -> Pi:

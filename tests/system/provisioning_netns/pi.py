@@ -80,6 +80,24 @@ else
 fi
 exec /lib/systemd/systemd-networkd >>"$STATE/log" 2>&1
 """,
+    # As in a container, too. It makes "Wired connection 1" by itself, with the settings
+    # that are its arguments, and would write this machine's /etc/resolv.conf.
+    "NetworkManager": """
+sleep "$1"; shift
+date +%s%N >>"$STATE/starts"
+mount -t tmpfs none /run
+mount -t tmpfs none /etc/NetworkManager
+mount -t tmpfs none /var/lib/NetworkManager
+mount -t sysfs -o ro none /sys
+mkdir /run/dbus
+printf '[main]\\nplugins=keyfile\\nauth-polkit=false\\ndns=none\\n' \\
+    >/etc/NetworkManager/NetworkManager.conf
+printf '[connection]\\n%s\\n' "$*" >>/etc/NetworkManager/NetworkManager.conf
+dbus-daemon --session --address=unix:path=/run/dbus/system_bus_socket --nofork \\
+    --nopidfile >>"$STATE/log" 2>&1 &
+until [ -S /run/dbus/system_bus_socket ]; do sleep 0.02; done
+exec NetworkManager --debug --log-level=INFO >>"$STATE/log" 2>&1
+""",
 }
 """How a board boots with each DHCP client; udhcpc is the quickest."""
 
@@ -131,8 +149,9 @@ class Pi:
         (self.state / "address").unlink(missing_ok=True)
         boot = CLIENTS[self.program]
         command = ["sh", "-c", boot, "boot", f"{self.boot_s:.2f}", *self.client]
-        # In a mount namespace of its own: clients keep files in /run and /var/lib.
-        own = () if self.program == "udhcpc" else ("unshare", "--mount")
+        # In namespaces of its own: clients keep files in /run and /var/lib, and
+        # NetworkManager sets the host name.
+        own = () if self.program == "udhcpc" else ("unshare", "--mount", "--uts")
         self._process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.namespace}", *own, *command],
             env={**os.environ, "STATE": str(self.state), "HOOK": str(self.hook)},
@@ -152,7 +171,7 @@ class Pi:
     @property
     def address(self) -> str:
         """The address it was given since it was switched on; empty: none yet."""
-        if self.program == "networkd":
+        if self.program in {"networkd", "NetworkManager"}:
             return self._shown()
         return self._said().partition(" ")[0]
 
@@ -173,7 +192,7 @@ class Pi:
             return ""
 
     def _shown(self) -> str:
-        """Return the address of its interface; networkd runs no hook."""
+        """Return the address of its interface; these two run no hook."""
         command = ["ip", "-n", self.namespace, "-4", "-br", "address", "show", "eth0"]
         words = subprocess.check_output(command, text=True).split()
         return (
