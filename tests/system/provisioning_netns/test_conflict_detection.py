@@ -1,6 +1,6 @@
 """Boards that ask whether their address is free before they use it (RFC 5227).
 
-NetworkManager does so for 0.2 s from version 1.46 on (Debian 13), dhcpcd for 5 s.
+NetworkManager of Debian 13 does so for 0.2 s, dhcpcd for 5 s.
 """
 
 import asyncio
