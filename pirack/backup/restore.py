@@ -244,14 +244,22 @@ def _running(target: Source, exchange: Swap) -> Iterator[str]:
 
 
 async def _active() -> tuple[str, ...]:
-    """Return the services of the rack that run, or are about to."""
+    """Return the services of the rack that run, or are about to.
+
+    Raises:
+        ConfigError: systemd does not say.
+    """
     units = [*SERVICES, DHCP_UNIT.removesuffix(".service")]
     if (UNITS / DROP_IN).exists():  # else it is not the rack's, but Debian's own
         units.append("mosquitto")
     done = await run_once(["systemctl", "is-active", *units], SYSTEMCTL_S)
     states = done.stdout.split()
+    if len(states) != len(units):
+        why = done.error or done.stderr.strip() or done.stdout.strip()
+        text = f"systemctl does not say whether {', '.join(units)} run: {why}"
+        raise ConfigError(text)
     return tuple(
-        unit for unit, state in zip(units, states, strict=False) if state not in ENDED
+        unit for unit, state in zip(units, states, strict=True) if state not in ENDED
     )
 
 
