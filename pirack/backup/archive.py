@@ -117,6 +117,10 @@ class Manifest(About, frozen=True, kw_only=True):
         """The entries that are files."""
         return tuple(entry for entry in self.entries if entry.sha256)
 
+    def has(self, role: str) -> bool:
+        """Return whether a folder is in it, by what it is for."""
+        return any(entry.name == role for entry in self.entries)
+
     @property
     def size_bytes(self) -> int:
         """How much room the files take."""

@@ -151,15 +151,17 @@ def _target(manifest: Manifest, args: argparse.Namespace) -> Source:
 def _would(manifest: Manifest, exchange: Swap) -> Iterator[str]:
     """Return what a restore does, folder by folder."""
     for role, folder in exchange.folders.items():
-        files = [one for one in manifest.files if one.name.startswith(f"{role}/")]
-        if not any(entry.name == role for entry in manifest.entries):
-            yield f"  {folder}: is not in the backup and stays as it is"
-            continue
-        there = folder.is_dir() and not contents.is_bare(role, folder)
-        tail = (
-            f"; what is there is kept as {folder.name}.before-<time>" if there else ""
-        )
-        yield f"  {folder}: {len(files)} files{tail}"
+        count = sum(one.name.startswith(f"{role}/") for one in manifest.files)
+        what = f"{count} file{'' if count == 1 else 's'}"
+        if not manifest.has(role):
+            what = "is not in the backup"
+        there = _holds_something(role, folder)
+        tail = f"; what is there is kept as {folder.name}.before-<time>"
+        yield f"  {folder}: {what}{tail if there else ''}"
+
+
+def _holds_something(role: str, folder: Path) -> bool:
+    return folder.is_dir() and not contents.is_bare(role, folder)
 
 
 def _against(
@@ -179,7 +181,7 @@ def _against(
     there = [
         str(folder)
         for role, folder in exchange.folders.items()
-        if folder.is_dir() and not contents.is_bare(role, folder)
+        if _holds_something(role, folder)
     ]
     if there and not args.replace:
         yield (
@@ -192,12 +194,17 @@ def _against(
 def _missing_users(manifest: Manifest) -> Iterator[str]:
     users = {one.pw_name for one in pwd.getpwall()}
     groups = {one.gr_name for one in grp.getgrall()}
-    missing = {e.owner for e in manifest.entries} - users
-    missing |= {e.group for e in manifest.entries} - groups
-    for name in sorted(one for one in missing if not one.isdecimal()):
-        ours = f"sh {deploy_files.directory()}/master/install"
-        way_out = "apt-get install mosquitto" if name == "mosquitto" else ours
-        yield f"there is no user or group {name!r} here; do: sudo {way_out}"
+    missing = {entry.owner for entry in manifest.entries} - users
+    missing |= {entry.group for entry in manifest.entries} - groups
+    missing = {name for name in missing if not name.isdecimal()}
+    ours = f"sh {deploy_files.directory()}/master/install"
+    for way_out, names in (
+        ("apt-get install mosquitto", missing & {"mosquitto"}),
+        (ours, missing - {"mosquitto"}),
+    ):
+        if names:
+            listed = ", ".join(sorted(names))
+            yield f"users or groups that are not here: {listed}; do: sudo {way_out}"
 
 
 def _bad_places(manifest: Manifest, exchange: Swap) -> Iterator[str]:
@@ -207,8 +214,8 @@ def _bad_places(manifest: Manifest, exchange: Swap) -> Iterator[str]:
             yield f"{folder} is a disk of its own and cannot be exchanged; unmount it"
         if folder.exists() and not folder.is_dir():
             yield f"{folder} is no directory"
-    foreign = data is not None and data.is_dir() and not contents.is_bare(DATA, data)
-    if data is not None and foreign and not (data / "racks").is_dir():
+    other = data is not None and not (data / "racks").is_dir()
+    if data is not None and other and _holds_something(DATA, data):
         yield f"{data} holds other things; name another directory with --data DIR"
     parent = next(iter(exchange.folders.values())).parent
     if not parent.is_dir():
@@ -290,7 +297,7 @@ def _unpacked(
         if again != manifest:
             text = "it was changed while it was read"
             raise ArchiveError(text)
-        roles = tuple(e.name for e in manifest.entries if e.name in exchange.folders)
+        roles = tuple(filter(manifest.has, exchange.folders))
         for role in roles:
             _detach(exchange.staged(role), manifest)
         owners = target.kind is Kind.INSTALLED and os.geteuid() == 0
@@ -302,6 +309,11 @@ def _unpacked(
             words=manifest.words,
             stamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
             folders=roles,
+            removed=tuple(
+                role
+                for role, folder in exchange.folders.items()
+                if role not in roles and _holds_something(role, folder)
+            ),
         )
 
 

@@ -30,12 +30,14 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         words: What that is, in words.
         stamp: Ends the names of what was there.
         folders: Which are exchanged, by their names in the archive.
+        removed: Which of another rack are put aside, with nothing in their place.
     """
 
     archive: str
     words: str
     stamp: str
     folders: tuple[str, ...]
+    removed: tuple[str, ...] = ()
 
 
 class Swap:
@@ -167,6 +169,12 @@ class Swap:
         replace(self._note, msgspec.json.encode(note), mode=0o600)
         for role in note.folders:
             self._exchange(role, note.stamp)
+        for role in note.removed:
+            if (
+                self.folders[role].exists()
+                and not self.aside(role, note.stamp).exists()
+            ):
+                self.folders[role].rename(self.aside(role, note.stamp))
         os.sync()
         kept = tuple(self._kept(note))
         self._remove_unfinished_notes()
@@ -194,7 +202,7 @@ class Swap:
         new.rename(folder)
 
     def _kept(self, note: Note) -> Iterator[Path]:
-        for role in note.folders:
+        for role in (*note.folders, *note.removed):
             like = self.aside(role, note.stamp)
             for aside in sorted(like.parent.glob(f"{glob.escape(like.name)}*")):
                 if is_bare(role, aside):

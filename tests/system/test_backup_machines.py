@@ -138,8 +138,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_users_that_are_not_there_are_named(said: dict[str, str]) -> None:
-    assert "there is no user or group 'pirack-master' here" in said["no users"]
-    assert "'pirack-dhcp' here; do: sudo sh " in said["no users"]
+    assert (
+        "users or groups that are not here: pirack, pirack-dashboard, pirack-dhcp, "
+        "pirack-master; do: sudo sh "
+    ) in said["no users"]
     assert "mosquitto" not in said["no users"], "it has that one"
 
 

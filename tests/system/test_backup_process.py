@@ -174,6 +174,21 @@ def test_a_rack_that_is_there_stays_unless_it_is_asked_for_and_is_kept(
     } <= (aside.keys())
 
 
+def test_a_folder_of_another_rack_that_the_backup_lacks_does_not_stay(
+    second: Machine, file: str
+) -> None:
+    other = second.state.with_name("pirack-master")
+    other.mkdir()
+    (other / "master.db").write_text("of another rack")
+    tried = second.run("restore", file, "--replace", "--dry-run")
+    assert f"{other}: is not in the backup; what is there is kept" in tried.stdout
+    done = second.run("restore", file, "--replace")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not other.exists()
+    (kept,) = other.parent.glob("pirack-master.before-*/master.db")
+    assert kept.read_text() == "of another rack"
+
+
 def test_what_a_fresh_installation_makes_is_no_rack(second: Machine, file: str) -> None:
     for name in ("install/dhcp", "agent", "master"):
         second.state.with_name(f"pirack-{name.partition('/')[0]}").mkdir()
@@ -205,7 +220,7 @@ def test_a_user_that_is_not_there_is_named_with_the_way_to_have_it(
     first: Machine, second: Machine, tmp_path: Path
 ) -> None:
     nobody = tmp_path / "passwd"
-    nobody.write_text(Path("/etc/passwd").read_text() + "mosquito:x:9977:9977::/:/x\n")
+    nobody.write_text(Path("/etc/passwd").read_text() + "stranger:x:9977:9977::/:/x\n")
     os.chown(first.etc / "commands.ini", 9977, -1)
     script = f"mount --bind {nobody} /etc/passwd && exec {sys.executable} -m pirack.cli"
     words = f"backup {tmp_path / 'f'} {' '.join(first.where)}"
@@ -217,7 +232,7 @@ def test_a_user_that_is_not_there_is_named_with_the_way_to_have_it(
     )
     done = second.run("restore", str(tmp_path / "f"))
     assert done.returncode == 1
-    assert "there is no user or group 'mosquito' here; do: sudo sh " in done.stdout
+    assert "users or groups that are not here: stranger; do: sudo sh " in done.stdout
     assert not second.etc.exists()
 
 
