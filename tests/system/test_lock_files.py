@@ -15,14 +15,15 @@ from packaging.utils import canonicalize_name
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
-NODE, RACK, DEV, TOOLS = (
+NODE, GPIO, RACK, DEV, TOOLS = (
     ROOT / "deploy/node.lock",
+    ROOT / "requirements/gpio.lock",
     ROOT / "requirements/rack.lock",
     ROOT / "requirements/dev.lock",
     ROOT / "requirements/tools.lock",
 )
 LOCKS = pytest.mark.parametrize(
-    "lock", [NODE, RACK, DEV, TOOLS], ids=lambda path: path.name
+    "lock", [NODE, GPIO, RACK, DEV, TOOLS], ids=lambda path: path.name
 )
 PYTHONS = [
     {"python_version": python, "python_full_version": f"{python}.5"}
@@ -43,10 +44,12 @@ def asked(lock: Path) -> list[Requirement]:
     """What pyproject.toml wants to be in a lock file."""
     whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, groups = whole["project"], whole["dependency-groups"]
-    extra = project["optional-dependencies"]["rack"]
+    extras = project["optional-dependencies"]
+    extra = extras["rack"]
     build = [*groups["build"], *whole["build-system"]["requires"]]
     more: dict[Path, list[Any]] = {
         NODE: [],
+        GPIO: [*extras["gpio"], *extras["gpio-pi5"], *extras["gpiod"]],
         RACK: [*extra, *build],
         DEV: [*extra, *build, *groups["dev"]],
         TOOLS: [*groups["lock"], *groups["audit"]],
@@ -83,7 +86,8 @@ def test_a_lock_file_has_one_version_and_a_hash_of_each_and_names_no_host(
 
 def test_the_lock_files_agree() -> None:
     node, rack, dev = pins(NODE), pins(RACK), pins(DEV)
-    for smaller, larger in ((node, rack), (rack, dev), (node, pins(TOOLS))):
+    whole = ((node, rack), (rack, dev), (node, pins(TOOLS)), (node, pins(GPIO)))
+    for smaller, larger in whole:
         for name, pin in smaller.items():
             assert str(larger[name]) == str(pin)
 

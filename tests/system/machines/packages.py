@@ -212,6 +212,21 @@ def cached(
     return folder
 
 
+def program(folder: Path, name: str) -> tuple[str, ...]:
+    """Returns the words that start a program of an unpacked folder.
+
+    It runs with the loader and the libraries of its own folder, which may be those of
+    another release than this machine's; the architecture must be this machine's.
+
+    Args:
+        folder: As ``Packages.unpacked`` returns it.
+        name: Of a program in its ``/usr/bin``.
+    """
+    [loader] = [*folder.glob("lib64/ld-*.so.*"), *folder.glob("lib/ld-*.so.*")][:1]
+    libraries = ":".join(str(path) for path in folder.glob("usr/lib/*-linux-*"))
+    return (str(loader), "--library-path", libraries, str(folder / "usr/bin" / name))
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keeps other processes from what lies at a path, by a lock file beside it."""

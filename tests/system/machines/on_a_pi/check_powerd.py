@@ -1,0 +1,185 @@
+"""``pirack-powerd`` and the master's side of it as processes, on a board's own pins."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.config import load
+from broker.errors import ConfigError
+from broker.messages import Power
+from master_service.power import machine as machines
+from master_service.power import make
+from master_service.power.holder import Holder
+from master_service.power.holder_link import HolderOutlets
+from master_service.power.lock import FILE
+from master_service.power.outlets import PowerRetryableError
+from master_service.settings import Settings, read
+from tests.system.machines.on_a_pi.benches import forked, kill
+from tests.system.machines.on_a_pi.check_pins import DRIVERS, PINS, WIRES
+from tests.system.machines.on_a_pi.registers import Pin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.system.machines.on_a_pi.registers import Registers, Trace
+
+POWERD = str(Path(sys.executable).parent / "pirack-powerd")
+READY_S = 60.0
+
+
+def be_master(settings: Settings, ready: Callable[[], object]) -> None:
+    """Claims the outlets as the master does, and switches one of them for ever."""
+
+    async def switch() -> None:
+        outlets = make.outlets(settings, machine=machines.here(), door=no_plugs)
+        for row in settings.outlets:
+            await outlets.claim(row.name, Power.UNKNOWN)
+        for number in itertools.count():
+            await outlets.switch("stack-1", on=number % 2 == 1)
+            if number == 2:
+                ready()
+
+    asyncio.run(switch())
+
+
+def no_plugs() -> make.Door:
+    raise NotImplementedError
+
+
+class Site:
+    """A configuration with twelve outlets, by both drivers, and processes on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.configuration = folder / "pirack.toml"
+        drivers = [DRIVERS[number // 2 % 2] for number in range(len(WIRES))]
+        rows = [
+            f'[[outlet]]\nname = "{name}"\ndriver = "{drivers[number - 1]}"\n'
+            f"stack = {number}\n"
+            f"pin = {wire.pin}\nactive_low = {str(wire.active_low).lower()}\n"
+            for number, (name, wire) in enumerate(WIRES.items(), start=1)
+        ]
+        self.configuration.write_text(
+            f'[power]\nholder = "{folder}/powerd.sock"\nholder_dir = "{folder}/held"\n'
+            f'[master]\ndata_dir = "{folder}/master"\n' + "".join(rows)
+        )
+        self.outlets = HolderOutlets(folder / "powerd.sock", tuple(WIRES))
+        self._lock = folder / "held" / FILE
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def powerd(self) -> subprocess.Popen[str]:
+        words = [POWERD, "--config", str(self.configuration)]
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        self._processes.append(process)
+        return process
+
+    async def until_held(self) -> None:
+        async with asyncio.timeout(READY_S):
+            while True:
+                try:
+                    await self.outlets.read("stack-1")
+                except PowerRetryableError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    def has_the_lock(self, powerd: subprocess.Popen[str]) -> bool:
+        return f"process {powerd.pid}\n" in self._lock.read_text()
+
+    def settings(self) -> Settings:
+        return read(load(self.configuration))
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate(timeout=30)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.end()
+
+
+def high(name: str, level: Power) -> bool:
+    return (level is Power.ON) is not WIRES[name].active_low
+
+
+async def test_it_outlives_the_master_and_claims_its_lines_again_without_a_glitch(
+    site: Site, registers: Registers, trace: Trace
+) -> None:
+    """One story, as each start of a process takes a second here."""
+    powerd = site.powerd()
+    await site.until_held()
+    trace.drain()
+    assert not any(registers.pin(pin).output for pin in PINS), "nobody switched one yet"
+    wanted = {
+        name: Power.ON if number % 3 else Power.OFF for number, name in enumerate(WIRES)
+    }
+    for name, level in wanted.items():
+        await site.outlets.switch(name, on=level is Power.ON)
+    expected = {
+        WIRES[name].pin: Pin(output=True, high=high(name, level))
+        for name, level in wanted.items()
+    }
+    assert {pin: registers.pin(pin) for pin in PINS} == expected
+
+    # The master's side comes, is killed while it switches one outlet, and comes again.
+    trace.drain()
+    others = [pin for pin in PINS if pin != WIRES["stack-1"].pin]
+    for _ in range(3):
+        with forked(partial(be_master, site.settings())) as master:
+            kill(master)
+        await site.outlets.read("stack-1")  # what was asked last is done
+    moved = [event for event in trace.drain() if event.pin in PINS]
+    assert {event.pin for event in moved} == {WIRES["stack-1"].pin}
+    assert len(moved) >= 9
+    assert {pin: registers.pin(pin) for pin in others} == {
+        pin: expected[pin] for pin in others
+    }
+    with pytest.raises(ConfigError, match="in use by pirack-powerd, process"):
+        await Holder(site.settings(), machines.here()).start()
+
+    # It is killed itself: this kernel makes inputs. The latches are set to the wrong
+    # level, so that a line that was made an output before its level was set would show.
+    await site.outlets.switch("stack-1", on=wanted["stack-1"] is Power.ON)
+    powerd.kill()
+    powerd.wait(30)
+    assert not any(registers.pin(pin).output for pin in PINS)
+    for pin, state in expected.items():
+        registers.latch(pin, high=not state.high)
+    trace.drain()
+    again = site.powerd()
+    deadline = time.monotonic() + READY_S
+    while not site.has_the_lock(again):  # it takes it before it claims the first line
+        assert time.monotonic() < deadline, again.poll()
+        await asyncio.sleep(0.005)
+    seen: dict[int, list[Pin]] = {pin: [] for pin in PINS}
+    samples = 0
+    while not all(registers.pin(pin).output for pin in PINS):
+        assert time.monotonic() < deadline, again.poll()
+        samples += 1
+        for pin, states in seen.items():
+            state = registers.pin(pin)
+            if state.output and (not states or states[-1] != state):
+                states.append(state)
+    assert samples > 10
+    await site.until_held()
+    for pin, states in seen.items():
+        assert set(states) <= {expected[pin]}, f"GPIO{pin} was seen as {states}"
+    claims: dict[int, list[bool]] = {pin: [] for pin in PINS}
+    for event in trace.drain():
+        if event.what == "value" and event.pin in PINS:
+            claims[event.pin].append(bool(event.number))
+    assert claims == {pin: [state.high] for pin, state in expected.items()}
+    for name, level in wanted.items():
+        assert await site.outlets.read(name) is level

@@ -1,0 +1,362 @@
+"""An emulated Raspberry Pi 3B: built from packages, booted, and asked to run checks.
+
+A Raspberry Pi 3 in all that names it: its device tree (model, serial, revision) and the
+pin controller of its SoC. The kernel is Debian's, not Raspberry Pi's; there is no
+network and no card: all of it is an initramfs. Packages and wheels are those that a Pi
+would get, and PiRack is its wheel in a virtual environment, as `pirack deploy` leaves
+it. QEMU is unpacked, too: nothing is installed here, and root is not needed.
+
+What differs from a board: the ACT light of a 3B hangs on a chip of the firmware, which
+QEMU has not; here it hangs on GPIO29, where a 3B+ has it. Pins have no pull resistors.
+"""
+
+from __future__ import annotations
+
+import compileall
+import contextlib
+import importlib.metadata
+import json
+import platform
+import py_compile
+import shutil
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.system.machines.initramfs import Initramfs
+from tests.system.machines.packages import CACHE, Packages, cached, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+PROJECT = Path(__file__).parents[3]
+SERIAL = "00000000abcdef12"
+REVISION = "a02082"
+"""3B, 1 GB, made by Sony."""
+SUITE = {(3, 13): "trixie"}.get(sys.version_info[:2], "bookworm")
+PYTHON = {"bookworm": "3.11", "trixie": "3.13"}[SUITE]
+"""Where it can be the one of this run, whose byte code then is good for it."""
+BOARD = "bcm2837-rpi-3-b.dtb"
+MODULES = ("leds-gpio", "bcm2835_thermal", "bcm2835_wdt")
+"""Light, temperature, and the reset by which the machine ends."""
+LOCK = PROJECT / "requirements/gpio.lock"
+AGENT = ("msgspec", "paho-mqtt", "psutil")
+GPIOD, LGPIO = ("gpiod",), ("lgpio", "rpi-lgpio")
+PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34")
+PYTEST = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
+PLUGINS = ("pytest-asyncio", "typing-extensions", "pytest-timeout")
+"""Written in Python alone: those of this run are good for any machine."""
+VENV, CHECKS = "opt/pirack", "checks"
+BUT_OF_DEBIAN = (
+    *("usr/share", "usr/sbin", "usr/bin/[!pb]*", "usr/bin/perl*", "var/*", "etc/*"),
+    *(
+        "usr/libexec",
+        "*.pyi",
+        "pydoc_data",
+        "tests",
+        "test",
+        "lib2to3",
+        "idlelib",
+        "gconv",
+        "systemd",
+        "udev",
+    ),
+)
+BUT_OF_PYTEST = ("pygments/lexers/[!_dp]*", "pygments/lexers/__pycache__/[!_dp]*")
+"""What no check needs: the kernel unpacks everything at each boot."""
+INIT = """\
+#!/bin/sh
+# The first process: mounts what a system has, runs the checks, and ends the machine.
+export PATH=/opt/pirack/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sys /sys
+[ -e /dev/null ] || busybox mount -t devtmpfs dev /dev
+busybox mount -t tracefs trace /sys/kernel/tracing
+for module in /modules/*; do busybox insmod "$module"; done
+busybox stty -F /dev/ttyAMA0 raw
+cd /checks
+export PI_REPORT=/dev/ttyAMA0 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+PYTHONPATH=/checks:/checks/lib:/opt/lgpio python -m pytest -c pytest.ini {files}
+echo '{{"end": true}}' >/dev/ttyAMA0
+busybox sleep 1
+busybox reboot -f
+"""
+SETTINGS = """\
+[pytest]
+addopts = -q --color=no --noconftest -p no:cacheprovider --import-mode=importlib
+    -p pytest_asyncio.plugin -p pytest_timeout
+    -p tests.system.machines.on_a_pi.report -p tests.system.machines.on_a_pi.benches
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+markers = system: starts real processes
+timeout = 60
+filterwarnings = error
+"""
+FILES = (
+    "tests/system/machines/on_a_pi/check_board.py",
+    "tests/system/machines/on_a_pi/check_pins.py",
+    "tests/system/machines/on_a_pi/check_powerd.py",
+    "tests/system/power/test_power_contract.py",
+)
+
+
+class Pi3Error(Exception):
+    """The board cannot be built, or did not come to its end; shows what it said."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of one test that ran on the board."""
+
+    name: str
+    outcome: str
+    at_s: float = 0.0
+    """Seconds since the board started."""
+    seconds: float = 0.0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """What a board boots from, and what emulates it."""
+
+    qemu: Path
+    kernel: Path
+    device_tree: Path
+    initramfs: Path
+
+    def boot(self, folder: Path, *, deadline_s: float) -> list[Check]:
+        """Boots it, and returns the results of its checks once it has ended.
+
+        Args:
+            folder: Where the serial lines are written.
+            deadline_s: How long that may take.
+
+        Raises:
+            Pi3Error: It did not come to its end; shows the last it said.
+        """
+        report, console, errors = (folder / n for n in ("report", "console", "qemu"))
+        options = "console=ttyS1,115200 rdinit=/init nr_cpus=1 maxcpus=1 iomem=relaxed"
+        words = (
+            *program(self.qemu, "qemu-system-aarch64"),
+            *("-M", "raspi3b"),
+            # All processors on one thread, in turn. Linux starts the first one alone,
+            # for under TCG it waits for the others in vain; on threads of their own
+            # those would spin, each at the cost of one of this machine's.
+            *("-accel", "tcg,thread=single"),
+            *("-kernel", str(self.kernel), "-dtb", str(self.device_tree)),
+            *("-initrd", str(self.initramfs)),
+            *("-append", f"{options} panic=-1 quiet cryptomgr.notests"),
+            *("-display", "none", "-monitor", "none", "-no-reboot"),
+            *("-serial", f"file:{report}", "-serial", f"file:{console}"),
+        )
+        with errors.open("wb") as output, _running(words, output) as machine:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                machine.wait(deadline_s)
+            code = machine.poll()
+        lines = _text(report).splitlines()
+        if code != 0 or lines[-1:] != ['{"end": true}']:
+            state = "did not end" if code is None else f"ended with {code}"
+            said = (
+                f"--- {f.name}\n{_text(f)[-3000:]}" for f in (errors, console, report)
+            )
+            error = f"the board {state} (at most {deadline_s:.0f} s):\n" + "\n".join(
+                said
+            )
+            raise Pi3Error(error)
+        found = (json.loads(line) for line in lines)
+        return [Check(**one) for one in found if "name" in one]
+
+
+def build(folder: Path, wheel: bytes) -> Board:
+    """Returns a board with a wheel of PiRack and all the checks.
+
+    Args:
+        folder: Where what belongs to this board alone is put.
+        wheel: The wheel.
+    """
+    with ThreadPoolExecutor() as threads:
+        parts = [
+            threads.submit(one) for one in (_qemu, _linux, _debian, _libraries, _pytest)
+        ]
+    qemu, linux, debian, libraries, pytest = [part.result() for part in parts]
+    content = Initramfs()
+    content.tree(debian, but=BUT_OF_DEBIAN)
+    for name in ("proc", "sys", "dev", "tmp", "run", "etc", "var/lib"):
+        content.folder(name)
+    content.link("usr/bin/sh", "busybox")
+    for module in sorted(linux.rglob("*.ko*")):
+        content.file(f"modules/{module.name}", module.read_bytes())
+    _add_pirack(content, folder, wheel, libraries)
+    _add_checks(content)
+    content.tree(pytest, f"{CHECKS}/lib", but=BUT_OF_PYTEST)
+    content.file("init", INIT.format(files=" ".join(FILES)), mode=0o755)
+    content.write(folder / "initramfs")
+    [kernel] = linux.glob("boot/vmlinuz-*")
+    [device_tree] = linux.rglob(BOARD)
+    shutil.copy(device_tree, folder / "board.dtb")
+    _name_board(qemu, folder / "board.dtb")
+    return Board(qemu, kernel, folder / "board.dtb", folder / "initramfs")
+
+
+def _qemu() -> Path:
+    """Returns a folder with QEMU, and what changes device trees."""
+    here = _run("dpkg", "--print-architecture").strip()
+    names = ("qemu-system-arm", "device-tree-compiler")
+    return Packages("bookworm", here).unpacked(*names)
+
+
+def _linux() -> Path:
+    """Returns a folder with a kernel, some of its modules, and the device tree."""
+    modules = tuple(f"*/{name}.ko*" for name in MODULES)
+    return Packages(SUITE, "arm64").unpacked(
+        "linux-image-arm64",
+        matching="linux-image-[0-9]*",
+        files=("./boot/vmlinuz-*", f"*/{BOARD}", *modules),
+    )
+
+
+def _debian() -> Path:
+    """Returns a root with Python, whose standard library is compiled."""
+    unpacked = Packages(SUITE, "arm64").unpacked("python3", "busybox-static")
+
+    def compiled(into: Path) -> None:
+        shutil.copytree(unpacked, into, symlinks=True, dirs_exist_ok=True)
+        _compile(into / f"usr/lib/python{PYTHON}", into)
+
+    return cached(CACHE, f"pi3-{SUITE}", unpacked.name.encode(), compiled)
+
+
+def _libraries() -> Path:
+    """Returns a folder of libraries for the board, each in a folder of its own."""
+    names = (*AGENT, *GPIOD, *LGPIO)
+    blocks = LOCK.read_text().replace("\\\n", "").splitlines()
+    wanted = [line for line in blocks if line.partition("==")[0] in names]
+
+    def download(into: Path) -> None:
+        (into / "lock").write_text("\n".join(wanted))
+        platforms = [f"--platform={name}_aarch64" for name in PLATFORMS]
+        _run(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+            *("--require-hashes", "--only-binary=:all:", "--python-version", PYTHON),
+            *(*platforms, "--dest", str(into), "--requirement", str(into / "lock")),
+        )
+        for wheel in into.glob("*.whl"):
+            name = wheel.name.partition("-")[0].replace("_", "-")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(into / name)
+            wheel.unlink()
+        _compile(into, into)
+
+    return cached(CACHE, f"pi3-libraries-{PYTHON}", "".join(wanted).encode(), download)
+
+
+def _pytest() -> Path:
+    """Returns a folder with pytest as it is here."""
+    found = [importlib.metadata.distribution(name) for name in (*PYTEST, *PLUGINS)]
+
+    def copy(into: Path) -> None:
+        for file in (file for one in found for file in one.files or ()):
+            if file.suffix != ".pyc" and ".." not in file.parts:
+                to = into / file
+                to.parent.mkdir(parents=True, exist_ok=True)
+                to.write_bytes(file.read_binary())
+        _compile(into, into)
+
+    versions = [f"{one.name} {one.version}" for one in found]
+    return cached(CACHE, f"pi3-pytest-{PYTHON}", repr(versions).encode(), copy)
+
+
+def _add_pirack(
+    content: Initramfs, folder: Path, wheel: bytes, libraries: Path
+) -> None:
+    """Adds PiRack as `pirack deploy` installs it, and beside it the other libraries."""
+    site = f"{VENV}/lib/python{PYTHON}/site-packages"
+    own = folder / "pirack"
+    (folder / "wheel").write_bytes(wheel)
+    with zipfile.ZipFile(folder / "wheel") as archive:
+        archive.extractall(own)
+    _compile(own, own)
+    content.file(f"{VENV}/pyvenv.cfg", "home = /usr/bin\n")
+    for name in ("python", "python3"):
+        content.link(f"{VENV}/bin/{name}", "/usr/bin/python3")
+    content.tree(own, site, but=("dashboard",))
+    for name in (*AGENT, *GPIOD):
+        content.tree(libraries / name, site)
+    for name in LGPIO:
+        content.tree(libraries / name, "opt/lgpio")
+    [about] = own.glob("*.dist-info")
+    found = importlib.metadata.Distribution.at(about).entry_points
+    for script in found.select(group="console_scripts"):
+        text = (
+            f"#!/{VENV}/bin/python\nimport sys\n"
+            f"from {script.module} import {script.attr}\nsys.exit({script.attr}())\n"
+        )
+        content.file(f"{VENV}/bin/{script.name}", text, mode=0o755)
+
+
+def _add_checks(content: Initramfs) -> None:
+    """Adds the checks, and what pytest is to know of them."""
+    for folder in ("tests/system/power", "tests/system/machines/on_a_pi"):
+        content.tree(PROJECT / folder, f"{CHECKS}/{folder}", but=("__pycache__",))
+    content.file(f"{CHECKS}/pytest.ini", SETTINGS)
+
+
+def _name_board(qemu: Path, device_tree: Path) -> None:
+    """Says in a device tree which board this is, and where its light is."""
+
+    def put(*words: str) -> None:
+        _run(*program(qemu, "fdtput"), *words)
+
+    path = str(device_tree)
+    put("-t", "s", path, "/", "serial-number", SERIAL)
+    put("-c", "-p", path, "/system")
+    put("-t", "x", path, "/system", "linux,revision", REVISION)
+    shown = _run(*program(qemu, "fdtget"), path, "/soc/gpio@7e200000", "phandle")
+    put("-r", path, "/soc/serial@7e201000/bluetooth")  # else its line is no terminal
+    put("-t", "u", path, "/leds/led-act", "gpios", shown.strip(), "29", "0")
+
+
+def _compile(folder: Path, root: Path) -> None:
+    """Compiles a folder where the Python of the board is the one that runs this."""
+    if platform.python_version().startswith(f"{PYTHON}."):
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(
+            folder, quiet=2, workers=0, stripdir=str(root), invalidation_mode=mode
+        )
+
+
+@contextlib.contextmanager
+def _running(
+    words: Sequence[str], output: BinaryIO
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a program, which has ended at the end, whatever happens."""
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _run(*words: str) -> str:
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, timeout=300
+    )
+    if done.returncode:
+        text = f"{' '.join(words[:4])} …: {done.stderr.strip()[-2000:]}"
+        raise Pi3Error(text)
+    return done.stdout
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode(errors="replace").replace("\r", "")
+    except FileNotFoundError:
+        return ""
