@@ -107,6 +107,19 @@ async def test_an_environment_that_was_made_with_pip_installed_in_it_is_upgraded
     assert blank.run("find /opt/pirack -path '*/node_agent/*.pyc'") == "", "outdated"
 
 
+@pytest.mark.long
+async def test_a_board_whose_python_was_upgraded_gets_its_agent_again(
+    blank: Pi, wheel: Path, tmp_path: Path
+) -> None:
+    """As from Debian 12 to 13: the packages are in the folder of another version."""
+    await deploy(blank, tmp_path, wheel)
+    blank.run("cd /opt/pirack/lib && mv python3.* python3.9")
+    report = await deploy(blank, tmp_path, wheel)
+    assert report.trouble is Trouble.SILENT  # installed; nothing listens here
+    blank.run("cd / && /opt/pirack/bin/python -c 'import node_agent.cli'")
+    assert blank.run("ls /opt/pirack/lib").split() != ["python3.9"]
+
+
 def first_wheel(wheelhouse: Path) -> str:
     return min(one.name for one in wheelhouse.glob("*.whl"))
 
