@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import grp
 import hashlib
 import os
@@ -24,7 +23,6 @@ from broker.common.processes import run_once
 from broker.errors import ConfigError, PiRackError
 from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from master_service.event_log import Retention
-from master_service.power import lock as outlet_lock
 from master_service.service import DATABASE
 from master_service.store import Store
 from node_agent.vitals import LinuxBoard
@@ -245,9 +243,7 @@ def _running(target: Source, exchange: Swap) -> Iterator[str]:
             f"sudo systemctl stop {' '.join(units)}"
         )
         return
-    holder = _holder(exchange.folders["master"] / outlet_lock.FILE)
-    if holder:
-        yield f"{exchange.folders['master']} is in use by {holder}; stop it first"
+    yield from _open_files(exchange)
 
 
 async def _active() -> tuple[str, ...]:
@@ -270,13 +266,21 @@ async def _active() -> tuple[str, ...]:
     )
 
 
-def _holder(path: Path) -> str:
-    """Return which process holds the outlets; empty: none."""
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read(100).decode("utf-8", "replace").strip() or "a process"
+def _open_files(exchange: Swap) -> Iterator[str]:
+    """Return which programs use the folders, services or not, as far as we may see."""
+    tops = tuple(f"{folder}/" for folder in exchange.folders.values())
+    for process in sorted(Path("/proc").glob("[0-9]*")):
+        with contextlib.suppress(OSError):  # another user's, or it has just ended
+            opened = map(_leads_to, (process / "fd").iterdir())
+            used = sorted(one for one in opened if one.startswith(tops))
+            if used and process.name != str(os.getpid()):
+                name = (process / "comm").read_text().strip()
+                yield f"{name} (process {process.name}) uses {used[0]}; stop it first"
+
+
+def _leads_to(link: Path) -> str:
+    with contextlib.suppress(OSError):
+        return str(link.readlink())
     return ""
 
 

@@ -5,13 +5,13 @@ import grp
 import os
 import pwd
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from master_service.power.lock import OutletLock
 from pirack.backup import archive
 from provisioning.journal import SqliteJournal
 from provisioning.run.state import Step
@@ -202,17 +202,17 @@ def test_what_a_fresh_installation_makes_is_no_rack(second: Machine, file: str) 
     assert second.state.with_name("pirack-agent").is_dir(), "it was in no backup"
 
 
-def test_a_master_that_holds_the_outlets_is_named(second: Machine, file: str) -> None:
-    held = OutletLock(second.state.with_name("pirack-master"), "pirack master")
-    held.take()
+def test_a_program_that_uses_the_folders_is_named(second: Machine, file: str) -> None:
+    folder = second.state.with_name("pirack-master")
+    folder.mkdir()
+    database = sqlite3.connect(folder / "master.db")
+    database.execute("PRAGMA journal_mode = WAL")
     try:
         done = second.run("restore", file)
     finally:
-        held.release()
+        database.close()
     assert done.returncode == 1
-    assert (
-        f"in use by pirack master, process {os.getpid()}; stop it first" in done.stdout
-    )
+    assert f"(process {os.getpid()}) uses {folder}/master.db; stop it" in done.stdout
     assert not second.etc.exists()
 
 
