@@ -127,7 +127,9 @@ def _write(source: Source, args: argparse.Namespace) -> tuple[Manifest, list[str
     try:
         rack = contents.rack_name(source)
         notes += [
-            f"not in it, and named in {source.config}: {path}"
+            f"not in it, keep it yourself: {path}, which the rack's configuration names"
+            if source.config
+            else f"not in it, keep it yourself: {path}, which the rack was started with"
             for path in contents.elsewhere(source)
         ]
     except ConfigError as error:

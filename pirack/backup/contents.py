@@ -244,13 +244,14 @@ def rack_name(source: Source) -> str:
 
 
 def elsewhere(source: Source) -> tuple[str, ...]:
-    """Return the files that the configuration names and the folders do not hold.
+    """Return the files that belong to the rack and that its folders do not hold.
 
     Raises:
         ConfigError: The configuration cannot be read.
     """
     if source.config is None:
-        return ()
+        running = runfile.read(source.folders[DATA])
+        return (running.config,) if running and running.config else ()
     document = load(source.config)
     document.require_known(TABLES)
     inside = [folder.resolve() for folder in source.folders.values()]

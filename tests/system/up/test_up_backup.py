@@ -190,6 +190,7 @@ def test_it_is_whole_and_secret_while_the_databases_are_written(first: First) ->
     for number, one in enumerate(done):
         assert one.returncode == 0, one.stderr
         assert "IT IS SECRET" in one.stderr
+        assert f"{first.config}, which the rack was started with" in one.stderr
         path = first.room / f"busy-{number}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with path.open("rb") as file:
