@@ -19,7 +19,7 @@ LOGIN = "org.freedesktop.login1"
 UNITS = "org.freedesktop.systemd1.manage-units"
 MOST_EXPOSED = {
     "pirack-agent": 30,
-    "pirack-master": 25,
+    "pirack-master": 30,
     "pirack-dashboard": 20,
     "pirack-dhcp": 25,
     "pirack-powerd": 15,
