@@ -45,23 +45,28 @@ def manager(settings: InstallSettings, machine: Machine) -> Finding:
     """Check that no service of this machine asks for, or serves, addresses there."""
     subject, name = "install manager", settings.interface
     index = machine.read(f"sys/class/net/{name}/ifindex").strip()
-    for trouble in (_network_manager(machine, index), _networkd(machine, index)):
+    for trouble in (_network_manager(machine, index, name), _networkd(machine, index)):
         if trouble:
             advice = f"give it a fixed address: {_profile(settings)}"
             return warn(subject, f"{trouble} on {name}", advice)
     return ok(subject, f"nothing else asks for or serves addresses on {name}")
 
 
-def _network_manager(machine: Machine, index: str) -> str:
+def _network_manager(machine: Machine, index: str, name: str) -> str:
     state = machine.read(f"run/NetworkManager/devices/{index}")
     managed = re.search(r"^managed=(1|true)$", state, re.MULTILINE)
     uuid = re.search(r"^connection-uuid=(\S+)$", state, re.MULTILINE)
     if not managed or not uuid:
         return ""
-    for folder in ("etc", "run"):
-        for path in machine.root.glob(f"{folder}/NetworkManager/system-connections/*"):
-            text = machine.read(str(path.relative_to(machine.root)))
-            if f"uuid={uuid[1]}" in text:
+    profiles = [
+        machine.read(str(path.relative_to(machine.root)))
+        for folder in ("etc", "run")
+        for path in machine.root.glob(f"{folder}/NetworkManager/system-connections/*")
+    ]
+    # One that was written by hand may have no UUID: NetworkManager makes one up.
+    for line in (f"uuid={uuid[1]}", f"interface-name={name}"):
+        for text in profiles:
+            if re.search(rf"^{re.escape(line)}$", text, re.MULTILINE):
                 return _method(text.partition("[ipv4]")[2])
     return "NetworkManager has a profile that cannot be read"
 

@@ -114,6 +114,17 @@ def test_networkmanager_warns_unless_its_profile_is_a_fixed_address(
     assert not words or "ipv4.method manual" in found.advice
 
 
+def test_a_profile_that_was_written_by_hand_without_a_uuid_is_found(
+    diagnose: Diagnosis, machine: Machine
+) -> None:
+    state = "[device]\nmanaged=true\nconnection-uuid=made-up\n"
+    put(machine.root, "run/NetworkManager/devices/3", state)
+    text = "[connection]\ninterface-name=eth1\n[ipv4]\nmethod=manual\n"
+    folder = "etc/NetworkManager/system-connections"
+    put(machine.root, f"{folder}/rack.nmconnection", text)
+    assert diagnose()["install manager"].level is Level.OK
+
+
 @pytest.mark.parametrize(
     ("network", "words"),
     [
