@@ -124,14 +124,14 @@ def disk(card: Card) -> Path:
         unpacked = unpack(tarball, work / "root")
         make_disk(unpacked, path)
 
-    return _once(path, build)
+    return once(path, build)
 
 
 def root(card: Card) -> Path:
     """Returns the root file system of a card, as a tarball."""
     public = key().with_suffix(".pub").read_text()
     parts = BUILD_CARD.read_text(), card, public, host_settings_hash()
-    path = CACHE / f"card-{card.suite}-{card.dhcp_client}-{_hash(*parts)}.tar"
+    path = CACHE / f"card-{card.suite}-{card.dhcp_client}-{content_hash(*parts)}.tar"
 
     def build(work: Path) -> None:
         folder = unpack(_plain(card.suite), work / "root")
@@ -147,12 +147,12 @@ def root(card: Card) -> Path:
         (folder / "build-card").unlink()
         pack(folder, path)
 
-    return _once(path, build)
+    return once(path, build)
 
 
 def kernel(suite: str) -> Kernel:
     """Returns the newest kernel that Debian has for virtual machines."""
-    path = CACHE / f"kernel-{suite}-{_hash(_INIT, *MODULES)}"
+    path = CACHE / f"kernel-{suite}-{content_hash(_INIT, *MODULES)}"
 
     def build(work: Path) -> None:
         folder = unpack(_plain(suite), work / "root")
@@ -177,7 +177,7 @@ def kernel(suite: str) -> Kernel:
         _make_initrd(unpacked, version, work / "initrd", made / "initrd")
         made.rename(path)
 
-    _once(path, build)
+    once(path, build)
     return Kernel(image=path / "vmlinuz", initrd=path / "initrd")
 
 
@@ -259,7 +259,7 @@ def copy_host_settings(folder: Path) -> None:
 
 def host_settings_hash() -> str:
     """Returns the hash of what ``copy_host_settings`` copies."""
-    return _hash(*_host_settings())
+    return content_hash(*_host_settings())
 
 
 @cache
@@ -305,7 +305,7 @@ def _plain(suite: str) -> Path:
             package.unlink()
         pack(work / "root", path)
 
-    return _once(path, build)
+    return once(path, build)
 
 
 def _archives(suite: str) -> Path:
@@ -363,7 +363,8 @@ def _make_initrd(unpacked: Path, version: str, folder: Path, initrd: Path) -> No
     initrd.write_bytes(gzip.compress(packed.stdout, 1))
 
 
-def _hash(*parts: object) -> str:
+def content_hash(*parts: object) -> str:
+    """Returns a short hash of what a thing is made from."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
@@ -376,7 +377,7 @@ def _lock(name: str) -> Iterator[None]:
         yield
 
 
-def _once(path: Path, build: Callable[[Path], None]) -> Path:
+def once(path: Path, build: Callable[[Path], None]) -> Path:
     """Makes what does not exist yet, in a work folder that is gone afterwards."""
     with _lock(path.name):
         if not path.exists():

@@ -31,6 +31,8 @@ PREFIX = "pirack"
 RASPBERRY_PI = "b8:27:eb:00:00"
 """The first bytes of a board's MAC address: a block of the Raspberry Pi Foundation."""
 
+KERNEL_WORDS = "root=/dev/vda ro net.ifnames=0 console=ttyS0 quiet"
+
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 """linux/if_tun.h"""
@@ -100,7 +102,9 @@ class Switch:
         # In a thread of its own, for that one stays in the namespace.
         with ThreadPoolExecutor(1) as thread:
             port = thread.submit(self._open, name).result()
-        self._ip("-n", self.namespace, "link", "set", name, "master", "br0", "up")
+        self._ip(
+            "-n", self.namespace, "link", "set", "dev", name, "master", "br0", "up"
+        )
         return port
 
     def _open(self, name: str) -> int:
@@ -151,6 +155,7 @@ class VirtualMachine:
         switch: Where its cable leads.
         folder: Where its card and sockets are.
         model: What it is made of.
+        kernel_words: More words for its kernel, which programs read in /proc/cmdline.
     """
 
     name: str
@@ -160,6 +165,7 @@ class VirtualMachine:
     switch: Switch
     folder: Path
     model: Model = BOARD
+    kernel_words: str = ""
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
@@ -183,13 +189,14 @@ class VirtualMachine:
         self._console_path.unlink(missing_ok=True)
         port = self.switch.port(self.name)
         try:
-            self._process = subprocess.Popen(
-                ["nice", "-n", "5", *self._qemu(port)],
-                pass_fds=[port],
-                stdin=subprocess.DEVNULL,
-                stdout=(self.folder / f"{self.name}.log").open("ab"),
-                stderr=subprocess.STDOUT,
-            )
+            with (self.folder / f"{self.name}.log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    ["nice", "-n", "5", *self._qemu(port)],
+                    pass_fds=[port],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
         finally:
             os.close(port)
 
@@ -214,7 +221,7 @@ class VirtualMachine:
             network = f"-netdev user,id=uplink {uplink} {network}"
         files = [
             *("-kernel", str(self.kernel.image), "-initrd", str(self.kernel.initrd)),
-            *("-append", "root=/dev/vda ro net.ifnames=0 console=ttyS0 quiet"),
+            *("-append", f"{KERNEL_WORDS} {self.kernel_words}".strip()),
             *("-drive", f"file={self.card},if=virtio,format=qcow2,cache=writeback"),
             *("-serial", f"file:{self._console_path}"),
             *("-qmp", f"unix:{self._monitor_path},server=on,wait=off"),
@@ -266,12 +273,13 @@ class VirtualMachine:
         path = self._console_path
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def ssh(self, command: str, *, timeout_s: float = 60) -> str:
+    def ssh(self, command: str, *, timeout_s: float = 60, given: str = "") -> str:
         """Runs a command as the user ``pi``, and returns what it printed.
 
         Args:
             command: For the shell of that user.
             timeout_s: How long it may take.
+            given: What it reads from its standard input.
 
         Raises:
             CommandError: It failed, or the machine does not let us in (code 255).
@@ -281,7 +289,7 @@ class VirtualMachine:
                 self.switch.inside(*self._ssh(), command),
                 check=False,
                 timeout=timeout_s,
-                stdin=subprocess.DEVNULL,
+                input=given.encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )

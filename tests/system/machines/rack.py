@@ -1,0 +1,371 @@
+"""A small rack: a master that was installed by the handbook, and boards on outlets."""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.system.machines import debian
+from tests.system.machines.debian import CACHE, ROOT, Card
+from tests.system.machines.handbook import blocks, install, paste, step
+from tests.system.machines.machine import (
+    MASTER,
+    RASPBERRY_PI,
+    CommandError,
+    Switch,
+    VirtualMachine,
+)
+from tests.system.machines.power_strip import CLIENT, PowerStrip
+
+ADDRESS = "192.168.23.1"
+"""Of the master on the rack's network."""
+
+BOARDS = ("board1", "board2", "board3", "board4")
+NAMES = ("s01n1", "s01n2", "s02n1", "s02n2")
+"""The machines of two stacks of two, and what the rack calls them."""
+
+DEPLOY_OPTIONS = (
+    "--key /home/pi/.ssh/id_ed25519 --wheelhouse /home/pi/wheels --deadline 300 --plain"
+)
+"""The boards have no internet; the master fetches what they need."""
+
+MASTER_CARD = Card(
+    script=CLIENT
+    + r"""
+echo rack >/etc/hostname
+printf '127.0.0.1 localhost\n127.0.1.1 rack\n' >/etc/hosts
+cat >/etc/NetworkManager/system-connections/rack.nmconnection <<'EOF'
+[connection]
+id=rack
+type=ethernet
+interface-name=eth1
+
+[ipv4]
+method=manual
+address1=192.168.23.1/24
+
+[ipv6]
+method=link-local
+addr-gen-mode=0
+EOF
+chmod 600 /etc/NetworkManager/system-connections/rack.nmconnection
+"""
+)
+"""The card of the master's Pi: two networks, that of the house and that of the rack."""
+
+BOARD_CARD = Card()
+
+PRODUCT = """
+    broker dashboard deploy master_service node_agent pirack provisioning requirements
+    pyproject.toml README.md LICENSE mosquitto.conf docs/install.md
+    tests/system/machines/handbook.py
+"""
+"""What an installed master is made from."""
+
+
+def project_bundle(folder: Path) -> tuple[Path, str]:
+    """Returns this project with its uncommitted changes as a git bundle, and a hash.
+
+    The hash is of what an installed master is made from.
+    """
+    clone = folder / "project"
+
+    def git(*words: str, where: Path = clone, **options: Any) -> str:  # noqa: ANN401  # subprocess
+        command = ["git", "-C", str(where), *words]
+        return str(subprocess.check_output(command, text=True, **options))
+
+    command = ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)]
+    subprocess.run(command, check=True)
+    changes = git("diff", "--binary", "HEAD", where=ROOT)
+    git("apply", "--allow-empty", input=changes)
+    for name in git("ls-files", "--others", "--exclude-standard", where=ROOT).split(
+        "\n"
+    ):
+        if name:
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, clone / name)
+    git("add", "--all")
+    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    git(*who, "commit", "--quiet", "--allow-empty", "-m", "As it is here")
+    git("checkout", "--quiet", "-B", "main")
+    bundle = folder / "pirack.bundle"
+    git("bundle", "create", "--quiet", str(bundle), "HEAD", "main")
+    tree = git("ls-files", "--stage", "--", *PRODUCT.split())
+    shutil.rmtree(clone)
+    return bundle, debian.content_hash(tree)
+
+
+def installed_master(folder: Path) -> Path:
+    """Returns the disk of a master that was installed by the handbook; it is off.
+
+    Made once for what this project is now, and kept.
+
+    Args:
+        folder: For what is needed meanwhile.
+    """
+    bundle, content = project_bundle(folder)
+    base = debian.disk(MASTER_CARD)
+    path = CACHE / f"master-{base.stem[-12:]}-{content}.qcow2"
+
+    def build(work: Path) -> None:
+        with Switch(9) as switch:
+            machine = master_machine(switch, work, base)
+            try:
+                install(machine, bundle)
+                power_off(machine)
+            finally:
+                machine.cut()
+            # What it wrote, and the card below it, as one disk.
+            convert = ["qemu-img", "convert", "-O", "qcow2", str(machine.card)]
+            subprocess.run([*convert, str(work / "disk")], check=True)
+        (work / "disk").rename(path)
+
+    debian.once(path, build)
+    return path
+
+
+def master_machine(
+    switch: Switch, folder: Path, disk: Path, *, name: str = "master"
+) -> VirtualMachine:
+    """Returns the machine of a rack's master, without power."""
+    mac = f"{RASPBERRY_PI}:fe"
+    kernel = debian.kernel(MASTER_CARD.suite)
+    return VirtualMachine(name, mac, disk, kernel, switch, folder, MASTER)
+
+
+def power_off(machine: VirtualMachine) -> None:
+    """Shuts a machine down as its owner would, then cuts it."""
+    with contextlib.suppress(CommandError):  # the connection ends, sooner or later
+        machine.ssh("sudo poweroff")
+    wait_until(lambda: machine.is_down, "it shut down", timeout_s=120)
+    machine.cut()
+
+
+def wait_until(
+    condition: Callable[[], object], what: str, *, timeout_s: float = 120
+) -> None:
+    """Waits for something, and fails with its words when it does not come."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(0.5)
+
+
+@dataclass
+class Rack:
+    """A master, its boards, and the power strip between them."""
+
+    master: VirtualMachine
+    boards: list[VirtualMachine]
+    strip: PowerStrip
+    switch: Switch
+
+    def pirack(self, words: str, *, timeout_s: float = 120) -> str:
+        """Runs ``sudo pirack ...`` on the master, and returns what it printed."""
+        return self.master.ssh(f"sudo pirack {words}", timeout_s=timeout_s)
+
+    def send(self, words: str, *, timeout_s: float = 120) -> str:
+        """Sends a command, and returns its receipt; it must be done."""
+        return self.pirack(f"send {words}", timeout_s=timeout_s)
+
+    def retained(self, topic: str = "#") -> dict[str, Any]:
+        """Returns what the broker keeps below the rack's prefix, by topic.
+
+        Heard by ``mosquitto_sub``; JSON is decoded, other text stays text.
+        """
+        prefix = "pirack/v1/lab/"
+        command = (
+            "p=$(sudo cat /etc/pirack/secrets/viewer.json | python3 -c "
+            "'import json,sys; print(json.load(sys.stdin)[\"password\"])') && "
+            'mosquitto_sub -h 127.0.0.1 -p 1883 -u viewer -P "$p" '
+            f"-t '{prefix}{topic}' -F '%t %p' --retained-only -W 3 || true"
+        )
+        found: dict[str, Any] = {}
+        for line in self.master.ssh(command).splitlines():
+            name, _, text = line.partition(" ")
+            try:
+                found[name.removeprefix(prefix)] = json.loads(text)
+            except json.JSONDecodeError:
+                found[name.removeprefix(prefix)] = text
+        return found
+
+    def verdicts(self) -> dict[str, str]:
+        """Returns the verdict of each board that has a name, by name."""
+        states = [
+            one
+            for topic, one in self.retained("node/+/state").items()
+            if isinstance(one, dict)
+        ]
+        return {one["name"]: one["verdict"] for one in states}
+
+    def wait_for(self, verdict: str, *names: str, timeout_s: float = 180) -> None:
+        """Waits until boards have a verdict."""
+
+        def all_have() -> bool:
+            now = self.verdicts()
+            return all(now.get(name) == verdict for name in names)
+
+        wait_until(all_have, f"{', '.join(names)}: {verdict}", timeout_s=timeout_s)
+
+    def disk_recoveries(self) -> dict[str, int]:
+        """Returns how often each board's disk had to be recovered at its last boot."""
+        command = "sudo journalctl -k -b 0 | grep -c 'recovery complete' || true"
+        return {one.name: int(one.ssh(command)) for one in self.boards}
+
+    def wait_for_ssh(self) -> None:
+        """Waits until every board lets us in."""
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda one: one.wait_for_ssh(), self.boards))
+
+
+@contextlib.contextmanager
+def new_rack(folder: Path) -> Iterator[Rack]:
+    """Builds a rack of two stacks of two boards, as it is before its first install run.
+
+    All outlets are off; the master was installed by the handbook, and runs.
+
+    Args:
+        folder: For the cards of its machines.
+    """
+    disk = installed_master(folder)
+    cards = {"master": disk, **dict.fromkeys(BOARDS, debian.disk(BOARD_CARD))}
+    with _rack(folder, cards) as rack:
+        with step("master: boot"):
+            rack.master.start()
+            rack.master.wait_for_ssh()
+        configure(rack)
+        yield rack
+
+
+@contextlib.contextmanager
+def deployed_rack(folder: Path) -> Iterator[Rack]:
+    """Starts a rack whose boards were found, addressed and deployed: all are online.
+
+    Args:
+        folder: For the cards of its machines.
+    """
+    saved = debian.once(_saved_name(folder), lambda work: _save(folder, work))
+    cards = {one.stem: one for one in saved.glob("*.qcow2")}
+    with _rack(folder, cards) as rack:
+        with step("rack: the mains are back"):
+            rack.strip.on = dict.fromkeys(rack.strip.on, True)
+            rack.strip.mains_back()
+            rack.master.start()
+            rack.master.wait_for_ssh()
+            rack.wait_for("online", *NAMES)
+        yield rack
+
+
+def _saved_name(folder: Path) -> Path:
+    content = debian.content_hash(installed_master(folder), debian.disk(BOARD_CARD))
+    return CACHE / f"rack-{content}"
+
+
+def _save(folder: Path, work: Path) -> None:
+    """Makes the cards of a rack whose boards are deployed."""
+    run = work / "run"
+    run.mkdir()
+    with new_rack(run) as rack:
+        find_boards(rack)
+        deploy(rack)
+        for machine in (*rack.boards, rack.master):
+            power_off(machine)
+        made = work / "made"
+        made.mkdir()
+        for machine in (*rack.boards, rack.master):
+            machine.card.rename(made / machine.card.name)
+    made.rename(_saved_name(folder))
+
+
+@contextlib.contextmanager
+def _rack(folder: Path, cards: dict[str, Path]) -> Iterator[Rack]:
+    """A rack without power; what has a card in it."""
+    kernel = debian.kernel(BOARD_CARD.suite)
+    with Switch() as switch:
+        boards = [
+            VirtualMachine(
+                name, f"{RASPBERRY_PI}:{n:02x}", cards[name], kernel, switch, folder
+            )
+            for n, name in enumerate(BOARDS, start=1)
+        ]
+        strip = PowerStrip({1: boards[:2], 2: boards[2:]})
+        master = master_machine(switch, folder, cards["master"])
+        master.kernel_words = f"power_strip={strip.port}"
+        try:
+            yield Rack(master, boards, strip, switch)
+        finally:
+            master.cut()
+            strip.close()
+
+
+def find_boards(rack: Rack) -> str:
+    """Runs an install run from nothing, and returns what it printed."""
+    with step("install run"):
+        return rack.pirack("install start --yes --plain", timeout_s=600)
+
+
+def deploy(rack: Rack, which: str = "--all") -> str:
+    """Deploys boards, and returns what was printed; each must be online afterwards."""
+    rack.master.ssh(
+        "test -e wheels || /opt/pirack/bin/pip download --quiet --no-deps "
+        "--only-binary=:all: --dest wheels msgspec paho-mqtt psutil",
+        timeout_s=300,
+    )
+    with step("deploy"):
+        words = f"deploy {which} {DEPLOY_OPTIONS}"
+        return rack.pirack(words, timeout_s=900)
+
+
+def configure(rack: Rack) -> None:
+    """Describes the rack in ``pirack.toml`` as its owner would, for our outlets."""
+    toml = rack.master.ssh("sudo cat /etc/pirack/pirack.toml")
+    rows = '[rack]\nname = "lab"\nstacks = 2\nboards = 2\n'
+    toml = _replace_table(toml, "rack", rows)
+    heading = "Boards that are found and addressed"
+    [network] = blocks("install.md", heading, "toml")
+    toml = _replace_table(toml, "install", network)
+    toml += "".join(_outlet(number) for number in rack.strip.on)
+    write(rack.master, "/etc/pirack/pirack.toml", toml)
+    rack.master.put(debian.key(), "/home/pi/.ssh/id_ed25519")
+    rack.master.ssh("chmod 600 .ssh/id_ed25519")
+    [lines] = blocks("install.md", heading)
+    before, _, _ = lines.partition("sudo pirack install start")
+    paste(rack.master, before)
+
+
+def write(machine: VirtualMachine, path: str, text: str) -> None:
+    """Writes a text into a file that is there; its owner and mode stay."""
+    machine.ssh(f"sudo tee {path} >/dev/null", given=text)
+
+
+def _replace_table(toml: str, name: str, rows: str) -> str:
+    """Returns a configuration with other rows in one of its tables."""
+    table = re.compile(rf"^\[{name}\]$.*?(?=^\[|\Z)", re.DOTALL | re.MULTILINE)
+    assert table.search(toml), f"pirack.toml has no [{name}]:\n{toml}"
+    return table.sub(lambda _: rows + "\n", toml)
+
+
+def _outlet(number: int) -> str:
+    commands = "\n".join(
+        f'{verb} = ["/usr/local/bin/power-strip", "{verb}", "{number}"]'
+        for verb in ("on", "off", "status")
+    )
+    return f"""
+[[outlet]]
+name = "stack-{number}"
+driver = "command"
+stack = {number}
+
+[outlet.commands]
+{commands}
+status_on = "power on"
+status_off = "power off"
+timeout_s = 25
+"""
