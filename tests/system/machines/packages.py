@@ -212,6 +212,11 @@ def cached(
     return folder
 
 
+def native() -> str:
+    """Returns the architecture of this machine, as dpkg names it."""
+    return _run("dpkg", "--print-architecture").strip()
+
+
 def program(folder: Path, name: str) -> tuple[str, ...]:
     """Returns the words that start a program of an unpacked folder.
 

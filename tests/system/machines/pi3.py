@@ -27,8 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.system.machines import rpi_gpio
 from tests.system.machines.initramfs import Initramfs
-from tests.system.machines.packages import CACHE, Packages, cached, program
+from tests.system.machines.packages import CACHE, Packages, cached, native, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,7 +82,8 @@ for module in /modules/*; do busybox insmod "$module"; done
 busybox stty -F /dev/ttyAMA0 raw
 cd /checks
 export PI_REPORT=/dev/ttyAMA0 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
-PYTHONPATH=/checks:/checks/lib:/opt/lgpio python -m pytest -c pytest.ini {files}
+export PI_DRIVERS={drivers} PYTHONPATH=/checks:/checks/lib:{library}
+python -m pytest -c pytest.ini {files}
 echo '{{"end": true}}' >/dev/ttyAMA0
 busybox sleep 1
 busybox reboot -f
@@ -92,16 +94,40 @@ addopts = -q --color=no --noconftest -p no:cacheprovider --import-mode=importlib
     -p pytest_asyncio.plugin -p pytest_timeout
     -p tests.system.machines.on_a_pi.report -p tests.system.machines.on_a_pi.benches
 asyncio_mode = auto
-asyncio_default_fixture_loop_scope = function
+asyncio_default_fixture_loop_scope = session
+asyncio_default_test_loop_scope = session
 markers = system: starts real processes
 timeout = 60
 filterwarnings = error
 """
-FILES = (
-    "tests/system/machines/on_a_pi/check_board.py",
-    "tests/system/machines/on_a_pi/check_pins.py",
-    "tests/system/machines/on_a_pi/check_powerd.py",
-    "tests/system/power/test_power_contract.py",
+BOARD_CHECKS = "tests/system/machines/on_a_pi/check_board.py"
+PIN_CHECKS = "tests/system/machines/on_a_pi/check_pins.py"
+POWERD_CHECKS = "tests/system/machines/on_a_pi/check_powerd.py"
+CONTRACT = "tests/system/power/test_power_contract.py"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is tried in one boot.
+
+    Args:
+        files: Of checks.
+        drivers: Those that are checked.
+        library: Which of the two that are named RPi.GPIO in Python is on the path.
+    """
+
+    files: Sequence[str]
+    drivers: Sequence[str]
+    library: str
+
+
+LGPIO_PLAN = Plan(
+    files=(BOARD_CHECKS, PIN_CHECKS, POWERD_CHECKS, CONTRACT),
+    drivers=("gpiod", "rpi-gpio"),
+    library="rpi-lgpio",
+)
+RPI_GPIO_PLAN = Plan(
+    files=(PIN_CHECKS, CONTRACT), drivers=("rpi-gpio",), library="rpi-gpio"
 )
 
 
@@ -173,12 +199,13 @@ class Board:
         return [Check(**one) for one in found if "name" in one]
 
 
-def build(folder: Path, wheel: bytes) -> Board:
-    """Returns a board with a wheel of PiRack and all the checks.
+def build(folder: Path, wheel: bytes, plan: Plan) -> Board:
+    """Returns a board with a wheel of PiRack, and all that a plan needs.
 
     Args:
         folder: Where what belongs to this board alone is put.
         wheel: The wheel.
+        plan: What it does once it is booted.
     """
     with ThreadPoolExecutor() as threads:
         parts = [
@@ -195,7 +222,16 @@ def build(folder: Path, wheel: bytes) -> Board:
     _add_pirack(content, folder, wheel, libraries)
     _add_checks(content)
     content.tree(pytest, f"{CHECKS}/lib", but=BUT_OF_PYTEST)
-    content.file("init", INIT.format(files=" ".join(FILES)), mode=0o755)
+    init = INIT.format(
+        files=" ".join(plan.files),
+        drivers=",".join(plan.drivers),
+        library=f"/opt/{plan.library}",
+    )
+    content.file("init", init, mode=0o755)
+    if plan.library == "rpi-gpio":
+        [line] = _locked("rpi-gpio")
+        module = rpi_gpio.module(SUITE, PYTHON, line)
+        content.tree(module / "RPi", "opt/rpi-gpio/RPi")
     content.write(folder / "initramfs")
     [kernel] = linux.glob("boot/vmlinuz-*")
     [device_tree] = linux.rglob(BOARD)
@@ -206,9 +242,8 @@ def build(folder: Path, wheel: bytes) -> Board:
 
 def _qemu() -> Path:
     """Returns a folder with QEMU, and what changes device trees."""
-    here = _run("dpkg", "--print-architecture").strip()
     names = ("qemu-system-arm", "device-tree-compiler")
-    return Packages("bookworm", here).unpacked(*names)
+    return Packages("bookworm", native()).unpacked(*names)
 
 
 def _linux() -> Path:
@@ -235,8 +270,7 @@ def _debian() -> Path:
 def _libraries() -> Path:
     """Returns a folder of libraries for the board, each in a folder of its own."""
     names = (*AGENT, *GPIOD, *LGPIO)
-    blocks = LOCK.read_text().replace("\\\n", "").splitlines()
-    wanted = [line for line in blocks if line.partition("==")[0] in names]
+    wanted = _locked(*names)
 
     def download(into: Path) -> None:
         (into / "lock").write_text("\n".join(wanted))
@@ -254,6 +288,12 @@ def _libraries() -> Path:
         _compile(into, into)
 
     return cached(CACHE, f"pi3-libraries-{PYTHON}", "".join(wanted).encode(), download)
+
+
+def _locked(*names: str) -> list[str]:
+    """Returns the lines of the lock file for some packages."""
+    lines = LOCK.read_text().replace("\\\n", "").splitlines()
+    return [line for line in lines if line.partition("==")[0] in names]
 
 
 def _pytest() -> Path:
@@ -289,7 +329,7 @@ def _add_pirack(
     for name in (*AGENT, *GPIOD):
         content.tree(libraries / name, site)
     for name in LGPIO:
-        content.tree(libraries / name, "opt/lgpio")
+        content.tree(libraries / name, "opt/rpi-lgpio")
     [about] = own.glob("*.dist-info")
     found = importlib.metadata.Distribution.at(about).entry_points
     for script in found.select(group="console_scripts"):

@@ -5,6 +5,7 @@ Half of the relays are active low.
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from tests.system.machines.on_a_pi.registers import Registers
 
-DRIVERS = [Driver.GPIOD, Driver.RPI_GPIO]
+DRIVERS = [Driver(name) for name in os.environ["PI_DRIVERS"].split(",")]
+"""Those of this run: the two modules named RPi.GPIO cannot be there at once."""
 PINS = (4, 5, 6, 12, 13, 16, 19, 20, 22, 24, 26, 27)
 WIRES = {
     f"stack-{number}": Wire(pin, active_low=number % 2 == 1)

@@ -60,7 +60,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.configuration = folder / "pirack.toml"
-        drivers = [DRIVERS[number // 2 % 2] for number in range(len(WIRES))]
+        drivers = [DRIVERS[number // 2 % len(DRIVERS)] for number in range(len(WIRES))]
         rows = [
             f'[[outlet]]\nname = "{name}"\ndriver = "{drivers[number - 1]}"\n'
             f"stack = {number}\n"
