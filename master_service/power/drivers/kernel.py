@@ -1,7 +1,8 @@
 """Whether the kernel keeps a GPIO output when the process that held it ends.
 
 Raspberry Pi's kernels do (``persist_gpio_outputs``), unless ``dtparam=strict_gpiod`` is
-in config.txt; the mainline kernel makes the line an input and the relay drops out.
+in config.txt; the mainline kernel makes the line an input and the relay drops out, but
+for a new one (6.12 has it, 6.1 has not) whose command line sets the same parameter.
 Sources: raspberrypi/linux#6117 and #6150; "GPIO Usage on Raspberry Pi Devices".
 """
 

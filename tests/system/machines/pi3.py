@@ -16,7 +16,7 @@ import compileall
 import contextlib
 import importlib.metadata
 import json
-import platform
+import lzma
 import py_compile
 import shutil
 import subprocess
@@ -39,15 +39,15 @@ PROJECT = Path(__file__).parents[3]
 SERIAL = "00000000abcdef12"
 REVISION = "a02082"
 """3B, 1 GB, made by Sony."""
-SUITE = {(3, 13): "trixie"}.get(sys.version_info[:2], "bookworm")
-PYTHON = {"bookworm": "3.11", "trixie": "3.13"}[SUITE]
-"""Where it can be the one of this run, whose byte code then is good for it."""
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 BOARD = "bcm2837-rpi-3-b.dtb"
 MODULES = ("leds-gpio", "bcm2835_thermal", "bcm2835_wdt")
 """Light, temperature, and the reset by which the machine ends."""
 LOCK = PROJECT / "requirements/gpio.lock"
 AGENT = ("msgspec", "paho-mqtt", "psutil")
 GPIOD, LGPIO = ("gpiod",), ("lgpio", "rpi-lgpio")
+"""Libraries for pins; of lgpio there is no wheel for Python 3.13."""
 PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34")
 PYTEST = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 PLUGINS = ("pytest-asyncio", "typing-extensions", "pytest-timeout")
@@ -97,7 +97,7 @@ asyncio_mode = auto
 asyncio_default_fixture_loop_scope = session
 asyncio_default_test_loop_scope = session
 markers = system: starts real processes
-timeout = 60
+timeout = 120
 filterwarnings = error
 """
 BOARD_CHECKS = "tests/system/machines/on_a_pi/check_board.py"
@@ -113,22 +113,35 @@ class Plan:
     Args:
         files: Of checks.
         drivers: Those that are checked.
-        library: Which of the two that are named RPi.GPIO in Python is on the path.
+        library: Which of the two that are named RPi.GPIO in Python is on the path;
+            empty for none.
+        suite: The Debian of the board.
+        options: More of the kernel.
     """
 
     files: Sequence[str]
     drivers: Sequence[str]
     library: str
+    suite: str = "bookworm"
+    options: str = ""
+
+    @property
+    def python(self) -> str:
+        """The board's Python."""
+        return PYTHONS[self.suite]
 
 
-LGPIO_PLAN = Plan(
-    files=(BOARD_CHECKS, PIN_CHECKS, POWERD_CHECKS, CONTRACT),
-    drivers=("gpiod", "rpi-gpio"),
-    library="rpi-lgpio",
+ALL_CHECKS = (BOARD_CHECKS, PIN_CHECKS, POWERD_CHECKS, CONTRACT)
+LGPIO_PLAN = Plan(ALL_CHECKS, ("gpiod", "rpi-gpio"), "rpi-lgpio")
+DEBIAN_13_PLAN = Plan(
+    ALL_CHECKS,
+    ("gpiod",),
+    "",
+    suite="trixie",
+    options="pinctrl_bcm2835.persist_gpio_outputs=y",
 )
-RPI_GPIO_PLAN = Plan(
-    files=(PIN_CHECKS, CONTRACT), drivers=("rpi-gpio",), library="rpi-gpio"
-)
+"""Outputs stay, as on Raspberry Pi's kernel; Debian 12's has no such parameter."""
+RPI_GPIO_PLAN = Plan((PIN_CHECKS, CONTRACT), ("rpi-gpio",), "rpi-gpio")
 
 
 class Pi3Error(Exception):
@@ -155,6 +168,7 @@ class Board:
     kernel: Path
     device_tree: Path
     initramfs: Path
+    options: str
 
     def boot(self, folder: Path, *, deadline_s: float) -> list[Check]:
         """Boots it, and returns the results of its checks once it has ended.
@@ -177,7 +191,7 @@ class Board:
             *("-accel", "tcg,thread=single"),
             *("-kernel", str(self.kernel), "-dtb", str(self.device_tree)),
             *("-initrd", str(self.initramfs)),
-            *("-append", f"{options} panic=-1 quiet cryptomgr.notests"),
+            *("-append", f"{options} panic=-1 quiet cryptomgr.notests {self.options}"),
             *("-display", "none", "-monitor", "none", "-no-reboot"),
             *("-serial", f"file:{report}", "-serial", f"file:{console}"),
         )
@@ -208,18 +222,19 @@ def build(folder: Path, wheel: bytes, plan: Plan) -> Board:
         plan: What it does once it is booted.
     """
     with ThreadPoolExecutor() as threads:
-        parts = [
-            threads.submit(one) for one in (_qemu, _linux, _debian, _libraries, _pytest)
-        ]
-    qemu, linux, debian, libraries, pytest = [part.result() for part in parts]
+        parts = (_qemu, _linux, _debian, _libraries, _pytest)
+        jobs = [threads.submit(part, plan) for part in parts]
+    qemu, linux, debian, libraries, pytest = [job.result() for job in jobs]
     content = Initramfs()
     content.tree(debian, but=BUT_OF_DEBIAN)
     for name in ("proc", "sys", "dev", "tmp", "run", "etc", "var/lib"):
         content.folder(name)
     content.link("usr/bin/sh", "busybox")
     for module in sorted(linux.rglob("*.ko*")):
-        content.file(f"modules/{module.name}", module.read_bytes())
-    _add_pirack(content, folder, wheel, libraries)
+        data = module.read_bytes()
+        data = lzma.decompress(data) if module.suffix == ".xz" else data
+        content.file(f"modules/{module.stem.partition('.')[0]}.ko", data)
+    _add_pirack(content, plan, folder, wheel, libraries)
     _add_checks(content)
     content.tree(pytest, f"{CHECKS}/lib", but=BUT_OF_PYTEST)
     init = INIT.format(
@@ -230,46 +245,47 @@ def build(folder: Path, wheel: bytes, plan: Plan) -> Board:
     content.file("init", init, mode=0o755)
     if plan.library == "rpi-gpio":
         [line] = _locked("rpi-gpio")
-        module = rpi_gpio.module(SUITE, PYTHON, line)
+        module = rpi_gpio.module(plan.suite, plan.python, line)
         content.tree(module / "RPi", "opt/rpi-gpio/RPi")
     content.write(folder / "initramfs")
     [kernel] = linux.glob("boot/vmlinuz-*")
     [device_tree] = linux.rglob(BOARD)
     shutil.copy(device_tree, folder / "board.dtb")
     _name_board(qemu, folder / "board.dtb")
-    return Board(qemu, kernel, folder / "board.dtb", folder / "initramfs")
+    return Board(qemu, kernel, folder / "board.dtb", folder / "initramfs", plan.options)
 
 
-def _qemu() -> Path:
+def _qemu(_: Plan) -> Path:
     """Returns a folder with QEMU, and what changes device trees."""
     names = ("qemu-system-arm", "device-tree-compiler")
     return Packages("bookworm", native()).unpacked(*names)
 
 
-def _linux() -> Path:
+def _linux(plan: Plan) -> Path:
     """Returns a folder with a kernel, some of its modules, and the device tree."""
     modules = tuple(f"*/{name}.ko*" for name in MODULES)
-    return Packages(SUITE, "arm64").unpacked(
+    return Packages(plan.suite, "arm64").unpacked(
         "linux-image-arm64",
         matching="linux-image-[0-9]*",
         files=("./boot/vmlinuz-*", f"*/{BOARD}", *modules),
     )
 
 
-def _debian() -> Path:
+def _debian(plan: Plan) -> Path:
     """Returns a root with Python, whose standard library is compiled."""
-    unpacked = Packages(SUITE, "arm64").unpacked("python3", "busybox-static")
+    unpacked = Packages(plan.suite, "arm64").unpacked("python3", "busybox-static")
 
     def compiled(into: Path) -> None:
         shutil.copytree(unpacked, into, symlinks=True, dirs_exist_ok=True)
-        _compile(into / f"usr/lib/python{PYTHON}", into)
+        _compile(into / f"usr/lib/python{plan.python}", into, plan)
 
-    return cached(CACHE, f"pi3-{SUITE}", unpacked.name.encode(), compiled)
+    inputs = f"{unpacked.name} {HERE}".encode()
+    return cached(CACHE, f"pi3-{plan.suite}", inputs, compiled)
 
 
-def _libraries() -> Path:
+def _libraries(plan: Plan) -> Path:
     """Returns a folder of libraries for the board, each in a folder of its own."""
-    names = (*AGENT, *GPIOD, *LGPIO)
+    names = (*AGENT, *GPIOD, *(LGPIO if plan.library == "rpi-lgpio" else ()))
     wanted = _locked(*names)
 
     def download(into: Path) -> None:
@@ -277,7 +293,8 @@ def _libraries() -> Path:
         platforms = [f"--platform={name}_aarch64" for name in PLATFORMS]
         _run(
             *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
-            *("--require-hashes", "--only-binary=:all:", "--python-version", PYTHON),
+            *("--require-hashes", "--only-binary=:all:", "--python-version"),
+            plan.python,
             *(*platforms, "--dest", str(into), "--requirement", str(into / "lock")),
         )
         for wheel in into.glob("*.whl"):
@@ -285,9 +302,10 @@ def _libraries() -> Path:
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(into / name)
             wheel.unlink()
-        _compile(into, into)
+        _compile(into, into, plan)
 
-    return cached(CACHE, f"pi3-libraries-{PYTHON}", "".join(wanted).encode(), download)
+    inputs = f"{wanted} {HERE}".encode()
+    return cached(CACHE, f"pi3-libraries-{plan.python}", inputs, download)
 
 
 def _locked(*names: str) -> list[str]:
@@ -296,7 +314,7 @@ def _locked(*names: str) -> list[str]:
     return [line for line in lines if line.partition("==")[0] in names]
 
 
-def _pytest() -> Path:
+def _pytest(plan: Plan) -> Path:
     """Returns a folder with pytest as it is here."""
     found = [importlib.metadata.distribution(name) for name in (*PYTEST, *PLUGINS)]
 
@@ -306,29 +324,29 @@ def _pytest() -> Path:
                 to = into / file
                 to.parent.mkdir(parents=True, exist_ok=True)
                 to.write_bytes(file.read_binary())
-        _compile(into, into)
+        _compile(into, into, plan)
 
-    versions = [f"{one.name} {one.version}" for one in found]
-    return cached(CACHE, f"pi3-pytest-{PYTHON}", repr(versions).encode(), copy)
+    inputs = f"{[(one.name, one.version) for one in found]} {HERE}".encode()
+    return cached(CACHE, f"pi3-pytest-{plan.python}", inputs, copy)
 
 
 def _add_pirack(
-    content: Initramfs, folder: Path, wheel: bytes, libraries: Path
+    content: Initramfs, plan: Plan, folder: Path, wheel: bytes, libraries: Path
 ) -> None:
     """Adds PiRack as `pirack deploy` installs it, and beside it the other libraries."""
-    site = f"{VENV}/lib/python{PYTHON}/site-packages"
+    site = f"{VENV}/lib/python{plan.python}/site-packages"
     own = folder / "pirack"
     (folder / "wheel").write_bytes(wheel)
     with zipfile.ZipFile(folder / "wheel") as archive:
         archive.extractall(own)
-    _compile(own, own)
+    _compile(own, own, plan)
     content.file(f"{VENV}/pyvenv.cfg", "home = /usr/bin\n")
     for name in ("python", "python3"):
         content.link(f"{VENV}/bin/{name}", "/usr/bin/python3")
     content.tree(own, site, but=("dashboard",))
     for name in (*AGENT, *GPIOD):
         content.tree(libraries / name, site)
-    for name in LGPIO:
+    for name in LGPIO if plan.library == "rpi-lgpio" else ():
         content.tree(libraries / name, "opt/rpi-lgpio")
     [about] = own.glob("*.dist-info")
     found = importlib.metadata.Distribution.at(about).entry_points
@@ -362,9 +380,9 @@ def _name_board(qemu: Path, device_tree: Path) -> None:
     put("-t", "u", path, "/leds/led-act", "gpios", shown.strip(), "29", "0")
 
 
-def _compile(folder: Path, root: Path) -> None:
-    """Compiles a folder where the Python of the board is the one that runs this."""
-    if platform.python_version().startswith(f"{PYTHON}."):
+def _compile(folder: Path, root: Path, plan: Plan) -> None:
+    """Compiles a folder, where the board's Python can use this one's byte code."""
+    if plan.python == HERE:
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         compileall.compile_dir(
             folder, quiet=2, workers=0, stripdir=str(root), invalidation_mode=mode

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tests.system.machines.on_a_pi.registers import Registers
 
 AGENT = str(Path(sys.executable).parent / "pirack-agent")
-THROTTLED = "50005"
-"""Under-voltage and throttled now, and both since the boot."""
+THROTTLED = "70005"
+"""Under-voltage and throttled now, and capped before in this boot."""
 READS = """\
 from node_agent.vitals import LinuxBoard
 bits = LinuxBoard().vitals().throttled
@@ -81,7 +81,9 @@ def test_the_throttle_bits_are_read_where_raspberry_pis_kernel_has_them() -> Non
     script = f"mount -t tmpfs none {folder} && echo {THROTTLED} >/{throttle.SYSFS}"
     unshare = ("busybox", "unshare", "--mount", "sh", "-ec", f'{script} && exec "$@"')
     told = run(*unshare, "sh", sys.executable, "-c", READS)
-    assert told == "under-voltage throttled / under-voltage throttled\n"
+    assert (
+        told == "under-voltage throttled / under-voltage frequency-capped throttled\n"
+    )
 
 
 def test_identify_is_offered_and_blinks_the_light(

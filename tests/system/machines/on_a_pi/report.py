@@ -40,3 +40,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     if report.failed:
         say(name=report.nodeid, outcome="not collected", text=str(report.longrepr))
+
+
+def pytest_unconfigure() -> None:
+    _REPORT.close()
