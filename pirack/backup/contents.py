@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from broker.config import load
+from broker.dynsec import FILE_NAME
 from broker.errors import ConfigError
 from broker.service import TABLES
 from broker.settings import RackSettings
@@ -43,6 +44,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     (f"{DATA}/{tools.DIRECTORY}/*", _AT_EACH_START),
     (f"{DATA}/etc/*", _AT_EACH_START),
     (f"{DATA}/racks/*/broker/mosquitto.conf", _AT_EACH_START),
+    (f"*/{FILE_NAME}.new", "is being written by Mosquitto, which then renames it"),
     ("*/mosquitto.db*", "is what the broker retained; its owners publish it again"),
     ("*/secrets/bundles/*", "is made again by `pirack node add`"),
     ("*.broken", "was damaged and put aside"),

@@ -128,7 +128,11 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
         if target.kind is Kind.UP and exchange.folders[DATA].is_dir():
             held.enter_context(lock.held(exchange.folders[DATA]))
         note = begun or held.enter_context(_unpacked(file, manifest, exchange, target))
-        kept = exchange.exchange(note)
+        try:
+            kept = exchange.exchange(note)
+        except OSError as error:
+            text = f"{os_error.words(error)}; stopped in the middle: once that can be "
+            raise PiRackError(text + "done, the same command completes it") from error
     return _done(note, manifest, target, kept)
 
 
@@ -377,7 +381,7 @@ def _done(
     pipe.say("")
     pipe.say(f"Restored: {note.words}.")
     for path in kept:
-        pipe.say(f"kept  {path}  (what was there)")
+        pipe.say(f"kept  {path}  (what was there; it has secrets: remove it later)")
     if note.archive != _digest(manifest):
         pipe.complain(
             "That was the restore that had been interrupted, of another file than this "

@@ -244,6 +244,31 @@ def test_a_restore_that_was_interrupted_is_completed_by_the_next(
     assert (third.etc / "commands.ini").read_text() == "newer"
 
 
+def test_a_folder_that_cannot_be_exchanged_is_told_and_completed_later(
+    first: Machine, second: Machine, file: str
+) -> None:
+    begun(second, file)
+    in_the_way = second.etc
+    in_the_way.mkdir()
+    (in_the_way / "file").write_text("mine")
+    script = (
+        f"mount --bind {in_the_way} {in_the_way} && "
+        f"exec {sys.executable} -m pirack.cli restore {file} {' '.join(second.where)}"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the same command completes it" in done.stderr, done.stderr
+    assert second.run("restore", file).returncode == 0
+    name = "etc/pirack/commands.ini"
+    assert second.files()[name] == first.files()[name]
+
+
 def test_a_program_that_uses_the_folders_is_named(second: Machine, file: str) -> None:
     folder = second.state.with_name("pirack-master")
     folder.mkdir()
