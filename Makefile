@@ -52,7 +52,7 @@ test-debian13: test-packages ## `make test` in a new Debian 13 with Python 3.13;
 .PHONY: test-machines
 test-machines: test-packages install-dev ## a rack of virtual machines, and emulated Raspberry Pis; needs root
 	@scripts/test-packages tests/system/machines/packages.txt
-	$(PYTEST) -m machines tests/system/machines
+	$(PYTEST) -m "not hardware" tests/system/machines
 
 .PHONY: test-python313
 test-python313: test-packages install-dev ## the tests of `make test-fast`, in a new Debian 13; needs root
