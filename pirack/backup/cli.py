@@ -126,12 +126,8 @@ def _write(source: Source, args: argparse.Namespace) -> tuple[Manifest, list[str
     rack = ""
     try:
         rack = contents.rack_name(source)
-        notes += [
-            f"not in it, keep it yourself: {path}, which the rack's configuration names"
-            if source.config
-            else f"not in it, keep it yourself: {path}, which the rack was started with"
-            for path in contents.elsewhere(source)
-        ]
+        not_in_it = contents.elsewhere(source)
+        notes += [f"not in it, keep it yourself: {one}" for one in not_in_it]
     except ConfigError as error:
         notes.append(f"kept as it is, although it cannot be read: {error}")
     with _opened(args.file, source, replace=args.replace) as (out, room):

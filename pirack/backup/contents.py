@@ -25,7 +25,8 @@ from broker.service import TABLES
 from broker.settings import RackSettings
 from master_service.power import lock as outlet_lock
 from master_service.power.make import FAKE_FILE, LEDGER_FILE
-from pirack import runfile
+from pirack import house, runfile
+from pirack.init.plan import BROKER_CONFIG
 from pirack.up import configure, lock, tools
 
 DATA = "data"
@@ -245,7 +246,7 @@ def rack_name(source: Source) -> str:
     return ", ".join(sorted(one.name for one in source.folders[DATA].glob("racks/*")))
 
 
-def elsewhere(source: Source) -> tuple[str, ...]:
+def elsewhere(source: Source) -> Iterator[str]:
     """Return the files that belong to the rack and that its folders do not hold.
 
     Raises:
@@ -253,17 +254,23 @@ def elsewhere(source: Source) -> tuple[str, ...]:
     """
     if source.config is None:
         running = runfile.read(source.folders[DATA])
-        return (running.config,) if running and running.config else ()
+        if running is not None and running.config:
+            yield f"{running.config}, which the rack was started with"
+        return
+    ours = source.config.with_name("mosquitto.conf")
+    theirs = BROKER_CONFIG if source.config == house.PRODUCTION else ours
+    with contextlib.suppress(FileNotFoundError):
+        if theirs.read_bytes() != ours.read_bytes():
+            yield f"{theirs}, which is no copy of {ours} any more"
     document = load(source.config)
     document.require_known(TABLES)
     inside = [folder.resolve() for folder in source.folders.values()]
-    named = {text for text in _texts(document.tables) if text.startswith("/")}
-    return tuple(
-        text
-        for text in sorted(named)
-        if Path(text).is_file()
-        and not any(map(Path(text).is_relative_to, (*inside, *_OF_THE_SYSTEM)))
-    )
+    for text in sorted(set(_texts(document.tables))):
+        path = Path(text)
+        known = any(map(path.is_relative_to, (*inside, *_OF_THE_SYSTEM)))
+        with contextlib.suppress(OSError):  # a text that is no path may be too long
+            if path.is_absolute() and not known and path.is_file():
+                yield f"{path}, which {source.config} names"
 
 
 def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # whatever TOML can say

@@ -11,7 +11,14 @@ from broker.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
 from broker.topics import check_name
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, listen, os_error, pipe
-from pirack.init.plan import CREDENTIALS, DROP_IN, SERVICES, UNITS, Plan
+from pirack.init.plan import (
+    BROKER_CONFIG,
+    CREDENTIALS,
+    DROP_IN,
+    SERVICES,
+    UNITS,
+    Plan,
+)
 from pirack.init.write import Written, write
 from pirack.up import here
 
@@ -171,7 +178,7 @@ def steps(plan: Plan) -> tuple[str, ...]:
     services = " ".join(SERVICES)
     return (
         f"sudo sh {ours / 'master/install'}",
-        f"sudo install -m 644 {plan.broker_config} /etc/mosquitto/pirack.conf",
+        f"sudo install -m 644 {plan.broker_config} {BROKER_CONFIG}",
         f"sudo install -D -m 644 {ours / DROP_IN} {UNITS / DROP_IN}",
         "sudo systemctl daemon-reload",
         "sudo systemctl restart mosquitto",

@@ -25,6 +25,8 @@ LOCAL_PORT = 1883
 CREDENTIALS = "credentials.json"
 """Of this machine's agent, where every node has its own."""
 DHCP_UNIT = "pirack-dhcp.service"
+BROKER_CONFIG = Path("/etc/mosquitto/pirack.conf")
+"""What the system's Mosquitto reads: installed from the rack's own."""
 UNITS = Path("/etc/systemd/system")
 DROP_IN = "mosquitto.service.d/pirack.conf"
 """Below ``UNITS``: gives the system's Mosquitto our configuration."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pirack.backup.restore import SYSTEMD
-from pirack.init.plan import DROP_IN, UNITS
+from pirack.init.plan import BROKER_CONFIG, DROP_IN, UNITS
 from tests.shipped import DEPLOY
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(120)]
@@ -51,7 +51,12 @@ echo '[commands]' >/etc/pirack/commands.ini
 echo 'a lease' >/var/lib/pirack-install/dhcp/leases
 install -d -m 700 -o pirack-master -g pirack-master /var/lib/pirack-powerd
 echo '{{"stack-1": "on"}}' >/var/lib/pirack-powerd/pins.json
-pirack backup "$FILE" 2>/dev/null
+install -D -m 644 /etc/pirack/mosquitto.conf {BROKER_CONFIG}
+echo "=== told of a copy"
+pirack backup "$FILE" 2>&1
+echo '# a bridge of my own' >>{BROKER_CONFIG}
+echo "=== told of a change"
+pirack backup "$FILE" --replace 2>&1
 echo "=== numbers"
 id -u pirack-master
 rm -r /var/lib/pirack-powerd
@@ -134,7 +139,15 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     first = machine(room / "first", FIRST)
     second = machine(room / "second", SECOND)
     assert first["numbers"] != second["numbers"], "else owners by number would do"
-    return {**second, "first": first["files"]}
+    return {**first, **second, "first": first["files"]}
+
+
+def test_a_configuration_of_the_broker_that_was_changed_is_told(
+    said: dict[str, str],
+) -> None:
+    assert "keep it yourself" not in said["told of a copy"]
+    text = f"keep it yourself: {BROKER_CONFIG}, which is no copy of /etc/pirack"
+    assert text in said["told of a change"]
 
 
 def test_users_that_are_not_there_are_named(said: dict[str, str]) -> None:

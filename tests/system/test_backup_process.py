@@ -327,7 +327,7 @@ def test_files_elsewhere_that_the_configuration_names_are_told(
     )
     done = first.run("backup", str(tmp_path / "g"))
     assert done.returncode == 0, done.stderr
-    assert f"not in it, keep it yourself: {mine}, which the" in done.stderr
+    assert f"not in it, keep it yourself: {mine}, which {config}" in done.stderr
 
 
 def test_a_configuration_that_cannot_be_read_is_kept_all_the_same(
