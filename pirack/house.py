@@ -87,6 +87,11 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
         return self.secrets / "bundles"
 
     @property
+    def board_wheels(self) -> Path:
+        """Where wheels are kept that boards made, for others of their kind."""
+        return self.secrets / "board-wheels"
+
+    @property
     def own_node(self) -> str:
         """Id of this machine's agent; empty where it is not known.
 

@@ -23,6 +23,7 @@ from provisioning.deploy.host_keys import FILE_NAME, HostKeys
 from provisioning.deploy.target import Report, Target
 from provisioning.deploy.trouble import Trouble
 from provisioning.deploy.visit import Means, Pace
+from provisioning.deploy.wheels import WheelSupply
 
 
 def print_key(found: House) -> int:
@@ -114,6 +115,7 @@ def _means(
         ),
         packer=packer,
         births=ear,
+        wheels=WheelSupply(packer.wheels) if packer.wheels else None,
         user=args.user,
         pace=Pace(parallel=args.parallel, deadline_s=args.deadline),
         dry=args.dry_run,

@@ -13,6 +13,7 @@ import msgspec
 from broker.credentials import Credentials, generate_client_id
 from broker.errors import PiRackError
 from broker.messages import NodeState
+from pirack import deploy_files
 from pirack.deployment import own_wheel
 from pirack.deployment.board import board_of
 from pirack.house import House
@@ -21,6 +22,7 @@ from pirack.node.add import NotLetInError, let_in
 from pirack.node.board_id import BoardId
 from provisioning.deploy.seams import Package
 from provisioning.deploy.snapshot import Snapshot
+from provisioning.deploy.wheels import WheelStore
 
 WHEELHOUSE = "wheelhouse"
 
@@ -51,6 +53,10 @@ class HousePacker:
         self._wheelhouse = wheelhouse
         self._own: tuple[str, bytes] | None = None
         self._door = asyncio.Lock()
+        self.wheels: WheelStore | None = None
+        """Those that boards made; None where a person brings a wheelhouse."""
+        if wheelhouse is None:
+            self.wheels = WheelStore(house.board_wheels, deploy_files.directory())
         self.renamed: dict[str, Credentials] = {}
         """By node id: what goes to boards whose client id could be guessed. The broker
         is told when the board has it, so that a failed visit locks no board out."""
@@ -81,7 +87,11 @@ class HousePacker:
             await self._let_in(board.node)
             if self._own is None:
                 self._own = await asyncio.to_thread(self._read_wheel)
-        archive = await asyncio.to_thread(self._archive, board, secret, self._own)
+        kind = self.wheels.lacking(snapshot) if self.wheels else ""
+        kinds = (kind,) if kind else ()
+        archive = await asyncio.to_thread(
+            self._archive, board, secret, self._own, kinds
+        )
         return Package(node=board.node, archive=archive)
 
     async def _let_in(self, node: str) -> None:
@@ -104,12 +114,18 @@ class HousePacker:
         return self._wheel.name, self._wheel.read_bytes()
 
     def _archive(
-        self, board: BoardId, secret: Credentials, wheel: tuple[str, bytes]
+        self,
+        board: BoardId,
+        secret: Credentials,
+        wheel: tuple[str, bytes],
+        kinds: tuple[str, ...],
     ) -> bytes:
         content = io.BytesIO()
         # Among the secrets, for it holds one; gone again at once.
         with tempfile.TemporaryDirectory(dir=self._house.secrets) as into:
-            made = bundle.write(self._house, board, secret, into=Path(into))
+            made = bundle.write(
+                self._house, board, secret, into=Path(into), kinds=kinds
+            )
             (made / wheel[0]).write_bytes(wheel[1])
             with tarfile.open(fileobj=content, mode="w") as archive:
                 archive.add(made, made.name, filter=_of_root)

@@ -1,6 +1,7 @@
 """What a Pi needs to join: configuration, password, whom to trust, units."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pirack import deploy_files
 from pirack.house import House
 from pirack.node.board_id import BoardId
 from pirack.up import toml
+from provisioning.deploy.wheels import WheelStore
 
 AT = Path("/etc/pirack")
 INSTALL = "install"
@@ -38,6 +40,7 @@ def write(
     into: Path,
     at: Path = AT,
     wheel: Path | None = None,
+    kinds: Collection[str] | None = None,
 ) -> Path:
     """Put a bundle together and return its directory, for its owner only.
 
@@ -48,6 +51,8 @@ def write(
         into: Directory the bundle is made in.
         at: Where its files will be on the Pi.
         wheel: Our own package, for a Pi that cannot get it elsewhere.
+        kinds: Of the boards that boards made wheels for, those whose wheels go with it;
+            None for all, where nobody knows yet what board it will be.
 
     Raises:
         ConfigError: This installation lacks the units.
@@ -69,6 +74,12 @@ def write(
     shutil.copy(units / INSTALL, directory / INSTALL)
     if wheel is not None:
         shutil.copy(wheel, directory)
+    store = WheelStore(house.board_wheels, units)
+    for kind in store.kinds() if kinds is None else kinds:
+        for name, content in store.files(kind).items():
+            file = directory / "wheels" / kind / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
     return directory
 
 

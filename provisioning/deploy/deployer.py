@@ -34,6 +34,6 @@ class Deployer:
         async def one(target: Target) -> Report:
             progress(Report(target=target, step=Step.WAITING))
             async with gate:
-                return await Visit(self._means, target, claimed, progress).go()
+                return await Visit(self._means, target, claimed, gate, progress).go()
 
         return tuple(await asyncio.gather(*map(one, targets)))

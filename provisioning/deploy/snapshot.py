@@ -24,9 +24,12 @@ for file in /sys/class/net/*/device /sys/class/net/*/wireless \
 done
 tell python "$(python3 -c 'import sys; print(*sys.version_info[:2])' 2>&1 | tail -n 1)"
 tell bits "$(python3 -c 'import struct; print(8 * struct.calcsize("P"))' 2>&1)"
-grep -qs piwheels /etc/pip.conf "$HOME/.config/pip/pip.conf" "$HOME/.pip/pip.conf" &&
-    tell piwheels yes
-command -v gcc >/dev/null 2>&1 && tell gcc yes
+tell kind "$(python3 -c 'import os, platform, sysconfig
+machine = platform.machine().replace("aarch64", "armv7l").replace("armv8l", "armv7l")
+libc = os.confstr("CS_GNU_LIBC_VERSION").replace(" ", "")
+print(sysconfig.get_config_var("SOABI"), machine, libc, sep="-")' 2>&1 | tail -n 1)"
+own=python$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+tell has "$(cd "/opt/pirack/lib/$own/site-packages" 2>/dev/null && echo *.dist-info)"
 tell venv "$(python3 -c 'import ensurepip, venv; print("yes")' 2>&1 | tail -n 1)"
 root=
 if [ "$(id -u)" -ne 0 ]; then
@@ -126,28 +129,6 @@ def require(snapshot: Snapshot, *, mac: str, user: str) -> None:
             f"{ROOM_KB // 1000} MB are needed; make room, see `df -h` there"
         )
         raise DeployError(Trouble.DISK_FULL, text)
-
-
-def caution(snapshot: Snapshot) -> str:
-    """Return what a person should know of a 32-bit board; empty for any other.
-
-    The package index has wheels of msgspec and psutil for 64-bit machines only.
-
-    Args:
-        snapshot: What the board said.
-    """
-    answers = snapshot.answers
-    if answers.get("bits") != "32" or snapshot.installed:
-        return ""
-    has = "its system has 32 bits: PyPI has no wheels of msgspec and psutil for it"
-    if answers.get("piwheels"):
-        return f"{has}; its pip looks for them on piwheels"
-    if answers.get("gcc"):
-        return f"{has}, and compiling takes minutes; better bring them: --wheelhouse"
-    return (
-        f"{has}, and it has neither piwheels in /etc/pip.conf nor gcc; bring them: "
-        "--wheelhouse"
-    )
 
 
 def _require_python(answers: Mapping[str, str], *, has_one: bool) -> None:

@@ -78,6 +78,8 @@ class Step(enum.StrEnum):
     CONNECTING = "connecting"
     LOOKING = "looking"
     """Who it is, and whether all that is needed is there."""
+    WHEELS = "wheels"
+    """It makes what no package index has for its system, or waits for them."""
     JOINING = "joining"
     """The broker learns its password."""
     INSTALLING = "installing"

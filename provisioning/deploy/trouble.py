@@ -20,6 +20,8 @@ class Trouble(enum.StrEnum):
     """The deadline passed."""
     PACKAGES = "packages"
     """pip could not get or install them."""
+    WHEELS = "no-wheels"
+    """No package index has them for its system, and it can make none just now."""
     INSTALLER = "installer"
     """The installer failed in another way."""
     NOT_JOINED = "not-joined"
@@ -49,6 +51,7 @@ _PASSING = frozenset(
         Trouble.LOST,
         Trouble.TOO_SLOW,
         Trouble.PACKAGES,
+        Trouble.WHEELS,
         Trouble.INSTALLER,
         Trouble.NOT_JOINED,
         Trouble.SILENT,
@@ -88,7 +91,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 EXIT_PACKAGES = 4
 EXIT_VENV = 5
 EXIT_MASTER = 6
-"""Of ``deploy/install``."""
+"""Of ``deploy/install`` and ``deploy/wheels``."""
 
 _BY_CODE = {
     None: Trouble.LOST,
@@ -101,7 +104,7 @@ _FULL = "No space left on device"
 
 
 def diagnose(output: Output) -> DeployError:
-    """Return what an installer that failed means.
+    """Return what it means that ``deploy/install`` or ``deploy/wheels`` failed.
 
     Args:
         output: What it said.

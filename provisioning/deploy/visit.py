@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -14,6 +15,7 @@ from provisioning.deploy.seams import Births, Connect, Package, Packer, Shell
 from provisioning.deploy.snapshot import Snapshot
 from provisioning.deploy.target import Progress, Report, Step, Target
 from provisioning.deploy.trouble import DeployError, Trouble, diagnose, last_lines
+from provisioning.deploy.wheels import Plan, WheelSupply
 
 JOURNAL_S = 10.0
 
@@ -29,6 +31,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         birth_s: For the agent's first word once it was started, seconds.
         start_s: For a board that is up to start its SSH server, seconds; it counts as
             no attempt. A board that an install run has just found may need it.
+        wheels_s: For a board to make wheels, or to wait for those of another, seconds;
+            beside ``deadline_s``. The slowest boards compile for half an hour.
     """
 
     parallel: int = 4
@@ -37,6 +41,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     pause_s: float = 3.0
     birth_s: float = 45.0
     start_s: float = 90.0
+    wheels_s: float = 5400.0
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +51,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
         connect: The way into a board.
         packer: Lets a board join and says what goes there.
         births: Hears the agents.
+        wheels: Has wheels made that no package index has; None where they are brought.
         user: Who we are on the boards, for the advice.
         pace: Waiting times.
         dry: Look, say what would be done, and do nothing.
@@ -56,6 +62,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     connect: Connect
     packer: Packer
     births: Births
+    wheels: WheelSupply | None = None
     user: str = "pi"
     pace: Pace = Pace()
     dry: bool = False
@@ -70,15 +77,23 @@ class Visit:
         means: By which.
         target: The board.
         claimed: Whose board each id turned out to be, for all visits of one deployment.
+        gate: Lets so many visits in at a time, this one among them.
         progress: Told of every step.
     """
 
     def __init__(
-        self, means: Means, target: Target, claimed: dict[str, str], progress: Progress
+        self,
+        means: Means,
+        target: Target,
+        claimed: dict[str, str],
+        gate: asyncio.Semaphore,
+        progress: Progress,
     ) -> None:
         self._means = means
         self._target = target
         self._claimed = claimed
+        self._gate = gate
+        self._deadline = asyncio.timeout(None)
         self._progress = progress
         self._begun = means.clock()
         self._report = Report(target=target, step=Step.WAITING)
@@ -108,7 +123,7 @@ class Visit:
         self._report = msgspec.structs.replace(self._report, attempts=attempt)
         deadline_s = self._means.pace.deadline_s
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(deadline_s) as self._deadline:
                 return await self._attempt()
         except TimeoutError as error:
             text = f"not done within {deadline_s:g} s; it was {self._report.step}"
@@ -120,16 +135,58 @@ class Visit:
             self._say(Step.LOOKING)
             seen = snapshot.read(await shell.run(snapshot.ASK))
             snapshot.require(seen, mac=self._target.mac, user=self._means.user)
-            caution = snapshot.caution(seen)
-            if caution:
-                self._say(Step.LOOKING, caution)
             node = self._claim(seen)
+            supply = self._means.wheels
+            plan = await self._plan_wheels(shell, seen, supply) if supply else None
             if self._means.dry:
-                would = "; ".join(filter(None, (_would(seen), caution)))
+                would = _would(seen) + (f"; {plan.text}" if plan else "")
                 return self._say(Step.READY, would, node=node)
-            self._say(Step.JOINING, caution, node=node)
+            if supply and plan and not plan.kept:
+                await self._make_wheels(shell, plan, supply)
+            self._say(Step.JOINING, node=node)
             package = await self._pack(seen)
-            return await self._install(shell, package, caution)
+            return await self._install(shell, package)
+
+    async def _plan_wheels(
+        self, shell: Shell, seen: Snapshot, supply: WheelSupply
+    ) -> Plan | None:
+        """Return how a board gets wheels that its index lacks, having said it."""
+        try:
+            plan = await supply.plan(shell, seen)
+        except OSError as error:
+            raise DeployError(Trouble.WHEELS, str(error)) from error
+        if plan:
+            self._say(Step.LOOKING, plan.text)
+        return plan
+
+    async def _make_wheels(self, shell: Shell, plan: Plan, supply: WheelSupply) -> None:
+        """Make the wheels of the board's kind, or wait for them."""
+        wheels_s = self._means.pace.wheels_s
+        try:
+            async with self._aside(), asyncio.timeout(wheels_s):
+                await supply.make(shell, plan, self._target.label, self._say_wheels)
+        except TimeoutError as error:
+            text = f"no wheels within {wheels_s:g} s"
+            raise DeployError(Trouble.TOO_SLOW, text) from error
+        except OSError as error:
+            text = f"the wheels cannot be kept: {error}"
+            raise DeployError(Trouble.WHEELS, text) from error
+
+    def _say_wheels(self, text: str) -> None:
+        self._say(Step.WHEELS, text)
+
+    @asynccontextmanager
+    async def _aside(self) -> AsyncIterator[None]:
+        """Let another visit in, and let no deadline pass, while this one takes long."""
+        if not self._deadline.expired():
+            self._deadline.reschedule(None)
+        self._gate.release()
+        try:
+            yield
+        finally:
+            await self._gate.acquire()
+        now = asyncio.get_running_loop().time()
+        self._deadline.reschedule(now + self._means.pace.deadline_s)
 
     def _claim(self, seen: Snapshot) -> str:
         """Return the board's id, which no other target may have had.
@@ -153,13 +210,13 @@ class Visit:
         except (PiRackError, OSError) as error:
             raise DeployError(Trouble.NOT_JOINED, str(error)) from error
 
-    async def _install(self, shell: Shell, package: Package, caution: str) -> Report:
+    async def _install(self, shell: Shell, package: Package) -> Report:
         births, node = self._means.births, package.node
-        self._say(Step.INSTALLING, caution)
+        self._say(Step.INSTALLING)
         before = births.session(node)
         output = await shell.run(INSTALL, package.archive)
         if output.code != 0:
-            raise _with(diagnose(output), caution)
+            raise diagnose(output)
         unchanged = UNCHANGED in output.stdout
         self._say(Step.STARTING)
         try:
@@ -211,13 +268,6 @@ class Visit:
         )
         self._progress(self._report)
         return self._report
-
-
-def _with(error: DeployError, caution: str) -> DeployError:
-    """Return an error about packages with what was known of the board before."""
-    if not caution or error.trouble is not Trouble.PACKAGES:
-        return error
-    return DeployError(error.trouble, f"{error}; {caution}")
 
 
 def _would(seen: Snapshot) -> str:

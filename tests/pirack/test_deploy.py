@@ -20,11 +20,13 @@ from pirack.deployment.board import board_of
 from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import wanted
 from pirack.house import House
+from pirack.node import bundle
 from pirack.node.board_id import BoardId
 from provisioning.deploy.snapshot import Snapshot
 from provisioning.deploy.target import Report, Step, Target
 from provisioning.deploy.trouble import Trouble
 from provisioning.plan import Place
+from tests.provisioning.deploy_stage import KIND, handed_over, wheel_names
 
 MAC = "dc:a6:32:01:02:03"
 SLOT = Place(
@@ -202,6 +204,33 @@ def test_what_goes_to_a_board_is_one_directory_that_only_root_reads(
     left = {one.name for one in set(tmp_path.iterdir()) - before}
     assert left == {"nodes", "etc", "ca.crt"}
     assert "secret" not in repr(package)
+
+
+def test_wheels_that_a_board_made_go_to_those_of_its_kind_and_with_each_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def admit(_house: House, _whom: Credentials, *, renewed: bool) -> bool:
+        return renewed
+
+    monkeypatch.setattr("pirack.node.members.admit", admit)
+    found = house(tmp_path)
+    known = {"pi-1f3a9c2e": state("pi-1f3a9c2e", "s01n1", stack=1, slot=1)}
+    packer = HousePacker(found, known)
+    assert packer.wheels is not None
+    packer.wheels.keep(KIND, handed_over().stdout, "made by s01n1 from source")
+    wheels = {f"wheels/{KIND}/{name}" for name in [*wheel_names(), "SHA256SUMS"]}
+    for bits, brought in (("32", wheels), ("64", set())):
+        seen = Snapshot(files=SERIAL, answers={"bits": bits, "kind": KIND})
+        package = asyncio.run(packer.pack(seen))
+        with tarfile.open(fileobj=io.BytesIO(package.archive)) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        assert {one for one in names if one.endswith((".whl", "SUMS"))} - {
+            one for one in names if one.startswith("pirack-")
+        } == brought
+    # Of `pirack node add`, which does not know what board it will be.
+    board, secret = BoardId("pi-1", told=True), Credentials(username="n", password="p")
+    made = bundle.write(found, board, secret, into=tmp_path / "bundles")
+    assert all((made / name).is_file() for name in wheels)
 
 
 def test_a_board_of_an_earlier_release_gets_a_client_id_that_is_kept_when_it_has_it(

@@ -1,8 +1,12 @@
 """A deployment without a network: boards and agents that do as they are told."""
 
 import asyncio
+import base64
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import io
+import tarfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 
 import msgspec
 
@@ -14,10 +18,36 @@ from provisioning.deploy.snapshot import Snapshot
 from provisioning.deploy.target import LAST, Report, Step, Target
 from provisioning.deploy.trouble import DeployError, Output
 from provisioning.deploy.visit import Means, Pace
+from provisioning.deploy.wheels import WheelStore, WheelSupply
 
 GOOD = "python\t3 11\nvenv\tyes\nroot\t\nfree_kb\t900000\n"
 INSTALLED = Output(code=0, stdout="install: changed: all\n")
 HAD_IT = Output(code=0, stdout=f"{remote.UNCHANGED}\n")
+
+
+UNITS = Path(__file__).parents[2] / "deploy"
+KIND = "cpython-313-arm-linux-gnueabihf-armv7l-glibc2.41"
+NEEDS_WHEELS = f"bits\t32\nkind\t{KIND}\n"
+BUILDS = Output(code=0, stdout="piwheels\t\ngcc\t\napt\tyes\n")
+
+
+def wheel_names() -> list[str]:
+    """Of the wheels that the lock file wants of a board of that kind."""
+    lines = (UNITS / "node.lock").read_text().splitlines()
+    pins = [line.split(" ")[0] for line in lines if line[:1].isalpha()]
+    stems = [pin.replace("-", "_").replace("==", "-") for pin in pins]
+    return [f"{stem}-cp313-cp313-linux_armv7l.whl" for stem in stems]
+
+
+def handed_over(names: Iterable[str] = ()) -> Output:
+    """What a board prints that made wheels, all unless some are named."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name in names or wheel_names():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size = len(name)
+            archive.addfile(entry, io.BytesIO(name.encode()))
+    return Output(code=0, stdout=base64.encodebytes(content.getvalue()).decode())
 
 
 def mac(host: str) -> str:
@@ -37,6 +67,8 @@ class Board:
         asks: What it says of itself.
         installs: What each installation ends with; the last one for all after it.
         speaks: Whether its agent is heard afterwards.
+        ways: What it says of how it can get wheels.
+        makes: What each making of wheels ends with; the last one for all after it.
     """
 
     def __init__(
@@ -47,11 +79,17 @@ class Board:
         asks: str = "",
         installs: tuple[Output, ...] = (INSTALLED,),
         speaks: bool = True,
+        ways: Output = BUILDS,
+        makes: tuple[Output | DeployError, ...] = (),
     ) -> None:
         self.doors = list(doors)
         self.asks = asks or answers(host)
         self.installs = list(installs)
         self.speaks = speaks
+        self.ways = ways
+        self.makes = list(makes or (handed_over(),))
+        self.may_make = asyncio.Event()
+        self.may_make.set()
         self.fed: list[bytes] = []
         self.ran: list[str] = []
         self.hangs = False
@@ -62,6 +100,14 @@ class Board:
             await asyncio.Event().wait()
         if command == snapshot.ASK:
             return Output(code=0, stdout=self.asks)
+        if command == remote.wheels("ask"):
+            return self.ways
+        if command.endswith((" piwheels\n", "wheels source\n")):
+            await self.may_make.wait()
+            made = self.makes[0] if len(self.makes) == 1 else self.makes.pop(0)
+            if isinstance(made, DeployError):
+                raise made
+            return made
         if command == remote.INSTALL:
             self.fed.append(feed)
             await asyncio.sleep(0)
@@ -80,6 +126,8 @@ class Stage:
         self.inside = self.most_inside = 0
         self.reports: list[Report] = []
         self.deaf = ""
+        self.wheels: WheelStore | None = None
+        self._news = asyncio.Event()
         self.waited_for: list[tuple[str, str]] = []
 
     def board(self, host: str, **does: object) -> Board:
@@ -137,16 +185,33 @@ class Stage:
             connect=self.connect,
             packer=self,
             births=self,
+            wheels=WheelSupply(self.wheels) if self.wheels else None,
             pace=pace or Pace(pause_s=0.0, birth_s=0.05),
             dry=dry,
             chance=lambda: 0.5,
             clock=clock,
         )
         chosen = targets or tuple(Target(host=host) for host in self.boards)
-        return await Deployer(means).deploy(chosen, self.reports.append)
+        return await Deployer(means).deploy(chosen, self._take)
+
+    def _take(self, report: Report) -> None:
+        self.reports.append(report)
+        self._news.set()
+
+    async def until(self, step: Step, *hosts: str) -> None:
+        """Wait until boards have come to a step."""
+        async with asyncio.timeout(20):
+            while not all(step in self.steps(host) for host in hosts):
+                self._news.clear()
+                await self._news.wait()
 
     def steps(self, host: str = "1") -> list[Step]:
         return [one.step for one in self.reports if one.target.host == host]
+
+    def texts(self, step: Step, host: str = "1") -> list[str]:
+        """What was said of a step of a board."""
+        found = [one for one in self.reports if one.target.host == host]
+        return [one.text for one in found if one.step is step and one.text]
 
 
 def alone(reports: tuple[Report, ...]) -> Report:

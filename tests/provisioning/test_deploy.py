@@ -67,6 +67,7 @@ PASSING = [
     Trouble.LOST,
     Trouble.TOO_SLOW,
     Trouble.PACKAGES,
+    Trouble.WHEELS,
     Trouble.INSTALLER,
     Trouble.NOT_JOINED,
     Trouble.SILENT,
@@ -251,27 +252,3 @@ async def test_an_installation_that_broke_off_is_done_by_the_second_attempt(
     board = stage.board("1", installs=(Output(code=None), INSTALLED))
     assert alone(await stage.deploy()).step is Step.DONE
     assert len(board.fed) == 2
-
-
-@pytest.mark.parametrize(
-    ("has", "said"),
-    [
-        ("", "neither piwheels in /etc/pip.conf nor gcc; bring them: --wheelhouse"),
-        ("gcc\tyes\n", "compiling takes minutes; better bring them: --wheelhouse"),
-        ("piwheels\tyes\ngcc\tyes\n", "its pip looks for them on piwheels"),
-    ],
-)
-async def test_a_board_of_32_bits_is_told_to_have_no_wheels(
-    stage: Stage, has: str, said: str
-) -> None:
-    no_match = Output(code=4, stderr="ERROR: no match\ninstall: pip\n")
-    asks = f"{answers('1')}bits\t32\n{has}"
-    stage.board("1", asks=asks, installs=(no_match,))
-    (report,) = await stage.deploy()
-    assert report.trouble is Trouble.PACKAGES
-    assert report.text.endswith(said)
-    looked = [one.text for one in stage.reports if one.step is Step.LOOKING]
-    assert any(text.endswith(said) for text in looked)
-    stage.boards["1"].asks = f"{answers('1')}bits\t64\n"
-    (report,) = await stage.deploy(dry=True)
-    assert report.text == "would install the agent"

@@ -15,15 +15,16 @@ from packaging.utils import canonicalize_name
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
-NODE, GPIO, RACK, DEV, TOOLS = (
+NODE, WHEELS, GPIO, RACK, DEV, TOOLS = (
     ROOT / "deploy/node.lock",
+    ROOT / "deploy/wheels.lock",
     ROOT / "requirements/gpio.lock",
     ROOT / "requirements/rack.lock",
     ROOT / "requirements/dev.lock",
     ROOT / "requirements/tools.lock",
 )
 LOCKS = pytest.mark.parametrize(
-    "lock", [NODE, GPIO, RACK, DEV, TOOLS], ids=lambda path: path.name
+    "lock", [NODE, WHEELS, GPIO, RACK, DEV, TOOLS], ids=lambda path: path.name
 )
 PYTHONS = [
     {"python_version": python, "python_full_version": f"{python}.5"}
@@ -54,6 +55,8 @@ def asked(lock: Path) -> list[Requirement]:
         DEV: [*extra, *build, *groups["dev"]],
         TOOLS: [*groups["lock"], *groups["audit"]],
     }
+    if lock == WHEELS:  # what builds wheels on a board, in an environment of its own
+        return [Requirement(one) for one in groups["board-wheels"]]
     words = [*project["dependencies"], *more[lock]]
     return [Requirement(one) for one in words if isinstance(one, str)]
 

@@ -17,6 +17,7 @@ from provisioning.deploy.seams import Package
 from provisioning.deploy.snapshot import Snapshot
 from provisioning.deploy.target import Report, Target
 from provisioning.deploy.visit import Means, Pace
+from provisioning.deploy.wheels import WheelStore, WheelSupply
 from tests.system.deploy.pi import Pi
 
 
@@ -78,7 +79,13 @@ class Deaf:
 
 
 async def deploy(
-    pi: Pi, folder: Path, *files: Path, key: Path | None = None, port: int = 0
+    pi: Pi,
+    folder: Path,
+    *files: Path,
+    key: Path | None = None,
+    port: int = 0,
+    wheels: WheelStore | None = None,
+    told: list[Report] | None = None,
 ) -> Report:
     """Try it once.
 
@@ -88,13 +95,17 @@ async def deploy(
         files: Our wheel, and the folder with those it needs.
         key: Folder of the SSH key; None for the same.
         port: Where the board is looked for; 0 for where it is.
+        wheels: Where those are kept that boards make: ``board-wheels`` of the folder.
+        told: Gets all that is said meanwhile.
     """
     keys = (ssh.own_key(key or folder),)
     door = ssh.Ssh("pi", keys, HostKeys(folder / "known_hosts"), advice="copy the key")
     packer = Alone(folder, files)
     pace = Pace(attempts=1, birth_s=1.0, start_s=0.0)
-    means = Means(connect=door, packer=packer, births=Deaf(), pace=pace)
+    supply = WheelSupply(wheels) if wheels else None
+    means = Means(connect=door, packer=packer, births=Deaf(), pace=pace, wheels=supply)
     target = Target(host=pi.address, port=port or pi.port)
-    (report,) = await Deployer(means).deploy([target], lambda _report: None)
+    said: list[Report] = [] if told is None else told
+    (report,) = await Deployer(means).deploy([target], said.append)
     assert report.trouble is not None
     return report

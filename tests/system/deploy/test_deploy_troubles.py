@@ -131,7 +131,7 @@ async def test_wheels_that_changed_on_the_way_are_not_installed(
     (brought / "SHA256SUMS").write_text(f"{'0' * 64}  {first_wheel(wheelhouse)}\n")
     report = await deploy(blank, tmp_path, wheel, brought)
     assert report.trouble is Trouble.PACKAGES
-    assert "the wheels of --wheelhouse are damaged" in report.text
+    assert "the wheels of the bundle are damaged" in report.text
     assert blank.restarts() == 0
 
 
