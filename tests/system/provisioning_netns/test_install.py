@@ -155,8 +155,10 @@ def test_two_boards_of_a_stack_with_one_hardware_address_are_named(lab: Lab) -> 
     rack = Rack(lab, 1, 2, boots(0.3))
     lab.pull_out(rack.pis[1, 2])
     rack.pis[1, 2] = lab.pi(mac(1, 1), stack=1, boot_s=0.3)
-    # The twin is waited for as long as a full stack is listened to for more.
-    run = rack.install(pace=msgspec.structs.replace(PACE, quiet_s=5, verify_s=7))
+    # The twin is waited for after the slowest boot as long as a full stack is listened to
+    # for more: here until it has asked for its lease again, and an answer reached it.
+    pace = msgspec.structs.replace(PACE, window_s=4, quiet_s=16, verify_s=18)
+    run = rack.install(pace=pace)
     assert run.step is Step.PROBLEMS
     twins = f"10.77.0.10: two boards answer as {mac(1, 1)}"
     assert twins in texts(run, Verdict.CONFLICT)
