@@ -20,6 +20,7 @@ from provisioning.backends.dnsmasq_config import (
     configuration,
     host_file,
     host_line,
+    options,
 )
 from provisioning.backends.ledger import Ledger
 from provisioning.discovery import dhcp
@@ -157,7 +158,13 @@ class Dnsmasq:
     async def _write_hosts(
         self, rows: Collection[Reservation], *, brief: bool = False
     ) -> bool:
-        """Make the folder hold exactly these boards; return whether it did not."""
+        """Make the folder hold exactly these boards; return whether it did not.
+
+        Args:
+            rows: The boards.
+            brief: They ask again soon.
+        """
+        renewal, renewals = options(self._subnet, brief=brief), self._folder / "options"
         lines = {row: host_line(row, self._subnet, brief=brief) for row in rows}
         want = {host_file(row): line for row, line in lines.items()}
         try:
@@ -170,7 +177,10 @@ class Dnsmasq:
         for name, line in want.items():
             if have.get(name) != line:
                 await files.write(self._hosts / name, line)
-        return have != want
+        if files.read(renewals) == renewal:
+            return have != want
+        await files.write(renewals, renewal)
+        return True
 
     async def _take_back(self, rows: Collection[Reservation]) -> None:
         """End leases of reserved addresses that somebody else holds."""

@@ -8,9 +8,6 @@ import msgspec
 from provisioning.reservation import Reservation
 from provisioning.subnet import Subnet
 
-BRIEF = "brief"
-"""Tag of boards whose lease is short for the time of an install run."""
-
 
 class Netboot(msgspec.Struct, frozen=True):
     """Boot files for boards that boot over the network.
@@ -55,7 +52,8 @@ def configuration(subnet: Subnet, folder: Path, netboot: Netboot | None = None) 
         f"dhcp-range={pool},{subnet.network.netmask},{subnet.pool_lease_s}s",
         f"dhcp-option=3{gateway}",
         f"dhcp-option=6{dns}",
-        *_renewal(subnet),
+        *(f"dhcp-option={one}" for one in _renewal(subnet, "!known")),
+        f"dhcp-optsfile={folder}/options",
         f"dhcp-hostsdir={folder}/hosts.d",
         f"dhcp-leasefile={folder}/leases",
     ]
@@ -64,19 +62,30 @@ def configuration(subnet: Subnet, folder: Path, netboot: Netboot | None = None) 
     return "\n".join(lines) + "\n"
 
 
-def _renewal(subnet: Subnet) -> list[str]:
-    """Return how soon boards without a fixed address ask again.
+def options(subnet: Subnet, *, brief: bool = False) -> str:
+    """Return the file of options, which dnsmasq reads again after SIGHUP.
+
+    Not as options of a tag that each board sets for itself: dnsmasq 2.90 hangs tags of
+    its own behind one, on its stack, when it answers, and frees them when it reads the
+    board's file again. It is dead then (measured; imp/dnsmasq#20).
+
+    Args:
+        subnet: The network.
+        brief: Boards with a fixed address ask again as soon as those without.
+    """
+    lines = _renewal(subnet, "known") if brief else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _renewal(subnet: Subnet, tag: str) -> list[str]:
+    """Return how soon boards of a tag ask again.
 
     dhcpcd and systemd-networkd do not hear a NAK while they renew (T1): it is a
     broadcast, and their socket is bound to their address. They hear it while they
     rebind (T2), so both are short (measured).
     """
     times = ((58, subnet.renew_s), (59, subnet.rebind_s))
-    return [
-        f"dhcp-option=tag:{tag},{option},{seconds}"
-        for tag in ("!known", BRIEF)
-        for option, seconds in times
-    ]
+    return [f"tag:{tag},{option},{seconds}" for option, seconds in times]
 
 
 def _user() -> list[str]:
@@ -107,7 +116,5 @@ def host_line(row: Reservation, subnet: Subnet, *, brief: bool = False) -> str:
         subnet: The network.
         brief: Its lease is as short as that of a pool address.
     """
-    if brief:
-        tail = f"{row.address},{row.name},{subnet.pool_lease_s}"
-        return f"{row.mac},set:{BRIEF},{tail}\n"
-    return f"{row.mac},{row.address},{row.name},{subnet.lease_s}\n"
+    lease_s = subnet.pool_lease_s if brief else subnet.lease_s
+    return f"{row.mac},{row.address},{row.name},{lease_s}\n"

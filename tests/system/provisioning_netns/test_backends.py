@@ -71,6 +71,22 @@ def test_a_board_with_an_address_of_the_pool_moves_to_its_own_when_it_renews(
     assert len(a.starts) == 1
 
 
+def test_dnsmasq_lives_on_when_an_install_run_lengthens_the_leases(lab: Lab) -> None:
+    """It died of a tag on a board that it had answered: dnsmasq 2.90."""
+    a = lab.pi(A, boot_s=0)
+
+    async def story(backend: Backend, child: Child) -> None:
+        await backend.apply([row(A, 10, "s01n1")], brief=True)
+        assert await cycle(a) == ["10.77.0.10"]
+        process = child.pid
+        for brief in (False, True, False):
+            await backend.apply([row(A, 10, "s01n1")], brief=brief)
+            assert await cycle(a) == ["10.77.0.10"]
+        assert child.pid == process
+
+    serve(lab, SERVERS["dnsmasq"], story)
+
+
 def test_boards_get_what_is_reserved_and_others_the_pool(
     lab: Lab, make: MakeBackend
 ) -> None:
