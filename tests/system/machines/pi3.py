@@ -84,7 +84,7 @@ cd /checks
 export PI_REPORT=/dev/ttyAMA0 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 export PI_DRIVERS={drivers} PYTHONPATH=/checks:/checks/lib:{library}
 python -m pytest -c pytest.ini {files}
-echo '{{"end": true}}' >/dev/ttyAMA0
+echo '{{"end": '$?'}}' >/dev/ttyAMA0
 busybox sleep 1
 busybox reboot -f
 """
@@ -97,7 +97,7 @@ asyncio_mode = auto
 asyncio_default_fixture_loop_scope = session
 asyncio_default_test_loop_scope = session
 markers = system: starts real processes
-timeout = 120
+timeout = 300
 filterwarnings = error
 """
 BOARD_CHECKS = "tests/system/machines/on_a_pi/check_board.py"
@@ -142,6 +142,10 @@ DEBIAN_13_PLAN = Plan(
 )
 """Outputs stay, as on Raspberry Pi's kernel; Debian 12's has no such parameter."""
 RPI_GPIO_PLAN = Plan((PIN_CHECKS, CONTRACT), ("rpi-gpio",), "rpi-gpio")
+
+
+ENDS = (['{"end": 0}'], ['{"end": 1}'])
+"""Last lines of a report: all passed, or some test failed; else pytest itself did."""
 
 
 class Pi3Error(Exception):
@@ -200,7 +204,7 @@ class Board:
                 machine.wait(deadline_s)
             code = machine.poll()
         lines = _text(report).splitlines()
-        if code != 0 or lines[-1:] != ['{"end": true}']:
+        if code != 0 or lines[-1:] not in ENDS:
             state = "did not end" if code is None else f"ended with {code}"
             said = (
                 f"--- {f.name}\n{_text(f)[-3000:]}" for f in (errors, console, report)

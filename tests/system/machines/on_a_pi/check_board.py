@@ -45,7 +45,7 @@ def shown() -> dict[str, Any]:
 
 def run(*words: str) -> str:
     done = subprocess.run(
-        words, capture_output=True, text=True, timeout=60, check=False
+        words, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.system.machines.on_a_pi.registers import Registers, Trace
 
 POWERD = str(Path(sys.executable).parent / "pirack-powerd")
-READY_S = 60.0
+READY_S = 200.0
 
 
 def be_master(settings: Settings, ready: Callable[[], object]) -> None:
