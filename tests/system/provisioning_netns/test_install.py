@@ -155,8 +155,8 @@ def test_two_boards_of_a_stack_with_one_hardware_address_are_named(lab: Lab) -> 
     rack = Rack(lab, 1, 2, boots(0.3))
     lab.pull_out(rack.pis[1, 2])
     rack.pis[1, 2] = lab.pi(mac(1, 1), stack=1, boot_s=0.3)
-    # The twin is waited for after the slowest boot as long as a full stack is listened to
-    # for more: here until it has asked for its lease again, and an answer reached it.
+    # The twin is waited for after the slowest boot as long as a full stack is listened
+    # to for more: here until it asked for its lease again, and an answer reached it.
     pace = msgspec.structs.replace(PACE, window_s=4, quiet_s=16, verify_s=18)
     run = rack.install(pace=pace)
     assert run.step is Step.PROBLEMS
