@@ -127,6 +127,11 @@ def test_the_masters_pi_gets_users_folders_and_units(tmp_path: Path) -> None:
     units = {one.name for one in (tmp_path / "etc/systemd/system").iterdir()}
     assert units == {one.name for one in DEPLOY.glob("*.service")}
     assert (tmp_path / "etc/polkit-1/rules.d/50-pirack-master.rules").exists()
+    pins = (tmp_path / "etc/udev/rules.d/60-pirack-gpio.rules").read_text()
+    groups = (tmp_path / "etc/group").read_text().splitlines()
+    assert 'KERNEL=="gpiochip*", GROUP="gpio", MODE="0660"' in pins
+    assert "gpio" in {row.partition(":")[0] for row in groups}
+    assert "pirack gpio" in (DEPLOY / "pirack-powerd.service").read_text()
 
 
 POLKIT_LAB = """
