@@ -23,7 +23,7 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,7 @@ filterwarnings = error
 """
 BOARD_CHECKS = "tests/system/machines/on_a_pi/check_board.py"
 PIN_CHECKS = "tests/system/machines/on_a_pi/check_pins.py"
+REPORT_CHECKS = "tests/system/machines/on_a_pi/check_report.py"
 POWERD_CHECKS = "tests/system/machines/on_a_pi/check_powerd.py"
 CONTRACT = "tests/system/power/test_power_contract.py"
 
@@ -141,6 +142,8 @@ DEBIAN_13_PLAN = Plan(
     options="pinctrl_bcm2835.persist_gpio_outputs=y",
 )
 """Outputs stay, as on Raspberry Pi's kernel; Debian 12's has no such parameter."""
+REPORT_PLAN = replace(DEBIAN_13_PLAN, files=(REPORT_CHECKS,))
+"""The script for owners, on a kernel that keeps outputs as theirs does."""
 RPI_GPIO_PLAN = Plan((PIN_CHECKS, CONTRACT), ("rpi-gpio",), "rpi-gpio")
 
 
@@ -367,6 +370,8 @@ def _add_checks(content: Initramfs) -> None:
     for folder in ("tests/system/power", "tests/system/machines/on_a_pi"):
         content.tree(PROJECT / folder, f"{CHECKS}/{folder}", but=("__pycache__",))
     content.file(f"{CHECKS}/pytest.ini", SETTINGS)
+    script = "scripts/try-on-a-pi"
+    content.file(f"{CHECKS}/{script}", (PROJECT / script).read_bytes())
 
 
 def _name_board(qemu: Path, device_tree: Path) -> None:

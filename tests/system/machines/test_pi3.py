@@ -84,6 +84,12 @@ def test_gpiod_keeps_the_whole_contract_where_the_kernel_keeps_outputs(
 
 
 @pytest.mark.long
+def test_the_script_for_owners_says_what_this_board_is(tmp_path: Path) -> None:
+    """And drives two pins, which no jumper joins here, and leaves them as inputs."""
+    holds(boot(tmp_path, pi3.REPORT_PLAN), pi3.REPORT_CHECKS)
+
+
+@pytest.mark.long
 def test_rpi_gpio_itself_drives_the_pins_and_leaves_them(tmp_path: Path) -> None:
     """The module in C, built here; its registers keep what a killed process set.
 
