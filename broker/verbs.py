@@ -56,3 +56,7 @@ DESTRUCTIVE = frozenset(
     {Verb.REBOOT, Verb.SHUTDOWN, Verb.UPDATE, Verb.POWER, Verb.INSTALL, Verb.FORGET}
 )
 """Verbs that interrupt a node: they need ``confirm`` on more than one, and run once."""
+
+WAVES = {Verb.REBOOT.value: 4, Verb.UPDATE.value: 4, Verb.SHUTDOWN.value: 0}
+"""Boards at a time, for verbs that can go in waves, where a command does not say; 0:
+all at once, as every other verb goes."""

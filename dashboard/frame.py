@@ -9,11 +9,11 @@ from nicegui import Client, ui
 from nicegui.events import GenericEventArguments
 
 from broker.messages import OnFailure
-from broker.verbs import ADMIN_VERBS
 from dashboard.desk import Ask, RefusedError
 from dashboard.service import Dashboard
 from dashboard.users import User
 from dashboard.view import View
+from dashboard.vocabulary import vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +168,6 @@ def _settings(dashboard: Dashboard, user: User) -> dict[str, Any]:
         "user": user.name,
         "role": user.role.value,
         "rack": dashboard.mirror.topics.rack,
-        "adminVerbs": sorted(ADMIN_VERBS),
         "prefix": dashboard.mirror.topics.prefix,
         "mosquittoPub": dashboard.publish_hint,
         "limits": {
@@ -176,4 +175,5 @@ def _settings(dashboard: Dashboard, user: User) -> dict[str, Any]:
             "temperature": [limits.temperature_warn_c, limits.temperature_crit_c],
             "disk": [limits.disk_warn_percent, limits.disk_crit_percent],
         },
+        **vocabulary(),
     }

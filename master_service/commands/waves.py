@@ -8,19 +8,15 @@ command did not do that. Any other that is not done is a failure.
 from collections import deque
 
 from broker.messages import Command, OnFailure, Phase
-from broker.verbs import Verb
+from broker.verbs import WAVES
 from master_service.commands.run import Run
-
-DEFAULT_WAVE = 4
-CAREFUL = frozenset({Verb.REBOOT, Verb.UPDATE})
-"""Verbs that must not take every board at once unless that is asked for."""
 
 
 def size(verb: str, command: Command, targets: int) -> int:
     """Return how many targets a wave has."""
     asked = command.wave
     if asked is None:
-        asked = DEFAULT_WAVE if verb in CAREFUL else 0
+        asked = WAVES.get(verb, 0)
     return min(asked, targets) or targets
 
 

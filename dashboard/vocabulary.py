@@ -1,0 +1,201 @@
+"""The closed sets the page needs, each with its words; sent once, with the settings.
+
+The page defines none of them again: what a value is comes from the contract, what a
+person reads for it stands here.
+"""
+
+from typing import Any
+
+from broker.messages import EventKind, Phase, ScanPhase, ThrottleFlag
+from broker.verbs import ADMIN_VERBS, DESTRUCTIVE, WAVES
+from dashboard import install
+from dashboard.tile import State
+from dashboard.users import Role
+
+_STATES = {
+    State.OK: "OK",
+    State.WARN: "Warning",
+    State.CRIT: "Critical",
+    State.BUSY: "Busy",
+    State.STALE: "Stale",
+    State.OFFLINE: "Offline",
+    State.OFF: "Off",
+    State.UNSEEN: "Unseen",
+    State.FROZEN: "Unknown",
+}
+_SEVERITY = (
+    State.CRIT,
+    State.OFFLINE,
+    State.WARN,
+    State.STALE,
+    State.FROZEN,
+    State.BUSY,
+    State.UNSEEN,
+    State.OFF,
+    State.OK,
+)
+"""The worst first: what a stack shows of its boards."""
+_FILTER_ORDER = (
+    State.OK,
+    State.BUSY,
+    State.WARN,
+    State.CRIT,
+    State.STALE,
+    State.OFFLINE,
+    State.FROZEN,
+    State.OFF,
+    State.UNSEEN,
+)
+_KINDS = {
+    EventKind.INCIDENT: ("Incidents", "incident"),
+    EventKind.FAULT: ("Faults", "fault"),
+    EventKind.COMMAND: ("Commands", "command"),
+    EventKind.POWER: ("Power", "power"),
+    EventKind.VERDICT: ("Verdicts", "verdict"),
+    EventKind.REGISTRY: ("Boards", "board"),
+    EventKind.SERVICE: ("Services", "service"),
+    EventKind.HEAL: ("Self-healing", "self-healing"),
+    EventKind.INSTALL: ("Install", "install"),
+}
+_PHASES = {Phase.ACCEPTED: "waiting"}
+"""Where the word of the wire is not the word for a person."""
+
+_STAGES = (
+    ("Check", ("preflight",)),
+    ("Confirm", ("confirm",)),
+    # check, all-on: of older masters
+    ("Find", ("all-off", "baseline", "scan", "check", "commit", "all-on")),
+    ("Verify", ("verify",)),
+)
+"""What a person follows, and the steps of the run in each."""
+_INSTALL_STEPS = {
+    "preflight": (
+        "Checking before anything is switched",
+        (
+            "The DHCP server, the network, every planned address and every outlet. "
+            "This takes a few seconds."
+        ),
+    ),
+    "confirm": ("Waiting for your word", ""),
+    "all-off": (
+        "Switching off",
+        (
+            "Boards that answer are asked to shut down, and seen to be down, before"
+            " their outlet is cut."
+        ),
+    ),
+    "baseline": (
+        "Listening to the silence",
+        "All stacks to be scanned are off: whoever talks now is no board of theirs.",
+    ),
+    "scan": (
+        "{Stack} is on, its boards are booting",
+        "Each board appears below as soon as it asks for an address.",
+    ),
+    "check": (
+        "{Stack} is off again, to be sure",
+        "Whoever still answers now is no board of this stack.",
+    ),
+    "commit": (
+        "Giving the boards of {stack} their places",
+        (
+            "The DHCP server is told; each board moves to its address when it asks "
+            "for its lease again."
+        ),
+    ),
+    "all-on": (
+        "Switching the stacks on",
+        "One after the other, so that the supply bears it.",
+    ),
+    "verify": (
+        "Waiting for every board at its address",
+        (
+            "Boards move there when they ask for their lease again, within about a "
+            "minute. A board counts as verified when it answers there, and nobody "
+            "else does."
+        ),
+    ),
+    "restore": (
+        "Ending early",
+        "The outlets are brought where they are to be left.",
+    ),
+}
+_INSTALL_ENDS = {
+    "done": (
+        "Every board is in its place",
+        "The run over {scope} is complete: each board answers at its own address.",
+    ),
+    "done-with-problems": (
+        "Done, with {problems} left",
+        (
+            "The run over {scope} is complete. Boards without a problem work; each "
+            "problem says what to do."
+        ),
+    ),
+    "failed": (
+        "The run ended early",
+        "What was found before keeps its place. The reason stands with the problems.",
+    ),
+    "cancelled": (
+        "The run was cancelled",
+        "Boards that had a place by then keep it. A new run begins from the start.",
+    ),
+}
+_BOARD_VERDICTS = {
+    "ok": ("verified", "verified"),
+    "missing": ("missing", "missing"),
+    "conflict": ("trouble", "address in use"),
+    "in-two-stacks": ("trouble", "heard in two stacks"),
+    "overfull": ("trouble", "without a slot"),
+    "foreign": ("trouble", "not of the rack"),
+}
+_SCAN_PHASES = {
+    ScanPhase.WAITING: ("waiting", "waits its turn"),
+    ScanPhase.SCANNING: ("scanning", "being scanned"),
+    ScanPhase.PLACED: ("placed", "placed"),
+    ScanPhase.VERIFIED: ("verified", "all verified"),
+    ScanPhase.PROBLEMS: ("trouble", "needs a look"),
+    ScanPhase.UNTOUCHED: ("", ""),
+}
+
+
+def vocabulary() -> dict[str, Any]:
+    """Return the closed sets; components/types.d.ts declares their shape."""
+    return {
+        "states": [
+            {"key": state.name.lower(), "label": _STATES[state]} for state in State
+        ],
+        "severity": [state.name.lower() for state in _SEVERITY],
+        "filterOrder": [state.name.lower() for state in _FILTER_ORDER],
+        "roles": [role.value for role in Role],
+        "adminVerbs": sorted(ADMIN_VERBS),
+        "destructive": sorted(verb.value for verb in DESTRUCTIVE),
+        "waves": dict(WAVES),
+        "phases": {
+            phase.value: _PHASES.get(phase, phase.value.replace("-", " "))
+            for phase in Phase
+        },
+        "phasesUnderWay": [phase.value for phase in Phase if not phase.final],
+        "kinds": {
+            kind.value: {"title": title, "label": label}
+            for kind, (title, label) in _KINDS.items()
+        },
+        "throttleFlags": {
+            flag.value: flag.value.replace("-", " ") for flag in ThrottleFlag
+        },
+        "install": {
+            "over": sorted(install.OVER - {"idle"}),
+            "stages": [{"name": name, "steps": steps} for name, steps in _STAGES],
+            "steps": _INSTALL_STEPS,
+            "ends": _INSTALL_ENDS,
+            "verdicts": _marked(_BOARD_VERDICTS),
+            "phases": _marked(_SCAN_PHASES),
+        },
+    }
+
+
+def _marked(words: dict[Any, tuple[str, str]]) -> dict[str, dict[str, str]]:
+    """Return mark and words by value."""
+    return {
+        str(key): {"mark": mark, "words": said} for key, (mark, said) in words.items()
+    }

@@ -1,0 +1,37 @@
+from broker.messages import EventKind, Phase, ScanPhase, ThrottleFlag
+from broker.verbs import DESTRUCTIVE, WAVES
+from dashboard.tile import State
+from dashboard.vocabulary import vocabulary
+from provisioning.plan import Verdict
+from provisioning.run.state import TERMINAL, Step
+
+WORDS = vocabulary()
+
+
+def test_every_state_has_a_label_a_rank_and_a_place_in_the_filter() -> None:
+    keys = [state.name.lower() for state in State]
+
+    assert [each["key"] for each in WORDS["states"]] == keys
+    assert sorted(WORDS["severity"]) == sorted(WORDS["filterOrder"]) == sorted(keys)
+
+
+def test_every_value_of_the_contract_has_its_words() -> None:
+    assert set(WORDS["kinds"]) == {kind.value for kind in EventKind} - {"other"}
+    assert set(WORDS["phases"]) == {phase.value for phase in Phase}
+    assert set(WORDS["throttleFlags"]) == {flag.value for flag in ThrottleFlag}
+    scan = {phase.value for phase in ScanPhase} - {"other"}
+    assert set(WORDS["install"]["phases"]) == scan
+    assert set(WORDS["waves"]) <= {verb.value for verb in DESTRUCTIVE}
+    assert WORDS["waves"] == WAVES
+
+
+def test_the_words_of_an_install_run_are_those_of_provisioning() -> None:
+    install = WORDS["install"]
+    steps = {step.value for step in Step}
+    ends = {step.value for step in TERMINAL}
+
+    assert set(install["over"]) == set(install["ends"]) == ends
+    assert set(install["steps"]) == steps - ends
+    staged = {step for stage in install["stages"] for step in stage["steps"]}
+    assert staged == steps - ends - {"restore"}
+    assert set(install["verdicts"]) == {verdict.value for verdict in Verdict}
