@@ -1,4 +1,4 @@
-"""What the Install page is sent; components/parts/install_words.js reads it.
+"""What the Install page is sent; components/parts/install_run.js reads it.
 
 Only tabs that show that page get it: a thousand boards are a hundred kilobytes. All
 other pages have the few words of ``words`` and ``hint``.

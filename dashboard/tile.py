@@ -27,7 +27,7 @@ _HYSTERESIS = 2.0
 
 
 class State(enum.IntEnum):
-    """What a tile can be; the numbers go over the wire (components/parts/icons.js)."""
+    """What a tile can be; the numbers go over the wire (vocabulary.py)."""
 
     OK = 0
     WARN = 1

@@ -27,8 +27,9 @@ def test_what_can_be_pressed_in_the_sheet_does_not_move_when_the_figures_come(
     sign_in: SignIn,
 ) -> None:
     page = ready(sign_in())
-    opened = """(board) => {
+    opened = """async (board) => {
         board.click();
+        await null;  // what was clicked is drawn, and nothing else has come
         const ping = document.querySelector(".panel [data-verb=ping]");
         const top = () => ping.checkVisibility() && ping.getBoundingClientRect().top;
         const tops = [top()];

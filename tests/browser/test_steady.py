@@ -81,7 +81,7 @@ def test_figures_have_their_place_before_the_first_heartbeat(sign_in: SignIn) ->
           const top = () => ping.getBoundingClientRect().top;
           const heard = top();
           store.node = { ...store.node, beat: null, heard: null };
-          notify({ rows: new Set(), second: true });
+          await notify({ rows: new Set(), second: true });
           return [heard, top()];
         }"""
     )
@@ -91,8 +91,9 @@ def test_figures_have_their_place_before_the_first_heartbeat(sign_in: SignIn) ->
 
 def test_the_sheet_of_a_phone_has_its_height_from_the_start(sign_in: SignIn) -> None:
     page = settled(ready(sign_in(**PHONE)))
-    opened = """(board) => {
+    opened = """async (board) => {
         board.click();
+        await null;  // what was clicked is drawn, and nothing else has come
         return document.querySelector(".panel h2").getBoundingClientRect().top;
     }"""
     at_once = page.locator(board(page, 5, 1)).evaluate(opened)
@@ -119,10 +120,10 @@ def test_a_concern_that_is_aimed_at_stays_until_the_pointer_has_gone(
           const before = top();
           point(concern);
           store.ids.get("pi-51000702").state = 5;  // offline: before what is late
-          notify({ rows: new Set(), second: true });
+          await notify({ rows: new Set(), second: true });
           const aimed = top();
           point(document.querySelector(".kpis"));
-          notify({ rows: new Set(), second: true });
+          await notify({ rows: new Set(), second: true });
           return { before, aimed, after: top() };
         }"""
     )
@@ -178,8 +179,9 @@ def test_the_rows_of_a_receipt_have_their_place_before_they_come(
     page.locator(".stack").nth(2).locator(".stack-menu").click()
     page.click(".menu [data-verb=reboot]")
     before = page.locator("dialog .primary").evaluate(
-        """(button) => {
+        """async (button) => {
           button.click();
+          await null;  // what was clicked is drawn, and nothing else has come
           const close = document.querySelector(".receipt [aria-label=Dismiss]");
           return close.getBoundingClientRect().top;
         }"""

@@ -1,8 +1,10 @@
 // What can be asked of a board, a stack, a tag or the rack, and how a person would type it.
 
-import { members, store } from "pirack/store.js";
-import { misleads, plainJson, quote, stackName } from "pirack/words.js";
+import { shallowReactive } from "vue";
+import { boards, listen, members, store } from "./store.js";
+import { capital, misleads, plainJson, quote, stackName } from "./words.js";
 
+/** @type {Record<string, { label: string, icon: string, note?: string }>} */
 const KNOWN = {
   ping: { label: "Ping", icon: "ping", note: "Ask the agent, else the network" },
   refresh: { label: "Refresh", icon: "refresh", note: "Send everything again" },
@@ -18,159 +20,237 @@ const KNOWN = {
 };
 const COMMON = ["ping", "identify", "refresh", "temperature"];
 const LAST = ["update", "reboot", "shutdown"];
-const DANGER = new Set(["reboot", "shutdown", "update", "power", "install", "forget"]);
-const POWER = [["on", "Power on", "power"], ["cycle", "Power-cycle", "reboot"], ["off", "Power off", "unplugged"]];
-const RANK = { viewer: 0, operator: 1, admin: 2 };
-/** Boards at a time where nobody says otherwise, as the master has it; 0: all at once. */
-export const WAVES = { reboot: 4, update: 4, shutdown: 0 };
+const OF_THE_MASTER = ["ping", "refresh", "power", "lock", "unlock"];
+const POWER = [
+  ["on", "Power on", "power"],
+  ["cycle", "Power-cycle", "reboot"],
+  ["off", "Power off", "unplugged"],
+];
 
-/** A command's target: the scope of the topic, what to call it, and the boards it means. */
-export function nodeTarget(node) {
-  return { scope: `node/${node.id}`, title: node.name, nodes: [node], lock: node.lock };
-}
+/** @param {Board} node @returns {Target} */
+export const nodeTarget = (node) => ({ scope: `node/${node.id}`, title: node.name, nodes: [node], lock: node.lock });
 
+/** @param {Stack} stack @returns {Target} */
 export function stackTarget(stack) {
-  return { scope: `stack/${stack.number}`, title: stackName(stack), nodes: members(stack.number), lock: stack.lock };
+  const { number, lock = null } = stack;
+  return { scope: `stack/${number}`, title: stackName(stack), nodes: members(number), lock };
 }
 
+/** @param {string} tag @returns {Target} */
 export function tagTarget(tag) {
-  return { scope: `tag/${tag}`, title: `tag ${tag}`, nodes: [...store.nodes.values()].filter((node) => node.tags.includes(tag)), lock: null };
+  const nodes = boards().filter((node) => node.tags.includes(tag));
+  return { scope: `tag/${tag}`, title: `tag ${tag}`, nodes, lock: null };
 }
 
-export function rackTarget() {
-  return { scope: "rack", title: `rack ${store.rack}`, nodes: [...store.nodes.values()], lock: null };
-}
+/** @returns {Target} */
+export const rackTarget = () => ({ scope: "rack", title: `rack ${store.rack}`, nodes: boards(), lock: null });
 
-/** The same target as it is now; null once it is gone. */
-export function renewed(target) {
-  const [kind, name] = target.scope.split("/");
-  if (kind === "node") return store.ids.has(name) ? nodeTarget(store.ids.get(name)) : null;
-  if (kind === "stack") return store.stacks.has(Number(name)) ? stackTarget(store.stacks.get(Number(name))) : null;
+/** The same target as it is now; null once it is gone. @param {Target} target */
+export function renewed({ scope }) {
+  const [kind, name] = scope.split("/");
+  const node = store.rows + store.structure >= 0 && kind === "node" && store.ids.get(name);
+  const stack = kind === "stack" && store.stacks.get(Number(name));
+  if (kind === "node") return node ? nodeTarget(node) : null;
+  if (kind === "stack") return stack ? stackTarget(stack) : null;
   return kind === "tag" ? tagTarget(name) : rackTarget();
 }
 
-/** Every board that loses power with a target: outlets are shared. */
-export function fed(target) {
-  const outlets = new Set(target.nodes.map((node) => node.outlet).filter(Boolean));
-  return [...store.nodes.values()].filter((node) => outlets.has(node.outlet));
-}
-
-/** Boards that would lose power though nobody named them. */
-export function bystanders(target) {
-  return fed(target).filter((node) => !target.nodes.includes(node));
-}
-
-/** Every board an action hits. */
+/** Every board an action hits: outlets are shared, so that power hits more than were named.
+ * @param {Target} target @param {Action} action */
 export function hit(target, action) {
-  return action.verb === "power" ? fed(target) : target.nodes;
+  if (action.verb !== "power") return target.nodes;
+  const outlets = new Set(target.nodes.map((node) => node.outlet).filter(Boolean));
+  return boards().filter((node) => outlets.has(node.outlet));
 }
 
-/** Whether a node has said that it can do this; the rest is the master's. */
-export function canDo(node, verb) {
-  if (["ping", "refresh", "power", "lock", "unlock"].includes(verb)) return true;
-  return (store.abilities[node.abilities] ?? []).some(([name]) => name === verb);
-}
+/** Boards that would lose power though nobody named them. @param {Target} target */
+export const bystanders = (target) =>
+  hit(target, /** @type {Action} */ ({ verb: "power" })).filter((node) => !target.nodes.includes(node));
 
+/** Whether a node has said that it can do this; the rest is the master's.
+ * @param {Board} node @param {string} verb */
+export const canDo = (node, verb) =>
+  OF_THE_MASTER.includes(verb) || (store.abilities[node.abilities] ?? []).some(([name]) => name === verb);
+
+/** @param {string} verb @param {string[]} placeholders @returns {Action} */
 function make(verb, placeholders = [], note = "") {
-  const own = { label: verb.replaceAll(/[-_]/g, " ").replace(/^./, (letter) => letter.toUpperCase()), icon: "run" };
-  const known = KNOWN[verb] ?? own;
-  return { verb, placeholders, args: [], label: known.label, icon: known.icon, note: note || known.note || (KNOWN[verb] ? "" : `Runs ${verb} of the board's command file`), danger: DANGER.has(verb) };
+  const known = KNOWN[verb] ?? {
+    label: capital(verb.replaceAll(/[-_]/g, " ")),
+    icon: "run",
+    note: `Runs ${verb} of the board's command file`,
+  };
+  const danger = store.settings.destructive.includes(verb);
+  return { verb, placeholders, args: [], ...known, note: note || known.note || "", danger };
 }
 
 /** Power where an outlet feeds it. A board that shares its outlet is switched with its
- * stack: alone, the master would refuse. */
+ * stack: alone, the master would refuse. @param {Target} target @returns {Action[]} */
 function switching(target) {
   if (!target.nodes.some((node) => node.outlet)) return [];
-  const stack = target.scope.startsWith("node/") && bystanders(target).length ? store.stacks.get(target.nodes[0].stack) : null;
-  const whole = stack && { target: stackTarget(stack), where: `${stackName(stack)} as a whole: its boards share one outlet` };
-  return POWER.map(([word, label, icon]) => ({ ...make("power"), args: [word], label, icon, red: word !== "on", ...whole }));
-}
-
-/** Reserve or free: boards and stacks only. */
-function reserving(target) {
-  if (!/^(node|stack)\//.test(target.scope)) return [];
-  return [make(target.lock && target.lock.scope === target.scope ? "unlock" : "lock")];
+  const shares = target.scope.startsWith("node/") && bystanders(target).length > 0;
+  const stack = shares ? store.stacks.get(target.nodes[0].stack ?? -1) : undefined;
+  const where = stack && `${stackName(stack)} as a whole: its boards share one outlet`;
+  const whole = stack && { target: stackTarget(stack), where };
+  return POWER.map(([word, label, icon]) => ({
+    ...make("power"),
+    args: [word],
+    label,
+    icon,
+    red: word !== "on",
+    ...whole,
+  }));
 }
 
 /** Actions in the order they are shown, without those the role lacks: `common` first,
- * the board's `own` aliases behind "More", what interrupts boards last.
- * `run` is left out: every alias it could run stands here by its own name. */
+ * the board's `own` aliases behind "More", what interrupts boards last. `run` is left
+ * out: every alias it could run stands here by its own name. @param {Target} target */
 export function offered(target) {
-  const found = new Map([["ping", []], ["refresh", []]].map(([verb]) => [verb, make(verb)]));
-  for (const set of new Set(target.nodes.map((node) => node.abilities)))
-    for (const [verb, placeholders, note] of store.abilities[set] ?? []) if (verb !== "run" && !found.has(verb)) found.set(verb, make(verb, placeholders, note));
-  const pick = (verbs) => verbs.map((verb) => found.get(verb)).filter(Boolean);
-  const own = [...found.values()].filter(({ verb }) => !COMMON.includes(verb) && !LAST.includes(verb)).sort((a, b) => a.label.localeCompare(b.label));
+  const found = new Map(["ping", "refresh"].map((verb) => [verb, make(verb)]));
+  for (const set of new Set(target.nodes.map((node) => node.abilities))) {
+    for (const [verb, placeholders, note] of store.abilities[set] ?? []) {
+      if (verb !== "run" && !found.has(verb)) found.set(verb, make(verb, placeholders, note));
+    }
+  }
+  const pick = (/** @type {string[]} */ verbs) => verbs.flatMap((verb) => found.get(verb) ?? []);
+  const own = [...found.values()].filter(({ verb }) => !COMMON.includes(verb) && !LAST.includes(verb));
   const [on, ...cuts] = switching(target);
-  const last = [on, ...pick(LAST), ...cuts].filter(Boolean).map((action) => ({ ...action, red: action.red ?? action.danger }));
-  const may = (actions) => actions.filter(({ verb }) => allowed(verb));
-  return { common: may([...pick(COMMON), ...reserving(target)]), own: may(own), last: may(last) };
+  const held = target.lock && target.lock.scope === target.scope;
+  const reserving = /^(node|stack)\//.test(target.scope) ? [make(held ? "unlock" : "lock")] : [];
+  const last = [on, ...pick(LAST), ...cuts].filter(Boolean);
+  const may = (/** @type {Action[]} */ actions) => actions.filter(({ verb }) => allowed(verb));
+  return {
+    common: may([...pick(COMMON), ...reserving]),
+    own: may(own.sort((a, b) => a.label.localeCompare(b.label))),
+    last: may(last.map((action) => ({ ...action, red: action.red ?? action.danger }))),
+  };
 }
 
+/** Whether this person may send a verb. @param {string} verb */
 export function allowed(verb) {
-  return RANK[store.settings.role] >= (store.settings.adminVerbs.includes(verb) ? RANK.admin : RANK.operator);
+  const { role, roles, adminVerbs } = store.settings;
+  return roles.indexOf(role) >= roles.indexOf(adminVerbs.includes(verb) ? "admin" : "operator");
 }
 
-/** The commands under way on some boards: verb, by, and how many run or wait. */
+/** The commands under way on some boards: verb, by, and which run or wait.
+ * @param {Board[]} nodes */
 export function underWay(nodes) {
   const found = new Map();
   for (const node of nodes) {
     if (!node.running) continue;
     const { id, verb, by, phase, word } = node.running;
-    const entry = found.get(id) ?? { id, verb, by, word, running: [], queued: [] };
-    found.set(id, entry);
-    (phase === "accepted" ? entry.queued : entry.running).push(node);
+    if (!found.has(id)) found.set(id, { id, verb, by, word, running: [], queued: [] });
+    found.get(id)[phase === "accepted" ? "queued" : "running"].push(node);
   }
   return [...found.values()];
 }
 
-/** How to stop one of them, wherever it was addressed. */
-export function cancelling({ id, verb, word = "" }) {
-  return { ...make("cancel"), args: [id], label: `Cancel ${labelOf(verb, word).toLowerCase()}` };
-}
+/** How to stop one of them, wherever it was addressed.
+ * @param {{ id: string, verb: string, word?: string }} work */
+export const cancelling = ({ id, verb, word = "" }) => ({
+  ...make("cancel"),
+  args: [id],
+  label: `Cancel ${labelOf(verb, word).toLowerCase()}`,
+});
 
-/** What a command under way is called; `word` says which way a power goes. */
-export function labelOf(verb, word = "") {
-  const way = verb === "power" && POWER.find(([each]) => each === word);
-  return way ? way[1] : make(verb).label;
-}
+/** What a command under way is called; `word` says which way a power goes.
+ * @param {string} verb */
+export const labelOf = (verb, word = "") =>
+  (verb === "power" && POWER.find(([each]) => each === word)?.[1]) || make(verb).label;
 
-/** The command's confirm field: needed for destructive verbs on more than one. */
-export function confirmation(target, action) {
+/** The command's confirm field: needed for destructive verbs on more than one.
+ * @param {Target} target @param {Action} action */
+function confirmation(target, action) {
   if (action.confirm !== undefined) return action.confirm;
-  return DANGER.has(action.verb) && (!target.scope.startsWith("node/") || hit(target, action).length > 1) ? target.scope : "";
+  if (!store.settings.destructive.includes(action.verb)) return "";
+  return !target.scope.startsWith("node/") || hit(target, action).length > 1 ? target.scope : "";
 }
 
-/** What the payload says besides the words: wave, on_failure, and who reserves. */
-function fields(target, action, options) {
-  const confirm = confirmation(target, action);
-  const by = action.verb === "lock" || action.verb === "unlock" ? store.settings.user : "";
-  return { ...(confirm && { confirm }), ...(options.wave !== undefined && { wave: options.wave }), ...(options.on_failure && { on_failure: options.on_failure }), ...(by && { by }) };
-}
-
-/** The line that does the same in a terminal. */
+/** The line that does the same in a terminal.
+ * @param {Target} target @param {Action} action @param {{ wave?: number, on_failure?: string }} options */
 export function publishLine(target, action, args = action.args, options = {}) {
   const topic = `${store.settings.prefix}/${target.scope}/cmd/${action.verb}`;
-  const more = fields(target, action, options);
-  let payload = "-n";
-  if (Object.keys(more).length || args.some((word) => /\s/.test(word) || misleads(word))) {
-    payload = `-m ${quote(plainJson({ ...(args.length ? { args } : {}), ...more }))}`;
-  } else if (args.length) payload = `-m ${quote(args.join(" "))}`;
+  const confirm = confirmation(target, action);
+  const reserves = action.verb === "lock" || action.verb === "unlock";
+  const fields = { ...(confirm && { confirm }), ...options, ...(reserves && { by: store.settings.user }) };
+  let payload = args.length ? `-m ${quote(args.join(" "))}` : "-n";
+  if (Object.keys(fields).length || args.some((word) => /\s/.test(word) || misleads(word))) {
+    payload = `-m ${quote(plainJson({ ...(args.length ? { args } : {}), ...fields }))}`;
+  }
   return `${store.settings.mosquittoPub} -q 1 -t ${quote(topic)} ${payload}`;
 }
 
 let lastReference = 0;
+/** Who waits for an answer: by the tab's own number first, then by the command's id.
+ * @type {Map<number | string, (answer: Answer) => void>} */
+const waiting = new Map();
 
-/** Ask without a receipt on the page; returns the reference the answer comes back with. */
-export function ask(target, action, args = action.args, options = {}) {
+/** Ask; `take` gets the command's id, then its receipts, or why it was not sent.
+ * @param {Target} target @param {Action} action @param {string[]} args
+ * @param {(answer: Answer) => void} take @param {object} options */
+export function ask(target, action, args, take, options = {}) {
   lastReference += 1;
-  store.say({ kind: "ask", reference: lastReference, scope: target.scope, verb: action.verb, args, confirm: confirmation(target, action), ...options });
-  return lastReference;
+  waiting.set(lastReference, take);
+  const confirm = confirmation(target, action);
+  const { verb } = action;
+  store.say({ kind: "ask", reference: lastReference, scope: target.scope, verb, args, confirm, ...options });
 }
 
-/** Send it, and show its receipt. */
+listen(({ sent, refused, receipts }) => {
+  for (const { reference, id } of sent ?? []) {
+    const take = waiting.get(reference);
+    waiting.delete(reference);
+    if (take) waiting.set(id, take);
+    take?.({ id });
+  }
+  for (const { reference, text } of refused ?? []) {
+    waiting.get(reference)?.({ refused: text });
+    waiting.delete(reference);
+  }
+  for (const receipt of receipts ?? []) {
+    waiting.get(receipt.id)?.({ receipt });
+    if (receipt.complete) waiting.delete(receipt.id);
+  }
+});
+
+const RECEIPTS_KEPT = 5;
+/** The commands of this tab that are shown. @type {ReceiptCard[]} */
+export const receipts = shallowReactive([]);
+
+/** Send it, and show its receipt.
+ * @param {Target} target @param {Action} action @param {string[]} args @param {object} options */
 export function send(target, action, args = action.args, options = {}) {
-  const reference = lastReference + 1;
-  document.dispatchEvent(new CustomEvent("pirack-asked", { detail: { reference, target, action: { ...action, args }, total: hit(target, action).length } }));
-  return ask(target, action, args, options);
+  const card = shallowReactive({
+    key: lastReference + 1,
+    target,
+    action: { ...action, args },
+    total: hit(target, action).length,
+    id: "",
+    refused: "",
+    rows: /** @type {ReceiptRow[]} */ ([]),
+    answer: /** @type {Receipt | null} */ (null),
+  });
+  receipts.push(card);
+  const done = receipts.filter(({ answer, refused }) => answer?.complete || refused);
+  while (receipts.length > RECEIPTS_KEPT && done.length) dismiss(/** @type {any} */ (done.shift()));
+  const take = (/** @type {Answer} */ { id, refused, receipt }) => {
+    if (id) card.id = id;
+    if (refused) card.refused = refused;
+    if (receipt) Object.assign(card, { answer: receipt, rows: mergeRows(card.rows, receipt.rows) });
+  };
+  ask(target, action, args, take, options);
+}
+
+/** Show a receipt no more. @param {ReceiptCard} card */
+export function dismiss(card) {
+  const at = receipts.indexOf(card);
+  if (at >= 0) receipts.splice(at, 1);
+}
+
+/** The rows of a receipt, each board's newest. @param {ReceiptRow[]} known @param {any[][]} more */
+export function mergeRows(known, more) {
+  const rows = new Map(known.map((row) => [row.node, row]));
+  for (const [node, name, phase, error, exit, output, duration, verified, code] of more) {
+    rows.set(node, { node, name, phase, error, exit, output, duration, verified, code });
+  }
+  return [...rows.values()];
 }

@@ -1,8 +1,10 @@
-// Inline icons: line icons on a 24 grid, state glyphs on a 16 grid. Shapes differ, not
-// only colours, so that a printed page or a colour-blind person reads the same.
+// Inline icons: line icons on a 24 grid, state glyphs and install marks on a 16 grid. Shapes
+// differ, not only colours, so that a printed page or a colour-blind person reads the same.
 
-import { s } from "pirack/dom.js";
+import { h } from "vue";
+import { store } from "./store.js";
 
+/** @type {Record<string, string>} */
 const LINES = {
   overview: "M4 4h7v9H4z M13 4h7v5h-7z M13 11h7v9h-7z M4 15h7v5H4z",
   about: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18z M12 11v5 M12 7.8v.2",
@@ -26,7 +28,9 @@ const LINES = {
   cells: "M4 4h6.5v6.5H4z M13.5 4H20v6.5h-6.5z M4 13.5h6.5V20H4z M13.5 13.5H20V20h-6.5z",
   slots: "M4 5h16v5.5H4z M4 13.5h16V19H4z",
   auto: "M12 4a8 8 0 1 0 0 16z M12 4a8 8 0 0 1 0 16",
-  light: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8z M12 2.5v2 M12 19.5v2 M2.5 12h2 M19.5 12h2 M5.3 5.3l1.4 1.4 M17.3 17.3l1.4 1.4 M18.7 5.3l-1.4 1.4 M6.7 17.3l-1.4 1.4",
+  light:
+    "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8z M12 2.5v2 M12 19.5v2 M2.5 12h2 M19.5 12h2 M5.3 5.3l1.4 1.4 " +
+    "M17.3 17.3l1.4 1.4 M18.7 5.3l-1.4 1.4 M6.7 17.3l-1.4 1.4",
   dark: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
   install: "M12 3v8 M8.5 7.8L12 11.3l3.5-3.5 M4 14.5h16V20H4z M7.5 17.25v.01",
   activity: "M4 12a8 8 0 1 0 2.5-5.8L4 8.5 M4 4v4.5h4.5 M12 8v4.5l3 2",
@@ -36,45 +40,73 @@ const LINES = {
   signout: "M14 4h6v16h-6 M4 12h11 M8 8l-4 4 4 4",
 };
 
-/** Return a line icon. */
-export function icon(name, size = 18) {
-  const path = s("path", { d: LINES[name] ?? LINES.run });
-  return s("svg", { viewBox: "0 0 24 24", width: size, height: size, class: `icon i-${name}`, "aria-hidden": "true" }, path);
+const fill = (/** @type {string} */ d) => `<path class="fill" d="${d}"/>`;
+const ink = (/** @type {string} */ d) => `<path class="ink" d="${d}"/>`;
+const line = (/** @type {string} */ d, dashes = "") =>
+  `<path class="line" d="${d}"${dashes && ` stroke-dasharray="${dashes}"`}/>`;
+const dot = (/** @type {number} */ radius) => `<circle class="fill" cx="8" cy="8" r="${radius}"/>`;
+const ring = (dashes = "") =>
+  `<circle class="line" cx="8" cy="8" r="5.8"${dashes && ` stroke-dasharray="${dashes}"`}/>`;
+const DASHED = "2.6 1.95";
+const TURNING = line("M13.4 8A5.4 5.4 0 1 1 11 3.5") + line("M8.6 3.4h3v-3");
+const TRIANGLE = fill("M8 1.8l6.6 11.9H1.4z") + ink("M8 6v3.6 M8 11.6v.2");
+const OCTAGON = fill("M5.2 1.2h5.6l4 4v5.6l-4 4H5.2l-4-4V5.2z") + ink("M5.6 5.6l4.8 4.8 M10.4 5.6l-4.8 4.8");
+const QUESTION = line("M6.4 6.6a1.6 1.6 0 1 1 2.3 1.4c-.5.3-.7.6-.7 1.1 M8 10.9v.1");
+
+/** The inside of a state's picture. @type {Record<string, string>} */
+const GLYPHS = {
+  ok: dot(3.4),
+  warn: TRIANGLE,
+  crit: OCTAGON,
+  busy: TURNING,
+  stale: ring(DASHED) + line("M8 4.8V8l2.2 1.6"),
+  offline: ring() + line("M4 12L12 4"),
+  off: line("M8 1.8v5.4 M4.4 4.2a5.4 5.4 0 1 0 7.2 0"),
+  unseen: ring(".1 2.93") + QUESTION,
+  frozen: line("M8 1.6v12.8 M2.5 4.8l11 6.4 M13.5 4.8l-11 6.4"),
+};
+
+/** The same for what an install run says of a board or a stack. @type {Record<string, string>} */
+const MARKS = {
+  verified: `<circle class="fill" cx="8" cy="8" r="7"/>${ink("M4.9 8.3l2.2 2.2 4-4.6")}`,
+  placed: ring() + dot(2.2),
+  known: ring(),
+  heard: dot(2.2) + line("M4.2 4.2a5.4 5.4 0 0 0 0 7.6 M11.8 4.2a5.4 5.4 0 0 1 0 7.6"),
+  listening: line("M5.4 5.4a3.7 3.7 0 0 0 0 5.2 M10.6 5.4a3.7 3.7 0 0 1 0 5.2"),
+  scanning: TURNING,
+  missing: ring() + line("M4 12L12 4"),
+  trouble: TRIANGLE,
+  waiting: ring(DASHED),
+};
+
+/** Attributes of a state's picture; `label` false where the words stand beside it. */
+export function glyphAttributes(/** @type {number} */ state, size = 16, label = true) {
+  const { key, label: words } = store.settings.states[state];
+  const said = label ? { role: "img", "aria-label": words } : { "aria-hidden": "true" };
+  return { viewBox: "0 0 16 16", width: size, height: size, class: `glyph g-${key}`, ...said };
 }
 
-// One entry per State of dashboard/tile.py, in its order.
-export const STATES = [
-  { key: "ok", label: "OK", plural: "are fine" },
-  { key: "warn", label: "Warning", plural: "need a look" },
-  { key: "crit", label: "Critical", plural: "are critical" },
-  { key: "busy", label: "Busy", plural: "are busy" },
-  { key: "stale", label: "Stale", plural: "are late" },
-  { key: "offline", label: "Offline", plural: "do not answer" },
-  { key: "off", label: "Off", plural: "are off" },
-  { key: "unseen", label: "Unseen", plural: "were never heard" },
-  { key: "frozen", label: "Unknown", plural: "are not known yet" },
-];
-export const OK = 0, WARN = 1, CRIT = 2, BUSY = 3, STALE = 4, OFFLINE = 5, OFF = 6, UNSEEN = 7, FROZEN = 8;
+/** @param {number} state */
+export const glyphShape = (state) => GLYPHS[store.settings.states[state].key];
 
-/** The worst first; what a stack shows of its members. */
-export const SEVERITY = [CRIT, OFFLINE, WARN, STALE, FROZEN, BUSY, UNSEEN, OFF, OK];
+export const Icon = ({ name, size = 18 }) =>
+  h("svg", { viewBox: "0 0 24 24", width: size, height: size, class: `icon i-${name}`, "aria-hidden": "true" }, [
+    h("path", { d: LINES[name] ?? LINES.run }),
+  ]);
+Icon.props = ["name", "size"];
 
-const GLYPHS = [
-  [["circle", { cx: 8, cy: 8, r: 3.4, class: "fill" }]],
-  [["path", { d: "M8 1.8l6.6 11.9H1.4z", class: "fill" }], ["path", { d: "M8 6v3.6 M8 11.6v.2", class: "ink" }]],
-  [["path", { d: "M5.2 1.2h5.6l4 4v5.6l-4 4H5.2l-4-4V5.2z", class: "fill" }], ["path", { d: "M5.6 5.6l4.8 4.8 M10.4 5.6l-4.8 4.8", class: "ink" }]],
-  [["path", { d: "M13.4 8A5.4 5.4 0 1 1 11 3.5", class: "line" }], ["path", { d: "M8.6 3.4h3v-3", class: "line" }]],
-  [["circle", { cx: 8, cy: 8, r: 5.8, class: "line", "stroke-dasharray": "2.6 1.95" }], ["path", { d: "M8 4.8V8l2.2 1.6", class: "line" }]],
-  [["circle", { cx: 8, cy: 8, r: 5.8, class: "line" }], ["path", { d: "M4 12L12 4", class: "line" }]],
-  [["path", { d: "M8 1.8v5.4 M4.4 4.2a5.4 5.4 0 1 0 7.2 0", class: "line" }]],
-  [["circle", { cx: 8, cy: 8, r: 5.8, class: "line", "stroke-dasharray": ".1 2.93" }], ["path", { d: "M6.4 6.6a1.6 1.6 0 1 1 2.3 1.4c-.5.3-.7.6-.7 1.1 M8 10.9v.1", class: "line" }]],
-  [["path", { d: "M8 1.6v12.8 M2.5 4.8l11 6.4 M13.5 4.8l-11 6.4", class: "line" }]],
-];
+export const Glyph = ({ state, size = 16, label = true }) =>
+  h("svg", { ...glyphAttributes(state, size, label), innerHTML: glyphShape(state) });
+Glyph.props = ["state", "size", "label"];
 
-/** Return the glyph of a state; `label` false where the words stand beside it. */
-export function glyph(state, { size = 16, label = true } = {}) {
-  const attributes = { viewBox: "0 0 16 16", width: size, height: size, class: `glyph g-${STATES[state].key}` };
-  if (label) Object.assign(attributes, { role: "img", "aria-label": STATES[state].label });
-  else attributes["aria-hidden"] = "true";
-  return s("svg", attributes, ...GLYPHS[state].map(([tag, shape]) => s(tag, shape)));
-}
+/** Decoration, for the words stand beside it. */
+export const Mark = ({ name, size = 15 }) =>
+  h("svg", {
+    viewBox: "0 0 16 16",
+    width: size,
+    height: size,
+    class: `glyph m-${name}`,
+    "aria-hidden": "true",
+    innerHTML: MARKS[name] ?? "",
+  });
+Mark.props = ["name", "size"];

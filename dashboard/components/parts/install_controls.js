@@ -1,44 +1,69 @@
 // What a person can ask of an install run: buttons, why one may not, and the way to type it.
 
-import { allowed, publishLine, rackTarget, send } from "pirack/actions.js";
-import { copyButton, lineBox, openDialog } from "pirack/dialogs.js";
-import { h, setAttr, setText } from "pirack/dom.js";
-import { icon } from "pirack/icons.js";
-import { upper } from "pirack/install_words.js";
-import { blocked, store } from "pirack/store.js";
+import { computed, ref } from "vue";
+import { publishLine, send } from "./actions.js";
+import { CopyButton, LineBox, Modal } from "./dialogs.js";
+import { Icon } from "./icons.js";
+import { hindrance, installAction, installTarget, upper } from "./install_run.js";
+import { store } from "./store.js";
 
-/** The rack or one stack, as the target of `install`; it names no boards of its own. */
-export function installTarget(stack = null) {
-  return stack === null ? { ...rackTarget(), nodes: [] } : { scope: `stack/${stack}`, title: `stack ${stack}`, nodes: [], lock: null };
-}
+/** A button that asks for `words` of `install`, with its copy button. `guard` says why it
+ * is held back; with a listener for `ask` that stands between the button and the command. */
+export const Control = {
+  components: { CopyButton, Icon },
+  props: {
+    label: String,
+    says: String,
+    words: Array,
+    stack: { type: Number, default: null },
+    kind: String,
+    guard: String,
+    onAsk: Function,
+  },
+  /** @param {{ says: string, words: string[], stack: number, guard: string, onAsk?: () => void }} props */
+  setup(props) {
+    const why = computed(() => hindrance() || props.guard || "");
+    const action = () => installAction(props.says ?? "Install", ...props.words);
+    const line = () => publishLine(installTarget(props.stack), action());
+    const run = () => (props.onAsk ? props.onAsk() : send(installTarget(props.stack), action()));
+    return { why, line, run };
+  },
+  template: `
+  <div class="in-control">
+    <button :class="['button', kind]" type="button" :disabled="why !== ''" :title="why || null" @click="run">
+      <span>{{ label }}</span></button>
+    <CopyButton :read="line" :label="'Copy “' + label + '” as mosquitto_pub'" small/>
+  </div>`,
+};
 
-/** One word of `install`. A run waits at its own confirm step, so `confirm` is not set; it
- * says on this page what came of it, so its receipt is brief. */
-export function installAction(label, ...args) {
-  return { verb: "install", args, label, confirm: "", danger: false, brief: true, placeholders: [] };
-}
+/** Choose one stack, at first `chosen`, and begin there. */
+export const OneStack = {
+  components: { Control },
+  props: { label: String, chosen: { type: Number, default: null } },
+  /** @param {{ chosen: number | null }} props */
+  setup(props) {
+    const wish = ref(props.chosen);
+    const numbers = computed(() => [...store.stacks.keys()].sort((a, b) => a - b));
+    const stack = computed(() => (numbers.value.includes(wish.value ?? -1) ? wish.value : numbers.value[0]));
+    const choose = (/** @type {any} */ event) => {
+      wish.value = Number(event.target.value);
+    };
+    return { numbers, stack, choose };
+  },
+  template: `
+  <div class="in-one">
+    <select aria-label="Stack" :value="stack" :disabled="!numbers.length" @change="choose">
+      <option v-for="each in numbers" :key="each" :value="each">Stack {{ String(each).padStart(2, "0") }}</option>
+    </select>
+    <Control :label="label" :words="['start']" :stack="stack" :guard="numbers.length ? '' : 'There is no stack.'"/>
+  </div>`,
+};
 
-/** Why nobody, or not this person, can ask now; empty if they can. */
-export function hindrance(verb = "install") {
-  const { user, role } = store.settings;
-  if (!allowed(verb)) return verb === "install" ? `Only an admin may do this; ${user} is ${role}.` : `Only an operator may do this; ${user} is ${role}.`;
-  return blocked();
-}
-
-/** A button that asks, with its copy button; `read` gives target and action when pressed.
- * `guard` may hold it back; `ask` stands between the button and the command. */
-export function control(label, read, { kind = "", glyph = "", ask = null, guard = () => "" } = {}) {
-  const run = h("button", { class: `button ${kind}`, type: "button", on: { click: () => (ask ? ask() : send(...read())) } }, glyph && icon(glyph, 16), h("span", { text: label }));
-  const copy = copyButton(() => publishLine(...read()), `Copy “${label}” as mosquitto_pub`, { small: true });
-  const element = h("div", { class: "in-control" }, run, copy);
-  const refresh = () => {
-    const why = hindrance() || guard();
-    setAttr(run, "disabled", Boolean(why));
-    setAttr(run, "title", why || null);
-  };
-  refresh();
-  return { element, refresh, run };
-}
+/** Why nothing can be asked; hidden when it can. */
+export const Hindrance = {
+  setup: () => ({ hindrance }),
+  template: `<p class="why" :hidden="!hindrance()">{{ hindrance() }}</p>`,
+};
 
 const WAYS = [
   ["restore", "Bring the outlets back as they were", "Stacks that ran before come on again, one after the other."],
@@ -46,58 +71,67 @@ const WAYS = [
   ["off", "Switch off every stack of this run", "Their boards stay without power until somebody switches them on."],
 ];
 
-/** Ask how a run is to end early. */
-export function askCancel({ waiting }) {
-  const way = () => body.querySelector("input:checked")?.value ?? "leave";
-  const action = () => installAction("Cancel install", "cancel", ...(waiting ? [] : [way()]));
-  const choices = waiting ? [] : WAYS.map(([value, title, text], position) => h("label", { class: "in-way" }, h("input", { type: "radio", name: "in-way", value, checked: position === 0, on: { change: () => line.set(publishLine(installTarget(), action())) } }), h("span", {}, h("b", { text: title }), h("span", { text }))));
-  const first = h("p", { text: waiting ? "Nothing was switched yet, and nothing will be." : "Boards that have a place by now keep it. How shall the outlets be left?" });
-  const body = h("div", { class: "dialog-body" }, first, choices.length > 0 && h("fieldset", { class: "in-ways" }, h("legend", { class: "sr-only", text: "Outlets" }), choices));
-  const line = lineBox(publishLine(installTarget(), action()));
-  body.append(line.element);
-  const keep = h("button", { class: "button", type: "button", text: "Go on with it", autofocus: true, on: { click: () => dialog.close() } });
-  const go = h("button", { class: "button primary danger", type: "button", text: "Cancel the run", on: { click: () => { const word = action(); dialog.close(); send(installTarget(), word); } } });
-  const dialog = openDialog("Cancel the install run?", { body, buttons: [keep, go], danger: true });
-}
+/** The question how a run is to end early; `waiting`: nothing was switched yet. */
+export const CancelDialog = {
+  components: { LineBox, Modal },
+  props: { waiting: Boolean },
+  emits: ["close"],
+  /** @param {{ waiting: boolean }} props */
+  setup(props) {
+    const way = ref(WAYS[0][0]);
+    const action = () => installAction("Cancel install", "cancel", ...(props.waiting ? [] : [way.value]));
+    const line = computed(() => publishLine(installTarget(), action()));
+    const go = (/** @type {() => void} */ close) => {
+      close();
+      send(installTarget(), action());
+    };
+    return { way, line, go, WAYS };
+  },
+  template: `
+  <Modal title="Cancel the install run?" danger @close="$emit('close')">
+    <div class="dialog-body">
+      <p>{{ waiting ? "Nothing was switched yet, and nothing will be."
+        : "Boards that have a place by now keep it. How shall the outlets be left?" }}</p>
+      <fieldset v-if="!waiting" class="in-ways"><legend class="sr-only">Outlets</legend>
+        <label v-for="[value, title, text] in WAYS" :key="value" class="in-way">
+          <input v-model="way" type="radio" name="in-way" :value="value">
+          <span><b>{{ title }}</b><span>{{ text }}</span></span></label>
+      </fieldset>
+      <LineBox :line="line"/>
+    </div>
+    <template #buttons="{ close }">
+      <button class="button" type="button" autofocus @click="close">Go on with it</button>
+      <button class="button primary danger" type="button" @click="go(close)">Cancel the run</button>
+    </template>
+  </Modal>`,
+};
 
-/** Ask before a start that overrides the checks. */
-export function askForce(stack, problems) {
-  const target = installTarget(stack), action = installAction("Install", "start", "force");
-  const body = h("div", { class: "dialog-body" }, h("p", { text: "The checks found what usually makes a run fail or disturbs a network. It still waits for your word before anything is switched." }), h("ul", { class: "in-points" }, problems.map((text) => h("li", { text: upper(text) }))), lineBox(publishLine(target, action)).element);
-  const back = h("button", { class: "button", type: "button", text: "Back", autofocus: true, on: { click: () => dialog.close() } });
-  const go = h("button", { class: "button primary danger", type: "button", text: "Start all the same", on: { click: () => { dialog.close(); send(target, action); } } });
-  const dialog = openDialog("Start over these problems?", { body, buttons: [back, go], danger: true });
-}
-
-/** Choose one stack, at first `chosen`: a select and its control, kept while the page
- * redraws around it. */
-export function oneStack(label, chosen = null) {
-  const select = h("select", { "aria-label": "Stack" });
-  const read = () => [installTarget(Number(select.value)), installAction("Install", "start")];
-  const start = control(label, read);
-  const refresh = () => {
-    const numbers = [...store.stacks.keys()].sort((a, b) => a - b);
-    if (select.options.length !== numbers.length) {
-      const before = select.value || (numbers.includes(chosen) ? chosen : "");
-      select.replaceChildren(...numbers.map((number) => h("option", { value: number, text: `Stack ${String(number).padStart(2, "0")}` })));
-      if (before) select.value = before;
-    }
-    setAttr(select, "disabled", !numbers.length);
-    start.refresh();
-    if (!numbers.length) setAttr(start.run, "disabled", true);
-  };
-  refresh();
-  return { element: h("div", { class: "in-one" }, select, start.element), refresh };
-}
-
-/** A paragraph with why nothing can be asked; hidden when it can. */
-export function reason() {
-  const element = h("p", { class: "why" });
-  const refresh = () => {
-    const why = hindrance();
-    setText(element, why);
-    setAttr(element, "hidden", !why);
-  };
-  refresh();
-  return { element, refresh };
-}
+/** The question before a start that overrides the checks. */
+export const ForceDialog = {
+  components: { LineBox, Modal },
+  props: { stack: { type: Number, default: null }, problems: Array },
+  emits: ["close"],
+  /** @param {{ stack: number | null }} props */
+  setup(props) {
+    const target = installTarget(props.stack);
+    const action = installAction("Install", "start", "force");
+    const go = (/** @type {() => void} */ close) => {
+      close();
+      send(target, action);
+    };
+    return { line: publishLine(target, action), go, upper };
+  },
+  template: `
+  <Modal title="Start over these problems?" danger @close="$emit('close')">
+    <div class="dialog-body">
+      <p>The checks found what usually makes a run fail or disturbs a network. It still waits for your word before
+        anything is switched.</p>
+      <ul class="in-points"><li v-for="text in problems">{{ upper(text) }}</li></ul>
+      <LineBox :line="line"/>
+    </div>
+    <template #buttons="{ close }">
+      <button class="button" type="button" autofocus @click="close">Back</button>
+      <button class="button primary danger" type="button" @click="go(close)">Start all the same</button>
+    </template>
+  </Modal>`,
+};

@@ -1,144 +1,195 @@
 // The rack from the front during an install run: each stack with its phase, each slot with
 // the board that was heard in it.
 
-import { h, setAttr, setText } from "pirack/dom.js";
-import { icon } from "pirack/icons.js";
-import { arrange, boardWords, kindOf, live, mark, PHASES, troubleWords } from "pirack/install_words.js";
-import { layOut } from "pirack/rack.js";
-import { store } from "pirack/store.js";
-import { plural, stackName } from "pirack/words.js";
+import { computed, ref, shallowRef, watch } from "vue";
+import { send } from "./actions.js";
+import { Icon, Mark } from "./icons.js";
+import {
+  arrange,
+  boardWords,
+  hindrance,
+  install,
+  installAction,
+  installTarget,
+  kindOf,
+  live,
+  troubleWords,
+} from "./install_run.js";
+import { layOut, useWidth } from "./rack_layout.js";
+import { openSlotFinder } from "./slot_finder.js";
+import { store } from "./store.js";
+import { plural, stackName } from "./words.js";
 
 const CARD_PX = 236;
 const CELL_CARD_PX = 96;
 /** Racks up to this size are drawn with a line per board, larger ones with a mark. */
 const LINES_UP_TO = 120;
+const NOBODY = { name: "", address: "", mac: "", serial: "", model: "", verdict: "", verified: 0, node: "" };
 
-/** One slot as two lines: mark, name, address; then what is not well, and who stands there. */
-function line(board, context, fresh) {
-  const [shape, words, quiet] = boardWords(board, context);
-  const heard = shape === "heard" && board.slot === null;
-  const title = [board.mac, board.serial && `serial ${board.serial}`, board.model].filter(Boolean).join(" · ");
-  const who = [heard ? "" : board.mac, board.model.replace(/^Raspberry Pi /, "Pi ").replace(/ Rev .*$/, "").replace(" Model ", " ")].filter(Boolean).join(" · ");
-  const name = h("span", { class: "in-name", text: heard ? board.mac : board.name || (board.slot === null ? "no slot" : `slot ${board.slot}`) });
-  const second = h("span", { class: "in-about-board" }, words && h("span", { class: quiet ? "sr-only" : "in-words", text: words }), who && h("span", { class: "in-mac", text: who }));
-  return h("li", { class: fresh ? "in-board fresh" : "in-board", "data-mark": shape, title: title || null }, mark(shape), name, h("span", { class: "in-address", text: board.address }), (words && !quiet) || who ? second : words && h("span", { class: "sr-only", text: words }));
+/** Slots nobody has said anything of yet. @param {number} slots @returns {InstallBoard[]} */
+const unknown = (slots) => Array.from({ length: slots }, (_, index) => ({ ...NOBODY, slot: index + 1 }));
+
+/** What is drawn of a slot. @param {InstallBoard} board @param {string} phase @param {boolean} now */
+export function boardView(board, phase, now) {
+  const { mark, words, quiet } = boardWords(board, phase, now);
+  const { slot, name, address, mac, serial } = board;
+  const heard = mark === "heard" && slot === null;
+  const model = board.model
+    .replace(/^Raspberry Pi /, "Pi ")
+    .replace(/ Rev .*$/, "")
+    .replace(" Model ", " ");
+  const join = (/** @type {string[]} */ ...parts) => parts.filter(Boolean).join(" · ");
+  return {
+    mark,
+    words,
+    quiet,
+    address,
+    name: heard ? mac : name || (slot === null ? "no slot" : `slot ${slot}`),
+    who: join(heard ? "" : mac, model),
+    title: join(mac, serial && `serial ${serial}`, board.model),
+    short: join(name || "no slot yet", words, address, mac),
+  };
 }
 
-function cell(board, context, fresh) {
-  const [shape, words] = boardWords(board, context);
-  const text = [board.name || "no slot yet", words || (shape === "verified" ? "verified" : ""), board.address, board.mac].filter(Boolean).join(" · ");
-  return h("li", { class: fresh ? "in-cell fresh" : "in-cell", "data-mark": shape, title: text }, mark(shape), h("span", { class: "sr-only", text }));
+/** Where a stack stands: mark and words. @param {InstallStack | undefined} row @param {string} phase
+ * @param {Stack} stack @param {boolean} cut @param {boolean} here */
+function phaseWords(row, phase, { slots, power }, cut, here) {
+  if (cut)
+    return power === "off" ? { mark: "", words: "is off already" } : { mark: "trouble", words: "will lose power" };
+  const said = store.settings.install.phases[phase] ?? { mark: "", words: phase };
+  const boards = row?.boards ?? [];
+  const heard = boards.filter((board) => board.slot === null || board.verdict === "ok").length;
+  if (here && phase === "scanning" && heard) return { mark: said.mark, words: `${heard} of ${slots} heard` };
+  return phase === "problems" ? { mark: said.mark, words: troubleWords(boards) } : said;
 }
 
-/** Slots nobody has said anything of yet. */
-function unknown(slots) {
-  return Array.from({ length: slots }, (_, index) => ({ slot: index + 1, name: "", address: "", mac: "", serial: "", model: "", verdict: "", verified: 0, node: "" }));
-}
+/** One stack. `row` is what the run says of it; `now`, `cut` and `here`: the run is under
+ * way, will cut its power, works on it. */
+const InstallCard = {
+  components: { Icon, Mark },
+  props: {
+    stack: Object,
+    row: Object,
+    lines: Boolean,
+    now: Boolean,
+    cut: Boolean,
+    here: Boolean,
+    mine: Boolean,
+    hindered: Boolean,
+    area: String,
+  },
+  /** @param {any} props */
+  setup(props) {
+    const phase = computed(() => (props.mine ? props.row.phase : "untouched"));
+    const words = computed(() => phaseWords(props.row, phase.value, props.stack, props.cut, props.here));
+    const ended = computed(
+      () => !props.now && (props.row?.boards ?? []).some((/** @type {InstallBoard} */ each) => each.mac),
+    );
+    const boards = computed(() => {
+      const known = props.row?.boards.length ? props.row.boards : unknown(props.stack.slots);
+      return arrange(known, phase.value);
+    });
+    /** Addresses that were drawn before: what is new of a run under way is marked. */
+    const before = shallowRef(/** @type {Set<string> | null} */ (null));
+    watch(
+      () => [props.row?.run, boards.value],
+      ([run], [past, drawn]) => {
+        before.value = run === past ? new Set(drawn.map((/** @type {InstallBoard} */ each) => each.mac)) : null;
+      },
+    );
+    const views = computed(() =>
+      boards.value.map((board, at) => {
+        const fresh = props.now && board.mac !== "" && before.value !== null && !before.value.has(board.mac);
+        return { key: `${board.mac} ${board.slot ?? at}`, fresh, ...boardView(board, phase.value, props.now) };
+      }),
+    );
+    const scan = () => send(installTarget(props.stack.number), installAction("Install", "start"));
+    return { phase, words, ended, views, scan, openSlotFinder, name: computed(() => stackName(props.stack)) };
+  },
+  template: `
+  <section class="stack in-stack" :aria-label="name" :data-phase="cut ? 'cut' : phase" :data-here="here ? '' : null"
+      :style="{ gridArea: area }">
+    <header class="stack-head">
+      <h3 class="stack-name">{{ lines ? name : stack.number }}</h3>
+      <span class="stack-power" :data-power="stack.power || null"
+          :title="stack.power ? 'Outlet reads back ' + stack.power : ''">
+        <template v-if="stack.power"><Icon :name="stack.power === 'off' ? 'unplugged' : 'power'" :size="15"/>
+          <span class="sr-only">Outlet reads back {{ stack.power }}</span></template></span>
+      <span class="in-phase" :data-mark="words.mark || null" :title="words.words || null">
+        <Mark v-if="words.mark" :name="words.mark" :size="14"/><span>{{ words.words }}</span></span>
+      <button class="icon-button" type="button" :aria-label="'Check the slots of ' + name + ' by their LEDs'"
+        title="Check the slots by their LEDs" :hidden="!ended || !lines" @click="openSlotFinder(stack.number)">
+        <Icon name="identify" :size="16"/></button>
+      <button class="icon-button" type="button" :aria-label="'Scan ' + name + ' again'" title="Scan this stack again"
+        :hidden="!ended || !lines" :disabled="hindered" @click="scan"><Icon name="refresh" :size="16"/></button>
+    </header>
+    <ol v-if="lines" class="in-boards">
+      <li v-for="each in views" :key="each.key" :class="['in-board', { fresh: each.fresh }]" :data-mark="each.mark"
+          :title="each.title || null">
+        <Mark :name="each.mark"/><span class="in-name">{{ each.name }}</span>
+        <span class="in-address">{{ each.address }}</span>
+        <span v-if="(each.words && !each.quiet) || each.who" class="in-about-board">
+          <span v-if="each.words" :class="each.quiet ? 'sr-only' : 'in-words'">{{ each.words }}</span>
+          <span v-if="each.who" class="in-mac">{{ each.who }}</span></span>
+        <span v-else-if="each.words" class="sr-only">{{ each.words }}</span>
+      </li>
+    </ol>
+    <ol v-else class="in-cells">
+      <li v-for="each in views" :key="each.key" :class="['in-cell', { fresh: each.fresh }]" :data-mark="each.mark"
+        :title="each.short"><Mark :name="each.mark"/><span class="sr-only">{{ each.short }}</span></li>
+    </ol>
+  </section>`,
+};
 
-class Card {
-  constructor(stack, { onSlots, onScan }) {
-    this.stack = stack;
-    this.name = h("h3", { class: "stack-name" });
-    this.power = h("span", { class: "stack-power" });
-    this.phase = h("span", { class: "in-phase" });
-    const words = stackName(stack);
-    this.order = h("button", { class: "icon-button", type: "button", "aria-label": `Check the slots of ${words} by their LEDs`, title: "Check the slots by their LEDs", on: { click: () => onSlots(stack.number) } }, icon("identify", 16));
-    this.again = h("button", { class: "icon-button", type: "button", "aria-label": `Scan ${words} again`, title: "Scan this stack again", on: { click: () => onScan(stack.number) } }, icon("refresh", 16));
-    this.list = h("ol", { class: "in-boards" });
-    this.element = h("section", { class: "stack in-stack", "aria-label": words }, h("header", { class: "stack-head" }, this.name, this.power, this.phase, this.order, this.again), this.list);
-    this.key = "";
-    this.macs = null;
-  }
-
-  /** Draw it, if anything it shows is different. */
-  draw(row, { state, lines, hindered }) {
-    const stack = store.stacks.get(this.stack.number) ?? this.stack;
-    const now = live(state), mine = Boolean(row && state && row.run === state.run);
-    const ended = !now && (row?.boards ?? []).some((board) => board.mac);
-    const touched = !state || state.only === null || state.only === stack.number;
-    const here = now && state.stack === stack.number;
-    const cut = kindOf(state) === "confirm" && touched;
-    const phase = mine ? row.phase : "untouched";
-    setAttr(this.order, "hidden", !ended || !lines);
-    setAttr(this.again, "hidden", !ended || !lines);
-    setAttr(this.again, "disabled", Boolean(hindered));
-    const key = JSON.stringify([row, stack.name, stack.power, stack.slots, here, cut, now, lines, phase]);
-    if (key === this.key) return;
-    this.key = key;
-    setText(this.name, lines ? stackName(stack) : String(stack.number));
-    setAttr(this.element, "data-phase", cut ? "cut" : phase);
-    setAttr(this.element, "data-here", here);
-    this.drawPower(stack);
-    this.drawPhase({ cut, phase, stack, row, here });
-    this.drawBoards(row, { lines, phase, now, slots: stack.slots });
-  }
-
-  drawPower({ power }) {
-    const words = power ? `Outlet reads back ${power}` : "";
-    this.power.replaceChildren(...(power ? [icon(power === "off" ? "unplugged" : "power", 15), h("span", { class: "sr-only", text: words })] : []));
-    setAttr(this.power, "data-power", power || null);
-    setAttr(this.power, "title", words);
-  }
-
-  drawPhase({ cut, phase, stack, row, here }) {
-    const loses = cut && (stack.power === "off" ? "is off already" : "will lose power");
-    const [shape, words] = cut ? [stack.power === "off" ? "" : "trouble", loses] : PHASES[phase] ?? ["", phase];
-    const heard = row?.boards.filter((board) => board.slot === null || board.verdict === "ok").length ?? 0;
-    const text = here && phase === "scanning" && heard ? `${heard} of ${stack.slots} heard` : phase === "problems" ? troubleWords(row.boards) : words;
-    this.phase.replaceChildren(...(shape ? [mark(shape, 14)] : []), h("span", { text }));
-    setAttr(this.phase, "data-mark", shape || null);
-    setAttr(this.phase, "title", text || null);
-  }
-
-  drawBoards(row, { lines, phase, now, slots }) {
-    const boards = arrange(row?.boards.length ? row.boards : unknown(slots), phase);
-    const before = this.run === row?.run ? this.macs : null;
-    this.run = row?.run;
-    this.macs = new Set(boards.map((board) => board.mac).filter(Boolean));
-    const make = lines ? line : cell;
-    setAttr(this.list, "class", lines ? "in-boards" : "in-cells");
-    this.list.replaceChildren(...boards.map((board) => make(board, { phase, now }, now && before && board.mac && !before.has(board.mac))));
-  }
-}
-
-/** Draws the stacks into an element and keeps them up to date. */
-export class InstallRack {
-  constructor(model, hooks) {
-    this.model = model;
-    this.hooks = hooks;
-    this.cards = new Map();
-    this.element = h("div", { class: "rack in-rack", role: "group", "aria-label": "Stacks of the rack" });
-    this.note = h("p", { class: "caption" });
-    this.observer = new ResizeObserver(() => this.place());
-    this.observer.observe(this.element);
-  }
-
-  remove() {
-    this.observer.disconnect();
-  }
-
-  draw(hindered) {
-    const numbers = [...new Set([...store.stacks.keys(), ...this.model.stacks.keys()])].sort((a, b) => a - b);
-    const boards = numbers.reduce((sum, number) => sum + (store.stacks.get(number)?.slots ?? 0), 0);
-    this.lines = boards <= LINES_UP_TO;
-    setAttr(this.element, "data-live", live(this.model.state));
-    this.element.dataset.view = this.lines ? "slots" : "cells";
-    if (numbers.join() !== [...this.cards.keys()].join()) this.build(numbers);
-    for (const [number, card] of this.cards) card.draw(this.model.stacks.get(number), { state: this.model.state, lines: this.lines, hindered });
-    setAttr(this.element, "hidden", !numbers.length);
-    setText(this.note, numbers.length ? `${plural(numbers.length, "stack")}, ${plural(boards, "slot")}; slot 1 on top. Which board is in which slot of its stack is a guess until somebody has seen its LED.` : "");
-  }
-
-  build(numbers) {
-    const stack = (number) => store.stacks.get(number) ?? { number, name: "", x: number, y: 0, slots: 0 };
-    this.cards = new Map(numbers.map((number) => [number, new Card(stack(number), this.hooks)]));
-    this.element.replaceChildren(...[...this.cards.values()].map((card) => card.element));
-    this.place();
-  }
-
-  place() {
-    const cards = [...this.cards.values()];
-    for (const card of cards) card.stack = store.stacks.get(card.stack.number) ?? card.stack;
-    layOut(this.element, cards, this.lines ? CARD_PX : CELL_CARD_PX);
-  }
-}
+/** The stacks as a run sees them. */
+export const InstallRack = {
+  components: { InstallCard },
+  setup() {
+    const element = ref();
+    const width = useWidth(element);
+    const numbers = computed(() =>
+      [...new Set([...store.stacks.keys(), ...install.stacks.keys()])].sort((a, b) => a - b),
+    );
+    const stacks = computed(() =>
+      numbers.value.map((number) => {
+        return store.stacks.get(number) ?? { number, name: "", x: number, y: 0, slots: 0, found: [] };
+      }),
+    );
+    const slots = computed(() => stacks.value.reduce((sum, stack) => sum + stack.slots, 0));
+    const lines = computed(() => slots.value <= LINES_UP_TO);
+    const now = computed(() => live(install.state));
+    const layout = computed(() => layOut(stacks.value, lines.value ? CARD_PX : CELL_CARD_PX, width.value));
+    const cards = computed(() => {
+      const { state } = install;
+      const { area } = layout.value;
+      return stacks.value.map((stack) => {
+        const row = install.stacks.get(stack.number);
+        const touched = !state || state.only === null || state.only === stack.number;
+        return {
+          stack,
+          row,
+          area: area(stack),
+          cut: kindOf(state) === "confirm" && touched,
+          here: now.value && state?.stack === stack.number,
+          mine: Boolean(row && state && row.run === state.run),
+        };
+      });
+    });
+    const hindered = computed(() => hindrance() !== "");
+    const note = computed(
+      () =>
+        `${plural(cards.value.length, "stack")}, ${plural(slots.value, "slot")}; slot 1 on top. Which board is in ` +
+        "which slot of its stack is a guess until somebody has seen its LED.",
+    );
+    return { element, layout, cards, lines, now, hindered, note };
+  },
+  template: `
+  <div class="rack-frame">
+    <div ref="element" class="rack in-rack" role="group" aria-label="Stacks of the rack" :data-live="now ? '' : null"
+        :data-view="lines ? 'slots' : 'cells'" :style="layout.style" :hidden="!cards.length">
+      <InstallCard v-for="each in cards" :key="each.stack.number" v-bind="each" :lines="lines" :now="now"
+        :hindered="hindered"/>
+    </div>
+  </div>
+  <p class="caption">{{ cards.length ? note : "" }}</p>`,
+};

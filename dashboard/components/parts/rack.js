@@ -1,233 +1,288 @@
 // The rack from the front: stacks where they stand, every board in them.
 
-import { h, setAttr, setText } from "pirack/dom.js";
-import { BUSY, CRIT, glyph, icon, OFF, OK, SEVERITY, STATES, WARN, OFFLINE } from "pirack/icons.js";
-import { Cell, METRICS, Slot } from "pirack/slot.js";
-import { underWay } from "pirack/actions.js";
-import { filtering, members, shown, store } from "pirack/store.js";
-import { list, moment, plural, stackName } from "pirack/words.js";
+import { computed, nextTick, onMounted, onUnmounted, ref, toRaw, watch } from "vue";
+import { underWay } from "./actions.js";
+import { Icon } from "./icons.js";
+import { layOut, useWidth } from "./rack_layout.js";
+import { Cell, METRICS, Slot } from "./slot.js";
+import { boards, countStates, filtering, listen, State, shown, store } from "./store.js";
+import { byName, list, moment, plural, stackName } from "./words.js";
 
-const CELLS_ABOVE = 120;
 const SLOT_CARD_PX = 224;
 const CELL_PX = 24;
-const TALL = 16;
 const FEW = 2;
-const DOING = { reboot: "rebooting", shutdown: "stopping", update: "updating", power: "switching", install: "installing" };
-const BORDERED = new Set([CRIT, OFFLINE, WARN]);
+const BORDERED = ["crit", "offline", "warn"];
+/** @type {Record<string, string>} */
+const DOING = {
+  reboot: "rebooting",
+  shutdown: "stopping",
+  update: "updating",
+  power: "switching",
+  install: "installing",
+};
 
-/** Return the worst state among nodes, by SEVERITY. */
-export function worst(nodes) {
-  return SEVERITY.find((state) => nodes.some((node) => node.state === state)) ?? OK;
+/** @typedef {{ key: string, stack: Stack | null, nodes: Board[], places: (Board | string)[], title: string }} Card */
+
+/** The states among nodes with their counts, the worst first. @param {Board[]} nodes */
+function bySeverity(nodes) {
+  const counts = countStates(nodes);
+  const all = store.settings.severity.map((key) => ({ key, count: counts[State[key.toUpperCase()]] }));
+  return all.filter(({ count }) => count);
 }
 
-/** Whether the only board without a place is the master's own Pi, which needs none. */
-function ownHome(nodes) {
-  return nodes.length === 1 && nodes[0].id === store.connection.home;
+/** The worst state among nodes, by its key. @param {Board[]} nodes */
+export const worst = (nodes) => bySeverity(nodes)[0]?.key ?? "ok";
+
+/** One sentence on what a set of nodes is. @param {Board[]} nodes */
+export function describe(nodes) {
+  const label = (/** @type {string} */ key) => store.settings.states[State[key.toUpperCase()]].label.toLowerCase();
+  const said = bySeverity(nodes).map(({ key, count }) => `${count} ${label(key)}`);
+  return `${plural(nodes.length, "board")}: ${list(said, 9)}`;
 }
 
-/** Put cards of stacks at their x,y where there is room for all columns, `least` pixels
- * each; else in order. */
-export function layOut(element, cards, least) {
-  const stacks = cards.filter((card) => card.stack);
-  const columns = Math.max(0, ...stacks.map((card) => card.stack.x)) + 1;
-  const spots = new Set(stacks.map(({ stack }) => `${stack.x},${stack.y}`));
-  const rows = Math.max(0, ...stacks.map((card) => card.stack.y)) + 1;
-  const tower = rows > TALL && rows > columns * 4; // counted off in a few columns, not built so
-  const fits = !tower && columns * (least + 12) <= element.clientWidth && spots.size === stacks.length && columns > 1;
-  element.style.setProperty("--least", `${least}px`);
-  element.style.gridTemplateColumns = fits ? `repeat(${columns}, minmax(0, 1fr))` : "";
-  for (const card of cards) card.element.style.gridArea = fits && card.stack ? `${card.stack.y + 1} / ${card.stack.x + 1}` : "";
-}
-
-/** The outlet of a stack as read back: a sentence, and two words where something is off. */
-function outlet({ power, wanted, fault }, switching) {
-  if (switching) return { text: `Switching now; outlet reads back ${power ?? "nothing"}, wanted ${wanted ?? "not set"}`, short: "", state: "switching" };
+/** The outlet of a stack as read back: a sentence, and two words where something is off.
+ * @param {Stack} stack @param {Board[]} nodes */
+export function outletWords({ power, wanted, fault }, nodes) {
+  if (nodes.some((node) => node.running?.verb === "power")) {
+    const text = `Switching now; outlet reads back ${power ?? "nothing"}, wanted ${wanted ?? "not set"}`;
+    return { text, short: "", state: "switching" };
+  }
   const differs = wanted && power && wanted !== power;
-  if (fault) return { text: fault, short: differs ? `${power}, not ${wanted}` : "outlet fault", state: "unknown" };
-  if (differs) return { text: `Outlet reads back ${power}, but ${wanted} is wanted`, short: `${power}, not ${wanted}`, state: "unknown" };
+  const short = differs ? `${power}, not ${wanted}` : "outlet fault";
+  if (fault) return { text: fault, short, state: "unknown" };
+  if (differs) return { text: `Outlet reads back ${power}, but ${wanted} is wanted`, short, state: "unknown" };
   return { text: power ? `Outlet reads back ${power}, as wanted` : "", short: "", state: power };
 }
 
-/** Draws the rack into an element and keeps it up to date. */
-export class Rack {
-  constructor(element, { onMenu }) {
-    this.element = element;
-    this.onMenu = onMenu;
-    this.boards = new Map();
-    this.cards = [];
-    this.metricName = "cpu";
-    this.wish = "";
-    this.due = 0;
-    this.observer = new ResizeObserver(() => this.place());
-    this.observer.observe(element);
+/** What goes on among the boards of a stack, in a few words. @param {Board[]} nodes */
+function rollWords(nodes) {
+  const [work] = underWay(nodes);
+  if (work) {
+    const { verb, running, queued, by } = work;
+    const doing = `${DOING[verb] ?? verb} ${running.length} of ${nodes.length}`;
+    const title = `${running.length} running, ${queued.length} waiting${by ? `; asked by ${by}` : ""}`;
+    return { text: running.length ? doing : `${queued.length} of ${nodes.length} waiting`, title, busy: "" };
   }
-
-  /** "slots" or "cells": as chosen, else by the number of boards. */
-  get view() {
-    return this.wish || (store.nodes.size > CELLS_ABOVE ? "cells" : "slots");
-  }
-
-  choose(view) {
-    this.wish = view;
-    this.build();
-  }
-
-  metric(name) {
-    this.metricName = name;
-    for (const board of this.boards.values()) board.update();
-  }
-
-  /** Take one change of the store. */
-  take(change) {
-    if (change.snapshot) this.build();
-    else if (change.structure) this.buildSoon();
-    for (const node of change.rows) this.boards.get(node.index)?.update();
-    if (change.match || change.filter) this.refilter();
-    if (change.sampled) for (const board of this.boards.values()) board.sampled();
-    if (change.second) for (const board of this.boards.values()) if (board.node.words) board.second();
-    if (change.snapshot || change.stacks || change.rows.size || change.match || change.filter) this.headers();
-  }
-
-  refilter() {
-    for (const board of this.boards.values()) board.drawShown();
-  }
-
-  /** A thousand nodes introduce themselves one by one; draw them in a few strokes. */
-  buildSoon() {
-    if (this.due) return;
-    this.due = window.setTimeout(() => this.build(), 150);
-  }
-
-  build() {
-    window.clearTimeout(this.due);
-    this.due = 0;
-    const focused = document.activeElement?.dataset?.node;
-    this.boards.clear();
-    this.element.dataset.view = this.view;
-    const stacks = [...store.stacks.values()].sort((a, b) => a.number - b.number);
-    const places = new Map([[null, []], ...stacks.map((stack) => [stack.number, []])]);
-    for (const node of store.nodes.values()) places.get(places.has(node.stack) ? node.stack : null).push(node);
-    this.cards = stacks.map((stack) => this.card(stack, places.get(stack.number)));
-    const homeless = members(null);
-    if (homeless.length) this.cards.push(this.card(null, homeless));
-    this.element.replaceChildren(...this.cards.map((card) => card.element));
-    this.place();
-    this.headers();
-    const first = this.element.querySelector(".slot:not([inert]), .cell:not([inert])");
-    const again = focused && this.element.querySelector(`[data-node="${CSS.escape(focused)}"]`);
-    if (again) again.focus({ preventScroll: true });
-    (again ?? first)?.setAttribute("tabindex", "0");
-  }
-
-  card(stack, nodes) {
-    const title = h("h2", { class: "stack-name", text: stack ? stackName(stack) : ownHome(nodes) ? "Master" : "Without a place" });
-    const power = h("span", { class: "stack-power" });
-    const roll = h("span", { class: "stack-roll" });
-    const lock = h("span", { class: "stack-lock" });
-    const menu = stack && h("button", { class: "icon-button stack-menu", type: "button", "aria-label": `Actions for ${title.textContent}`, "aria-haspopup": "dialog", on: { click: () => this.onMenu(stack, menu) } }, icon("more"));
-    const body = h("div", { class: "stack-body" });
-    body.append(...this.fill(stack, nodes));
-    const element = h("section", { class: stack ? "stack" : nodes.length <= FEW ? "stack homeless few" : "stack homeless", "aria-label": title.textContent }, h("header", { class: "stack-head" }, title, power, lock, roll, menu), body);
-    if (stack && this.view === "cells") setText(title, String(stack.number));
-    const longest = Math.max(...nodes.map((node) => node.name.length), 5);
-    element.style.setProperty("--name", `${Math.min(longest, 14) * 0.56 + 0.2}em`);
-    return { stack, element, power, lock, roll, body, powerShown: null, lockShown: null, stateShown: null };
-  }
-
-  /** Boards by slot, with outlines where a slot is empty. */
-  fill(stack, nodes) {
-    const bySlot = new Map(nodes.map((node) => [node.slot, node]));
-    const rest = stack ? nodes.filter((node) => !(node.slot >= 1 && node.slot <= stack.slots) || bySlot.get(node.slot) !== node) : nodes;
-    const found = [];
-    for (let slot = 1; slot <= (stack?.slots ?? 0); slot += 1) {
-      const node = bySlot.get(slot);
-      found.push(node ? this.board(node).element : h("div", { class: this.view === "cells" ? "cell empty" : "slot empty", text: this.view === "cells" ? "" : emptyWords(stack, slot) }));
-    }
-    return [...found, ...rest.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true })).map((node) => this.board(node).element)];
-  }
-
-  board(node) {
-    const board = this.view === "cells" ? new Cell(node, () => this.metricName) : new Slot(node);
-    this.boards.set(node.index, board);
-    return board;
-  }
-
-  place() {
-    const slots = this.cards.filter((card) => card.stack).map((card) => card.stack.slots || 4);
-    const across = Math.max(2, ...slots.map((count) => Math.ceil(Math.sqrt(count))));
-    this.element.style.setProperty("--across", across);
-    layOut(this.element, this.cards, this.view === "cells" ? across * (CELL_PX + 4) + 10 : SLOT_CARD_PX);
-  }
-
-  headers() {
-    for (const card of this.cards) this.header(card);
-  }
-
-  header(card) {
-    const nodes = [...card.body.children].map((element) => store.ids.get(element.dataset.node)).filter(Boolean);
-    const state = worst(nodes);
-    if (card.stateShown !== state) {
-      card.stateShown = state;
-      setAttr(card.element, "data-worst", BORDERED.has(state) ? STATES[state].key : null);
-    }
-    card.element.classList.toggle("dim-all", filtering() && !nodes.some(shown));
-    const online = nodes.filter((node) => node.state < BUSY).length;
-    const off = nodes.length > 0 && nodes.every((node) => node.state === OFF);
-    const [work] = underWay(nodes);
-    const doing = work && (work.running.length ? `${DOING[work.verb] ?? work.verb} ${work.running.length} of ${nodes.length}` : `${work.queued.length} of ${nodes.length} waiting`);
-    setText(card.roll, doing || (nodes.length === 0 ? "empty" : off ? "off" : online === nodes.length ? "" : `${online} of ${nodes.length} online`));
-    setAttr(card.roll, "data-busy", Boolean(work));
-    setAttr(card.roll, "title", work ? `${work.running.length} running, ${work.queued.length} waiting${work.by ? `; asked by ${work.by}` : ""}` : null);
-    const stack = card.stack && store.stacks.get(card.stack.number);
-    if (stack) {
-      this.power(card, stack, nodes);
-      this.reserved(card, stack.lock);
-    }
-  }
-
-  power(card, stack, nodes) {
-    const { text, short, state } = outlet(stack, nodes.some((node) => node.running?.verb === "power"));
-    const key = `${text} ${state}`;
-    if (key === card.powerShown) return;
-    card.powerShown = key;
-    const words = [h("span", { class: "sr-only", text }), short && h("span", { "aria-hidden": "true", text: short })].filter(Boolean);
-    card.power.replaceChildren(...(state ? [icon(stack.power === "off" ? "unplugged" : "power", 15), ...words] : []));
-    setAttr(card.power, "data-power", state);
-    setAttr(card.power, "title", text);
-  }
-
-  reserved(card, lock) {
-    const key = lock ? `${lock.by} ${lock.until}` : "";
-    if (key === card.lockShown) return;
-    card.lockShown = key;
-    const words = lock && `Reserved by ${lock.by} until ${moment(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}`;
-    card.lock.replaceChildren(...(lock ? [icon("lock", 15), h("span", { class: "sr-only", text: words })] : []));
-    setAttr(card.lock, "title", words);
-  }
+  const online = nodes.filter((node) => node.state < State.BUSY).length;
+  const off = nodes.every((node) => node.state === State.OFF);
+  const some = online === nodes.length ? "" : `${online} of ${nodes.length} online`;
+  return { text: !nodes.length ? "empty" : off ? "off" : some, title: null, busy: null };
 }
 
-/** What stands in a slot without a node. */
-function emptyWords(stack, slot) {
-  return stack.found.includes(slot) ? `slot ${slot}: found, no agent yet` : `slot ${slot} is empty`;
+/** @param {BoardLock} lock */
+const lockWords = ({ by, until, reason }) => `Reserved by ${by} until ${moment(until)}${reason ? `: ${reason}` : ""}`;
+
+/** What stands at the head of a stack, as it is now. @param {Card} card @param {string} view */
+function headOf({ stack: known, nodes, title }, view) {
+  const stack = known && store.stacks.get(known.number);
+  const state = worst(nodes);
+  const { text, short, state: power } = stack ? outletWords(stack, nodes) : { text: "", short: "", state: "" };
+  return {
+    worst: BORDERED.includes(state) ? state : null,
+    dim: filtering() && !nodes.some(shown),
+    name: stack && view === "cells" ? String(stack.number) : title,
+    power: { text, short, state: power || null, icon: stack?.power === "off" ? "unplugged" : "power" },
+    lock: stack?.lock ? lockWords(stack.lock) : "",
+    roll: rollWords(nodes),
+  };
 }
+
+/** Every stack with its boards by slot, then the boards without a place; all of it changes
+ * with the structure only. @param {string} home @returns {Card[]} */
+function cardsOf(home) {
+  const stacks = [...toRaw(store).stacks.values()].sort((a, b) => a.number - b.number);
+  const nodes = new Map([null, ...stacks.map(({ number }) => number)].map((key) => [key, /** @type {Board[]} */ ([])]));
+  for (const node of store.nodes.values()) (nodes.get(node.stack) ?? nodes.get(null))?.push(node);
+  const homeless = byName(nodes.get(null) ?? []);
+  const own = homeless.length === 1 && homeless[0].id === home; // it needs no place
+  const rest = {
+    key: "none",
+    stack: null,
+    nodes: homeless,
+    places: homeless,
+    title: own ? "Master" : "Without a place",
+  };
+  const cards = stacks.map((stack) => {
+    const mine = nodes.get(stack.number) ?? [];
+    return { key: String(stack.number), stack, nodes: mine, places: placesOf(stack, mine), title: stackName(stack) };
+  });
+  return homeless.length ? [...cards, rest] : cards;
+}
+
+/** What stands in each slot: a board, or words; then boards that no slot has.
+ * @param {Stack} stack @param {Board[]} nodes @returns {(Board | string)[]} */
+function placesOf({ slots, found }, nodes) {
+  const bySlot = new Map(nodes.map((node) => [node.slot, node]));
+  const places = Array.from({ length: slots }, (_, at) => {
+    const none = found.includes(at + 1) ? `slot ${at + 1}: found, no agent yet` : `slot ${at + 1} is empty`;
+    return bySlot.get(at + 1) ?? none;
+  });
+  return [...places, ...byName(nodes.filter((node) => !places.includes(node)))];
+}
+
+/** The boards of a stack, drawn by hand (slot.js). */
+const StackBody = {
+  props: { places: Array, make: Function },
+  /** @param {{ places: (Board | string)[], make: (place: Board | string) => Element }} props */
+  setup(props) {
+    const body = ref();
+    const fill = () => {
+      const wanted = props.places.map(props.make);
+      const same =
+        wanted.length === body.value.children.length && wanted.every((each, at) => each === body.value.children[at]);
+      if (!same) body.value.replaceChildren(...wanted);
+    };
+    onMounted(fill);
+    watch(() => [props.places, props.make], fill, { flush: "post" });
+    return { body };
+  },
+  template: `<div ref="body" class="stack-body"></div>`,
+};
+
+/** The boards, each in the present view, and how they are kept up to date.
+ * @param {{ view: string, metric: keyof typeof METRICS }} props @param {{ value: HTMLElement }} element */
+function useBoards(props, element) {
+  /** @type {Map<Board, Slot | Cell>} */
+  const drawn = new Map();
+  const makeIn = (/** @type {string} */ view) => (/** @type {Board | string} */ place) => {
+    if (typeof place === "string") {
+      const empty = document.createElement("div");
+      empty.className = view === "cells" ? "cell empty" : "slot empty";
+      empty.textContent = view === "cells" ? "" : place;
+      return empty;
+    }
+    const board = drawn.get(place) ?? (view === "cells" ? new Cell(place, () => props.metric) : new Slot(place));
+    drawn.set(place, board);
+    return board.element;
+  };
+  const make = computed(() => makeIn(props.view));
+  watch(make, () => drawn.clear(), { flush: "sync" });
+  const every = (/** @type {(board: Slot | Cell) => void} */ run) => drawn.forEach(run);
+  watch(
+    () => props.metric,
+    () => every((board) => board.update()),
+  );
+  const stop = listen(({ rows, match, filter, sampled, second, structure, snapshot }) => {
+    for (const node of rows) drawn.get(node)?.update();
+    if (match || filter) every((board) => board.drawShown());
+    if (sampled) every((board) => board.sampled());
+    if (second) every((board) => board.node.words && board.second());
+    if (structure || snapshot)
+      for (const node of drawn.keys()) if (store.nodes.get(node.index) !== node) drawn.delete(node);
+  });
+  onUnmounted(stop);
+  keepFocus(element, make);
+  return make;
+}
+
+/** Keep the focus on its board when boards are drawn anew, one board in the order of Tab,
+ * and the open one marked. @param {{ value: HTMLElement }} element @param {{ value: unknown }} make */
+function keepFocus(element, make) {
+  /** @type {string | undefined} */
+  let focused;
+  const find = (/** @type {string} */ id) =>
+    /** @type {HTMLElement | null} */ (element.value?.querySelector(`[data-node="${CSS.escape(id)}"]`));
+  const changes = () => [store.structure, make.value];
+  const look = () => {
+    const active = /** @type {HTMLElement | null} */ (document.activeElement);
+    focused = element.value?.contains(active) ? active?.dataset.node : undefined;
+  };
+  const restore = () => {
+    const again = focused && find(focused);
+    if (again && again !== document.activeElement) again.focus({ preventScroll: true });
+    const first = element.value?.querySelector(".slot:not([inert], .empty), .cell:not([inert], .empty)");
+    if (!element.value?.querySelector('[tabindex="0"]')) first?.setAttribute("tabindex", "0");
+  };
+  const mark = () => {
+    element.value?.querySelector("[aria-current]")?.removeAttribute("aria-current");
+    if (store.open) find(store.open)?.setAttribute("aria-current", "true");
+  };
+  const after = (/** @type {() => void} */ run) => () => nextTick(run); // the bodies of stacks are filled by then
+  watch(changes, look, { flush: "pre" });
+  watch(changes, after(restore), { flush: "post" });
+  watch(() => [store.open, ...changes()], after(mark), { flush: "post" });
+  onMounted(after(restore));
+}
+
+/** Draws the rack and keeps it up to date. */
+export const Rack = {
+  components: { Icon, StackBody },
+  props: { view: String, metric: String },
+  emits: ["menu", "open"],
+  /** @param {{ view: string, metric: keyof typeof METRICS }} props */
+  setup(props) {
+    const element = ref();
+    const width = useWidth(element);
+    const make = useBoards(props, element);
+    const home = computed(() => store.connection.home);
+    const cards = computed(() => (store.structure >= 0 ? cardsOf(home.value) : []));
+    const layout = computed(() => {
+      const stacks = cards.value.flatMap(({ stack }) => stack ?? []);
+      const across = Math.max(2, ...stacks.map(({ slots }) => Math.ceil(Math.sqrt(slots || 4))));
+      const least = props.view === "cells" ? across * (CELL_PX + 4) + 10 : SLOT_CARD_PX;
+      const { style, area } = layOut(stacks, least, width.value);
+      return { style: { ...style, "--across": across }, area };
+    });
+    const rows = computed(() => {
+      boards(); // any of them may have changed
+      return cards.value.map((card) => {
+        const head = headOf(card, props.view);
+        const longest = Math.max(...card.nodes.map((node) => node.name.length), 5);
+        const style = {
+          gridArea: layout.value.area(card.stack),
+          "--name": `${Math.min(longest, 14) * 0.56 + 0.2}em`,
+        };
+        const few = !card.stack && card.nodes.length <= FEW;
+        return { card, head, style, few, memo: JSON.stringify([head, style, few]) };
+      });
+    });
+    const rove = (/** @type {FocusEvent} */ event) => {
+      const board = /** @type {Element} */ (event.target).closest("[data-node]");
+      if (!board) return;
+      for (const each of element.value.querySelectorAll('[tabindex="0"]')) each.setAttribute("tabindex", "-1");
+      board.setAttribute("tabindex", "0");
+    };
+    const boardOf = (/** @type {Event} */ event) =>
+      /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("[data-node]"));
+    return { element, layout, rows, make, rove, boardOf };
+  },
+  template: `
+  <div ref="element" class="rack" role="group" aria-label="Boards in the rack" :data-view="view" :style="layout.style"
+      @focusin="rove" @click="boardOf($event) && $emit('open', boardOf($event).dataset.node)">
+    <section v-for="{ card, head, style, few, memo } in rows" :key="card.key" v-memo="[card, memo, make]"
+        :class="['stack', { homeless: !card.stack, few, 'dim-all': head.dim }]" :aria-label="card.title"
+        :data-worst="head.worst" :style="style">
+      <header class="stack-head">
+        <h2 class="stack-name">{{ head.name }}</h2>
+        <span class="stack-power" :data-power="head.power.state" :title="head.power.text">
+          <template v-if="head.power.state">
+            <Icon :name="head.power.icon" :size="15"/><span class="sr-only">{{ head.power.text }}</span>
+            <span v-if="head.power.short" aria-hidden="true">{{ head.power.short }}</span>
+          </template></span>
+        <span class="stack-lock" :title="head.lock || null">
+          <template v-if="head.lock"><Icon name="lock" :size="15"/>
+              <span class="sr-only">{{ head.lock }}</span></template></span>
+        <span class="stack-roll" :data-busy="head.roll.busy" :title="head.roll.title">{{ head.roll.text }}</span>
+        <button v-if="card.stack" class="icon-button stack-menu" type="button" aria-haspopup="dialog"
+          :aria-label="'Actions for ' + card.title" @click="$emit('menu', $event, card.stack.number)">
+          <Icon name="more"/></button>
+      </header>
+      <StackBody :places="card.places" :make="make"/>
+    </section>
+  </div>`,
+};
 
 /** The legend of the cells view. */
-export function legend(rack) {
-  const select = h("select", { "aria-label": "Shade by", on: { change: () => { rack.metric(select.value); draw(); } } }, Object.entries(METRICS).map(([name, { label }]) => h("option", { value: name, text: label })));
-  const low = h("span"), high = h("span");
-  const draw = () => {
-    const { low: least, high: most, unit } = METRICS[rack.metricName];
-    setText(low, `${least} ${unit}`);
-    setText(high, `${most} ${unit}`);
-  };
-  draw();
-  return h("div", { class: "legend" }, h("label", {}, "Shade by ", select), low, h("span", { class: "ramp", "aria-hidden": "true" }), high);
-}
-
-/** One sentence on what a set of nodes is. */
-export function describe(nodes) {
-  const counts = SEVERITY.map((state) => [state, nodes.filter((node) => node.state === state).length]).filter(([, count]) => count);
-  return `${plural(nodes.length, "board")}: ${list(counts.map(([state, count]) => `${count} ${STATES[state].label.toLowerCase()}`), 9)}`;
-}
-
-export { glyph };
+export const Legend = {
+  props: { metric: String },
+  emits: ["update:metric"],
+  setup: () => ({ METRICS }),
+  template: `
+  <div class="legend">
+    <label>Shade by <select aria-label="Shade by" :value="metric" @change="$emit('update:metric', $event.target.value)">
+      <option v-for="({ label }, name) in METRICS" :value="name">{{ label }}</option>
+    </select></label>
+    <span>{{ METRICS[metric].low }} {{ METRICS[metric].unit }}</span><span class="ramp" aria-hidden="true"></span>
+    <span>{{ METRICS[metric].high }} {{ METRICS[metric].unit }}</span>
+  </div>`,
+};

@@ -1,15 +1,18 @@
-// What this tab knows of the rack: fed by dashboard/hub.py through apply(), read by every
-// component. One per page; components subscribe while they are mounted.
+// What this tab knows of the rack: dashboard/hub.py feeds it through apply(), every component
+// reads it. Fields are reactive; what is inside `nodes` and `ids` is not, because a thousand
+// boards change twice a second: the counters `rows` and `structure` stand for them.
 
-import { FROZEN, STATES } from "pirack/icons.js";
+import { nextTick, shallowReactive } from "vue";
+import { byName } from "./words.js";
 
 export const HISTORY = 36;
 export const NO_SAMPLE = 255;
 export const SAMPLE_MS = 5000;
 const EVENTS_KEPT = 300;
 
-export const store = {
-  settings: {},
+/** @type {PageStore} */
+export const store = shallowReactive({
+  settings: /** @type {any} */ ({}),
   loaded: false,
   rack: "",
   nodes: new Map(),
@@ -17,82 +20,116 @@ export const store = {
   stacks: new Map(),
   abilities: {},
   events: [],
-  connection: { broker: false, since: 0, why: "", master: "", frozen: "", slowed: false, ready: false, install: "", install_hint: "", home: "" },
+  connection: /** @type {any} */ ({ broker: false, since: 0, why: "", master: "", frozen: "", home: "" }),
   socket: true,
   match: null,
   query: { text: "", hint: "" },
   filter: new Set(),
   open: "",
   node: null,
+  rows: 0,
+  structure: 0,
+  seconds: 0,
+  revision: 0,
+  failure: "",
   say: () => {},
-};
+});
 
+/** Numbers of a board's states by name, as the server sends them. @type {Record<string, number>} */
+export const State = {};
+
+/** Take what the server tells once. @param {PageSettings} settings */
+export function begin(settings) {
+  store.settings = settings;
+  settings.states.forEach(({ key }, number) => {
+    State[key.toUpperCase()] = number;
+  });
+}
+
+/** @type {Set<(change: Change) => void>} */
 const listeners = new Set();
 let lastNumber = -1;
 let serverNow = Date.now() / 1000;
 let heardAt = performance.now();
 let heardOnce = false;
 
-/** Call `run(change)` after each message; returns how to stop. */
+/** Call `run` after each message, for what is no state: an answer, a board to draw again.
+ * @param {(change: Change) => void} run */
 export function listen(run) {
   listeners.add(run);
   return () => listeners.delete(run);
 }
 
-/** Tell every component that something changed. */
+/** Tell everybody what changed; resolves when it is drawn. @param {Change} change */
 export function notify(change) {
+  store.revision += 1;
+  if (change.rows.size) store.rows += 1;
+  if (change.structure || change.snapshot) store.structure += 1;
+  if (change.second) store.seconds += 1;
   for (const run of [...listeners]) {
     try {
       run(change);
     } catch (error) {
-      console.error(error);
-      store.failure = error;
-      document.dispatchEvent(new CustomEvent("pirack-failure", { detail: error }));
+      fail(error);
     }
   }
+  return nextTick();
 }
 
-/** Unix seconds by the server's clock, counted up here. */
-export function now() {
-  return serverNow + (performance.now() - heardAt) / 1000;
+/** Show that a part of the page failed. @param {unknown} error */
+export function fail(error) {
+  console.error(error);
+  store.failure = String(error);
 }
 
-/** Seconds since the server last said anything. */
-export function silence() {
-  return heardOnce ? (performance.now() - heardAt) / 1000 : 0;
-}
+/** Seconds since the server last said anything; what reads it is drawn again each second. */
+export const silence = () => (store.seconds >= 0 && heardOnce ? (performance.now() - heardAt) / 1000 : 0);
 
-/** Whether what is shown is live; if not, why. */
+/** Unix seconds by the server's clock, counted up here; likewise. */
+export const now = () => (store.seconds >= 0 ? serverNow + (performance.now() - heardAt) / 1000 : 0);
+
+/** Why what is shown is not live; empty if it is. */
 export function frozen() {
   if (!store.socket) return "this page lost the dashboard";
-  if (!store.connection.broker) return "the broker is offline";
-  return "";
+  return store.connection.broker ? "" : "the broker is offline";
 }
 
 /** Why no command can be sent now; empty if it can. */
 export function blocked() {
   const why = frozen();
   if (why) return `Not possible: ${why}.`;
-  if (store.connection.master !== "online") return "Not possible: the master is offline, nobody would carry it out.";
-  return "";
+  if (store.connection.master === "online") return "";
+  return "Not possible: the master is offline, nobody would carry it out.";
 }
 
-/** Take one message of the hub. */
+/** Every board, to be read again when one of them changes. */
+export const boards = () => (store.rows + store.structure >= 0 ? [...store.nodes.values()] : []);
+
+/** Every board, to be read again once a second: for figures over the whole rack. */
+export const boardsEachSecond = () => (store.seconds + store.structure >= 0 ? [...store.nodes.values()] : []);
+
+/** How many boards are in each state. @param {Board[]} nodes */
+export function countStates(nodes) {
+  const counts = store.settings.states.map(() => 0);
+  for (const node of nodes) counts[node.state] += 1;
+  return counts;
+}
+
+/** Take one message of the hub. @param {number} number @param {any} shared @param {any} own */
 export function apply(number, shared, own) {
+  if (!shared.snapshot && number !== lastNumber + 1) return store.say({ kind: "resync" });
   if (shared.snapshot) reset();
-  else if (number !== lastNumber + 1) {
-    store.say({ kind: "resync" });
-    return;
-  }
   lastNumber = number;
   if (shared.now) {
     serverNow = shared.now;
     heardAt = performance.now();
     heardOnce = true;
   }
-  const change = { snapshot: Boolean(shared.snapshot), structure: false, rows: new Set() };
+  /** @type {Change} */
+  const change = { snapshot: Boolean(shared.snapshot), rows: new Set() };
   if (shared.rack) store.rack = shared.rack;
-  takeStructure(shared, change);
+  takeNodes(shared, change);
+  takeStacks(shared, change);
   takeRows(shared, change);
   if (shared.events?.length) {
     store.events = merge(store.events, shared.events.map(readEvent)).slice(-EVENTS_KEPT);
@@ -107,35 +144,41 @@ export function apply(number, shared, own) {
   notify(change);
 }
 
-/** One line of history, as rows.event_row wrote it. */
+/** One line of history, as rows.event_row wrote it. @param {any[]} row @returns {RackEvent} */
 export function readEvent([seq, ts, kind, text, node, stack, by, verb, incident, correlation]) {
   return { seq, ts, kind, text, node, stack, by, verb, incident, correlation };
 }
 
-/** Two lists of events as one, by number, each line once. */
+/** Two lists of events as one, by number, each line once.
+ * @param {RackEvent[]} known @param {RackEvent[]} more */
 export function merge(known, more) {
   const found = new Map([...known, ...more].map((event) => [event.seq, event]));
   return [...found.values()].sort((a, b) => a.seq - b.seq);
 }
 
 function reset() {
-  lastNumber = -1;
   store.nodes.clear();
   store.ids.clear();
-  store.stacks.clear();
+  store.stacks = new Map();
   store.events = [];
 }
 
-function takeStructure(shared, change) {
+const UNKNOWN = { state: 0, cpu: -1, memory: -1, temperature: -1, levels: 0, working: 0, words: "", reason: "" };
+
+/** @param {any} shared @param {Change} change */
+function takeNodes(shared, change) {
   if (shared.abilities) store.abilities = shared.abilities;
-  for (const [index, id, name, stack, slot, tags, abilities, power, outlet, running, lock, unasked] of shared.meta ?? []) {
+  for (const row of shared.meta ?? []) {
+    const [index, id, name, stack, slot, tags, abilities, power, outlet, running, lock, unasked] = row;
     let node = store.nodes.get(index);
     if (!node) {
-      node = { index, state: FROZEN, cpu: -1, memory: -1, temperature: -1, levels: 0, working: 0, words: "", since: 0, reason: "", history: new Uint8Array(HISTORY).fill(NO_SAMPLE) };
+      const history = new Uint8Array(HISTORY).fill(NO_SAMPLE);
+      node = /** @type {Board} */ ({ ...UNKNOWN, index, state: State.FROZEN, since: 0, history });
       store.nodes.set(index, node);
     }
     if (node.name !== name || node.stack !== stack || node.slot !== slot) change.structure = true;
-    Object.assign(node, { id, name, stack, slot, tags, abilities, power, outlet, running: readRunning(running), lock: readLock(lock), unasked: unasked ?? null });
+    const held = { power, outlet, running: readRunning(running), lock: readLock(lock), unasked: unasked ?? null };
+    Object.assign(node, { id, name, stack, slot, tags, abilities, ...held });
     store.ids.set(id, node);
     change.rows.add(node);
   }
@@ -145,93 +188,101 @@ function takeStructure(shared, change) {
     if (node && store.ids.get(node.id) === node) store.ids.delete(node.id);
     change.structure = true;
   }
+}
+
+/** @param {any} shared @param {Change} change */
+function takeStacks(shared, change) {
+  if (!shared.stacks?.length && !shared.stacksGone?.length) return;
+  const stacks = new Map(store.stacks);
   for (const [number, name, x, y, slots, power, wanted, lock, fault, found] of shared.stacks ?? []) {
-    const before = store.stacks.get(number);
     const stack = { number, name, x, y, slots, power, wanted, lock: readLock(lock), fault, found: found ?? [] };
-    store.stacks.set(number, stack);
-    if (!before || String(before.found) !== String(stack.found) || before.x !== x || before.y !== y || before.slots !== slots || before.name !== name) change.structure = true;
-    change.stacks = true;
+    const shape = (/** @type {Stack} */ each) => JSON.stringify([each.found, each.x, each.y, each.slots, each.name]);
+    const before = stacks.get(number);
+    if (!before || shape(before) !== shape(stack)) change.structure = true;
+    stacks.set(number, stack);
   }
-  for (const number of shared.stacksGone ?? []) if (store.stacks.delete(number)) change.structure = true;
+  for (const number of shared.stacksGone ?? []) if (stacks.delete(number)) change.structure = true;
+  store.stacks = stacks;
 }
 
-function readRunning(row) {
-  return row && { id: row[0], verb: row[1], phase: row[2], by: row[3], word: row[4] };
-}
+/** @param {any[] | null} row */
+const readRunning = (row) => row && { id: row[0], verb: row[1], phase: row[2], by: row[3], word: row[4] };
 
-function readLock(row) {
-  return row && { scope: row[0], by: row[1], until: row[2], reason: row[3] };
-}
+/** @param {any[] | null} row @returns {BoardLock | null} */
+const readLock = (row) => row && { scope: row[0], by: row[1], until: row[2], reason: row[3] };
 
+/** @param {any} shared @param {Change} change */
 function takeRows(shared, change) {
+  const set = (/** @type {number} */ index, /** @type {Partial<Board>} */ values) => {
+    const node = store.nodes.get(index);
+    if (node) change.rows.add(Object.assign(node, values));
+  };
   for (const [index, state, cpu, memory, temperature, levels, working] of shared.rows ?? []) {
-    const node = store.nodes.get(index);
-    if (!node) continue;
-    Object.assign(node, { state, cpu, memory, temperature, levels, working });
-    change.rows.add(node);
+    set(index, { state, cpu, memory, temperature, levels, working });
   }
-  for (const [index, words, since, reason] of shared.notes ?? []) {
-    const node = store.nodes.get(index);
-    if (!node) continue;
-    Object.assign(node, { words, since, reason });
-    change.rows.add(node);
-  }
+  for (const [index, words, since, reason] of shared.notes ?? []) set(index, { words, since, reason });
   for (const [index, ...samples] of shared.history ?? []) store.nodes.get(index)?.history.set(samples);
 }
 
+/** @param {any} own @param {Change} change */
 function takeOwn(own, change) {
-  if ("match" in own) {
-    store.match = own.match && new Set(own.match);
-    change.match = true;
-  }
-  if (own.query) {
-    store.query = own.query;
-    change.match = true;
-  }
+  if ("match" in own) store.match = own.match && new Set(own.match);
+  if (own.query) store.query = own.query;
+  change.match = "match" in own || Boolean(own.query);
   if (own.node && own.node.id === store.open) {
-    store.node = { ...own.node, details: own.node.details ?? (store.node?.id === own.node.id ? store.node.details : null) };
-    change.node = true;
+    const details = own.node.details ?? (store.node?.id === own.node.id ? store.node?.details : null);
+    store.node = { ...own.node, details };
   }
-  change.install = own.install;
-  change.receipts = own.receipts;
-  change.sent = own.sent;
-  change.refused = own.refused;
+  const { install, receipts, sent, refused } = own;
+  Object.assign(change, { install, receipts, sent, refused });
 }
 
-/** Whether a node is shown bright: it matches the search and the state chips. */
+/** Whether a node is shown bright: it matches the search and the chosen states. @param {Board} node */
 export function shown(node) {
   if (store.match && !store.match.has(node.index)) return false;
-  return store.filter.size === 0 || store.filter.has(STATES[node.state].key);
+  return store.filter.size === 0 || store.filter.has(store.settings.states[node.state].key);
 }
 
 /** Whether anything is filtered at all. */
-export function filtering() {
-  return store.match !== null || store.filter.size > 0;
+export const filtering = () => store.match !== null || store.filter.size > 0;
+
+/** Show other states from now on. @param {Iterable<string>} keys */
+export function setFilter(keys) {
+  store.filter = new Set(keys);
+  notify({ rows: new Set(), filter: true });
 }
 
-/** Level of one vital: 0 ok, 1 warn, 2 critical. */
-export function level(node, vital) {
-  return (node.levels >> { cpu: 0, memory: 2, temperature: 4, disk: 6 }[vital]) & 3;
-}
+const SHIFTS = { cpu: 0, memory: 2, temperature: 4, disk: 6 };
 
-/** Nodes of a stack by slot; null: those without a place. */
+/** How bad one vital is: "", "warn" or "crit".
+ * @param {Board} node @param {keyof typeof SHIFTS} vital */
+export const level = (node, vital) => ["", "warn", "crit"][(node.levels >> SHIFTS[vital]) & 3];
+
+/** Nodes of a stack by slot; null: those without a place. @param {number | null} number */
 export function members(number) {
-  const found = [...store.nodes.values()].filter((node) => (store.stacks.has(node.stack) ? node.stack : null) === number);
-  return found.sort((a, b) => (a.slot ?? 999) - (b.slot ?? 999) || a.name.localeCompare(b.name, "en", { numeric: true }));
+  const found = boards().filter((node) => (store.stacks.has(node.stack ?? -1) ? node.stack : null) === number);
+  return byName(found).sort((a, b) => (a.slot ?? 999) - (b.slot ?? 999));
 }
 
-setInterval(() => {
+/** Note each board's use of its processor for the lines of the last minutes. */
+export function sample() {
   if (frozen()) return;
   for (const node of store.nodes.values()) {
     node.history.copyWithin(0, 1);
     node.history[HISTORY - 1] = node.cpu >= 0 ? node.cpu : NO_SAMPLE;
   }
   notify({ rows: new Set(), sampled: true });
-}, SAMPLE_MS);
+}
 
-// A once-a-second beat for ages and for figures over the whole rack.
-setInterval(() => {
-  if (!document.hidden) notify({ rows: new Set(), second: true });
-}, 1000);
-
-document.addEventListener("visibilitychange", () => store.say({ kind: document.hidden ? "pause" : "resume" }));
+/** Keep the clock of ages and the samples going; returns how to stop. */
+export function startClock() {
+  const say = () => store.say({ kind: document.hidden ? "pause" : "resume" });
+  const sampler = setInterval(sample, SAMPLE_MS);
+  const beat = setInterval(() => !document.hidden && notify({ rows: new Set(), second: true }), 1000);
+  document.addEventListener("visibilitychange", say);
+  return () => {
+    clearInterval(sampler);
+    clearInterval(beat);
+    document.removeEventListener("visibilitychange", say);
+  };
+}

@@ -14,23 +14,25 @@ export function age(seconds) {
 /** Seconds to "3 d 4 h", for uptimes. */
 export function span(seconds) {
   const minutes = Math.floor(seconds / 60);
-  const parts = [[Math.floor(minutes / 1440), "d"], [Math.floor(minutes / 60) % 24, "h"], [minutes % 60, "min"]];
-  const first = parts.findIndex(([count]) => count > 0);
+  const parts = Object.entries({ d: Math.floor(minutes / 1440), h: Math.floor(minutes / 60) % 24, min: minutes % 60 });
+  const first = parts.findIndex(([, count]) => count > 0);
   if (first < 0) return age(seconds);
-  return parts.slice(first, first + 2).map(([count, unit]) => `${count}${NBSP}${unit}`).join(" ");
+  const two = parts.slice(first, first + 2).map(([unit, count]) => `${count}${NBSP}${unit}`);
+  return two.join(" ");
 }
 
-/** How long a command took: "12 ms", "2.4 s", "13 s", "1 min 15 s"; pirack/receipt.py says it alike. */
+const UNITS = { d: 86400, h: 3600, min: 60, s: 1 };
+
+/** How long a command took: "12 ms", "2.4 s", "1 min 15 s"; pirack/receipt.py says it alike. */
 export function took(seconds) {
   if (seconds < 0.0005) return `< 1${NBSP}ms`;
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)}${NBSP}ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)}${NBSP}s`;
   let left = Math.round(seconds);
   const said = [];
-  for (const [unit, name] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
-    const count = Math.floor(left / unit);
+  for (const [name, unit] of Object.entries(UNITS)) {
+    if (left >= unit) said.push(`${Math.floor(left / unit)}${NBSP}${name}`);
     left %= unit;
-    if (count) said.push(`${count}${NBSP}${name}`);
   }
   return said.slice(0, 2).join(" ");
 }
@@ -59,8 +61,12 @@ export function stamp(unix) {
 /** Bytes in binary units. */
 export function bytes(count) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let value = count, unit = 0;
-  while (value >= 1024 && unit < units.length - 1) { value /= 1024; unit += 1; }
+  let value = count,
+    unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
   return `${value < 10 && unit ? value.toFixed(1) : Math.round(value)}${NBSP}${units[unit]}`;
 }
 
@@ -92,10 +98,14 @@ export function misleads(text) {
   return OBEYED.test(text);
 }
 
-/** JSON that means the same, in which such characters are escaped: the line to paste must read as it runs. */
+/** JSON that means the same with such characters escaped: the line to paste must read as it runs. */
 export function plainJson(value) {
-  return JSON.stringify(value).replace(new RegExp(OBEYED, "gu"), (found) => [...Array(found.length).keys()].map((at) => `\\u${found.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""));
+  const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(value).replace(new RegExp(OBEYED, "gu"), (found) => found.split("").map(escaped).join(""));
 }
+
+/** A text with a capital at its start. */
+export const capital = (text) => text.replace(/^./, (letter) => letter.toUpperCase());
 
 /** Quote for a POSIX shell. */
 export function quote(word) {

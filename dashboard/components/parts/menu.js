@@ -1,0 +1,161 @@
+// The commands a board, a stack, a tag or the rack is offered, as a list and as a menu.
+
+import { computed, onMounted, ref, shallowRef } from "vue";
+import { cancelling, offered, publishLine, rackTarget, renewed, underWay } from "./actions.js";
+import { begin } from "./consent.js";
+import { CopyButton } from "./dialogs.js";
+import { Icon } from "./icons.js";
+import { aroundChanges } from "./steady.js";
+import { blocked, store } from "./store.js";
+import { plural } from "./words.js";
+
+/** One command: do it, or copy it. */
+const ActionRow = {
+  components: { CopyButton, Icon },
+  props: { of: Object, action: Object },
+  emits: ["done"],
+  /** @param {{ of: Target, action: Action }} props */
+  setup(props, { emit }) {
+    const target = () => props.action.target ?? props.of;
+    const label = computed(() => {
+      const { verb, danger, placeholders } = props.action;
+      const theirs = verb === "unlock" && target().lock?.by !== store.settings.user;
+      return danger || placeholders.length || verb === "lock" || theirs ? `${props.action.label}…` : props.action.label;
+    });
+    const run = () => {
+      emit("done");
+      begin(target(), props.action);
+    };
+    const line = () => {
+      const { args, placeholders } = props.action;
+      return publishLine(target(), props.action, args.length ? args : placeholders.map((name) => `${name}=`));
+    };
+    return { label, run, line, blocked };
+  },
+  template: `
+  <li class="action-row">
+    <button :class="['action', { danger: action.red }]" type="button" :data-verb="action.verb"
+        :data-word="action.args[0]" :title="action.note" :disabled="blocked() !== ''" @click="run">
+      <Icon :name="action.icon"/><span>{{ label }}</span>
+    </button>
+    <CopyButton :read="line" :label="'Copy ' + action.label + ' as mosquitto_pub'" small/>
+  </li>`,
+};
+
+/** The actions of a target: the common first, the red after them. What comes and goes, to
+ * cancel what is under way, is last: nothing moves for it. */
+export const ActionList = {
+  components: { ActionRow },
+  props: { target: Object },
+  emits: ["done"],
+  /** @param {{ target: Target }} props */
+  setup(props) {
+    const groups = computed(() => {
+      const { common, own, last } = offered(props.target);
+      const stops = store.settings.role === "viewer" ? [] : underWay(props.target.nodes).map(cancelling);
+      const [alone, shared] = [last.filter(({ where }) => !where), last.filter(({ where }) => where)];
+      return { common, own, alone, shared, stops, none: !common.length && !own.length && !last.length };
+    });
+    return { groups, blocked, plural, rackTarget, store };
+  },
+  template: `
+  <div class="actions">
+    <p class="why" :hidden="groups.none || !blocked()">{{ blocked() }}</p>
+    <ul v-if="groups.common.length" aria-label="Common">
+      <ActionRow v-for="each in groups.common" :key="each.verb" :of="target" :action="each" @done="$emit('done')"/>
+    </ul>
+    <details v-if="groups.own.length" class="more-actions">
+      <summary>More <span class="quiet">{{ plural(groups.own.length, "command") }} of the board's own</span></summary>
+      <ul aria-label="The board's own commands">
+        <ActionRow v-for="each in groups.own" :key="each.verb" :of="target" :action="each" @done="$emit('done')"/>
+      </ul>
+    </details>
+    <ul v-if="groups.alone.length" aria-label="Interrupting">
+      <ActionRow v-for="each in groups.alone" :key="each.verb + each.args" :of="target" :action="each"
+        @done="$emit('done')"/>
+    </ul>
+    <template v-if="groups.shared.length">
+      <p class="quiet actions-of">{{ groups.shared[0].where }}</p>
+      <ul :aria-label="groups.shared[0].where">
+        <ActionRow v-for="each in groups.shared" :key="each.verb + each.args" :of="target" :action="each"
+          @done="$emit('done')"/>
+      </ul>
+    </template>
+    <ul v-if="groups.stops.length" aria-label="Under way">
+      <ActionRow v-for="each in groups.stops" :key="each.args[0]" :of="rackTarget()" :action="each"
+        @done="$emit('done')"/>
+    </ul>
+    <p v-if="groups.none" class="quiet">Your role, {{ store.settings.role }}, may look but not ask.</p>
+  </div>`,
+};
+
+/** The menu that is open; the frame draws it. @type {{ value: any }} */
+export const menu = shallowRef(null);
+let lastKey = 0;
+
+/** Open the actions of a target beside the button that asked. `note(target)` says what it
+ * is; `tags` offers the menus of tags as well.
+ * @param {Event} event @param {Target} target @param {(target: Target) => string} note
+ * @param {{ tags: string[], open: (tag: string) => void } | null} more */
+export function openMenu(event, target, note, more = null) {
+  lastKey += 1;
+  menu.value = { key: lastKey, button: event.currentTarget, asked: target, note, more };
+}
+
+/** The open menu; it follows its target. */
+export const ActionMenu = {
+  components: { ActionList },
+  props: { button: Object, asked: Object, note: Function, more: Object },
+  emits: ["close"],
+  /** @param {{ button: HTMLElement, asked: Target }} props */
+  setup(props) {
+    const element = ref();
+    const target = computed((before) => {
+      const now = renewed(props.asked);
+      if (!now) element.value?.hidePopover();
+      return now ?? before ?? props.asked;
+    });
+    const done = () => element.value.hidePopover();
+    const rowsTop = () => element.value?.querySelector("ul")?.getBoundingClientRect().top ?? 0;
+    const move = (/** @type {number} */ before) => {
+      if (!element.value?.matches(":popover-open")) return;
+      const moved = rowsTop() - before; // its head says more now, or less
+      if (moved) element.value.style.top = `${Math.max(8, element.value.offsetTop - moved)}px`;
+      element.value.style.maxHeight = `${innerHeight - element.value.offsetTop - 8}px`;
+    };
+    aroundChanges(rowsTop, move);
+    onMounted(() => {
+      element.value.showPopover();
+      place(element.value, props.button);
+      (element.value.querySelector("button:not([disabled])") ?? element.value).focus();
+    });
+    const key = (/** @type {KeyboardEvent} */ event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const all = [...element.value.querySelectorAll(".action:not([disabled])")];
+      const at = all.indexOf(/** @type {Element} */ (document.activeElement));
+      all[(at + step + all.length) % all.length]?.focus();
+    };
+    return { element, target, done, key };
+  },
+  template: `
+  <div ref="element" class="menu" popover="auto" role="dialog" :aria-label="'Actions for ' + asked.title"
+      @toggle="$event.newState === 'closed' && $emit('close')" @keydown="key">
+    <div class="menu-head"><b>{{ asked.title }}</b><span>{{ note(target) }}</span></div>
+    <div><ActionList :target="target" @done="done"/></div>
+    <div v-if="more" class="menu-tags" :hidden="!more.tags.length">
+      <span class="quiet">Only boards with the tag</span>
+      <button v-for="tag in more.tags" :key="tag" class="chip" type="button" @click="more.open(tag)">{{ tag }}</button>
+    </div>
+  </div>`,
+};
+
+/** Put a menu below its button, or where there is room. @param {HTMLElement} menu @param {HTMLElement} button */
+function place(menu, button) {
+  const from = button.getBoundingClientRect();
+  const { width, height } = menu.getBoundingClientRect();
+  const below = from.bottom + height + 8 < innerHeight;
+  menu.style.left = `${Math.max(8, Math.min(from.right - width, innerWidth - width - 8))}px`;
+  menu.style.top = `${below ? from.bottom + 4 : Math.max(8, innerHeight - height - 8)}px`;
+}

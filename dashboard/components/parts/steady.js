@@ -1,0 +1,74 @@
+// What a person points at or reads stays where it is while news come in.
+
+import { computed, shallowRef, watch } from "vue";
+import { store } from "./store.js";
+
+const AIMING_MS = 4000;
+/** @type {EventTarget | null} */
+let pointedAt = null;
+let pointedWhen = Number.NEGATIVE_INFINITY;
+for (const kind of globalThis.window ? ["pointermove", "pointerdown"] : []) {
+  const note = (/** @type {Event} */ event) => {
+    pointedAt = event.target;
+    pointedWhen = performance.now();
+  };
+  window.addEventListener(kind, note, { passive: true, capture: true });
+}
+
+/** Whether somebody aims at something inside: what stands there is to stay for a moment.
+ * @param {Element | null | undefined} element */
+export const aimed = (element) =>
+  performance.now() - pointedWhen < AIMING_MS && Boolean(element?.contains(/** @type {Node} */ (pointedAt)));
+
+export const narrow = () => window.matchMedia("(max-width: 760px)").matches;
+
+/** What a section of the right column moves when it grows: the column, or where all
+ * stands in one column, the page. @param {Element | null} element */
+export function around(element) {
+  const stacked = window.matchMedia("(max-width: 1180px)").matches;
+  return element?.closest(stacked ? ".overview" : ".side") ?? element;
+}
+
+/** A value that follows `source`, but not while somebody aims at what `place` returns.
+ * @template T @param {() => T} source @param {() => Element | null | undefined} place */
+export function steady(source, place) {
+  const fresh = computed(source);
+  const kept = shallowRef(fresh.value);
+  watch([fresh, () => store.seconds], () => {
+    if (!aimed(place())) kept.value = fresh.value;
+  });
+  return kept;
+}
+
+/** Look before each change of the store is drawn, and again after it.
+ * @template T @param {() => T} before @param {(found: T) => void} after */
+export function aroundChanges(before, after) {
+  /** @type {T} */
+  let found;
+  const look = () => {
+    found = before();
+  };
+  watch(() => store.revision, look, { flush: "pre" });
+  watch(
+    () => store.revision,
+    () => after(found),
+    { flush: "post" },
+  );
+}
+
+/** Keep what is under the pointer, or else what is read, where it is in a scrolling element.
+ * @param {{ value: HTMLElement | null }} scroller */
+export function keepInPlace(scroller) {
+  const top = (/** @type {Element} */ element) => element.getBoundingClientRect().top;
+  const before = () => {
+    const place = scroller.value;
+    if (!place) return null;
+    const read = (/** @type {Element} */ each) => each.getBoundingClientRect().bottom > top(place) + 8;
+    const kept = place.querySelector(":scope > :hover") ?? (place.scrollTop > 0 && [...place.children].find(read));
+    return kept ? { kept, at: top(kept) } : null;
+  };
+  aroundChanges(before, (found) => {
+    if (!found?.kept.isConnected || !found.kept.checkVisibility() || !scroller.value) return;
+    scroller.value.scrollTop += top(found.kept) - found.at;
+  });
+}
