@@ -64,10 +64,11 @@ test-fast: install-dev ## the tests that start no process: seconds
 	$(PYTEST) -q -m "not system and not browser and not mosquitto"
 
 .PHONY: lint
-lint: install-dev ## ruff and mypy --strict
+lint: install-dev $(VENV)/.page ## ruff and mypy --strict; of the page's scripts biome and tsc
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	scripts/page-tools check
 
 .PHONY: bench
 bench: install-dev ## measure: a table, each figure beside its floor or rival
@@ -118,4 +119,8 @@ $(VENV)/.rack: pyproject.toml requirements/rack.lock $(VENV)/.made
 
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.rack
 	@scripts/install-locked $(VENV) requirements/dev.lock --group dev
+	@touch $@
+
+$(VENV)/.page: requirements/page/package-lock.json $(VENV)/.dev
+	@scripts/page-tools install
 	@touch $@
