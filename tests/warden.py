@@ -1,4 +1,4 @@
-"""Ends what a killed test run left behind: processes of its mark, and namespaces.
+"""Ends what a killed test run left behind: its processes, namespaces and cgroups.
 
 A program beside the test run, in a session of its own: ``kill -9`` and Ctrl-C do not
 reach it. It looks when the pipe from the run closes, which no death can prevent.
@@ -19,6 +19,15 @@ MARK = "TEST_RUN"
 LOOKS = 3
 """In vain, one after the other: a process that becomes another one bears none."""
 NAMESPACES = Path("/run/netns")
+REMOVE_CGROUPS = """
+mount -t cgroup2 pirack /mnt || exit 0
+for _ in $(seq 100); do
+    find /mnt -mindepth 1 -depth -path "/mnt/$0*" -type d -exec rmdir {} + 2>/dev/null
+    [ -n "$(find /mnt -maxdepth 1 -name "$0*")" ] || exit 0
+    sleep 0.05
+done
+"""
+"""As long as the kernel takes to end their processes; seen in a mount of its own."""
 MEMORY = Path("/dev/shm")  # noqa: S108  # as in_memory.py
 
 
@@ -50,6 +59,13 @@ def bearing(mark: str) -> list[int]:
     return found
 
 
+def remove_cgroups(name: str) -> None:
+    """Remove the cgroups whose names begin so; their processes were killed."""
+    if os.geteuid() == 0:
+        command = ["unshare", "--mount", "sh", "-c", REMOVE_CGROUPS, name]
+        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+
+
 def main() -> None:
     run, mark = sys.argv[1:]
     sys.stdin.read()
@@ -65,6 +81,7 @@ def main() -> None:
         subprocess.run(["ip", "netns", "delete", namespace.name], check=False)
     for folder in MEMORY.glob(f"pirack{run}-*"):
         shutil.rmtree(folder, ignore_errors=True)
+    remove_cgroups(f"pirack{run}-")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Nothing of a test run is left, however it ends."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -40,6 +41,30 @@ def test_a_test_run_that_is_killed_leaves_no_process(number: signal.Signals) -> 
         until(lambda: len(warden.bearing(mark)) == 1)
         run.send_signal(number)
     until(lambda: not warden.bearing(mark))
+
+
+IN_CGROUP = """
+mount -t cgroup2 pirack /mnt
+mkdir -p "/mnt/$0/within"
+echo $$ > "/mnt/$0/within/cgroup.procs"
+echo ready
+exec sleep 600
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes cgroups")
+def test_cgroups_of_killed_processes_are_removed() -> None:
+    name = f"pirack{os.getpid()}-test-warden"
+    words = ["unshare", "--mount", "sh", "-euc", IN_CGROUP, name]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        cgroup = Path(f"/proc/{process.pid}/cgroup").read_text()
+        assert f"/{name}/within" in cgroup
+        process.kill()
+    warden.remove_cgroups(name)
+    look = 'mount -t cgroup2 pirack /mnt && ls /mnt && ! ls -d "/mnt/$0"'
+    subprocess.run(["unshare", "--mount", "sh", "-c", look, name], check=True)
 
 
 def until(true: Callable[[], bool]) -> None:
