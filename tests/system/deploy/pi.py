@@ -107,7 +107,7 @@ class Pi:
         (first,) = psutil.Process(self._process.pid).children()
         return first.pid
 
-    def run(self, command: str) -> str:
+    def run(self, command: str, *, timeout_s: float = 30) -> str:
         """Do something there as root and return what it said."""
         inside = ("--target", str(self._first), "--mount", "--pid", "--root", "--wd=/")
         done = subprocess.run(
@@ -115,7 +115,7 @@ class Pi:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=timeout_s,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
