@@ -174,7 +174,7 @@ def kernel(suite: str) -> Kernel:
         made.mkdir()
         shutil.copy(image, made / "vmlinuz")
         version = image.name.removeprefix("vmlinuz-")
-        _make_initrd(unpacked, version, work / "initrd", made / "initrd")
+        make_initrd(unpacked, version, work / "initrd", made / "initrd")
         made.rename(path)
 
     once(path, build)
@@ -246,15 +246,22 @@ _XATTRS = ["--xattrs", "--xattrs-include=*"]
 # --- how this machine reaches the packages of Debian and Python ----------------------
 
 
-def copy_host_settings(folder: Path) -> None:
-    """Lets a root reach packages as this machine does: names, authorities, indexes."""
+def copy_host_settings(
+    folder: Path, run: Callable[[Path, list[str]], str] | None = None
+) -> None:
+    """Lets a root reach packages as this machine does: names, authorities, indexes.
+
+    Args:
+        folder: The root.
+        run: Runs a command in it; ``in_root`` when None.
+    """
     shutil.copy("/etc/resolv.conf", folder / "etc" / "resolv.conf")
     for source, target in _host_settings():
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(source)
     if (folder / "usr/sbin/update-ca-certificates").exists():
-        in_root(folder, ["update-ca-certificates"])
+        (run or in_root)(folder, ["update-ca-certificates"])
 
 
 def host_settings_hash() -> str:
@@ -333,7 +340,7 @@ exec /bin/busybox switch_root /root /sbin/init
 """
 
 
-def _make_initrd(unpacked: Path, version: str, folder: Path, initrd: Path) -> None:
+def make_initrd(unpacked: Path, version: str, folder: Path, initrd: Path) -> None:
     """Packs busybox and the modules that the kernel does not have built in."""
     for name in ("bin", "dev", "proc", "root", "modules"):
         (folder / name).mkdir(parents=True)
