@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import pwd
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -72,6 +73,8 @@ def main() -> int:
     if pair and not (args.no_relay or confirmed(pair)):
         print(f"pirack: {ABORTED}", file=sys.stderr)
         return EXIT_USAGE
+    # As at Ctrl-C: what began is ended, so that no pin stays an output.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     pins.see_system_packages()
     # lgpio leaves files where it is started.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
@@ -153,4 +156,7 @@ def _veil(machine: Machine) -> report.Veil:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import multiprocessing
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -331,6 +332,7 @@ class _Driving:
 
 def _be_driver(driver: str, pin: int, connection: Connection) -> None:
     """Drives a pin as it is told, until it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked for it ends it
     see_system_packages()
     try:
         pins = machines.here().pins(Driver(driver))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,10 +113,39 @@ def test_no_name_and_no_address_of_this_machine_is_told() -> None:
     assert shown or not addresses, "the test would see one"
 
 
+def test_one_that_is_told_to_end_leaves_nothing(
+    lone_script: Path, tmp_path: Path
+) -> None:
+    [wheel] = lone_script.parent.glob("*.whl")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    words = [sys.executable, str(lone_script), "--wheel", str(wheel)]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(
+        words, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert "installing" in process.stderr.readline()
+        assert list(temporary.iterdir())
+        process.terminate()
+        assert process.wait(30) == 143
+    assert not list(temporary.iterdir())
+
+
+def test_the_script_has_every_option_of_the_checks() -> None:
+    script = run("--help").stdout
+    asked = [sys.executable, "-m", "pirack.on_a_pi.cli", "--help"]
+    checks = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    options = re.findall(r"^  (--[a-z-]+)", checks, re.MULTILINE)
+    assert len(options) >= 6
+    assert [one for one in options if one not in script] == []
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--jumper", "5"), 2, "--jumper '5' is not two pins"),
+        (("--jumper", "5"), 2, "--jumper 5 is not two pins, as in 5:6"),
+        (("--jumper", "5:5"), 2, "'5:5' is not two pins of the header"),
         (("--jumper", "0:5"), 2, "not two pins of the header"),
         (("--jumper", "8:9"), 2, "one against the other"),
         (("--jumper", "5:6"), 2, "without a terminal add --no-relay"),

@@ -66,6 +66,24 @@ def test_a_driver_that_fails_is_a_row_and_leaves_its_pin_an_input() -> None:
     assert not bench.outputs
 
 
+def test_ctrl_c_leaves_no_pin_an_output() -> None:
+    bench = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        tried(bench)
+    assert bench.were == {5: True}
+    assert not bench.outputs
+
+
+class Interrupted(FakeBench):
+    """A bench at which somebody presses Ctrl-C while a pin is driven."""
+
+    def counted(self) -> int:
+        if self.outputs:
+            self.were = dict(self.outputs)
+            raise KeyboardInterrupt
+        return super().counted()
+
+
 def why(
     bench: FakeBench,
     pair: tuple[int, int] = (5, 6),
