@@ -37,6 +37,7 @@ OF_THE_SYSTEM = "/usr/lib/python3/dist-packages"
 """Where Debian's packages put RPi.GPIO or rpi-lgpio, which this Python has not."""
 DRIVERS = (Driver.GPIOD, Driver.RPI_GPIO)
 CONSUMER = "pirack-try"
+ABSENT = "it is not installed (on Raspberry Pi OS RPi.GPIO is python3-rpi-lgpio)"
 SETTLE_S = 0.05
 ANSWER_S = 20.0
 _PINCTRL = re.compile(r"^\s*(\d+): (\w\w)\b(?: +(?:d[lh]|--))? +(p[udn])?")
@@ -128,7 +129,7 @@ def _drivers(machine: Machine) -> Iterator[Row]:
         try:
             place = machines.here().pins(driver).place()
         except PiRackError as error:
-            yield unknown(name, str(error))
+            yield unknown(name, ABSENT if "not installed" in str(error) else str(error))
             continue
         if driver is not Driver.GPIOD or not machine.raspberry:
             yield ok(name, place)

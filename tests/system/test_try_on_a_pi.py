@@ -81,6 +81,22 @@ def test_with_the_wheel_alone_it_reports_and_leaves_nothing(
     }
 
 
+@pytest.mark.long
+def test_without_gpiod_all_else_is_checked(
+    lone_script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not index_is_reached():
+        pytest.skip("no package index is reached")
+    [wheel] = lone_script.parent.glob("*.whl")
+    (tmp_path / "constraints").write_text("gpiod==0.0.0.1\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "constraints"))
+    done = run("--json", "--wheel", str(wheel), script=lone_script, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)["rows"]}
+    assert "but gpiod cannot be installed" in rows["Python"]["seen"]
+    assert rows["driver gpiod"]["why"].startswith("it is not installed")
+
+
 def test_what_cannot_be_installed_is_a_report_too(
     lone_script: Path, tmp_path: Path
 ) -> None:
