@@ -37,7 +37,7 @@ def rows(*words: str, code: int = 0) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, dict[str, str]]:
-    return rows()
+    return rows("--light")
 
 
 def test_the_board_is_known_and_nothing_differs(
@@ -55,6 +55,7 @@ def test_the_board_is_known_and_nothing_differs(
     assert not [row for row in told.values() if row["result"] == "differs"]
     assert told["vitals"]["result"] == "ok"
     assert told["light for identify"]["seen"].startswith("ACT, trigger [heartbeat]")
+    assert told["light blinks"]["result"] == "ok", told["light blinks"]
 
 
 def test_what_no_emulator_has_cannot_be_checked_and_says_why(
