@@ -39,7 +39,7 @@ def test_each_service_is_a_user_of_its_own_without_a_way_to_more(
         ("pirack-master.service", "CAP_NET_RAW"),
         ("pirack-dashboard.service", ""),
         ("pirack-powerd.service", ""),
-        (DHCP_UNIT, "CAP_NET_BIND_SERVICE CAP_NET_ADMIN"),
+        (DHCP_UNIT, "CAP_NET_BIND_SERVICE CAP_NET_ADMIN CAP_NET_RAW"),
     ],
 )
 def test_no_service_has_a_capability_it_does_not_use(

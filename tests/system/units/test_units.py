@@ -57,10 +57,19 @@ printf '#!/bin/sh\\necho throttled=0x0\\n' | install /dev/stdin /usr/local/bin/v
 mkdir /srv/netboot
 echo kernel=pi > /srv/netboot/config.txt
 ip netns add board
+"""
+PLUG_IN = """
 ip link add eth1 type veth peer name eth0 address b8:27:eb:00:00:01 netns board
 ip -n board link set eth0 up
 ip link set eth1 up
 ip address add 192.168.23.1/24 dev eth1
+"""
+REPLUG = f"""
+systemctl stop board
+ip link delete eth1
+sleep 1 # both services have seen that it is gone
+{PLUG_IN}
+ip netns exec board udhcpc -i eth0 --now --quit -t 10 -T 2 --script /bin/true 2>&1
 """
 LOG_IN = """
 import http.cookiejar, json, sys, time, urllib.error, urllib.parse, urllib.request
@@ -128,7 +137,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     made = Machine(folder / "machine", given, packages(given))
     try:
         made.start()
-        made.paste(INSTALL)
+        made.paste(INSTALL + PLUG_IN)
         yield made
     finally:
         made.stop()
@@ -219,6 +228,10 @@ def test_a_board_is_found_and_moves_to_its_address(machine: Machine) -> None:
 def test_a_board_without_a_card_gets_its_boot_files(machine: Machine) -> None:
     fetch = ("ip", "netns", "exec", "board", PYTHON, "-c", FETCH)
     assert "kernel=pi" in machine.run(*fetch)
+
+
+def test_an_adapter_that_was_unplugged_is_served_again(machine: Machine) -> None:
+    assert "lease of 192.168.23" in machine.paste(REPLUG)
 
 
 def test_a_silent_board_is_pinged(machine: Machine) -> None:
