@@ -13,7 +13,6 @@ from dashboard.desk import Ask, RefusedError
 from dashboard.service import Dashboard
 from dashboard.users import User
 from dashboard.view import View
-from dashboard.vocabulary import vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +161,7 @@ class Install(ui.element, component="components/install.js"):
 
 
 def _settings(dashboard: Dashboard, user: User) -> dict[str, Any]:
-    """Return what a tab needs to know once."""
+    """Return what a tab needs to know once, beside the vocabulary that all share."""
     limits = dashboard.settings.thresholds
     return {
         "user": user.name,
@@ -175,5 +174,4 @@ def _settings(dashboard: Dashboard, user: User) -> dict[str, Any]:
             "temperature": [limits.temperature_warn_c, limits.temperature_crit_c],
             "disk": [limits.disk_warn_percent, limits.disk_crit_percent],
         },
-        **vocabulary(),
     }

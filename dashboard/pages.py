@@ -5,6 +5,7 @@ import logging
 import platform
 from collections.abc import Callable
 
+import msgspec
 import nicegui
 from nicegui import app, ui
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from broker.version import VERSION
 from dashboard.frame import Activity, Frame, Install, Overview
 from dashboard.service import Dashboard
 from dashboard.sessions import Sessions
+from dashboard.vocabulary import vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,8 @@ class Pages:
             f'<link rel="stylesheet" href="{self._static}/activity.css">'
             f'<link rel="stylesheet" href="{self._static}/panel.css">'
             f'<link rel="stylesheet" href="{self._static}/install.css">'
-            '<meta name="theme-color" content="#c51a4a">',
+            '<meta name="theme-color" content="#c51a4a">'
+            f'<script type="application/json" id="vocabulary">{_words()}</script>',
             shared=True,
         )
 
@@ -112,6 +115,11 @@ class Pages:
                 _text("li", _ORIGINAL_AUTHORS)
                 _text("li", _TUTORIALS)
                 _text("li", "the people of Mosquitto, paho, NiceGUI and msgspec")
+
+
+def _words() -> str:
+    """Return the vocabulary as JSON that no HTML parser takes for markup."""
+    return msgspec.json.encode(vocabulary()).decode().replace("<", "\\u003c")
 
 
 def _text(tag: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The closed sets the page needs, each with its words; sent once, with the settings.
+"""The closed sets the page needs, each with its words; they stand in its head.
 
 The page defines none of them again: what a value is comes from the contract, what a
 person reads for it stands here.

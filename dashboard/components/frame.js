@@ -89,7 +89,8 @@ export default {
   emits: ["say"],
   /** @param {{ settings: PageSettings, page: string }} props */
   setup(props, { emit, expose }) {
-    begin(props.settings);
+    const vocabulary = document.getElementById("vocabulary")?.textContent ?? "";
+    begin({ ...JSON.parse(vocabulary), ...props.settings });
     store.say = (wish) => window.did_handshake && emit("say", wish);
     const element = ref();
     const label = computed(() => PAGES.find(({ name }) => name === props.page)?.label ?? "");

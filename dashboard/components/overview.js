@@ -4,6 +4,7 @@ import { rackTarget, stackTarget, tagTarget } from "pirack/actions.js";
 import { Attention } from "pirack/attention.js";
 import { BoardCard } from "pirack/board_card.js";
 import { BoardSheet } from "pirack/board_sheet.js";
+import { Services } from "pirack/connection.js";
 import { FailureNotice, showFailures } from "pirack/failure_notice.js";
 import { Icon } from "pirack/icons.js";
 import { leads, neighbour, typing } from "pirack/keys.js";
@@ -11,7 +12,8 @@ import { menu, openMenu } from "pirack/menu.js";
 import { describe, Legend, Rack } from "pirack/rack.js";
 import { RecentEvents } from "pirack/recent_events.js";
 import { SearchBox } from "pirack/search_box.js";
-import { Services } from "pirack/services.js";
+import { boardOf } from "pirack/slot.js";
+
 import { boards, filtering, frozen, setFilter, shown, store } from "pirack/store.js";
 import { Figures, StateFilter } from "pirack/summary.js";
 import { UnderWay } from "pirack/under_way.js";
@@ -175,7 +177,8 @@ export default {
         else if (filtering()) clear();
         return;
       }
-      const board = event.target instanceof Element && event.target.closest("[data-node]");
+      const board = boardOf(event);
+
       if (!board || !leads(event.key) || typing(event)) return;
       event.preventDefault();
       neighbour(frame.value, board, event.key)?.focus();

@@ -117,7 +117,7 @@ interface Receipt {
   verified: boolean;
 }
 
-/** What the server tells once: frame.py and vocabulary.py. */
+/** What the server tells once: frame.py for the tab, vocabulary.py for all. */
 interface PageSettings {
   user: string;
   role: string;

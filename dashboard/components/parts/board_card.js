@@ -1,7 +1,7 @@
 // The card that answers "what is this?" when the mouse rests on a board or it has focus.
 
 import { computed, nextTick, onMounted, onUnmounted, ref, shallowRef } from "vue";
-import { phrase } from "./slot.js";
+import { boardOf, phrase } from "./slot.js";
 import { now, State, store } from "./store.js";
 import { age, stackName } from "./words.js";
 
@@ -41,10 +41,10 @@ export const BoardCard = {
       if (board) place(element.value, board);
     };
     const aim = (/** @type {Event} */ event, /** @type {number} */ wait_ms) => {
-      const aimedAt = /** @type {HTMLElement} */ (event.target).closest("[data-node]");
-      if (aimedAt === board) return;
+      const found = boardOf(event);
+      if (found === board) return;
       hide();
-      board = /** @type {HTMLElement | null} */ (aimedAt);
+      board = found;
       if (board) timer = window.setTimeout(show, wait_ms);
     };
     const over = (/** @type {PointerEvent} */ event) => event.pointerType === "mouse" && aim(event, WAIT_MS);

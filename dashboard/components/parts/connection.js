@@ -1,4 +1,5 @@
-// How live this page is, in four words at the top and a banner when it is not.
+// How live this page is, in four words at the top and a banner when it is not; and how the
+// broker and the master stand.
 
 import { computed, watch } from "vue";
 import { now, silence, store } from "./store.js";
@@ -49,3 +50,28 @@ export function useConnection() {
   );
   return view;
 }
+
+/** Each service: its name, whether all is well, and the words. */
+export function standings() {
+  const { socket } = store; // without it nothing is known of any of them
+  const { broker, master, frozen, install, install_trouble: trouble } = store.connection;
+  const reached = socket && broker;
+  const live = reached && master === "online" && !frozen;
+  const rows = [
+    { name: "Broker", good: reached, text: !socket ? "not known" : broker ? "connected" : "offline" },
+    { name: "Master", good: reached && master === "online", text: reached ? master || "never heard" : "not known" },
+    { name: "Verdicts", good: live, text: live ? "live" : (socket && frozen) || "frozen" },
+  ];
+  return install ? [...rows, { name: "Install", good: reached && !trouble, text: install }] : rows;
+}
+
+/** The section of the right column. */
+export const Services = {
+  setup: () => ({ rows: computed(standings) }),
+  template: `
+  <section class="services" aria-label="Services">
+    <div class="side-head"><h2>Services</h2></div>
+    <dl><div v-for="{ name, good, text } in rows" :key="name">
+      <dt>{{ name }}</dt><dd :data-good="good ? 'yes' : 'no'">{{ text }}</dd></div></dl>
+  </section>`,
+};

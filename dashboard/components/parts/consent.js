@@ -160,15 +160,12 @@ const ConsentDialog = {
         send: () => send(now, action, words, options),
       };
     });
-    const go = (/** @type {() => void} */ close) => {
-      close();
-      view.value.send();
-    };
+
     const consequence = CONSEQUENCE[action.args[0] ?? action.verb] ?? "";
-    return { view, form, inWaves, waves, names, word, go, consequence, asksForce: cuts(action) };
+    return { view, form, inWaves, waves, names, word, consequence, asksForce: cuts(action) };
   },
   template: `
-  <Modal :title="view.title" danger @close="$emit('close')">
+  <Modal :title="view.title" danger wary @close="$emit('close')">
     <div class="dialog-body">
       <p>{{ consequence }}</p>
       <div class="objections" :hidden="!view.against.length">
@@ -202,9 +199,9 @@ const ConsentDialog = {
       <LineBox :line="view.line"/>
     </div>
     <template #buttons="{ close }">
-      <button class="button" type="button" autofocus @click="close">Cancel</button>
+      
       <button :class="['button primary', { danger: action.red !== false }]" type="button" :disabled="view.held"
-        @click="go(close)">{{ view.label }}</button>
+        @click="close(); view.send()">{{ view.label }}</button>
     </template>
   </Modal>`,
 };
@@ -243,8 +240,8 @@ const FormDialog = {
       <HitList v-if="boards" :target="target" :action="action"/>
       <LineBox :line="line"/>
     </form>
-    <template #buttons="{ close }">
-      <button class="button" type="button" @click="close">Cancel</button>
+    <template #buttons>
+
       <button :class="['button primary', { danger: action.danger }]" type="submit" form="command-form">
         {{ action.label }}</button>
     </template>

@@ -19,9 +19,10 @@ export function closeDialog(key) {
   if (at >= 0) dialogs.splice(at, 1);
 }
 
-/** A modal dialog; the browser traps the focus and Escape closes it. */
+/** A modal dialog; the browser traps the focus and Escape closes it. `back` closes it too,
+ * and has the focus first where the other button can hurt: `wary`. */
 export const Modal = {
-  props: { title: String, danger: Boolean },
+  props: { title: String, danger: Boolean, back: { type: String, default: "Cancel" }, wary: Boolean },
   emits: ["close"],
   setup() {
     const dialog = ref();
@@ -34,7 +35,10 @@ export const Modal = {
       @click.self="close()">
     <h2 :id="id">{{ title }}</h2>
     <slot :close="close"></slot>
-    <div class="dialog-buttons"><slot name="buttons" :close="close"></slot></div>
+    <div class="dialog-buttons">
+      <button v-if="back" class="button" type="button" :autofocus="wary" @click="close()">{{ back }}</button>
+      <slot name="buttons" :close="close"></slot>
+    </div>
   </dialog>`,
 };
 

@@ -81,14 +81,10 @@ export const CancelDialog = {
     const way = ref(WAYS[0][0]);
     const action = () => installAction("Cancel install", "cancel", ...(props.waiting ? [] : [way.value]));
     const line = computed(() => publishLine(installTarget(), action()));
-    const go = (/** @type {() => void} */ close) => {
-      close();
-      send(installTarget(), action());
-    };
-    return { way, line, go, WAYS };
+    return { way, line, go: () => send(installTarget(), action()), WAYS };
   },
   template: `
-  <Modal title="Cancel the install run?" danger @close="$emit('close')">
+  <Modal title="Cancel the install run?" danger back="Go on with it" wary @close="$emit('close')">
     <div class="dialog-body">
       <p>{{ waiting ? "Nothing was switched yet, and nothing will be."
         : "Boards that have a place by now keep it. How shall the outlets be left?" }}</p>
@@ -100,8 +96,7 @@ export const CancelDialog = {
       <LineBox :line="line"/>
     </div>
     <template #buttons="{ close }">
-      <button class="button" type="button" autofocus @click="close">Go on with it</button>
-      <button class="button primary danger" type="button" @click="go(close)">Cancel the run</button>
+      <button class="button primary danger" type="button" @click="close(); go()">Cancel the run</button>
     </template>
   </Modal>`,
 };
@@ -115,14 +110,10 @@ export const ForceDialog = {
   setup(props) {
     const target = installTarget(props.stack);
     const action = installAction("Install", "start", "force");
-    const go = (/** @type {() => void} */ close) => {
-      close();
-      send(target, action);
-    };
-    return { line: publishLine(target, action), go, upper };
+    return { line: publishLine(target, action), go: () => send(target, action), upper };
   },
   template: `
-  <Modal title="Start over these problems?" danger @close="$emit('close')">
+  <Modal title="Start over these problems?" danger back="Back" wary @close="$emit('close')">
     <div class="dialog-body">
       <p>The checks found what usually makes a run fail or disturbs a network. It still waits for your word before
         anything is switched.</p>
@@ -130,8 +121,7 @@ export const ForceDialog = {
       <LineBox :line="line"/>
     </div>
     <template #buttons="{ close }">
-      <button class="button" type="button" autofocus @click="close">Back</button>
-      <button class="button primary danger" type="button" @click="go(close)">Start all the same</button>
+      <button class="button primary danger" type="button" @click="close(); go()">Start all the same</button>
     </template>
   </Modal>`,
 };

@@ -4,24 +4,7 @@ import { computed, onMounted, ref, watch } from "vue";
 import { CopyButton, openDialog } from "./dialogs.js";
 import { Icon, Mark } from "./icons.js";
 import { CancelDialog, Control, ForceDialog, Hindrance, OneStack } from "./install_controls.js";
-import {
-  darkWords,
-  endWords,
-  etaWords,
-  install,
-  kindOf,
-  losers,
-  loserWords,
-  nameOf,
-  occupied,
-  scopeWords,
-  serverWords,
-  stalled,
-  stepWords,
-  upper,
-  verdictCounts,
-  withoutAgent,
-} from "./install_run.js";
+import * as run from "./install_run.js";
 import { openSlotFinder } from "./slot_finder.js";
 import { boards, frozen, now, store } from "./store.js";
 import { capital, list, plural, stackName } from "./words.js";
@@ -44,8 +27,8 @@ export function shorter(text) {
 
 const Points = {
   props: { texts: Array },
-  setup: () => ({ upper }),
-  template: `<ul class="in-points"><li v-for="text in texts">{{ upper(text) }}</li></ul>`,
+  setup: () => ({ run }),
+  template: `<ul class="in-points"><li v-for="text in texts">{{ run.upper(text) }}</li></ul>`,
 };
 
 /** The problems of a run that has not begun, or of provisioning itself. */
@@ -112,8 +95,8 @@ function needs(state) {
     : `${plural(stacks.length, "stack")}, each switched by PiRack`;
   const { master } = store.connection;
   return [
-    { good: !state.problems.length, name: "DHCP", text: serverWords(state) },
-    { good: !stalled(), name: "Master", text: frozen() ? "not known" : master || "never heard" },
+    { good: !state.problems.length, name: "DHCP", text: run.serverWords(state) },
+    { good: !run.stalled(), name: "Master", text: frozen() ? "not known" : master || "never heard" },
     {
       good: stacks.length > 0 && !bare.length,
       name: "Outlets",
@@ -163,11 +146,11 @@ const Idle = {
 const Preflight = {
   components: { Control, Stages },
   props: { state: Object },
-  setup: () => ({ stepWords, cancel: () => openDialog(CancelDialog, { waiting: true }) }),
+  setup: () => ({ run, cancel: () => openDialog(CancelDialog, { waiting: true }) }),
   template: `
   <Stages step="preflight"/>
   <div class="in-head">
-    <div><h2>{{ stepWords(state)[0] }}</h2><p class="in-lead">{{ stepWords(state)[1] }}</p></div>
+    <div><h2>{{ run.stepWords(state)[0] }}</h2><p class="in-lead">{{ run.stepWords(state)[1] }}</p></div>
     <div class="in-actions"><Control label="Cancel…" says="Cancel install" :words="['cancel']" @ask="cancel"/></div>
   </div>
   <div class="in-bar busy" role="progressbar" aria-label="Checking"><span></span></div>`,
@@ -183,14 +166,14 @@ const Confirm = {
     const missing = computed(() =>
       word.value && typed.value.trim() !== word.value ? `Type ${word.value} first.` : "",
     );
-    const rows = computed(() => losers(props.state, store.stacks, boards()));
+    const rows = computed(() => run.losers(props.state, store.stacks, boards()));
     const lead = computed(() => {
       const by = props.state.by ? `, asked by ${props.state.by}` : "";
-      return `This is a run over ${scopeWords(props.state)}${by}.`;
+      return `This is a run over ${run.scopeWords(props.state)}${by}.`;
     });
     const fate = (/** @type {any} */ { stack, up, names }) =>
       stack.power === "off" ? "off already" : `${up} running${names ? `: ${names}` : ""}`;
-    return { typed, word, missing, rows, lead, fate, loserWords, shorter, stackName };
+    return { typed, word, missing, rows, lead, fate, run, shorter, stackName };
   },
   template: `
   <Stages step="confirm"/>
@@ -201,7 +184,7 @@ const Confirm = {
   <div class="in-columns">
     <div><h3>What will happen</h3><Points :texts="state.forecast.map(shorter)"/>
         <Warnings :texts="state.problems"/></div>
-    <div><h3>Who loses power</h3><p class="in-losers">{{ loserWords(rows) }}</p>
+    <div><h3>Who loses power</h3><p class="in-losers">{{ run.loserWords(rows) }}</p>
       <ul class="hit-list in-hit" tabindex="0" aria-label="Stacks that lose power">
         <li v-for="row in rows" :key="row.stack.number">
           <Mark :name="row.stack.power === 'off' ? 'waiting' : 'trouble'" :size="14"/>
@@ -224,16 +207,16 @@ const Running = {
   setup(props) {
     const eta = computed(() => {
       const { eta_s, heard } = props.state;
-      return stalled() || eta_s === null ? "" : etaWords(eta_s - (now() - (heard || install.learnt)));
+      return run.stalled() || eta_s === null ? "" : run.etaWords(eta_s - (now() - (heard || run.install.learnt)));
     });
-    const found = computed(() => verdictCounts(props.state).filter(({ verdict }) => verdict !== "ok"));
+    const found = computed(() => run.verdictCounts(props.state).filter(({ verdict }) => verdict !== "ok"));
     const cancel = () => openDialog(CancelDialog, { waiting: false });
-    return { eta, found, cancel, plural, stalled, stepWords };
+    return { eta, found, cancel, plural, run };
   },
   template: `
   <div><Stages :step="state.step"/></div>
   <div class="in-head">
-    <div><h2>{{ stepWords(state)[0] }}</h2><p class="in-lead">{{ stepWords(state)[1] }}</p></div>
+    <div><h2>{{ run.stepWords(state)[0] }}</h2><p class="in-lead">{{ run.stepWords(state)[1] }}</p></div>
     <div class="in-actions"><Control label="Cancel…" says="Cancel install" :words="['cancel', 'restore']"
         @ask="cancel"/>
     </div></div>
@@ -244,7 +227,7 @@ const Running = {
       <span>of {{ plural(state.total, "board") }} {{ state.step === "verify" ? "verified" : "found" }}</span>
       <div class="in-found"><Verdicts :rows="found"/></div><span class="in-eta">{{ eta }}</span></div>
   </div>
-  <Hindrance v-if="!stalled()"/>`,
+  <Hindrance v-if="!run.stalled()"/>`,
 };
 
 /** What else can be begun after a run, folded away. */
@@ -280,7 +263,7 @@ const BadEnd = {
   props: { state: Object },
   setup(/** @type {{ state: InstallState }} */ { state }) {
     const early = state.step === "failed" && state.problems.length > 0 && !state.done;
-    const label = state.only === null ? "Try again" : `Try ${nameOf(state.only)} again`;
+    const label = state.only === null ? "Try again" : `Try ${run.nameOf(state.only)} again`;
     return { early, label, force: () => openDialog(ForceDialog, { stack: state.only, problems: state.problems }) };
   },
   template: `
@@ -295,8 +278,8 @@ const GoodEnd = {
   components: { Control, CopyButton, Icon, More, OneStack },
   props: { state: Object },
   setup(/** @type {{ state: InstallState }} */ { state }) {
-    const silent = computed(() => withoutAgent(install.stacks));
-    const stacks = computed(() => occupied(install.stacks));
+    const silent = computed(() => run.withoutAgent(run.install.stacks));
+    const stacks = computed(() => run.occupied(run.install.stacks));
     const find = () => openSlotFinder(stacks.value.includes(state.only ?? -1) ? Number(state.only) : stacks.value[0]);
     return { silent, stacks, find, plural, DEPLOY };
   },
@@ -326,11 +309,11 @@ const Over = {
   props: { state: Object },
   /** @param {{ state: InstallState }} props */
   setup({ state }) {
-    const [title, text] = endWords(state);
+    const [title, text] = run.endWords(state);
     const bad = state.step === "failed" || (state.step === "cancelled" && !state.done);
     const mark = { done: "verified", cancelled: "waiting" }[state.step] ?? "trouble";
-    const dark = computed(() => darkWords(state, store.stacks));
-    const counts = state.dry ? [] : verdictCounts(state);
+    const dark = computed(() => run.darkWords(state, store.stacks));
+    const counts = state.dry ? [] : run.verdictCounts(state);
     return { title, text, mark, dark, counts, next: state.dry ? "DryEnd" : bad ? "BadEnd" : "GoodEnd" };
   },
   template: `
@@ -348,11 +331,12 @@ export const InstallProgress = {
   setup() {
     const element = ref();
     const said = ref("");
-    const kind = computed(() => kindOf(install.state));
+    const kind = computed(() => run.kindOf(run.install.state));
     const key = computed(() => {
-      const { run, step, dry, done, total, forecast, problems, verdicts, only } = install.state ?? {};
+      const state = run.install.state;
+      const { step, dry, done, total, forecast, problems, verdicts } = state ?? {};
       const end = kind.value === "over" ? [step, dry, done, total, forecast, problems, verdicts] : [];
-      return JSON.stringify([kind.value, run, only, end]);
+      return JSON.stringify([kind.value, state?.run, state?.only, end]);
     });
     const say = () => {
       said.value = element.value?.querySelector("h2")?.textContent ?? "";
@@ -360,11 +344,11 @@ export const InstallProgress = {
     onMounted(say);
     watch(key, say, { flush: "post" });
     const view = computed(() => capital(kind.value));
-    return { element, said, kind, key, install, view };
+    return { element, said, kind, key, run, view };
   },
   template: `
   <div class="sr-only" role="status" aria-live="polite">{{ said }}</div>
   <section v-if="kind !== 'none'" ref="element" class="in-hero" aria-label="Install run" :data-kind="kind">
-    <component :is="view" :key="key" :state="install.state"/>
+    <component :is="view" :key="key" :state="run.install.state"/>
   </section>`,
 };

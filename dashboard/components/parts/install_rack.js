@@ -4,17 +4,7 @@
 import { computed, ref, shallowRef, watch } from "vue";
 import { send } from "./actions.js";
 import { Icon, Mark } from "./icons.js";
-import {
-  arrange,
-  boardWords,
-  hindrance,
-  install,
-  installAction,
-  installTarget,
-  kindOf,
-  live,
-  troubleWords,
-} from "./install_run.js";
+import * as run from "./install_run.js";
 import { layOut, useWidth } from "./rack_layout.js";
 import { openSlotFinder } from "./slot_finder.js";
 import { store } from "./store.js";
@@ -31,7 +21,7 @@ const unknown = (slots) => Array.from({ length: slots }, (_, index) => ({ ...NOB
 
 /** What is drawn of a slot. @param {InstallBoard} board @param {string} phase @param {boolean} now */
 export function boardView(board, phase, now) {
-  const { mark, words, quiet } = boardWords(board, phase, now);
+  const { mark, words, quiet } = run.boardWords(board, phase, now);
   const { slot, name, address, mac, serial } = board;
   const heard = mark === "heard" && slot === null;
   const model = board.model
@@ -60,7 +50,7 @@ function phaseWords(row, phase, { slots, power }, cut, here) {
   const boards = row?.boards ?? [];
   const heard = boards.filter((board) => board.slot === null || board.verdict === "ok").length;
   if (here && phase === "scanning" && heard) return { mark: said.mark, words: `${heard} of ${slots} heard` };
-  return phase === "problems" ? { mark: said.mark, words: troubleWords(boards) } : said;
+  return phase === "problems" ? { mark: said.mark, words: run.troubleWords(boards) } : said;
 }
 
 /** One stack. `row` is what the run says of it; `now`, `cut` and `here`: the run is under
@@ -87,14 +77,14 @@ const InstallCard = {
     );
     const boards = computed(() => {
       const known = props.row?.boards.length ? props.row.boards : unknown(props.stack.slots);
-      return arrange(known, phase.value);
+      return run.arrange(known, phase.value);
     });
     /** Addresses that were drawn before: what is new of a run under way is marked. */
     const before = shallowRef(/** @type {Set<string> | null} */ (null));
     watch(
       () => [props.row?.run, boards.value],
-      ([run], [past, drawn]) => {
-        before.value = run === past ? new Set(drawn.map((/** @type {InstallBoard} */ each) => each.mac)) : null;
+      ([now], [past, drawn]) => {
+        before.value = now === past ? new Set(drawn.map((/** @type {InstallBoard} */ each) => each.mac)) : null;
       },
     );
     const views = computed(() =>
@@ -103,7 +93,7 @@ const InstallCard = {
         return { key: `${board.mac} ${board.slot ?? at}`, fresh, ...boardView(board, phase.value, props.now) };
       }),
     );
-    const scan = () => send(installTarget(props.stack.number), installAction("Install", "start"));
+    const scan = () => send(run.installTarget(props.stack.number), run.installAction("Install", "start"));
     return { phase, words, ended, views, scan, openSlotFinder, name: computed(() => stackName(props.stack)) };
   },
   template: `
@@ -148,7 +138,7 @@ export const InstallRack = {
     const element = ref();
     const width = useWidth(element);
     const numbers = computed(() =>
-      [...new Set([...store.stacks.keys(), ...install.stacks.keys()])].sort((a, b) => a - b),
+      [...new Set([...store.stacks.keys(), ...run.install.stacks.keys()])].sort((a, b) => a - b),
     );
     const stacks = computed(() =>
       numbers.value.map((number) => {
@@ -157,25 +147,25 @@ export const InstallRack = {
     );
     const slots = computed(() => stacks.value.reduce((sum, stack) => sum + stack.slots, 0));
     const lines = computed(() => slots.value <= LINES_UP_TO);
-    const now = computed(() => live(install.state));
+    const now = computed(() => run.live(run.install.state));
     const layout = computed(() => layOut(stacks.value, lines.value ? CARD_PX : CELL_CARD_PX, width.value));
     const cards = computed(() => {
-      const { state } = install;
+      const { state } = run.install;
       const { area } = layout.value;
       return stacks.value.map((stack) => {
-        const row = install.stacks.get(stack.number);
+        const row = run.install.stacks.get(stack.number);
         const touched = !state || state.only === null || state.only === stack.number;
         return {
           stack,
           row,
           area: area(stack),
-          cut: kindOf(state) === "confirm" && touched,
+          cut: run.kindOf(state) === "confirm" && touched,
           here: now.value && state?.stack === stack.number,
           mine: Boolean(row && state && row.run === state.run),
         };
       });
     });
-    const hindered = computed(() => hindrance() !== "");
+    const hindered = computed(() => run.hindrance() !== "");
     const note = computed(
       () =>
         `${plural(cards.value.length, "stack")}, ${plural(slots.value, "slot")}; slot 1 on top. Which board is in ` +

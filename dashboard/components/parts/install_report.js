@@ -3,18 +3,7 @@
 import { computed } from "vue";
 import { send } from "./actions.js";
 import { Mark } from "./icons.js";
-import {
-  hindrance,
-  install,
-  installAction,
-  installTarget,
-  kindOf,
-  live,
-  scopeWords,
-  serverWords,
-  splitProblem,
-  stackOf,
-} from "./install_run.js";
+import * as run from "./install_run.js";
 import { store } from "./store.js";
 import { clock, stackName } from "./words.js";
 
@@ -24,17 +13,17 @@ const LINES = 14;
 const Problems = {
   components: { Mark },
   setup() {
-    const kind = computed(() => kindOf(install.state));
-    const over = computed(() => kind.value === "over" && !install.state?.dry);
+    const kind = computed(() => run.kindOf(run.install.state));
+    const over = computed(() => kind.value === "over" && !run.install.state?.dry);
     const rows = computed(() => {
       if (!["running", "over"].includes(kind.value)) return [];
-      return (install.state?.problems ?? []).map((text) => {
-        const stack = store.stacks.get((over.value && stackOf(text)) || -1);
-        return { text, ...splitProblem(text), stack, name: stack && stackName(stack) };
+      return (run.install.state?.problems ?? []).map((text) => {
+        const stack = store.stacks.get((over.value && run.stackOf(text)) || -1);
+        return { text, ...run.splitProblem(text), stack, name: stack && stackName(stack) };
       });
     });
-    const scan = (/** @type {number} */ stack) => send(installTarget(stack), installAction("Install", "start"));
-    return { rows, scan, hindrance };
+    const scan = (/** @type {number} */ stack) => send(run.installTarget(stack), run.installAction("Install", "start"));
+    return { rows, scan, run };
   },
   template: `
   <section class="attention" aria-label="Problems" :hidden="!rows.length">
@@ -42,8 +31,8 @@ const Problems = {
     <ol class="concerns in-problems">
       <li v-for="row in rows" :key="row.text" class="in-problem">
         <Mark name="trouble"/><b>{{ row.what }}</b><span v-if="row.advice">{{ row.advice }}</span>
-        <button v-if="row.stack" class="button small" type="button" :disabled="hindrance() !== ''"
-          :title="hindrance() || null" @click="scan(row.stack.number)">Scan {{ row.name }} again</button>
+        <button v-if="row.stack" class="button small" type="button" :disabled="run.hindrance() !== ''"
+          :title="run.hindrance() || null" @click="scan(row.stack.number)">Scan {{ row.name }} again</button>
       </li>
     </ol>
   </section>`,
@@ -53,19 +42,19 @@ const Problems = {
 const About = {
   setup() {
     const rows = computed(() => {
-      const { state } = install;
-      if (!state || ["off", "idle"].includes(kindOf(state))) return [];
+      const { state } = run.install;
+      if (!state || ["off", "idle"].includes(run.kindOf(state))) return [];
       const found = [
-        ["DHCP", serverWords(state)],
-        ["Scans", scopeWords(state)],
+        ["DHCP", run.serverWords(state)],
+        ["Scans", run.scopeWords(state)],
         ["Kind", state.dry ? "dry run" : ""],
         ["Asked by", state.by],
         ["Run", state.run],
-        [live(state) ? "Last change" : "Ended", state.heard ? clock(state.heard, { seconds: true }) : ""],
+        [run.live(state) ? "Last change" : "Ended", state.heard ? clock(state.heard, { seconds: true }) : ""],
       ];
       return found.filter(([, text]) => text);
     });
-    return { rows, title: computed(() => (live(install.state) ? "This run" : "The last run")) };
+    return { rows, title: computed(() => (run.live(run.install.state) ? "This run" : "The last run")) };
   },
   template: `
   <section class="services in-about" aria-label="About this run" :hidden="!rows.length">

@@ -33,7 +33,7 @@ const HelpDialog = {
   emits: ["close"],
   setup: () => ({ KEYS, SEARCH }),
   template: `
-  <Modal title="Keys and search" @close="$emit('close')">
+  <Modal title="Keys and search" back="" @close="$emit('close')">
     <div class="dialog-body"><HelpTable :rows="KEYS"/><h3>Search</h3><HelpTable :rows="SEARCH"/></div>
     <template #buttons="{ close }">
       <button class="button primary" type="button" @click="close">Close</button>

@@ -4,7 +4,7 @@ import { computed, nextTick, onMounted, onUnmounted, ref, toRaw, watch } from "v
 import { underWay } from "./actions.js";
 import { Icon } from "./icons.js";
 import { layOut, useWidth } from "./rack_layout.js";
-import { Cell, METRICS, Slot } from "./slot.js";
+import { boardOf, Cell, METRICS, Slot } from "./slot.js";
 import { boards, countStates, filtering, listen, State, shown, store } from "./store.js";
 import { byName, list, moment, plural, stackName } from "./words.js";
 
@@ -237,13 +237,12 @@ export const Rack = {
       });
     });
     const rove = (/** @type {FocusEvent} */ event) => {
-      const board = /** @type {Element} */ (event.target).closest("[data-node]");
+      const board = boardOf(event);
       if (!board) return;
       for (const each of element.value.querySelectorAll('[tabindex="0"]')) each.setAttribute("tabindex", "-1");
       board.setAttribute("tabindex", "0");
     };
-    const boardOf = (/** @type {Event} */ event) =>
-      /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("[data-node]"));
+
     return { element, layout, rows, make, rove, boardOf };
   },
   template: `

@@ -8,6 +8,9 @@ import { age } from "./words.js";
 
 export { sparkline };
 
+/** The element of the board an event is about. @param {Event} event @returns {HTMLElement | null} */
+export const boardOf = ({ target }) => (target instanceof Element ? target.closest("[data-node]") : null);
+
 /** The words of a node that is not simply fine, with their age counted up. @param {Board} node */
 export function phrase(node) {
   const counted = [State.STALE, State.OFFLINE, State.BUSY].includes(node.state);

@@ -167,7 +167,11 @@ const SlotFinder = {
     const finder = useFinder(props.first);
     const body = ref();
     const view = computed(() => viewOf(finder));
-    const focusAnswer = () => body.value?.querySelector(".same, [data-next]:not(:disabled)")?.focus();
+    const focusAnswer = () => {
+      const dialog = body.value?.closest("dialog");
+      const next = dialog?.querySelector(".same, [data-next]:not(:disabled)");
+      (next ?? dialog?.querySelector(".dialog-buttons button"))?.focus();
+    };
     onMounted(() => {
       finder.go(props.first);
       nextTick(focusAnswer);
@@ -191,10 +195,14 @@ const SlotFinder = {
       if (stack) begin(stackTarget(stack), POWER_CYCLE);
     };
     const { state, blink, next, go, line } = finder;
-    return { body, view, state, blink, next, go, line, answer, cycle, nameOf };
+    /** The pointer says more of what is meant than the focus. */
+    const look = (/** @type {number} */ slot) => {
+      if (state.pointed < 0) state.shown = slot;
+    };
+    return { body, view, state, blink, next, go, line, answer, look, cycle, nameOf };
   },
   template: `
-  <Modal class="in-slots" title="Which board is in which slot?" @close="$emit('close')">
+  <Modal class="in-slots" back="Close" title="Which board is in which slot?" @close="$emit('close')">
     <template #default="{ close }"><div ref="body" class="dialog-body">
       <label class="in-which">Stack <select :value="state.stack" @change="go(Number($event.target.value))">
         <option v-for="each in view.numbers" :key="each" :value="each">{{ nameOf(each) }}</option></select></label>
@@ -212,7 +220,7 @@ const SlotFinder = {
           <div class="in-answers" role="group" aria-label="The slot where it blinks">
             <button v-for="each in view.answers" :key="each.slot" :class="['button in-answer', { same: each.same }]"
               type="button" :disabled="each.held" :title="each.title" :aria-label="each.label"
-              @click="answer(each.slot)" @focus="state.shown = each.slot"
+              @click="answer(each.slot)" @focus="look(each.slot)"
                 @pointerenter="state.shown = state.pointed = each.slot"
               @pointerleave="state.pointed = -1">
               <b>{{ each.slot }}</b><span>{{ each.same ? "as thought" : "swap" }}</span></button>
@@ -231,8 +239,7 @@ const SlotFinder = {
       </div>
       <LineBox :line="line" :hidden="!view.now"/>
     </div></template>
-    <template #buttons="{ close }">
-      <button class="button" type="button" data-next @click="close">Close</button></template>
+    
   </Modal>`,
 };
 

@@ -47,6 +47,8 @@ test("the line for a terminal confirms where more than one board is hit", () => 
   assert.equal(one, "mosquitto_pub -q 1 -t pirack/v1/lab/node/pi-11/cmd/reboot -n");
   const all = actions.publishLine(actions.rackTarget(), { verb: "reboot", args: [] }, [], { wave: 1 });
   assert.match(all, /-m '\{"confirm":"rack","wave":1\}'$/);
+  const power = actions.publishLine(actions.nodeTarget(board(1, 1)), { verb: "power", args: ["off"] });
+  assert.match(power, /-m '\{"args":\["off"\],"confirm":"node\/pi-11"\}'$/);
 });
 
 test("an answer comes to whom it belongs, by the command's id", () => {
@@ -79,10 +81,11 @@ test("commands under way are told with who runs and who waits", () => {
   const running = (phase) => ({ id: "c-1", verb: "power", by: "ada", phase, word: "cycle" });
   board(1, 1).running = running("running");
   board(1, 2).running = running("accepted");
+  board(2, 1).running = running("running");
   const [work] = actions.underWay([...store.nodes.values()]);
   assert.deepEqual(
     [work.running.length, work.queued.length, actions.labelOf(work.verb, work.word)],
-    [1, 1, "Power-cycle"],
+    [2, 1, "Power-cycle"],
   );
 });
 

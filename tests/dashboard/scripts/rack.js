@@ -33,6 +33,7 @@ export function rack(more = {}) {
     connection: { broker: true, master: "online", ready: true, since: 0, why: "", frozen: "", home: "" },
     abilities: {
       1: [
+        ["run", ["alias"], ""],
         ["identify", [], ""],
         ["say", ["text"], "Write"],
         ["reboot", [], ""],

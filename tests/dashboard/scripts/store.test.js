@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { judge, standings } from "../../../dashboard/components/parts/connection.js";
 import {
   apply,
   blocked,
@@ -55,6 +56,27 @@ test("why nothing can be sent says what is away", () => {
   assert.match(blocked(), /the broker is offline/);
 });
 
+test("the page says how live it is, and knows nothing of services it cannot reach", () => {
+  const store = rack();
+  assert.equal(judge().kind, "live");
+  assert.deepEqual(
+    standings().map(({ text }) => text),
+    ["connected", "online", "live"],
+  );
+  store.connection = { ...store.connection, frozen: "the broker was away", install: "done", install_trouble: true };
+  assert.equal(judge().short, "Verdicts frozen");
+  assert.deepEqual(
+    standings().map(({ good }) => good),
+    [true, true, false, false],
+  );
+  store.connection = { ...store.connection, broker: false };
+  assert.equal(judge().kind, "down");
+  store.socket = false;
+  assert.equal(judge().kind, "lost");
+  assert.equal(standings()[0].text, "not known");
+  store.socket = true;
+});
+
 test("boards are dimmed by the search and by the states chosen", () => {
   const store = rack();
   store.match = new Set([11]);
@@ -73,7 +95,9 @@ test("events are one list by number, each once", () => {
 
 test("samples move by one, and stop while the page is frozen", () => {
   const store = rack();
+  board(1, 1).history.set([1, 2, 3]);
   sample();
+  assert.deepEqual([...board(1, 1).history].slice(0, 2), [2, 3]);
   assert.equal(board(1, 1).history.at(-1), 20);
   store.socket = false;
   board(1, 1).cpu = 50;

@@ -15,7 +15,7 @@ import {
 const plain = (text) => text.replaceAll("\u00a0", " ");
 
 test("ages and spans are as long as a person needs", () => {
-  assert.deepEqual([0, 59.6, 119, 7200, 90000].map(age).map(plain), ["0 s", "1 min", "1 min", "2 h", "1 d"]);
+  assert.deepEqual([0, 59.6, 119, 3600, 86400].map(age).map(plain), ["0 s", "1 min", "1 min", "1 h", "1 d"]);
   assert.deepEqual([42, 3600, 90060].map(span).map(plain), ["42 s", "1 h 0 min", "1 d 1 h"]);
   assert.deepEqual([0, 0.0123, 2.44, 75.2].map(took).map(plain), ["< 1 ms", "12 ms", "2.4 s", "1 min 15 s"]);
 });
