@@ -1,6 +1,6 @@
 """The floor of an agent: psutil values as JSON over paho, and nothing else.
 
-Run as ``python -m bench.bare_agent PORT INTERVAL_S TOPIC``.
+Run as ``python -m bench.bare_agent PORT INTERVAL_S TOPIC [HOST]``.
 """
 
 import json
@@ -33,10 +33,10 @@ def vitals() -> dict[str, object]:
     }
 
 
-def main(port: int, interval_s: float, topic: str) -> None:
+def main(port: int, interval_s: float, topic: str, host: str = "127.0.0.1") -> None:
     """Publish until the process is ended."""
     client = Client(CallbackAPIVersion.VERSION2)
-    client.connect("127.0.0.1", port)
+    client.connect(host, port)
     client.loop_start()
     ended = threading.Event()
     while not ended.wait(interval_s):
@@ -44,4 +44,4 @@ def main(port: int, interval_s: float, topic: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), float(sys.argv[2]), *sys.argv[3:])

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,26 +16,32 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", _BLOCK)
 _COMMENT = re.compile(r"\s+#\s.*$", re.MULTILINE)
 
 
-def section(page: str, heading: str) -> str:
-    """Returns a section of a page below ``docs/``, without the sections inside it.
+INSTALL = "docs/install.md"
+
+
+def install_page(commit: str = "") -> str:
+    """Returns the page on how to install a rack.
 
     Args:
-        page: The file, as ``install.md``.
-        heading: The words of its heading.
+        commit: As it was then; empty: as it is here.
     """
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    found = re.search(rf"^#+ {re.escape(heading)}$(.*?)(?=^#+ |\Z)", text, _BLOCK)
-    assert found, f"{page} has no section {heading!r}"
-    return found[1]
+    if not commit:
+        return (ROOT / INSTALL).read_text(encoding="utf-8")
+    command = ["git", "-C", str(ROOT), "show", f"{commit}:{INSTALL}"]
+    return subprocess.check_output(command, text=True)
 
 
 def blocks(page: str, heading: str, language: str = "sh") -> list[str]:
     """Returns the blocks of a section that are in a language, without comments.
 
-    Headings are looked for outside of blocks only where a block has no line that
-    begins with ``#`` and a space; those of the handbook have none.
+    Args:
+        page: The text of the page; no block has a line that begins as a heading does.
+        heading: The words of the section's heading; sections inside it do not count.
+        language: Of the blocks.
     """
-    found = _FENCE.findall(section(page, heading))
+    text = re.search(rf"^#+ {re.escape(heading)}$(.*?)(?=^#+ |\Z)", page, _BLOCK)
+    assert text, f"the page has no section {heading!r}"
+    found = _FENCE.findall(text[1])
     return [_COMMENT.sub("", text) for kind, text in found if kind == language]
 
 
@@ -44,13 +51,19 @@ def printed_commands(output: str) -> list[str]:
     return [line for line in lines if line.startswith("sudo ")]
 
 
-def install(machine: VirtualMachine, bundle: Path) -> None:
-    """Installs a master line by line as ``docs/install.md`` says, and starts it."""
+def install(machine: VirtualMachine, bundle: Path, page: str) -> None:
+    """Installs a master line by line as the page says, and starts it.
+
+    Args:
+        machine: Has a new card, and no power.
+        bundle: The project.
+        page: The text of ``docs/install.md``.
+    """
     with step("master: first boot"):
         machine.start()
         machine.wait_for_ssh()
     machine.put(bundle, "/home/pi/pirack.bundle")
-    [lines] = blocks("install.md", "The master's Pi")
+    [lines] = blocks(page, "The master's Pi")
     output = paste(machine, lines.replace("<this repository>", "pirack.bundle"))
     commands = printed_commands(output)
     assert any("enable --now" in one for one in commands), output

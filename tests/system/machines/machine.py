@@ -6,6 +6,7 @@ killed. Its card is a layer over a disk that ``debian`` built. Its cable leads t
 ``Switch``, a bridge in a network namespace; this machine's network stays as it is.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -191,7 +192,7 @@ class VirtualMachine:
         try:
             with (self.folder / f"{self.name}.log").open("ab") as log:
                 self._process = subprocess.Popen(
-                    ["nice", "-n", "5", *self._qemu(port)],
+                    self._qemu(port),
                     pass_fds=[port],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -308,6 +309,11 @@ class VirtualMachine:
             command = self.switch.inside(*self._ssh(), f"cat >{shlex.quote(target)}")
             subprocess.run(command, check=True, stdin=file, timeout=300)
 
+    def get(self, source: str) -> bytes:
+        """Returns the content of a file that the user ``pi`` may read."""
+        command = self.switch.inside(*self._ssh(), f"cat {shlex.quote(source)}")
+        return subprocess.check_output(command, timeout=300)
+
     def _ssh(self) -> list[str]:
         """A call that ends when the machine loses its power."""
         options = {
@@ -316,7 +322,7 @@ class VirtualMachine:
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",
             "LogLevel": "ERROR",
-            "ConnectTimeout": "5",
+            "ConnectTimeout": "20",
             "ServerAliveInterval": "5",
             "ServerAliveCountMax": "6",
         }
@@ -330,12 +336,12 @@ class VirtualMachine:
         eui = bytes([one ^ 2, *rest[:2], 0xFF, 0xFE, *rest[2:]])
         return IPv6Address(b"\xfe\x80" + bytes(6) + eui)
 
-    def wait_for_ssh(self, *, timeout_s: float = 180) -> None:
+    def wait_for_ssh(self, *, timeout_s: float = 400) -> None:
         """Waits until somebody can sign in."""
         end = time.monotonic() + timeout_s
         while True:
             try:
-                self.ssh("true", timeout_s=15)
+                self.ssh("true", timeout_s=40)
             except CommandError as error:
                 if time.monotonic() > end:
                     tail = self.console()[-2000:]
@@ -344,6 +350,25 @@ class VirtualMachine:
                 time.sleep(0.5)
             else:
                 return
+
+    def boot_id(self) -> str:
+        """Returns the id of its present boot, which each boot has another."""
+        return self.ssh("cat /proc/sys/kernel/random/boot_id", timeout_s=40).strip()
+
+    def wait_for_another_boot(self, boot_id: str, *, timeout_s: float = 400) -> None:
+        """Waits until it was started anew, and somebody can sign in.
+
+        Args:
+            boot_id: Of the boot before.
+            timeout_s: How long it may take.
+        """
+        end = time.monotonic() + timeout_s
+        now = boot_id
+        while now == boot_id:
+            assert time.monotonic() < end, f"{self.name} did not start anew"
+            with contextlib.suppress(CommandError):
+                now = self.boot_id()
+            time.sleep(0.5)
 
     # --- QEMU's monitor (QMP) ------------------------------------------------------
 

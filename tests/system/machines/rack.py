@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.system.machines import debian
+from tests.system.machines import debian, handbook
 from tests.system.machines.debian import CACHE, ROOT, Card
-from tests.system.machines.handbook import blocks, install, paste, step
+from tests.system.machines.handbook import step
 from tests.system.machines.machine import (
     MASTER,
     RASPBERRY_PI,
@@ -62,6 +62,12 @@ chmod 600 /etc/NetworkManager/system-connections/rack.nmconnection
 
 BOARD_CARD = Card()
 
+OLD = "bb7333b"
+"""The release whose data, configuration and boards go on working."""
+
+OLD_BOARD_CARD = Card(dhcp_client="systemd-networkd")
+"""Its install runs made NetworkManager decline addresses."""
+
 PRODUCT = """
     broker dashboard deploy master_service node_agent pirack provisioning requirements
     pyproject.toml README.md LICENSE mosquitto.conf docs/install.md
@@ -70,55 +76,62 @@ PRODUCT = """
 """What an installed master is made from."""
 
 
-def project_bundle(folder: Path) -> tuple[Path, str]:
-    """Returns this project with its uncommitted changes as a git bundle, and a hash.
+def project_bundle(folder: Path, commit: str = "") -> tuple[Path, str]:
+    """Returns this project as a git bundle, and a hash of what a master is made from.
 
-    The hash is of what an installed master is made from.
+    Args:
+        folder: For the bundle.
+        commit: Which commit; empty: the last one, with what is not committed yet.
     """
+    bundle = folder / "pirack.bundle"
     clone = folder / "project"
 
-    def git(*words: str, where: Path = clone, **options: Any) -> str:  # noqa: ANN401  # subprocess
+    def git(*words: str, where: Path = clone, given: str = "") -> str:
         command = ["git", "-C", str(where), *words]
-        return str(subprocess.check_output(command, text=True, **options))
+        return subprocess.check_output(command, text=True, input=given)
 
     command = ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)]
     subprocess.run(command, check=True)
-    changes = git("diff", "--binary", "HEAD", where=ROOT)
-    git("apply", "--allow-empty", input=changes)
-    for name in git("ls-files", "--others", "--exclude-standard", where=ROOT).split(
-        "\n"
-    ):
-        if name:
+    git("checkout", "--quiet", "-B", "main", commit or "HEAD")
+    if not commit:
+        changes = git("diff", "--binary", "HEAD", where=ROOT)
+        git("apply", "--allow-empty", given=changes)
+        new = git("ls-files", "--others", "--exclude-standard", where=ROOT)
+        for name in new.splitlines():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, clone / name)
-    git("add", "--all")
-    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    git(*who, "commit", "--quiet", "--allow-empty", "-m", "As it is here")
-    git("checkout", "--quiet", "-B", "main")
-    bundle = folder / "pirack.bundle"
+        git("add", "--all")
+        who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        git(*who, "commit", "--quiet", "--allow-empty", "-m", "As it is here")
     git("bundle", "create", "--quiet", str(bundle), "HEAD", "main")
     tree = git("ls-files", "--stage", "--", *PRODUCT.split())
     shutil.rmtree(clone)
     return bundle, debian.content_hash(tree)
 
 
-def installed_master(folder: Path) -> Path:
+def installed_master(folder: Path, commit: str = "") -> Path:
     """Returns the disk of a master that was installed by the handbook; it is off.
 
     Made once for what this project is now, and kept.
 
     Args:
         folder: For what is needed meanwhile.
+        commit: Which release; empty: what is here.
     """
-    bundle, content = project_bundle(folder)
+    bundle, content = project_bundle(folder, commit)
     base = debian.disk(MASTER_CARD)
     path = CACHE / f"master-{base.stem[-12:]}-{content}.qcow2"
+    page = handbook.install_page(commit)
+    if commit == OLD:  # its page left these to the reader
+        page = page.replace("apt-get install", "apt-get install --yes")
+        page = page.replace("sudo pirack init ", f"sudo pirack init --name {ADDRESS} ")
+        page = page.replace("sudo apt-get", "sudo apt-get update\nsudo apt-get", 1)
 
     def build(work: Path) -> None:
         with Switch(9) as switch:
             machine = master_machine(switch, work, base)
             try:
-                install(machine, bundle)
+                handbook.install(machine, bundle, page)
                 power_off(machine)
             finally:
                 machine.cut()
@@ -127,8 +140,7 @@ def installed_master(folder: Path) -> Path:
             subprocess.run([*convert, str(work / "disk")], check=True)
         (work / "disk").rename(path)
 
-    debian.once(path, build)
-    return path
+    return debian.once(path, build)
 
 
 def master_machine(
@@ -205,7 +217,7 @@ class Rack:
         ]
         return {one["name"]: one["verdict"] for one in states}
 
-    def wait_for(self, verdict: str, *names: str, timeout_s: float = 180) -> None:
+    def wait_for(self, verdict: str, *names: str, timeout_s: float = 400) -> None:
         """Waits until boards have a verdict."""
 
         def all_have() -> bool:
@@ -226,32 +238,36 @@ class Rack:
 
 
 @contextlib.contextmanager
-def new_rack(folder: Path) -> Iterator[Rack]:
+def new_rack(folder: Path, commit: str = "") -> Iterator[Rack]:
     """Builds a rack of two stacks of two boards, as it is before its first install run.
 
     All outlets are off; the master was installed by the handbook, and runs.
 
     Args:
         folder: For the cards of its machines.
+        commit: Which release is installed; empty: what is here.
     """
-    disk = installed_master(folder)
-    cards = {"master": disk, **dict.fromkeys(BOARDS, debian.disk(BOARD_CARD))}
-    with _rack(folder, cards) as rack:
+    disk = debian.disk(OLD_BOARD_CARD if commit else BOARD_CARD)
+    master = installed_master(folder, commit)
+    with _rack(folder, {"master": master, **dict.fromkeys(BOARDS, disk)}) as rack:
         with step("master: boot"):
             rack.master.start()
             rack.master.wait_for_ssh()
-        configure(rack)
+        configure(rack, handbook.install_page(commit))
         yield rack
 
 
 @contextlib.contextmanager
-def deployed_rack(folder: Path) -> Iterator[Rack]:
+def deployed_rack(folder: Path, commit: str = "") -> Iterator[Rack]:
     """Starts a rack whose boards were found, addressed and deployed: all are online.
 
     Args:
         folder: For the cards of its machines.
+        commit: Which release is installed; empty: what is here.
     """
-    saved = debian.once(_saved_name(folder), lambda work: _save(folder, work))
+    content = installed_master(folder, commit).stem, BOARD_CARD, OLD_BOARD_CARD
+    saved = CACHE / f"rack-{debian.content_hash(content)}"
+    debian.once(saved, lambda work: _save(saved, work, commit))
     cards = {one.stem: one for one in saved.glob("*.qcow2")}
     with _rack(folder, cards) as rack:
         with step("rack: the mains are back"):
@@ -263,25 +279,19 @@ def deployed_rack(folder: Path) -> Iterator[Rack]:
         yield rack
 
 
-def _saved_name(folder: Path) -> Path:
-    content = debian.content_hash(installed_master(folder), debian.disk(BOARD_CARD))
-    return CACHE / f"rack-{content}"
-
-
-def _save(folder: Path, work: Path) -> None:
+def _save(saved: Path, work: Path, commit: str) -> None:
     """Makes the cards of a rack whose boards are deployed."""
-    run = work / "run"
+    run, made = work / "run", work / "made"
     run.mkdir()
-    with new_rack(run) as rack:
+    made.mkdir()
+    with new_rack(run, commit) as rack:
         find_boards(rack)
         deploy(rack)
         for machine in (*rack.boards, rack.master):
             power_off(machine)
-        made = work / "made"
-        made.mkdir()
         for machine in (*rack.boards, rack.master):
             machine.card.rename(made / machine.card.name)
-    made.rename(_saved_name(folder))
+    made.rename(saved)
 
 
 @contextlib.contextmanager
@@ -323,21 +333,26 @@ def deploy(rack: Rack, which: str = "--all") -> str:
         return rack.pirack(words, timeout_s=900)
 
 
-def configure(rack: Rack) -> None:
-    """Describes the rack in ``pirack.toml`` as its owner would, for our outlets."""
+def configure(rack: Rack, page: str) -> None:
+    """Describes the rack in ``pirack.toml`` as its owner would, for our outlets.
+
+    Args:
+        rack: Whose master runs.
+        page: The text of ``docs/install.md``.
+    """
     toml = rack.master.ssh("sudo cat /etc/pirack/pirack.toml")
     rows = '[rack]\nname = "lab"\nstacks = 2\nboards = 2\n'
     toml = _replace_table(toml, "rack", rows)
     heading = "Boards that are found and addressed"
-    [network] = blocks("install.md", heading, "toml")
+    [network] = handbook.blocks(page, heading, "toml")
     toml = _replace_table(toml, "install", network)
     toml += "".join(_outlet(number) for number in rack.strip.on)
     write(rack.master, "/etc/pirack/pirack.toml", toml)
     rack.master.put(debian.key(), "/home/pi/.ssh/id_ed25519")
     rack.master.ssh("chmod 600 .ssh/id_ed25519")
-    [lines] = blocks("install.md", heading)
+    [lines] = handbook.blocks(page, heading)
     before, _, _ = lines.partition("sudo pirack install start")
-    paste(rack.master, before)
+    handbook.paste(rack.master, before.replace("install dnsmasq", "install -y dnsmasq"))
 
 
 def write(machine: VirtualMachine, path: str, text: str) -> None:

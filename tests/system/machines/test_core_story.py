@@ -41,14 +41,14 @@ def test_a_stack_answers_a_ping(rack: Rack) -> None:
 
 def test_a_reboot_is_proven(rack: Rack) -> None:
     with step("reboot"):
-        said = rack.send("s02n1 reboot", timeout_s=300)
+        said = rack.send("s02n1 reboot", timeout_s=400)
     assert "done" in said, said
     assert "verified" in said, said
 
 
 def test_a_shutdown_is_proven(rack: Rack) -> None:
     with step("shutdown"):
-        said = rack.send("s01n2 shutdown", timeout_s=300)
+        said = rack.send("s01n2 shutdown", timeout_s=400)
     assert "verified" in said, said
     assert rack.boards[1].is_down
 
