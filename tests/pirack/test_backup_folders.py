@@ -1,5 +1,6 @@
 """Which files a backup holds, and how restored folders take the place of others."""
 
+import contextlib
 import json
 import os
 import re
@@ -84,7 +85,8 @@ def test_a_database_is_copied_as_it_is_between_two_transactions(tmp_path: Path) 
     writer.execute("INSERT INTO t VALUES (2)")
     archive.copy_database(path, copy)
     writer.execute("COMMIT")
-    assert sqlite3.connect(copy).execute("SELECT x FROM t").fetchall() == [(1,)]
+    with contextlib.closing(sqlite3.connect(copy)) as copied:
+        assert copied.execute("SELECT x FROM t").fetchall() == [(1,)]
     assert sorted(one.name for one in tmp_path.iterdir()) == [
         "a.db",
         "a.db-shm",
