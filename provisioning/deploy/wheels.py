@@ -126,7 +126,9 @@ class WheelStore:
             OSError: They cannot be written.
         """
         try:
-            files = _unpack(base64.b64decode(printed))
+            found = _unpack(base64.b64decode(printed))
+            # pip takes whatever lies beside a wheel for a package, the sums do not.
+            files = {name: found[name] for name in _wheels(found)}
             if wrong := self._wrong(files):
                 raise ValueError(wrong)  # noqa: TRY301  # as the archive's own
         except ValueError as error:
@@ -328,6 +330,9 @@ def _unpack(content: bytes) -> dict[str, bytes]:
                 name = entry.name.removeprefix("./")
                 if not entry.isfile():
                     continue
+                if entry.size > len(content):  # a sparse file may say any size
+                    text = f"a file of {entry.size} bytes, more than the archive has"
+                    raise ValueError(text)
                 if not _FILE.fullmatch(name):
                     text = f"a file has the name {name[:80]!r}"
                     raise ValueError(text)

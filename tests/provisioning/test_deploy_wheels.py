@@ -1,8 +1,11 @@
 """Boards of 32 bits: one of a kind makes wheels, and the others get them from here."""
 
 import asyncio
+import base64
 import hashlib
+import io
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -256,6 +259,34 @@ async def test_what_is_not_the_wheels_of_the_lock_file_is_not_taken_from_a_board
     assert words in report.text
     assert not (tmp_path / "wheels").exists()
     assert stage.packed == []
+
+
+async def test_a_sparse_file_takes_no_more_memory_than_the_archive_has(
+    stage: Stage, tmp_path: Path
+) -> None:
+    name = wheel_names()[0]
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        said = {"major": "1", "minor": "0", "name": name, "realsize": str(1 << 24)}
+        entry.pax_headers = {f"GNU.sparse.{key}": word for key, word in said.items()}
+        entry.size = tarfile.BLOCKSIZE  # the map of what is not a hole: nothing
+        archive.addfile(entry, io.BytesIO(b"0\n".ljust(tarfile.BLOCKSIZE, b"\0")))
+    printed = base64.encodebytes(content.getvalue()).decode()
+    small(stage, "1", makes=(Output(code=0, stdout=printed),))
+    report = alone(await stage.deploy())
+    assert report.trouble is Trouble.PACKAGES
+    assert "a file of 16777216 bytes" in report.text
+    assert not (tmp_path / "wheels").exists()
+
+
+async def test_what_a_board_hands_over_beside_its_wheels_goes_to_no_other(
+    stage: Stage,
+) -> None:
+    names = (*wheel_names(), "msgspec-99.0.tar.gz")
+    small(stage, "1", makes=(handed_over(names),))
+    assert alone(await stage.deploy()).step is Step.DONE
+    assert kept(stage) == sorted((*wheel_names(), wheels.SUMS, wheels.ORIGIN))
 
 
 async def test_a_board_that_prints_something_else_is_told_to(stage: Stage) -> None:
