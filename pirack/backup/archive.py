@@ -18,7 +18,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 import msgspec
 
@@ -33,10 +33,23 @@ MANIFEST = "manifest.json"
 MODES = 0o755
 """Bits a restored file or folder may have: nobody but its owner writes it."""
 MOST_ENTRIES = 100_000
+MOST_IDS = 2**32 - 1
+"""Of users and groups; this number itself means "as it is" to chown."""
 MANIFEST_BYTES = 64 * 1024 * 1024
+HEADER_BYTES = 1024 * 1024
+"""Most that may stand before a member; ``tarfile`` reads that in one piece."""
 _CHUNK = 1 << 20
 _DATABASE_S = 30.0
 """Longest wait for a database that somebody holds, seconds."""
+_BEFORE = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
 _ROLES = {
     Kind.INSTALLED: frozenset(folders(Path("/etc/x"), Path("/var/x"))),
     Kind.UP: frozenset({DATA}),
@@ -70,6 +83,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def bits(self) -> int:
         """The permission bits it is restored with."""
         return int(self.mode, 8) & MODES
+
+
+class _Header(tarfile.TarInfo):
+    """The header of a member; one of the sort that says more of the next is bounded."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _BEFORE and not 0 <= found.size <= HEADER_BYTES:
+            text = f"a header has {found.size} bytes; at most {HEADER_BYTES} can be"
+            raise tarfile.ReadError(text)
+        return found
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,7 +313,7 @@ def read(file: IO[bytes], keep: Callable[[Entry], IO[bytes] | None]) -> Manifest
     """
     file.seek(0)
     with _readable(), gzip.GzipFile(fileobj=file, mode="rb") as packed:
-        with tarfile.open(fileobj=packed, mode="r|") as tar:
+        with tarfile.open(fileobj=packed, mode="r|", tarinfo=_Header) as tar:
             manifest = _manifest(tar, tar.next())
             for entry in manifest.entries:
                 _take(tar, tar.next(), entry, keep)
@@ -374,6 +399,8 @@ def check_entries(manifest: Manifest) -> None:
             wrong = "is a file, and must be a folder"
         elif not _is_octal(entry.mode) or entry.size_bytes < 0:
             wrong = "has no mode or no size"
+        elif not (_is_id(entry.owner) and _is_id(entry.group)):
+            wrong = "has an owner that no system has"
         if wrong:
             text = f"its manifest names {entry.name!r}, which {wrong}"
             raise ArchiveError(text)
@@ -384,6 +411,11 @@ def check_entries(manifest: Manifest) -> None:
 
 def _is_octal(text: str) -> bool:
     return re.fullmatch("[0-7]{1,4}", text) is not None
+
+
+def _is_id(text: str) -> bool:
+    """Whether it is a name, or a number that a user or group can have."""
+    return not text.isdecimal() or int(text) < MOST_IDS
 
 
 def _is_file(member: tarfile.TarInfo) -> bool:

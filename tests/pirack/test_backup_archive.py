@@ -150,6 +150,21 @@ def test_another_content_than_the_manifest_says_is_refused(other: bytes) -> None
     assert "its hash is not" in text or "another size" in text
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_is_huge_is_refused_before_it_is_read(kind: bytes) -> None:
+    huge = member("long", b"x" * (archive.HEADER_BYTES + 1), type=kind)
+    said = refused(packed(manifest(*GOOD), GOOD_MEMBERS[0], huge, GOOD_MEMBERS[1]))
+    assert f"a header has {archive.HEADER_BYTES + 1} bytes" in said
+
+
+@pytest.mark.parametrize("number", [str(2**32 - 1), "9" * 30])
+@pytest.mark.parametrize("field", ["owner", "group"])
+def test_an_owner_that_no_system_has_is_refused(field: str, number: str) -> None:
+    changed: dict[str, Any] = {field: number}
+    said = manifest(GOOD[0], entry("data/a", **changed))
+    assert "an owner that no system has" in refused(packed(said, *GOOD_MEMBERS))
+
+
 def test_an_archive_without_a_manifest_is_none_of_ours() -> None:
     assert "does not begin with" in refused(packed(None, *GOOD_MEMBERS))
     assert "does not begin with" in refused(packed(None))
