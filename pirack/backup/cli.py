@@ -28,7 +28,8 @@ the page, names, places, tags, wanted power, history, and what install runs foun
 WHOEVER HAS THE FILE HAS THE RACK: its mode is 0600; keep it as you keep a password.
 
 Left out: what is written again at each start, locks, logs, what the broker retained
-(whoever published it does so again), and the levels of this machine's relays.
+(whoever published it does so again), the levels of this machine's relays, and what
+links lead to, which are named.
 
 examples
   sudo pirack backup /media/usb/rack.pirack     a rack of `pirack init`
@@ -122,12 +123,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(source: Source, args: argparse.Namespace) -> tuple[Manifest, list[str]]:
     """Return what was written, and what the person should know beside it."""
-    notes = []
+    apart = "not in it, keep it yourself: "
+    notes = [apart + one for one in contents.links(source)]
     rack = ""
     try:
         rack = contents.rack_name(source)
-        not_in_it = contents.elsewhere(source)
-        notes += [f"not in it, keep it yourself: {one}" for one in not_in_it]
+        notes += [apart + one for one in contents.elsewhere(source)]
     except ConfigError as error:
         notes.append(f"kept as it is, although it cannot be read: {error}")
     with _opened(args.file, source, replace=args.replace) as (out, room):

@@ -146,13 +146,33 @@ def walk(source: Source) -> Iterator[Found]:
             inside = Path(where).relative_to(top).as_posix()
             name = role if inside == "." else f"{role}/{inside}"
             _require_text(Path(where), (*folders, *files))
-            if left_out(f"{name}/") and not NOT_LEFT_OUT.startswith(f"{name}/"):
+            if _is_left_out_whole(name):
                 folders.clear()
                 continue
             yield _found(name, Path(where), os.fstat(handle))
             for file in sorted(files):
                 if not _is_of_sqlite(file, files) and not left_out(f"{name}/{file}"):
                     yield from _opened(name, Path(where), file, handle)
+
+
+def _is_left_out_whole(folder: str) -> bool:
+    """Whether a folder is left out with all that is in it."""
+    return bool(left_out(f"{folder}/")) and not NOT_LEFT_OUT.startswith(f"{folder}/")
+
+
+def links(source: Source) -> Iterator[str]:
+    """Return the links in the folders, and where each leads: no backup follows one."""
+    for role, folder in source.folders.items():
+        top = folder.resolve()
+        for where, folders, files in os.walk(top):
+            inside = Path(where).relative_to(top).as_posix()
+            name = role if inside == "." else f"{role}/{inside}"
+            if _is_left_out_whole(name):
+                folders.clear()
+                continue
+            for path in (Path(where) / one for one in sorted((*folders, *files))):
+                if path.is_symlink() and not left_out(f"{name}/{path.name}"):
+                    yield f"{path}, which is a link to {path.readlink()}"
 
 
 def _require_text(where: Path, names: tuple[str, ...]) -> None:

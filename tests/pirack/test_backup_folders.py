@@ -49,6 +49,8 @@ def test_links_sockets_and_locks_are_left_out(tmp_path: Path) -> None:
     (data / "lock").write_text("1")
     (data / "shadow").symlink_to("/etc/shadow")
     (data / "elsewhere").symlink_to("/etc", target_is_directory=True)
+    (data / "client").mkdir()
+    (data / "client/libcjson.so").symlink_to("libcjson.so.1")
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(str(data / "socket"))
     os.mkfifo(data / "fifo")
@@ -59,6 +61,10 @@ def test_links_sockets_and_locks_are_left_out(tmp_path: Path) -> None:
         "data/racks/lab/master",
         "data/racks/lab/master/kept.json",
     }
+    assert list(contents.links(Source(Kind.UP, {DATA: data}))) == [
+        f"{data}/elsewhere, which is a link to /etc",
+        f"{data}/shadow, which is a link to /etc/shadow",
+    ]
 
 
 def test_an_owners_own_files_are_kept_whatever_they_are_called(tmp_path: Path) -> None:

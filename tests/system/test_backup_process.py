@@ -330,6 +330,16 @@ def test_files_elsewhere_that_the_configuration_names_are_told(
     assert f"not in it, keep it yourself: {mine}, which {config}" in done.stderr
 
 
+def test_a_configuration_that_is_a_link_is_told(first: Machine, tmp_path: Path) -> None:
+    config, mine = first.etc / "pirack.toml", tmp_path / "mine.toml"
+    config.rename(mine)
+    config.symlink_to(mine)
+    done = first.run("backup", str(tmp_path / "i"))
+    assert done.returncode == 0, done.stderr
+    words = f"not in it, keep it yourself: {config}, which is a link to {mine}"
+    assert words in done.stderr
+
+
 def test_a_configuration_that_cannot_be_read_is_kept_all_the_same(
     first: Machine, tmp_path: Path
 ) -> None:
