@@ -35,6 +35,7 @@ STAYS = FAKE_FILE
 """Stands for the relays of a machine: a restored rack finds those that are there."""
 
 _AT_EACH_START = "is written again at each start"
+_DAMAGED = "was damaged and put aside"
 _OF_THIS_MACHINE = "is the level of this machine's relays"
 LEFT_OUT: tuple[tuple[str, str], ...] = (
     (f"{DATA}/{runfile.RUN_FILE}", "is there only while the rack runs"),
@@ -48,8 +49,8 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     (f"*/{FILE_NAME}.new", "is being written by Mosquitto, which then renames it"),
     ("*/mosquitto.db*", "is what the broker retained; its owners publish it again"),
     ("*/secrets/bundles/*", "is made again by `pirack node add`"),
-    ("*.broken", "was damaged and put aside"),
-    ("*.broken-*", "was damaged and put aside"),
+    ("*.broken", _DAMAGED),
+    ("*.broken-*", _DAMAGED),
     ("*/server.pid", "is of a process that runs"),
     ("*/server.log", "is a log"),
     ("*/server.log.old", "is a log"),
@@ -63,6 +64,7 @@ _OF_SQLITE = ("-wal", "-shm", "-journal")
 _OF_THE_SYSTEM = tuple(map(Path, ("/usr", "/bin", "/sbin", "/run", "/dev", "/sys")))
 SQLITE = b"SQLite format 3\0"
 """How a database begins."""
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Kind(enum.StrEnum):
@@ -151,7 +153,8 @@ def walk(source: Source) -> Iterator[Found]:
                 continue
             yield _found(name, Path(where), os.fstat(handle))
             for file in sorted(files):
-                if not _is_of_sqlite(file, files) and not left_out(f"{name}/{file}"):
+                is_kept = not left_out(f"{name}/{file}")
+                if is_kept and not _is_of_sqlite(file, files, handle):
                     yield from _opened(name, Path(where), file, handle)
 
 
@@ -193,20 +196,28 @@ def _raise(error: OSError) -> None:
         raise error
 
 
-def _is_of_sqlite(file: str, files: list[str]) -> bool:
+def _is_of_sqlite(file: str, files: list[str], handle: int) -> bool:
     """Whether SQLite keeps it beside a database; what is in it is in the copy too."""
-    return any(
-        file.endswith(end) and file.removesuffix(end) in files for end in _OF_SQLITE
-    )
+    names = (file.removesuffix(end) for end in _OF_SQLITE if file.endswith(end))
+    return any(name in files and _is_database(name, handle) for name in names)
+
+
+def _is_database(file: str, handle: int) -> bool:
+    with contextlib.suppress(OSError):
+        found = os.open(file, _READ, dir_fd=handle)
+        try:
+            return SQLITE.startswith(os.read(found, len(SQLITE)))  # or it is empty yet
+        finally:
+            os.close(found)
+    return False
 
 
 def _opened(name: str, where: Path, file: str, handle: int) -> Iterator[Found]:
     """Return a file, open; nothing for a link, a socket, or one that has just gone."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         if not stat.S_ISREG(os.lstat(file, dir_fd=handle).st_mode):
             return
-        content = os.open(file, flags, dir_fd=handle)
+        content = os.open(file, _READ, dir_fd=handle)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -242,14 +253,18 @@ def _found(
 def is_bare(role: str, folder: Path) -> bool:
     """Return whether a folder holds nothing that a restore would take away.
 
-    Empty files and folders count for nothing: a fresh installation makes them.
+    Empty files and folders count for nothing: a fresh installation makes them. What was
+    put aside for a person to look at is something, although no backup has it.
     """
     names = (
         (Path(where) / file, f"{role}/{(Path(where) / file).relative_to(folder)}")
         for where, _, files in os.walk(folder, onerror=_raise)
         for file in files
     )
-    return not any(path.lstat().st_size and not left_out(name) for path, name in names)
+    return not any(
+        path.lstat().st_size and left_out(name) in {"", _DAMAGED}
+        for path, name in names
+    )
 
 
 def rack_name(source: Source) -> str:

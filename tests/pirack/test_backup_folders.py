@@ -70,7 +70,7 @@ def test_links_sockets_and_locks_are_left_out(tmp_path: Path) -> None:
 def test_an_owners_own_files_are_kept_whatever_they_are_called(tmp_path: Path) -> None:
     etc = tmp_path / "etc"
     (etc / "secrets").mkdir(parents=True)
-    for name in ("commands.ini", "lock", "secrets/plugs.json", "x-wal"):
+    for name in ("commands.ini", "lock", "secrets/plugs.json", "x", "x-wal"):
         (etc / name).write_text("mine")
     source = Source(Kind.INSTALLED, {"etc": etc})
     assert names(source) >= {
@@ -183,6 +183,15 @@ def test_folders_without_anything_in_them_are_not_kept(tmp_path: Path) -> None:
     assert rack.restore() == ()
     assert rack.said == {"new"}
     assert [one.name for one in (tmp_path / "var").iterdir()] == ["pirack"]
+
+
+def test_a_damaged_file_that_waits_for_a_person_is_kept(tmp_path: Path) -> None:
+    rack = Rack(tmp_path)
+    for folder in rack.folders.values():
+        (folder / "file").rename(folder / "users.broken")
+    kept = rack.restore()
+    assert rack.said == {"new"}
+    assert [(one / "users.broken").read_text() for one in kept] == ["old", "old"]
 
 
 STEPS = ("mkdir", "open", "rename", "chmod", "unlink", "fsync", "sync", "rmdir")
