@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: There is no rack, or FILE may not be written.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave nothing half
+    unwind_at_signals()
     source = installed(args)
     if args.data is not None or not (args.etc / "pirack.toml").exists():
         up = of_up(args)
@@ -119,6 +119,16 @@ def run(args: argparse.Namespace) -> int:
     for line in (*told(args.file, manifest), *notes):
         pipe.complain(f"{line}\n")
     return EXIT_OK
+
+
+def unwind_at_signals() -> None:
+    """Lets what ends this process, a lost terminal too, remove first what is half done.
+
+    What is half done are secrets; who runs it under ``nohup`` has said what to ignore.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _write(source: Source, args: argparse.Namespace) -> tuple[Manifest, list[str]]:

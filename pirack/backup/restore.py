@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         PiRackError: The archive or this machine is not as it must be.
     """
+    cli.unwind_at_signals()
     try:
         with args.file.open("rb") as file:
             return _run(file, args)

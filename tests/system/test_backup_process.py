@@ -6,14 +6,18 @@ import hashlib
 import os
 import pwd
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from broker.service import EXIT_FAILED
 from pirack.backup import archive
 from pirack.backup.swap import Note, Swap
 from pirack.init.plan import folders
@@ -242,6 +246,35 @@ def test_a_restore_that_was_interrupted_is_completed_by_the_next(
     again = third.run("restore", str(tmp_path / "newer"), "--replace")
     assert again.returncode == 0, again.stdout + again.stderr
     assert (third.etc / "commands.ini").read_text() == "newer"
+
+
+def ended(
+    machine: Machine, signum: int, begun: Callable[[], bool], *words: str
+) -> None:
+    """Runs a command until it has begun, ends it by a signal, and waits."""
+    command = [sys.executable, "-m", "pirack.cli", *words, *machine.where]
+    with subprocess.Popen(command) as process:
+        while not begun():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signum)
+        assert process.wait(30) == EXIT_FAILED
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_no_secret_behind(
+    first: Machine, second: Machine, tmp_path: Path, signum: int
+) -> None:
+    with (first.state / "large").open("wb") as large:
+        large.truncate(1 << 28)
+    room, file = tmp_path / "usb", tmp_path / "large.pirack"
+    room.mkdir()
+    ended(first, signum, lambda: any(room.iterdir()), "backup", str(room / "file"))
+    assert list(room.iterdir()) == []
+    assert first.run("backup", str(file)).returncode == 0
+    staged = second.state.with_name("pirack.restoring")
+    ended(second, signum, staged.exists, "restore", str(file))
+    assert second.files() == {}
 
 
 def test_a_folder_that_cannot_be_exchanged_is_told_and_completed_later(
