@@ -288,6 +288,25 @@ def test_wheels_that_could_not_be_handed_over_are_not_built_twice(
     nothing_left(small)
 
 
+def test_wheels_made_for_something_else_are_not_handed_over(
+    small: Pi, sources: Path
+) -> None:
+    into = small.files / "root/recipe"
+    into.mkdir()
+    for name in ("wheels", "node.lock", "wheels.lock"):
+        shutil.copy(sources / name, into / name)
+    made, recipe = "/opt/.pirack-wheels/made", "/root/recipe"
+    digest = f"$(cat {recipe}/node.lock {recipe}/wheels.lock | sha256sum | cut -c 1-64)"
+    for of in ("", "source cpython-39-arm-linux-gnueabihf "):
+        small.run(
+            f"mkdir -p {made}; echo '{of}'{digest} >{made}/of; touch {made}/a.whl"
+        )
+        # No index is there: it makes none, and hands over none.
+        make = f"PIP_NO_INDEX=1 sh {recipe}/wheels piwheels"
+        assert small.run(f"{make} || echo code $?").startswith("code ")
+        nothing_left(small)
+
+
 async def test_a_bundle_without_wheels_for_a_32_bit_board_installs_nothing_there(
     small: Pi, wheel: Path, tmp_path: Path
 ) -> None:
