@@ -134,6 +134,9 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
         except OSError as error:
             text = f"{os_error.words(error)}; stopped in the middle: once that can be "
             raise PiRackError(text + "done, the same command completes it") from error
+        except KeyboardInterrupt as error:
+            text = "stopped in the middle: the same command completes it"
+            raise PiRackError(text) from error
     return _done(note, manifest, target, kept)
 
 

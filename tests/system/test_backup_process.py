@@ -277,6 +277,26 @@ def test_a_command_that_is_ended_leaves_no_secret_behind(
     assert second.files() == {}
 
 
+INTERRUPTED = """
+import os, sys
+from pirack import cli
+syncs = [os.sync, lambda: os.kill(os.getpid(), 1)]
+os.sync = lambda: syncs.pop(0)()  # the second one: all folders are exchanged
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_restore_that_is_ended_in_the_exchange_says_how_it_is_completed(
+    second: Machine, file: str
+) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, "restore", file, *second.where]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_FAILED
+    assert "in the middle: the same command completes it" in done.stderr
+    again = second.run("restore", file)
+    assert "Restored: rack attic" in again.stdout
+
+
 def test_a_folder_that_cannot_be_exchanged_is_told_and_completed_later(
     first: Machine, second: Machine, file: str
 ) -> None:
