@@ -90,10 +90,15 @@ print(json.load(door.open(f"{page}/session", timeout=30)))
 print(door.open(f"{page}/", timeout=30).read().decode())
 """
 FETCH = """
-import socket
+import socket, time
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as board:
     board.settimeout(10)
-    board.sendto(b"\\0\\1config.txt\\0octet\\0", ("192.168.23.1", 69))
+    for attempt in range(200):
+        try:
+            board.sendto(b"\\0\\1config.txt\\0octet\\0", ("192.168.23.1", 69))
+            break
+        except OSError:  # it is between two addresses: it just moved
+            time.sleep(0.1)
     print(board.recv(600))
 """
 """As a board without a card does: RFC 1350."""
