@@ -95,6 +95,7 @@ def _nobody(wanted: str, nodes: list[Node]) -> str:
     if len(reasons) == 1 and "" not in reasons:
         return f"{who} {wanted!r}: {reasons.pop()}"
     known = sorted({verb for node in nodes for verb in node.abilities})
-    near = difflib.get_close_matches(wanted, known, n=1)
+    verbs = [*known, *(verb.value for verb in Verb)]  # of the master's own, too
+    near = difflib.get_close_matches(wanted, verbs, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
     return f"{who} {wanted!r}; {meant}it can: {', '.join(known)}"

@@ -79,6 +79,7 @@ async def test_a_scope_reaches_whom_it_names(
         ("stack/1 power", "on force", "is not known"),
         ("stack/1 power", "off", "repeat it with confirm=stack/1"),
         ("node/s01n1 power", "off", "s01n2 would lose power"),
+        ("stack/1 pwoer", "cycle", "did you mean 'power'?"),
     ],
 )
 async def test_what_cannot_be_done_is_refused_with_what_would_be_right(
