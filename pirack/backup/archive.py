@@ -66,7 +66,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Args:
         name: Begins with one of the manifest's folders.
         owner: Name of the user, or a number that has none.
-        group: Likewise.
+        group: The group of the same.
         mode: Permission bits, octal.
         size_bytes: Of a file.
         sha256: Of a file, hex; empty: it is a folder.
@@ -332,17 +332,17 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        text = f"it is damaged, cut short, or no backup of PiRack ({error})"
+        text = f"it is damaged, cut short, or not a backup of PiRack ({error})"
         raise ArchiveError(text) from error
     except (ValueError, OverflowError, RecursionError) as error:
-        text = f"it is no backup of PiRack ({error})"
+        text = f"it is not a backup of PiRack ({error})"
         raise ArchiveError(text) from error
 
 
 def _manifest(tar: tarfile.TarFile, first: tarfile.TarInfo | None) -> Manifest:
     """Return the manifest, if it is one that a backup can have."""
     if first is None or first.name != MANIFEST or not _is_file(first):
-        text = f"it is no backup of PiRack: it does not begin with {MANIFEST}"
+        text = f"it is not a backup of PiRack: it does not begin with {MANIFEST}"
         raise ArchiveError(text)
     if first.size > MANIFEST_BYTES:
         text = f"its manifest has {first.size} bytes; at most {MANIFEST_BYTES} can be"
@@ -388,7 +388,7 @@ def check_entries(manifest: Manifest) -> None:
         parent = "" if len(path.parts) == 1 else str(path.parent)
         wrong = ""
         if str(path) != entry.name or ".." in path.parts or path.is_absolute():
-            wrong = "is no plain path"
+            wrong = "is not a plain path"
         elif "\0" in entry.name or not path.parts or path.parts[0] not in roles:
             wrong = f"is in none of {', '.join(sorted(roles))}"
         elif entry.name in seen:

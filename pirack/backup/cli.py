@@ -25,7 +25,7 @@ EPILOG = """\
 It works while everything runs, and changes nothing. In the file are configuration,
 certificates with the authority's key, every password, the users of the broker and of
 the page, names, places, tags, wanted power, history, and what install runs found.
-WHOEVER HAS THE FILE HAS THE RACK: its mode is 0600; keep it as you keep a password.
+ANYONE WHO HAS THE FILE HAS THE RACK: its mode is 0600; keep it as you keep a password.
 
 Left out: what is written again at each start, locks, logs, what the broker retained
 (whoever published it does so again), the levels of this machine's relays, and what
@@ -209,8 +209,8 @@ def _require_free(path: Path, source: Source, *, replace: bool) -> None:
         text = f"{path} is in a folder that is backed up; write it somewhere else"
         raise ConfigError(text)
     if path.is_dir() or (path.exists() and not path.is_file()):
-        text = f"{path} is no file; name one that is to be written"
+        text = f"{path} is not a file; name a file to write"
         raise ConfigError(text)
     if path.exists() and not replace:
-        text = f"{path} is there already; --replace writes it anew"
+        text = f"{path} is there already; --replace overwrites it"
         raise ConfigError(text)

@@ -103,7 +103,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         path: Here.
         mode: Permission bits.
         owner: Name of the user, or a number that has none.
-        group: Likewise.
+        group: The group of the same.
         content: Open for reading, of the file; None: it is a folder.
         mtime: Unix time of its last change, seconds.
     """
@@ -191,7 +191,7 @@ def _require_text(where: Path, names: tuple[str, ...]) -> None:
 
 
 def _raise(error: OSError) -> None:
-    """Take what cannot be read as an error; a folder that is not there is none."""
+    """Takes what cannot be read as an error; a folder that is not there is none."""
     if not isinstance(error, FileNotFoundError):
         raise error
 
@@ -296,7 +296,7 @@ def elsewhere(source: Source) -> Iterator[str]:
     theirs = BROKER_CONFIG if source.config == house.PRODUCTION else ours
     with contextlib.suppress(FileNotFoundError):
         if theirs.read_bytes() != ours.read_bytes():
-            yield f"{theirs}, which is no copy of {ours} any more"
+            yield f"{theirs}, which is not a copy of {ours} any more"
     document = load(source.config)
     document.require_known(TABLES)
     inside = [folder.resolve() for folder in source.folders.values()]
@@ -331,5 +331,5 @@ def require(source: Source) -> None:
         raise ConfigError(text)
     data = source.folders.get(DATA)
     if data is not None and not (data / "racks").is_dir():
-        text = f"no rack here: {data} is no data directory of `pirack up`"
+        text = f"no rack here: {data} is not a data directory of `pirack up`"
         raise ConfigError(text)

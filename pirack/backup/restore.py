@@ -219,7 +219,7 @@ def _bad_places(manifest: Manifest, exchange: Swap) -> Iterator[str]:
         if folder.is_dir() and folder.is_mount():
             yield f"{folder} is a disk of its own and cannot be exchanged; unmount it"
         if folder.exists() and not folder.is_dir():
-            yield f"{folder} is no directory"
+            yield f"{folder} is not a directory"
     other = data is not None and not (data / "racks").is_dir()
     if data is not None and other and _holds_something(DATA, data):
         yield f"{data} holds other things; name another directory with --data DIR"
@@ -334,7 +334,7 @@ def _digest(manifest: Manifest) -> str:
 
 
 def _detach(folder: Path, manifest: Manifest) -> None:
-    """Take out of databases what is true of the other machine's relays alone.
+    """Removes from databases what is true of the other machine's relays alone.
 
     Raises:
         ArchiveError: A newer release wrote one, or it is damaged.
@@ -381,7 +381,7 @@ async def _end_run(path: Path) -> None:
 def _done(
     note: Note, manifest: Manifest, target: Source, kept: tuple[Path, ...]
 ) -> int:
-    """Say what was done and what is next; return the exit code."""
+    """Says what was done and what is next; returns the exit code."""
     pipe.say("")
     pipe.say(f"Restored: {note.words}.")
     for path in kept:
@@ -427,7 +427,7 @@ def _next(manifest: Manifest, target: Source) -> Iterator[str]:
     if plugin and not Path(plugin).exists():
         yield (
             f"mosquitto.conf of the backup names {plugin}, which is not here: remove "
-            f"{target.folders['etc'] / 'mosquitto.conf'}, `pirack init` writes it anew."
+            f"{target.folders['etc'] / 'mosquitto.conf'}, `pirack init` writes a new one."
         )
         yield ""
     init = f"sudo pirack init --rack {known.topics.rack}"

@@ -131,7 +131,7 @@ class Swap:
         return self.staged(role) / inside if inside else self.staged(role)
 
     def _take_over(self, role: str) -> None:
-        """Keep what stands for relays of this machine, where there is such a file."""
+        """Keeps what stands for relays of this machine, where there is such a file."""
         folder = self.folders[role]
         for path in sorted(folder.rglob(STAYS)) if folder.is_dir() else []:
             to = self.staged(role) / path.relative_to(folder)
@@ -140,7 +140,7 @@ class Swap:
                 shutil.chown(to, path.stat().st_uid, path.stat().st_gid)
 
     def hand_over(self, manifest: Manifest, *, owners: bool) -> None:
-        """Give what was unpacked to who needs it, and let it reach the disk.
+        """Gives what was unpacked to its owners, and lets it reach the disk.
 
         Args:
             manifest: What was unpacked.
@@ -195,7 +195,7 @@ class Swap:
             return  # by the run that was interrupted
         if folder.exists():
             aside, number = self.aside(role, stamp), 1
-            while aside.exists():  # something made the folder anew in between
+            while aside.exists():  # something made the folder again in between
                 number += 1
                 aside = self.aside(role, f"{stamp}-{number}")
             folder.rename(aside)

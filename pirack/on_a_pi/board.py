@@ -43,7 +43,7 @@ UNITS = (
 )
 NEAR_C = 4.0
 READINGS = 20
-NO_PI = "this machine is no Raspberry Pi"
+NO_PI = "this machine is not a Raspberry Pi"
 _TEMPERATURE = re.compile(r"temp=(-?[0-9.]+)")
 
 

@@ -177,7 +177,7 @@ class Visit:
 
     @asynccontextmanager
     async def _aside(self) -> AsyncIterator[None]:
-        """Let another visit in, and let no deadline pass, while this one takes long."""
+        """Lets another visit in, and no deadline pass, while this one takes long."""
         if not self._deadline.expired():
             self._deadline.reschedule(None)
         self._gate.release()

@@ -146,7 +146,7 @@ def test_a_configuration_of_the_broker_that_was_changed_is_told(
     said: dict[str, str],
 ) -> None:
     assert "keep it yourself" not in said["told of a copy"]
-    text = f"keep it yourself: {BROKER_CONFIG}, which is no copy of /etc/pirack"
+    text = f"keep it yourself: {BROKER_CONFIG}, which is not a copy of /etc/pirack"
     assert text in said["told of a change"]
 
 

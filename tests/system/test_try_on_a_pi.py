@@ -71,7 +71,7 @@ def test_with_the_wheel_alone_it_reports_and_leaves_nothing(
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads(done.stdout)["rows"]}
     assert rows["board"]["result"] == "cannot be checked"
-    assert rows["board"]["why"] == "this machine is no Raspberry Pi"
+    assert rows["board"]["why"] == "this machine is not a Raspberry Pi"
     assert rows["vitals"]["result"] == "ok"
     assert "PiRack and its packages in" in rows["Python"]["seen"]
     assert not list(temporary.iterdir())

@@ -50,7 +50,7 @@ SETUP = "from setuptools import setup\nsetup(name={!r}, version={!r}, {})\n"
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *words: object) -> None:
-        """Say nothing."""
+        """Says nothing."""
 
 
 class Index:

@@ -133,7 +133,7 @@ class First:
             other.post("logout")
 
     def written(self, stop: threading.Event) -> None:
-        """Keep the databases busy."""
+        """Keeps the databases busy."""
         number = 0
         while not stop.is_set():
             number += 1
@@ -205,7 +205,7 @@ def test_a_file_that_is_there_is_not_written_over(first: First) -> None:
     there.write_text("mine")
     done = backup(first, str(there))
     assert done.returncode == 3
-    assert "--replace writes it anew" in done.stderr
+    assert "--replace overwrites it" in done.stderr
     assert there.read_text() == "mine"
     inside = backup(first, str(first.up.data / "rack.pirack"))
     assert inside.returncode == 3
