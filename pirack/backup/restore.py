@@ -427,7 +427,7 @@ def _next(manifest: Manifest, target: Source) -> Iterator[str]:
     if plugin and not Path(plugin).exists():
         yield (
             f"mosquitto.conf of the backup names {plugin}, which is not here: remove "
-            f"{target.folders['etc'] / 'mosquitto.conf'}, `pirack init` writes a new one."
+            f"{target.folders['etc'] / 'mosquitto.conf'}, `pirack init` makes it."
         )
         yield ""
     init = f"sudo pirack init --rack {known.topics.rack}"

@@ -69,7 +69,7 @@ class PiBench:
         return sum(a is not b for a, b in itertools.pairwise(seen))
 
     def break_down(self, outlet: str) -> None:
-        """Makes the kernel refuse every further call on a line, which stays as it is."""
+        """Makes the kernel refuse further calls on a line, which stays as it is."""
         if not lines():
             pytest.skip("RPi.GPIO writes to registers, which refuse nothing")
         line = lines()[NAMES.index(outlet)]
