@@ -108,10 +108,7 @@ def in_root(
         archives: Where apt keeps what it downloads.
     """
     environment = {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "LANG": "C.UTF-8",
-        "HOME": "/root",
-        "DEBIAN_FRONTEND": "noninteractive",
+        **debian.ROOT_ENVIRONMENT,
         "container": "lxc",  # debootstrap makes no device files then; it could not
         "MAGIC": _MAGIC,
         "MASK": _MASK,

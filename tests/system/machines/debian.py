@@ -183,6 +183,14 @@ def kernel(suite: str) -> Kernel:
 
 # --- steps that other builds share ---------------------------------------------------
 
+ROOT_ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/root",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+"""The environment of a command in a root folder."""
+
 
 def in_root(
     folder: Path,
@@ -199,13 +207,7 @@ def in_root(
         settings: Its environment, beside the usual variables.
         archives: Where apt keeps what it downloads.
     """
-    environment = {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "LANG": "C.UTF-8",
-        "HOME": "/root",
-        "DEBIAN_FRONTEND": "noninteractive",
-        **(settings or {}),
-    }
+    environment = {**ROOT_ENVIRONMENT, **(settings or {})}
     script = 'mount -t proc proc "$0/proc" && '
     if archives:
         script += f'mount --bind "{archives}" "$0/var/cache/apt/archives" && '

@@ -104,13 +104,19 @@ def serve_package(master: VirtualMachine) -> None:
     )
 
 
-def test_a_new_card_is_deployed_under_the_boards_name(deployed: Rack) -> None:
-    board = deployed.boards[3]
-    deployed.send("s02n2 shutdown", timeout_s=240)
+def put_in_a_new_card(rack: Rack) -> VirtualMachine:
+    """Gives s02n2 a card as it is bought, and returns the board once it has booted."""
+    board = rack.boards[3]
+    rack.send("s02n2 shutdown", timeout_s=400)
     board.cut()
     board.new_card(debian.disk(BOARD_CARD))
     board.start()
     board.wait_for_ssh()
+    return board
+
+
+def test_a_new_card_is_deployed_under_the_boards_name(deployed: Rack) -> None:
+    put_in_a_new_card(deployed)
     with pytest.raises(CommandError, match="host-key-changed"):
         deploy(deployed, "s02n2")
     deployed.pirack("deploy --forget-key s02n2")
@@ -119,12 +125,7 @@ def test_a_new_card_is_deployed_under_the_boards_name(deployed: Rack) -> None:
 
 
 def test_a_deployment_that_a_power_cut_broke_off_is_run_again(deployed: Rack) -> None:
-    board = deployed.boards[3]
-    deployed.send("s02n2 shutdown", timeout_s=240)
-    board.cut()
-    board.new_card(debian.disk(BOARD_CARD))
-    board.start()
-    board.wait_for_ssh()
+    board = put_in_a_new_card(deployed)
     deployed.pirack("deploy --forget-key s02n2")
     with ThreadPoolExecutor(1) as thread:
         run = thread.submit(deploy, deployed, "s02n2")

@@ -133,24 +133,34 @@ class PinBench(Relays):
         await self.outlets.close()
 
 
+def holder_settings(socket: Path, folder: Path) -> Settings:
+    """Returns the settings of pirack-powerd for the relays of every bench.
+
+    Args:
+        socket: Where it listens.
+        folder: Where it keeps the levels.
+    """
+    rows = tuple(
+        OutletRow(
+            name=name,
+            driver=Driver.GPIOD,
+            stack=number,
+            pin=wire.pin,
+            active_low=wire.active_low,
+        )
+        for number, (name, wire) in enumerate(WIRES.items(), start=1)
+    )
+    power = PowerSettings(holder=str(socket), holder_dir=str(folder))
+    return Settings(power=power, outlets=rows)
+
+
 class HolderBench(Relays):
     """pirack-powerd on a kernel that drops outputs, in this process, on its socket."""
 
     def __init__(self, folder: Path) -> None:
         self.header = Header(persists=False)
         self._socket = folder / "powerd.sock"
-        rows = tuple(
-            OutletRow(
-                name=name,
-                driver=Driver.GPIOD,
-                stack=number,
-                pin=wire.pin,
-                active_low=wire.active_low,
-            )
-            for number, (name, wire) in enumerate(WIRES.items(), start=1)
-        )
-        power = PowerSettings(holder=str(self._socket), holder_dir=str(folder / "held"))
-        settings = Settings(power=power, outlets=rows)
+        settings = holder_settings(self._socket, folder / "held")
         self.holder = Holder(settings, stand_in(self.header, keeps=False))
         self.outlets = HolderOutlets(self._socket, NAMES)
 

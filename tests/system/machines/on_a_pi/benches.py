@@ -21,9 +21,9 @@ from master_service.power.drivers import rpi_gpio
 from master_service.power.drivers.gpio import GpioOutlets, Ledger
 from master_service.power.holder import Holder
 from master_service.power.holder_link import HolderOutlets
-from master_service.settings import Driver, OutletRow, PowerSettings, Settings
+from master_service.settings import Driver
 from tests.system.machines.on_a_pi.registers import Registers, Trace
-from tests.system.power.benches import NAMES, WIRES
+from tests.system.power.benches import NAMES, WIRES, holder_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -121,20 +121,8 @@ class HolderBench(PiBench):
     def __init__(self, folder: Path, registers: Registers, trace: Trace) -> None:
         super().__init__(folder, registers, trace)
         self._socket = self.folder / "powerd.sock"
-        rows = tuple(
-            OutletRow(
-                name=name,
-                driver=Driver.GPIOD,
-                stack=number,
-                pin=wire.pin,
-                active_low=wire.active_low,
-            )
-            for number, (name, wire) in enumerate(WIRES.items(), start=1)
-        )
-        power = PowerSettings(
-            holder=str(self._socket), holder_dir=str(self.folder / "held")
-        )
-        self._holder = Holder(Settings(power=power, outlets=rows), machines.here())
+        settings = holder_settings(self._socket, self.folder / "held")
+        self._holder = Holder(settings, machines.here())
         self.outlets = HolderOutlets(self._socket, NAMES)
 
     async def begin(self) -> None:
