@@ -40,7 +40,7 @@ def test_the_master_is_upgraded_and_old_agents_go_on(
     assert [one["tags"] for one in states if one["name"] == "s02n2"] == [["gpu"]]
     assert "2 of 2 done" in old_rack.send("stack/1 ping")
     assert "FAIL" not in old_rack.pirack("doctor || true")
-    assert old_rack.strip.log[4:] == [], "no outlet was touched"
+    assert old_rack.strip.log == [], "no outlet was touched"
 
 
 def test_the_boards_are_upgraded_by_deploy(old_rack: Rack) -> None:
