@@ -58,7 +58,7 @@ def test_mosquitto_is_removed_and_comes_back(deployed: Rack) -> None:
 
 
 def test_a_rack_moves_to_another_machine(deployed: Rack, folder: Path) -> None:
-    deployed.send("s02n2 tag add gpu")
+    deployed.send("s02n2 tag gpu")
     deployed.master.ssh("sudo pirack backup rack.pirack", timeout_s=180)
     deployed.master.ssh("sudo chown pi rack.pirack")
     copy = folder / "rack.pirack"

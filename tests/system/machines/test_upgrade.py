@@ -28,7 +28,7 @@ def old_rack(folder: Path) -> Iterator[Rack]:
 def test_the_master_is_upgraded_and_old_agents_go_on(
     old_rack: Rack, folder: Path
 ) -> None:
-    old_rack.send("s02n2 tag add gpu")
+    old_rack.send("s02n2 tag gpu")
     old_rack.send("s01n1 name attic")
     bundle, _ = project_bundle(folder)
     old_rack.master.put(bundle, "pirack.bundle")  # where its clone came from
