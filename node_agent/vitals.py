@@ -5,6 +5,7 @@ the loop; what would wait (``vcgencmd``) is started and collected later. Each va
 read on its own: one that cannot be read costs that value, never the heartbeat.
 """
 
+import contextlib
 import fnmatch
 import logging
 import os
@@ -12,7 +13,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,8 +55,7 @@ class LinuxBoard:
     """The machine this process runs on; a Raspberry Pi or any other Linux.
 
     Args:
-        root: Where its file systems are. Anything but ``/`` is a recorded tree, and
-            makes psutil read its ``proc`` too, in the whole process.
+        root: Where its file systems are; anything but ``/`` is a recorded tree.
         clock: Monotonic clock, seconds.
         ask: Starts the program that asks the firmware for its throttle bits.
         clock_synced: Says whether the clock is set.
@@ -73,7 +73,6 @@ class LinuxBoard:
     ) -> None:
         self._root = root
         self._clock_synced = clock_synced
-        psutil.PROCFS_PATH = str(root / "proc")
         self._throttle = Throttle(
             root=root, raspberry=identity.is_raspberry(root), clock=clock, ask=ask
         )
@@ -89,6 +88,10 @@ class LinuxBoard:
 
     def facts(self) -> Facts:
         """Return what changes rarely."""
+        with _psutil_reads(self._root / "proc"):
+            return self._facts()
+
+    def _facts(self) -> Facts:
         root = self._root
         if self._zone is None:
             self._zone = _cpu_zone(root, self._wanted_zone)
@@ -117,6 +120,10 @@ class LinuxBoard:
 
     def vitals(self) -> Vitals:
         """Return what changes from one heartbeat to the next."""
+        with _psutil_reads(self._root / "proc"):
+            return self._vitals()
+
+    def _vitals(self) -> Vitals:
         root, read = self._root, self._read
         mounts = disk.mounts_of(root)
         received, sent = read(
@@ -195,6 +202,16 @@ class LinuxBoard:
             text = f"{kind} says {text[:20]!r} thousandths of a degree"
             raise ValueError(text)
         return value
+
+
+@contextlib.contextmanager
+def _psutil_reads(proc: Path) -> Iterator[None]:
+    """Let psutil read another ``proc``: it knows one for the whole process."""
+    before, psutil.PROCFS_PATH = psutil.PROCFS_PATH, str(proc)
+    try:
+        yield
+    finally:
+        psutil.PROCFS_PATH = before
 
 
 def architecture(machine: str, *, wide: bool = sys.maxsize > 2**32) -> str:

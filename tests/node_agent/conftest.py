@@ -1,9 +1,8 @@
 """A clock that stands still, and machines as files."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from node_agent.fake_clock import FakeClock
@@ -33,7 +32,7 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+def machine(tmp_path: Path) -> Callable[[str], Path]:
     """Return what makes the file systems of a recorded machine: pi4, pi5, pc."""
 
     def make(name: str) -> Path:
@@ -41,8 +40,7 @@ def machine(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         _plant((TREES / f"{name}.txt").read_text(), root)
         return root
 
-    yield make
-    psutil.PROCFS_PATH = "/proc"
+    return make
 
 
 @pytest.fixture

@@ -35,6 +35,16 @@ def test_a_pi_4_says_who_it_is(machine: Machine) -> None:
     assert not facts.simulated
 
 
+def test_reading_a_recorded_machine_leaves_psutil_on_this_one(
+    machine: Machine,
+) -> None:
+    board = board_of(machine("pi4"))
+    board.facts()
+    board.vitals()
+    assert psutil.PROCFS_PATH == "/proc"
+    assert psutil.pid_exists(1)
+
+
 def test_hardware_addresses_are_wired_then_wireless_then_virtual(
     machine: Machine,
 ) -> None:
