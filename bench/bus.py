@@ -1,6 +1,6 @@
 """A plain paho client for the bench's own questions, on its own thread.
 
-Not ``broker.client``: what measures us must not be made of what is measured.
+Not ``broker.client.mqtt_link``: what measures us must not be made of what is measured.
 """
 
 import threading

@@ -12,7 +12,7 @@ import time
 
 from bench import invented
 from bench.raw import RawPublisher, publish_packet
-from broker.messages import (
+from broker.contract.messages import (
     NodeState,
     Power,
     RackState,
@@ -21,7 +21,7 @@ from broker.messages import (
     Wire,
     encode,
 )
-from broker.topics import NodeLeaf
+from broker.contract.topics import NodeLeaf
 
 COLDEST_C = 35
 TEMPERATURES = 30

@@ -10,7 +10,7 @@ from bench.figures import Figure
 from bench.invented import TOPICS
 from bench.servers import dashboard_table
 from bench.workshop import Workshop, free_port
-from broker.topics import NodeLeaf
+from broker.contract.topics import NodeLeaf
 
 CASE = "idle"
 STACKS = 12

@@ -19,8 +19,8 @@ from bench.bus import Bus
 from bench.figures import Figure, at_least_share
 from bench.raw import RawPublisher, publish_packet
 from bench.workshop import BenchError, Workshop
-from broker.messages import Command, encode
-from broker.topics import NodeLeaf, Scope, ScopeKind
+from broker.contract.messages import Command, encode
+from broker.contract.topics import NodeLeaf, Scope, ScopeKind
 
 CASE = "ingest"
 NODES = 48

@@ -2,8 +2,8 @@
 
 import random
 
-from broker.messages import Ability, Details, Heartbeat, Throttled, encode
-from broker.topics import NodeLeaf, Topics
+from broker.contract.messages import Ability, Details, Heartbeat, Throttled, encode
+from broker.contract.topics import NodeLeaf, Topics
 
 RACK = "bench"
 TOPICS = Topics(RACK)

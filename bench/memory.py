@@ -8,7 +8,7 @@ from bench.figures import Figure, at_most
 from bench.ingest import introduce
 from bench.raw import RawPublisher, publish_packet
 from bench.workshop import BenchError, Workshop
-from broker.topics import NodeLeaf
+from broker.contract.topics import NodeLeaf
 
 CASE = "memory"
 NODES = 5000

@@ -12,8 +12,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench import feeder, invented
-from broker.messages import Heartbeat, decode
-from broker.topics import NodeLeaf
+from broker.contract.messages import Heartbeat, decode
+from broker.contract.topics import NodeLeaf
 
 
 class Board:

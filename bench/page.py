@@ -18,7 +18,7 @@ from bench.figures import Figure, Target, at_most, percentile
 from bench.latency import delays_s
 from bench.servers import NAIVE, Server, naive, ours, serves
 from bench.workshop import BenchError, Workshop, free_port
-from broker.topics import NodeLeaf
+from broker.contract.topics import NodeLeaf
 
 CASE = "page"
 BARE = "bare paho"

@@ -15,8 +15,8 @@ from bench.bus import Bus
 from bench.figures import Figure, at_most, percentile
 from bench.invented import TOPICS
 from bench.workshop import BenchError, Workshop
-from broker.messages import Command, Phase, Reply, decode, encode
-from broker.topics import NodeLeaf, Scope, ScopeKind
+from broker.contract.messages import Command, Phase, Reply, decode, encode
+from broker.contract.topics import NodeLeaf, Scope, ScopeKind
 
 CASE = "ping"
 BOARDS = 4

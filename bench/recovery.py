@@ -19,8 +19,8 @@ from bench.figures import Figure, at_most
 from bench.invented import TOPICS
 from bench.servers import PASSWORD, dashboard_table, serves, sign_in
 from bench.workshop import BenchError, Workshop, free_port
-from broker.messages import NodeState, Verdict, decode
-from broker.topics import NodeLeaf
+from broker.contract.messages import NodeState, Verdict, decode
+from broker.contract.topics import NodeLeaf
 
 CASE = "recovery"
 STACKS = 12

@@ -6,8 +6,8 @@ from pathlib import Path
 from bench.bus import Bus
 from bench.invented import RACK, TOPICS
 from bench.workshop import BenchError, Workshop
-from broker.messages import NodeState, Verdict, decode
-from broker.topics import NodeLeaf
+from broker.contract.messages import NodeState, Verdict, decode
+from broker.contract.topics import NodeLeaf
 from node_agent.simulator.layout import boards as places
 
 START_S = 30.0

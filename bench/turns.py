@@ -18,10 +18,10 @@ import msgspec
 from bench.figures import Figure
 from bench.raw import RawPublisher, publish_packet
 from bench.workshop import BenchError, Workshop
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.link import Connect, Link
-from broker.topics import Topics
+from broker.client.endpoint import Endpoint
+from broker.client.link import Connect, Link
+from broker.client.mqtt_link import connector
+from broker.contract.topics import Topics
 from tests.random_messages import RandomMessages
 
 CASE = "turns"
@@ -171,7 +171,7 @@ def _agent(connect: Connect, _folder: Path) -> Service:
 
 
 def _master(connect: Connect, folder: Path) -> Service:
-    from broker.settings import RackSettings  # noqa: PLC0415  # of the child only
+    from broker.common.settings import RackSettings  # noqa: PLC0415  # of the child only
     from master_service.power.fake import FakeOutlets  # noqa: PLC0415  # as above
     from master_service.probe import NoProber  # noqa: PLC0415  # as above
     from master_service.service import Master  # noqa: PLC0415  # as above

@@ -6,10 +6,16 @@ import sys
 
 import msgspec
 
-from broker.config import Document
-from broker.errors import ConfigError, PiRackError
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, add_common, load_common
-from broker.settings import BrokerSettings, RackSettings
+from broker.common.config import Document
+from broker.common.errors import ConfigError, PiRackError
+from broker.common.service import (
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    EXIT_OK,
+    add_common,
+    load_common,
+)
+from broker.common.settings import BrokerSettings, RackSettings
 from dashboard.settings import DashboardSettings
 from dashboard.users import Role, Users, ensure_admin, generate_password, make_user
 
@@ -82,8 +88,8 @@ def _add_user(settings: DashboardSettings, name: str, role: Role) -> int:
 def _serve(settings: DashboardSettings, document: Document) -> None:
     """Import the web server only now: it is slow to load and reads its environment."""
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.data_path / "nicegui")
-    from broker.client import connector  # noqa: PLC0415  # with the web server
-    from broker.credentials import beside, endpoint  # noqa: PLC0415  # with the web server
+    from broker.client.mqtt_link import connector  # noqa: PLC0415  # with the web server
+    from broker.mosquitto.credentials import beside, endpoint  # noqa: PLC0415  # with the web server
     from dashboard.server import serve  # noqa: PLC0415  # see the docstring
 
     broker = document.table("broker", BrokerSettings)

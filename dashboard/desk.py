@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from broker.errors import ContractError, NotConnectedError, PiRackError
-from broker.link import Link
-from broker.messages import Command, OnFailure, Phase, Reply, TargetRow, encode
-from broker.topics import Scope, ScopeKind, Topics
-from broker.verbs import ADMIN_VERBS, READING_VERBS
+from broker.client.link import Link
+from broker.common.errors import ContractError, NotConnectedError, PiRackError
+from broker.contract.messages import Command, OnFailure, Phase, Reply, TargetRow, encode
+from broker.contract.topics import Scope, ScopeKind, Topics
+from broker.contract.verbs import ADMIN_VERBS, READING_VERBS
 from dashboard.rows import event_row
 from dashboard.users import Role, User, Users
 from dashboard.view import View

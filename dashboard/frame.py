@@ -8,7 +8,7 @@ import msgspec
 from nicegui import Client, ui
 from nicegui.events import GenericEventArguments
 
-from broker.messages import OnFailure
+from broker.contract.messages import OnFailure
 from dashboard.desk import Ask, RefusedError
 from dashboard.service import Dashboard
 from dashboard.users import User

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from broker.common.tasks import note
-from broker.messages import Status
+from broker.contract.messages import Status
 from dashboard import install, rows
 from dashboard.model import Mirror
 from dashboard.record import HISTORY_STEP_S, Record

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from broker.messages import InstallBoard, InstallStack, InstallState
+from broker.contract.messages import InstallBoard, InstallStack, InstallState
 from dashboard.model import Mirror
 
 OVER = frozenset({"idle", "done", "done-with-problems", "failed", "cancelled"})

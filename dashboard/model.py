@@ -6,9 +6,10 @@ Pure: bytes and times come in, records change and are marked; nothing is sent fr
 from collections import deque
 from collections.abc import Iterable
 
-from broker.errors import ContractError, PayloadError
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.client.link import Message, Subscription
+from broker.common.errors import ContractError, PayloadError
+from broker.common.rejections import Rejections
+from broker.contract.messages import (
     Details,
     Event,
     Heartbeat,
@@ -22,8 +23,7 @@ from broker.messages import (
     Status,
     decode,
 )
-from broker.rejections import Rejections
-from broker.topics import (
+from broker.contract.topics import (
     CommandTopic,
     Fixed,
     FixedTopic,

@@ -10,7 +10,7 @@ import nicegui
 from nicegui import app, ui
 from starlette.requests import Request
 
-from broker.version import VERSION
+from broker.common.version import VERSION
 from dashboard.frame import Activity, Frame, Install, Overview
 from dashboard.service import Dashboard
 from dashboard.sessions import Sessions

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from broker.link import Link
-from broker.messages import Command, Reply, Status, encode
-from broker.topics import Scope, ScopeKind, Topics
-from broker.verbs import Verb
+from broker.client.link import Link
+from broker.contract.messages import Command, Reply, Status, encode
+from broker.contract.topics import Scope, ScopeKind, Topics
+from broker.contract.verbs import Verb
 from dashboard.model import Mirror
 
 LINES = 200

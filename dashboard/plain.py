@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from dashboard.connections import network
 from dashboard.guard import HEALTH, LOGIN, SESSION
 from dashboard.sessions import Sessions, Throttle, safe_path

@@ -1,6 +1,6 @@
 """What the dashboard knows of one node."""
 
-from broker.messages import Details, Heartbeat, NodeState, Status
+from broker.contract.messages import Details, Heartbeat, NodeState, Status
 from dashboard.settings import Thresholds
 from dashboard.tile import Levels, Tile, make_tile
 

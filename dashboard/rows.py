@@ -9,7 +9,14 @@ from typing import Any
 
 import msgspec
 
-from broker.messages import Ability, Askable, Event, Lock, NodeState, StackState
+from broker.contract.messages import (
+    Ability,
+    Askable,
+    Event,
+    Lock,
+    NodeState,
+    StackState,
+)
 from dashboard.record import Record
 from dashboard.tile import Tile
 

@@ -20,9 +20,9 @@ from nicegui import app, ui
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from broker.atomic import put_aside, replace
-from broker.link import Connect
-from broker.settings import BrokerSettings
+from broker.client.link import Connect
+from broker.common.atomic import put_aside, replace
+from broker.common.settings import BrokerSettings
 from dashboard.connections import ConnectionLimits, bounded, raise_limit
 from dashboard.guard import STATIC, Guard
 from dashboard.pages import Pages, add_lifecycle

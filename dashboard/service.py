@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from broker.client.link import Connect, Link, Message
 from broker.common import tasks
+from broker.common.errors import LinkError
+from broker.common.rejections import Rejections
 from broker.common.tasks import Tasks
-from broker.errors import LinkError
-from broker.link import Connect, Link, Message
-from broker.messages import Status
-from broker.rejections import Rejections
-from broker.topics import Topics
+from broker.contract.messages import Status
+from broker.contract.topics import Topics
 from dashboard.desk import Desk
 from dashboard.hub import Hub
 from dashboard.model import Mirror, subscriptions

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from broker.atomic import put_aside, replace
+from broker.common.atomic import put_aside, replace
 from dashboard.users import User, Users
 
 log = logging.getLogger(__name__)

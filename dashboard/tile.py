@@ -7,7 +7,7 @@ import enum
 
 import msgspec
 
-from broker.messages import (
+from broker.contract.messages import (
     Details,
     Heartbeat,
     NodeState,
@@ -17,7 +17,7 @@ from broker.messages import (
     ThrottleFlag,
     Verdict,
 )
-from broker.verbs import DESTRUCTIVE, Verb
+from broker.contract.verbs import DESTRUCTIVE, Verb
 from dashboard.settings import Thresholds
 
 NO_VALUE = -1

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from broker.atomic import put_aside, replace
-from broker.errors import ConfigError
+from broker.common.atomic import put_aside, replace
+from broker.common.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ person reads for it stands here.
 
 from typing import Any
 
-from broker.messages import EventKind, Phase, ScanPhase, ThrottleFlag
-from broker.verbs import ADMIN_VERBS, DESTRUCTIVE, WAVES
+from broker.contract.messages import EventKind, Phase, ScanPhase, ThrottleFlag
+from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE, WAVES
 from dashboard import install
 from dashboard.tile import State
 from dashboard.users import Role

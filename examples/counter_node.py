@@ -15,13 +15,13 @@ import argparse
 import logging
 from collections.abc import Mapping
 
-from broker import service
-from broker.client import connector
-from broker.credentials import endpoint
-from broker.errors import PiRackError
-from broker.messages import MasterDetails
-from broker.settings import BrokerSettings, RackSettings
-from broker.topics import Topics
+from broker.client.mqtt_link import connector
+from broker.common import service
+from broker.common.errors import PiRackError
+from broker.common.settings import BrokerSettings, RackSettings
+from broker.contract.messages import MasterDetails
+from broker.contract.topics import Topics
+from broker.mosquitto.credentials import endpoint
 from node_agent.actions import load
 from node_agent.node import Node
 from node_agent.subprocess_runner import SubprocessRunner

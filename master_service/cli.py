@@ -3,12 +3,11 @@
 import argparse
 from pathlib import Path
 
-from broker import service
-from broker.client import connector
-from broker.common import kernel_clock
-from broker.config import Document
-from broker.credentials import endpoint
-from broker.settings import BrokerSettings
+from broker.client.mqtt_link import connector
+from broker.common import kernel_clock, service
+from broker.common.config import Document
+from broker.common.settings import BrokerSettings
+from broker.mosquitto.credentials import endpoint
 from master_service import probe
 from master_service.install import setup
 from master_service.power import make as make_outlets

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from broker.client.link import Link
+from broker.common.errors import LinkError, PayloadError
 from broker.common.tasks import Tasks, note
-from broker.errors import LinkError, PayloadError
-from broker.link import Link
-from broker.messages import Lock, Phase, encode
-from broker.topics import NodeLeaf
+from broker.contract.messages import Lock, Phase, encode
+from broker.contract.topics import NodeLeaf
 from master_service.commands.desk import Desk
 from master_service.commands.effects import (
     Answer,

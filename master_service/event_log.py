@@ -6,7 +6,7 @@ lines a query means.
 
 import msgspec
 
-from broker.messages import Event, EventKind
+from broker.contract.messages import Event, EventKind
 
 Statement = tuple[str, tuple[object, ...]]
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from broker.messages import Event, EventKind
+from broker.contract.messages import Event, EventKind
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ connection, so two such boards throw each other off in turn: boot ids, serials, 
 sessions that come back after another took their place are the proof.
 """
 
-from broker.messages import Details
+from broker.contract.messages import Details
 from master_service.node import Node
 
 DUPLICATE_ID = "duplicate identity"

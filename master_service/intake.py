@@ -4,9 +4,10 @@ Nothing that anybody can publish raises out of here or stops the master; what is
 is counted by kind, and logged once for each.
 """
 
-from broker.errors import PayloadError, TopicError
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.client.link import Message, Subscription
+from broker.common.errors import PayloadError, TopicError
+from broker.common.rejections import Rejections
+from broker.contract.messages import (
     Details,
     Heartbeat,
     MasterDetails,
@@ -14,8 +15,7 @@ from broker.messages import (
     Status,
     decode,
 )
-from broker.rejections import Rejections
-from broker.topics import (
+from broker.contract.topics import (
     Address,
     CommandTopic,
     Fixed,

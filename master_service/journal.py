@@ -2,10 +2,10 @@
 
 import contextlib
 
-from broker.errors import LinkError, PayloadError
-from broker.link import Link
-from broker.messages import encode
-from broker.topics import Topics
+from broker.client.link import Link
+from broker.common.errors import LinkError, PayloadError
+from broker.contract.messages import encode
+from broker.contract.topics import Topics
 from master_service.events import Draft
 from master_service.rate_limit import HistoryLimit
 from master_service.store import Store

@@ -5,8 +5,8 @@ time alone may change its verdict (``deadline``). A heartbeat only moves that mo
 further away, so it does not touch it: the deadline is looked at when it comes.
 """
 
-from broker.messages import EventKind, Power, Running, Verdict
-from broker.verbs import DESTRUCTIVE
+from broker.contract.messages import EventKind, Power, Running, Verdict
+from broker.contract.verbs import DESTRUCTIVE
 from master_service.events import Draft, Outbox
 from master_service.incidents.book import Incidents
 from master_service.node import Node, PingMemory

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.messages import Lock
-from broker.messages.codec import LATEST
-from broker.topics import Scope, ScopeKind
+from broker.contract.messages import Lock
+from broker.contract.messages.codec import LATEST
+from broker.contract.topics import Scope, ScopeKind
 from master_service.node import Node
 from master_service.spans import clock
 

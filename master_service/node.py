@@ -1,6 +1,6 @@
 """What the master remembers of one node, in one mutable record."""
 
-from broker.messages import Details, NodeState, Running, Status, Verdict
+from broker.contract.messages import Details, NodeState, Running, Status, Verdict
 from master_service.presence import NEVER, Pending, Probe
 
 

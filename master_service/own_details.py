@@ -3,8 +3,8 @@
 import contextlib
 import socket
 
-from broker.messages import MasterDetails
-from broker.version import VERSION
+from broker.common.version import VERSION
+from broker.contract.messages import MasterDetails
 from master_service.settings import MasterSettings
 
 

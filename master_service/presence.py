@@ -9,8 +9,8 @@ import math
 
 import msgspec
 
-from broker.messages import Power, Status, Verdict
-from broker.verbs import Verb
+from broker.contract.messages import Power, Status, Verdict
+from broker.contract.verbs import Verb
 
 LATE_INTERVALS = 2.0
 """Silence, in heartbeat intervals, after which a node is late."""

@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.errors import NotConnectedError, PayloadError
-from broker.link import Link
-from broker.messages import (
+from broker.client.link import Link
+from broker.common.errors import NotConnectedError, PayloadError
+from broker.common.rejections import Rejections
+from broker.contract.messages import (
     MasterDetails,
     RackState,
     StackState,
@@ -20,8 +21,7 @@ from broker.messages import (
     Wire,
     encode,
 )
-from broker.rejections import Rejections
-from broker.topics import NodeLeaf
+from broker.contract.topics import NodeLeaf
 from master_service import rollup
 from master_service.node import Node
 from master_service.rack import Rack

@@ -1,8 +1,8 @@
 """The rack as the master knows it: the parts that think, put together; pure."""
 
-from broker.errors import TopicError
-from broker.messages import EventKind
-from broker.topics import Topics
+from broker.common.errors import TopicError
+from broker.contract.messages import EventKind
+from broker.contract.topics import Topics
 from master_service import layout
 from master_service.events import Outbox
 from master_service.incidents.book import Incidents

@@ -5,7 +5,7 @@ Pure: told what time it is, in monotonic seconds.
 
 from collections import OrderedDict
 
-from broker.messages import EventKind
+from broker.contract.messages import EventKind
 from master_service.events import Draft
 
 KEYS_AT_MOST = 10_000

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.errors import TopicError
-from broker.messages import Verdict
-from broker.topics import NodeLeaf, Scope, ScopeKind, Topics, check_name
+from broker.common.errors import TopicError
+from broker.contract.messages import Verdict
+from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics, check_name
 from master_service.node import Node
 from master_service.settings import NodeRow
 

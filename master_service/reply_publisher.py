@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.errors import ContractError, LinkError
-from broker.link import Link
-from broker.log import RateLimited
-from broker.messages import Phase, Reply, TargetRow, encode
-from broker.topics import Topics
+from broker.client.link import Link
+from broker.common.errors import ContractError, LinkError
+from broker.common.log import RateLimited
+from broker.contract.messages import Phase, Reply, TargetRow, encode
+from broker.contract.topics import Topics
 from master_service.commands import history
 from master_service.commands.effects import (
     Answer,

@@ -7,7 +7,7 @@ takes that for a bad connection. What they say about themselves gives them away.
 import logging
 from collections import deque
 
-from broker.messages import EventKind, MasterDetails
+from broker.contract.messages import EventKind, MasterDetails
 from master_service.events import Outbox
 
 log = logging.getLogger(__name__)

@@ -4,14 +4,14 @@ import platform
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from broker.messages import (
+from broker.common.version import VERSION
+from broker.contract.messages import (
     NodeState,
     Power,
     RackState,
     StackState,
     Verdict,
 )
-from broker.version import VERSION
 from master_service.node import Node
 from master_service.power import boards
 from master_service.rack import Rack

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from broker.messages import Lock
+from broker.contract.messages import Lock
 from master_service.commands.records import OutletRecord, PartRecord
 from master_service.locks import restored
 from master_service.registry import NodeRecord

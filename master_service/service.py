@@ -12,14 +12,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from broker.client.link import Connect, Link, Message
 from broker.common import tasks
+from broker.common.errors import LinkError
+from broker.common.rejections import Rejections
 from broker.common.tasks import keep_running, noted
-from broker.errors import LinkError
-from broker.link import Connect, Link, Message
-from broker.messages import EventKind
-from broker.rejections import Rejections
-from broker.topics import Topics
-from broker.version import VERSION
+from broker.common.version import VERSION
+from broker.contract.messages import EventKind
+from broker.contract.topics import Topics
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Commit, Moment, Persist
 from master_service.commands.records import BootRecord
@@ -57,7 +57,7 @@ ROWS_AT_MOST = 500
 
 
 class Master:
-    """The service; see ``broker.service.Service``.
+    """The service; see ``broker.common.service.Service``.
 
     Its parts are there from ``start`` on: they are made of what is on disk.
 

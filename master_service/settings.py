@@ -5,10 +5,10 @@ from typing import Annotated
 
 import msgspec
 
-from broker.config import Document
-from broker.errors import ConfigError
-from broker.settings import MAX_STACKS, RackSettings
-from broker.topics import check_name
+from broker.common.config import Document
+from broker.common.errors import ConfigError
+from broker.common.settings import MAX_STACKS, RackSettings
+from broker.contract.topics import check_name
 from master_service.healing.settings import HealSettings
 from master_service.power import wiring
 from master_service.power.rows import CommandsRow, PlugBroker, PlugRow

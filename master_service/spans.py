@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from broker.errors import PiRackError
+from broker.common.errors import PiRackError
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(?:[0-9]{1,6}[smhdw])+")

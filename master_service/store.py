@@ -20,9 +20,9 @@ from typing import TypeVar
 
 import msgspec
 
+from broker.common.errors import ConfigError, PiRackError
 from broker.common.tasks import see_through
-from broker.errors import ConfigError, PiRackError
-from broker.messages import Event, EventKind, Lock
+from broker.contract.messages import Event, EventKind, Lock
 from master_service import event_log
 from master_service.commands.records import (
     BootRecord,

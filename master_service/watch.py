@@ -7,7 +7,7 @@ object and no text unless something is news.
 
 import msgspec
 
-from broker.messages import (
+from broker.contract.messages import (
     Details,
     EventKind,
     Heartbeat,
@@ -16,7 +16,7 @@ from broker.messages import (
     ThrottleFlag,
     Verdict,
 )
-from broker.verbs import Verb
+from broker.contract.verbs import Verb
 from master_service.events import Outbox
 from master_service.identity import (
     CLOCK,

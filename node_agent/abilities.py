@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
-from broker.messages import Ability
-from broker.verbs import Verb
+from broker.contract.messages import Ability
+from broker.contract.verbs import Verb
 from node_agent.actions import Action, Actions
 from node_agent.runner import Runner, UnansweredError
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from broker.errors import ConfigError, ContractError
-from broker.messages import Ability
-from broker.verbs import Verb
+from broker.common.errors import ConfigError, ContractError
+from broker.contract.messages import Ability
+from broker.contract.verbs import Verb
 from node_agent import command_file
 from node_agent.command_file import Alias, Section
 from node_agent.runner import Invocation

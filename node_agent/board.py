@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from broker.messages import Throttled
+from broker.contract.messages import Throttled
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

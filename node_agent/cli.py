@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from broker import service
-from broker.config import Document
-from broker.credentials import endpoint
-from broker.errors import ConfigError, PiRackError
-from broker.settings import BrokerSettings, RackSettings
-from broker.topics import Topics
+from broker.common import service
+from broker.common.config import Document
+from broker.common.errors import ConfigError, PiRackError
+from broker.common.settings import BrokerSettings, RackSettings
+from broker.contract.topics import Topics
+from broker.mosquitto.credentials import endpoint
 from node_agent import actions, command_file, identity, report
 from node_agent.abilities import Probed, probe
 from node_agent.board import Board

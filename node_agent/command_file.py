@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from broker.errors import ConfigError, TopicError
-from broker.topics import check_name
+from broker.common.errors import ConfigError, TopicError
+from broker.contract.topics import check_name
 from node_agent.runner import DEFAULT_TIMEOUT_S
 
 SHELL, TIMEOUT, PROBE = "shell", "timeout_s", "probe"

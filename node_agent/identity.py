@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from broker import atomic
-from broker.errors import ConfigError
+from broker.common import atomic
+from broker.common.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

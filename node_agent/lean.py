@@ -28,6 +28,6 @@ def _without_proxies() -> Iterator[None]:
 
 
 with _without_proxies():
-    from broker.client import connector
+    from broker.client.mqtt_link import connector
 
 __all__ = ["connector"]

@@ -16,13 +16,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
+from broker.client.link import Connect, Message, Subscription
 from broker.common import tasks
-from broker.errors import ContractError
-from broker.link import Connect, Message, Subscription
-from broker.messages import MasterDetails, Order, decode
-from broker.messages.node import Status
-from broker.rejections import Rejections
-from broker.topics import HOME_ASSISTANT_STATUS, NodeLeaf, Topics
+from broker.common.errors import ContractError
+from broker.common.rejections import Rejections
+from broker.contract.messages import MasterDetails, Order, decode
+from broker.contract.messages.node import Status
+from broker.contract.topics import HOME_ASSISTANT_STATUS, NodeLeaf, Topics
 from node_agent import report
 from node_agent.actions import Actions
 from node_agent.board import Board

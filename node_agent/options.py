@@ -2,8 +2,8 @@
 
 import argparse
 
-from broker import service
-from broker.version import VERSION
+from broker.common import service
+from broker.common.version import VERSION
 
 DESCRIPTION = """\
 Report this machine's vitals and obey the orders of the rack's master.

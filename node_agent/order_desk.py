@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from broker.common.errors import ContractError
 from broker.common.tasks import Tasks
-from broker.errors import ContractError
-from broker.messages import Ability, Order, Phase, Result
-from broker.verbs import DESTRUCTIVE, Verb
+from broker.contract.messages import Ability, Order, Phase, Result
+from broker.contract.verbs import DESTRUCTIVE, Verb
 from node_agent.abilities import OWN, RESTART, Probed, probing
 from node_agent.actions import Actions
 from node_agent.order_memory import OrderMemory

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker import atomic
+from broker.common import atomic
 
 log = logging.getLogger(__name__)
 

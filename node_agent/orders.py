@@ -4,8 +4,8 @@ import enum
 
 import msgspec
 
-from broker.messages import Order, Phase
-from broker.verbs import DESTRUCTIVE, Verb
+from broker.contract.messages import Order, Phase
+from broker.contract.verbs import DESTRUCTIVE, Verb
 
 KEPT = DESTRUCTIVE | {Verb.RESTART_AGENT}
 """Whose ids must outlive the process that obeys them."""

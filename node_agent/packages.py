@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from broker import updated
+from broker.contract import updated
 
 UNITS = {
     "upgrade": "pirack-update.service",

@@ -11,11 +11,11 @@ from types import MappingProxyType
 
 import msgspec
 
-from broker.errors import PayloadError
-from broker.messages import Ability, Details, Heartbeat, Result, encode
-from broker.messages.codec import LATEST, LONGEST_S
-from broker.messages.node import MAX_EXTRAS
-from broker.version import VERSION
+from broker.common.errors import PayloadError
+from broker.common.version import VERSION
+from broker.contract.messages import Ability, Details, Heartbeat, Result, encode
+from broker.contract.messages.codec import LATEST, LONGEST_S
+from broker.contract.messages.node import MAX_EXTRAS
 from node_agent.board import Facts, Vitals
 
 MAX_TEXT = 256

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from broker.common.errors import PiRackError
 from broker.common.processes import Finished
-from broker.errors import PiRackError
 
 DEFAULT_TIMEOUT_S = 30.0
 

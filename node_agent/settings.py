@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 
 Interval = Annotated[float, msgspec.Meta(ge=0.2, le=3600)]
 

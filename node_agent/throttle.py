@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from broker.messages import Throttled, ThrottleFlag
+from broker.contract.messages import Throttled, ThrottleFlag
 
 SYSFS = "sys/devices/platform/soc/soc:firmware/get_throttled"
 VCGENCMD = ("vcgencmd", "get_throttled")

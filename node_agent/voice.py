@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import msgspec
 
-from broker.errors import LinkError
-from broker.link import Link
-from broker.messages import Ability, Result, encode
-from broker.messages.node import Status
-from broker.rejections import Rejections
-from broker.topics import NodeLeaf, Topics
+from broker.client.link import Link
+from broker.common.errors import LinkError
+from broker.common.rejections import Rejections
+from broker.contract.messages import Ability, Result, encode
+from broker.contract.messages.node import Status
+from broker.contract.topics import NodeLeaf, Topics
 from node_agent import report
 from node_agent.board import Board, Facts, Vitals
 

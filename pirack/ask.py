@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.errors import LinkError, PayloadError, PiRackError
-from broker.link import Connect, Link, Message, Subscription
-from broker.messages import Command, Reply, Status, TargetRow, decode, encode
-from broker.topics import Scope, ScopeKind, Topics
+from broker.client.link import Connect, Link, Message, Subscription
+from broker.common.errors import LinkError, PayloadError, PiRackError
+from broker.contract.messages import Command, Reply, Status, TargetRow, decode, encode
+from broker.contract.topics import Scope, ScopeKind, Topics
 from pirack.receipt import Receipt
 
 Progress = Callable[[Receipt, tuple[TargetRow, ...]], None]

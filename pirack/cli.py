@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from broker.errors import ConfigError, PiRackError
-from broker.service import EXIT_CONFIG, EXIT_FAILED
-from broker.version import VERSION
+from broker.common.errors import ConfigError, PiRackError
+from broker.common.service import EXIT_CONFIG, EXIT_FAILED
+from broker.common.version import VERSION
 from pirack import pipe
 
 DESCRIPTION = """\
@@ -191,7 +191,7 @@ def _missing(name: str, error: ModuleNotFoundError) -> int:
     command = next((one for one in COMMANDS if one.name == name), None)
     if command is None or not command.extra:
         raise error
-    from broker.extras import how_to_add  # noqa: PLC0415  # heavy, and seldom needed
+    from broker.common.extras import how_to_add  # noqa: PLC0415  # heavy, and seldom needed
 
     sys.stderr.write(
         f"pirack {name}: {error.name} is not installed; it comes with the extra "

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from broker.service import EXIT_CONFIG, EXIT_OK
+from broker.common.service import EXIT_CONFIG, EXIT_OK
 
 HELP = "print a completion script for your shell"
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         import shtab  # noqa: PLC0415  # an extra: the rest works without it
     except ModuleNotFoundError:
-        from broker.extras import how_to_add  # noqa: PLC0415  # heavy, seldom needed
+        from broker.common.extras import how_to_add  # noqa: PLC0415  # heavy, seldom needed
 
         sys.stderr.write(
             "pirack completion: shtab is not installed; it comes with the extra "

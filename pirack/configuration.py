@@ -1,8 +1,8 @@
 """Every table of ``pirack.toml``, each read by the package that owns it."""
 
-from broker.config import Document
-from broker.service import TABLES
-from broker.settings import BrokerSettings, RackSettings
+from broker.common.config import Document
+from broker.common.service import TABLES
+from broker.common.settings import BrokerSettings, RackSettings
 from dashboard.settings import DashboardSettings
 from master_service import settings as master
 from node_agent.settings import AgentSettings

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 
 _HERE = Path(__file__).parent
 

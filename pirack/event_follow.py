@@ -7,11 +7,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from broker.errors import ContractError, PiRackError
-from broker.link import Message, Subscription
-from broker.messages import Event, NodeState, decode
-from broker.reconnect import Backoff
-from broker.topics import NodeLeaf, NodeTopic, Topics
+from broker.client.link import Message, Subscription
+from broker.client.reconnect import Backoff
+from broker.common.errors import ContractError, PiRackError
+from broker.contract.messages import Event, NodeState, decode
+from broker.contract.topics import NodeLeaf, NodeTopic, Topics
 from pirack import pipe
 from pirack.ask import NoAnswerError, Question
 from pirack.event_lines import written

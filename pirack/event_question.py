@@ -3,9 +3,9 @@
 import argparse
 import uuid
 
-from broker.messages import Command
-from broker.topics import Scope, ScopeKind
-from broker.verbs import Verb
+from broker.contract.messages import Command
+from broker.contract.topics import Scope, ScopeKind
+from broker.contract.verbs import Verb
 from pirack.ask import Question
 from pirack.person import person
 

@@ -4,17 +4,23 @@ import argparse
 import asyncio
 import signal
 
-from broker.common.tasks import first
-from broker.errors import (
+from broker.client.link import Connect
+from broker.common.errors import (
     ConfigError,
     LinkError,
     PiRackError,
     TopicError,
 )
-from broker.link import Connect
-from broker.messages import EventKind
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from broker.topics import Topics
+from broker.common.service import (
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    EXIT_NO_BROKER,
+    EXIT_OK,
+    EXIT_USAGE,
+)
+from broker.common.tasks import first
+from broker.contract.messages import EventKind
+from broker.contract.topics import Topics
 from pirack import option_types, pipe, where
 from pirack.ask import Patience, Question, ask
 from pirack.event_follow import Follower

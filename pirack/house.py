@@ -9,16 +9,16 @@ from pathlib import Path
 
 import msgspec
 
-from broker import credentials
-from broker.certificates import Files
-from broker.config import Document, load
-from broker.credentials import Credentials
-from broker.endpoint import Endpoint
-from broker.errors import ConfigError
-from broker.service import TABLES
-from broker.settings import BrokerSettings, Port, RackSettings
-from broker.topics import Topics
-from broker.verbs import ADMIN_VERBS
+from broker.client.endpoint import Endpoint
+from broker.common.config import Document, load
+from broker.common.errors import ConfigError
+from broker.common.service import TABLES
+from broker.common.settings import BrokerSettings, Port, RackSettings
+from broker.contract.topics import Topics
+from broker.contract.verbs import ADMIN_VERBS
+from broker.mosquitto import credentials
+from broker.mosquitto.certificates import Files
+from broker.mosquitto.credentials import Credentials
 from pirack import runfile
 
 TLS_PORT = 8883

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from broker.certificates import check_host
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
+from broker.mosquitto.certificates import check_host
 from pirack.house import TLS_PORT
 
 HIGHEST = 65535

@@ -2,10 +2,10 @@
 
 import msgspec
 
+from broker.client.link import Message, Subscription
+from broker.common.errors import ContractError
 from broker.common.printable import printable
-from broker.errors import ContractError
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.contract.messages import (
     Event,
     Heartbeat,
     MasterDetails,
@@ -16,7 +16,14 @@ from broker.messages import (
     Wire,
     decode,
 )
-from broker.topics import Fixed, FixedTopic, NodeLeaf, NodeTopic, StackTopic, Topics
+from broker.contract.topics import (
+    Fixed,
+    FixedTopic,
+    NodeLeaf,
+    NodeTopic,
+    StackTopic,
+    Topics,
+)
 from pirack.pipe import cleaned
 
 UNPLACED = 10_000

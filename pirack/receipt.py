@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from broker.common.printable import printable
-from broker.messages import Event, Phase, Reply, TargetRow
+from broker.contract.messages import Event, Phase, Reply, TargetRow
 from master_service import spans
 
 _SYMBOL = {

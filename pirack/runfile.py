@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from broker.atomic import put_aside, replace
-from broker.errors import ConfigError
+from broker.common.atomic import put_aside, replace
+from broker.common.errors import ConfigError
 
 DATA_VARIABLE = "PIRACK_DATA"
 DEFAULT_DATA = Path(".pirack")

@@ -8,19 +8,25 @@ import uuid
 
 import msgspec
 
-from broker import words
-from broker.common.printable import printable_json
-from broker.errors import (
+from broker.common.errors import (
     ConfigError,
     LinkError,
     PayloadError,
     PiRackError,
     TopicError,
 )
-from broker.messages import DEFAULT_TTL_S, Phase, RowCode, TargetRow
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from broker.topics import Scope, ScopeKind, check_name
-from broker.verbs import ADMIN_VERBS, DESTRUCTIVE
+from broker.common.printable import printable_json
+from broker.common.service import (
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    EXIT_NO_BROKER,
+    EXIT_OK,
+    EXIT_USAGE,
+)
+from broker.contract import words
+from broker.contract.messages import DEFAULT_TTL_S, Phase, RowCode, TargetRow
+from broker.contract.topics import Scope, ScopeKind, check_name
+from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE
 from pirack import option_types, pipe, where
 from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.house import ADMIN

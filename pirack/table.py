@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from broker.messages import Heartbeat, Verdict
+from broker.contract.messages import Heartbeat, Verdict
 from pirack.mirror import Mirror, Row
 
 HEAD = ("node", "verdict", "for", "cpu", "mem", "disk", "temp", "up", "reason")

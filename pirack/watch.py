@@ -9,11 +9,11 @@ import signal
 import sys
 import time
 
-from broker.errors import ConfigError, LinkError, TopicError
-from broker.link import Connect, Message
-from broker.messages import Event, Heartbeat
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK
-from broker.topics import Topics
+from broker.client.link import Connect, Message
+from broker.common.errors import ConfigError, LinkError, TopicError
+from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK
+from broker.contract.messages import Event, Heartbeat
+from broker.contract.topics import Topics
 from pirack import pipe, table, where
 from pirack.mirror import Mirror
 from pirack.where import Place

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from broker.config import Document, load
-from broker.endpoint import Endpoint
-from broker.errors import ConfigError, LinkError, RefusedError
-from broker.link import Connect
-from broker.service import TABLES
-from broker.settings import BrokerSettings, RackSettings
-from broker.topics import Topics
+from broker.client.endpoint import Endpoint
+from broker.client.link import Connect
+from broker.common.config import Document, load
+from broker.common.errors import ConfigError, LinkError, RefusedError
+from broker.common.service import TABLES
+from broker.common.settings import BrokerSettings, RackSettings
+from broker.contract.topics import Topics
 from pirack import house, option_types, runfile
 from pirack.runfile import RunFile
 
@@ -167,7 +167,7 @@ def _from_config(path: Path | None, verb: str) -> Place:
 
 
 def _endpoint(document: Document) -> Endpoint:
-    from broker.credentials import endpoint  # noqa: PLC0415  # needed here only
+    from broker.mosquitto.credentials import endpoint  # noqa: PLC0415  # needed here only
 
     return endpoint(document.table("broker", BrokerSettings))
 
@@ -199,8 +199,8 @@ async def connect(place: Place) -> Connect:
         ConfigError: The certificate authority cannot be read.
         LinkError: There is no broker, or it refuses us.
     """
-    from broker.client import connector  # noqa: PLC0415  # paho, only when needed
-    from broker.reach import reach  # noqa: PLC0415  # likewise
+    from broker.client.mqtt_link import connector  # noqa: PLC0415  # paho, only when needed
+    from broker.client.reach import reach  # noqa: PLC0415  # likewise
 
     try:
         await reach(place.endpoint)

@@ -5,8 +5,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 
-from broker.errors import PiRackError
-from broker.messages import Power
+from broker.common.errors import PiRackError
+from broker.contract.messages import Power
 from provisioning.backends.backend import Backend
 from provisioning.run.messages import (
     Act,

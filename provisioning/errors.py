@@ -10,7 +10,7 @@ ProvisioningError
     └── RefusedError    a set of reservations it must not get; nothing was written
 """
 
-from broker.errors import PiRackError
+from broker.common.errors import PiRackError
 
 
 class ProvisioningError(PiRackError):

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address
 
-from broker.messages import InstallState, Power
+from broker.contract.messages import InstallState, Power
 from provisioning.backends.backend import Lease
 from provisioning.backends.checks import address_problems
 from provisioning.errors import BackendError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.atomic import put_aside
+from broker.common.atomic import put_aside
 from provisioning.errors import JournalError
 from provisioning.plan import Place, Verdict
 from provisioning.run.state import Run

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import msgspec
 
-from broker.topics import check_name
+from broker.contract.topics import check_name
 from provisioning.errors import RefusedError
 from provisioning.hardware import normal_mac
 from provisioning.subnet import Subnet

@@ -9,8 +9,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
+from broker.common.log import RateLimited
 from broker.common.tasks import Tasks
-from broker.log import RateLimited
 from provisioning.effects import Hands
 from provisioning.errors import BusyError, JournalError
 from provisioning.run import machine

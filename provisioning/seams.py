@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from broker.messages import InstallState, Power
+from broker.contract.messages import InstallState, Power
 from provisioning.plan import Place
 from provisioning.run.messages import Answer, Ask, ForeignServer
 from provisioning.run.state import Run

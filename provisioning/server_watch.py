@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from broker.errors import PiRackError
+from broker.common.errors import PiRackError
 from provisioning.backends.backend import Backend
 from provisioning.run.messages import ServerSeen
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from broker.config import Document
-from broker.errors import ConfigError
+from broker.common.config import Document
+from broker.common.errors import ConfigError
 from provisioning.backends.dnsmasq_config import Netboot
 from provisioning.errors import SubnetError
 from provisioning.plan import Layout, StackPlan

@@ -2,7 +2,7 @@
 
 import logging
 
-from broker.messages import InstallState
+from broker.contract.messages import InstallState
 from provisioning.run.messages import Say
 from provisioning.run.progress import progress
 from provisioning.run.state import Run

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from broker.errors import PayloadError
-from broker.messages import Command, Order, Status, Wire, decode
-from broker.protocol_topics import ROWS, Row
-from broker.topics import Topics
+from broker.common.errors import PayloadError
+from broker.contract.messages import Command, Order, Status, Wire, decode
+from broker.contract.protocol_topics import ROWS, Row
+from broker.contract.topics import Topics
 
 TOO_LARGE = "<a number too large for a double>"
 """Stands for ``1e999``, which Python would write as Infinity."""

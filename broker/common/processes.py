@@ -37,7 +37,7 @@ LAST_OUTPUT_S = 0.5
 """How long output is still read when the program itself has ended."""
 
 # Not imported: it loads ctypes, half a megabyte that a node does without.
-_TETHER = os.path.join(os.path.dirname(__file__), "..", "tether.py")  # noqa: PTH118, PTH120  # pathlib is no shorter
+_DIE_WITH_PARENT = os.path.join(os.path.dirname(__file__), "die_with_parent.py")  # noqa: PTH118, PTH120  # pathlib is no shorter
 _READ_BYTES = 64 * 1024
 _POLL_S = 0.05
 _READY_POLL_S = 0.02
@@ -473,7 +473,7 @@ def _tied(argv: Sequence[str], tie: Tie, env: Mapping[str, str] | None) -> list[
     if tie is Tie.NONE:
         return list(argv)
     mode = ["--group"] if tie is Tie.GROUP else []
-    tied = [sys.executable, "-I", "-S", _TETHER, *mode, str(os.getpid())]
+    tied = [sys.executable, "-I", "-S", _DIE_WITH_PARENT, *mode, str(os.getpid())]
     return [*tied, _found(argv[0], env), *argv[1:]]
 
 

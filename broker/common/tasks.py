@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
-from broker.log import RateLimited
+from broker.common.log import RateLimited
 
 log = logging.getLogger(__name__)
 

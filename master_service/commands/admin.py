@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from broker.errors import TopicError
-from broker.messages import Order, Phase
-from broker.topics import NodeLeaf, ScopeKind, stack_number
-from broker.verbs import Verb
+from broker.common.errors import TopicError
+from broker.contract.messages import Order, Phase
+from broker.contract.topics import NodeLeaf, ScopeKind, stack_number
+from broker.contract.verbs import Verb
 from master_service.commands.effects import (
     ClearTopics,
     Commit,

@@ -6,9 +6,9 @@ with an id, that one.
 
 from collections.abc import Iterable
 
-from broker.messages import Phase
-from broker.topics import ScopeKind
-from broker.verbs import Verb
+from broker.contract.messages import Phase
+from broker.contract.topics import ScopeKind
+from broker.contract.verbs import Verb
 from master_service.commands.effects import (
     Asked,
     Commit,

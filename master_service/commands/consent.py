@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from broker.messages import Phase, RowCode, TargetRow
+from broker.contract.messages import Phase, RowCode, TargetRow
 from master_service.commands.effects import Asked, RefusedError
 from master_service.layout import FoundBoard
 from master_service.node import Node

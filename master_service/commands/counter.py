@@ -3,7 +3,7 @@
 What an install run then does is told on topics of its own.
 """
 
-from broker.verbs import Verb
+from broker.contract.verbs import Verb
 from master_service.commands import history, reserve
 from master_service.commands.effects import Asked, Effects, Moment, ReadEvents
 from master_service.commands.install import InstallDoor

@@ -6,10 +6,10 @@ Told what arrived and when, it returns what is to be done. Every command is answ
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-from broker.errors import PayloadError, TopicError
-from broker.messages import Command, Phase, Reply, Result, TargetRow
-from broker.topics import Scope, ScopeKind
-from broker.verbs import Verb
+from broker.common.errors import PayloadError, TopicError
+from broker.contract.messages import Command, Phase, Reply, Result, TargetRow
+from broker.contract.topics import Scope, ScopeKind
+from broker.contract.verbs import Verb
 from master_service.commands import cancel, consent, interrupted, parse, remember
 from master_service.commands.admin import VERBS as ADMIN_VERBS
 from master_service.commands.admin import Admin

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.errors import PiRackError
-from broker.messages import Command, Order, Phase, Reply, TargetRow
-from broker.topics import Scope
+from broker.common.errors import PiRackError
+from broker.contract.messages import Command, Order, Phase, Reply, TargetRow
+from broker.contract.topics import Scope
 from master_service.commands.records import Record
 from master_service.event_log import EventQuery
 from master_service.install.order import InstallOrder

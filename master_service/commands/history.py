@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from broker.messages import Event, EventKind, Phase, Reply
-from broker.topics import ScopeKind
+from broker.contract.messages import Event, EventKind, Phase, Reply
+from broker.contract.topics import ScopeKind
 from master_service.commands.effects import Asked, RefusedError
 from master_service.commands.receipt import numbered
 from master_service.event_log import MOST_LINES, EventQuery

@@ -1,7 +1,7 @@
 """``install``: what must not be begun is refused before anything is switched; pure."""
 
-from broker.messages import Phase, TargetRow
-from broker.topics import ScopeKind
+from broker.contract.messages import Phase, TargetRow
+from broker.contract.topics import ScopeKind
 from master_service.commands import reserve
 from master_service.commands.effects import (
     Answer,

@@ -4,7 +4,7 @@ What became of a board that had been told is seen in its verdict; sending the or
 more could interrupt it twice.
 """
 
-from broker.messages import Phase
+from broker.contract.messages import Phase
 from master_service.commands.records import PartRecord, TargetRecord
 from master_service.commands.run import Row, Run
 from master_service.presence import NEVER

@@ -1,8 +1,8 @@
 """The line of history about a command: who asked what of whom, and what came of it."""
 
-from broker.messages import EventKind
-from broker.topics import ScopeKind
-from broker.verbs import Verb
+from broker.contract.messages import EventKind
+from broker.contract.topics import ScopeKind
+from broker.contract.verbs import Verb
 from master_service.commands.effects import Asked
 from master_service.events import Draft
 from master_service.power.steps import Action

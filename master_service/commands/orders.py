@@ -1,7 +1,7 @@
 """Orders to nodes: whom they may go to, when, and by when they are done; pure."""
 
-from broker.messages import EventKind, Order, Phase, Status
-from broker.verbs import Verb
+from broker.contract.messages import EventKind, Order, Phase, Status
+from broker.contract.verbs import Verb
 from master_service.commands import remember, waves
 from master_service.commands.effects import (
     AskBoard,

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from broker import words
-from broker.errors import PayloadError
-from broker.messages import Command, decode
+from broker.common.errors import PayloadError
+from broker.contract import words
+from broker.contract.messages import Command, decode
 
 MAX_PLAIN_BYTES = 4096
 MAX_ID = 64
@@ -14,7 +14,7 @@ def read(payload: bytes) -> Command:
     """Return the command in a payload.
 
     A person types words: ``cycle``, ``3 2``, ``off confirm=stack/3``, ``wave=4``; see
-    ``broker.words`` for those that are no arguments.
+    ``broker.contract.words`` for those that are no arguments.
 
     Raises:
         PayloadError: Too long, not UTF-8, broken JSON or wrong types.

@@ -5,9 +5,9 @@ An exit code of zero is only the beginning: a reboot is another boot id, a shutd
 same boot, and an update says what it left.
 """
 
-from broker import updated
-from broker.messages import Askable, Phase, Result, Status, Verdict
-from broker.verbs import Verb
+from broker.contract import updated
+from broker.contract.messages import Askable, Phase, Result, Status, Verdict
+from broker.contract.verbs import Verb
 from master_service.commands.effects import AskBoard, Effects
 from master_service.commands.reach import absence, reachable
 from master_service.commands.run import Row, Run

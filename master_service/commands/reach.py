@@ -2,8 +2,8 @@
 
 import difflib
 
-from broker.messages import Phase, Status, TargetRow, Verdict
-from broker.verbs import DESTRUCTIVE, Verb
+from broker.contract.messages import Phase, Status, TargetRow, Verdict
+from broker.contract.verbs import DESTRUCTIVE, Verb
 from master_service.commands.effects import Asked, RefusedError
 from master_service.node import Node
 from master_service.spans import clock

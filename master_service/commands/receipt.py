@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from broker.messages import MAX_PAYLOAD_BYTES, Reply, TargetRow, Wire
+from broker.contract.messages import MAX_PAYLOAD_BYTES, Reply, TargetRow, Wire
 
 ROOM_BYTES = MAX_PAYLOAD_BYTES - 256
 """For numbers that are only known when the parts are counted."""

@@ -5,7 +5,7 @@ A row that ends or removes another one is a row too: ``Persist`` takes any of th
 
 import msgspec
 
-from broker.messages import Lock, Phase, Power
+from broker.contract.messages import Lock, Phase, Power
 from master_service.registry import NodeRecord
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from broker.messages import Command
-from broker.topics import Scope
+from broker.contract.messages import Command
+from broker.contract.topics import Scope
 from master_service.commands.effects import Asked, Moment, Route
 from master_service.commands.records import PartRecord, TargetRecord
 from master_service.commands.run import Row

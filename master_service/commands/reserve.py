@@ -1,8 +1,8 @@
 """``lock`` and ``unlock``: a node or a stack for somebody, for a time; pure."""
 
-from broker.messages import EventKind, Lock, Phase, TargetRow
-from broker.topics import ScopeKind
-from broker.verbs import Verb
+from broker.contract.messages import EventKind, Lock, Phase, TargetRow
+from broker.contract.topics import ScopeKind
+from broker.contract.verbs import Verb
 from master_service.commands.effects import (
     Answer,
     Asked,

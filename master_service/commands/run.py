@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from broker.messages import Phase, Reply, Result, RowCode, Running, TargetRow
-from broker.verbs import DESTRUCTIVE, Verb
+from broker.contract.messages import Phase, Reply, Result, RowCode, Running, TargetRow
+from broker.contract.verbs import DESTRUCTIVE, Verb
 from master_service.commands.effects import Answer, Asked, Effects
 from master_service.commands.lines import way
 from master_service.commands.receipt import parts

@@ -7,8 +7,8 @@ command did not do that. Any other that is not done is a failure.
 
 from collections import deque
 
-from broker.messages import Command, OnFailure, Phase
-from broker.verbs import WAVES
+from broker.contract.messages import Command, OnFailure, Phase
+from broker.contract.verbs import WAVES
 from master_service.commands.run import Run
 
 

@@ -6,9 +6,9 @@ refused, proven and told like any other.
 
 from collections.abc import Callable, Iterable
 
-from broker.messages import Command, Event, EventKind, Status, Verdict, encode
-from broker.topics import Scope, ScopeKind
-from broker.verbs import Verb
+from broker.contract.messages import Command, Event, EventKind, Status, Verdict, encode
+from broker.contract.topics import Scope, ScopeKind
+from broker.contract.verbs import Verb
 from master_service.commands.effects import Moment, Request, Route
 from master_service.events import Draft
 from master_service.healing.ladder import SICK, Past, Patient, Plan, plan

@@ -5,7 +5,7 @@
 
 import msgspec
 
-from broker.messages import Verdict
+from broker.contract.messages import Verdict
 from master_service.healing.settings import HealSettings, Step
 
 SICK = frozenset({Verdict.HUNG, Verdict.LOST})

@@ -5,7 +5,7 @@ the id of its incident at once, when nobody knows yet how far it will reach; wha
 turns out to be is said later by the incident's headline, which carries the same id.
 """
 
-from broker.messages import Verdict
+from broker.contract.messages import Verdict
 from master_service.events import Outbox
 from master_service.incidents.outage import Outage
 from master_service.incidents.silence import Silences

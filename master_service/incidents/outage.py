@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable
 
-from broker.messages import EventKind, Verdict
+from broker.contract.messages import EventKind, Verdict
 from master_service.events import Outbox
 from master_service.incidents.words import SILENT, listed
 from master_service.node import Node

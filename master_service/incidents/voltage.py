@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable
 
-from broker.messages import EventKind
+from broker.contract.messages import EventKind
 from master_service.events import Outbox
 from master_service.incidents.words import listed
 from master_service.node import Node

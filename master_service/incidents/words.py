@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from broker.messages import Verdict
+from broker.contract.messages import Verdict
 from master_service.node import Node
 from master_service.registry import Registry
 

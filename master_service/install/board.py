@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.errors import LinkError, PayloadError
-from broker.link import Link
-from broker.messages import InstallState, Wire, encode
+from broker.client.link import Link
+from broker.common.errors import LinkError, PayloadError
+from broker.contract.messages import InstallState, Wire, encode
 from master_service.rack import Rack
 from provisioning.plan import Place
 from provisioning.run import rows

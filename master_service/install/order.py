@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from broker.errors import PiRackError
+from broker.common.errors import PiRackError
 from provisioning.run.state import Leave
 
 USAGE = (

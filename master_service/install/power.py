@@ -7,9 +7,9 @@ step is on disk and in the history, and the inrush is limited.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from broker.messages import Command, Power, Reply, Status, Verdict, encode
-from broker.topics import Scope, ScopeKind
-from broker.verbs import Verb
+from broker.contract.messages import Command, Power, Reply, Status, Verdict, encode
+from broker.contract.topics import Scope, ScopeKind
+from broker.contract.verbs import Verb
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Effects, Moment, Request, Route
 from master_service.node import Node

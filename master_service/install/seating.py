@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from broker.messages import EventKind, Verdict
+from broker.contract.messages import EventKind, Verdict
 from master_service.install import naming
 from master_service.layout import FoundBoard
 from master_service.node import Node

@@ -8,10 +8,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from broker.client.link import Link
+from broker.common.errors import PiRackError
 from broker.common.tasks import keep_running
-from broker.errors import PiRackError
-from broker.link import Link
-from broker.messages import Details, EventKind, InstallState, Reply
+from broker.contract.messages import Details, EventKind, InstallState, Reply
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Effects, Moment
 from master_service.events import Draft

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.config import Document
-from broker.errors import ConfigError
+from broker.common.config import Document
+from broker.common.errors import ConfigError
 from master_service import layout
 from master_service.settings import Settings
 from provisioning import settings as provisioning

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from broker.errors import PiRackError
-from broker.messages import Phase
-from broker.topics import ScopeKind
+from broker.common.errors import PiRackError
+from broker.contract.messages import Phase
+from broker.contract.topics import ScopeKind
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Answer, Asked, DoInstall
 from master_service.commands.install import answer

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.messages import Askable, Power, Status, Verdict
-from broker.verbs import Verb
+from broker.contract.messages import Askable, Power, Status, Verdict
+from broker.contract.verbs import Verb
 from master_service.commands.reach import inability, reachable
 from master_service.commands.run import Row
 from master_service.identity import DUPLICATE_ID

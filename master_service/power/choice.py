@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from broker.topics import Scope, ScopeKind
+from broker.contract.topics import Scope, ScopeKind
 from master_service.commands.effects import RefusedError
 from master_service.commands.run import Row, Run
 from master_service.node import Node

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from broker.messages import EventKind, Power
+from broker.contract.messages import EventKind, Power
 from master_service.commands.effects import Moment
 from master_service.power.outlets import Outlets, PowerError, about
 from master_service.power.panel import Fed

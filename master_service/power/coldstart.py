@@ -4,7 +4,7 @@ That there was one is known from the boot id of the master's own machine: it is 
 than when the master ran last.
 """
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.panel import Fed
 from master_service.power.steps import Action
 from master_service.settings import ColdStart, PowerSettings

@@ -11,7 +11,7 @@ ping is not down: it may be running behind a dead switch or a firewall.
 
 import msgspec
 
-from broker.messages import Askable, Power
+from broker.contract.messages import Askable, Power
 from master_service.presence import Probe
 
 FRESH_S = 5.0

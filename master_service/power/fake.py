@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from broker import atomic
-from broker.messages import Power
+from broker.common import atomic
+from broker.contract.messages import Power
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
 from master_service.power.drivers.rpi_gpio import RpiPins
 from master_service.power.outlets import PowerFatalError, PowerRetryableError, unknown

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from broker import service
-from broker.errors import ConfigError
-from broker.messages import Power
+from broker.common import service
+from broker.common.errors import ConfigError
+from broker.contract.messages import Power
 from master_service import settings as master
 from master_service.power import machine as machines
 from master_service.power import make
@@ -44,7 +44,7 @@ QUESTION_S = 5.0
 
 
 class Holder:
-    """The service; see ``broker.service.Service``.
+    """The service; see ``broker.common.service.Service``.
 
     Args:
         settings: The configuration.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.outlets import (
     PowerError,
     PowerFatalError,

@@ -13,8 +13,8 @@ a restart makes of it.
 
 from collections.abc import Callable
 
-from broker.messages import Askable, Phase, Power, RowCode, Status
-from broker.verbs import Verb
+from broker.contract.messages import Askable, Phase, Power, RowCode, Status
+from broker.contract.verbs import Verb
 from master_service.commands import remember
 from master_service.commands.effects import (
     AskBoard,

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from broker.atomic import hand_over
+from broker.common.atomic import hand_over
 from master_service.power.outlets import PowerFatalError
 
 FILE = "outlets.lock"

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import msgspec
 
-from broker.client import connector
-from broker.credentials import endpoint
-from broker.errors import ConfigError
-from broker.link import Connect
-from broker.messages import Power
-from broker.settings import BrokerSettings
+from broker.client.link import Connect
+from broker.client.mqtt_link import connector
+from broker.common.errors import ConfigError
+from broker.common.settings import BrokerSettings
+from broker.contract.messages import Power
+from broker.mosquitto.credentials import endpoint
 from master_service import layout
 from master_service.power import machine as machines
 from master_service.power import wiring

@@ -8,8 +8,8 @@ PowerError
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-from broker.errors import PiRackError
-from broker.messages import Power
+from broker.common.errors import PiRackError
+from broker.contract.messages import Power
 
 
 class PowerError(PiRackError):

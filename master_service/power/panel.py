@@ -1,6 +1,6 @@
 """Every outlet of the rack: what it feeds, what it should be, what it is; pure."""
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.commands.effects import Moment
 from master_service.commands.records import OutletRecord
 from master_service.layout import Stack

@@ -7,7 +7,7 @@ Looking never switches.
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from broker.messages import EventKind, Power
+from broker.contract.messages import EventKind, Power
 from master_service.commands.effects import Moment
 from master_service.power.claiming import first_reading
 from master_service.power.outlets import Outlets, Telling, about

@@ -4,7 +4,7 @@ See ``docs/decisions/resume-or-report.md``: what brings power back goes on, a cu
 had not happened never happens, and nothing is passed over in silence.
 """
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.commands.effects import Effects, Moment
 from master_service.power.job import Job
 from master_service.power.steps import Action, Step

@@ -2,7 +2,7 @@
 
 import random
 
-from broker.messages import EventKind
+from broker.contract.messages import EventKind
 from master_service.commands.effects import Moment, Switched
 from master_service.events import Outbox
 from master_service.power.panel import Fed

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from broker.settings import BrokerSettings
+from broker.common.settings import BrokerSettings
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=25)]
 """Less than the master gives a switching in all."""

@@ -1,9 +1,9 @@
 """``power on|off|cycle``: every outlet under way, and whose turn it is; pure."""
 
-from broker.errors import TopicError
-from broker.messages import EventKind, Phase, Power, Result
-from broker.topics import Scope, ScopeKind
-from broker.verbs import DESTRUCTIVE
+from broker.common.errors import TopicError
+from broker.contract.messages import EventKind, Phase, Power, Result
+from broker.contract.topics import Scope, ScopeKind
+from broker.contract.verbs import DESTRUCTIVE
 from master_service.commands.effects import (
     Commit,
     Effects,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.outlets import Outlets, PowerError, PowerRetryableError
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from master_service.power.drivers.plug import resolve
 from master_service.power.rows import words
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from broker.client.link import BreakableConnect, Connect
 from broker.common.tasks import Tasks
-from broker.link import BreakableConnect, Connect
 from node_agent.node import Node
 from node_agent.simulator.gate import Gate
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.messages import Throttled, ThrottleFlag
+from broker.contract.messages import Throttled, ThrottleFlag
 from node_agent.board import Facts, Vitals
 from node_agent.simulator.body import Body
 

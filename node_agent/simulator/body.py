@@ -2,7 +2,7 @@
 
 import math
 
-from broker.messages import Throttled
+from broker.contract.messages import Throttled
 from node_agent.board import Vitals
 from node_agent.simulator.activity import Activity
 from node_agent.simulator.chance import between

@@ -3,10 +3,10 @@
 import argparse
 import logging
 
-from broker import service
-from broker.credentials import endpoint
-from broker.settings import BrokerSettings, RackSettings
-from broker.topics import Topics
+from broker.common import service
+from broker.common.settings import BrokerSettings, RackSettings
+from broker.contract.topics import Topics
+from broker.mosquitto.credentials import endpoint
 from node_agent.simulator.connections import board_connections, own_connection
 from node_agent.simulator.service import SimulatorService
 from node_agent.simulator.settings import SimulatorSettings
@@ -58,7 +58,7 @@ _OPTIONS = {
 }
 """Which keys of which table an option of the same name overrides."""
 
-_CHATTY = ("broker.client", "node_agent.node", "node_agent.order_desk")
+_CHATTY = ("broker.client.mqtt_link", "node_agent.node", "node_agent.order_desk")
 """What an agent says of itself is of interest once, not once for each board."""
 
 

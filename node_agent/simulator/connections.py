@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from broker import credentials
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.link import BreakableConnect, Connect
+from broker.client.endpoint import Endpoint
+from broker.client.link import BreakableConnect, Connect
+from broker.client.mqtt_link import connector
+from broker.mosquitto import credentials
 from node_agent.simulator.layout import SIMULATOR
 
 

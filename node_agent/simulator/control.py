@@ -6,9 +6,15 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from broker.errors import ConfigError, NotConnectedError, PayloadError, TopicError
-from broker.link import Connect, Message, Subscription
-from broker.messages import (
+from broker.client.link import Connect, Message, Subscription
+from broker.common.errors import (
+    ConfigError,
+    NotConnectedError,
+    PayloadError,
+    TopicError,
+)
+from broker.common.rejections import Rejections
+from broker.contract.messages import (
     Command,
     Phase,
     Power,
@@ -17,8 +23,7 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.rejections import Rejections
-from broker.topics import CommandTopic, Scope, ScopeKind, StackTopic, Topics
+from broker.contract.topics import CommandTopic, Scope, ScopeKind, StackTopic, Topics
 from node_agent.simulator.faults import parse_words
 from node_agent.simulator.layout import SIMULATOR
 from node_agent.simulator.rack import SimulatedRack

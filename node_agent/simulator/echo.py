@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 
 _MAX_S = 31_536_000.0
 

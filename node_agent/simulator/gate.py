@@ -6,8 +6,8 @@ The agent does not know; it is the same code that runs on a Pi.
 import enum
 from collections.abc import Sequence
 
-from broker.faults import Faults
-from broker.link import (
+from broker.client.faults import Faults
+from broker.client.link import (
     BreakableConnect,
     BreakableLink,
     Link,

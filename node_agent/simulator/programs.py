@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from broker import updated
+from broker.contract import updated
 from node_agent.board import Facts, Vitals
 
 Print = Callable[[Facts, Vitals, tuple[str, ...]], str]

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Iterable
 from functools import partial
 
-from broker.errors import TopicError
-from broker.messages import Phase, TargetRow
-from broker.topics import ScopeKind
+from broker.common.errors import TopicError
+from broker.contract.messages import Phase, TargetRow
+from broker.contract.topics import ScopeKind
 from node_agent.simulator.catalogue import facts_of, twin_of
 from node_agent.simulator.chance import mix
 from node_agent.simulator.faults import FaultRequest

@@ -3,8 +3,8 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from broker.fake import FakeBroker
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.contract.messages import (
     Details,
     Heartbeat,
     Order,
@@ -15,7 +15,7 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 from node_agent.simulator.machine import Machine
 from node_agent.simulator.service import SimulatorService
 from node_agent.simulator.settings import SimulatorSettings

@@ -5,9 +5,9 @@ import random
 import time
 from collections.abc import Callable
 
-from broker.errors import ConfigError, TopicError
-from broker.link import BreakableConnect, Connect
-from broker.topics import Topics
+from broker.client.link import BreakableConnect, Connect
+from broker.common.errors import ConfigError, TopicError
+from broker.contract.topics import Topics
 from node_agent import actions
 from node_agent.board import Board
 from node_agent.node import Node

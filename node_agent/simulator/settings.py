@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from node_agent.simulator.faults import FaultRequest, parse_line
 from node_agent.simulator.layout import MAX_BOARDS, MAX_STACKS, Place, boards
 

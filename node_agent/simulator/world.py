@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from broker.link import BreakableConnect, Connect
+from broker.client.link import BreakableConnect, Connect
 from node_agent.board import Board, Facts
 from node_agent.node import Node
 from node_agent.order_memory import OrderMemory

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from broker.errors import ConfigError
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
+from broker.common.errors import ConfigError
+from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from pirack import house, os_error, pipe, runfile
 from pirack.backup import archive, contents
 from pirack.backup.archive import Manifest

@@ -18,11 +18,11 @@ from typing import Any
 
 import msgspec
 
-from broker.config import load
-from broker.dynsec import FILE_NAME
-from broker.errors import ConfigError
-from broker.service import TABLES
-from broker.settings import RackSettings
+from broker.common.config import load
+from broker.common.errors import ConfigError
+from broker.common.service import TABLES
+from broker.common.settings import RackSettings
+from broker.mosquitto.dynsec import FILE_NAME
 from master_service.power import lock as outlet_lock
 from master_service.power.make import FAKE_FILE, LEDGER_FILE
 from pirack import house, runfile
@@ -59,7 +59,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
 NOT_LEFT_OUT = f"{DATA}/etc/{configure.AGENT}.toml"
 """Of earlier releases alone it has the id of this machine."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
-"""How ``broker.atomic.replace`` calls a file that is not whole yet."""
+"""How ``broker.common.atomic.replace`` calls a file that is not whole yet."""
 _OF_SQLITE = ("-wal", "-shm", "-journal")
 _OF_THE_SYSTEM = tuple(map(Path, ("/usr", "/bin", "/sbin", "/run", "/dev", "/sys")))
 SQLITE = b"SQLite format 3\0"

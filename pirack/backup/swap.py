@@ -16,8 +16,8 @@ from typing import IO
 
 import msgspec
 
-from broker.atomic import replace
-from broker.errors import ConfigError
+from broker.common.atomic import replace
+from broker.common.errors import ConfigError
 from pirack.backup.archive import Entry, Manifest, read
 from pirack.backup.contents import STAYS, is_bare
 

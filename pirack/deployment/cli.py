@@ -4,8 +4,8 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from broker.errors import LinkError
-from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_USAGE
+from broker.common.errors import LinkError
+from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_USAGE
 from pirack import house, option_types, os_error, pipe
 from pirack.node.cli import add_where
 from pirack.node.wish import check_packages

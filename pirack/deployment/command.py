@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, Self
 
-from broker.errors import ConfigError, PiRackError
-from broker.service import EXIT_FAILED, EXIT_OK
+from broker.common.errors import ConfigError, PiRackError
+from broker.common.service import EXIT_FAILED, EXIT_OK
 from pirack import pipe
 from pirack.deployment import show, targets
 from pirack.deployment.ear import Ear

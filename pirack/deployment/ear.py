@@ -5,12 +5,12 @@ import contextlib
 import uuid
 from collections.abc import Callable
 
-from broker.client import connector
-from broker.errors import ContractError, LinkError
-from broker.link import Link, Message, Subscription
-from broker.messages import Details, NodeState, Status, decode
-from broker.reach import reach
-from broker.topics import NodeLeaf, NodeTopic
+from broker.client.link import Link, Message, Subscription
+from broker.client.mqtt_link import connector
+from broker.client.reach import reach
+from broker.common.errors import ContractError, LinkError
+from broker.contract.messages import Details, NodeState, Status, decode
+from broker.contract.topics import NodeLeaf, NodeTopic
 from pirack.house import OPERATOR, House
 from pirack.pipe import cleaned
 

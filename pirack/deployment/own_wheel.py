@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pirack
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from pirack import deploy_files
 
 PACKAGES = (

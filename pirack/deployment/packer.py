@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from broker.credentials import Credentials, generate_client_id
-from broker.errors import PiRackError
-from broker.messages import NodeState
+from broker.common.errors import PiRackError
+from broker.contract.messages import NodeState
+from broker.mosquitto.credentials import Credentials, generate_client_id
 from pirack import deploy_files
 from pirack.deployment import own_wheel
 from pirack.deployment.board import board_of

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.errors import PiRackError
-from broker.messages import NodeState
-from broker.verbs import Verb
+from broker.common.errors import PiRackError
+from broker.contract.messages import NodeState
+from broker.contract.verbs import Verb
 from pirack.deployment.ear import Ear
 from pirack.house import House
 from pirack.node import rack

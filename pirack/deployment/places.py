@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from broker.config import load
+from broker.common.config import load
 from pirack.house import House
 from provisioning.clock import LoopClock
 from provisioning.journal import SqliteJournal

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from broker.errors import ConfigError
-from broker.messages import Details, NodeState
+from broker.common.errors import ConfigError
+from broker.contract.messages import Details, NodeState
 from node_agent import identity
 from provisioning.deploy.target import SSH_PORT, Target, parse
 from provisioning.plan import Place

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker import mosquitto
-from broker.errors import BrokerError
-from broker.mosquitto_child import BROKEN, STORE
+from broker.common.errors import BrokerError
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import BROKEN, STORE
 from pirack.doctor.finding import Finding, fail, ok, warn
 from pirack.up import tools
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 
+from broker.common.config import Document, load
+from broker.common.errors import ConfigError, PiRackError, TopicError
 from broker.common.printable import printable, printable_json
-from broker.config import Document, load
-from broker.errors import ConfigError, PiRackError, TopicError
-from broker.service import EXIT_FAILED, EXIT_OK
-from broker.settings import BrokerSettings
+from broker.common.service import EXIT_FAILED, EXIT_OK
+from broker.common.settings import BrokerSettings
 from dashboard.settings import DashboardSettings
 from master_service.settings import MasterSettings
 from pirack import house, runfile, where

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.config import load
-from broker.errors import ConfigError, PiRackError
+from broker.common.config import load
+from broker.common.errors import ConfigError, PiRackError
 from pirack.configuration import check
 from pirack.doctor.finding import Finding, fail, ok
 

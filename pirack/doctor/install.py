@@ -6,8 +6,8 @@ The network first, for without it nothing else matters; then who serves on it.
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.config import load
-from broker.errors import ConfigError
+from broker.common.config import load
+from broker.common.errors import ConfigError
 from master_service import layout
 from master_service import settings as master
 from master_service.install.setup import plans

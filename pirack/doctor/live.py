@@ -6,11 +6,11 @@ import urllib.request
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 
-from broker.errors import LinkError, PiRackError, RefusedError
-from broker.link import Connect, Listener, Message, Subscription
-from broker.messages import Command, Phase, RackState, Verdict
-from broker.topics import NodeLeaf, Scope, ScopeKind, Topics
-from broker.verbs import Verb
+from broker.client.link import Connect, Listener, Message, Subscription
+from broker.common.errors import LinkError, PiRackError, RefusedError
+from broker.contract.messages import Command, Phase, RackState, Verdict
+from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
+from broker.contract.verbs import Verb
 from pirack import where
 from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.doctor.finding import Finding, fail, ok, warn

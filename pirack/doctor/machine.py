@@ -9,8 +9,8 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from broker.errors import ConfigError
-from broker.extras import how_to_add
+from broker.common.errors import ConfigError
+from broker.common.extras import how_to_add
 from pirack.doctor.finding import Finding, fail, ok, warn
 from pirack.up import ports
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker import credentials
-from broker.certificates import DAY_S
-from broker.dynsec import PEOPLE
-from broker.errors import ConfigError, PiRackError
+from broker.common.errors import ConfigError, PiRackError
+from broker.mosquitto import credentials
+from broker.mosquitto.certificates import DAY_S
+from broker.mosquitto.dynsec import PEOPLE
 from pirack import house
 from pirack.doctor.finding import Finding, fail, ok, warn
 from pirack.house import House

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.config import load
-from broker.errors import ConfigError
+from broker.common.config import load
+from broker.common.errors import ConfigError
 from master_service import layout
 from master_service.power import machine as machines
 from master_service.power import wiring

@@ -5,10 +5,10 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker import credentials
-from broker.errors import CertificateError, TopicError
-from broker.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
-from broker.topics import check_name
+from broker.common.errors import CertificateError, TopicError
+from broker.common.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
+from broker.contract.topics import check_name
+from broker.mosquitto import credentials
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, listen, os_error, pipe
 from pirack.init.plan import (

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from broker.dynsec import FILE_NAME, Role
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
+from broker.mosquitto.dynsec import FILE_NAME, Role
 from pirack import house
 from pirack.listen import Listen
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from broker import certificates, credentials, dynsec, dynsec_file, mosquitto
-from broker.atomic import replace
-from broker.config import Document, load
-from broker.dynsec import Role, User
-from broker.errors import ConfigError, ControlError, LinkError
-from broker.topics import Topics
+from broker.common.atomic import replace
+from broker.common.config import Document, load
+from broker.common.errors import ConfigError, ControlError, LinkError
+from broker.contract.topics import Topics
+from broker.mosquitto import certificates, credentials, dynsec, dynsec_file
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.dynsec import Role, User
 from dashboard.users import ensure_admin
 from pirack import deploy_files, house
 from pirack.house import House

@@ -6,9 +6,9 @@ import importlib.util
 import signal
 import sys
 
-from broker.errors import ConfigError, LinkError, PiRackError, TopicError
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_USAGE
-from broker.verbs import Verb
+from broker.common.errors import ConfigError, LinkError, PiRackError, TopicError
+from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_USAGE
+from broker.contract.verbs import Verb
 from pirack import option_types, pipe, where
 from pirack.install import request
 from pirack.install.conduct import GOES_ON, Conductor

@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Protocol, TypeVar
 
+from broker.client.link import Connect
+from broker.common.errors import LinkError, PiRackError
+from broker.common.service import EXIT_FAILED, EXIT_OK
 from broker.common.tasks import first
-from broker.errors import LinkError, PiRackError
-from broker.link import Connect
-from broker.messages import InstallState
-from broker.service import EXIT_FAILED, EXIT_OK
-from broker.topics import Topics
+from broker.contract.messages import InstallState
+from broker.contract.topics import Topics
 from pirack import pipe
 from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.install import picture, request

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from broker.messages import InstallBoard, InstallStack, InstallState, ScanPhase
-from broker.service import EXIT_FAILED, EXIT_OK
+from broker.common.service import EXIT_FAILED, EXIT_OK
+from broker.contract.messages import InstallBoard, InstallStack, InstallState, ScanPhase
 from pirack.table import span
 from provisioning.plan import Verdict
 from provisioning.run.state import TERMINAL, Step

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from broker.errors import ContractError
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.client.link import Message, Subscription
+from broker.common.errors import ContractError
+from broker.contract.messages import (
     Event,
     EventKind,
     InstallStack,
@@ -15,7 +15,7 @@ from broker.messages import (
     Status,
     decode,
 )
-from broker.topics import Fixed, FixedTopic, InstallStackTopic, Topics
+from broker.contract.topics import Fixed, FixedTopic, InstallStackTopic, Topics
 from pirack.pipe import cleaned
 
 

@@ -4,10 +4,10 @@ import argparse
 import enum
 import uuid
 
-from broker.errors import PiRackError
-from broker.messages import Command
-from broker.topics import Scope, ScopeKind
-from broker.verbs import Verb
+from broker.common.errors import PiRackError
+from broker.contract.messages import Command
+from broker.contract.topics import Scope, ScopeKind
+from broker.contract.verbs import Verb
 from pirack.ask import Question
 from pirack.person import person
 from provisioning.run.state import Leave

@@ -3,7 +3,7 @@
 import time
 from typing import Protocol
 
-from broker.messages import Event, InstallState
+from broker.contract.messages import Event, InstallState
 from pirack import pipe
 from pirack.install import picture
 from pirack.install.progress import Progress

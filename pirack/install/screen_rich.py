@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from broker.messages import Event, InstallStack, ScanPhase
+from broker.contract.messages import Event, InstallStack, ScanPhase
 from pirack.install import picture
 from pirack.install.progress import Progress
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from broker.credentials import Credentials
-from broker.errors import ConfigError, PiRackError
-from broker.verbs import Verb
+from broker.common.errors import ConfigError, PiRackError
+from broker.contract.verbs import Verb
+from broker.mosquitto.credentials import Credentials
 from pirack.house import House
 from pirack.node import bundle, members, rack
 from pirack.node.board_id import BoardId

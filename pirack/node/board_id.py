@@ -4,8 +4,8 @@ import re
 
 import msgspec
 
-from broker.errors import TopicError
-from broker.topics import check_name
+from broker.common.errors import TopicError
+from broker.contract.topics import check_name
 from node_agent import identity
 
 _MAC = re.compile(r"([0-9a-f]{2}[:-]){5}[0-9a-f]{2}")

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from broker import credentials
-from broker.atomic import replace
-from broker.credentials import Credentials
+from broker.common.atomic import replace
+from broker.mosquitto import credentials
+from broker.mosquitto.credentials import Credentials
 from pirack import deploy_files
 from pirack.house import House
 from pirack.node.board_id import BoardId

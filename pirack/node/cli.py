@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker.errors import LinkError, TopicError
-from broker.messages import Verdict
-from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from broker.version import VERSION
+from broker.common.errors import LinkError, TopicError
+from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
+from broker.common.version import VERSION
+from broker.contract.messages import Verdict
 from pirack import house, option_types, os_error, pipe
 from pirack.house import House
 from pirack.node import bundle, leave, rack

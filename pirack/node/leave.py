@@ -4,8 +4,8 @@ import asyncio
 
 import msgspec
 
-from broker.errors import ConfigError, LinkError, PiRackError, TopicError
-from broker.verbs import Verb
+from broker.common.errors import ConfigError, LinkError, PiRackError, TopicError
+from broker.contract.verbs import Verb
 from pirack.house import House
 from pirack.node import board_id, members, rack
 from pirack.node.add import why

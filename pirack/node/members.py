@@ -4,13 +4,17 @@ import contextlib
 import shutil
 from collections.abc import Sequence
 
-from broker import credentials, dynsec_file
-from broker.client import connector
-from broker.credentials import Credentials, generate_client_id, generate_password
-from broker.dynsec import Role, User
-from broker.dynsec_control import Control
-from broker.errors import LinkError, RefusedError, SilentError
-from broker.reach import reach
+from broker.client.mqtt_link import connector
+from broker.client.reach import reach
+from broker.common.errors import LinkError, RefusedError, SilentError
+from broker.mosquitto import credentials, dynsec_file
+from broker.mosquitto.credentials import (
+    Credentials,
+    generate_client_id,
+    generate_password,
+)
+from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.dynsec_control import Control
 from pirack.house import ADMIN, BROKER_ADMIN, House
 
 

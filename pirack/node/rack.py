@@ -5,12 +5,12 @@ import time
 import uuid
 from collections.abc import Callable
 
-from broker.client import connector
-from broker.credentials import Credentials
-from broker.link import Message
-from broker.messages import Command, NodeState
-from broker.reach import reach
-from broker.topics import Scope, ScopeKind
+from broker.client.link import Message
+from broker.client.mqtt_link import connector
+from broker.client.reach import reach
+from broker.contract.messages import Command, NodeState
+from broker.contract.topics import Scope, ScopeKind
+from broker.mosquitto.credentials import Credentials
 from pirack.ask import Patience, Question, ask
 from pirack.house import OPERATOR, House
 from pirack.mirror import Mirror

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from broker.errors import ConfigError
-from broker.topics import check_name
+from broker.common.errors import ConfigError
+from broker.contract.topics import check_name
 from pirack.node import board_id
 from pirack.node.add import Wish
 

@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.errors import PiRackError
-from broker.service import EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from broker.common.errors import PiRackError
+from broker.common.service import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from pirack.on_a_pi import board, jumper, pins, report
 from pirack.on_a_pi.board import Machine, NoAnswerError
 from pirack.on_a_pi.report import Row, agrees, unknown

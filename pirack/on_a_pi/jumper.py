@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
-from broker.errors import PiRackError
+from broker.common.errors import PiRackError
 from master_service.power.wiring import BUSES, ID_PINS, LAST_PIN, PULLED_UP_BELOW
 from master_service.settings import Driver
 from pirack.on_a_pi.report import Result, Row, agrees, differs, ok, unknown

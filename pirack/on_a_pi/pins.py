@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from broker.config import load
-from broker.errors import ConfigError, PiRackError
+from broker.common.config import load
+from broker.common.errors import ConfigError, PiRackError
 from master_service.power import machine as machines
 from master_service.power.drivers import gpiod_lines, kernel
 from master_service.power.wiring import BUSES, LAST_PIN, PULLED_UP_BELOW

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from broker.common.printable import printable, printable_json
-from broker.version import VERSION
+from broker.common.version import VERSION
 
 MOST_SEEN = 1200
 """Characters of what was seen; a program may say anything."""

@@ -5,11 +5,11 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from broker.client import connector
-from broker.config import Document, load
-from broker.errors import ConfigError, TopicError
-from broker.service import EXIT_FAILED, EXIT_OK, TABLES
-from broker.settings import BrokerSettings
+from broker.client.mqtt_link import connector
+from broker.common.config import Document, load
+from broker.common.errors import ConfigError, TopicError
+from broker.common.service import EXIT_FAILED, EXIT_OK, TABLES
+from broker.common.settings import BrokerSettings
 from master_service import layout
 from master_service.power import make, wiring
 from master_service.power.outlets import PowerError

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import uuid
 
-from broker.link import Connect, Message, Subscription
-from broker.presence import ONLINE
-from broker.topics import Topics
+from broker.client.link import Connect, Message, Subscription
+from broker.client.presence import ONLINE
+from broker.contract.topics import Topics
 
 CONNECT_S = 3.0
 LISTEN_S = 0.5

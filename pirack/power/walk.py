@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.outlets import Outlets, PowerError
 from master_service.settings import OutletRow, Settings
 from pirack.power import describe

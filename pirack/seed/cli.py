@@ -4,8 +4,8 @@ import argparse
 import secrets
 from pathlib import Path
 
-from broker.errors import LinkError, TopicError
-from broker.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
+from broker.common.errors import LinkError, TopicError
+from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from pirack import deploy_files, house, option_types, os_error, pipe
 from pirack.deployment import own_wheel
 from pirack.house import House

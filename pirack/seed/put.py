@@ -5,8 +5,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from broker.atomic import replace
-from broker.errors import ConfigError
+from broker.common.atomic import replace
+from broker.common.errors import ConfigError
 from pirack.seed.archive import ARCHIVE
 from pirack.seed.texts import FIRSTRUN, HOOK, META_DATA, OURS, USER_DATA, hooked
 

@@ -9,7 +9,7 @@ import shlex
 
 import msgspec
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 
 USER_DATA, META_DATA, FIRSTRUN = "user-data", "meta-data", "firstrun.sh"
 OURS = "Written by `pirack seed`"

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from broker.common.errors import BrokerError
 from broker.common.processes import Process
 from broker.common.supervised import End, Supervised
-from broker.errors import BrokerError
-from broker.mosquitto_child import STOP_TIMEOUT_S, MosquittoChild
+from broker.mosquitto.child import STOP_TIMEOUT_S, MosquittoChild
 from pirack.up.child import PAUSES, Say
 
 NAME = "broker"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from broker.common.errors import ConfigError
 from broker.common.processes import Lines, Process, start
+from broker.common.service import EXIT_CONFIG, EXIT_USAGE
 from broker.common.supervised import End, Pauses, Supervised
-from broker.errors import ConfigError
-from broker.service import EXIT_CONFIG, EXIT_USAGE
 
 PAUSES = Pauses(first_s=2.0, longest_s=30.0, steady_s=60.0)
 """Between the end of a part and its next start."""

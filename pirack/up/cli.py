@@ -9,12 +9,12 @@ import signal
 import time
 from pathlib import Path
 
-from broker.client import connector
+from broker.client.mqtt_link import connector
+from broker.common.config import load
+from broker.common.errors import ConfigError, PiRackError
+from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.common.tasks import Tasks, first
-from broker.config import load
-from broker.errors import ConfigError, PiRackError
-from broker.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
-from broker.topics import Topics
+from broker.contract.topics import Topics
 from pirack import configuration, option_types, pipe, runfile
 from pirack.up import announce, lock, ports, ready
 from pirack.up.prepare import Prepared, prepare

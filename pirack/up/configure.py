@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from broker.verbs import Verb
+from broker.contract.verbs import Verb
 from node_agent.simulator.layout import Place, boards
 from pirack.up.layout import Layout
 from pirack.up.settings import Shape

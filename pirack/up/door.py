@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker import certificates
-from broker.atomic import replace
-from broker.errors import CertificateError, ConfigError
-from broker.mosquitto_conf import TlsListener
+from broker.common.atomic import replace
+from broker.common.errors import CertificateError, ConfigError
+from broker.mosquitto import certificates
+from broker.mosquitto.configuration import TlsListener
 from node_agent.vitals import LinuxBoard
 from pirack import house, listen
 from pirack.up import ports, toml

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from broker import config
-from broker.errors import ConfigError
+from broker.common import config
+from broker.common.errors import ConfigError
 from node_agent import identity
 
 _NOT_A_NAME = re.compile(r"[^a-z0-9-]+")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 
 LOCK_FILE = "lock"
 

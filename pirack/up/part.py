@@ -6,7 +6,7 @@
 import signal
 import sys
 
-from broker.tether import tie
+from broker.common.die_with_parent import tie
 
 
 def main(argv: list[str]) -> int:

@@ -7,11 +7,15 @@ from typing import TypeVar
 
 import msgspec
 
-from broker import credentials
-from broker.atomic import put_aside, replace
-from broker.credentials import Credentials, generate_client_id, generate_password
-from broker.dynsec import PEOPLE, Role, User
-from broker.errors import ConfigError, DamagedFileError
+from broker.common.atomic import put_aside, replace
+from broker.common.errors import ConfigError, DamagedFileError
+from broker.mosquitto import credentials
+from broker.mosquitto.credentials import (
+    Credentials,
+    generate_client_id,
+    generate_password,
+)
+from broker.mosquitto.dynsec import PEOPLE, Role, User
 from dashboard.users import Role as PageRole
 from dashboard.users import Users, make_user
 from dashboard.users import generate_password as readable_password

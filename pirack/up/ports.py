@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 
 TRIES = 200
 """How far to look; whoever has this many ports in a row taken should name one."""

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from broker import credentials, dynsec_file, mosquitto
-from broker.atomic import replace
-from broker.dynsec import Role, User
-from broker.endpoint import Endpoint
-from broker.mosquitto import Mosquitto
-from broker.mosquitto_child import MosquittoChild
-from broker.mosquitto_conf import Plan
-from broker.topics import Topics
+from broker.client.endpoint import Endpoint
+from broker.common.atomic import replace
+from broker.contract.topics import Topics
+from broker.mosquitto import credentials, dynsec_file
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import MosquittoChild
+from broker.mosquitto.configuration import Plan
+from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.program import Mosquitto
 from node_agent import identity
 from pirack import house
 from pirack.node import members
@@ -45,7 +46,7 @@ ROLES = {
     house.BROKER_ADMIN: Role.BROKER_ADMIN,
 }
 ROOT_WARNING = "should not be run as root"
-"""Mosquitto's advice; as another user it would not end with us (``broker.tether``)."""
+"""Mosquitto's advice; another user's would not end with us (``die_with_parent``)."""
 SUB_COMMANDS = {SIMULATOR: "simulate"}
 """Parts whose sub-command has another name."""
 

@@ -6,10 +6,10 @@ import time
 
 import msgspec
 
-from broker.errors import ContractError
-from broker.link import Connect, Message, Subscription
-from broker.messages import MasterDetails, RackState, Verdict, decode
-from broker.topics import Fixed, FixedTopic, NodeLeaf, NodeTopic, Topics
+from broker.client.link import Connect, Message, Subscription
+from broker.common.errors import ContractError
+from broker.contract.messages import MasterDetails, RackState, Verdict, decode
+from broker.contract.topics import Fixed, FixedTopic, NodeLeaf, NodeTopic, Topics
 
 LONGEST_S = 60.0
 LOOK_S = 0.1

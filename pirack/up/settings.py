@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from broker.config import Document
-from broker.errors import ConfigError, TopicError
-from broker.settings import MAX_STACKS, BrokerSettings, RackSettings
-from broker.topics import check_name
+from broker.common.config import Document
+from broker.common.errors import ConfigError, TopicError
+from broker.common.settings import MAX_STACKS, BrokerSettings, RackSettings
+from broker.contract.topics import check_name
 from dashboard.settings import DashboardSettings
 from pirack import listen
 from pirack.listen import Listen

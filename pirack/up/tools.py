@@ -9,7 +9,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from broker.atomic import replace
+from broker.common.atomic import replace
 from pirack.runfile import MqttAccess
 
 TOOLS = ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")

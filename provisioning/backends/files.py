@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from broker import atomic
+from broker.common import atomic
 from provisioning.backends import program
 from provisioning.errors import BackendError, RefusedError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.atomic import put_aside
+from broker.common.atomic import put_aside
 from provisioning.backends import files
 from provisioning.errors import BackendError
 from provisioning.reservation import Reservation

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.atomic import replace
+from broker.common.atomic import replace
 
 
 def write(path: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncssh
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from provisioning.deploy import private_file
 from provisioning.deploy.host_keys import HostKeys
 from provisioning.deploy.target import Target

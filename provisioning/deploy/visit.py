@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from broker.errors import PiRackError
+from broker.common.errors import PiRackError
 from provisioning.deploy import snapshot
 from provisioning.deploy.remote import INSTALL, JOURNAL, JOURNAL_LINES, UNCHANGED
 from provisioning.deploy.seams import Births, Connect, Package, Packer, Shell

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.atomic import put_aside, replace
+from broker.common.atomic import put_aside, replace
 from provisioning.deploy import remote
 from provisioning.deploy.seams import Shell
 from provisioning.deploy.snapshot import Snapshot

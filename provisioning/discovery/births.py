@@ -4,7 +4,7 @@ For racks whose DHCP is somebody else's and out of hearing: an agent dials out, 
 first words after power on tell hardware address, serial and address at once.
 """
 
-from broker.messages import Details
+from broker.contract.messages import Details
 from provisioning.hardware import ipv4_text, normal_mac, shown
 from provisioning.run.messages import Ask, AskKind
 from provisioning.seams import Ear

@@ -1,6 +1,6 @@
 """The beginning of a run: preflight, a person's word, all off, baseline; pure."""
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning import plan
 from provisioning.run import finish, scan, settle, sightings, words
 from provisioning.run.messages import (

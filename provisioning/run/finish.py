@@ -2,7 +2,7 @@
 
 import msgspec
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.plan import Place, Verdict
 from provisioning.run import hindrance, settle, sightings, words
 from provisioning.run.messages import (

@@ -7,7 +7,7 @@ import enum
 
 import msgspec
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.reservation import Reservation
 from provisioning.run.state import Leave, Problem
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.messages import InstallState
+from broker.contract.messages import InstallState
 from provisioning.plan import Verdict
 from provisioning.run import words
 from provisioning.run.state import Run, Step

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.messages import (
+from broker.contract.messages import (
     MAX_PAYLOAD_BYTES,
     InstallBoard,
     InstallStack,

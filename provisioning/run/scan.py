@@ -4,7 +4,7 @@ The stacks before it stay on, so who asks for the first time now is in this one.
 contradicts that is not placed, but looked at again at the end: see ``settle``.
 """
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning import plan
 from provisioning.plan import Verdict
 from provisioning.run import finish, rivals, settle, sightings, words

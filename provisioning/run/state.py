@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.plan import Layout, Place, Sighting, StackPlan, Verdict
 from provisioning.reservation import Reservation
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.hardware import looks_like_a_pi
 from provisioning.plan import Place, Settled, Sighting, StackPlan, Verdict
 from provisioning.run.state import Finding, Params, Run

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker import atomic
+from broker.common import atomic
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:

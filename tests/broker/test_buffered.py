@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from broker.wire.buffered import BufferedClient, BufferedSocket
+from broker.client.wire.buffered import BufferedClient, BufferedSocket
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.link import Message
-from broker.wire.connection import Connection
+from broker.client.endpoint import Endpoint
+from broker.client.link import Message
+from broker.client.mqtt_link import connector
+from broker.client.wire.connection import Connection
 from tests.virtual_time import JumpingLoop
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import ip_addresses
 
-from broker.errors import PayloadError
-from broker.messages import (
+from broker.common.errors import PayloadError
+from broker.contract.messages import (
     MAX_PAYLOAD_BYTES,
     Command,
     Details,

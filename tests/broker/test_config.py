@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.config import Document, load
-from broker.errors import ConfigError
-from broker.settings import BrokerSettings, RackSettings
+from broker.common.config import Document, load
+from broker.common.errors import ConfigError
+from broker.common.settings import BrokerSettings, RackSettings
 
 
 def document(tmp_path: Path, text: str) -> Document:

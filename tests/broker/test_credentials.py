@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from broker import credentials
-from broker.credentials import Credentials, endpoint, generate_password
-from broker.dynsec import Role, User
-from broker.endpoint import Endpoint
-from broker.errors import ConfigError
-from broker.settings import BrokerSettings
+from broker.client.endpoint import Endpoint
+from broker.common.errors import ConfigError
+from broker.common.settings import BrokerSettings
+from broker.mosquitto import credentials
+from broker.mosquitto.credentials import Credentials, endpoint, generate_password
+from broker.mosquitto.dynsec import Role, User
 
 SECRET = "correct horse battery staple"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from broker import dynsec, dynsec_file
-from broker.dynsec import Role, User
-from broker.errors import ConfigError
-from broker.topics import Topics
+from broker.common.errors import ConfigError
+from broker.contract.topics import Topics
+from broker.mosquitto import dynsec, dynsec_file
+from broker.mosquitto.dynsec import Role, User
 
 TOPICS = Topics("lab")
 MASTER = User(name="master", password="secret", role=Role.MASTER)

@@ -6,7 +6,7 @@ import sys
 import msgspec
 import pytest
 
-from broker.extras import Origin, line
+from broker.common.extras import Origin, line
 
 CHECKOUT = '{"dir_info": {"editable": true}, "url": "file:///home/ada/my%20rack"}'
 WHEEL = '{"archive_info": {}, "url": "file:///tmp/pirack-1-py3-none-any.whl"}'

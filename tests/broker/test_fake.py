@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from broker.errors import NotConnectedError
-from broker.fake import FakeBroker
-from broker.link import Message, Subscription
+from broker.client.fake import FakeBroker
+from broker.client.link import Message, Subscription
+from broker.common.errors import NotConnectedError
 
 STATUS = "pirack/v1/lab/node/pi-1/status"
 

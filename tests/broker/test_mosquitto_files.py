@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from broker import dynsec, mosquitto
-from broker.dynsec import Role, User, hash_password
-from broker.errors import BrokerError
-from broker.mosquitto import PLUGIN
-from broker.mosquitto_conf import ALL_ADDRESSES, Plan, TlsListener, render
-from broker.topics import Topics
+from broker.common.errors import BrokerError
+from broker.contract.topics import Topics
+from broker.mosquitto import dynsec
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.configuration import ALL_ADDRESSES, Plan, TlsListener, render
+from broker.mosquitto.dynsec import Role, User, hash_password
+from broker.mosquitto.program import PLUGIN
 
 TOPICS = Topics("lab")
 NODE = User(name="pi-1", password="secret", role=Role.NODE)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.wire import packets
+from broker.client.wire import packets
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.link import Message, Subscription
-from broker.presence import OFFLINE, ONLINE, Presence
+from broker.client.link import Message, Subscription
+from broker.client.presence import OFFLINE, ONLINE, Presence
 
 TOPIC = "pirack/v1/lab/node/pi-1/status"
 OWN = Presence(TOPIC, [])

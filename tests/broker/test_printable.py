@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
+from broker.common.log import PrintableFormatter
 from broker.common.printable import printable, printable_json
-from broker.log import PrintableFormatter
 
 OBEYED = ["\x1b", "\r", "\x00", "\x7f", "\x9b", "\u202e", "\u2066", "\u2028", "\ud800"]
 

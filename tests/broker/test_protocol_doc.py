@@ -2,19 +2,19 @@
 
 import pytest
 
-from broker import protocol_doc
-from broker.messages import decode, encode
-from broker.protocol_doc import read_docstring
-from broker.protocol_examples import EXAMPLES
-from broker.protocol_topics import EXAMPLE, ROWS
-from broker.topics import Fixed, NodeLeaf
+from broker.contract import protocol_doc
+from broker.contract.messages import decode, encode
+from broker.contract.protocol_doc import read_docstring
+from broker.contract.protocol_examples import EXAMPLES
+from broker.contract.protocol_topics import EXAMPLE, ROWS
+from broker.contract.topics import Fixed, NodeLeaf
 
 FILLED = {"<id>": "pi-51000302", "<n>": "3", "<scope>": "rack", "<verb>": "ping"}
 
 
 def test_the_document_is_up_to_date() -> None:
     shipped = protocol_doc.PATH.read_text(encoding="utf-8")
-    assert shipped == protocol_doc.render(), "run: python -m broker.protocol_doc"
+    assert shipped == protocol_doc.render(), f"run: python -m {protocol_doc.__name__}"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.topic)

@@ -1,6 +1,6 @@
 """The random messages of the tests are messages: most of them can be read."""
 
-from broker.protocol_topics import ROWS
+from broker.contract.protocol_topics import ROWS
 from tests.random_messages import RandomMessages, shares
 
 

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.reconnect import CAP_S, FIRST_S, STEADY_S, Backoff, Version, VersionChoice
+from broker.client.reconnect import (
+    CAP_S,
+    FIRST_S,
+    STEADY_S,
+    Backoff,
+    Version,
+    VersionChoice,
+)
 
 
 def longest(_: object = None) -> float:

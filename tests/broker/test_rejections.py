@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from broker.faults import Faults
-from broker.rejections import Rejections
+from broker.client.faults import Faults
+from broker.common.rejections import Rejections
 
 
 def test_each_kind_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.errors import TopicError
-from broker.topics import (
+from broker.common.errors import TopicError
+from broker.contract.topics import (
     CommandTopic,
     Fixed,
     FixedTopic,

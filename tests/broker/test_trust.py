@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.endpoint import Endpoint
-from broker.wire.trust import distrust
+from broker.client.endpoint import Endpoint
+from broker.client.wire.trust import distrust
 
 ENDPOINT = Endpoint(host="rack.local", port=8883, ca_file=Path("/etc/pirack/ca.crt"))
 

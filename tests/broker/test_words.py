@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.errors import PayloadError
-from broker.words import read
+from broker.common.errors import PayloadError
+from broker.contract.words import read
 
 
 def test_a_word_with_a_value_that_it_cannot_have_is_told_with_one_that_it_can() -> None:

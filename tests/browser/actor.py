@@ -8,7 +8,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from broker.messages import (
+from broker.contract.messages import (
     Ability,
     Command,
     Details,
@@ -27,8 +27,8 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.topics import CommandTopic, Scope, Topics
-from broker.verbs import Verb
+from broker.contract.topics import CommandTopic, Scope, Topics
+from broker.contract.verbs import Verb
 
 ABILITIES = (
     Ability(verb="identify"),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broker.messages import InstallBoard, InstallStack, InstallState, ScanPhase
+from broker.contract.messages import InstallBoard, InstallStack, InstallState, ScanPhase
 from tests.browser.actor import Actor, mac
 from tests.browser.stage import wait_until
 

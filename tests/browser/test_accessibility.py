@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from broker.messages import Lock, Verdict
+from broker.contract.messages import Lock, Verdict
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import Scene

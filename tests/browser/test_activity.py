@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from broker.messages import Command, Event, EventKind, Phase
+from broker.contract.messages import Command, Event, EventKind, Phase
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 

@@ -3,7 +3,7 @@ import subprocess
 import pytest
 from playwright.sync_api import expect
 
-from broker.messages import Askable, Phase, RowCode, TargetRow, Verdict
+from broker.contract.messages import Askable, Phase, RowCode, TargetRow, Verdict
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.pages import board, ready

@@ -2,7 +2,7 @@ import re
 
 from playwright.sync_api import expect
 
-from broker.messages import Power, ScanPhase
+from broker.contract.messages import Power, ScanPhase
 from tests.browser.actor import Actor, mac
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import FORECAST, FOREIGN, MISSING, RACK, Scene, asked

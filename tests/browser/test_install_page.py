@@ -3,7 +3,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from broker.messages import ScanPhase, Verdict
+from broker.contract.messages import ScanPhase, Verdict
 from tests.browser.actor import Actor, mac, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.install_scene import RACK, Scene, asked

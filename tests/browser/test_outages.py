@@ -2,8 +2,8 @@ import re
 
 from playwright.sync_api import expect
 
-from broker.messages import MasterDetails
-from broker.topics import NodeLeaf
+from broker.contract.messages import MasterDetails
+from broker.contract.topics import NodeLeaf
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.pages import barriers, settled

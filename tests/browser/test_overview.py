@@ -4,8 +4,8 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from broker.messages import InstallState, Throttled, ThrottleFlag, Verdict
-from broker.topics import NodeLeaf
+from broker.contract.messages import InstallState, Throttled, ThrottleFlag, Verdict
+from broker.contract.topics import NodeLeaf
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.pages import BOARD, board, ready, settled

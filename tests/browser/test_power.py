@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from broker.messages import Command, Phase, Running, TargetRow, Verdict
+from broker.contract.messages import Command, Phase, Running, TargetRow, Verdict
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
 from tests.browser.pages import board, ready

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from broker.messages import Command, Lock, Phase, Running, TargetRow, Verdict
+from broker.contract.messages import Command, Lock, Phase, Running, TargetRow, Verdict
 from pirack.receipt import took
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from broker import dynsec, mosquitto
-from broker.client import connector
-from broker.dynsec import Role, User
-from broker.endpoint import Endpoint
-from broker.errors import BrokerError, LinkError
-from broker.fake import FakeBroker
-from broker.fake_link import PublishFailure
-from broker.link import BreakableLink, Message, Subscription
-from broker.mosquitto_child import MosquittoChild
-from broker.mosquitto_conf import Plan
-from broker.reach import reach
-from broker.topics import Topics
+from broker.client.endpoint import Endpoint
+from broker.client.fake import FakeBroker
+from broker.client.fake_link import PublishFailure
+from broker.client.link import BreakableLink, Message, Subscription
+from broker.client.mqtt_link import connector
+from broker.client.reach import reach
+from broker.common.errors import BrokerError, LinkError
+from broker.contract.topics import Topics
+from broker.mosquitto import dynsec
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import MosquittoChild
+from broker.mosquitto.configuration import Plan
+from broker.mosquitto.dynsec import Role, User
 from tests.ports import free_port
 
 DEADLINE_S = 30.0

@@ -9,19 +9,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker import dynsec, mosquitto
-from broker.client import SHORT_LIVES, TAKE_OVERS, connector
-from broker.credentials import generate_client_id
-from broker.dynsec import Role, User
-from broker.endpoint import Endpoint
-from broker.errors import RefusedError
-from broker.link import Link, Subscription
-from broker.messages import Status
-from broker.mosquitto_child import MosquittoChild
-from broker.mosquitto_conf import Plan
-from broker.reach import reach
-from broker.topics import NodeLeaf, Scope, Topics
-from broker.verbs import ADMIN_VERBS, READING_VERBS, Verb
+from broker.client.endpoint import Endpoint
+from broker.client.link import Link, Subscription
+from broker.client.mqtt_link import SHORT_LIVES, TAKE_OVERS, connector
+from broker.client.reach import reach
+from broker.common.errors import RefusedError
+from broker.contract.messages import Status
+from broker.contract.topics import NodeLeaf, Scope, Topics
+from broker.contract.verbs import ADMIN_VERBS, READING_VERBS, Verb
+from broker.mosquitto import dynsec
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import MosquittoChild
+from broker.mosquitto.configuration import Plan
+from broker.mosquitto.credentials import generate_client_id
+from broker.mosquitto.dynsec import Role, User
 from tests.ports import free_port
 
 pytestmark = pytest.mark.mosquitto

@@ -8,17 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker import dynsec, mosquitto
-from broker.client import connector
-from broker.dynsec import Role, User
-from broker.dynsec_control import Control
-from broker.endpoint import Endpoint
-from broker.errors import ControlError, LinkError, RefusedError
-from broker.link import BreakableConnect, Link
-from broker.mosquitto_child import MosquittoChild
-from broker.mosquitto_conf import Plan
-from broker.reach import reach
-from broker.topics import NodeLeaf, Topics
+from broker.client.endpoint import Endpoint
+from broker.client.link import BreakableConnect, Link
+from broker.client.mqtt_link import connector
+from broker.client.reach import reach
+from broker.common.errors import ControlError, LinkError, RefusedError
+from broker.contract.topics import NodeLeaf, Topics
+from broker.mosquitto import dynsec
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import MosquittoChild
+from broker.mosquitto.configuration import Plan
+from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.dynsec_control import Control
 from tests.ports import free_port
 
 pytestmark = pytest.mark.mosquitto
@@ -133,7 +134,7 @@ async def test_a_dismissed_node_loses_its_connection_at_once(house: House) -> No
 async def test_an_operator_may_not_decide_who_connects(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.dynsec_control.TIMEOUT_S", REFUSED_S)
+    monkeypatch.setattr("broker.mosquitto.dynsec_control.TIMEOUT_S", REFUSED_S)
     control = Control(house.as_whom(OPERATOR), TOPICS)
     with pytest.raises(ControlError, match="may this user use it"):
         await control.admit(NODE, renew=False)
@@ -141,7 +142,7 @@ async def test_an_operator_may_not_decide_who_connects(
 
 
 async def test_no_broker_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broker.dynsec_control.TIMEOUT_S", 0.1)
+    monkeypatch.setattr("broker.mosquitto.dynsec_control.TIMEOUT_S", 0.1)
     nobody = connector(
         Endpoint(port=free_port(), username="broker-admin", password="x")
     )

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from broker.errors import NotConnectedError, PayloadError
-from broker.link import BreakableLink, Subscription
-from broker.messages import MAX_PAYLOAD_BYTES
-from broker.topics import Topics
+from broker.client.link import BreakableLink, Subscription
+from broker.common.errors import NotConnectedError, PayloadError
+from broker.contract.messages import MAX_PAYLOAD_BYTES
+from broker.contract.topics import Topics
 
 P = Topics("lab").prefix
 STATUS = f"{P}/node/pi-1/status"

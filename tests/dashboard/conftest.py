@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from broker.link import Message
-from broker.messages import (
+from broker.client.link import Message
+from broker.common.rejections import Rejections
+from broker.contract.messages import (
     Ability,
     Details,
     Event,
@@ -20,8 +21,7 @@ from broker.messages import (
     Wire,
     encode,
 )
-from broker.rejections import Rejections
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 from dashboard.hub import Hub
 from dashboard.model import Mirror
 from dashboard.record import Record

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from broker.fake import FakeBroker
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.contract.messages import (
     Command,
     Event,
     EventKind,
@@ -14,8 +14,8 @@ from broker.messages import (
     TargetRow,
     decode,
 )
-from broker.topics import Topics
-from broker.verbs import ADMIN_VERBS
+from broker.contract.topics import Topics
+from broker.contract.verbs import ADMIN_VERBS
 from dashboard.desk import FIRST_ANSWER_S, NEXT_ANSWER_S, Ask, Desk, RefusedError
 from dashboard.users import Role, Users, make_user
 from dashboard.view import View

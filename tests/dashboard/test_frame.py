@@ -4,7 +4,7 @@ import pytest
 from nicegui import ui
 from nicegui.testing import User as Visitor
 
-from broker.fake import FakeBroker
+from broker.client.fake import FakeBroker
 from dashboard.frame import Frame, Overview
 from dashboard.service import Dashboard
 from dashboard.settings import DashboardSettings

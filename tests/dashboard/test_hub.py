@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from broker.messages import InstallState, Verdict
+from broker.contract.messages import InstallState, Verdict
 from dashboard.hub import Pace
 from tests.dashboard.conftest import WALL, Bench, FakePort
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from broker.messages import InstallBoard, InstallStack, InstallState, ScanPhase
+from broker.contract.messages import InstallBoard, InstallStack, InstallState, ScanPhase
 from dashboard.install import hint, words
 from tests.dashboard.conftest import WALL, Bench, FakePort
 

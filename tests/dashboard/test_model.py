@@ -1,8 +1,8 @@
 import pytest
 
-from broker.link import Message
-from broker.messages import Event, EventKind, Phase, Reply, StackState, Status
-from broker.topics import NodeLeaf, Scope, matches
+from broker.client.link import Message
+from broker.contract.messages import Event, EventKind, Phase, Reply, StackState, Status
+from broker.contract.topics import NodeLeaf, Scope, matches
 from dashboard.model import subscriptions
 from tests.dashboard.conftest import Bench
 

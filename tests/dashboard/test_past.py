@@ -4,8 +4,9 @@ from itertools import count
 
 import pytest
 
-from broker.fake import FakeBroker
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.common.rejections import Rejections
+from broker.contract.messages import (
     Command,
     Event,
     EventKind,
@@ -14,8 +15,7 @@ from broker.messages import (
     Status,
     decode,
 )
-from broker.rejections import Rejections
-from broker.topics import Topics
+from broker.contract.topics import Topics
 from dashboard.model import Mirror
 from dashboard.past import LINES, PATIENCE_S, Past
 from tests.dashboard.conftest import Deaf

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.fake import FakeBroker
-from broker.messages import encode
-from broker.topics import NodeLeaf, Topics
+from broker.client.fake import FakeBroker
+from broker.contract.messages import encode
+from broker.contract.topics import NodeLeaf, Topics
 from dashboard.desk import Ask, Ticket
 from dashboard.service import Dashboard
 from dashboard.settings import DashboardSettings

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from broker.messages import (
+from broker.contract.messages import (
     Ability,
     Askable,
     Details,
@@ -15,7 +15,7 @@ from broker.messages import (
     Running,
     StackState,
 )
-from broker.topics import NodeLeaf
+from broker.contract.topics import NodeLeaf
 from dashboard import rows
 from tests.dashboard.conftest import Bench
 

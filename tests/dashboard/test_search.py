@@ -1,6 +1,6 @@
 import pytest
 
-from broker.messages import Verdict
+from broker.contract.messages import Verdict
 from dashboard.record import Record
 from dashboard.search import MAX_QUERY_CHARACTERS, parse
 from dashboard.settings import Thresholds

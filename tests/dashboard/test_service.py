@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.fake import FakeBroker
-from broker.fake_link import PublishFailure
-from broker.topics import NodeLeaf, Scope, ScopeKind, Topics
-from broker.verbs import Verb
+from broker.client.fake import FakeBroker
+from broker.client.fake_link import PublishFailure
+from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
+from broker.contract.verbs import Verb
 from dashboard.service import Dashboard
 from dashboard.settings import DashboardSettings
 from dashboard.users import Users

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from broker.messages import (
+from broker.contract.messages import (
     Details,
     Heartbeat,
     NodeState,

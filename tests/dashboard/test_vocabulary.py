@@ -1,5 +1,5 @@
-from broker.messages import EventKind, Phase, ScanPhase, ThrottleFlag
-from broker.verbs import DESTRUCTIVE, WAVES
+from broker.contract.messages import EventKind, Phase, ScanPhase, ThrottleFlag
+from broker.contract.verbs import DESTRUCTIVE, WAVES
 from dashboard.tile import State
 from dashboard.vocabulary import vocabulary
 from provisioning.plan import Verdict

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from broker.fake import FakeBroker
-from broker.link import Message
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.client.link import Message
+from broker.common.settings import RackSettings
+from broker.contract.messages import (
     Ability,
     Details,
     Event,
@@ -23,8 +24,7 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.settings import RackSettings
-from broker.topics import NodeLeaf, Scope, Topics
+from broker.contract.topics import NodeLeaf, Scope, Topics
 from master_service.power.fake import FakeOutlets
 from master_service.power.outlets import Outlets
 from master_service.probe import FakeProber

@@ -1,7 +1,7 @@
 """Edges played on a rack of three stacks with four boards each, without a master."""
 
-from broker.messages import EventKind, Power, Verdict
-from broker.topics import Topics
+from broker.contract.messages import EventKind, Power, Verdict
+from broker.contract.topics import Topics
 from master_service.commands.records import OutletRecord
 from master_service.events import Outbox
 from master_service.incidents.book import Incidents

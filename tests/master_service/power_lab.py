@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from broker.fake import FakeBroker
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.client.link import Message, Subscription
+from broker.common.settings import RackSettings
+from broker.contract.messages import (
     Command,
     Event,
     Order,
@@ -20,8 +21,7 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.settings import RackSettings
-from broker.topics import NodeLeaf, Scope
+from broker.contract.topics import NodeLeaf, Scope
 from master_service.probe import FakeProber
 from master_service.service import Master
 from master_service.settings import (

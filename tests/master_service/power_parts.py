@@ -6,9 +6,9 @@ import asyncio
 import enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from broker.errors import NotConnectedError
-from broker.link import Connect, Link
-from broker.messages import (
+from broker.client.link import Connect, Link
+from broker.common.errors import NotConnectedError
+from broker.contract.messages import (
     Ability,
     Details,
     Heartbeat,
@@ -18,13 +18,13 @@ from broker.messages import (
     Result,
     encode,
 )
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 from master_service.power.outlets import Outlets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from broker.link import Listener
+    from broker.client.link import Listener
 
 T = Topics("lab")
 SHUTDOWN_S = 0.5

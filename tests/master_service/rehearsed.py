@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import Command, Reply, decode, encode
-from broker.settings import RackSettings
-from broker.topics import Scope
+from broker.common.settings import RackSettings
+from broker.contract.messages import Command, Reply, decode, encode
+from broker.contract.topics import Scope
 from master_service.install.setup import Setup
 from master_service.power.fake import FakeOutlets
 from master_service.probe import Answer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Phase, Reply, decode
+from broker.contract.messages import Phase, Reply, decode
 
 if TYPE_CHECKING:
     from tests.master_service.bench import Bench

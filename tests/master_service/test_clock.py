@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Event, EventKind, Phase
+from broker.contract.messages import Event, EventKind, Phase
 from master_service.commands import remember
 from master_service.commands.effects import Moment
 from master_service.commands.records import PartRecord

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import EventKind, Power
+from broker.contract.messages import EventKind, Power
 from master_service.settings import ColdStart
 from tests.master_service.power_lab import Lab, coming
 from tests.master_service.power_parts import Fuse, Life

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Phase
-from broker.topics import NodeLeaf, Topics
+from broker.contract.messages import Phase
+from broker.contract.topics import NodeLeaf, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,15 @@ from __future__ import annotations
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from broker.messages import Ability, Details, Heartbeat, Throttled, decode, encode
-from broker.topics import Topics
+from broker.contract.messages import (
+    Ability,
+    Details,
+    Heartbeat,
+    Throttled,
+    decode,
+    encode,
+)
+from broker.contract.topics import Topics
 from master_service.events import Outbox
 from master_service.incidents.book import Incidents
 from master_service.judging import Judging

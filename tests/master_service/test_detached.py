@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import EventKind, Power
+from broker.contract.messages import EventKind, Power
 from master_service.store import Store
 from tests.master_service.power_lab import Lab
 from tests.master_service.power_parts import Fuse, Life

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Phase, Power
+from broker.contract.messages import Phase, Power
 
 if TYPE_CHECKING:
     from master_service.commands.records import OutletRecord

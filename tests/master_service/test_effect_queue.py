@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.messages import Phase, TargetRow
-from broker.topics import Scope, ScopeKind
+from broker.contract.messages import Phase, TargetRow
+from broker.contract.topics import Scope, ScopeKind
 from master_service import effect_runner
 from master_service.commands.effects import (
     Answer,

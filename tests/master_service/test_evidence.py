@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from broker.messages import Askable, Power
+from broker.contract.messages import Askable, Power
 from master_service.power.evidence import BoardFacts, rule
 from master_service.presence import Probe
 

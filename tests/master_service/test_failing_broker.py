@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from broker.fake_link import PublishFailure
-from broker.messages import Phase
-from broker.topics import NodeLeaf
+from broker.client.fake_link import PublishFailure
+from broker.contract.messages import Phase
+from broker.contract.topics import NodeLeaf
 from tests.master_service.bench import Bench, T
 
 COMMAND = "rack ping"

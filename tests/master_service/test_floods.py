@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Event, EventKind, Phase
-from broker.topics import NodeLeaf
+from broker.contract.messages import Event, EventKind, Phase
+from broker.contract.topics import NodeLeaf
 from master_service.event_log import EventQuery, Retention
 from master_service.events import Draft
 from master_service.rate_limit import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from broker.messages import Event, EventKind
+from broker.contract.messages import Event, EventKind
 from master_service import store as store_module
 from master_service.store import Store
 

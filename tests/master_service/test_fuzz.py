@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Reply, decode
-from broker.topics import NodeLeaf, Scope, Topics
+from broker.contract.messages import Reply, decode
+from broker.contract.topics import NodeLeaf, Scope, Topics
 from tests.random_messages import VERBS, RandomMessages, Sent
 
 if TYPE_CHECKING:

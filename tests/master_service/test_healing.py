@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from broker.messages import Ability, EventKind, Phase, Verdict
+from broker.contract.messages import Ability, EventKind, Phase, Verdict
 from master_service.healing.settings import HealSettings, Step
 from master_service.layout import FoundBoard
 

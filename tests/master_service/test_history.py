@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from broker.messages import MAX_PAYLOAD_BYTES, Command, Event, EventKind, Phase, encode
-from broker.topics import Topics
+from broker.contract.messages import (
+    MAX_PAYLOAD_BYTES,
+    Command,
+    Event,
+    EventKind,
+    Phase,
+    encode,
+)
+from broker.contract.topics import Topics
 from master_service.event_log import DAY_S, EventQuery, Retention
 from master_service.store import Store
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.messages import EventKind, Power, Verdict
+from broker.contract.messages import EventKind, Power, Verdict
 from master_service.events import Outbox
 from tests.master_service.incident_play import STACK, Play
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.messages import Verdict
+from broker.contract.messages import Verdict
 from master_service.healing.ladder import Past, Patient, Plan, plan
 from master_service.healing.settings import HealSettings, Step
 from master_service.healing.ward import DAY_S, Ward

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import EventKind, Lock, Phase
+from broker.contract.messages import EventKind, Lock, Phase
 from master_service.locks import Locks, held
 from master_service.spans import SpanError, moment, seconds, words
 

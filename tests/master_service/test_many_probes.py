@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from broker.settings import RackSettings
-from broker.topics import NodeLeaf
+from broker.common.settings import RackSettings
+from broker.contract.topics import NodeLeaf
 from master_service.probe import AT_ONCE, Answer
 from master_service.settings import NodeRow
 from tests.master_service.bench import Bench

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker import updated
-from broker.messages import Ability, EventKind, Phase
+from broker.contract import updated
+from broker.contract.messages import Ability, EventKind, Phase
 from tests.master_service.bench import VERBS
 
 if TYPE_CHECKING:
-    from broker.messages import Reply
+    from broker.contract.messages import Reply
     from tests.master_service.bench import Bench, Board
 
 NODE = "node/s01n1"

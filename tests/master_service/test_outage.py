@@ -1,6 +1,6 @@
 """The broker was away: one incident, whoever is not back, and no word of the others."""
 
-from broker.messages import Verdict
+from broker.contract.messages import Verdict
 from tests.master_service.incident_play import STACK, Play
 
 V = Verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import Askable
+from broker.contract.messages import Askable
 from master_service.power.boards import ruling
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.fake import FakeBroker
-from broker.link import Message, Subscription
-from broker.messages import Power
+from broker.client.fake import FakeBroker
+from broker.client.link import Message, Subscription
+from broker.contract.messages import Power
 from master_service.power.drivers.mqtt import MqttOutlets
 from master_service.power.drivers.plug import resolve
 from master_service.power.outlets import PowerFatalError, PowerRetryableError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import EventKind, Phase, Power, Verdict
+from broker.contract.messages import EventKind, Phase, Power, Verdict
 
 if TYPE_CHECKING:
-    from broker.messages import Reply
+    from broker.contract.messages import Reply
     from tests.master_service.bench import Bench
 
 STACK = ("pi-11", "pi-12")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import (
+from broker.contract.messages import (
     Ability,
     Command,
     Phase,

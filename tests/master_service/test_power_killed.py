@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from tests.master_service.power_lab import Lab
 from tests.master_service.power_parts import Fuse, Life
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import ConfigError
-from broker.fake import FakeBroker
-from broker.messages import Power
+from broker.client.fake import FakeBroker
+from broker.common.errors import ConfigError
+from broker.contract.messages import Power
 from master_service.power import lock, make
 from master_service.power.machine import VARIABLE, Machine, here, stand_in
 from master_service.power.outlets import PowerFatalError

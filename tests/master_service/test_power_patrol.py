@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import EventKind, Power, Verdict
+from broker.contract.messages import EventKind, Power, Verdict
 from master_service.power import claiming
 from master_service.power.drivers.mqtt import MqttOutlets
 from master_service.power.drivers.plug import resolve

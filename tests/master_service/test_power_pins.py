@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.drivers import gpio
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
 from master_service.power.drivers.gpiod_lines import find_chip

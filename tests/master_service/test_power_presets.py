@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.errors import ConfigError
-from broker.messages import Power
+from broker.common.errors import ConfigError
+from broker.contract.messages import Power
 from master_service.power.drivers.plug import Plug, resolve
 from master_service.power.rows import PlugRow, Preset
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.messages import Phase, Power
+from broker.contract.messages import Phase, Power
 from tests.master_service.power_lab import Lab, all_off, coming
 from tests.master_service.power_parts import Fuse
 

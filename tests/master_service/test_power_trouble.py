@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.fake import FakeOutlets
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from tests.master_service.power_lab import Lab, all_off

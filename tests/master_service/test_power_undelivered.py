@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from broker.messages import Power, Verdict
+from broker.contract.messages import Power, Verdict
 
 if TYPE_CHECKING:
     import pytest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.messages import EventKind, Phase, Power, StackState, decode
+from broker.contract.messages import EventKind, Phase, Power, StackState, decode
 from master_service.commands.effects import Moment, Switched
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from master_service.power.rows import CommandsRow

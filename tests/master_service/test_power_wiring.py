@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.config import Document, load
-from broker.errors import ConfigError
+from broker.common.config import Document, load
+from broker.common.errors import ConfigError
 from master_service.power import wiring
 from master_service.settings import parse, read
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from broker.messages import Power, Status, Verdict
-from broker.verbs import Verb
+from broker.contract.messages import Power, Status, Verdict
+from broker.contract.verbs import Verb
 from master_service.presence import Facts, Outlet, Pending, Probe, judge
 
 V = Verdict

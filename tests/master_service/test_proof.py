@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.errors import NotConnectedError
-from broker.messages import (
+from broker.common.errors import NotConnectedError
+from broker.contract.messages import (
     MAX_PAYLOAD_BYTES,
     Command,
     Phase,
@@ -17,7 +17,7 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 from master_service.event_log import EventQuery
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import Ability, Phase
+from broker.contract.messages import Ability, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable

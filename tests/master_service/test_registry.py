@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.errors import TopicError
-from broker.messages import EventKind, Phase
-from broker.topics import NodeLeaf, Topics
+from broker.common.errors import TopicError
+from broker.contract.messages import EventKind, Phase
+from broker.contract.topics import NodeLeaf, Topics
 from master_service.event_log import DAY_S
 from master_service.registry import MAX_NODES, NodeRecord, Registry
 from master_service.store import PRUNE_EVERY

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Order, Phase, Reply, encode
-from broker.topics import NodeLeaf
+from broker.contract.messages import Order, Phase, Reply, encode
+from broker.contract.topics import NodeLeaf
 from tests.master_service.rehearsed import Stage
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.messages import EventKind, Power, Verdict
-from broker.settings import RackSettings
-from broker.topics import NodeLeaf, Topics
+from broker.common.settings import RackSettings
+from broker.contract.messages import EventKind, Power, Verdict
+from broker.contract.topics import NodeLeaf, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import EventKind, MasterDetails, encode
-from broker.topics import Topics
+from broker.contract.messages import EventKind, MasterDetails, encode
+from broker.contract.topics import Topics
 
 if TYPE_CHECKING:
     from tests.master_service.bench import Bench

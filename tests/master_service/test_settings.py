@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from broker import service
-from broker.config import Document
-from broker.errors import ConfigError
+from broker.common import service
+from broker.common.config import Document
+from broker.common.errors import ConfigError
 from master_service import cli, layout
 from master_service.power.panel import outlet_rows
 from master_service.probe import NoProber, make

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.config import Document
-from broker.errors import ConfigError
-from broker.messages import EventKind, InstallStack, RackState, Verdict, encode
-from broker.settings import MAX_STACKS, RackSettings
+from broker.common.config import Document
+from broker.common.errors import ConfigError
+from broker.common.settings import MAX_STACKS, RackSettings
+from broker.contract.messages import EventKind, InstallStack, RackState, Verdict, encode
 from master_service.settings import check, parse
 from provisioning.plan import Layout, Place, StackPlan
 from provisioning.run import rows
@@ -101,7 +101,7 @@ async def test_a_state_that_does_not_fit_is_counted_and_stops_no_tick(
 
 def test_a_struct_has_no_number_without_bounds() -> None:
     """Every number of the contract that comes from outside has an end."""
-    from broker import messages  # noqa: PLC0415  # every struct of it
+    from broker.contract import messages  # noqa: PLC0415  # every struct of it
 
     for name in messages.__all__:
         kind = getattr(messages, name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service import effect_runner
 from master_service.saved import Saved
 from master_service.store import Store

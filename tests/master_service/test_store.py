@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import ConfigError
-from broker.messages import Event, EventKind, Power
+from broker.common.errors import ConfigError
+from broker.contract.messages import Event, EventKind, Power
 from master_service.commands.records import OutletRecord
 from master_service.event_log import DAY_S, EventQuery, Retention
 from master_service.registry import NodeRecord
@@ -146,7 +146,7 @@ async def test_a_failed_commit_keeps_what_it_could_not_write(tmp_path: Path) -> 
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from broker.messages import Event, EventKind
+from broker.contract.messages import Event, EventKind
 from master_service.registry import NodeRecord
 from master_service.event_log import EventQuery, Retention
 from master_service.store import Store

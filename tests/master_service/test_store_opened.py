@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.errors import ConfigError
-from broker.messages import EventKind, Power
+from broker.common.errors import ConfigError
+from broker.contract.messages import EventKind, Power
 from master_service import store as store_module
 from master_service.event_log import EventQuery
 from master_service.store import SCHEMA_VERSION, Store, StoreError

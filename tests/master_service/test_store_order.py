@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.commands.records import OutletRecord
 from master_service.store import Store
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import EventKind, Throttled, ThrottleFlag, Verdict
+from broker.contract.messages import EventKind, Throttled, ThrottleFlag, Verdict
 from master_service.settings import Driver, OutletRow, PowerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from broker.messages import Event
+    from broker.contract.messages import Event
     from tests.master_service.bench import Bench
 
 STACK = ("pi-11", "pi-12")

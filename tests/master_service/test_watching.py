@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import (
+from broker.contract.messages import (
     Details,
     EventKind,
     Power,
@@ -13,7 +13,7 @@ from broker.messages import (
     Verdict,
     encode,
 )
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

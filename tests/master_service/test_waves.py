@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Command, EventKind, Phase, encode
-from broker.verbs import Verb
+from broker.contract.messages import Command, EventKind, Phase, encode
+from broker.contract.verbs import Verb
 from master_service.commands import waves
 from master_service.settings import MasterSettings
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from broker.messages import Order, Phase, Result
+from broker.contract.messages import Order, Phase, Result
 from node_agent.actions import from_text, withhold
 from node_agent.fake_clock import FakeClock, turns
 from node_agent.order_desk import OrderDesk

@@ -3,14 +3,14 @@
 import json
 from typing import Any
 
-from broker.fake import FakeBroker
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.contract.messages import (
     Details,
     Heartbeat,
     Result,
     decode,
 )
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 from node_agent.actions import from_text
 from node_agent.board import FakeBoard
 from node_agent.fake_clock import FakeClock

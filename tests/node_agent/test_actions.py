@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.errors import ConfigError, ContractError
+from broker.common.errors import ConfigError, ContractError
 from node_agent.actions import Action, from_text, load
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from node_agent import command_file
 from node_agent.command_file import parse, read
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.fake_link import PublishFailure
-from broker.messages import Phase
+from broker.client.fake_link import PublishFailure
+from broker.contract.messages import Phase
 from tests.node_agent.stage import ID, Stage
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from node_agent import identity
 from node_agent.identity import hardware_id, known_id, make_kept, node_id
 

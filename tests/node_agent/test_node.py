@@ -5,8 +5,8 @@ import asyncio
 import msgspec
 import pytest
 
-from broker.messages import Details, Phase, decode
-from broker.topics import HOME_ASSISTANT_STATUS
+from broker.contract.messages import Details, Phase, decode
+from broker.contract.topics import HOME_ASSISTANT_STATUS
 from node_agent import node
 from node_agent.board import Vitals
 from node_agent.node import FACTS_EVERY_S, PROBE_AGAIN_S, REFRESH_SPREAD_S

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from broker.messages import MasterDetails, Order, Phase, Status
-from broker.topics import HOME_ASSISTANT_STATUS
+from broker.contract.messages import MasterDetails, Order, Phase, Status
+from broker.contract.topics import HOME_ASSISTANT_STATUS
 from tests.node_agent.stage import ID, ORDER, STATUS, Stage
 from tests.random_messages import RandomMessages, Sent
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from broker.messages import (
+from broker.contract.messages import (
     MasterDetails,
     encode,
 )

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from broker.messages import Phase
+from broker.contract.messages import Phase
 from node_agent.board import Facts
 from node_agent.order_desk import AT_ONCE
 from node_agent.runner import FakeRunner, Invocation, Outcome, Progress, silently

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker import atomic
-from broker.messages import Order, Phase
+from broker.common import atomic
+from broker.contract.messages import Order, Phase
 from node_agent import order_desk
 from node_agent.fake_clock import turns
 from node_agent.order_desk import WAITING

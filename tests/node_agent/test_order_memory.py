@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker import atomic
+from broker.common import atomic
 from node_agent.order_memory import KEPT_ON_DISK, REMEMBERED, OrderMemory, volatile_file
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from broker.messages import Phase
+from broker.contract.messages import Phase
 from node_agent.fake_clock import turns
 from node_agent.order_memory import OrderMemory
 from node_agent.runner import FakeRunner

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.messages import Order
+from broker.contract.messages import Order
 from node_agent.orders import Ruling, alias_of, judge
 
 NOW = 1_700_000_000.0

@@ -1,6 +1,6 @@
 """What an update changed and what it left, read back from dpkg and apt."""
 
-from broker.updated import Updated, found
+from broker.contract.updated import Updated, found
 from node_agent.packages import changes, pending, start_command, summary, versions
 
 BEFORE = "libssl3 3.0.14-1\nlinux-image-rpi-v8 1:6.6.31\nvim 2:9.0\nremoved \n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.messages import (
+from broker.contract.messages import (
     MAX_PAYLOAD_BYTES,
     Ability,
     Details,

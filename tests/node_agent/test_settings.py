@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from broker import service
-from broker.config import Document
-from broker.errors import ConfigError
-from broker.version import VERSION
+from broker.common import service
+from broker.common.config import Document
+from broker.common.errors import ConfigError
+from broker.common.version import VERSION
 from node_agent import cli
 from node_agent.settings import AgentSettings
 

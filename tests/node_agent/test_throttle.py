@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from broker.messages import Throttled, ThrottleFlag
+from broker.contract.messages import Throttled, ThrottleFlag
 from node_agent.fake_clock import FakeClock
 from node_agent.throttle import (
     ANSWER_WITHIN_S,

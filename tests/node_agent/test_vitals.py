@@ -9,7 +9,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from broker.messages import ThrottleFlag
+from broker.contract.messages import ThrottleFlag
 from node_agent.vitals import LinuxBoard, architecture
 
 Machine = Callable[[str], Path]

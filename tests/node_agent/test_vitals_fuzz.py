@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from broker.messages import Details, Heartbeat, decode, encode
+from broker.contract.messages import Details, Heartbeat, decode, encode
 from node_agent import report
 from node_agent.vitals import LinuxBoard
 

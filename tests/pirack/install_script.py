@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.fake import FakeBroker
-from broker.link import Connect, Message, Subscription
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.client.link import Connect, Message, Subscription
+from broker.contract.messages import (
     Command,
     InstallBoard,
     InstallStack,
@@ -20,7 +20,7 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.topics import Topics
+from broker.contract.topics import Topics
 from pirack.cli import parser
 from pirack.install.conduct import Conductor
 from pirack.install.screen import PlainScreen

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from broker.errors import LinkError
-from broker.fake import FakeBroker
-from broker.link import Message, Subscription
-from broker.messages import Command, Phase, Reply, TargetRow, decode, encode
-from broker.topics import Scope, Topics
+from broker.client.fake import FakeBroker
+from broker.client.link import Message, Subscription
+from broker.common.errors import LinkError
+from broker.contract.messages import Command, Phase, Reply, TargetRow, decode, encode
+from broker.contract.topics import Scope, Topics
 from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.receipt import Receipt
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from pirack.backup import archive
 from pirack.backup.archive import ArchiveError, Entry, Manifest
 from pirack.backup.contents import DATA, Kind, Source

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from pirack.backup import archive, contents
 from pirack.backup.contents import DATA, Kind, Source
 from pirack.backup.swap import Note, Swap

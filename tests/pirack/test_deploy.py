@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker import credentials
-from broker.credentials import Credentials
-from broker.errors import ConfigError
-from broker.messages import Details, NodeState, Verdict
-from broker.topics import Topics
+from broker.common.errors import ConfigError
+from broker.contract.messages import Details, NodeState, Verdict
+from broker.contract.topics import Topics
+from broker.mosquitto import credentials
+from broker.mosquitto.credentials import Credentials
 from pirack.deployment import own_wheel, places, show, targets
 from pirack.deployment.board import board_of
 from pirack.deployment.packer import HousePacker

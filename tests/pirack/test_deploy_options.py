@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from pirack.deployment import cli
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.fake import FakeBroker
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.contract.messages import (
     NodeState,
     Phase,
     RackState,
@@ -18,7 +18,7 @@ from broker.messages import (
     Verdict,
     encode,
 )
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 from pirack import house, runfile
 from pirack.cli import main
 from pirack.doctor import broker_program, files, live, machine, network

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from broker.errors import LinkError
-from broker.fake import FakeBroker
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.client.link import Message, Subscription
+from broker.common.errors import LinkError
+from broker.contract.messages import (
     Command,
     Event,
     EventKind,
@@ -21,7 +21,7 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 from pirack import pipe
 from pirack.cli import parser
 from pirack.event_lines import fold, line

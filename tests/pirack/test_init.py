@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from broker import credentials
-from broker.config import Document
-from broker.errors import ConfigError
+from broker.common.config import Document
+from broker.common.errors import ConfigError
+from broker.mosquitto import credentials
 from pirack import deploy_files, house
 from pirack.init.cli import add_arguments, planned, steps
 from pirack.init.plan import Plan, broker_config, tables

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from broker.messages import InstallState
+from broker.contract.messages import InstallState
 from pirack.install.conduct import NotDoneError
 from tests.pirack.install_script import (
     CANCELLED,

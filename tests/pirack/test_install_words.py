@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from broker.errors import LinkError
-from broker.fake import FakeBroker
-from broker.link import Message
-from broker.messages import Event, EventKind, InstallState, encode
+from broker.client.fake import FakeBroker
+from broker.client.link import Message
+from broker.common.errors import LinkError
+from broker.contract.messages import Event, EventKind, InstallState, encode
 from pirack.ask import NoAnswerError
 from pirack.cli import main
 from pirack.install import picture

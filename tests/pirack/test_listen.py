@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.errors import CertificateError, ConfigError
+from broker.common.errors import CertificateError, ConfigError
 from pirack.listen import Listen, names, parse
 
 EVERYWHERE = Listen("0.0.0.0", 8883)

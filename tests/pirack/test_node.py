@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker import certificates, credentials
-from broker.credentials import Credentials
-from broker.errors import ConfigError, TopicError
-from broker.topics import Topics
+from broker.common.errors import ConfigError, TopicError
+from broker.contract.topics import Topics
+from broker.mosquitto import certificates, credentials
+from broker.mosquitto.credentials import Credentials
 from pirack import deploy_files, house
 from pirack.house import House
 from pirack.node import board_id, bundle

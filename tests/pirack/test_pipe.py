@@ -9,7 +9,7 @@ from pirack import os_error
 
 PRINTS = """
 import sys
-from broker.topics import Topics
+from broker.contract.topics import Topics
 from pirack.watch import Watcher
 watcher = Watcher(Topics("lab"), as_json=True)
 while not watcher.ended.is_set():

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import ConfigError
-from broker.fake import FakeBroker
-from broker.messages import Power
-from broker.topics import Topics
+from broker.client.fake import FakeBroker
+from broker.common.errors import ConfigError
+from broker.contract.messages import Power
+from broker.contract.topics import Topics
 from master_service.power.fake import FakeOutlets
 from master_service.power.lock import OutletLock
 from master_service.power.outlets import PowerError

@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from broker.errors import PayloadError
-from broker.link import Message
-from broker.messages import Event, Reply, decode
-from broker.topics import Topics
+from broker.client.link import Message
+from broker.common.errors import PayloadError
+from broker.contract.messages import Event, Reply, decode
+from broker.contract.topics import Topics
 from pirack import event_lines, table, watch_rich
 from pirack.install import picture
 from pirack.install.progress import Progress

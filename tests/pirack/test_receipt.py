@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.messages import Phase, Reply, TargetRow
+from broker.contract.messages import Phase, Reply, TargetRow
 from pirack.receipt import Receipt, row_lines, tells, took
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]  # comes with the page's server
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from pirack import deploy_files
 from pirack.cli import main
 from pirack.node.board_id import BoardId

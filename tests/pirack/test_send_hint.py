@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.messages import Command, Phase, Reply
-from broker.topics import Scope
+from broker.contract.messages import Command, Phase, Reply
+from broker.contract.topics import Scope
 from pirack.ask import Question
 from pirack.receipt import Receipt
 from pirack.send import needs_confirm

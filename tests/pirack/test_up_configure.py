@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from broker.config import Document
+from broker.common.config import Document
 from dashboard.settings import DashboardSettings
 from master_service import settings as master_settings
 from node_agent.settings import AgentSettings

@@ -1,8 +1,8 @@
 """Ready means ready: what the broker kept from the last run counts for nothing."""
 
-from broker.link import Message
-from broker.messages import MasterDetails, RackState, Verdict, encode
-from broker.topics import NodeLeaf, Topics
+from broker.client.link import Message
+from broker.contract.messages import MasterDetails, RackState, Verdict, encode
+from broker.contract.topics import NodeLeaf, Topics
 from pirack.up.ready import Counter, Readiness
 
 TOPICS = Topics("lab")

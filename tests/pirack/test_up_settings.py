@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.config import Document
-from broker.errors import ConfigError
+from broker.common.config import Document
+from broker.common.errors import ConfigError
 from pirack.up.cli import make_directory
 from pirack.up.settings import Shape, parse_shape, resolve
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.common.errors import ConfigError
 from broker.common.processes import how_it_ended
-from broker.errors import ConfigError
 from dashboard.users import Users
 from pirack import runfile
 from pirack.runfile import Login, MqttAccess, RunFile

@@ -8,10 +8,10 @@ import json
 import pytest
 from rich.console import Console
 
-from broker.errors import LinkError
-from broker.fake import FakeBroker
-from broker.link import Message
-from broker.messages import (
+from broker.client.fake import FakeBroker
+from broker.client.link import Message
+from broker.common.errors import LinkError
+from broker.contract.messages import (
     Event,
     EventKind,
     Heartbeat,
@@ -22,7 +22,7 @@ from broker.messages import (
     Wire,
     encode,
 )
-from broker.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf, Topics
 from pirack.mirror import Mirror
 from pirack.table import plain, span
 from pirack.watch import Watcher, follow

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.errors import LinkError
+from broker.common.errors import LinkError
 from provisioning.deploy import remote, snapshot
 from provisioning.deploy.deployer import Deployer
 from provisioning.deploy.seams import Package

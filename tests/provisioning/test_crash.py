@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.errors import JournalError
 from provisioning.plan import Place
 from provisioning.run.state import Run, Step

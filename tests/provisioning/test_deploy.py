@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.errors import LinkError
+from broker.common.errors import LinkError
 from provisioning.deploy.target import Step, Target
 from provisioning.deploy.trouble import DeployError, Output, Trouble
 from provisioning.deploy.visit import Pace

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.errors import BusyError, NoRunError
 from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind

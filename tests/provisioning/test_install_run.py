@@ -1,6 +1,6 @@
 """Whole install runs on a rack in memory, in virtual time."""
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.fake import FakeBoard
 from provisioning.run.messages import ForeignServer
 from provisioning.run.state import Run, Step

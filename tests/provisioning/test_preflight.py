@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.run.state import Step
 from tests.provisioning.story import Scenes, Virtually
 

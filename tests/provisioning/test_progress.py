@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from broker.messages import MAX_PAYLOAD_BYTES, InstallState, decode, encode
+from broker.contract.messages import MAX_PAYLOAD_BYTES, InstallState, decode, encode
 from provisioning.plan import Layout, Settled, Sighting, StackPlan, prepare
 from provisioning.run import words
 from provisioning.run.progress import MAX_PROBLEMS, MAX_SENTENCE, progress

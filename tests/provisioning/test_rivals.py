@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.errors import NetworkError
 from provisioning.plan import Layout, StackPlan, prepare
 from provisioning.run import machine

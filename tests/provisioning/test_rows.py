@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.messages import InstallBoard, InstallStack, ScanPhase, encode
+from broker.contract.messages import InstallBoard, InstallStack, ScanPhase, encode
 from provisioning import plan
 from provisioning.plan import Layout, Place, Sighting, StackPlan, Verdict
 from provisioning.run import rows

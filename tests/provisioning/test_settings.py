@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from broker.config import Document
-from broker.errors import ConfigError
+from broker.common.config import Document
+from broker.common.errors import ConfigError
 from provisioning.plan import StackPlan
 from provisioning.settings import BackendName, InstallSettings, params, read
 

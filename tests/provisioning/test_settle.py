@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.fake import FakeBoard
 from provisioning.plan import Verdict
 from provisioning.run import machine, words

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from broker.messages import Details
+from broker.contract.messages import Details
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
 from provisioning.backends.dnsmasq import parse_leases

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.errors import BrokerError
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.client.endpoint import Endpoint
+from broker.client.link import Message, Subscription
+from broker.client.mqtt_link import connector
+from broker.common.errors import BrokerError
+from broker.contract.messages import (
     Command,
     NodeState,
     RackState,
@@ -29,8 +29,7 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.mosquitto import find
-from broker.topics import (
+from broker.contract.topics import (
     FixedTopic,
     NodeTopic,
     ReplyTopic,
@@ -38,6 +37,7 @@ from broker.topics import (
     StackTopic,
     Topics,
 )
+from broker.mosquitto.program import find
 from master_service.power.fake import Relays
 from node_agent.simulator.layout import Place
 from tests.ports import free_port

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.service import EXIT_FAILED
+from broker.common.service import EXIT_FAILED
 from pirack.backup import archive
 from pirack.backup.swap import Note, Swap
 from pirack.init.plan import folders

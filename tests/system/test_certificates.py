@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from broker import certificates
-from broker.certificates import Files
-from broker.errors import CertificateError
+from broker.common.errors import CertificateError
+from broker.mosquitto import certificates
+from broker.mosquitto.certificates import Files
 
 pytestmark = pytest.mark.system
 

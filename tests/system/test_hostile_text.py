@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.errors import BrokerError
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.client.endpoint import Endpoint
+from broker.client.link import Message, Subscription
+from broker.client.mqtt_link import connector
+from broker.common.errors import BrokerError
+from broker.contract.messages import (
     Command,
     Event,
     EventKind,
@@ -34,8 +34,8 @@ from broker.messages import (
     decode,
     encode,
 )
-from broker.protocol_examples import EXAMPLES
-from broker.topics import NodeLeaf, Topics
+from broker.contract.protocol_examples import EXAMPLES
+from broker.contract.topics import NodeLeaf, Topics
 from tests.system.master_site import Site
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import EventKind, Verdict
+from broker.contract.messages import EventKind, Verdict
 from node_agent.simulator.layout import Place
 from tests.system.master_site import (
     BOARDS,
@@ -22,7 +22,7 @@ from tests.system.master_site import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from broker.messages import Event
+    from broker.contract.messages import Event
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(240)]
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker import credentials, dynsec, mosquitto
-from broker.certificates import DAY_S, SERVER_DAYS, Files, ensure, inspect
-from broker.dynsec import Rights
-from broker.errors import CertificateError, RefusedError
-from broker.reach import reach
-from broker.topics import Topics
+from broker.client.reach import reach
+from broker.common.errors import CertificateError, RefusedError
+from broker.contract.topics import Topics
+from broker.mosquitto import credentials, dynsec
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.certificates import DAY_S, SERVER_DAYS, Files, ensure, inspect
+from broker.mosquitto.dynsec import Rights
 from pirack import house
 from pirack.node import members
 from tests.ports import free_port

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.errors import BrokerError
-from broker.link import Message, Subscription
-from broker.messages import (
+from broker.client.link import Message, Subscription
+from broker.common.errors import BrokerError
+from broker.contract.messages import (
     InstallStack,
     InstallState,
     Power,
@@ -19,7 +19,7 @@ from broker.messages import (
     Verdict,
     decode,
 )
-from broker.topics import FixedTopic, InstallStackTopic
+from broker.contract.topics import FixedTopic, InstallStackTopic
 from tests.system.master_site import PATIENCE_S, TOPICS, Asker, Eyes, Site, echo_port
 
 if TYPE_CHECKING:

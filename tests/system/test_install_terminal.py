@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.errors import BrokerError
+from broker.client.endpoint import Endpoint
+from broker.client.mqtt_link import connector
+from broker.common.errors import BrokerError
 from tests.pirack.install_script import (
     CANCELLED,
     DONE,

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from broker import dynsec, mosquitto
-from broker.dynsec import Role, User
-from broker.mosquitto_child import MosquittoChild
-from broker.mosquitto_conf import Plan
-from broker.topics import Topics
+from broker.contract.topics import Topics
+from broker.mosquitto import dynsec
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import MosquittoChild
+from broker.mosquitto.configuration import Plan
+from broker.mosquitto.dynsec import Role, User
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
@@ -22,9 +23,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 PROGRAM = """
 import asyncio, os, resource, sys
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.link import Subscription
+from broker.client.mqtt_link import connector
+from broker.client.endpoint import Endpoint
+from broker.client.link import Subscription
 
 MANY = 2_000
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

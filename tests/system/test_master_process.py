@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Verdict
+from broker.contract.messages import Verdict
 from node_agent.simulator.layout import Place
 from tests.system.master_site import (
     BOARDS,

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from broker import dynsec, mosquitto
-from broker.client import connector
-from broker.dynsec import Role, User
-from broker.endpoint import Endpoint
-from broker.errors import BrokerError
-from broker.link import Message
-from broker.mosquitto_child import MosquittoChild, put_aside
-from broker.mosquitto_conf import Plan, TlsListener, render
-from broker.topics import NodeLeaf, Topics
+from broker.client.endpoint import Endpoint
+from broker.client.link import Message
+from broker.client.mqtt_link import connector
+from broker.common.errors import BrokerError
+from broker.contract.topics import NodeLeaf, Topics
+from broker.mosquitto import dynsec
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import MosquittoChild, put_aside
+from broker.mosquitto.configuration import Plan, TlsListener, render
+from broker.mosquitto.dynsec import Role, User
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
@@ -191,9 +192,9 @@ async def store_much(port: int) -> None:
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-from broker import mosquitto
-from broker.mosquitto_child import MosquittoChild
-from broker.mosquitto_conf import Plan
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import MosquittoChild
+from broker.mosquitto.configuration import Plan
 
 async def main():
     found = mosquitto.find()

@@ -12,13 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.errors import BrokerError
-from broker.link import Link, Message, Subscription
-from broker.messages import Details, Phase, Power, Reply, StackState, decode, encode
-from broker.mosquitto import find
-from broker.topics import NodeLeaf, NodeTopic, ReplyTopic, Topics
+from broker.client.endpoint import Endpoint
+from broker.client.link import Link, Message, Subscription
+from broker.client.mqtt_link import connector
+from broker.common.errors import BrokerError
+from broker.contract.messages import (
+    Details,
+    Phase,
+    Power,
+    Reply,
+    StackState,
+    decode,
+    encode,
+)
+from broker.contract.topics import NodeLeaf, NodeTopic, ReplyTopic, Topics
+from broker.mosquitto.program import find
 from node_agent.simulator.layout import Place
 from tests.ports import free_port
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.common.processes import STDOUT_BYTES
-from broker.messages import Throttled, ThrottleFlag
+from broker.contract.messages import Throttled, ThrottleFlag
 from node_agent import subprocess_runner, throttle
 from node_agent.fake_clock import FakeClock
 from node_agent.runner import Invocation, Outcome, UnansweredError

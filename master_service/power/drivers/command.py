@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from broker.common.processes import Finished, Tie, run_once
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.outlets import PowerFatalError, PowerRetryableError, unknown
 from master_service.power.rows import CommandsRow, Words, words
 

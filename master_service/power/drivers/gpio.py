@@ -13,8 +13,8 @@ from typing import Protocol
 
 import msgspec
 
-from broker import atomic
-from broker.messages import Power
+from broker.common import atomic
+from broker.contract.messages import Power
 from master_service.power.outlets import PowerError, PowerFatalError, unknown
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
-from broker.errors import ConfigError
-from broker.extras import how_to_add
+from broker.common.errors import ConfigError
+from broker.common.extras import how_to_add
 from master_service.power.outlets import PowerFatalError
 
 PI_LABELS = (

@@ -8,9 +8,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from broker.errors import LinkError
-from broker.link import Connect, Link, Message, Subscription
-from broker.messages import Power
+from broker.client.link import Connect, Link, Message, Subscription
+from broker.common.errors import LinkError
+from broker.contract.messages import Power
 from master_service.power.drivers.plug import Plug
 from master_service.power.outlets import (
     PowerError,

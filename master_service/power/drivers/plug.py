@@ -7,8 +7,8 @@ messages"; ESPHome "MQTT client component".
 
 import msgspec
 
-from broker.errors import ConfigError
-from broker.messages import Power
+from broker.common.errors import ConfigError
+from broker.contract.messages import Power
 from master_service.power.rows import PlugRow, Preset
 
 _TOPIC_BYTES = 256

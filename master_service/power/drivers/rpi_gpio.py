@@ -8,8 +8,8 @@ gives every pin the first one's level. ``cleanup`` is never called: it makes inp
 import importlib.metadata
 from typing import Protocol, cast
 
-from broker.errors import ConfigError
-from broker.extras import how_to_add
+from broker.common.errors import ConfigError
+from broker.common.extras import how_to_add
 from master_service.power.outlets import PowerFatalError
 
 HIGH, LOW = 1, 0

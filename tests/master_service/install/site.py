@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from broker.messages import (
+from broker.contract.messages import (
     Event,
     InstallStack,
     InstallState,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.messages import (
+from broker.contract.messages import (
     EventKind,
     InstallState,
     Phase,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from broker.messages import Details
-from broker.topics import Topics
+from broker.contract.messages import Details
+from broker.contract.topics import Topics
 from master_service.install.naming import pins, seat
 from master_service.node import Node
 from master_service.registry import Registry

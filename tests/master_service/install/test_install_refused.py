@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.messages import (
+from broker.contract.messages import (
     EventKind,
     InstallState,
     Phase,

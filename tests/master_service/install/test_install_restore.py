@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.messages import Verdict
+from broker.contract.messages import Verdict
 from master_service.layout import FoundBoard
 from master_service.power.outlets import PowerError
 from provisioning.run.state import Step

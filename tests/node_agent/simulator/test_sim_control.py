@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from broker.messages import Command, Phase, encode
+from broker.contract.messages import Command, Phase, encode
 from node_agent.simulator.rehearsal import Rehearsal
 
 Make = Callable[..., Awaitable[Rehearsal]]

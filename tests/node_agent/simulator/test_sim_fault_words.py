@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from node_agent.simulator.faults import Fault, FaultRequest, parse_line, parse_words
 
 

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker.errors import ConfigError
-from broker.messages import Phase, ThrottleFlag
+from broker.common.errors import ConfigError
+from broker.contract.messages import Phase, ThrottleFlag
 from node_agent.simulator.rehearsal import Rehearsal
 
 NAMES = ("s01n1", "s01n2", "s02n1", "s02n2")

@@ -1,7 +1,7 @@
 """Outlets, boots and shutdowns, as the bus sees them."""
 
-from broker.messages import Phase as OrderPhase
-from broker.messages import Power
+from broker.contract.messages import Phase as OrderPhase
+from broker.contract.messages import Power
 from node_agent.simulator.life import Phase
 from node_agent.simulator.rehearsal import Rehearsal
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from broker.messages import Throttled, ThrottleFlag
+from broker.contract.messages import Throttled, ThrottleFlag
 from node_agent import actions
 from node_agent.board import FakeBoard
 from node_agent.runner import Invocation, Outcome

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.config import Document
-from broker.errors import ConfigError
+from broker.common.config import Document
+from broker.common.errors import ConfigError
 from node_agent.simulator.settings import SimulatorSettings
 
 

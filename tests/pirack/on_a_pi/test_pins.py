@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from pirack.on_a_pi import pins
 from pirack.on_a_pi.board import Machine, NoAnswerError
 from pirack.on_a_pi.jumper import Pin

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.link import Link, Message, Subscription
-from broker.messages import Details, Phase, Result, decode
-from broker.topics import NodeLeaf, Topics
+from broker.client.endpoint import Endpoint
+from broker.client.link import Link, Message, Subscription
+from broker.client.mqtt_link import connector
+from broker.contract.messages import Details, Phase, Result, decode
+from broker.contract.topics import NodeLeaf, Topics
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]

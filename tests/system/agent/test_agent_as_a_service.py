@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.unit import AgentUnit, agent_unit
-from broker.messages import Phase
-from broker.topics import NodeLeaf
+from broker.contract.messages import Phase
+from broker.contract.topics import NodeLeaf
 from tests.system.agent.process import ID, INTERVAL_S, ROOT, Broker, Observer
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]

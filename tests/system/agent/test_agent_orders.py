@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from broker.messages import Details, Phase, Result, decode
-from broker.topics import NodeLeaf
+from broker.contract.messages import Details, Phase, Result, decode
+from broker.contract.topics import NodeLeaf
 from tests.system.agent.process import ID, TOPICS, Agent, Observer
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.endpoint import Endpoint
-from broker.messages import Details, Heartbeat, decode
-from broker.topics import NodeLeaf
+from broker.client.endpoint import Endpoint
+from broker.contract.messages import Details, Heartbeat, decode
+from broker.contract.topics import NodeLeaf
 from tests.system.agent.process import ID, ROOT, TOPICS, Agent, Broker, Observer
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from broker.messages import Heartbeat, Phase, Result, decode
-from broker.topics import NodeLeaf
+from broker.contract.messages import Heartbeat, Phase, Result, decode
+from broker.contract.topics import NodeLeaf
 from tests.system.agent.process import ID, INTERVAL_S, ROOT, Broker, Observer
 
 pytestmark = [

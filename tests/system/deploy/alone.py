@@ -5,8 +5,8 @@ import io
 import tarfile
 from pathlib import Path
 
-from broker.credentials import Credentials
-from broker.topics import Topics
+from broker.contract.topics import Topics
+from broker.mosquitto.credentials import Credentials
 from pirack.deployment.board import board_of
 from pirack.house import House
 from pirack.node import bundle

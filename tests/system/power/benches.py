@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.drivers.command import CommandOutlets
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Pins, Wire
 from master_service.power.drivers.gpiod_lines import Gpiod, GpiodPins
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from broker.link import BreakableConnect, BreakableLink, Listener, Subscription
+    from broker.client.link import (
+        BreakableConnect,
+        BreakableLink,
+        Listener,
+        Subscription,
+    )
     from master_service.power.outlets import Outlets
 
 NAMES = ("stack-1", "stack-2")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.errors import BrokerError
-from broker.fake import FakeBroker
-from broker.mosquitto import find
+from broker.client.endpoint import Endpoint
+from broker.client.fake import FakeBroker
+from broker.client.mqtt_link import connector
+from broker.common.errors import BrokerError
+from broker.mosquitto.program import find
 from tests.ports import free_port
 from tests.system.power.benches import (
     CommandBench,

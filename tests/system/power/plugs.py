@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from broker.link import Message, Subscription
+from broker.client.link import Message, Subscription
 from master_service.power.rows import PlugRow, Preset
 
 if TYPE_CHECKING:
-    from broker.link import BreakableConnect
+    from broker.client.link import BreakableConnect
 
 PATIENCE_S = 25.0
 """How long a driver waits for a plug that answers, however busy the machine is."""

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.link import Message, Subscription
-from broker.messages import Command, Order, Reply, decode, encode
-from broker.topics import NodeLeaf, Scope
+from broker.client.endpoint import Endpoint
+from broker.client.link import Message, Subscription
+from broker.client.mqtt_link import connector
+from broker.contract.messages import Command, Order, Reply, decode, encode
+from broker.contract.topics import NodeLeaf, Scope
 from tests.master_service.power_parts import Life, Pi, T
 from tests.ports import free_port
 from tests.system.power.plugs import SimulatedPlug, Tasmota

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.drivers.command import CommandOutlets
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from master_service.power.rows import CommandsRow

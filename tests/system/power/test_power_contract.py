@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from master_service.power.outlets import (
     PowerError,
     PowerFatalError,

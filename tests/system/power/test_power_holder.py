@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from broker.errors import ConfigError
-from broker.messages import Power
+from broker.common.errors import ConfigError
+from broker.contract.messages import Power
 from master_service.power import make
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
 from master_service.power.drivers.gpiod_lines import Gpiod, GpiodPins
@@ -50,8 +50,8 @@ data_dir = "{folder}/master"
 MASTER = """\
 import asyncio, sys
 from pathlib import Path
-from broker.config import load
-from broker.messages import Power
+from broker.common.config import load
+from broker.contract.messages import Power
 from master_service.power import machine, make
 from master_service.settings import read
 

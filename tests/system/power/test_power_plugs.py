@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.client import connector
-from broker.endpoint import Endpoint
-from broker.fake import FakeBroker
-from broker.messages import Power
+from broker.client.endpoint import Endpoint
+from broker.client.fake import FakeBroker
+from broker.client.mqtt_link import connector
+from broker.contract.messages import Power
 from master_service.power.drivers.mqtt import CONNECT_S, MqttOutlets
 from master_service.power.drivers.plug import resolve
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
@@ -22,7 +22,7 @@ from tests.system.power.plugs import HASTE_S, MAKES, EspHome, Make, SimulatedPlu
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from broker.link import BreakableConnect
+    from broker.client.link import BreakableConnect
     from master_service.power.rows import PlugRow
 
 pytestmark = pytest.mark.system

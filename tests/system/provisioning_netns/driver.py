@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.journal import SqliteJournal
 from provisioning.run.state import Run
 from tests.system.provisioning_netns.lab import SUBNET

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.backends.process_table import serves_dhcp
 from provisioning.subnet import Subnet
 from tests.system.provisioning_netns.namespace import enter

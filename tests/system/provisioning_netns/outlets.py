@@ -5,7 +5,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from tests.system.provisioning_netns.lab import Lab
 
 

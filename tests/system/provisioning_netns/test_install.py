@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from broker.messages import Power
+from broker.contract.messages import Power
 from provisioning.installer import Installer
 from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.link import Message, Subscription
-from broker.messages import InstallStack, InstallState, ScanPhase, decode
-from broker.mosquitto import find
-from broker.topics import FixedTopic, InstallStackTopic
+from broker.client.link import Message, Subscription
+from broker.contract.messages import InstallStack, InstallState, ScanPhase, decode
+from broker.contract.topics import FixedTopic, InstallStackTopic
+from broker.mosquitto.program import find
 from tests.system.master_site import TOPICS, Asker, Eyes
 from tests.system.provisioning_netns.lab import MASTER, SUBNET, Lab
 from tests.system.provisioning_netns.outlets import serve_outlets

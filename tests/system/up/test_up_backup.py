@@ -18,7 +18,7 @@ import httpx
 import msgspec
 import pytest
 
-from broker.certificates import inspect
+from broker.mosquitto.certificates import inspect
 from master_service.power.stand_in.header import Call, What
 from pirack.backup import archive, contents
 from pirack.backup.archive import Manifest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import ConfigError
+from broker.common.errors import ConfigError
 from pirack.up.ports import Promises, choose, choose_echo
 from tests.ports import free_port
 from tests.system.up.process import Up

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.credentials import derive_client_id
+from broker.mosquitto.credentials import derive_client_id
 from dashboard.users import Users
 from provisioning.clock import LoopClock
 from provisioning.journal import SqliteJournal

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.errors import ConfigError
-from broker.messages import Power
+from broker.common.errors import ConfigError
+from broker.contract.messages import Power
 from master_service.power import machine as machines
 from master_service.power import make
 from master_service.power.drivers import rpi_gpio

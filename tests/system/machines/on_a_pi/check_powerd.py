@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.config import load
-from broker.errors import ConfigError
-from broker.messages import Power
+from broker.common.config import load
+from broker.common.errors import ConfigError
+from broker.contract.messages import Power
 from master_service.power import machine as machines
 from master_service.power import make
 from master_service.power.drivers.kernel import keeping

@@ -1,0 +1,1 @@
+"""Mosquitto: its program, configuration, certificates, users and rights."""
