@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from bench import invented, services
 from bench.chromium import Tiles
 from bench.workshop import Workshop
-from dashboard.users import ensure_admin
+from dashboard.server.users import ensure_admin
 
 OURS = "PiRack"
 NAIVE = "naive labels"

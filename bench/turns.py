@@ -186,14 +186,14 @@ def _master(connect: Connect, folder: Path) -> Service:
 
 
 def _dashboard(connect: Connect, folder: Path) -> Service:
-    from dashboard.service import Dashboard  # noqa: PLC0415  # of the child only
-    from dashboard.settings import DashboardSettings  # noqa: PLC0415  # as above
-    from dashboard.users import Role, User, Users  # noqa: PLC0415  # as above
-    from dashboard.view import View  # noqa: PLC0415  # as above
+    from dashboard.live.service import Dashboard  # noqa: PLC0415  # of the child only
+    from dashboard.live.view import View  # noqa: PLC0415  # as above
+    from dashboard.server.settings import DashboardSettings  # noqa: PLC0415  # as above
+    from dashboard.server.users import PageRole, PageUser, Users  # noqa: PLC0415  # as above
 
     users = Users(folder / "users.json")
     dashboard = Dashboard(DashboardSettings(), "lab", connect, users, publish_hint="")
-    user = User(name="ada", role=Role.ADMIN, salt="", digest="", stamp="x")
+    user = PageUser(name="ada", role=PageRole.ADMIN, salt="", digest="", stamp="x")
     dashboard.join(View(_Tab(), user))
     return dashboard
 

@@ -16,8 +16,14 @@ from broker.common.service import (
     load_common,
 )
 from broker.common.settings import BrokerSettings, RackSettings
-from dashboard.settings import DashboardSettings
-from dashboard.users import Role, Users, ensure_admin, generate_password, make_user
+from dashboard.server.settings import DashboardSettings
+from dashboard.server.users import (
+    PageRole,
+    Users,
+    ensure_admin,
+    generate_password,
+    make_user,
+)
 
 HELP = "serve the pages of the rack"
 
@@ -51,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--role",
-        choices=[role.value for role in Role],
-        default=Role.VIEWER.value,
+        choices=[role.value for role in PageRole],
+        default=PageRole.VIEWER.value,
         help="what the new user may do (default: viewer)",
     )
     add_common(parser)
@@ -70,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, document: Document) -> int:
     settings = document.table("dashboard", DashboardSettings)
     if args.add_user:
-        return _add_user(settings, args.add_user, Role(args.role))
+        return _add_user(settings, args.add_user, PageRole(args.role))
     first = ensure_admin(settings.users_path)
     if first is not None:
         print(f"First user: admin, password {first} (told this once)", flush=True)
@@ -78,7 +84,7 @@ def _run(args: argparse.Namespace, document: Document) -> int:
     return EXIT_OK
 
 
-def _add_user(settings: DashboardSettings, name: str, role: Role) -> int:
+def _add_user(settings: DashboardSettings, name: str, role: PageRole) -> int:
     password = generate_password()
     Users(settings.users_path).put(make_user(name, role, password))
     print(f"{name} ({role}) signs in with the password {password}")
@@ -90,13 +96,13 @@ def _serve(settings: DashboardSettings, document: Document) -> None:
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.data_path / "nicegui")
     from broker.client.mqtt_link import connector  # noqa: PLC0415  # with the web server
     from broker.mosquitto.credentials import beside, endpoint  # noqa: PLC0415  # with the web server
-    from dashboard.server import serve  # noqa: PLC0415  # see the docstring
+    from dashboard.web_server import serve  # noqa: PLC0415  # see the docstring
 
     broker = document.table("broker", BrokerSettings)
     rack = document.table("rack", RackSettings)
     connect_as = {
         role: connector(found)
-        for role in (Role.OPERATOR, Role.ADMIN)
+        for role in (PageRole.OPERATOR, PageRole.ADMIN)
         if (found := beside(broker, role)) is not None
     }
     light = msgspec.structs.replace(endpoint(broker), rest_s=REST_S, mqtt5=False)

@@ -3,7 +3,7 @@
 from broker.common.config import Document
 from broker.common.service import TABLES
 from broker.common.settings import BrokerSettings, RackSettings
-from dashboard.settings import DashboardSettings
+from dashboard.server.settings import DashboardSettings
 from master_service import settings as master
 from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings

@@ -1,5 +1,5 @@
-// The shapes that come from Python, and what the page makes of them. dashboard/rows.py,
-// hub.py, install.py and vocabulary.py write them; the rows themselves are read in store.js.
+// The shapes that come from Python, and what the page makes of them. dashboard/live: rows.py,
+// hub.py and install_feed.py; pages/vocabulary.py write them; the rows themselves are read in store.js.
 
 /** A board, as the rows of rows.py add up to it. */
 interface Board {
@@ -104,7 +104,7 @@ interface Change {
   refused?: { reference: number; text: string }[];
 }
 
-/** A command's answer so far: dashboard/desk.py. */
+/** A command's answer so far: live/command_sender.py. */
 interface Receipt {
   id: string;
   phase: string;

@@ -17,7 +17,7 @@ from broker.contract.topics import Topics
 from broker.mosquitto import certificates, credentials, dynsec, dynsec_file
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.dynsec import Role, User
-from dashboard.users import ensure_admin
+from dashboard.server.users import ensure_admin
 from pirack import deploy_files, house
 from pirack.house import House
 from pirack.init.plan import HEAD, USERS, Plan, broker_config, tables

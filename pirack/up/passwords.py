@@ -16,9 +16,8 @@ from broker.mosquitto.credentials import (
     generate_password,
 )
 from broker.mosquitto.dynsec import PEOPLE, Role, User
-from dashboard.users import Role as PageRole
-from dashboard.users import Users, make_user
-from dashboard.users import generate_password as readable_password
+from dashboard.server.users import PageRole, Users, make_user
+from dashboard.server.users import generate_password as readable_password
 from pirack.runfile import Login
 
 ADMIN = "admin"

@@ -11,7 +11,7 @@ from broker.common.config import Document
 from broker.common.errors import ConfigError, TopicError
 from broker.common.settings import MAX_STACKS, BrokerSettings, RackSettings
 from broker.contract.topics import check_name
-from dashboard.settings import DashboardSettings
+from dashboard.server.settings import DashboardSettings
 from pirack import listen
 from pirack.listen import Listen
 from pirack.runfile import data_directory

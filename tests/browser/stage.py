@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from dashboard.users import Role, Users, make_user
+from dashboard.server.users import PageRole, Users, make_user
 from tests.ports import free_port
 
 PASSWORD = "correct horse"
@@ -37,7 +37,7 @@ class Stage:
         self._stack = contextlib.ExitStack()
         self._broker: subprocess.Popen[bytes] | None = None
         users = Users(folder / "data" / "users.json")
-        for role in Role:
+        for role in PageRole:
             users.put(make_user(role.value, role, PASSWORD))
 
     def start_broker(self) -> None:

@@ -1,4 +1,4 @@
-"""A mirror with helpers that say to it what a rack would publish."""
+"""A model with helpers that say to it what a rack would publish."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,12 +22,12 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf, Topics
-from dashboard.hub import Hub
-from dashboard.model import Mirror
-from dashboard.record import Record
-from dashboard.settings import Thresholds
-from dashboard.users import Role, User
-from dashboard.view import View
+from dashboard.live.hub import Hub
+from dashboard.live.model import RackModel
+from dashboard.live.record import Record
+from dashboard.live.view import View
+from dashboard.server.settings import Thresholds
+from dashboard.server.users import PageRole, PageUser
 
 WALL = 1_700_000_000.0
 ABILITIES = (Ability(verb="identify"), Ability(verb="reboot"))
@@ -104,14 +104,14 @@ class FakePort:
 
 
 class Bench:
-    """A mirror, a hub, and the hands to feed them."""
+    """A model, a hub, and the hands to feed them."""
 
     def __init__(self) -> None:
         self.topics = Topics("lab")
         self.now = 1000.0
-        self.mirror = Mirror(self.topics, Rejections("test"))
+        self.model = RackModel(self.topics, Rejections("test"))
         self.hub = Hub(
-            self.mirror,
+            self.model,
             Thresholds(),
             tick_s=0.2,
             clock=lambda: self.now,
@@ -124,7 +124,7 @@ class Bench:
         if isinstance(payload, str):
             payload = payload.encode()
         raw = payload if isinstance(payload, bytes) else encode(payload)
-        self.mirror.apply(Message(topic, raw, retain), self.now)
+        self.model.apply(Message(topic, raw, retain), self.now)
 
     def node(self, number: int = 1, **values: object) -> Record:
         node = f"pi-{number}"
@@ -134,7 +134,7 @@ class Bench:
         self.say(self.topics.node(node, NodeLeaf.STATUS), "online")
         self.say(self.topics.node(node, NodeLeaf.DETAILS), details())
         self.beat(number)
-        return self.mirror.nodes[node]
+        return self.model.nodes[node]
 
     def beat(self, number: int = 1, **values: object) -> None:
         topic = self.topics.node(f"pi-{number}", NodeLeaf.HEARTBEAT)
@@ -152,7 +152,7 @@ class Bench:
 
     def view(self) -> tuple[View, FakePort]:
         port = FakePort()
-        user = User(name="ada", role=Role.ADMIN, salt="", digest="", stamp="x")
+        user = PageUser(name="ada", role=PageRole.ADMIN, salt="", digest="", stamp="x")
         view = View(port, user)
         self.hub.views.add(view)
         return view, port

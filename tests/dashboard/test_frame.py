@@ -5,16 +5,16 @@ from nicegui import ui
 from nicegui.testing import User as Visitor
 
 from broker.client.fake import FakeBroker
-from dashboard.frame import Frame, Overview
-from dashboard.service import Dashboard
-from dashboard.settings import DashboardSettings
-from dashboard.users import Role, Users, make_user
+from dashboard.live.service import Dashboard
+from dashboard.pages.frame import Frame, Overview
+from dashboard.server.settings import DashboardSettings
+from dashboard.server.users import PageRole, Users, make_user
 
 
 @pytest.fixture
 def dashboard(tmp_path: Path) -> Dashboard:
     users = Users(tmp_path / "users.json")
-    users.put(make_user("ada", Role.ADMIN, "x"))
+    users.put(make_user("ada", PageRole.ADMIN, "x"))
     connect = FakeBroker().connect
     return Dashboard(
         DashboardSettings(), "lab", connect, users, publish_hint="mosquitto_pub"
@@ -22,7 +22,7 @@ def dashboard(tmp_path: Path) -> Dashboard:
 
 
 def page(dashboard: Dashboard, *, alive: bool = True) -> None:
-    user = make_user("ada", Role.ADMIN, "x")
+    user = make_user("ada", PageRole.ADMIN, "x")
 
     @ui.page("/framed")
     def build() -> None:
@@ -98,7 +98,7 @@ async def test_a_malformed_wish_is_counted(user: Visitor, dashboard: Dashboard) 
     user.find(Frame).trigger("say", {"kind": "rule the world"})
     user.find(Frame).trigger("say", {"kind": "search", "text": "x" * 9999})
 
-    assert dashboard.mirror.rejections.counts == {"wish": 1}
+    assert dashboard.model.rejections.counts == {"wish": 1}
 
 
 async def test_a_wave_that_is_no_number_of_boards_is_counted(
@@ -111,4 +111,4 @@ async def test_a_wave_that_is_no_number_of_boards_is_counted(
         wish = {"kind": "ask", "scope": "rack", "verb": "reboot", "wave": wave}
         user.find(Frame).trigger("say", wish)
 
-    assert dashboard.mirror.rejections.counts == {"wish": 3}
+    assert dashboard.model.rejections.counts == {"wish": 3}

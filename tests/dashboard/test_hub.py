@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 from broker.contract.messages import InstallState, Verdict
-from dashboard.hub import Pace
+from dashboard.live.hub import TickPace
 from tests.dashboard.conftest import WALL, Bench, FakePort
 
 
@@ -248,7 +248,7 @@ def test_the_sparkline_moves_every_five_seconds(bench: Bench) -> None:
 
 
 def test_late_ticks_are_spread_and_never_queued() -> None:
-    pace = Pace(0.2)
+    pace = TickPace(0.2)
     for _ in range(6):
         pace.note(0.9)
     assert pace.period_s == 2.0

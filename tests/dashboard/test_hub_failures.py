@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dashboard.hub import Pace
+from dashboard.live.hub import TickPace
 from tests.dashboard.conftest import Bench
 
 
@@ -49,7 +49,7 @@ async def test_one_bad_tick_does_not_end_the_pages(
 ) -> None:
     _, port = bench.view()
     bench.hub.tick()
-    bench.hub.pace = Pace(0)
+    bench.hub.pace = TickPace(0)
     tick, healed = bench.hub.tick, asyncio.Event()
 
     def stumble() -> None:

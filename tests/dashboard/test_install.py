@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from broker.contract.messages import InstallBoard, InstallStack, InstallState, ScanPhase
-from dashboard.install import hint, words
+from dashboard.live.install_feed import hint, words
 from tests.dashboard.conftest import WALL, Bench, FakePort
 
 MAC = "dc:a6:32:01:02:03"  # what details() of the bench says

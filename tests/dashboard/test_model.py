@@ -3,7 +3,7 @@ import pytest
 from broker.client.link import Message
 from broker.contract.messages import Event, EventKind, Phase, Reply, StackState, Status
 from broker.contract.topics import NodeLeaf, Scope, matches
-from dashboard.model import subscriptions
+from dashboard.live.model import subscriptions
 from tests.dashboard.conftest import Bench
 
 
@@ -33,20 +33,20 @@ def test_rubbish_is_counted_and_changes_nothing(
     bench.say(bench.topics.node("pi-1", leaf), payload, retain=False)
 
     assert (record.beat, record.state, record.details) == before
-    assert bench.mirror.rejections.total == 1
+    assert bench.model.rejections.total == 1
 
 
 def test_rubbish_about_a_new_node_does_not_make_one(bench: Bench) -> None:
     bench.say(bench.topics.node("pi-9", NodeLeaf.DETAILS), b"rubbish")
 
-    assert bench.mirror.nodes == {}
-    assert bench.mirror.moved == set()
+    assert bench.model.nodes == {}
+    assert bench.model.moved == set()
 
 
 def test_a_topic_outside_the_contract_is_counted(bench: Bench) -> None:
     bench.say("pirack/v1/lab/node/pi-1/nonsense/x", b"1")
 
-    assert bench.mirror.rejections.counts == {"message": 1}
+    assert bench.model.rejections.counts == {"message": 1}
 
 
 def test_a_retained_heartbeat_is_refused_for_it_is_old(bench: Bench) -> None:
@@ -54,10 +54,10 @@ def test_a_retained_heartbeat_is_refused_for_it_is_old(bench: Bench) -> None:
     bench.now += 60
 
     topic = bench.topics.node("pi-1", NodeLeaf.HEARTBEAT)
-    bench.mirror.apply(Message(topic, b"{}", retain=True), bench.now)
+    bench.model.apply(Message(topic, b"{}", retain=True), bench.now)
 
     assert record.heard_at == bench.now - 60
-    assert bench.mirror.rejections.counts == {"heartbeat": 1}
+    assert bench.model.rejections.counts == {"heartbeat": 1}
 
 
 def test_a_heartbeat_after_a_late_will_is_a_sign_of_life(bench: Bench) -> None:
@@ -66,7 +66,7 @@ def test_a_heartbeat_after_a_late_will_is_a_sign_of_life(bench: Bench) -> None:
 
     bench.beat(1, seq=2)
 
-    assert bench.mirror.nodes["pi-1"].status is Status.ONLINE
+    assert bench.model.nodes["pi-1"].status is Status.ONLINE
 
 
 def test_a_node_is_gone_when_all_its_retained_topics_are_cleared(bench: Bench) -> None:
@@ -75,8 +75,8 @@ def test_a_node_is_gone_when_all_its_retained_topics_are_cleared(bench: Bench) -
     for leaf in (NodeLeaf.STATE, NodeLeaf.STATUS, NodeLeaf.DETAILS):
         bench.say(bench.topics.node("pi-1", leaf), b"")
 
-    assert bench.mirror.nodes == {}
-    assert bench.mirror.gone == {record.index}
+    assert bench.model.nodes == {}
+    assert bench.model.gone == {record.index}
 
 
 def test_what_the_broker_no_longer_knows_is_dropped_after_an_outage(
@@ -85,23 +85,23 @@ def test_what_the_broker_no_longer_knows_is_dropped_after_an_outage(
     bench.node(1)
     bench.node(2)
 
-    bench.mirror.connection_made()
+    bench.model.connection_made()
     bench.beat(1)
-    bench.mirror.drop_unconfirmed()
+    bench.model.drop_unconfirmed()
 
-    assert list(bench.mirror.nodes) == ["pi-1"]
+    assert list(bench.model.nodes) == ["pi-1"]
 
 
 def test_a_stack_the_rack_lost_while_we_were_away_is_dropped(bench: Bench) -> None:
     for stack in (1, 2):
         bench.say(bench.topics.stack(stack), stack_state(stack))
-    bench.mirror.connection_made()
+    bench.model.connection_made()
     bench.say(bench.topics.stack(1), stack_state(1))
 
-    bench.mirror.drop_unconfirmed()
+    bench.model.drop_unconfirmed()
 
-    assert bench.mirror.stacks.keys() == {1}
-    assert 2 in bench.mirror.stacks_changed
+    assert bench.model.stacks.keys() == {1}
+    assert 2 in bench.model.stacks_changed
 
 
 def test_a_reply_is_handed_on(bench: Bench) -> None:
@@ -110,13 +110,13 @@ def test_a_reply_is_handed_on(bench: Bench) -> None:
 
     message = Message(topic, b'{"id":"1","verb":"ping","scope":"rack","phase":"done"}')
 
-    assert bench.mirror.apply(message, 0) == reply
+    assert bench.model.apply(message, 0) == reply
 
 
 def test_a_retained_event_or_reply_is_history_and_not_shown(bench: Bench) -> None:
     bench.say(bench.topics.event, b'{"seq":1,"ts":1,"kind":"fault","text":"x"}')
 
-    assert not bench.mirror.events
+    assert not bench.model.events
 
 
 def line(seq: int) -> Event:
@@ -126,36 +126,36 @@ def line(seq: int) -> Event:
 def test_recalled_lines_stand_before_those_heard_live(bench: Bench) -> None:
     bench.event(10)
 
-    bench.mirror.recall([line(8), line(9), line(10)])
+    bench.model.recall([line(8), line(9), line(10)])
 
-    assert [event.seq for event in bench.mirror.events] == [8, 9, 10]
-    assert bench.mirror.events[-1].text == "something"
+    assert [event.seq for event in bench.model.events] == [8, 9, 10]
+    assert bench.model.events[-1].text == "something"
 
 
 def test_only_lines_that_were_missed_are_told_to_the_tabs(bench: Bench) -> None:
     bench.event(10)
-    bench.mirror.new_events.clear()
+    bench.model.new_events.clear()
 
-    bench.mirror.recall([line(9), line(10)])
-    bench.mirror.recall([line(9), line(10)])
+    bench.model.recall([line(9), line(10)])
+    bench.model.recall([line(9), line(10)])
 
-    assert [event.seq for event in bench.mirror.new_events] == [9]
+    assert [event.seq for event in bench.model.new_events] == [9]
 
 
 def test_recalling_more_than_is_kept_keeps_the_newest(bench: Bench) -> None:
-    bench.mirror.recall([line(seq) for seq in range(1, 401)])
+    bench.model.recall([line(seq) for seq in range(1, 401)])
 
-    kept = [event.seq for event in bench.mirror.events]
+    kept = [event.seq for event in bench.model.events]
 
     assert kept == list(range(101, 401))
 
 
 def test_presence_of_the_master_is_plain_text(bench: Bench) -> None:
     bench.say(bench.topics.master_status, "online")
-    assert bench.mirror.master is Status.ONLINE
+    assert bench.model.master is Status.ONLINE
     bench.say(bench.topics.master_status, "maybe")
-    assert bench.mirror.master is Status.ONLINE
-    assert bench.mirror.rejections.total == 1
+    assert bench.model.master is Status.ONLINE
+    assert bench.model.rejections.total == 1
 
 
 def test_the_filters_do_not_overlap(bench: Bench) -> None:

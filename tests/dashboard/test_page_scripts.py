@@ -10,7 +10,7 @@ import nicegui
 import pytest
 
 import dashboard
-from dashboard.vocabulary import vocabulary
+from dashboard.pages.vocabulary import vocabulary
 
 SCRIPTS = Path(__file__).parent / "scripts"
 COMPONENTS = Path(dashboard.__file__).parent / "components"

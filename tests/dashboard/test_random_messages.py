@@ -10,11 +10,11 @@ import pytest
 from broker.client.fake import FakeBroker
 from broker.contract.messages import encode
 from broker.contract.topics import NodeLeaf, Topics
-from dashboard.desk import Ask, Ticket
-from dashboard.service import Dashboard
-from dashboard.settings import DashboardSettings
-from dashboard.users import Role, User, Users
-from dashboard.view import View
+from dashboard.live.command_sender import CommandRequest, PendingCommand
+from dashboard.live.service import Dashboard
+from dashboard.live.view import View
+from dashboard.server.settings import DashboardSettings
+from dashboard.server.users import PageRole, PageUser, Users
 from tests.dashboard.conftest import FakePort, details, heartbeat, node_state
 from tests.random_messages import RandomMessages, Sent
 
@@ -46,15 +46,17 @@ async def dashboard(broker: FakeBroker, tmp_path: Path) -> AsyncIterator[Dashboa
 
 def opened(dashboard: Dashboard) -> FakePort:
     """Open a tab that looks at a node and at the install run, with commands sent."""
-    user = User(name="ada", role=Role.ADMIN, salt="", digest="", stamp="x")
+    user = PageUser(name="ada", role=PageRole.ADMIN, salt="", digest="", stamp="x")
     view = View(port := FakePort(), user)
     view.follow_install(on=True)
     view.open_node("pi-1")
     view.search("pi-2 | gpu")
     dashboard.join(view)
     for number in (1, 2):
-        ticket = Ticket(f"ticket-{number}", Ask("rack", "ping"), view, 0.0)
-        dashboard.desk._open[ticket.id] = ticket  # noqa: SLF001  # as if it was sent
+        ticket = PendingCommand(
+            f"ticket-{number}", CommandRequest("rack", "ping"), view, 0.0
+        )
+        dashboard.commands._open[ticket.id] = ticket  # noqa: SLF001  # as if it was sent
     return port
 
 
@@ -80,7 +82,7 @@ async def test_ten_thousand_random_messages_stop_no_page(
         if number % 10 == 0:
             await broker.settle()
             dashboard.hub.tick()
-            dashboard.desk.tick()
+            dashboard.commands.tick()
             dashboard.past.tick()
     assert sum(one.decodes for one in sent) / len(sent) >= 0.5
     for _, shared, private in port.sent:

@@ -16,7 +16,7 @@ from broker.contract.messages import (
     StackState,
 )
 from broker.contract.topics import NodeLeaf
-from dashboard import rows
+from dashboard.live import rows
 from tests.dashboard.conftest import Bench
 
 LOCK = Lock(scope="stack/1", by="ada", until=1_700_000_000.9, reason="soldering")

@@ -1,9 +1,9 @@
 import pytest
 
 from broker.contract.messages import Verdict
-from dashboard.record import Record
-from dashboard.search import MAX_QUERY_CHARACTERS, parse
-from dashboard.settings import Thresholds
+from dashboard.live.record import Record
+from dashboard.live.search import MAX_QUERY_CHARACTERS, parse
+from dashboard.server.settings import Thresholds
 from tests.dashboard.conftest import Bench
 
 

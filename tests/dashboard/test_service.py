@@ -10,9 +10,9 @@ from broker.client.fake import FakeBroker
 from broker.client.fake_link import PublishFailure
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
-from dashboard.service import Dashboard
-from dashboard.settings import DashboardSettings
-from dashboard.users import Users
+from dashboard.live.service import Dashboard
+from dashboard.server.settings import DashboardSettings
+from dashboard.server.users import Users
 from tests.virtual_time import Virtually
 
 TOPICS = Topics("lab")
@@ -56,12 +56,12 @@ async def test_a_ghost_goes_when_the_master_comes_after_the_broker(
     del broker.retained[status]
     broker.start()
     await swept(broker)
-    assert list(dashboard.mirror.nodes) == ["pi-1"]  # nobody can tell yet
+    assert list(dashboard.model.nodes) == ["pi-1"]  # nobody can tell yet
 
     broker.publish(TOPICS.master_status, b"online", retain=True)
     await swept(broker)
 
-    assert dashboard.mirror.nodes == {}
+    assert dashboard.model.nodes == {}
 
 
 async def _history_refused(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from dashboard.guard import same_origin
-from dashboard.sessions import Sessions, Throttle, safe_path
-from dashboard.users import Role, Users, make_user
+from dashboard.server.auth_middleware import same_origin
+from dashboard.server.sessions import Sessions, SignInThrottle, safe_path
+from dashboard.server.users import PageRole, Users, make_user
 
 
 @pytest.mark.parametrize("wanted", ["/", "/about", "/?q=temp:%3E70&node=pi-1"])
@@ -33,7 +33,7 @@ def test_another_place_is_not(wanted: str) -> None:
 
 def test_guessing_becomes_slow_after_five_failures() -> None:
     now = 0.0
-    throttle = Throttle(lambda: now)
+    throttle = SignInThrottle(lambda: now)
     for _ in range(5):
         assert throttle.wait_s("eve") == 0
         throttle.failed("eve")
@@ -53,7 +53,7 @@ def test_guessing_becomes_slow_after_five_failures() -> None:
 
 
 def test_signing_in_forgets_the_failures() -> None:
-    throttle = Throttle(lambda: 0.0)
+    throttle = SignInThrottle(lambda: 0.0)
     for _ in range(9):
         throttle.failed("ada")
 
@@ -63,7 +63,7 @@ def test_signing_in_forgets_the_failures() -> None:
 
 
 def test_guessing_one_account_locks_out_no_other_and_no_other_address() -> None:
-    throttle = Throttle(lambda: 0.0)
+    throttle = SignInThrottle(lambda: 0.0)
     for _ in range(50):
         throttle.may_try("admin", "10.0.0.1")
 
@@ -73,7 +73,7 @@ def test_guessing_one_account_locks_out_no_other_and_no_other_address() -> None:
 
 
 def test_an_address_or_a_name_under_attack_has_one_free_try_a_pair() -> None:
-    throttle = Throttle(lambda: 0.0)
+    throttle = SignInThrottle(lambda: 0.0)
     for number in range(20):
         assert throttle.may_try(f"name-{number}", "10.0.0.1") == 0
         assert throttle.may_try("admin", f"10.0.1.{number}") == 0
@@ -85,7 +85,7 @@ def test_an_address_or_a_name_under_attack_has_one_free_try_a_pair() -> None:
 
 
 def test_right_passwords_are_no_attack() -> None:
-    throttle = Throttle(lambda: 0.0)
+    throttle = SignInThrottle(lambda: 0.0)
     for _ in range(100):
         assert throttle.may_try("ann", "10.0.0.1") == 0
         throttle.was_right("ann", "10.0.0.1")
@@ -95,7 +95,7 @@ def test_a_sign_out_outlives_the_process_and_a_damaged_file_is_said(
     tmp_path: Path,
 ) -> None:
     users, path = Users(tmp_path / "users.json"), tmp_path / "ended.json"
-    ada = make_user("ada", Role.VIEWER, "x")
+    ada = make_user("ada", PageRole.VIEWER, "x")
     users.put(ada)
     sessions = Sessions(users, ended=path)
     assert sessions.load()
@@ -118,7 +118,7 @@ def test_a_session_ends_when_one_signs_out_even_for_a_copy_of_the_cookie(
     tmp_path: Path,
 ) -> None:
     users = Users(tmp_path / "users.json")
-    ada = make_user("ada", Role.VIEWER, "x")
+    ada = make_user("ada", PageRole.VIEWER, "x")
     users.put(ada)
     sessions = Sessions(users)
     cookie: dict[str, Any] = {}
@@ -139,7 +139,7 @@ def test_an_open_page_ends_when_its_session_would_have_to_be_begun_anew(
     tmp_path: Path,
 ) -> None:
     users, now = Users(tmp_path / "users.json"), [1000.0]
-    ada = make_user("ada", Role.VIEWER, "x")
+    ada = make_user("ada", PageRole.VIEWER, "x")
     users.put(ada)
     sessions = Sessions(users, lasts_s=3600, clock=lambda: now[0])
     live = sessions.watch("one", ada)

@@ -15,8 +15,16 @@ from broker.contract.messages import (
     ThrottleFlag,
     Verdict,
 )
-from dashboard.settings import Thresholds
-from dashboard.tile import NO_VALUE, Level, Levels, State, Tile, grade, make_tile
+from dashboard.live.tile import (
+    NO_VALUE,
+    Levels,
+    State,
+    Tile,
+    TileLevel,
+    grade,
+    make_tile,
+)
+from dashboard.server.settings import Thresholds
 
 Make = Callable[..., Any]
 
@@ -130,11 +138,11 @@ def test_a_vital_that_cannot_be_read_costs_that_value_only(
 
 
 def test_a_level_is_left_two_units_lower_than_it_was_reached() -> None:
-    assert grade(79, 70, 80) is Level.WARN
-    assert grade(79, 70, 80, Level.CRIT) is Level.CRIT
-    assert grade(77.9, 70, 80, Level.CRIT) is Level.WARN
-    assert grade(69, 70, 80, Level.WARN) is Level.WARN
-    assert grade(67.9, 70, 80, Level.WARN) is Level.OK
+    assert grade(79, 70, 80) is TileLevel.WARN
+    assert grade(79, 70, 80, TileLevel.CRIT) is TileLevel.CRIT
+    assert grade(77.9, 70, 80, TileLevel.CRIT) is TileLevel.WARN
+    assert grade(69, 70, 80, TileLevel.WARN) is TileLevel.WARN
+    assert grade(67.9, 70, 80, TileLevel.WARN) is TileLevel.OK
 
 
 def test_one_moment_of_full_cpu_is_no_warning(cook: Cook) -> None:
@@ -194,7 +202,7 @@ def test_the_worst_reason_comes_first(cook: Cook) -> None:
 
     assert tile.state is State.CRIT
     assert tile.reason == "83 °C · memory 90 %"
-    assert tile.levels == Levels(memory=Level.WARN, temperature=Level.CRIT)
+    assert tile.levels == Levels(memory=TileLevel.WARN, temperature=TileLevel.CRIT)
 
 
 def test_a_destructive_command_makes_the_node_busy(cook: Cook) -> None:
@@ -243,6 +251,6 @@ def test_what_was_not_heard_again_since_an_outage_is_not_shown_as_live(
 
 
 def test_levels_fit_into_one_number() -> None:
-    levels = Levels(Level.WARN, Level.CRIT, Level.OK, Level.CRIT)
+    levels = Levels(TileLevel.WARN, TileLevel.CRIT, TileLevel.OK, TileLevel.CRIT)
 
     assert levels.packed == 1 | 2 << 2 | 0 << 4 | 2 << 6

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from broker.common.errors import ConfigError
-from dashboard.users import Role, Users, ensure_admin, make_user
+from dashboard.server.users import PageRole, Users, ensure_admin, make_user
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def test_the_first_administrator_is_made_once(path: Path) -> None:
     assert password is not None
     user = Users(path).verify("admin", password)
     assert user is not None
-    assert user.role is Role.ADMIN
+    assert user.role is PageRole.ADMIN
     assert ensure_admin(path) is None
     assert Users(path).verify("admin", password) == user
 
@@ -33,7 +33,7 @@ def test_the_file_is_private_and_holds_no_password(path: Path) -> None:
 
 def test_a_wrong_password_or_name_opens_nothing(path: Path) -> None:
     users = Users(path)
-    users.put(make_user("ada", Role.VIEWER, "right"))
+    users.put(make_user("ada", PageRole.VIEWER, "right"))
 
     assert users.verify("ada", "wrong") is None
     assert users.verify("eve", "right") is None
@@ -42,11 +42,11 @@ def test_a_wrong_password_or_name_opens_nothing(path: Path) -> None:
 
 def test_a_new_password_ends_old_sessions(path: Path) -> None:
     users = Users(path)
-    first = make_user("ada", Role.VIEWER, "one")
+    first = make_user("ada", PageRole.VIEWER, "one")
     users.put(first)
     assert users.session("ada", first.stamp) is not None
 
-    users.put(make_user("ada", Role.VIEWER, "two"))
+    users.put(make_user("ada", PageRole.VIEWER, "two"))
 
     assert users.session("ada", first.stamp) is None
 
@@ -55,7 +55,7 @@ def test_a_change_on_disk_is_seen(path: Path) -> None:
     users, other = Users(path), Users(path)
     assert users.get("ada") is None
 
-    other.put(make_user("ada", Role.VIEWER, "one"))
+    other.put(make_user("ada", PageRole.VIEWER, "one"))
 
     assert users.get("ada") is not None
 
@@ -85,7 +85,7 @@ def test_at_a_start_a_torn_file_is_put_aside_and_an_administrator_made(
 @pytest.mark.parametrize("torn", [b"", b"\0" * 64, b"0123456789abcdef"])
 def test_a_torn_secret_signs_no_cookie(tmp_path: Path, torn: bytes) -> None:
     pytest.importorskip("nicegui")
-    from dashboard.server import session_secret  # noqa: PLC0415  # an extra
+    from dashboard.web_server import session_secret  # noqa: PLC0415  # an extra
 
     path = tmp_path / "secret"
     path.write_bytes(torn)
@@ -99,7 +99,7 @@ def test_while_the_file_is_broken_nobody_is_known_and_the_log_told_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     users = Users(path)
-    ada = make_user("ada", Role.VIEWER, "one")
+    ada = make_user("ada", PageRole.VIEWER, "one")
     users.put(ada)
     good = path.read_bytes()
 
@@ -114,15 +114,15 @@ def test_while_the_file_is_broken_nobody_is_known_and_the_log_told_once(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_user_added_with_sudo_leaves_the_file_to_its_owner(path: Path) -> None:
     nobody = 65534
-    Users(path).put(make_user("ada", Role.VIEWER, "one"))
+    Users(path).put(make_user("ada", PageRole.VIEWER, "one"))
     os.chown(path, nobody, nobody)
 
-    Users(path).put(make_user("bob", Role.VIEWER, "two"))
+    Users(path).put(make_user("bob", PageRole.VIEWER, "two"))
 
     assert (path.stat().st_uid, path.stat().st_gid) == (nobody, nobody)
 
 
 def test_roles_include_the_ones_below() -> None:
-    assert Role.ADMIN.may(Role.OPERATOR)
-    assert Role.OPERATOR.may(Role.OPERATOR)
-    assert not Role.VIEWER.may(Role.OPERATOR)
+    assert PageRole.ADMIN.may(PageRole.OPERATOR)
+    assert PageRole.OPERATOR.may(PageRole.OPERATOR)
+    assert not PageRole.VIEWER.may(PageRole.OPERATOR)

@@ -1,7 +1,7 @@
 from broker.contract.messages import EventKind, Phase, ScanPhase, ThrottleFlag
 from broker.contract.verbs import DESTRUCTIVE, WAVES
-from dashboard.tile import State
-from dashboard.vocabulary import vocabulary
+from dashboard.live.tile import State
+from dashboard.pages.vocabulary import vocabulary
 from provisioning.plan import Verdict
 from provisioning.run.state import TERMINAL, Step
 

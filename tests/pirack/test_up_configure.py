@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.common.config import Document
-from dashboard.settings import DashboardSettings
+from dashboard.server.settings import DashboardSettings
 from master_service import settings as master_settings
 from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings

@@ -7,7 +7,7 @@ import pytest
 
 from broker.common.errors import ConfigError
 from broker.common.processes import how_it_ended
-from dashboard.users import Users
+from dashboard.server.users import Users
 from pirack import runfile
 from pirack.runfile import Login, MqttAccess, RunFile
 from pirack.up import announce, here, lock, passwords, tools

@@ -1,4 +1,4 @@
-// The latest install run as dashboard/install.py tells it, and what it is in words; pure.
+// The latest install run as dashboard/live/install_feed.py tells it, and what it is in words; pure.
 
 import { shallowReactive } from "vue";
 import { allowed, rackTarget } from "./actions.js";

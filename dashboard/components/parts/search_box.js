@@ -1,4 +1,4 @@
-// The search box in the top bar; the grammar itself is dashboard/search.py.
+// The search box in the top bar; the grammar itself is dashboard/live/search.py.
 
 import { computed, onUnmounted, ref, useId, watch } from "vue";
 import { Icon } from "./icons.js";

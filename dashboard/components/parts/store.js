@@ -1,4 +1,4 @@
-// What this tab knows of the rack: dashboard/hub.py feeds it through apply(), every component
+// What this tab knows of the rack: dashboard/live/hub.py feeds it through apply(), every component
 // reads it. Fields are reactive; what is inside `nodes` and `ids` is not, because a thousand
 // boards change twice a second: the counters `rows` and `structure` stand for them.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from broker.mosquitto.credentials import derive_client_id
-from dashboard.users import Users
+from dashboard.server.users import Users
 from provisioning.clock import LoopClock
 from provisioning.journal import SqliteJournal
 from tests.system.up.process import NODES, Up, command, wait_until

@@ -9,10 +9,10 @@ from nicegui import Client, ui
 from nicegui.events import GenericEventArguments
 
 from broker.contract.messages import OnFailure
-from dashboard.desk import Ask, RefusedError
-from dashboard.service import Dashboard
-from dashboard.users import User
-from dashboard.view import View
+from dashboard.live.command_sender import CommandRequest, NotSentError
+from dashboard.live.service import Dashboard
+from dashboard.live.view import View
+from dashboard.server.users import PageUser
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _BACKLOG = 20
 """Messages NiceGUI may still hold for a tab; beyond, it gets a snapshot instead."""
 
 
-class Wish(msgspec.Struct, frozen=True):
+class ClientMessage(msgspec.Struct, frozen=True):
     """What a tab says to the server.
 
     Args:
@@ -51,7 +51,9 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 class Frame(
-    ui.element, component="components/frame.js", esm={"pirack": "components/parts"}
+    ui.element,
+    component="../components/frame.js",
+    esm={"pirack": "../components/parts"},
 ):
     """Navigation, connection and theme around a page, and the tab's Port.
 
@@ -65,7 +67,7 @@ class Frame(
     """
 
     def __init__(
-        self, dashboard: Dashboard, user: User, alive: Callable[[], bool]
+        self, dashboard: Dashboard, user: PageUser, alive: Callable[[], bool]
     ) -> None:
         super().__init__()
         self._dashboard = dashboard
@@ -96,9 +98,9 @@ class Frame(
 
     def _take(self, event: GenericEventArguments) -> None:
         try:
-            wish = msgspec.convert(event.args, Wish)
+            wish = msgspec.convert(event.args, ClientMessage)
         except msgspec.ValidationError as error:
-            self._dashboard.mirror.rejections.add("wish", str(error))
+            self._dashboard.model.rejections.add("wish", str(error))
             return
         if self._alive():
             self._fulfil(wish)
@@ -110,7 +112,7 @@ class Frame(
         self.client.open("/login")
         self._dashboard.leave(self.view)
 
-    def _fulfil(self, wish: Wish) -> None:
+    def _fulfil(self, wish: ClientMessage) -> None:
         match wish.kind:
             case "resync":
                 self.view.resync()
@@ -125,8 +127,8 @@ class Frame(
             case "ask":
                 self._ask(wish)
 
-    def _ask(self, wish: Wish) -> None:
-        ask = Ask(
+    def _ask(self, wish: ClientMessage) -> None:
+        ask = CommandRequest(
             wish.scope,
             wish.verb,
             wish.args,
@@ -136,8 +138,8 @@ class Frame(
         )
         answer: dict[str, Any] = {"reference": wish.reference}
         try:
-            answer["id"] = self._dashboard.desk.ask(self.view, ask)
-        except RefusedError as error:
+            answer["id"] = self._dashboard.commands.ask(self.view, ask)
+        except NotSentError as error:
             self.view.push("refused", answer | {"text": str(error)})
         else:
             self.view.push("sent", answer)
@@ -148,26 +150,26 @@ class Frame(
         super()._handle_delete()
 
 
-class Overview(ui.element, component="components/overview.js"):
+class Overview(ui.element, component="../components/overview.js"):
     """The rack; it draws what the frame receives."""
 
 
-class Activity(ui.element, component="components/activity.js"):
+class Activity(ui.element, component="../components/activity.js"):
     """The rack's history; it draws what the frame receives, and asks for more."""
 
 
-class Install(ui.element, component="components/install.js"):
+class Install(ui.element, component="../components/install.js"):
     """The install run; it draws what the frame receives while this page is open."""
 
 
-def _settings(dashboard: Dashboard, user: User) -> dict[str, Any]:
+def _settings(dashboard: Dashboard, user: PageUser) -> dict[str, Any]:
     """Return what a tab needs to know once, beside the vocabulary that all share."""
     limits = dashboard.settings.thresholds
     return {
         "user": user.name,
         "role": user.role.value,
-        "rack": dashboard.mirror.topics.rack,
-        "prefix": dashboard.mirror.topics.prefix,
+        "rack": dashboard.model.topics.rack,
+        "prefix": dashboard.model.topics.prefix,
         "mosquittoPub": dashboard.publish_hint,
         "limits": {
             "memory": [limits.memory_warn_percent, limits.memory_crit_percent],

@@ -1,4 +1,4 @@
-"""One look at the mirror per tick, one small message to every tab.
+"""One look at the model per tick, one small message to every tab.
 
 The hub owns what was last sent; a node that would be drawn the same is not sent again.
 Everything runs on the service's loop.
@@ -13,11 +13,12 @@ import msgspec
 
 from broker.common.tasks import note
 from broker.contract.messages import Status
-from dashboard import install, rows
-from dashboard.model import Mirror
-from dashboard.record import HISTORY_STEP_S, Record
-from dashboard.settings import Thresholds
-from dashboard.view import View
+from dashboard.live import install_feed as install
+from dashboard.live import rows
+from dashboard.live.model import RackModel
+from dashboard.live.record import HISTORY_STEP_S, Record
+from dashboard.live.view import View
+from dashboard.server.settings import Thresholds
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _LATE_S = 0.5
 _SLOWEST_S = 2.0
 
 
-class Pace:
+class TickPace:
     """How long to wait between ticks: twice as long after a late one, never a queue.
 
     Args:
@@ -56,7 +57,7 @@ class Pace:
             self.period_s = max(self.period_s / 2, self._tick_s)
 
 
-class Connection(msgspec.Struct, frozen=True):
+class ConnectionState(msgspec.Struct, frozen=True):
     """How the dashboard stands with the broker and the master.
 
     Args:
@@ -90,7 +91,7 @@ class Hub:
     """Tells every open tab what changed.
 
     Args:
-        mirror: What is known of the rack.
+        model: What is known of the rack.
         limits: From where on a vital is bad.
         tick_s: Time between messages, seconds.
         clock: Monotonic time, seconds.
@@ -99,7 +100,7 @@ class Hub:
 
     def __init__(
         self,
-        mirror: Mirror,
+        model: RackModel,
         limits: Thresholds,
         *,
         tick_s: float,
@@ -107,14 +108,14 @@ class Hub:
         wall: Callable[[], float],
     ) -> None:
         self.views: set[View] = set()
-        self.mirror = mirror
-        self.pace = Pace(tick_s)
-        self._install = install.InstallFeed(mirror)
+        self.model = model
+        self.pace = TickPace(tick_s)
+        self._install = install.InstallFeed(model)
         self._limits = limits
         self._clock = clock
         self._wall = wall
         self._broker = (False, wall(), "not reached yet")
-        self._connection_sent = Connection()
+        self._connection_sent = ConnectionState()
         self._rows: dict[int, rows.Row] = {}
         self._notes: dict[int, rows.Note] = {}
         self._abilities = rows.AbilitySets()
@@ -127,14 +128,14 @@ class Hub:
         if up != self._broker[0]:
             self._broker = (up, self._wall(), why)
         if up:
-            self.mirror.connection_made()
+            self.model.connection_made()
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> ConnectionState:
         """How things stand right now."""
         up, since, why = self._broker
-        rack, master = self.mirror.rack, self.mirror.master
-        return Connection(
+        rack, master = self.model.rack, self.model.master
+        return ConnectionState(
             broker=up,
             since=round(since),
             why=why,
@@ -142,10 +143,10 @@ class Hub:
             frozen=rack.frozen if rack is not None else "",
             slowed=self.pace.slowed,
             ready=rack is not None,
-            install=install.words(self.mirror.install),
-            install_hint=install.hint(self.mirror.install),
-            install_trouble=install.trouble(self.mirror.install),
-            home=self.mirror.master_details.node if self.mirror.master_details else "",
+            install=install.words(self.model.install),
+            install_hint=install.hint(self.model.install),
+            install_trouble=install.trouble(self.model.install),
+            home=self.model.master_details.node if self.model.master_details else "",
         )
 
     async def run(self) -> None:
@@ -164,14 +165,14 @@ class Hub:
                     view.resync()
 
     def _wait_s(self) -> float:
-        crowd = len(self.mirror.nodes) > _CROWD
+        crowd = len(self.model.nodes) > _CROWD
         return max(self.pace.period_s, _CROWD_TICK_S if crowd else 0.0)
 
     def tick(self) -> None:
         """Send each view what changed since the last tick."""
         now, wall = self._clock(), self._wall()
         self._sample(now)
-        changed = list(self.mirror.dirty | self.mirror.moved)
+        changed = list(self.model.dirty | self.model.moved)
         wanted = any(view.installing for view in self.views)
         self._install.look(wall, wanted=wanted)
         delta = self._delta(now, wall)
@@ -189,7 +190,7 @@ class Hub:
                 view.deliver(
                     shared,
                     changed,
-                    self.mirror.nodes,
+                    self.model.nodes,
                     snapshot,
                     self._install,
                     now=now,
@@ -202,36 +203,36 @@ class Hub:
         if now - self._sampled_at < HISTORY_STEP_S:
             return
         self._sampled_at = now
-        for record in self.mirror.nodes.values():
+        for record in self.model.nodes.values():
             record.sample()
 
     def _delta(self, now: float, wall: float) -> dict[str, Any]:
-        """Take the marks off the mirror and return what they amount to."""
-        mirror = self.mirror
+        """Take the marks off the model and return what they amount to."""
+        model = self.model
         delta: dict[str, Any] = {}
-        if mirror.moved:
-            delta["meta"] = [self._meta(record) for record in mirror.moved]
+        if model.moved:
+            delta["meta"] = [self._meta(record) for record in model.moved]
         if self._abilities.latest != self._abilities_sent:
             self._abilities_sent = self._abilities.latest
-            self._abilities.keep(mirror.nodes.values())
+            self._abilities.keep(model.nodes.values())
             delta["abilities"] = self._abilities.rows()
         self._tiles(delta, wall)
-        if mirror.gone:
-            delta["gone"] = sorted(mirror.gone)
-            for index in mirror.gone:
+        if model.gone:
+            delta["gone"] = sorted(model.gone)
+            for index in model.gone:
                 self._rows.pop(index, None)
                 self._notes.pop(index, None)
-        if mirror.stacks_changed:
-            delta |= self._stacks(mirror.stacks_changed)
-        if mirror.new_events:
-            events = mirror.new_events[-_EVENTS_SENT:]
+        if model.stacks_changed:
+            delta |= self._stacks(model.stacks_changed)
+        if model.new_events:
+            events = model.new_events[-_EVENTS_SENT:]
             delta["events"] = [rows.event_row(event) for event in events]
         if self.connection != self._connection_sent:
             self._connection_sent = self.connection
             delta["connection"] = msgspec.to_builtins(self.connection)
-        for marks in (mirror.dirty, mirror.moved, mirror.gone, mirror.stacks_changed):
+        for marks in (model.dirty, model.moved, model.gone, model.stacks_changed):
             marks.clear()
-        mirror.new_events.clear()
+        model.new_events.clear()
         if delta or now - self._pulsed_at >= _PULSE_S:
             self._pulsed_at = now
             delta["now"] = wall
@@ -243,7 +244,7 @@ class Hub:
     def _tiles(self, delta: dict[str, Any], wall: float) -> None:
         """Judge what may have changed; keep the rows that would look different."""
         changed, notes = [], []
-        for record in self.mirror.dirty:
+        for record in self.model.dirty:
             tile = record.judge(self._limits, wall)
             row = rows.tile_row(record.index, tile)
             if self._rows.get(record.index) != row:
@@ -259,24 +260,24 @@ class Hub:
             delta["notes"] = notes
 
     def _stacks(self, numbers: set[int]) -> dict[str, Any]:
-        known = self.mirror.stacks
+        known = self.model.stacks
         here = [rows.stack_row(known[each]) for each in numbers if each in known]
         return {"stacks": here, "stacksGone": sorted(numbers - known.keys())}
 
     def _snapshot(self, wall: float) -> dict[str, Any]:
         """Return everything; called after a tick has judged what was new."""
-        mirror = self.mirror
-        nodes = mirror.nodes.values()
+        model = self.model
+        nodes = model.nodes.values()
         found: dict[str, Any] = {
             "snapshot": True,
             "now": wall,
-            "rack": mirror.topics.rack,
+            "rack": model.topics.rack,
             "connection": msgspec.to_builtins(self.connection),
             "meta": [self._meta(record) for record in nodes],
-            "stacks": [rows.stack_row(stack) for stack in mirror.stacks.values()],
+            "stacks": [rows.stack_row(stack) for stack in model.stacks.values()],
             "rows": [self._rows[each.index] for each in nodes],
             "notes": [(each.index, *self._notes[each.index]) for each in nodes],
-            "events": [rows.event_row(e) for e in list(mirror.events)[-_EVENTS_SENT:]],
+            "events": [rows.event_row(e) for e in list(model.events)[-_EVENTS_SENT:]],
         }
         found["abilities"] = self._abilities.rows()
         if len(nodes) <= SPARKLINES_UP_TO:

@@ -1,4 +1,4 @@
-"""The dashboard without its pages: the link, the mirror, the hub and the desk."""
+"""The dashboard without its pages: the link, the model, the hub and the desk."""
 
 import asyncio
 import contextlib
@@ -15,13 +15,13 @@ from broker.common.rejections import Rejections
 from broker.common.tasks import Tasks
 from broker.contract.messages import Status
 from broker.contract.topics import Topics
-from dashboard.desk import Desk
-from dashboard.hub import Hub
-from dashboard.model import Mirror, subscriptions
-from dashboard.past import Past
-from dashboard.settings import DashboardSettings
-from dashboard.users import Role, Users
-from dashboard.view import View
+from dashboard.live.command_sender import CommandSender
+from dashboard.live.hub import Hub
+from dashboard.live.model import RackModel, subscriptions
+from dashboard.live.past import HistoryLoader
+from dashboard.live.view import View
+from dashboard.server.settings import DashboardSettings
+from dashboard.server.users import PageRole, Users
 
 log = logging.getLogger(__name__)
 
@@ -51,36 +51,36 @@ class Dashboard:
         users: Users,
         *,
         publish_hint: str,
-        connect_as: Mapping[Role, Connect] = MappingProxyType({}),
+        connect_as: Mapping[PageRole, Connect] = MappingProxyType({}),
         sweep_after_s: float = _SWEEP_AFTER_S,
     ) -> None:
         topics = Topics(rack)
         self.settings = settings
         self.publish_hint = publish_hint
-        self.mirror = Mirror(topics, Rejections("dashboard"))
+        self.model = RackModel(topics, Rejections("dashboard"))
         self.hub = Hub(
-            self.mirror,
+            self.model,
             settings.thresholds,
             tick_s=settings.tick_ms / 1000,
             clock=time.monotonic,
             wall=time.time,
         )
-        self.desk = Desk(
+        self.commands = CommandSender(
             topics, users, clock=time.monotonic, new_id=lambda: secrets.token_hex(8)
         )
-        self.past = Past(
+        self.past = HistoryLoader(
             topics,
-            self.mirror,
+            self.model,
             clock=time.monotonic,
             new_id=lambda: f"page-{secrets.token_hex(8)}",
         )
         self._link: Link = connect(
             self, client_id=CLIENT_ID, subscriptions=subscriptions(topics)
         )
-        self.desk.link = self.past.link = self._link
+        self.commands.link = self.past.link = self._link
         for role, way in connect_as.items():
             name = f"{CLIENT_ID}-{role}"
-            self.desk.links[role] = way(_Sender(), client_id=name, subscriptions=())
+            self.commands.links[role] = way(_Sender(), client_id=name, subscriptions=())
         self._tasks = Tasks()
         self._sweep_after_s = sweep_after_s
         self._sweep: asyncio.TimerHandle | None = None
@@ -94,7 +94,7 @@ class Dashboard:
 
     async def start(self) -> None:
         """Begin to listen and to tell the tabs; the broker may come later."""
-        for link in (self._link, *self.desk.links.values()):
+        for link in (self._link, *self.commands.links.values()):
             await link.start()
         if not len(self._tasks):
             _ = self._tasks.keep_running("tell the tabs", self.hub.run)
@@ -105,7 +105,7 @@ class Dashboard:
         """Undo ``start``; calling it twice is fine."""
         self._cancel_sweep()
         await self._tasks.stop()
-        for link in (*self.desk.links.values(), self._link):
+        for link in (*self.commands.links.values(), self._link):
             await link.stop()
 
     def join(self, view: View) -> None:
@@ -115,7 +115,7 @@ class Dashboard:
     def leave(self, view: View) -> None:
         """Forget a tab; calling it twice is fine."""
         self.hub.views.discard(view)
-        self.desk.forget(view)
+        self.commands.forget(view)
 
     def on_connected(self, session: str) -> None:
         """The broker is there (again): doubt everything until it is heard anew."""
@@ -131,19 +131,19 @@ class Dashboard:
         self._cancel_sweep()
 
     def on_message(self, message: Message) -> None:
-        """Take one message into the mirror; bring a reply to the desk."""
-        reply = self.mirror.apply(message, time.monotonic())
+        """Take one message into the model; bring a reply to the desk."""
+        reply = self.model.apply(message, time.monotonic())
         if reply is not None:
             self.past.answer(reply)
-            self.desk.answer(reply)
-        if self._sweep_owed and self.mirror.master is Status.ONLINE:
+            self.commands.answer(reply)
+        if self._sweep_owed and self.model.master is Status.ONLINE:
             self._sweep_later()
 
     def _drop_unheard(self) -> None:
         """Forget nodes the rack forgot while we were away, once a master can tell."""
-        self._sweep_owed = self.mirror.master is not Status.ONLINE
+        self._sweep_owed = self.model.master is not Status.ONLINE
         if not self._sweep_owed:
-            self.mirror.drop_unconfirmed()
+            self.model.drop_unconfirmed()
 
     def _sweep_later(self) -> None:
         self._cancel_sweep()
@@ -159,7 +159,7 @@ class Dashboard:
     async def _desk_ticks(self) -> None:
         while True:
             await asyncio.sleep(1)
-            self.desk.tick()
+            self.commands.tick()
 
     async def _past_ticks(self) -> None:
         while True:

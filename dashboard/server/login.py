@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from broker.common.errors import ConfigError
-from dashboard.connections import network
-from dashboard.guard import HEALTH, LOGIN, SESSION
-from dashboard.sessions import Sessions, Throttle, safe_path
-from dashboard.users import User, Users
+from dashboard.server.auth_middleware import HEALTH, LOGIN, SESSION
+from dashboard.server.connection_limits import network
+from dashboard.server.sessions import Sessions, SignInThrottle, safe_path
+from dashboard.server.users import PageUser, Users
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _CHECKS_AT_ONCE = 2
 """Passwords checked side by side: each takes 16 MB and a processor for a while."""
 
 
-class Plain:
+class LoginPages:
     """Serves the plain pages.
 
     Args:
@@ -44,7 +44,7 @@ class Plain:
     ) -> None:
         self._users = users
         self._sessions = sessions
-        self._throttle = Throttle(time.monotonic)
+        self._throttle = SignInThrottle(time.monotonic)
         self._at_once = asyncio.Semaphore(_CHECKS_AT_ONCE)
         self._static = static
         self._fonts = fonts
@@ -118,7 +118,7 @@ class Plain:
         )
         return HTMLResponse(content, status)
 
-    async def _verify(self, name: str, password: str) -> User | None:
+    async def _verify(self, name: str, password: str) -> PageUser | None:
         """Check a password beside the loop: scrypt takes its time on purpose."""
         async with self._at_once:
             return await asyncio.to_thread(self._users.verify, name, password)

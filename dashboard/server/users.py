@@ -28,7 +28,7 @@ _PASSWORD_GROUP_LENGTH = 4
 _MAX_PASSWORD_CHARACTERS = 256
 
 
-class Role(enum.StrEnum):
+class PageRole(enum.StrEnum):
     """What a person may do; each role may all that the one before may."""
 
     VIEWER = "viewer"
@@ -38,13 +38,13 @@ class Role(enum.StrEnum):
     ADMIN = "admin"
     """Everything."""
 
-    def may(self, needed: "Role") -> bool:
+    def may(self, needed: "PageRole") -> bool:
         """Whether this role is at least ``needed``."""
-        order = list(Role)
+        order = list(PageRole)
         return order.index(self) >= order.index(needed)
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True):
+class PageUser(msgspec.Struct, frozen=True, kw_only=True):
     """One person.
 
     Args:
@@ -57,7 +57,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    role: Role
+    role: PageRole
     salt: str
     digest: str
     stamp: str
@@ -66,7 +66,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 class _File(msgspec.Struct, frozen=True):
     """The users file."""
 
-    users: tuple[User, ...] = ()
+    users: tuple[PageUser, ...] = ()
 
 
 def generate_password() -> str:
@@ -90,10 +90,10 @@ def _digest(password: str, salt: str) -> str:
     ).hex()
 
 
-def make_user(name: str, role: Role, password: str) -> User:
+def make_user(name: str, role: PageRole, password: str) -> PageUser:
     """Return a user with a fresh salt and stamp."""
     salt = secrets.token_hex(_SALT_BYTES)
-    return User(
+    return PageUser(
         name=name,
         role=role,
         salt=salt,
@@ -112,11 +112,11 @@ class Users:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int] | None = None
-        self._users: dict[str, User] = {}
+        self._users: dict[str, PageUser] = {}
         self._told = ""
-        self._nobody = make_user("", Role.VIEWER, secrets.token_hex())
+        self._nobody = make_user("", PageRole.VIEWER, secrets.token_hex())
 
-    def get(self, name: str) -> User | None:
+    def get(self, name: str) -> PageUser | None:
         """Return the user of that name, or None.
 
         Raises:
@@ -125,7 +125,7 @@ class Users:
         self._refresh()
         return self._users.get(name)
 
-    def all(self) -> tuple[User, ...]:
+    def all(self) -> tuple[PageUser, ...]:
         """Return every user.
 
         Raises:
@@ -134,7 +134,7 @@ class Users:
         self._refresh()
         return tuple(self._users.values())
 
-    def verify(self, name: str, password: str) -> User | None:
+    def verify(self, name: str, password: str) -> PageUser | None:
         """Return the user if the password is theirs.
 
         Takes as long for an unknown name as for a wrong password.
@@ -147,7 +147,7 @@ class Users:
         given = _digest(password[:_MAX_PASSWORD_CHARACTERS], user.salt)
         return found if hmac.compare_digest(given, user.digest) else None
 
-    def session(self, name: str, stamp: str) -> User | None:
+    def session(self, name: str, stamp: str) -> PageUser | None:
         """Return the user a session belongs to, or None if it was revoked.
 
         While the file is broken nobody is known, which the log is told once.
@@ -187,7 +187,7 @@ class Users:
             raise ConfigError(text) from error
         return False
 
-    def put(self, user: User) -> None:
+    def put(self, user: PageUser) -> None:
         """Add a user, or replace the one of that name.
 
         Raises:
@@ -249,6 +249,6 @@ def ensure_admin(
     if users.all():
         return None
     secret = password()
-    users.put(make_user(name, Role.ADMIN, secret))
+    users.put(make_user(name, PageRole.ADMIN, secret))
     log.info("created the administrator %s in %s", name, path)
     return secret

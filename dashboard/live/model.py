@@ -1,4 +1,4 @@
-"""The dashboard's mirror of the rack: what is published, decoded at the edge.
+"""The dashboard's model of the rack: what is published, decoded at the edge.
 
 Pure: bytes and times come in, records change and are marked; nothing is sent from here.
 """
@@ -34,7 +34,7 @@ from broker.contract.topics import (
     StackTopic,
     Topics,
 )
-from dashboard.record import Record
+from dashboard.live.record import Record
 
 MAX_NODES = 20_000
 """Ids that are no boards must not fill the memory."""
@@ -57,7 +57,7 @@ def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
     )
 
 
-class Mirror:
+class RackModel:
     """Everything published about one rack, and what changed since the last look.
 
     Args:

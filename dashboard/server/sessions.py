@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from broker.common.atomic import put_aside, replace
-from dashboard.users import User, Users
+from dashboard.server.users import PageUser, Users
 
 log = logging.getLogger(__name__)
 
@@ -77,14 +77,14 @@ class Sessions:
         self._ended = OrderedDict.fromkeys(found[-_MAX_ENDED:])
         return True
 
-    def begin(self, cookie: Cookie, user: User) -> None:
+    def begin(self, cookie: Cookie, user: PageUser) -> None:
         """Sign a person in, under a new session id."""
         cookie.clear()
         cookie["user"] = user.name
         cookie["stamp"] = user.stamp
         cookie["session"] = secrets.token_hex(16)
 
-    def user(self, cookie: Cookie) -> User | None:
+    def user(self, cookie: Cookie) -> PageUser | None:
         """Return who is signed in, or None."""
         name, stamp, session = (cookie.get(key) for key in ("user", "stamp", "session"))
         if not (isinstance(name, str) and isinstance(stamp, str)):
@@ -93,7 +93,7 @@ class Sessions:
             return None
         return self._users.session(name, stamp)
 
-    def watch(self, session: str, user: User) -> Callable[[], bool]:
+    def watch(self, session: str, user: PageUser) -> Callable[[], bool]:
         """Return what tells an open page, from now on, whether it may go on."""
         ends = self._clock() + self._lasts_s
 
@@ -123,7 +123,7 @@ class Sessions:
             log.error("a sign-out is forgotten at the next restart: %s", error)  # noqa: TRY400  # the text says all
 
 
-class Throttle:
+class SignInThrottle:
     """Makes guessing slow: after five failures each further one doubles the wait.
 
     Failures are counted for a name at an address, so that who guesses one account locks

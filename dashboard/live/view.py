@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dashboard import rows
-from dashboard.install import InstallFeed
-from dashboard.record import Record
-from dashboard.search import Query, parse
-from dashboard.users import User
+from dashboard.live import rows
+from dashboard.live.install_feed import InstallFeed
+from dashboard.live.record import Record
+from dashboard.live.search import Query, parse
+from dashboard.server.users import PageUser
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class View:
         user: Who looks.
     """
 
-    def __init__(self, port: Port, user: User) -> None:
+    def __init__(self, port: Port, user: PageUser) -> None:
         self.port = port
         self.user = user
         self.paused = False

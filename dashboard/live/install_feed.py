@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from broker.contract.messages import InstallBoard, InstallStack, InstallState
-from dashboard.model import Mirror
+from dashboard.live.model import RackModel
 
 OVER = frozenset({"idle", "done", "done-with-problems", "failed", "cancelled"})
 """Steps at which nothing is under way."""
@@ -119,11 +119,11 @@ class InstallFeed:
     """Everything of the latest install run, and what changed since the last look.
 
     Args:
-        mirror: What is known of the rack.
+        model: What is known of the rack.
     """
 
-    def __init__(self, mirror: Mirror) -> None:
-        self._mirror = mirror
+    def __init__(self, model: RackModel) -> None:
+        self._model = model
         self._state: InstallState | None = None
         self._heard_at = 0.0
         self._stacks: dict[int, Row] = {}
@@ -132,19 +132,19 @@ class InstallFeed:
         """What is new since the look before; empty when nothing is."""
 
     def look(self, wall: float, *, wanted: bool) -> None:
-        """Take notice of what is new, before the mirror's marks are taken off.
+        """Take notice of what is new, before the model's marks are taken off.
 
         Args:
             wall: Unix time, seconds.
             wanted: Whether any tab shows it; without one the rows can wait.
         """
-        mirror, self.delta = self._mirror, {}
-        if mirror.install is not self._state:
-            self._state = mirror.install
-            self._heard_at = 0.0 if mirror.install_retained else wall
+        model, self.delta = self._model, {}
+        if model.install is not self._state:
+            self._state = model.install
+            self._heard_at = 0.0 if model.install_retained else wall
             self.delta["state"] = self._state_row()
         self._rested = self._rested or not wanted
-        if wanted and (self._rested or mirror.installs_changed or mirror.moved):
+        if wanted and (self._rested or model.installs_changed or model.moved):
             self._draw_up()
             self._rested = False
 
@@ -156,7 +156,7 @@ class InstallFeed:
     def _draw_up(self) -> None:
         """Make the rows again, and note which of them are others now."""
         nodes = self._by_address()
-        known = self._mirror.install_stacks
+        known = self._model.install_stacks
         before = self._stacks
         self._stacks = {n: stack_row(stack, nodes) for n, stack in known.items()}
         changed = [row for n, row in self._stacks.items() if before.get(n) != row]
@@ -164,7 +164,7 @@ class InstallFeed:
             self.delta["stacks"] = changed
         if before.keys() - known.keys():
             self.delta["gone"] = sorted(before.keys() - known.keys())
-        self._mirror.installs_changed = False
+        self._model.installs_changed = False
 
     def _state_row(self) -> dict[str, Any] | None:
         """Return every field of the state, and two more.
@@ -177,6 +177,6 @@ class InstallFeed:
         return found | {"heard": round(self._heard_at), "share": share(self._state)}
 
     def _by_address(self) -> dict[str, str]:
-        nodes = self._mirror.nodes.values()
+        nodes = self._model.nodes.values()
         told = [(each.id, each.details.macs) for each in nodes if each.details]
         return {mac.lower(): node for node, macs in told for mac in macs}

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from dashboard.record import Record
-from dashboard.tile import State
+from dashboard.live.record import Record
+from dashboard.live.tile import State
 
 Test = Callable[[Record], bool]
 

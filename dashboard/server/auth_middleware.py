@@ -16,7 +16,7 @@ from starlette.responses import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.sessions import Sessions
+from dashboard.server.sessions import Sessions
 
 LOGIN = "/login"
 HEALTH = "/healthz"
@@ -61,7 +61,7 @@ def same_origin(headers: Mapping[str, str]) -> bool:
     return urlsplit(origin).netloc == headers.get("host", "")
 
 
-class Guard:
+class AuthMiddleware:
     """Asks who is there before anything else runs.
 
     Args:

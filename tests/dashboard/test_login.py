@@ -8,20 +8,20 @@ import pytest
 from fastapi import FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 
-from dashboard.guard import Guard
-from dashboard.plain import Plain
-from dashboard.sessions import Sessions
-from dashboard.users import Role, Users, make_user
+from dashboard.server.auth_middleware import AuthMiddleware
+from dashboard.server.login import LoginPages
+from dashboard.server.sessions import Sessions
+from dashboard.server.users import PageRole, Users, make_user
 
 
 @pytest.fixture
 async def visitor(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A stranger at the door of a rack that ada may see."""
     users = Users(tmp_path / "users.json")
-    users.put(make_user("ada", Role.VIEWER, "right"))
+    users.put(make_user("ada", PageRole.VIEWER, "right"))
     sessions, app = Sessions(users), FastAPI()
-    Plain(users, sessions, static="/s", fonts="/f.css", rack="lab").mount(app)
-    app.add_middleware(Guard, sessions=sessions)
+    LoginPages(users, sessions, static="/s", fonts="/f.css", rack="lab").mount(app)
+    app.add_middleware(AuthMiddleware, sessions=sessions)
     app.add_middleware(SessionMiddleware, secret_key="x")
     door = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=door, base_url="http://rack") as client:

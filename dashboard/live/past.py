@@ -6,7 +6,7 @@ from broker.client.link import Link
 from broker.contract.messages import Command, Reply, Status, encode
 from broker.contract.topics import Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
-from dashboard.model import Mirror
+from dashboard.live.model import RackModel
 
 LINES = 200
 """Lines asked for: what the side column folds and the Activity page begins with."""
@@ -14,12 +14,12 @@ PATIENCE_S = 10.0
 """Seconds after which an unanswered question is put again."""
 
 
-class Past:
+class HistoryLoader:
     """Asks once for each life of the broker's connection and of the master.
 
     Args:
         topics: The rack's topics.
-        mirror: Gets the lines.
+        model: Gets the lines.
         clock: Monotonic time, seconds.
         new_id: Makes command ids.
     """
@@ -27,14 +27,14 @@ class Past:
     def __init__(
         self,
         topics: Topics,
-        mirror: Mirror,
+        model: RackModel,
         *,
         clock: Callable[[], float],
         new_id: Callable[[], str],
     ) -> None:
         self.link: Link | None = None
         self._topic = topics.command(Scope(ScopeKind.RACK), Verb.EVENTS)
-        self._mirror = mirror
+        self._model = model
         self._clock = clock
         self._new_id = new_id
         self._asked = ""
@@ -42,13 +42,13 @@ class Past:
         self._known = False
 
     def forget(self) -> None:
-        """Ask again: lines may have been missed."""
+        """Asks again: lines may have been missed."""
         self._known = False
         self._again_at = 0.0
 
     def tick(self) -> None:
-        """Ask if something may be missing and somebody can answer."""
-        if self._mirror.master is not Status.ONLINE:
+        """Asks if something may be missing and somebody can answer."""
+        if self._model.master is not Status.ONLINE:
             self.forget()
             return
         now = self._clock()
@@ -67,4 +67,4 @@ class Past:
             return
         if reply.phase.final:
             self._known = True
-        self._mirror.recall(reply.events)
+        self._model.recall(reply.events)

@@ -16,25 +16,25 @@ from broker.contract.messages import (
     decode,
 )
 from broker.contract.topics import Topics
-from dashboard.model import Mirror
-from dashboard.past import LINES, PATIENCE_S, Past
+from dashboard.live.model import RackModel
+from dashboard.live.past import LINES, PATIENCE_S, HistoryLoader
 from tests.dashboard.conftest import Deaf
 
 LINE = Event(seq=7, ts=1.0, kind=EventKind.SERVICE, text="master started")
 
 
-class Desk:
+class Question:
     """The question and answer of one dashboard, on a broker in memory."""
 
     def __init__(self) -> None:
         numbers = count(1)
         self.now = 0.0
         self.broker = FakeBroker()
-        self.mirror = Mirror(Topics("lab"), Rejections("test"))
-        self.mirror.master = Status.ONLINE
-        self.past = Past(
+        self.model = RackModel(Topics("lab"), Rejections("test"))
+        self.model.master = Status.ONLINE
+        self.past = HistoryLoader(
             Topics("lab"),
-            self.mirror,
+            self.model,
             clock=lambda: self.now,
             new_id=lambda: f"id-{next(numbers)}",
         )
@@ -57,13 +57,13 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> Desk:
-    desk = Desk()
+async def desk() -> Question:
+    desk = Question()
     await desk.open()
     return desk
 
 
-async def test_it_asks_the_rack_for_its_latest_lines_once(desk: Desk) -> None:
+async def test_it_asks_the_rack_for_its_latest_lines_once(desk: Question) -> None:
     for _ in range(3):
         desk.past.tick()
     desk.answer(1)
@@ -73,10 +73,12 @@ async def test_it_asks_the_rack_for_its_latest_lines_once(desk: Desk) -> None:
     (command,) = desk.asked
     assert command.args == (f"limit={LINES}",)
     assert desk.broker.published[0].topic == "pirack/v1/lab/rack/cmd/events"
-    assert list(desk.mirror.events) == [LINE]
+    assert list(desk.model.events) == [LINE]
 
 
-async def test_an_unanswered_question_is_put_again_after_a_while(desk: Desk) -> None:
+async def test_an_unanswered_question_is_put_again_after_a_while(
+    desk: Question,
+) -> None:
     desk.past.tick()
     desk.now += PATIENCE_S - 0.1
     desk.past.tick()
@@ -90,9 +92,9 @@ async def test_an_unanswered_question_is_put_again_after_a_while(desk: Desk) -> 
 
 @pytest.mark.parametrize("master", [None, Status.OFFLINE])
 async def test_nobody_is_asked_while_no_master_is_there(
-    desk: Desk, master: Status | None
+    desk: Question, master: Status | None
 ) -> None:
-    desk.mirror.master = master
+    desk.model.master = master
 
     desk.past.tick()
 
@@ -100,26 +102,26 @@ async def test_nobody_is_asked_while_no_master_is_there(
 
 
 async def test_nothing_is_asked_while_the_broker_is_away() -> None:
-    desk = Desk()
+    desk = Question()
 
     desk.past.tick()
 
     assert desk.asked == []
 
 
-async def test_a_master_that_came_back_is_asked_again(desk: Desk) -> None:
+async def test_a_master_that_came_back_is_asked_again(desk: Question) -> None:
     desk.past.tick()
     desk.answer(1)
 
-    desk.mirror.master = Status.OFFLINE
+    desk.model.master = Status.OFFLINE
     desk.past.tick()
-    desk.mirror.master = Status.ONLINE
+    desk.model.master = Status.ONLINE
     desk.past.tick()
 
     assert len(desk.asked) == 2
 
 
-async def test_a_broker_that_came_back_means_to_ask_again(desk: Desk) -> None:
+async def test_a_broker_that_came_back_means_to_ask_again(desk: Question) -> None:
     desk.past.tick()
     desk.answer(1)
 
@@ -129,7 +131,7 @@ async def test_a_broker_that_came_back_means_to_ask_again(desk: Desk) -> None:
     assert len(desk.asked) == 2
 
 
-async def test_an_answer_that_was_only_accepted_is_none_yet(desk: Desk) -> None:
+async def test_an_answer_that_was_only_accepted_is_none_yet(desk: Question) -> None:
     desk.past.tick()
     desk.answer(1, Phase.ACCEPTED)
     desk.now += PATIENCE_S
@@ -138,9 +140,9 @@ async def test_an_answer_that_was_only_accepted_is_none_yet(desk: Desk) -> None:
     assert len(desk.asked) == 2
 
 
-async def test_answers_to_other_people_are_not_taken(desk: Desk) -> None:
+async def test_answers_to_other_people_are_not_taken(desk: Question) -> None:
     desk.answer(1)
     desk.past.tick()
     desk.answer(99)
 
-    assert not desk.mirror.events
+    assert not desk.model.events

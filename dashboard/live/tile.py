@@ -18,7 +18,7 @@ from broker.contract.messages import (
     Verdict,
 )
 from broker.contract.verbs import DESTRUCTIVE, Verb
-from dashboard.settings import Thresholds
+from dashboard.server.settings import Thresholds
 
 NO_VALUE = -1
 """A vital that is not known; every real one is shown as an integer from 0."""
@@ -40,7 +40,7 @@ class State(enum.IntEnum):
     FROZEN = 8
 
 
-class Level(enum.IntEnum):
+class TileLevel(enum.IntEnum):
     """How bad one vital is."""
 
     OK = 0
@@ -51,10 +51,10 @@ class Level(enum.IntEnum):
 class Levels(msgspec.Struct, frozen=True):
     """How bad each vital is."""
 
-    cpu: Level = Level.OK
-    memory: Level = Level.OK
-    temperature: Level = Level.OK
-    disk: Level = Level.OK
+    cpu: TileLevel = TileLevel.OK
+    memory: TileLevel = TileLevel.OK
+    temperature: TileLevel = TileLevel.OK
+    disk: TileLevel = TileLevel.OK
 
     @property
     def packed(self) -> int:
@@ -115,7 +115,9 @@ _STEPS = {Verdict.STOPPING: "Shutting down", Verdict.BOOTING: "Booting"}
 """What a board is at within a longer command, for example a power cycle."""
 
 
-def grade(value: float, warn: float, crit: float, before: Level = Level.OK) -> Level:
+def grade(
+    value: float, warn: float, crit: float, before: TileLevel = TileLevel.OK
+) -> TileLevel:
     """Return how bad a value is; a level once reached is left two units lower.
 
     Args:
@@ -124,15 +126,17 @@ def grade(value: float, warn: float, crit: float, before: Level = Level.OK) -> L
         crit: From here on it is critical.
         before: The level it had, so that a value on the line does not flicker.
     """
-    if value >= crit - (_HYSTERESIS if before is Level.CRIT else 0):
-        return Level.CRIT
-    if value >= warn - (_HYSTERESIS if before is not Level.OK else 0):
-        return Level.WARN
-    return Level.OK
+    if value >= crit - (_HYSTERESIS if before is TileLevel.CRIT else 0):
+        return TileLevel.CRIT
+    if value >= warn - (_HYSTERESIS if before is not TileLevel.OK else 0):
+        return TileLevel.WARN
+    return TileLevel.OK
 
 
-def _grade_known(value: float | None, warn: float, crit: float, before: Level) -> Level:
-    return Level.OK if value is None else grade(value, warn, crit, before)
+def _grade_known(
+    value: float | None, warn: float, crit: float, before: TileLevel
+) -> TileLevel:
+    return TileLevel.OK if value is None else grade(value, warn, crit, before)
 
 
 def grade_vitals(
@@ -273,18 +277,18 @@ def _judge(
     beat: Heartbeat,
     levels: Levels,
     cpu_mean: float | None,
-) -> tuple[Level, list[str]]:
+) -> tuple[TileLevel, list[str]]:
     """Return the worst level and the reasons, worst first."""
     now = beat.throttled.now if beat.throttled is not None else ()
     faults = state.faults if state is not None else ()
     disk_errors = (details.disk_errors or 0) if details is not None else 0
     if not (now or faults or beat.disk_read_only or levels.packed or disk_errors):
-        return Level.OK, []  # the usual case, a thousand times a second
-    found = [(Level.CRIT, fault) for fault in faults]
+        return TileLevel.OK, []  # the usual case, a thousand times a second
+    found = [(TileLevel.CRIT, fault) for fault in faults]
     if beat.disk_read_only:
-        found.append((Level.CRIT, "disk is read-only"))
+        found.append((TileLevel.CRIT, "disk is read-only"))
     if disk_errors:
-        found.append((Level.WARN, f"disk errors: {disk_errors} recorded"))
+        found.append((TileLevel.WARN, f"disk errors: {disk_errors} recorded"))
     named = {_name(fault) for fault in faults}
     found += [
         (_flag_level(flag), flag.replace("-", " ")) for flag in now if flag not in named
@@ -296,12 +300,12 @@ def _judge(
         (levels.cpu, f"CPU {cpu_mean or 0:.0f} % for 3 min"),
     ]
     bad = sorted((row for row in found if row[0]), key=lambda row: -row[0])
-    return (bad[0][0] if bad else Level.OK), [text for _, text in bad]
+    return (bad[0][0] if bad else TileLevel.OK), [text for _, text in bad]
 
 
-def _flag_level(flag: ThrottleFlag) -> Level:
+def _flag_level(flag: ThrottleFlag) -> TileLevel:
     """Under-voltage corrupts cards; the other flags only make a board slow."""
-    return Level.CRIT if flag is ThrottleFlag.UNDER_VOLTAGE else Level.WARN
+    return TileLevel.CRIT if flag is ThrottleFlag.UNDER_VOLTAGE else TileLevel.WARN
 
 
 def _name(reason: str) -> str:

@@ -1,8 +1,8 @@
 """What the dashboard knows of one node."""
 
 from broker.contract.messages import Details, Heartbeat, NodeState, Status
-from dashboard.settings import Thresholds
-from dashboard.tile import Levels, Tile, make_tile
+from dashboard.live.tile import Levels, Tile, make_tile
+from dashboard.server.settings import Thresholds
 
 HISTORY_SAMPLES = 36
 HISTORY_STEP_S = 5.0

@@ -8,9 +8,9 @@ from typing import Any
 
 from broker.contract.messages import EventKind, Phase, ScanPhase, ThrottleFlag
 from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE, WAVES
-from dashboard import install
-from dashboard.tile import State
-from dashboard.users import Role
+from dashboard.live import install_feed as install
+from dashboard.live.tile import State
+from dashboard.server.users import PageRole
 
 _STATES = {
     State.OK: "OK",
@@ -167,7 +167,7 @@ def vocabulary() -> dict[str, Any]:
         ],
         "severity": [state.name.lower() for state in _SEVERITY],
         "filterOrder": [state.name.lower() for state in _FILTER_ORDER],
-        "roles": [role.value for role in Role],
+        "roles": [role.value for role in PageRole],
         "adminVerbs": sorted(ADMIN_VERBS),
         "destructive": sorted(verb.value for verb in DESTRUCTIVE),
         "waves": dict(WAVES),

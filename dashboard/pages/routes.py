@@ -11,10 +11,10 @@ from nicegui import app, ui
 from starlette.requests import Request
 
 from broker.common.version import VERSION
-from dashboard.frame import Activity, Frame, Install, Overview
-from dashboard.service import Dashboard
-from dashboard.sessions import Sessions
-from dashboard.vocabulary import vocabulary
+from dashboard.live.service import Dashboard
+from dashboard.pages.frame import Activity, Frame, Install, Overview
+from dashboard.pages.vocabulary import vocabulary
+from dashboard.server.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Pages:
     def mount(self) -> None:
         """Add the routes; all lead into the same frame."""
         for path in ("/", "/install", "/activity", "/about"):
-            ui.page(path, title=f"PiRack · {self._dashboard.mirror.topics.rack}")(
+            ui.page(path, title=f"PiRack · {self._dashboard.model.topics.rack}")(
                 self.shell
             )
         ui.add_head_html(
@@ -92,22 +92,22 @@ class Pages:
         return page
 
     def _about(self) -> None:
-        mirror = self._dashboard.mirror
-        master = mirror.master_details
+        model = self._dashboard.model
+        master = model.master_details
         with ui.element("article").classes("about"):
             _text("h2", "PiRack")
             _text("p", "See, command, power and provision a rack of Raspberry Pis.")
             with ui.element("dl").classes("facts"):
                 _fact("Version", VERSION)
                 _fact("Licence", LICENCE)
-                _fact("Rack", mirror.topics.rack)
+                _fact("Rack", model.topics.rack)
                 _fact("Master", master.version if master else "not heard yet")
-                _fact("Boards known", str(len(mirror.nodes)))
+                _fact("Boards known", str(len(model.nodes)))
                 _fact("Python", platform.python_version())
                 _fact("NiceGUI", nicegui.__version__)
-                _fact("Refused messages", str(mirror.rejections.total))
+                _fact("Refused messages", str(model.rejections.total))
                 _fact("Errors of the page", str(self._dashboard.errors))
-                whole = mirror.rack
+                whole = model.rack
                 errors = sum(whole.errors.values()) if whole else 0
                 _fact("Errors of the master", str(errors))
             _text("h3", "With thanks to")

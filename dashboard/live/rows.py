@@ -17,8 +17,8 @@ from broker.contract.messages import (
     NodeState,
     StackState,
 )
-from dashboard.record import Record
-from dashboard.tile import Tile
+from dashboard.live.record import Record
+from dashboard.live.tile import Tile
 
 Row = tuple[int, ...]
 Note = tuple[str, float, str]

@@ -15,9 +15,9 @@ from broker.common.errors import ContractError, NotConnectedError, PiRackError
 from broker.contract.messages import Command, OnFailure, Phase, Reply, TargetRow, encode
 from broker.contract.topics import Scope, ScopeKind, Topics
 from broker.contract.verbs import ADMIN_VERBS, READING_VERBS
-from dashboard.rows import event_row
-from dashboard.users import Role, User, Users
-from dashboard.view import View
+from dashboard.live.rows import event_row
+from dashboard.live.view import View
+from dashboard.server.users import PageRole, PageUser, Users
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ _MAX_OPEN = 500
 _MAX_OUTPUT_CHARACTERS = 4000
 
 
-class RefusedError(PiRackError):
+class NotSentError(PiRackError):
     """The page may not send this, or cannot now; the text says why."""
 
 
-class Ask(msgspec.Struct, frozen=True):
+class CommandRequest(msgspec.Struct, frozen=True):
     """What a tab asks for.
 
     Args:
@@ -54,24 +54,26 @@ class Ask(msgspec.Struct, frozen=True):
     on_failure: OnFailure = OnFailure.STOP
 
 
-class Ticket:
+class PendingCommand(msgspec.Struct, eq=False):
     """A command that was sent, until its last answer.
 
     Args:
         id: Of the command.
-        ask: What was asked.
+        request: What was asked for.
         view: The tab that gets the receipt.
-        sent_at: Monotonic time, seconds.
+        heard_at: Monotonic time of its last answer, at first of sending, seconds.
+        answered: Whether any answer has come.
+        given_up: Whether the tab was told that no answer came in time.
+        parts: Numbers of the parts of the last answer that have come.
     """
 
-    def __init__(self, id: str, ask: Ask, view: View, sent_at: float) -> None:  # noqa: A002  # the contract's word
-        self.id = id
-        self.ask = ask
-        self.view = view
-        self.heard_at = sent_at
-        self.answered = False
-        self.given_up = False
-        self.parts: set[int] = set()
+    id: str
+    request: CommandRequest
+    view: View
+    heard_at: float
+    answered: bool = False
+    given_up: bool = False
+    parts: set[int] = msgspec.field(default_factory=set)
 
     def deadline(self) -> float:
         """Monotonic time from which no answer is expected any more, seconds."""
@@ -79,14 +81,14 @@ class Ticket:
         return self.heard_at + wait_s
 
 
-def needed_role(verb: str) -> Role:
+def needed_role(verb: str) -> PageRole:
     """Return the least role that may send a verb; the broker checks the same."""
     if verb in READING_VERBS:
-        return Role.VIEWER
-    return Role.ADMIN if verb in ADMIN_VERBS else Role.OPERATOR
+        return PageRole.VIEWER
+    return PageRole.ADMIN if verb in ADMIN_VERBS else PageRole.OPERATOR
 
 
-class Desk:
+class CommandSender:
     """Takes commands from tabs and brings them their receipts.
 
     Args:
@@ -106,33 +108,33 @@ class Desk:
     ) -> None:
         self.link: Link | None = None
         """Signed in as the dashboard, which may read and ask for history."""
-        self.links: dict[Role, Link] = {}
+        self.links: dict[PageRole, Link] = {}
         """Signed in as users of the broker that may send what a role may; without one
         the dashboard's own is used: on a broker without rights of ours."""
         self._topics = topics
         self._users = users
         self._clock = clock
         self._new_id = new_id
-        self._open: dict[str, Ticket] = {}
+        self._open: dict[str, PendingCommand] = {}
 
-    def ask(self, view: View, ask: Ask) -> str:
+    def ask(self, view: View, ask: CommandRequest) -> str:
         """Send a command and return its id.
 
         Raises:
-            RefusedError: No permission, no connection, or it breaks the contract.
+            NotSentError: No permission, no connection, or it breaks the contract.
         """
         user = self._permitted(view, ask)
-        ticket = Ticket(self._new_id(), ask, view, self._clock())
+        ticket = PendingCommand(self._new_id(), ask, view, self._clock())
         try:
             scope = Scope.parse(ask.scope)
             if scope.kind is ScopeKind.SIM:
                 text = "the page does not break nodes on purpose; use pirack send"
-                raise RefusedError(text)
+                raise NotSentError(text)
             topic = self._topics.command(scope, ask.verb)
             self._make_room()
             self._publish(user.role, topic, encode(_command(ticket.id, ask, user.name)))
         except (ContractError, NotConnectedError) as error:
-            raise RefusedError(str(error)) from error
+            raise NotSentError(str(error)) from error
         self._open[ticket.id] = ticket
         log.info("%s asked %s for %s", user.name, ask.scope, ask.verb)
         return ticket.id
@@ -163,18 +165,18 @@ class Desk:
         for ticket in [each for each in self._open.values() if each.view is view]:
             del self._open[ticket.id]
 
-    def _permitted(self, view: View, ask: Ask) -> User:
+    def _permitted(self, view: View, ask: CommandRequest) -> PageUser:
         user = self._users.session(view.user.name, view.user.stamp)
         if user is None:
             text = "your session has ended: sign in again"
-            raise RefusedError(text)
+            raise NotSentError(text)
         needed = needed_role(ask.verb)
         if not user.role.may(needed):
             text = f"{ask.verb} needs the role {needed}; {user.name} is {user.role}"
-            raise RefusedError(text)
+            raise NotSentError(text)
         return user
 
-    def _publish(self, role: Role, topic: str, payload: bytes) -> None:
+    def _publish(self, role: PageRole, topic: str, payload: bytes) -> None:
         link = self.links.get(role, self.link)
         if self.link is None or link is None or not self.link.connected:
             text = "the broker is not connected: nothing was sent"
@@ -188,7 +190,7 @@ class Desk:
         """Forgets the oldest command that was given up, if there are many.
 
         Raises:
-            RefusedError: All of them are still waited for.
+            NotSentError: All of them are still waited for.
         """
         if len(self._open) < _MAX_OPEN:
             return
@@ -197,10 +199,10 @@ class Desk:
                 del self._open[ticket.id]
                 return
         text = f"{_MAX_OPEN} commands wait for an answer already; try again later"
-        raise RefusedError(text)
+        raise NotSentError(text)
 
 
-def _command(id: str, ask: Ask, by: str) -> Command:  # noqa: A002  # the contract's word
+def _command(id: str, ask: CommandRequest, by: str) -> Command:  # noqa: A002  # the contract's word
     return Command(
         id=id,
         args=ask.args,
@@ -211,7 +213,7 @@ def _command(id: str, ask: Ask, by: str) -> Command:  # noqa: A002  # the contra
     )
 
 
-def _receipt(ticket: Ticket, reply: Reply, *, complete: bool) -> dict[str, Any]:
+def _receipt(ticket: PendingCommand, reply: Reply, *, complete: bool) -> dict[str, Any]:
     return {
         "id": ticket.id,
         "phase": reply.phase.value,
@@ -244,7 +246,7 @@ def _target(row: TargetRow) -> list[Any]:
     ]
 
 
-def _silence(ticket: Ticket) -> dict[str, Any]:
+def _silence(ticket: PendingCommand) -> dict[str, Any]:
     if ticket.answered:
         minutes = NEXT_ANSWER_S / 60
         error = f"no news of it for {minutes:.0f} minutes; see the events of its target"

@@ -16,31 +16,39 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import Topics
 from broker.contract.verbs import ADMIN_VERBS
-from dashboard.desk import FIRST_ANSWER_S, NEXT_ANSWER_S, Ask, Desk, RefusedError
-from dashboard.users import Role, Users, make_user
-from dashboard.view import View
+from dashboard.live.command_sender import (
+    FIRST_ANSWER_S,
+    NEXT_ANSWER_S,
+    CommandRequest,
+    CommandSender,
+    NotSentError,
+)
+from dashboard.live.view import View
+from dashboard.server.users import PageRole, Users, make_user
 from tests.dashboard.conftest import Deaf, FakePort
 
 
 class Shop:
     """A desk on a broker in memory."""
 
-    def __init__(self, path: Path, role: Role) -> None:
+    def __init__(self, path: Path, role: PageRole) -> None:
         self.users = Users(path)
         self.user = make_user("ada", role, "x")
         self.users.put(self.user)
         self.now = 0.0
         self.broker = FakeBroker()
         self.view = View(FakePort(), self.user)
-        self.desk = Desk(
+        self.commands = CommandSender(
             Topics("lab"), self.users, clock=lambda: self.now, new_id=lambda: "id-1"
         )
-        self.desk.link = self.broker.connect(Deaf(), client_id="d", subscriptions=())
+        self.commands.link = self.broker.connect(
+            Deaf(), client_id="d", subscriptions=()
+        )
 
     async def open(self) -> None:
-        assert self.desk.link is not None
-        await self.desk.link.start()
-        assert await self.desk.link.wait_connected(1)
+        assert self.commands.link is not None
+        await self.commands.link.start()
+        assert await self.commands.link.wait_connected(1)
 
     def pushed(self, key: str) -> list[Any]:
         found: list[Any] = self.view._private.get(key, [])  # noqa: SLF001  # what the next message will carry
@@ -49,7 +57,7 @@ class Shop:
 
 @pytest.fixture
 async def shop(tmp_path: Path) -> Shop:
-    shop = Shop(tmp_path / "users.json", Role.ADMIN)
+    shop = Shop(tmp_path / "users.json", PageRole.ADMIN)
     await shop.open()
     return shop
 
@@ -62,30 +70,30 @@ def reply(**values: object) -> Reply:
 
 
 async def test_a_command_leaves_by_the_link_of_the_askers_role(shop: Shop) -> None:
-    sent: dict[Role, FakeBroker] = {}
-    for role in (Role.OPERATOR, Role.ADMIN):
+    sent: dict[PageRole, FakeBroker] = {}
+    for role in (PageRole.OPERATOR, PageRole.ADMIN):
         sent[role] = FakeBroker()
         link = sent[role].connect(Deaf(), client_id="d", subscriptions=())
         await link.start()
         assert await link.wait_connected(1)
-        shop.desk.links[role] = link
+        shop.commands.links[role] = link
 
-    shop.desk.ask(shop.view, Ask("node/pi-1", "name", ("one",)))
+    shop.commands.ask(shop.view, CommandRequest("node/pi-1", "name", ("one",)))
 
     assert [len(one.published) for one in sent.values()] == [0, 1]
     assert shop.broker.published == []
 
 
 async def test_a_page_that_the_broker_refuses_for_a_role_says_so(shop: Shop) -> None:
-    shop.desk.links[Role.ADMIN] = FakeBroker().connect(
+    shop.commands.links[PageRole.ADMIN] = FakeBroker().connect(
         Deaf(), client_id="d", subscriptions=()
     )
-    with pytest.raises(RefusedError, match="does not let the page in as admin"):
-        shop.desk.ask(shop.view, Ask("rack", "ping"))
+    with pytest.raises(NotSentError, match="does not let the page in as admin"):
+        shop.commands.ask(shop.view, CommandRequest("rack", "ping"))
 
 
 async def test_a_command_is_what_mosquitto_pub_could_send(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("stack/3", "reboot", confirm="stack/3"))
+    shop.commands.ask(shop.view, CommandRequest("stack/3", "reboot", confirm="stack/3"))
 
     (message,) = shop.broker.published
     assert message.topic == "pirack/v1/lab/stack/3/cmd/reboot"
@@ -95,8 +103,9 @@ async def test_a_command_is_what_mosquitto_pub_could_send(shop: Shop) -> None:
 
 
 async def test_waves_and_what_a_failure_means_go_with_the_command(shop: Shop) -> None:
-    shop.desk.ask(
-        shop.view, Ask("rack", "reboot", wave=2, on_failure=OnFailure.CONTINUE)
+    shop.commands.ask(
+        shop.view,
+        CommandRequest("rack", "reboot", wave=2, on_failure=OnFailure.CONTINUE),
     )
 
     (message,) = shop.broker.published
@@ -105,7 +114,7 @@ async def test_waves_and_what_a_failure_means_go_with_the_command(shop: Shop) ->
 
 
 async def test_a_wave_nobody_chose_is_left_to_the_master(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "reboot"))
+    shop.commands.ask(shop.view, CommandRequest("rack", "reboot"))
 
     (message,) = shop.broker.published
     assert b"wave" not in message.payload
@@ -115,39 +124,39 @@ async def test_a_wave_nobody_chose_is_left_to_the_master(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("role", "verb", "allowed"),
     [
-        (Role.VIEWER, "events", True),
-        (Role.VIEWER, "lock", False),
-        (Role.OPERATOR, "lock", True),
-        (Role.OPERATOR, "cancel", True),
-        (Role.OPERATOR, "update", True),
-        (Role.VIEWER, "ping", False),
-        (Role.OPERATOR, "ping", True),
-        (Role.OPERATOR, "reboot", True),
-        (Role.OPERATOR, "power", True),
-        (Role.ADMIN, "power", True),
-        *((Role.OPERATOR, verb, False) for verb in sorted(ADMIN_VERBS)),
-        *((Role.ADMIN, verb, True) for verb in sorted(ADMIN_VERBS)),
+        (PageRole.VIEWER, "events", True),
+        (PageRole.VIEWER, "lock", False),
+        (PageRole.OPERATOR, "lock", True),
+        (PageRole.OPERATOR, "cancel", True),
+        (PageRole.OPERATOR, "update", True),
+        (PageRole.VIEWER, "ping", False),
+        (PageRole.OPERATOR, "ping", True),
+        (PageRole.OPERATOR, "reboot", True),
+        (PageRole.OPERATOR, "power", True),
+        (PageRole.ADMIN, "power", True),
+        *((PageRole.OPERATOR, verb, False) for verb in sorted(ADMIN_VERBS)),
+        *((PageRole.ADMIN, verb, True) for verb in sorted(ADMIN_VERBS)),
     ],
 )
 async def test_the_role_decides_not_what_the_page_hides(
-    tmp_path: Path, role: Role, verb: str, *, allowed: bool
+    tmp_path: Path, role: PageRole, verb: str, *, allowed: bool
 ) -> None:
     shop = Shop(tmp_path / "users.json", role)
     await shop.open()
 
     if allowed:
-        shop.desk.ask(shop.view, Ask("rack", verb))
+        shop.commands.ask(shop.view, CommandRequest("rack", verb))
     else:
-        with pytest.raises(RefusedError, match=f"{verb} needs the role"):
-            shop.desk.ask(shop.view, Ask("rack", verb))
+        with pytest.raises(NotSentError, match=f"{verb} needs the role"):
+            shop.commands.ask(shop.view, CommandRequest("rack", verb))
     assert len(shop.broker.published) == allowed
 
 
 async def test_an_open_page_does_not_outlive_its_session(shop: Shop) -> None:
-    shop.users.put(make_user("ada", Role.ADMIN, "another password"))
+    shop.users.put(make_user("ada", PageRole.ADMIN, "another password"))
 
-    with pytest.raises(RefusedError, match="sign in again"):
-        shop.desk.ask(shop.view, Ask("rack", "ping"))
+    with pytest.raises(NotSentError, match="sign in again"):
+        shop.commands.ask(shop.view, CommandRequest("rack", "ping"))
 
 
 @pytest.mark.parametrize(
@@ -163,24 +172,24 @@ async def test_an_open_page_does_not_outlive_its_session(shop: Shop) -> None:
 async def test_what_breaks_the_contract_is_refused(
     shop: Shop, scope: str, verb: str
 ) -> None:
-    with pytest.raises(RefusedError):
-        shop.desk.ask(shop.view, Ask(scope, verb))
+    with pytest.raises(NotSentError):
+        shop.commands.ask(shop.view, CommandRequest(scope, verb))
     assert shop.broker.published == []
 
 
 async def test_nothing_is_sent_while_the_broker_is_away(tmp_path: Path) -> None:
-    shop = Shop(tmp_path / "users.json", Role.ADMIN)
+    shop = Shop(tmp_path / "users.json", PageRole.ADMIN)
 
-    with pytest.raises(RefusedError, match="not connected: nothing was sent"):
-        shop.desk.ask(shop.view, Ask("rack", "ping"))
+    with pytest.raises(NotSentError, match="not connected: nothing was sent"):
+        shop.commands.ask(shop.view, CommandRequest("rack", "ping"))
 
 
 async def test_a_receipt_is_brought_to_the_tab_that_asked(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "ping"))
+    shop.commands.ask(shop.view, CommandRequest("rack", "ping"))
     row = TargetRow(node="pi-1", name="s01n1", phase=Phase.DONE, stdout="out")
 
-    shop.desk.answer(reply(phase=Phase.RUNNING, ok=None))
-    shop.desk.answer(reply(targets=(row,)))
+    shop.commands.answer(reply(phase=Phase.RUNNING, ok=None))
+    shop.commands.answer(reply(targets=(row,)))
 
     first, final = shop.pushed("receipts")
     assert not first["complete"]
@@ -191,36 +200,36 @@ async def test_a_receipt_is_brought_to_the_tab_that_asked(shop: Shop) -> None:
 
 
 async def test_lines_of_history_are_brought_to_the_tab_that_asked(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "events"))
+    shop.commands.ask(shop.view, CommandRequest("rack", "events"))
     line = Event(seq=4, ts=9.0, kind=EventKind.FAULT, text="hot", node="pi-1")
 
-    shop.desk.answer(reply(verb="events", events=(line,)))
+    shop.commands.answer(reply(verb="events", events=(line,)))
 
     (receipt,) = shop.pushed("receipts")
     assert receipt["events"] == [[4, 9, "fault", "hot", "pi-1", None, "", "", "", ""]]
 
 
 async def test_a_receipt_in_parts_is_complete_with_the_last(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "ping"))
+    shop.commands.ask(shop.view, CommandRequest("rack", "ping"))
 
-    shop.desk.answer(reply(part=2, parts=2))
-    shop.desk.answer(reply(part=1, parts=2))
+    shop.commands.answer(reply(part=2, parts=2))
+    shop.commands.answer(reply(part=1, parts=2))
 
     assert [each["complete"] for each in shop.pushed("receipts")] == [False, True]
 
 
 async def test_answers_to_other_people_are_ignored(shop: Shop) -> None:
-    shop.desk.answer(reply(id="somebody-else"))
+    shop.commands.answer(reply(id="somebody-else"))
 
     assert shop.pushed("receipts") == []
 
 
 async def test_silence_is_told(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "ping"))
+    shop.commands.ask(shop.view, CommandRequest("rack", "ping"))
     shop.now = FIRST_ANSWER_S + 0.1
 
-    shop.desk.tick()
-    shop.desk.tick()
+    shop.commands.tick()
+    shop.commands.tick()
 
     (receipt,) = shop.pushed("receipts")
     assert receipt["ok"] is False
@@ -228,43 +237,43 @@ async def test_silence_is_told(shop: Shop) -> None:
 
 
 async def test_a_long_command_may_take_its_time(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "update"))
-    shop.desk.answer(reply(verb="update", phase=Phase.ACCEPTED, ok=None))
+    shop.commands.ask(shop.view, CommandRequest("rack", "update"))
+    shop.commands.answer(reply(verb="update", phase=Phase.ACCEPTED, ok=None))
     shop.now = 300
 
-    shop.desk.tick()
+    shop.commands.tick()
 
     assert len(shop.pushed("receipts")) == 1
 
 
 async def test_a_closed_tab_leaves_nothing_behind(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "ping"))
-    shop.desk.forget(shop.view)
+    shop.commands.ask(shop.view, CommandRequest("rack", "ping"))
+    shop.commands.forget(shop.view)
 
-    shop.desk.answer(reply())
+    shop.commands.answer(reply())
 
     assert shop.pushed("receipts") == []
 
 
 async def test_a_command_that_makes_progress_is_never_given_up(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "update", confirm="rack"))
+    shop.commands.ask(shop.view, CommandRequest("rack", "update", confirm="rack"))
     for _ in range(10):
         shop.now += 600.0
-        shop.desk.answer(reply(verb="update", phase=Phase.RUNNING, ok=None))
-        shop.desk.tick()
+        shop.commands.answer(reply(verb="update", phase=Phase.RUNNING, ok=None))
+        shop.commands.tick()
     assert not any(receipt["complete"] for receipt in shop.pushed("receipts"))
 
     shop.now += NEXT_ANSWER_S + 1.0
-    shop.desk.tick()
-    shop.desk.tick()
+    shop.commands.tick()
+    shop.commands.tick()
     given_up = [each for each in shop.pushed("receipts") if each["complete"]]
     assert [each["phase"] for each in given_up] == ["failed"]
 
 
 async def test_a_last_word_that_comes_late_is_shown_after_all(shop: Shop) -> None:
-    shop.desk.ask(shop.view, Ask("rack", "update", confirm="rack"))
+    shop.commands.ask(shop.view, CommandRequest("rack", "update", confirm="rack"))
     shop.now += FIRST_ANSWER_S + 1.0
-    shop.desk.tick()
-    shop.desk.answer(reply(verb="update", phase=Phase.DONE))
+    shop.commands.tick()
+    shop.commands.answer(reply(verb="update", phase=Phase.DONE))
     last = shop.pushed("receipts")[-1]
     assert (last["phase"], last["complete"]) == ("done", True)

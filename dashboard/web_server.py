@@ -23,15 +23,15 @@ from starlette.responses import JSONResponse, Response
 from broker.client.link import Connect
 from broker.common.atomic import put_aside, replace
 from broker.common.settings import BrokerSettings
-from dashboard.connections import ConnectionLimits, bounded, raise_limit
-from dashboard.guard import STATIC, Guard
-from dashboard.pages import Pages, add_lifecycle
-from dashboard.plain import Plain
-from dashboard.service import Dashboard
-from dashboard.sessions import Sessions
-from dashboard.settings import DashboardSettings
-from dashboard.sockets import SocketGuard
-from dashboard.users import Role, Users
+from dashboard.live.service import Dashboard
+from dashboard.pages.routes import Pages, add_lifecycle
+from dashboard.server.auth_middleware import STATIC, AuthMiddleware
+from dashboard.server.connection_limits import ConnectionLimits, bounded, raise_limit
+from dashboard.server.login import LoginPages
+from dashboard.server.sessions import Sessions
+from dashboard.server.settings import DashboardSettings
+from dashboard.server.socket_guard import SocketGuard
+from dashboard.server.users import PageRole, Users
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def serve(
     broker: BrokerSettings,
     rack: str,
     connect: Connect,
-    connect_as: Mapping[Role, Connect] = MappingProxyType({}),
+    connect_as: Mapping[PageRole, Connect] = MappingProxyType({}),
 ) -> None:
     """Serve the pages until SIGINT or SIGTERM.
 
@@ -80,13 +80,13 @@ def serve(
     folder = Path(str(resources.files("dashboard") / "static"))
     static = f"{STATIC}{fingerprint(folder)}"
     app.add_static_files(static, folder, max_cache_age=_YEAR_S)
-    plain = Plain(users, sessions, static=static, fonts=_serve_fonts(), rack=rack)
+    plain = LoginPages(users, sessions, static=static, fonts=_serve_fonts(), rack=rack)
     plain.mount(app)
     Pages(dashboard, sessions, static).mount()
     _add_error_pages(plain)
-    rejections = dashboard.mirror.rejections
+    rejections = dashboard.model.rejections
     app.add_middleware(
-        Guard, sessions=sessions, https=settings.https, refused=rejections.add
+        AuthMiddleware, sessions=sessions, https=settings.https, refused=rejections.add
     )
     SocketGuard(rejections).install()
     limits = ConnectionLimits(raise_limit(), exempt=settings.proxies)
@@ -179,7 +179,7 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _add_error_pages(plain: Plain) -> None:
+def _add_error_pages(plain: LoginPages) -> None:
     """Show our own 404 and 500; never a traceback."""
 
     async def missing(request: Request, error: Exception) -> Response:

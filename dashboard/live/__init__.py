@@ -1,0 +1,1 @@
+"""The rack as every tab sees it: one model, one delta per tick."""

@@ -1,0 +1,1 @@
+"""The pages: what NiceGUI builds, and the words sent with them."""
