@@ -26,7 +26,7 @@ from broker.contract.topics import HOME_ASSISTANT_STATUS, NodeLeaf, Topics
 from node_agent import report
 from node_agent.actions import Actions
 from node_agent.board import Board
-from node_agent.order_desk import AT_ONCE, OrderDesk
+from node_agent.order_executor import AT_ONCE, OrderExecutor
 from node_agent.order_memory import OrderMemory
 from node_agent.runner import Runner
 from node_agent.schedule import next_beat
@@ -117,7 +117,7 @@ class Node:
         )
         for part, why in wrong.items():
             self._voice.note(part, why)
-        self._desk = OrderDesk(
+        self._executor = OrderExecutor(
             actions=actions,
             runner=runner,
             memory=memory or OrderMemory(),
@@ -169,11 +169,11 @@ class Node:
             reason: Published in details before ``offline``; a reboot, shutdown or
                 restart that was ordered is named instead.
         """
-        await self._desk.stop()
+        await self._executor.stop()
         for task in (self._beating, self._refreshing, self._probing):
             _end(task)
         if self._link.connected:
-            self._voice.say_details(self._desk.leaving or reason)
+            self._voice.say_details(self._executor.leaving or reason)
         await self._link.stop()
 
     # -- Listener -----------------------------------------------------------------
@@ -218,7 +218,7 @@ class Node:
             self._voice.send(self._order_topic, b"", qos=1, retain=True)
         order = decode(message.payload, Order)
         wall_time = None if order.expires is None else self._voice.trusted_time()
-        self._desk.take(order, retained=message.retain, wall_time=wall_time)
+        self._executor.take(order, retained=message.retain, wall_time=wall_time)
 
     def _on_master_details(self, message: Message) -> None:
         if not message.payload:
@@ -292,19 +292,19 @@ class Node:
 
     async def _probe_all(self, done: asyncio.Event) -> None:
         """Asks about every action, and about those that do not answer again."""
-        await self._desk.probe(self._show_abilities)
+        await self._executor.probe(self._show_abilities)
         done.set()
         pause_s = PROBE_AGAIN_S
-        while self._desk.probed.unanswered:
+        while self._executor.probed.unanswered:
             self._say_abilities()
             await self._sleep(pause_s)
             pause_s = min(2 * pause_s, PROBE_LATEST_S)
-            await self._desk.probe(self._show_abilities, again=False)
+            await self._executor.probe(self._show_abilities, again=False)
         self._say_abilities()
 
     def _show_abilities(self) -> None:
         """Have the next details say what is known of the actions."""
-        probed = self._desk.probed
+        probed = self._executor.probed
         self._voice.abilities = probed.abilities
         self._voice.unable = probed.obstacles
         self._voice.unprobed = probed.unanswered

@@ -58,7 +58,7 @@ _OPTIONS = {
 }
 """Which keys of which table an option of the same name overrides."""
 
-_CHATTY = ("broker.client.mqtt_link", "node_agent.node", "node_agent.order_desk")
+_CHATTY = ("broker.client.mqtt_link", "node_agent.node", "node_agent.order_executor")
 """What an agent says of itself is of interest once, not once for each board."""
 
 

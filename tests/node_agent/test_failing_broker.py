@@ -4,7 +4,7 @@ import pytest
 
 from broker.client.fake_link import PublishFailure
 from broker.contract.messages import Phase
-from tests.node_agent.stage import ID, Stage
+from tests.node_agent.harness import ID, NodeHarness
 
 
 @pytest.mark.parametrize("failure", PublishFailure)
@@ -12,19 +12,19 @@ from tests.node_agent.stage import ID, Stage
 async def test_a_node_goes_on_whichever_publish_fails(
     failure: PublishFailure, after: int
 ) -> None:
-    stage = Stage()
-    stage.broker.fail(failure, client_id=ID, after=after)
-    await stage.begin()
+    node = NodeHarness()
+    node.broker.fail(failure, client_id=ID, after=after)
+    await node.begin()
     for number in range(4):
-        await stage.order("uptime", id=f"order-{number}")
-        await stage.clock.advance(20.0)
-        stage.broker.reconnect(ID)
-        await stage.settle()
-    before = len(stage.beats)
-    await stage.order("uptime", id="last")
-    await stage.clock.advance(40.0)
-    assert [one.phase for one in stage.results if one.id == "last"][-1] is Phase.DONE
-    assert len(stage.beats) >= before + 3
-    link = stage.node._link  # noqa: SLF001  # its fault counter is what must stay empty
+        await node.order("uptime", id=f"order-{number}")
+        await node.clock.advance(20.0)
+        node.broker.reconnect(ID)
+        await node.settle()
+    before = len(node.beats)
+    await node.order("uptime", id="last")
+    await node.clock.advance(40.0)
+    assert [one.phase for one in node.results if one.id == "last"][-1] is Phase.DONE
+    assert len(node.beats) >= before + 3
+    link = node.node._link  # noqa: SLF001  # its fault counter is what must stay empty
     assert link.faults.counts == {}
-    await stage.node.stop()
+    await node.node.stop()

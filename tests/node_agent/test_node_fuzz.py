@@ -6,7 +6,7 @@ import pytest
 
 from broker.contract.messages import MasterDetails, Order, Phase, Status
 from broker.contract.topics import HOME_ASSISTANT_STATUS
-from tests.node_agent.stage import ID, ORDER, STATUS, Stage
+from tests.node_agent.harness import ID, ORDER, STATUS, NodeHarness
 from tests.random_messages import RandomMessages, Sent
 
 SEEDS = 25
@@ -20,8 +20,8 @@ async def test_ten_thousand_random_messages_stop_no_node(
     seed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    stage = Stage()
-    await stage.begin()
+    node = NodeHarness()
+    await node.begin()
     random_ = RandomMessages(seed, nodes=(ID,), likely=LIKELY, only=HEARD)
     sent: list[Sent] = []
     for number in range(MESSAGES):
@@ -31,20 +31,20 @@ async def test_ten_thousand_random_messages_stop_no_node(
         elif one.topic == STATUS:  # the link's own business
             one = Sent(HOME_ASSISTANT_STATUS, one.payload, one.retain, one.kind)
         sent.append(one)
-        stage.broker.publish(one.topic, one.payload, qos=1, retain=one.retain)
+        node.broker.publish(one.topic, one.payload, qos=1, retain=one.retain)
         if number % 20 == 0:
-            await stage.clock.advance(3.0)
-            await stage.settle()
-    link = stage.node._link  # noqa: SLF001  # its fault counter is what must stay empty
+            await node.clock.advance(3.0)
+            await node.settle()
+    link = node.node._link  # noqa: SLF001  # its fault counter is what must stay empty
     assert link.faults.counts == {}
     assert sum(one.decodes for one in sent) / len(sent) >= 0.5
     refused = [r for r in caplog.records if "refused" in r.getMessage()]
-    assert len(refused) == len(stage.node.rejections.counts), "each kind is logged once"
-    await stage.clock.advance(60.0)
-    beats = len(stage.beats)
-    await stage.order("uptime", id="after")
-    await stage.clock.advance(60.0)
-    phases = [one.phase for one in stage.results if one.id == "after"]
+    assert len(refused) == len(node.node.rejections.counts), "each kind is logged once"
+    await node.clock.advance(60.0)
+    beats = len(node.beats)
+    await node.order("uptime", id="after")
+    await node.clock.advance(60.0)
+    phases = [one.phase for one in node.results if one.id == "after"]
     assert phases[-1] is Phase.DONE
-    assert len(stage.beats) >= beats + 5
-    await stage.node.stop()
+    assert len(node.beats) >= beats + 5
+    await node.node.stop()

@@ -13,7 +13,7 @@ from broker.contract.messages import (
     encode,
 )
 from node_agent.node import Node
-from tests.node_agent.stage import TOPICS, Stage
+from tests.node_agent.harness import TOPICS, NodeHarness
 
 
 class Greenhouse(Node):
@@ -34,20 +34,20 @@ class Greenhouse(Node):
 
 
 @pytest.fixture
-async def greenhouse() -> AsyncIterator[Stage]:
-    stage = Stage(Greenhouse)
-    await stage.begin()
-    yield stage
-    await stage.node.stop()
+async def greenhouse() -> AsyncIterator[NodeHarness]:
+    node = NodeHarness(Greenhouse)
+    await node.begin()
+    yield node
+    await node.node.stop()
 
 
-def grown(stage: Stage) -> Greenhouse:
-    assert isinstance(stage.node, Greenhouse)
-    return stage.node
+def grown(node: NodeHarness) -> Greenhouse:
+    assert isinstance(node.node, Greenhouse)
+    return node.node
 
 
 async def test_a_node_of_ones_own_adds_its_numbers_to_every_beat(
-    greenhouse: Stage,
+    greenhouse: NodeHarness,
 ) -> None:
     assert greenhouse.beats[0].extra == {"soil_percent": 40.0}
     grown(greenhouse).numbers = {"soil_percent": 41.0, "bad": math.nan}
@@ -81,7 +81,7 @@ class Unprintable:
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 async def test_whatever_it_returns_costs_its_own_numbers_only(
-    greenhouse: Stage, numbers: object, said: str
+    greenhouse: NodeHarness, numbers: object, said: str
 ) -> None:
     before = len(greenhouse.beats)
     grown(greenhouse).numbers = numbers
@@ -96,7 +96,7 @@ async def test_whatever_it_returns_costs_its_own_numbers_only(
     assert greenhouse.details[-1].unreadable == {}
 
 
-async def test_a_mistake_in_it_does_not_stop_the_beats(greenhouse: Stage) -> None:
+async def test_a_mistake_in_it_does_not_stop_the_beats(greenhouse: NodeHarness) -> None:
     grown(greenhouse).numbers = RuntimeError("oops")
     await greenhouse.clock.advance(30)
     assert greenhouse.beats[-1].extra == {}
@@ -109,7 +109,7 @@ def master(hostname: str) -> bytes:
     )
 
 
-async def test_it_receives_the_masters_details(greenhouse: Stage) -> None:
+async def test_it_receives_the_masters_details(greenhouse: NodeHarness) -> None:
     for hostname in ("rack", "rack", "unlucky", "rack2"):
         payload = master(hostname)
         greenhouse.broker.publish(TOPICS.master_details, payload, qos=1, retain=True)
@@ -122,14 +122,16 @@ async def test_it_receives_the_masters_details(greenhouse: Stage) -> None:
 
 
 async def test_details_of_a_master_from_before_are_received_too() -> None:
-    stage = Stage(Greenhouse)
-    stage.broker.publish(TOPICS.master_details, master("rack"), qos=1, retain=True)
-    await stage.begin()
-    assert [one.hostname for one in grown(stage).masters] == ["rack"]
-    await stage.node.stop()
+    node = NodeHarness(Greenhouse)
+    node.broker.publish(TOPICS.master_details, master("rack"), qos=1, retain=True)
+    await node.begin()
+    assert [one.hostname for one in grown(node).masters] == ["rack"]
+    await node.node.stop()
 
 
-async def test_masters_details_that_are_none_are_counted(greenhouse: Stage) -> None:
+async def test_masters_details_that_are_none_are_counted(
+    greenhouse: NodeHarness,
+) -> None:
     greenhouse.broker.publish(TOPICS.master_details, b"[]", qos=1)
     greenhouse.broker.publish(TOPICS.master_details, b"", qos=1)
     await greenhouse.settle()

@@ -6,7 +6,6 @@ from typing import NoReturn
 import pytest
 
 from broker.contract.messages import Throttled, ThrottleFlag
-from node_agent.fake_clock import FakeClock
 from node_agent.throttle import (
     ANSWER_WITHIN_S,
     ASK_EVERY_S,
@@ -14,6 +13,7 @@ from node_agent.throttle import (
     Throttle,
     decode,
 )
+from tests.node_agent.harness import FakeClock
 
 
 class Program:

@@ -11,10 +11,10 @@ import pytest
 from broker.common.processes import STDOUT_BYTES
 from broker.contract.messages import Throttled, ThrottleFlag
 from node_agent import subprocess_runner, throttle
-from node_agent.fake_clock import FakeClock
 from node_agent.runner import Invocation, Outcome, UnansweredError
 from node_agent.subprocess_runner import SubprocessRunner
 from node_agent.throttle import ANSWER_WITHIN_S, ASK_EVERY_S, Throttle
+from tests.node_agent.harness import FakeClock
 
 pytestmark = pytest.mark.system
 

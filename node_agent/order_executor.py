@@ -1,4 +1,4 @@
-"""Takes the orders of one node: judges, answers, and has them performed.
+"""Executes the orders of one node: decides, answers, and runs what they name.
 
 A destructive order is acknowledged, its id put on disk, and only then performed.
 """
@@ -6,7 +6,7 @@ A destructive order is acknowledged, its id put on disk, and only then performed
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -17,7 +17,6 @@ from broker.contract.verbs import DESTRUCTIVE, Verb
 from node_agent.abilities import OWN, RESTART, Probed, probing
 from node_agent.actions import Actions
 from node_agent.order_memory import OrderMemory
-from node_agent.orders import KEPT, Judgement, Ruling, alias_of, judge
 from node_agent.runner import Invocation, Outcome, Runner
 
 log = logging.getLogger(__name__)
@@ -29,24 +28,74 @@ KEEP_WITHIN_S = 5.0
 WAITING = 32
 """Orders under way, those that wait for their turn included."""
 
+KEPT = DESTRUCTIVE | {Verb.RESTART_AGENT}
+"""Whose ids must outlive the process that obeys them."""
+_NOT_THROUGH_RUN = KEPT | {Verb.PING, Verb.REFRESH, Verb.RUN}
+"""Through ``run`` these would pass their own rules by, or mean nothing."""
 _LEAVING = frozenset({Verb.REBOOT, Verb.SHUTDOWN})
 _NOT_RUN = Outcome(exit_code=None)
 _NO_SESSION = "-"
-"""Until the node, which knows its connection, puts that in."""
+"""The node, which knows its connection, replaces it."""
 
 
-class OrderDesk:
-    """The orders of one node.
+def judge(
+    order: Order, *, retained: bool, seen: bool, wall_time: float | None
+) -> tuple[Phase | None, str]:
+    """Decides about an order at the moment it is received; pure.
+
+    Args:
+        order: The order.
+        retained: The broker had it stored: it may be of any age.
+        seen: Its id was seen before.
+        wall_time: The node's own clock, Unix seconds; None while that is not set, for
+            then only ``ttl_s`` counts.
+
+    Returns:
+        The phase to answer with, and why it is not ``ACCEPTED``, which is to be obeyed.
+        None: nothing is answered, because a copy of it already was.
+    """
+    if retained:
+        reason = "an order must not be retained: it would be obeyed at every start"
+        return Phase.REFUSED, reason
+    if seen:
+        return None, "its id was seen before"
+    if order.ttl_s <= 0:
+        return Phase.EXPIRED, "its ttl_s was 0 when it arrived"
+    if order.expires is not None and wall_time is not None:
+        late_s = wall_time - order.expires
+        if late_s >= 0:
+            return Phase.EXPIRED, f"it expired {late_s:.1f} s before arrival"
+    wrong = _wrong_with_run(order) if order.verb == Verb.RUN else ""
+    return (Phase.REFUSED if wrong else Phase.ACCEPTED), wrong
+
+
+def _wrong_with_run(order: Order) -> str:
+    if not order.args:
+        return "run needs an alias: run <alias> [value …]"
+    if order.args[0] in _NOT_THROUGH_RUN:
+        return f"{order.args[0]} must be sent as itself, not through run"
+    return ""
+
+
+def alias_of(order: Order) -> tuple[str, tuple[str, ...]]:
+    """Returns the alias an order means and its arguments; ``run`` names one."""
+    if order.verb == Verb.RUN:
+        return order.args[0], order.args[1:]
+    return order.verb, order.args
+
+
+class OrderExecutor:
+    """Executes the orders of one node.
 
     Args:
         actions: The aliases it obeys.
-        runner: What runs them.
-        memory: What was seen already.
+        runner: Runs them.
+        memory: Which orders were seen already.
         answer: Publishes a result, whose session it fills in.
         refresh: Has everything sent again.
         clock: Monotonic clock, seconds.
         at_once: How many programs run at the same time.
-        restart: Has the agent end and begin anew; None where it would stay dead.
+        restart: Ends the agent and starts it again; None where it would stay dead.
     """
 
     def __init__(
@@ -63,6 +112,8 @@ class OrderDesk:
     ) -> None:
         self.leaving = ""
         """Why the agent is about to end; empty while it is not."""
+        self.probed = Probed()
+        """What is known of the actions."""
         self._actions = actions
         self._runner = runner
         self._memory = memory
@@ -74,23 +125,22 @@ class OrderDesk:
         self._tasks = Tasks()
         self._stopping = False
         self._interrupting: set[str] = set()
-        self._probed = Probed()
 
     async def probe(
-        self, told: Callable[[], None] | None = None, *, again: bool = True
+        self, on_progress: Callable[[], None] | None = None, *, again: bool = True
     ) -> tuple[Ability, ...]:
-        """Find out which actions can work here, and return all that do.
+        """Finds out which actions can work here, and returns all that do.
 
         Args:
-            told: Called whenever more is known.
-            again: Ask also about what was answered before.
+            on_progress: Called whenever more is known.
+            again: Also ask about what was answered before.
         """
         own = OWN if self._restart is None else (*OWN, RESTART)
-        before = self._probed
+        before = self.probed
         found = probing(self._actions, self._runner, own, before, again=again)
-        async for self._probed in found:
-            if told is not None:
-                told()
+        async for self.probed in found:
+            if on_progress is not None:
+                on_progress()
         for verb, why in self.probed.obstacles.items():
             if before.obstacles.get(verb) != why:
                 log.info("%s is not offered: %s", verb, why)
@@ -98,18 +148,8 @@ class OrderDesk:
             log.info("%s: not known yet whether it works: %s", verb, why)
         return self.probed.abilities
 
-    @property
-    def probed(self) -> Probed:
-        """What is known of the actions."""
-        return self._probed
-
-    @property
-    def obstacles(self) -> Mapping[str, str]:
-        """Why the others do not, by alias, as found out last."""
-        return self._probed.obstacles
-
     def take(self, order: Order, *, retained: bool, wall_time: float | None) -> None:
-        """Judge an order, answer, and begin to perform it.
+        """Decides about an order, answers it, and begins to perform it.
 
         Args:
             order: As received.
@@ -118,87 +158,83 @@ class OrderDesk:
         """
         # What was retained is not noted: the same id may still be sent properly.
         seen = not retained and self._memory.seen(order.id)
-        judgement = judge(order, retained=retained, seen=seen, wall_time=wall_time)
-        if self._stopping and judgement.ruling is Ruling.OBEY:
-            judgement = Judgement(Ruling.REFUSE, "the agent is ending")
-        if judgement.ruling is Ruling.OBEY:
+        phase, why = judge(order, retained=retained, seen=seen, wall_time=wall_time)
+        if phase is Phase.ACCEPTED and self._stopping:
+            phase, why = Phase.REFUSED, "the agent is ending"
+        if phase is Phase.ACCEPTED:
             self._obey(order)
-        else:
-            self._decline(order, judgement)
+            return
+        log.info("order %s %s: %s", order.id, order.verb, why)
+        if phase is not None:
+            self._reply(order, phase, why)
 
     async def stop(self) -> None:
-        """End what runs; each asker gets an answer, and later ones a refusal."""
+        """Ends what runs; each asker gets an answer, and later ones a refusal."""
         self._stopping = True
         await self._tasks.stop()
 
-    def _decline(self, order: Order, judgement: Judgement) -> None:
-        phase = judgement.ruling.phase
-        log.info("order %s %s: %s", order.id, order.verb, judgement.reason)
-        if phase is not None:
-            self._say(order, phase, judgement.reason)
-
     def _obey(self, order: Order) -> None:
         if order.verb == Verb.PING:
-            self._say(order, Phase.DONE)
+            self._reply(order, Phase.DONE)
         elif order.verb == Verb.REFRESH:
             self._refresh()
-            self._say(order, Phase.DONE)
+            self._reply(order, Phase.DONE)
         elif order.verb == Verb.RESTART_AGENT:
             self._begin_restart(order)
         else:
-            self._begin(order)
+            self._begin_alias(order)
 
     def _begin_restart(self, order: Order) -> None:
-        """Acknowledge an order to begin anew, unless an answer would be lost by it."""
+        """Acknowledges a restart of the agent, unless an answer would be lost by it."""
         if self._restart is None:
             why_not = "nothing would start this agent again"
-            self._say(order, Phase.REFUSED, why_not)
+            self._reply(order, Phase.REFUSED, why_not)
         elif self._interrupting:
             verbs = ", ".join(sorted(self._interrupting))
             why_not = f"{verbs} is under way; its answer would be lost"
-            self._say(order, Phase.REFUSED, why_not)
+            self._reply(order, Phase.REFUSED, why_not)
         else:
-            self._say(order, Phase.ACCEPTED)
-            _ = self._tasks.spawn("restart", self._leave_by(order, self._restart))
+            self._reply(order, Phase.ACCEPTED)
+            _ = self._tasks.spawn("restart", self._restart_by(order, self._restart))
 
-    async def _leave_by(self, order: Order, restart: Callable[[], None]) -> None:
-        """Answer, and end; that it began anew is seen by its next session."""
+    async def _restart_by(self, order: Order, restart: Callable[[], None]) -> None:
+        """Answers, and ends; the next session shows that the agent started again."""
         note = await self._keep(order)
         if note is not None:
             self.leaving = _ordered(order)
-            self._say(order, Phase.DONE, outcome=_noted(_NOT_RUN, note))
+            self._reply(order, Phase.DONE, outcome=_noted(_NOT_RUN, note))
             restart()
 
-    def _begin(self, order: Order) -> None:
-        """Acknowledge an order that runs an alias, and start on it."""
+    def _begin_alias(self, order: Order) -> None:
+        """Acknowledges an order that runs an alias, and starts on it."""
         try:
             invocation = self._invocation(order)
         except ContractError as error:
-            self._say(order, Phase.REFUSED, str(error))
+            self._reply(order, Phase.REFUSED, str(error))
             return
-        self._say(order, Phase.ACCEPTED)
+        self._reply(order, Phase.ACCEPTED)
         deadline = self._clock() + order.ttl_s
         _ = self._tasks.spawn(
             f"order {order.verb}", self._perform(order, invocation, deadline)
         )
 
     def _invocation(self, order: Order) -> Invocation:
-        """Return what an order asks to run.
+        """Returns what an order asks to run.
 
         Raises:
-            ContractError: It cannot be run, and why.
+            ContractError: It cannot be run; the text says why.
         """
         alias, arguments = alias_of(order)
         if len(self._tasks) >= WAITING:
             text = f"{WAITING} orders are under way already; try again later"
             raise ContractError(text)
-        if alias in self._probed.obstacles:
-            why = self._probed.obstacles[alias]
+        if alias in self.probed.obstacles:
+            why = self.probed.obstacles[alias]
             text = f"{alias} cannot work on this node: {why}"
             raise ContractError(text)
         action = self._actions.get(alias)
         if action is None:
-            known = ", ".join(ability.verb for ability in self._probed.abilities)
+            known = ", ".join(ability.verb for ability in self.probed.abilities)
             text = f"unknown verb {alias!r}; this node can: {known}"
             raise ContractError(text)
         return action.invocation(arguments)
@@ -206,11 +242,11 @@ class OrderDesk:
     async def _perform(
         self, order: Order, invocation: Invocation, deadline: float
     ) -> None:
-        """Wait for a turn, run, and answer whatever happens."""
+        """Waits for a free slot, runs, and answers in any case."""
         try:
-            if not await self._turn(deadline):
+            if not await self._free_slot(deadline):
                 text = f"it waited longer than its ttl_s of {order.ttl_s:g} s"
-                self._say(order, Phase.EXPIRED, text)
+                self._reply(order, Phase.EXPIRED, text)
                 return
             if order.verb in DESTRUCTIVE:
                 self._interrupting.add(order.verb)
@@ -222,14 +258,14 @@ class OrderDesk:
         except asyncio.CancelledError:
             # A reboot that ends us is under way, not failed.
             if order.verb not in _LEAVING:
-                self._say(order, Phase.FAILED, "the agent was stopped")
+                self._reply(order, Phase.FAILED, "the agent was stopped")
             raise
         except Exception as error:  # a runner may be anyone's
             log.exception("order %s %s", order.id, order.verb)
-            self._say(order, Phase.FAILED, f"{type(error).__name__}: {error}")
+            self._reply(order, Phase.FAILED, f"{type(error).__name__}: {error}")
 
-    async def _turn(self, deadline: float) -> bool:
-        """Wait for a slot; return whether it came in time."""
+    async def _free_slot(self, deadline: float) -> bool:
+        """Waits for a slot; returns whether it came in time."""
         try:
             async with asyncio.timeout(max(0.0, deadline - self._clock())):
                 await self._slots.acquire()
@@ -244,24 +280,27 @@ class OrderDesk:
             return
         if order.verb in _LEAVING:
             self.leaving = _ordered(order)
-        self._say(order, Phase.RUNNING, outcome=_noted(_NOT_RUN, note))
+        self._reply(order, Phase.RUNNING, outcome=_noted(_NOT_RUN, note))
 
         def progress(tail: str) -> None:
             outcome = Outcome(exit_code=None, stdout=tail, truncated=True)
-            self._say(order, Phase.RUNNING, outcome=outcome)
+            self._reply(order, Phase.RUNNING, outcome=outcome)
 
-        outcome = await self._runner.run(invocation, progress)
-        self._report(order, _noted(outcome, note))
+        outcome = _noted(await self._runner.run(invocation, progress), note)
+        done = outcome.exit_code == 0 and not outcome.timed_out
+        if not done and order.verb in _LEAVING:
+            self.leaving = ""
+        error = outcome.error or ("" if done else f"exit code {outcome.exit_code}")
+        self._reply(order, Phase.DONE if done else Phase.FAILED, error, outcome)
 
     async def _keep(self, order: Order) -> str | None:
-        """Puts an id on disk that must outlive us.
+        """Puts an id on disk that must outlive this process.
 
-        A board that cannot write is the one that needs its reboot: it goes on, and
-        says so.
+        A board that cannot write is the one that needs its reboot: it goes on, and the
+        answer says so.
 
         Returns:
-            What to say about it in the answer, mostly nothing; None: the order is
-            refused.
+            A note for the answer, mostly empty; None: the order was refused.
         """
         if order.verb not in KEPT:
             return ""
@@ -270,10 +309,10 @@ class OrderDesk:
                 why = await asyncio.to_thread(self._memory.keep, order.id)
         except TimeoutError:
             why = f"its disk took longer than {KEEP_WITHIN_S:g} s"
-        except (OSError, RuntimeError) as error:  # a thread may not be had either
+        except (OSError, RuntimeError) as error:  # there may be no thread either
             if order.verb not in _LEAVING:
                 text = f"its id cannot be kept across a reboot: {error}"
-                self._say(order, Phase.REFUSED, text)
+                self._reply(order, Phase.REFUSED, text)
                 return None
             why = str(error)
         if not why:
@@ -281,14 +320,7 @@ class OrderDesk:
         log.warning("order %s %s: its id is not on disk: %s", order.id, order.verb, why)
         return f"its id could not be kept on disk ({why}); it goes on all the same"
 
-    def _report(self, order: Order, outcome: Outcome) -> None:
-        done = outcome.exit_code == 0 and not outcome.timed_out
-        if not done and order.verb in _LEAVING:
-            self.leaving = ""
-        error = outcome.error or ("" if done else f"exit code {outcome.exit_code}")
-        self._say(order, Phase.DONE if done else Phase.FAILED, error, outcome)
-
-    def _say(
+    def _reply(
         self, order: Order, phase: Phase, error: str = "", outcome: Outcome = _NOT_RUN
     ) -> None:
         result = Result(
@@ -307,13 +339,12 @@ class OrderDesk:
 
 
 def _noted(outcome: Outcome, note: str) -> Outcome:
-    """Return an outcome whose output begins with a line of the agent's own."""
+    """Returns an outcome whose output begins with a line of the agent's own."""
     if not note:
         return outcome
-    text = f"{note}\n{outcome.stdout}"
-    return msgspec.structs.replace(outcome, stdout=text)
+    return msgspec.structs.replace(outcome, stdout=f"{note}\n{outcome.stdout}")
 
 
 def _ordered(order: Order) -> str:
-    """Return why an agent leaves that was ordered to."""
+    """Returns why an agent leaves that was ordered to."""
     return f"{order.verb} ordered by {order.by or 'nobody named'}"
