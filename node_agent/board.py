@@ -12,7 +12,7 @@ import msgspec
 from broker.contract.messages import Throttled
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What changes rarely; the board's share of ``Details``.
 
     Args:
@@ -53,6 +53,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool = False
 
 
+Facts = BoardFacts
+"""The name of earlier releases, for nodes of one's own that import it."""
+
+
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """What changes from one heartbeat to the next; the board's share of ``Heartbeat``.
 
@@ -69,7 +73,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
         temperature_c: Processor temperature in °C; None where there is no sensor.
         throttled: Throttle bits; None on a machine without that firmware.
         rx_bytes: Received since boot, on the interfaces that lead out of the machine.
-        tx_bytes: Sent, likewise.
+        tx_bytes: Sent since boot, on the same interfaces.
         disk_written_bytes: Written to block devices since boot.
     """
 
@@ -90,21 +94,21 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 class Board(Protocol):
     """A machine that is asked about itself on the agent's loop: answers are quick."""
 
-    def facts(self) -> Facts:
-        """Return what changes rarely; asked at every connect."""
+    def facts(self) -> BoardFacts:
+        """Returns what changes rarely; asked at every connect."""
 
     def vitals(self) -> Vitals:
-        """Return what changes; asked once a heartbeat."""
+        """Returns what changes; asked once a heartbeat."""
 
     def wall_time(self) -> float:
-        """Return the node's own clock, Unix seconds; it may be wrong."""
+        """Returns the node's own clock, Unix seconds; it may be wrong."""
 
 
 class FakeBoard:
-    """A board that says what a test tells it to: assign to what it shall say."""
+    """A board that says what a test tells it to: assign to its attributes."""
 
     def __init__(self) -> None:
-        self.facts_now = Facts(
+        self.facts_now = BoardFacts(
             boot_id="3f1c5d0e-0000-4000-8000-000000000001",
             hostname="raspberrypi",
             clock_synced=True,
@@ -120,7 +124,7 @@ class FakeBoard:
         self.now = 1_700_000_000.0
         """What its clock shows, Unix seconds."""
 
-    def facts(self) -> Facts:
+    def facts(self) -> BoardFacts:
         """Return ``facts_now``."""
         return self.facts_now
 

@@ -1,4 +1,4 @@
-"""A node on the bus: presence, details, heartbeats, and orders obeyed and answered.
+"""A node: presence, details, heartbeats, and orders executed and answered.
 
 ``Node`` is the agent, and the base class to write a node of one's own that does more:
 
@@ -26,11 +26,10 @@ from broker.contract.topics import HOME_ASSISTANT_STATUS, NodeLeaf, Topics
 from node_agent import report
 from node_agent.actions import Actions
 from node_agent.board import Board
+from node_agent.node_publisher import NodePublisher
 from node_agent.order_executor import AT_ONCE, OrderExecutor
 from node_agent.order_memory import OrderMemory
 from node_agent.runner import Runner
-from node_agent.schedule import next_beat
-from node_agent.voice import Voice
 
 log = logging.getLogger(__name__)
 
@@ -45,19 +44,19 @@ PROBE_LATEST_S = 600.0
 EXTRA_WITHIN_S = 2.0
 """How long ``extra`` may take; the heartbeat then goes out without it."""
 
-_JUST_SAID_S = 1.0
-"""A stored ``online`` of the master comes right after connecting, when all was said."""
+_JUST_PUBLISHED_S = 1.0
+"""The master's stored ``online`` comes right after connecting, when all was sent."""
 _ONLINE = Status.ONLINE.encode()
 
 
 class Node:
-    """One node on the bus; start it, and it lives until it is stopped.
+    """One node; from ``start`` to ``stop`` it reports its machine and obeys orders.
 
     Args:
         node_id: Stable id, ``pi-`` and eight hex digits; also its MQTT client id.
-        board: The machine it speaks for.
+        board: The machine it reports.
         actions: The aliases it obeys.
-        runner: What runs them.
+        runner: Runs them.
         connect: Makes its link to the broker.
         topics: Of its rack.
         interval_s: Seconds between heartbeats.
@@ -66,9 +65,9 @@ class Node:
         sleep: Waits, seconds.
         rng: Source of the random delays.
         at_once: How many programs it runs at the same time.
-        restart: Has this agent stopped and begun anew; None where nobody would start
-            it again, and ``restart-agent`` is refused.
-        wrong: What is known to be wrong with this node, by part; details say it.
+        restart: Ends this agent and starts it again; None where nothing would start
+            it, and ``restart-agent`` is refused.
+        wrong: What is known to be wrong with this node, by part; details name it.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class Node:
             subscriptions=self._subscriptions(),
             status_topic=topics.node(node_id, NodeLeaf.STATUS),
         )
-        self._voice = Voice(
+        self._publisher = NodePublisher(
             node_id,
             board=board,
             link=self._link,
@@ -116,12 +115,12 @@ class Node:
             clock=clock,
         )
         for part, why in wrong.items():
-            self._voice.note(part, why)
+            self._publisher.note(part, why)
         self._executor = OrderExecutor(
             actions=actions,
             runner=runner,
             memory=memory or OrderMemory(),
-            answer=self._voice.answer,
+            answer=self._publisher.publish_result,
             refresh=self._probe_and_refresh,
             clock=clock,
             at_once=at_once,
@@ -135,11 +134,11 @@ class Node:
     # -- what a node of one's own overrides ---------------------------------------
 
     async def extra(self) -> Mapping[str, float]:
-        """Return numbers of one's own, to go out with every heartbeat; override it.
+        """Returns numbers of one's own, sent with every heartbeat; override it.
 
         Called once a heartbeat on the loop, so it awaits what takes time. What it
-        raises, and what is not a number by name, is counted and logged once, and said
-        in ``unreadable`` of the details; the heartbeat goes out without it.
+        raises, and what is not a number by name, is counted, logged once and named in
+        ``unreadable`` of the details; the heartbeat goes out without it.
 
         Returns:
             Number by name, the unit in the name: ``{"fan_rpm": 2400.0}``; at most 32.
@@ -147,7 +146,7 @@ class Node:
         return {}
 
     def on_master(self, details: MasterDetails) -> None:
-        """Take the master's details when they come, and when they change; override it.
+        """Handles the master's details, when they come and change; override it.
 
         They are also in ``master``.
         """
@@ -155,7 +154,7 @@ class Node:
     # -- life ---------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Find out what works here, then begin to connect; it never gives up.
+        """Finds out what works here, then begins to connect; it never gives up.
 
         A slow board connects before all its probes have answered.
         """
@@ -163,7 +162,7 @@ class Node:
         await self._link.start()
 
     async def stop(self, reason: str = "stopped") -> None:
-        """End what runs, say why in details, say offline, disconnect; twice is fine.
+        """Ends what runs, publishes why and ``offline``, disconnects; twice is fine.
 
         Args:
             reason: Published in details before ``offline``; a reboot, shutdown or
@@ -171,26 +170,26 @@ class Node:
         """
         await self._executor.stop()
         for task in (self._beating, self._refreshing, self._probing):
-            _end(task)
+            _cancel(task)
         if self._link.connected:
-            self._voice.say_details(self._executor.leaving or reason)
+            self._publisher.publish_details(self._executor.leaving or reason)
         await self._link.stop()
 
     # -- Listener -----------------------------------------------------------------
 
     def on_connected(self, session: str) -> None:
-        """Say everything at once, and begin to beat."""
-        self._voice.begin(session)
-        _end(self._beating)
+        """Publishes details, and begins to send heartbeats."""
+        self._publisher.begin(session)
+        _cancel(self._beating)
         self._beating = tasks.keep_running("heartbeats", self._beat)
 
     def on_disconnected(self, reason: str) -> None:  # noqa: ARG002  # the link logs it
-        """Stop to beat; the link is being made again."""
-        _end(self._beating)
-        _end(self._refreshing)
+        """Stops the heartbeats; the link is being made again."""
+        _cancel(self._beating)
+        _cancel(self._refreshing)
 
     def on_message(self, message: Message) -> None:
-        """Take an order, news of the master, or Home Assistant's birth."""
+        """Handles an order, news of the master, or Home Assistant's birth."""
         topic = message.topic
         try:
             if topic == self._order_topic:
@@ -203,7 +202,7 @@ class Node:
             self.rejections.add(topic.rpartition("/")[2], str(error))
 
     def _subscriptions(self) -> tuple[Subscription, ...]:
-        """Return disjoint filters; no order is asked for that was stored."""
+        """Returns disjoint filters; stored orders are not asked for."""
         return (
             Subscription(self._order_topic, qos=1, retained=False),
             Subscription(self._topics.master_details, qos=1),
@@ -215,9 +214,9 @@ class Node:
         if not message.payload:
             return  # somebody cleared a retained order
         if message.retain:
-            self._voice.send(self._order_topic, b"", qos=1, retain=True)
+            self._publisher.send(self._order_topic, b"", qos=1, retain=True)
         order = decode(message.payload, Order)
-        wall_time = None if order.expires is None else self._voice.trusted_time()
+        wall_time = None if order.expires is None else self._publisher.trusted_time()
         self._executor.take(order, retained=message.retain, wall_time=wall_time)
 
     def _on_master_details(self, message: Message) -> None:
@@ -235,14 +234,14 @@ class Node:
     # -- heartbeats ---------------------------------------------------------------
 
     async def _beat(self) -> None:
-        """Beat now, and then every interval at a phase of its own within the rack."""
+        """Sends a heartbeat now, then one an interval, at a phase of its own."""
         due = self._clock() + self._interval_s * self._rng.uniform(0.5, 1.0)
-        self._voice.beat(await self._extra())
+        self._publisher.publish_heartbeat(await self._extra())
         while True:
             await self._sleep(max(0.0, due - self._clock()))
-            if self._clock() - self._voice.said_at >= FACTS_EVERY_S:
-                self._voice.say_changed_details()
-            self._voice.beat(await self._extra())
+            if self._clock() - self._publisher.details_at >= FACTS_EVERY_S:
+                self._publisher.publish_changed_details()
+            self._publisher.publish_heartbeat(await self._extra())
             due = next_beat(due, self._clock(), self._interval_s)
 
     async def _extra(self) -> Mapping[str, float]:
@@ -260,25 +259,28 @@ class Node:
             numbers, wrong = {}, f"extra() took longer than {EXTRA_WITHIN_S:g} s"
         except Exception as error:  # noqa: BLE001  # an overriding method is anyone's
             numbers, wrong = {}, report.shown(error)
-        self._voice.note("extra", wrong)
+        self._publisher.note("extra", wrong)
         return numbers
 
     # -- refresh ------------------------------------------------------------------
 
     def _refresh_soon(self) -> None:
-        """Say everything again in a moment, if that is not about to happen anyway."""
+        """Publishes everything again in a moment, unless that was just done."""
         pending = self._refreshing is not None and not self._refreshing.done()
-        if not pending and self._clock() - self._voice.said_at >= _JUST_SAID_S:
+        if (
+            not pending
+            and self._clock() - self._publisher.details_at >= _JUST_PUBLISHED_S
+        ):
             self._refreshing = tasks.spawn("refresh", self._refresh())
 
     def _probe_and_refresh(self) -> None:
-        """Somebody asks by hand: find out again what works here, too."""
-        _end(self._refreshing)
+        """Publishes everything again, after a new probe: somebody asked by hand."""
+        _cancel(self._refreshing)
         self._refreshing = tasks.spawn("refresh", self._refresh(probe=True))
 
     async def _probe(self) -> None:
-        """Find out again what works here, and wait for that, but not for long."""
-        _end(self._probing)
+        """Finds out again what works here, and waits a little for that."""
+        _cancel(self._probing)
         done = asyncio.Event()
         self._awaiting_probes = True
         self._probing = tasks.keep_running("probes", lambda: self._probe_all(done))
@@ -291,38 +293,53 @@ class Node:
             self._awaiting_probes = False
 
     async def _probe_all(self, done: asyncio.Event) -> None:
-        """Asks about every action, and about those that do not answer again."""
+        """Asks about every action, and again about those that did not answer."""
         await self._executor.probe(self._show_abilities)
         done.set()
         pause_s = PROBE_AGAIN_S
         while self._executor.probed.unanswered:
-            self._say_abilities()
+            self._publish_abilities()
             await self._sleep(pause_s)
             pause_s = min(2 * pause_s, PROBE_LATEST_S)
             await self._executor.probe(self._show_abilities, again=False)
-        self._say_abilities()
+        self._publish_abilities()
 
     def _show_abilities(self) -> None:
-        """Have the next details say what is known of the actions."""
+        """Puts what is known of the actions into the next details."""
         probed = self._executor.probed
-        self._voice.abilities = probed.abilities
-        self._voice.unable = probed.obstacles
-        self._voice.unprobed = probed.unanswered
+        self._publisher.abilities = probed.abilities
+        self._publisher.unable = probed.obstacles
+        self._publisher.unprobed = probed.unanswered
 
-    def _say_abilities(self) -> None:
-        """Says details if they lack what is known; a refresh says them anyway."""
+    def _publish_abilities(self) -> None:
+        """Publishes details that lack what is known; a refresh does so anyway."""
         if self._link.connected and not self._awaiting_probes:
-            self._voice.say_changed_details()
+            self._publisher.publish_changed_details()
 
     async def _refresh(self, *, probe: bool = False) -> None:
         await self._sleep(self._rng.uniform(0.0, REFRESH_SPREAD_S))
         if probe:
             await self._probe()
-        self._voice.say_status()
-        self._voice.say_details()
-        self._voice.beat(await self._extra())
+        self._publisher.publish_status()
+        self._publisher.publish_details()
+        self._publisher.publish_heartbeat(await self._extra())
 
 
-def _end(task: asyncio.Task[None] | None) -> None:
+def _cancel(task: asyncio.Task[None] | None) -> None:
     if task is not None:
         task.cancel()
+
+
+def next_beat(due: float, now: float, interval_s: float) -> float:
+    """Returns when to beat next, so that beats keep their pace whatever each one costs.
+
+    After a pause longer than an interval (a stopped process, a sleeping machine) the
+    missed beats are skipped, not sent in a burst.
+
+    Args:
+        due: When the last beat was due, seconds of a monotonic clock.
+        now: The same clock now.
+        interval_s: Seconds between beats.
+    """
+    following = due + interval_s
+    return following if following > now else now + interval_s

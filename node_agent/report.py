@@ -16,7 +16,7 @@ from broker.common.version import VERSION
 from broker.contract.messages import Ability, Details, Heartbeat, Result, encode
 from broker.contract.messages.codec import LATEST, LONGEST_S
 from broker.contract.messages.node import MAX_EXTRAS
-from node_agent.board import Facts, Vitals
+from node_agent.board import BoardFacts, Vitals
 
 MAX_TEXT = 256
 MAX_TOKEN = 64
@@ -36,7 +36,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def details(
-    facts: Facts,
+    facts: BoardFacts,
     *,
     session: str,
     interval_s: float,

@@ -21,7 +21,7 @@ import psutil
 
 from broker.common import kernel_clock
 from node_agent import disk, identity, report
-from node_agent.board import Facts, Vitals
+from node_agent.board import BoardFacts, Vitals
 from node_agent.throttle import Ask, Throttle, ask_firmware
 
 log = logging.getLogger(__name__)
@@ -86,18 +86,18 @@ class LinuxBoard:
         self._logged: set[str] = set()
         self.vitals()
 
-    def facts(self) -> Facts:
+    def facts(self) -> BoardFacts:
         """Return what changes rarely."""
         with _psutil_reads(self._root / "proc"):
             return self._facts()
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> BoardFacts:
         root = self._root
         if self._zone is None:
             self._zone = _cpu_zone(root, self._wanted_zone)
         mounts = disk.mounts_of(root)
         unreadable, self._failed = self._failed, dict(self._failing)
-        return Facts(
+        return BoardFacts(
             boot_id=identity.read_text(root / "proc/sys/kernel/random/boot_id")
             or "unknown",
             hostname=identity.read_text(root / "proc/sys/kernel/hostname"),

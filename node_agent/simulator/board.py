@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from broker.contract.messages import Throttled, ThrottleFlag
-from node_agent.board import Facts, Vitals
+from node_agent.board import BoardFacts, Vitals
 from node_agent.simulator.body import Body
 
 _UNDER_VOLTAGE = (ThrottleFlag.UNDER_VOLTAGE, ThrottleFlag.THROTTLED)
@@ -25,7 +25,7 @@ class SimulatedBoard:
 
     def __init__(
         self,
-        facts: Facts,
+        facts: BoardFacts,
         seed: int,
         *,
         booted_s: float,
@@ -47,7 +47,7 @@ class SimulatedBoard:
         self._under_voltage = on
         self._was_under_voltage |= on
 
-    def facts(self) -> Facts:
+    def facts(self) -> BoardFacts:
         """Return what changes rarely; a wrong clock is one that was never set."""
         return msgspec.structs.replace(self._facts, clock_synced=self.skew_s == 0.0)
 

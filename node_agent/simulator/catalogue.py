@@ -2,7 +2,7 @@
 
 import msgspec
 
-from node_agent.board import Facts
+from node_agent.board import BoardFacts
 from node_agent.simulator.chance import mix, share
 from node_agent.simulator.layout import MAX_BOARDS, Place
 
@@ -49,7 +49,7 @@ def make_of(seed: int) -> Make:
     return MAKES[-1]
 
 
-def facts_of(place: Place, seed: int) -> Facts:
+def facts_of(place: Place, seed: int) -> BoardFacts:
     """Return what the board says of itself, without a boot id: it has not booted.
 
     Args:
@@ -57,7 +57,7 @@ def facts_of(place: Place, seed: int) -> Facts:
         seed: Of the board.
     """
     make = make_of(seed)
-    return Facts(
+    return BoardFacts(
         boot_id="",
         hostname=place.name,
         model=make.model,
@@ -75,7 +75,7 @@ def facts_of(place: Place, seed: int) -> Facts:
     )
 
 
-def twin_of(place: Place, seed: int) -> Facts:
+def twin_of(place: Place, seed: int) -> BoardFacts:
     """Return another board that claims the same serial, as a cloned identity does.
 
     Its hostname and addresses are its own; that is how the clone is found out.

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from broker.contract import updated
-from node_agent.board import Facts, Vitals
+from node_agent.board import BoardFacts, Vitals
 
-Print = Callable[[Facts, Vitals, tuple[str, ...]], str]
+Print = Callable[[BoardFacts, Vitals, tuple[str, ...]], str]
 """Standard output of a program, from what the board is and measures, and its words."""
 
 _GIB = 1024**3
@@ -13,12 +13,12 @@ _MIB = 1024**2
 _THERMAL = "thermal_zone"
 
 
-def _awk(_facts: Facts, vitals: Vitals, words: tuple[str, ...]) -> str:
+def _awk(_facts: BoardFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
     """Only the built-in temperature alias is known."""
     return _celsius(vitals) if any(_THERMAL in word for word in words) else ""
 
 
-def _cat(_facts: Facts, vitals: Vitals, words: tuple[str, ...]) -> str:
+def _cat(_facts: BoardFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
     """The thermal zone counts in thousandths of a degree."""
     if any(_THERMAL in word for word in words):
         return f"{round((vitals.temperature_c or 0.0) * 1000)}\n"
@@ -29,7 +29,7 @@ def _celsius(vitals: Vitals) -> str:
     return f"{vitals.temperature_c or 0.0:.1f} °C\n"
 
 
-def _vcgencmd(_facts: Facts, vitals: Vitals, words: tuple[str, ...]) -> str:
+def _vcgencmd(_facts: BoardFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
     if words[:1] != ("get_throttled",):
         return f"temp={vitals.temperature_c or 0.0:.1f}'C\n"
     throttled = vitals.throttled
@@ -38,14 +38,14 @@ def _vcgencmd(_facts: Facts, vitals: Vitals, words: tuple[str, ...]) -> str:
     return f"throttled={now | since_boot:#x}\n"
 
 
-def _uptime(_facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
+def _uptime(_facts: BoardFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     minutes = int(vitals.uptime_s // 60)
     days, hours, left = minutes // 1440, minutes // 60 % 24, minutes % 60
     load = ", ".join(f"{value:.2f}" for value in vitals.load or ())
     return f" up {days} days, {hours:2}:{left:02},  0 users,  load average: {load}\n"
 
 
-def _free(facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
+def _free(facts: BoardFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     total = facts.memory_bytes / _MIB
     used = total * (vitals.memory_percent or 0.0) / 100.0
     return (
@@ -54,7 +54,7 @@ def _free(facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     )
 
 
-def _df(facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
+def _df(facts: BoardFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     size = facts.disk_bytes / _GIB
     used = size * (vitals.disk_percent or 0.0) / 100.0
     return (
@@ -64,13 +64,13 @@ def _df(facts: Facts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     )
 
 
-def _journal(facts: Facts, _vitals: Vitals, words: tuple[str, ...]) -> str:
+def _journal(facts: BoardFacts, _vitals: Vitals, words: tuple[str, ...]) -> str:
     units = [word.partition("=")[2] for word in words if word.startswith("--unit=")]
     unit = units[0] if units else "init.scope"
     return f"{facts.hostname} systemd[1]: Started {unit}.\n"
 
 
-def _apt_get(_facts: Facts, _vitals: Vitals, words: tuple[str, ...]) -> str:
+def _apt_get(_facts: BoardFacts, _vitals: Vitals, words: tuple[str, ...]) -> str:
     if "update" in words or "lists" in words:
         return "Hit:1 http://deb.debian.org/debian bookworm InRelease\n"
     said = "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded."

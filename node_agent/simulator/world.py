@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from broker.client.link import BreakableConnect, Connect
-from node_agent.board import Board, Facts
+from node_agent.board import Board, BoardFacts
 from node_agent.node import Node
 from node_agent.order_memory import OrderMemory
 from node_agent.runner import Runner
@@ -42,7 +42,7 @@ class Blueprint(msgspec.Struct, frozen=True):
     """
 
     id: str
-    facts: Facts
+    facts: BoardFacts
     seed: int
 
 

@@ -9,7 +9,7 @@ from broker.contract.messages import Details, Phase, decode
 from broker.contract.topics import HOME_ASSISTANT_STATUS
 from node_agent import node as node_module
 from node_agent.board import Vitals
-from node_agent.node import FACTS_EVERY_S, PROBE_AGAIN_S, REFRESH_SPREAD_S
+from node_agent.node import FACTS_EVERY_S, PROBE_AGAIN_S, REFRESH_SPREAD_S, next_beat
 from node_agent.runner import FakeRunner, Invocation
 from tests.node_agent.harness import DETAILS, HEARTBEAT, STATUS, TOPICS, NodeHarness
 
@@ -319,3 +319,11 @@ async def test_an_invented_board_keeps_its_invented_address() -> None:
     await node.begin()
     assert node.details[-1].addresses == ("10.0.0.7",)
     await node.node.stop()
+
+
+def test_beats_keep_their_pace_whatever_each_one_costs() -> None:
+    assert next_beat(100.0, 100.3, 10.0) == 110.0
+
+
+def test_missed_beats_are_skipped_not_sent_in_a_burst() -> None:
+    assert next_beat(100.0, 5000.0, 10.0) == 5010.0

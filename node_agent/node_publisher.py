@@ -1,9 +1,8 @@
-"""What a node says: status, details, heartbeats, results; on one link, in one session.
+"""Publishes for one node: status, details, heartbeats, results; in one session.
 
 Nothing here raises for what a board, a broken link or a number of one's own does.
 """
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,7 @@ from broker.contract.messages import Ability, Result, encode
 from broker.contract.messages.node import Status
 from broker.contract.topics import NodeLeaf, Topics
 from node_agent import report
-from node_agent.board import Board, Facts, Vitals
-
-log = logging.getLogger(__name__)
+from node_agent.board import Board, BoardFacts, Vitals
 
 UNSENT_RESULTS = 32
 """Results that ended while the broker was away; they are sent when it is back."""
@@ -28,12 +25,12 @@ UNSENT_RESULTS = 32
 T = TypeVar("T")
 
 
-class Voice:
-    """Speaks for one node.
+class NodePublisher:
+    """Publishes for one node on its link.
 
     Args:
         node_id: Of the node.
-        board: The machine it speaks for.
+        board: The machine it reports.
         link: Its connection.
         topics: Of its rack.
         interval_s: Seconds between heartbeats.
@@ -58,45 +55,40 @@ class Voice:
         """What they say it cannot, and why."""
         self.unprobed: Mapping[str, str] = {}
         """Of which they say that it is not known yet, and why."""
-        self.said_at = 0.0
-        """When details were last said or found unchanged, by the clock."""
+        self.details_at = 0.0
+        """When details were last published or found unchanged, by the clock."""
         self._board = board
         self._link = link
         self._interval_s = interval_s
         self._rejections = rejections
         self._clock = clock
-        self._status, self._details, self._heartbeat, self._result = (
-            topics.node(node_id, leaf)
-            for leaf in (
-                NodeLeaf.STATUS,
-                NodeLeaf.DETAILS,
-                NodeLeaf.HEARTBEAT,
-                NodeLeaf.RESULT,
-            )
-        )
+        self._status = topics.node(node_id, NodeLeaf.STATUS)
+        self._details = topics.node(node_id, NodeLeaf.DETAILS)
+        self._heartbeat = topics.node(node_id, NodeLeaf.HEARTBEAT)
+        self._result = topics.node(node_id, NodeLeaf.RESULT)
         self._session = ""
         self._seq = 0
-        self._facts: Facts | None = None
+        self._facts: BoardFacts | None = None
         self._wrong: dict[str, str] = {}
         """What is wrong with the heartbeats now, by part."""
-        self._said: tuple[object, ...] = ()
-        """What the details said last had beside the facts."""
+        self._published: tuple[object, ...] = ()
+        """What the last details had beside the facts."""
         self._unsent: deque[Result] = deque(maxlen=UNSENT_RESULTS)
 
     def begin(self, session: str) -> None:
-        """Speak in a new session: say details, and what could not be said before."""
+        """Publishes details in a new session, and the results that were kept for it."""
         self._session = session
         self._seq = 0
-        self.say_details()
+        self.publish_details()
         while self._unsent and self._send_result(self._unsent[0]):
             self._unsent.popleft()
 
-    def say_status(self) -> None:
-        """Say ``online`` again; the link does so itself when it connects."""
+    def publish_status(self) -> None:
+        """Publishes ``online`` again; the link does so itself when it connects."""
         self.send(self._status, Status.ONLINE.encode(), qos=1, retain=True)
 
-    def say_details(self, reason: str = "") -> None:
-        """Publish details as they are now.
+    def publish_details(self, reason: str = "") -> None:
+        """Publishes details as they are now.
 
         Args:
             reason: Why the node goes offline right after; empty while it stays.
@@ -104,76 +96,71 @@ class Voice:
         facts = self._ask("facts", self._board.facts)
         if facts is not None:
             self._facts = facts
-            self._publish_details(facts, reason)
+            self._send_details(facts, reason)
 
-    def say_changed_details(self) -> None:
-        """Publish details if they are not what was said last."""
+    def publish_changed_details(self) -> None:
+        """Publishes details if they are not what was published last."""
         facts = self._ask("facts", self._board.facts)
-        self.said_at = self._clock()
+        self.details_at = self._clock()
         if facts is None:
             return
-        if facts != self._facts or self._besides() != self._said:
+        if facts != self._facts or self._beside_facts() != self._published:
             self._facts = facts
-            self._publish_details(facts)
+            self._send_details(facts)
 
-    def beat(self, numbers: Mapping[str, float]) -> None:
-        """Publish one heartbeat; with nothing but the uptime if the board fails.
+    def publish_heartbeat(self, numbers: Mapping[str, float]) -> None:
+        """Publishes one heartbeat; with nothing but the uptime if the board fails.
 
         Args:
             numbers: Numbers of the node's own, usable.
         """
         payload = self._ask(
-            "vitals", lambda: self._beat_payload(self._board.vitals(), numbers)
+            "vitals", lambda: self._heartbeat_payload(self._board.vitals(), numbers)
         )
         if payload is None:
             bare = Vitals(uptime_s=self._clock())
-            payload = self._ask("heartbeat", lambda: self._beat_payload(bare, numbers))
+            payload = self._ask(
+                "heartbeat", lambda: self._heartbeat_payload(bare, numbers)
+            )
         if payload is not None:
             self._seq += 1
             self.send(self._heartbeat, payload)
 
-    def note(self, what: str, wrong: str) -> None:
-        """Count what is wrong with a part of the heartbeats, and say it in details.
+    def publish_result(self, result: Result) -> None:
+        """Publishes a result; a final one is kept for later while the link is down."""
+        if not self._send_result(result) and result.phase.final:
+            self._unsent.append(result)
+
+    def note(self, part: str, wrong: str) -> None:
+        """Counts what is wrong with a part of the heartbeats; details then name it.
 
         Args:
-            what: The part.
+            part: Of the heartbeats.
             wrong: What is wrong; empty: nothing any more.
         """
         if not wrong:
-            self._wrong.pop(what, None)
+            self._wrong.pop(part, None)
             return
-        self._rejections.add(what, wrong)
+        self._rejections.add(part, wrong)
         # The first text stays: one with a number in it would change all the time.
-        self._wrong.setdefault(what, wrong)
+        self._wrong.setdefault(part, wrong)
 
     def trusted_time(self) -> float | None:
-        """Return the node's own clock, Unix seconds; None while it is not set."""
+        """Returns the node's own clock, Unix seconds; None while it is not set."""
         facts = self._ask("facts", self._board.facts)
         return self._board.wall_time() if facts and facts.clock_synced else None
-
-    def answer(self, result: Result) -> None:
-        """Publish a result; a final one is kept for later while the link is down."""
-        if not self._send_result(result) and result.phase.final:
-            self._unsent.append(result)
 
     def send(
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False
     ) -> bool:
-        """Publish; return False while the link is down.
-
-        Args:
-            topic: Full topic.
-            payload: At most 16 KiB.
-            qos: 0 or 1.
-            retain: Store it on the broker.
-        """
+        """Publishes at most 16 KiB; returns False while the link is down."""
         try:
             self._link.publish(topic, payload, qos=qos, retain=retain)
         except LinkError:
             return False
         return True
 
-    def _beat_payload(self, vitals: Vitals, numbers: Mapping[str, float]) -> bytes:
+    def _heartbeat_payload(self, vitals: Vitals, numbers: Mapping[str, float]) -> bytes:
         return encode(
             report.heartbeat(
                 vitals,
@@ -184,21 +171,23 @@ class Voice:
             )
         )
 
-    def _publish_details(self, facts: Facts, reason: str = "") -> None:
-        self.said_at = self._clock()
-        self._said = self._besides()
+    def _send_details(self, facts: BoardFacts, reason: str = "") -> None:
+        self.details_at = self._clock()
+        self._published = self._beside_facts()
         payload = self._ask("details", lambda: self._details_payload(facts, reason))
-        if payload is None:
-            return
-        self.send(self._details, payload, qos=1, retain=True)
+        if payload is not None:
+            self.send(self._details, payload, qos=1, retain=True)
 
-    def _besides(self) -> tuple[object, ...]:
-        """Return what details have beside the board's facts, as it is now."""
+    def _beside_facts(self) -> tuple[object, ...]:
+        """Returns what details have beside the board's facts, as it is now."""
         return (dict(self._wrong), self.abilities, self.unable, self.unprobed)
 
-    def _details_payload(self, facts: Facts, reason: str) -> bytes:
+    def _details_payload(self, facts: BoardFacts, reason: str) -> bytes:
+        addresses = facts.addresses
+        # An invented board has an invented address, whatever connection it shares.
+        if not facts.simulated:
+            addresses = report.reaching(self._link.local_address, addresses)
         unreadable = {**facts.unreadable, **self._wrong}
-        addresses = self._addresses(facts)
         details = report.details(
             msgspec.structs.replace(facts, unreadable=unreadable, addresses=addresses),
             session=self._session,
@@ -211,25 +200,18 @@ class Voice:
         )
         return report.encode_details(details)
 
-    def _addresses(self, facts: Facts) -> tuple[str, ...]:
-        """Return the addresses of the board, the one that reaches the broker first."""
-        # An invented board has an invented address, whatever connection it shares.
-        if facts.simulated:
-            return facts.addresses
-        return report.reaching(self._link.local_address, facts.addresses)
-
     def _send_result(self, result: Result) -> bool:
         if not self._session:
             return False
         ours = msgspec.structs.replace(result, session=self._session)
         return self.send(self._result, report.encode_result(ours), qos=1)
 
-    def _ask(self, what: str, reading: Callable[[], T]) -> T | None:
-        """Asks the board; a failure is counted, and said in details."""
+    def _ask(self, part: str, reading: Callable[[], T]) -> T | None:
+        """Returns what the board answers; a failure is counted and named in details."""
         try:
             answer = reading()
         except Exception as error:  # noqa: BLE001  # a board is anyone's; the node must live
-            self.note(what, report.shown(error))
+            self.note(part, report.shown(error))
             return None
-        self.note(what, "")
+        self.note(part, "")
         return answer
