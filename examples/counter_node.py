@@ -24,7 +24,7 @@ from broker.contract.topics import Topics
 from broker.mosquitto.credentials import endpoint
 from node_agent.actions import load
 from node_agent.node import Node
-from node_agent.subprocess_runner import SubprocessRunner
+from node_agent.runner import SubprocessRunner
 from node_agent.vitals import LinuxBoard
 
 log = logging.getLogger("counter")

@@ -1,15 +1,15 @@
-"""What a node can be told to do: aliases become actions, actions become invocations.
+"""What a node can be told to do, and which of that works: aliases become actions.
 
 A command is split into words once, when the file is read, and run without a shell.
 ``{name}`` in a word is a placeholder: the value a person sends becomes part of that
 one word, whatever characters it has. In a section with ``shell = yes`` the text goes to
 ``/bin/sh`` as it stands and takes no arguments at all, so that nothing from outside
-ever reaches a shell.
+ever reaches a shell. What works is found out by asking the runner, not assumed.
 """
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ from broker.contract.messages import Ability
 from broker.contract.verbs import Verb
 from node_agent import command_file
 from node_agent.command_file import Alias, Section
-from node_agent.runner import Invocation
+from node_agent.runner import Invocation, Runner, UnansweredError
 
 BUILT_IN = Path(__file__).with_name("commands.ini")
 MAX_ARGUMENT = 256
@@ -33,7 +33,18 @@ _OPERATOR = re.compile(r"[|&;]+|[0-9]?[<>].*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
-class Action(msgspec.Struct, frozen=True, kw_only=True):
+OWN = (
+    Ability(verb=Verb.PING, note="Answer at once"),
+    Ability(verb=Verb.REFRESH, note="Send everything again"),
+    Ability(verb=Verb.RUN, note="Run an alias with arguments"),
+)
+"""What every agent answers itself."""
+RESTART = Ability(verb=Verb.RESTART_AGENT, note="Restart the agent, not the machine")
+"""What one answers too that comes back when it ends."""
+_NOT_YET = "not probed yet"
+
+
+class NodeAction(msgspec.Struct, frozen=True, kw_only=True):
     """One alias, ready to be given its arguments.
 
     Args:
@@ -60,7 +71,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         return Ability(verb=self.verb, placeholders=self.placeholders, note=self.note)
 
     def invocation(self, arguments: Sequence[str] = ()) -> Invocation:
-        """Return what to run.
+        """Returns what to run.
 
         Args:
             arguments: A value for each placeholder, in order or as ``name=value``.
@@ -79,7 +90,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         return self._made(argv)
 
     def sample(self) -> Invocation:
-        """Return what to probe: ``x`` for every placeholder; never run it."""
+        """Returns what to probe: ``x`` for every placeholder; never run it."""
         values = dict.fromkeys(self.placeholders, "x")
         return self._made(tuple(_fill(word, values) for word in self.words))
 
@@ -89,7 +100,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _bind(self, arguments: Sequence[str]) -> dict[str, str]:
-        """Give each placeholder its value."""
+        """Returns the value of each placeholder."""
         values: dict[str, str] = {}
         positional: list[str] = []
         for argument in arguments:
@@ -112,26 +123,12 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(f"{name}=…" for name in self.placeholders)
 
 
-class Actions:
-    """The actions of one node, by verb.
-
-    Args:
-        actions: A later one replaces an earlier one of the same verb.
-    """
-
-    def __init__(self, actions: Iterable[Action] = ()) -> None:
-        self._by_verb = {action.verb: action for action in actions}
-
-    def __iter__(self) -> Iterator[Action]:
-        return iter(self._by_verb.values())
-
-    def get(self, verb: str) -> Action | None:
-        """Return the action of a verb, or None."""
-        return self._by_verb.get(verb)
+Actions = dict[str, NodeAction]
+"""The actions of one node, by verb."""
 
 
 def load(path: Path | None = None) -> Actions:
-    """Read the built-in command file and, over it, one's own.
+    """Reads the built-in command file and, over it, one's own.
 
     Args:
         path: One's own file: its aliases add to the built-in ones or replace them, and
@@ -140,42 +137,41 @@ def load(path: Path | None = None) -> Actions:
     Raises:
         ConfigError: A file cannot be read or a line cannot be used.
     """
-    found = _read(BUILT_IN)
+    found = _actions(command_file.read(BUILT_IN))
     if path is not None:
-        found |= _read(path)
-    return Actions(action for action in found.values() if action is not None)
-
-
-def withhold(actions: Actions, reasons: Mapping[str, str]) -> Actions:
-    """Return the actions, some of which are not to be done here.
-
-    Args:
-        actions: All of them, whichever file they are from.
-        reasons: Why not, by verb; whoever asks is told.
-    """
-    return Actions(
-        msgspec.structs.replace(action, withheld=reasons.get(action.verb, ""))
-        for action in actions
-    )
+        found |= _actions(command_file.read(path))
+    return _present(found)
 
 
 def from_text(text: str, source: str = "commands") -> Actions:
-    """Read the text of one command file, without the built-in one.
+    """Reads the text of one command file, without the built-in one.
 
     Raises:
         ConfigError: A line cannot be used.
     """
-    found = _actions(command_file.parse(text, source))
-    return Actions(action for action in found.values() if action is not None)
+    return _present(_actions(command_file.parse(text, source)))
 
 
-def _read(path: Path) -> dict[str, Action | None]:
-    return _actions(command_file.read(path))
+def withhold(actions: Actions, reasons: Mapping[str, str]) -> Actions:
+    """Returns the actions, some of which must not be done here.
+
+    Args:
+        actions: All of them, whichever file they are from.
+        reasons: Why not, by verb; told to everyone who asks for one.
+    """
+    return {
+        verb: msgspec.structs.replace(action, withheld=reasons.get(verb, ""))
+        for verb, action in actions.items()
+    }
 
 
-def _actions(sections: Iterable[Section]) -> dict[str, Action | None]:
-    """Return the actions of a file; None for an alias it takes away."""
-    found: dict[str, Action | None] = {}
+def _present(found: Mapping[str, NodeAction | None]) -> Actions:
+    return {verb: action for verb, action in found.items() if action is not None}
+
+
+def _actions(sections: Iterable[Section]) -> dict[str, NodeAction | None]:
+    """Returns the actions of a file; None for an alias it takes away."""
+    found: dict[str, NodeAction | None] = {}
     seen: dict[str, str] = {}
     for section in sections:
         for alias in section.aliases:
@@ -190,7 +186,7 @@ def _actions(sections: Iterable[Section]) -> dict[str, Action | None]:
     return found
 
 
-def _action(section: Section, alias: Alias) -> Action:
+def _action(section: Section, alias: Alias) -> NodeAction:
     if alias.name in _RESERVED:
         text = (
             f"{alias.where}: {alias.name!r} cannot be an alias: PiRack answers it "
@@ -199,7 +195,7 @@ def _action(section: Section, alias: Alias) -> Action:
         raise ConfigError(text)
     words = _shell(alias) if section.shell else _split(alias.command, alias.where)
     names = [] if section.shell else _names(words)
-    return Action(
+    return NodeAction(
         verb=alias.name,
         words=words,
         placeholders=tuple(dict.fromkeys(names)),
@@ -214,7 +210,7 @@ def _names(words: Iterable[str]) -> list[str]:
 
 
 def _shell(alias: Alias) -> tuple[str, ...]:
-    """Return the words that give a text to the shell."""
+    """Returns the words that give a text to the shell."""
     found = _SHELL_PLACEHOLDER.search(alias.command)
     if found is None:
         return ("/bin/sh", "-c", alias.command)
@@ -227,7 +223,7 @@ def _shell(alias: Alias) -> tuple[str, ...]:
 
 
 def _split(command: str, where: str) -> tuple[str, ...]:
-    """Split a command as a shell would, and refuse what needs one."""
+    """Splits a command as a shell would, and refuses what needs one."""
     try:
         words = tuple(shlex.split(command))
     except ValueError as error:
@@ -244,7 +240,7 @@ def _split(command: str, where: str) -> tuple[str, ...]:
 
 
 def _refuse_shell_syntax(words: Sequence[str], command: str, where: str) -> None:
-    """Catch a command that would do something else than its author thinks."""
+    """Refuses a command that would do something else than its author thinks."""
     found = next((word for word in _bare(command) if _OPERATOR.fullmatch(word)), "")
     if _ASSIGNMENT.match(words[0]):
         found = words[0]
@@ -257,7 +253,7 @@ def _refuse_shell_syntax(words: Sequence[str], command: str, where: str) -> None
 
 
 def _bare(command: str) -> list[str]:
-    """Return the words with their quotes on: a quoted ``|`` is no operator."""
+    """Returns the words with their quotes on: a quoted ``|`` is no operator."""
     try:
         return shlex.split(command, posix=False)
     except ValueError:
@@ -265,7 +261,7 @@ def _bare(command: str) -> list[str]:
 
 
 def _check_value(value: str) -> None:
-    """Refuse a value that no command should see."""
+    """Refuses a value that no command should see."""
     if not 0 < len(value) <= MAX_ARGUMENT:
         text = f"argument {value[:64]!r} must have 1 to {MAX_ARGUMENT} characters"
         raise ContractError(text)
@@ -275,7 +271,7 @@ def _check_value(value: str) -> None:
 
 
 def _fill(word: str, values: Mapping[str, str]) -> str:
-    """Put values into one word; what they contain is not looked at again.
+    """Returns a word with its placeholders filled; values are not expanded again.
 
     Raises:
         ContractError: The word would become an option that the file did not write.
@@ -287,3 +283,91 @@ def _fill(word: str, values: Mapping[str, str]) -> str:
         )
         raise ContractError(text)
     return filled
+
+
+class ProbedActions(msgspec.Struct, frozen=True):
+    """What is known of the actions of a node.
+
+    Args:
+        abilities: What works, the agent's own first.
+        obstacles: Why the others do not, by verb.
+        unanswered: Of which it is not known yet, and why, by verb.
+    """
+
+    abilities: tuple[Ability, ...] = OWN
+    obstacles: Mapping[str, str] = {}
+    unanswered: Mapping[str, str] = {}
+
+    def why_not(self, verb: str) -> str | None:
+        """Returns why an action does not work, empty if it does; None: not known."""
+        if any(ability.verb == verb for ability in self.abilities):
+            return ""
+        return self.obstacles.get(verb)
+
+
+async def probe(
+    actions: Actions, runner: Runner, own: tuple[Ability, ...] = OWN
+) -> ProbedActions:
+    """Returns what is found by asking the runner about every action once.
+
+    Args:
+        actions: The aliases.
+        runner: Would run them.
+        own: What the agent answers itself.
+    """
+    found = ProbedActions(own)
+    async for found in probing(actions, runner, own):  # noqa: B007  # the last is the answer
+        pass
+    return found
+
+
+async def probing(
+    actions: Actions,
+    runner: Runner,
+    own: tuple[Ability, ...] = OWN,
+    before: ProbedActions | None = None,
+    *,
+    again: bool = True,
+) -> AsyncIterator[ProbedActions]:
+    """Asks the runner about one action after the other; yields what is known so far.
+
+    One at a time: while a board boots, many at once are answered by none in time.
+
+    Args:
+        actions: The aliases.
+        runner: Would run them.
+        own: What the agent answers itself.
+        before: What was known: it holds until there is an answer.
+        again: Ask also about what was answered before.
+    """
+    answers = {verb: (before or ProbedActions(())).why_not(verb) for verb in actions}
+    waiting: dict[str, str] = {}
+    asked = [one for verb, one in actions.items() if again or answers[verb] is None]
+    yield _summed(actions, own, answers, waiting)
+    for action in asked:
+        try:
+            answers[action.verb] = await _obstacle(action, runner)
+        except UnansweredError as error:
+            waiting[action.verb] = str(error)
+        yield _summed(actions, own, answers, waiting)
+
+
+def _summed(
+    actions: Actions,
+    own: tuple[Ability, ...],
+    answers: Mapping[str, str | None],
+    waiting: Mapping[str, str],
+) -> ProbedActions:
+    return ProbedActions(
+        (*own, *(one.ability for verb, one in actions.items() if answers[verb] == "")),
+        {verb: why for verb, why in answers.items() if why},
+        {
+            verb: waiting.get(verb, _NOT_YET)
+            for verb, why in answers.items()
+            if why is None
+        },
+    )
+
+
+async def _obstacle(action: NodeAction, runner: Runner) -> str:
+    return action.withheld or await runner.why_not(action.sample())

@@ -14,8 +14,7 @@ from broker.common.errors import ContractError
 from broker.common.tasks import Tasks
 from broker.contract.messages import Ability, Order, Phase, Result
 from broker.contract.verbs import DESTRUCTIVE, Verb
-from node_agent.abilities import OWN, RESTART, Probed, probing
-from node_agent.actions import Actions
+from node_agent.actions import OWN, RESTART, Actions, ProbedActions, probing
 from node_agent.order_memory import OrderMemory
 from node_agent.runner import Invocation, Outcome, Runner
 
@@ -112,7 +111,7 @@ class OrderExecutor:
     ) -> None:
         self.leaving = ""
         """Why the agent is about to end; empty while it is not."""
-        self.probed = Probed()
+        self.probed = ProbedActions()
         """What is known of the actions."""
         self._actions = actions
         self._runner = runner

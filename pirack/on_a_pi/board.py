@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from broker.common import kernel_clock
 from node_agent import actions, blink, identity, throttle
-from node_agent.abilities import probe
-from node_agent.subprocess_runner import SubprocessRunner
+from node_agent.actions import probe
+from node_agent.runner import SubprocessRunner
 from node_agent.vitals import LinuxBoard
 from pirack.on_a_pi.report import Row, agrees, ok, unknown
 from provisioning.hardware import looks_like_a_pi

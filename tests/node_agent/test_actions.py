@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.common.errors import ConfigError, ContractError
-from node_agent.actions import Action, from_text, load
+from node_agent.actions import NodeAction, from_text, load
 
 
-def action(line: str, *, settings: str = "") -> Action:
+def action(line: str, *, settings: str = "") -> NodeAction:
     """Return the action of one alias called x."""
     found = from_text(f"[s]\n{settings}\nx = {line}\n").get("x")
     assert found is not None
@@ -134,12 +134,12 @@ def test_ones_own_file_replaces_adds_and_takes_away(tmp_path: Path) -> None:
 
 
 def test_the_built_in_file_offers_what_the_contract_promises() -> None:
-    verbs = {action.verb for action in load()}
+    verbs = {action.verb for action in load().values()}
     assert {"temperature", "identify", "reboot", "shutdown", "update"} <= verbs
 
 
 def test_every_built_in_action_says_what_it_does() -> None:
-    assert all(action.note for action in load())
+    assert all(action.note for action in load().values())
 
 
 def test_a_probe_is_given_something_for_every_placeholder() -> None:

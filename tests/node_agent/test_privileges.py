@@ -1,12 +1,12 @@
 """What the shipped files allow is what the shipped commands need: no less, no more."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from node_agent import actions, blink
-from node_agent.actions import Action
+from node_agent.actions import Actions, NodeAction
 from node_agent.packages import UNITS, start_command
 from tests.shipped import DEPLOY, settings, text
 
@@ -39,16 +39,16 @@ IMPLIES_NO_NEW_PRIVILEGES = {
 """For a service that is not root's: systemd.exec(5), NoNewPrivileges=."""
 
 
-def work_of(action: Action) -> str:
+def work_of(action: NodeAction) -> str:
     """The work of an alias that is our packages program; empty for another."""
     program = ("python3", "-m", "node_agent.packages")
     return action.words[3] if action.words[:3] == program else ""
 
 
-def privileged(found: Iterable[Action]) -> dict[str, tuple[str, ...]]:
+def privileged(found: Actions) -> dict[str, tuple[str, ...]]:
     """What needs a privilege, by alias: the command that is asked for it."""
     asked: dict[str, tuple[str, ...]] = {}
-    for action in found:
+    for action in found.values():
         work, words = work_of(action), action.words
         if work:
             asked[action.verb] = start_command(work, sudo="--sudo" in words)
@@ -108,7 +108,7 @@ def test_sudoers_grants_no_pattern_no_list_and_no_bare_program() -> None:
 
 def test_the_commands_for_sudo_replace_every_privileged_one_and_no_other() -> None:
     ours = actions.from_text(text("sudo/commands.ini"))
-    assert {action.verb for action in ours} == set(privileged(actions.load()))
+    assert set(ours) == set(privileged(actions.load()))
 
 
 def test_the_drop_in_for_sudo_takes_back_all_that_would_stop_it_and_nothing_else() -> (
@@ -154,7 +154,7 @@ def test_the_agent_can_get_no_privilege_and_still_do_its_work() -> None:
 @pytest.mark.parametrize("unit", UNITS.values())
 def test_an_update_ends_before_its_alias_is_given_up(unit: str) -> None:
     work = next(work for work, name in UNITS.items() if name == unit)
-    alias = next(one for one in actions.load() if work_of(one) == work)
+    alias = next(one for one in actions.load().values() if work_of(one) == work)
     found = settings(unit)
     assert float(found["TimeoutStartSec"][0]) < alias.timeout_s
     assert found["Type"] == ["oneshot"]

@@ -56,7 +56,7 @@ async def run(runner: SimulatedRunner, *argv: str) -> Outcome:
 async def test_every_built_in_alias_can_run_on_an_invented_board(
     runner: SimulatedRunner,
 ) -> None:
-    for action in actions.load():
+    for action in actions.load().values():
         assert await runner.why_not(action.sample()) == ""
         outcome = await runner.run(action.sample())
         assert outcome.exit_code == 0, action.verb

@@ -10,9 +10,9 @@ import pytest
 
 from broker.common.processes import STDOUT_BYTES
 from broker.contract.messages import Throttled, ThrottleFlag
-from node_agent import subprocess_runner, throttle
-from node_agent.runner import Invocation, Outcome, UnansweredError
-from node_agent.subprocess_runner import SubprocessRunner
+from node_agent import runner as runner_module
+from node_agent import throttle
+from node_agent.runner import Invocation, Outcome, SubprocessRunner, UnansweredError
 from node_agent.throttle import ANSWER_WITHIN_S, ASK_EVERY_S, Throttle
 from tests.node_agent.harness import FakeClock
 
@@ -178,7 +178,7 @@ async def test_a_probe_says_why_not() -> None:
 async def test_a_probe_that_hangs_is_not_known_and_not_unable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(subprocess_runner, "PROBE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(runner_module, "PROBE_TIMEOUT_S", 0.2)
     with pytest.raises(UnansweredError, match="no answer from 'sleep' within"):
         await why_not("true", probe=("sleep", "30"))
 

@@ -1,6 +1,8 @@
-"""``[agent]``, the options over it, and the version that details carry."""
+"""``[agent]``, the options over it, and an ordered restart."""
 
 import argparse
+import os
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from broker.common.config import Document
 from broker.common.errors import ConfigError
 from broker.common.version import VERSION
 from node_agent import cli
+from node_agent.cli import SYSTEMD_EXEC_PID, Restart
 from node_agent.settings import AgentSettings
 
 ROOT = Path(__file__).parents[2]
@@ -51,9 +54,6 @@ def test_the_state_directory_is_as_configured_else_systemds_else_the_users(
 
 
 def test_an_option_overrides_its_key_and_leaves_the_others(tmp_path: Path) -> None:
-    # Imported here: the agent's command line needs paho, which no other unit test does.
-    from node_agent import cli  # noqa: PLC0415  # see above
-
     file = tmp_path / "pirack.toml"
     file.write_text('[agent]\ninterval_s = 5.0\nid = "pi-one"\n')
     parser = argparse.ArgumentParser()
@@ -67,12 +67,10 @@ def test_an_option_overrides_its_key_and_leaves_the_others(tmp_path: Path) -> No
 
 
 def test_a_unit_starts_the_agent_with_the_same_options_as_a_person() -> None:
-    from node_agent import cli, options  # noqa: PLC0415  # as above
-
     words = ["--config", "/etc/pirack/pirack.toml"]
     quick = cli.as_a_service(words)
     assert quick is not None
-    assert vars(quick) == vars(options.parser().parse_args(words))
+    assert vars(quick) == vars(cli.parser().parse_args(words))
     assert cli.as_a_service(["--once"]) is None
 
 
@@ -118,3 +116,50 @@ def test_torn_credentials_end_the_start_with_a_sentence_and_code_3(
     assert f"pirack-agent: {kept}: is no credentials file" in said
     assert "it must hold" in said
     assert kept.read_bytes() == torn
+
+
+class Process:
+    """What a process did to itself."""
+
+    def __init__(self) -> None:
+        self.ends = 0
+        self.executed: list[tuple[str, list[str]]] = []
+
+    def end(self) -> None:
+        self.ends += 1
+
+    def execute(self, program: str, argv: list[str]) -> None:
+        self.executed.append((program, argv))
+
+    def restart(self, **environ: str) -> Restart:
+        return Restart(environ, self.execute, self.end)
+
+
+def test_without_an_order_the_end_is_the_end() -> None:
+    process = Process()
+    process.restart().carry_out()
+    assert process.executed == []
+
+
+def test_an_order_asks_the_service_to_end_first() -> None:
+    process = Process()
+    process.restart().order()
+    assert (process.ends, process.executed) == (1, [])
+
+
+def test_under_systemd_it_only_ends_for_the_unit_starts_it_again() -> None:
+    process = Process()
+    restart = process.restart(**{SYSTEMD_EXEC_PID: str(os.getpid())})
+    restart.order()
+    restart.carry_out()
+    assert process.executed == []
+
+
+@pytest.mark.parametrize("environ", [{}, {SYSTEMD_EXEC_PID: "1"}])
+def test_elsewhere_it_puts_itself_in_its_own_place(environ: dict[str, str]) -> None:
+    process = Process()
+    restart = process.restart(**environ)
+    restart.order()
+    restart.carry_out()
+    argv = [sys.executable, *sys.orig_argv[1:]]
+    assert process.executed == [(sys.executable, argv)]
