@@ -143,7 +143,7 @@ class Manifest(About, frozen=True, kw_only=True):
         return tuple(entry for entry in self.entries if entry.sha256)
 
     def has(self, role: str) -> bool:
-        """Return whether a folder is in it, by what it is for."""
+        """Returns whether a folder is in it, by what it is for."""
         return any(entry.name == role for entry in self.entries)
 
     @property
@@ -155,7 +155,7 @@ class Manifest(About, frozen=True, kw_only=True):
 def write(
     source: Source, rack: str, hostname: str, out: IO[bytes], room: Path
 ) -> Manifest:
-    """Write a backup.
+    """Writes a backup.
 
     All is collected first, in a file without a name, so that it is as of one moment as
     nearly as can be, and nothing is left of a backup that was interrupted.
@@ -205,7 +205,7 @@ def write(
 
 
 def _collect(found: Found, spool: IO[bytes], room: Path) -> tuple[int, str]:
-    """Append a file to what is collected; return its size and hash."""
+    """Appends a file to what is collected; returns its size and hash."""
     assert found.content is not None  # noqa: S101  # a file, see write
     if os.pread(found.content, len(SQLITE), 0) == SQLITE:
         with tempfile.TemporaryDirectory(dir=room, prefix=".pirack-backup-") as made:
@@ -218,7 +218,7 @@ def _collect(found: Found, spool: IO[bytes], room: Path) -> tuple[int, str]:
 
 
 def copy_database(path: Path, copy: Path) -> None:
-    """Copy a database that others write, as it is between two transactions.
+    """Copies a database that others write, as it is between two transactions.
 
     Raises:
         ArchiveError: It is damaged, or somebody holds it.
@@ -252,7 +252,7 @@ def copy_database(path: Path, copy: Path) -> None:
 
 
 def _copied(source: IO[bytes], to: IO[bytes] | None) -> tuple[int, str]:
-    """Read a file, and copy it where that is asked; return its size and hash."""
+    """Reads a file, and copies it where asked; returns its size and hash."""
     size_bytes, digest = 0, hashlib.sha256()
     while chunk := source.read(_CHUNK):
         if to is not None:
@@ -265,7 +265,7 @@ def _copied(source: IO[bytes], to: IO[bytes] | None) -> tuple[int, str]:
 def _pack(
     manifest: Manifest, times: list[float], spool: IO[bytes], out: IO[bytes]
 ) -> None:
-    """Write the archive: the manifest, then what is collected, in its order."""
+    """Writes the archive: the manifest, then what is collected, in its order."""
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=6) as packed,
@@ -288,7 +288,7 @@ def _header(name: str, mode: int, size_bytes: int, mtime: float) -> tarfile.TarI
 
 
 def check(file: IO[bytes]) -> Manifest:
-    """Read an archive to its end and return its manifest; nothing is written.
+    """Reads an archive to its end and returns its manifest; nothing is written.
 
     Args:
         file: At any position; is read from its beginning.
@@ -300,7 +300,7 @@ def check(file: IO[bytes]) -> Manifest:
 
 
 def read(file: IO[bytes], keep: Callable[[Entry], IO[bytes] | None]) -> Manifest:
-    """Read an archive to its end, checking all of it again, and return its manifest.
+    """Reads an archive to its end, checking all of it again, and returns its manifest.
 
     Args:
         file: At any position; is read from its beginning.
@@ -328,7 +328,7 @@ def read(file: IO[bytes], keep: Callable[[Entry], IO[bytes] | None]) -> Manifest
 
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
-    """Turn what Python says of a damaged archive into words."""
+    """Turns what Python says of a damaged archive into words."""
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -340,7 +340,7 @@ def _readable() -> Iterator[None]:
 
 
 def _manifest(tar: tarfile.TarFile, first: tarfile.TarInfo | None) -> Manifest:
-    """Return the manifest, if it is one that a backup can have."""
+    """Returns the manifest, if it is one that a backup can have."""
     if first is None or first.name != MANIFEST or not _is_file(first):
         text = f"it is not a backup of PiRack: it does not begin with {MANIFEST}"
         raise ArchiveError(text)
@@ -366,7 +366,7 @@ def _manifest(tar: tarfile.TarFile, first: tarfile.TarInfo | None) -> Manifest:
 
 
 def check_entries(manifest: Manifest) -> None:
-    """Refuse names and modes that no backup has; pure.
+    """Refuses names and modes that no backup has; pure.
 
     Each entry lies in a folder that comes before it, so that none can lead elsewhere.
 
@@ -429,7 +429,7 @@ def _take(
     entry: Entry,
     keep: Callable[[Entry], IO[bytes] | None],
 ) -> None:
-    """Compare one member with its entry, and keep its content."""
+    """Compares one member with its entry, and keeps its content."""
     if member is None or member.name != entry.name:
         found = "nothing" if member is None else repr(member.name)
         text = f"it holds {found} where its manifest names {entry.name!r}"

@@ -50,7 +50,7 @@ VAR_TMP = Path("/var/tmp")  # noqa: S108  # files without a name are made there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``pirack backup`` takes."""
+    """Adds what ``pirack backup`` takes."""
     parser.add_argument("file", metavar="FILE", help="where to; - for standard output")
     parser.add_argument(
         "--replace",
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which rack is meant."""
+    """Adds the options that say which rack is meant."""
     group = parser.add_argument_group("which rack")
     group.add_argument(
         "--data",
@@ -87,19 +87,19 @@ def add_where(parser: argparse.ArgumentParser) -> None:
 
 
 def installed(args: argparse.Namespace) -> Source:
-    """Return the folders of a rack of ``pirack init``."""
+    """Returns the folders of a rack of ``pirack init``."""
     found = folders(args.etc.absolute(), args.state.absolute())
     return Source(Kind.INSTALLED, found)
 
 
 def of_up(args: argparse.Namespace) -> Source:
-    """Return the folder of a rack of ``pirack up``."""
+    """Returns the folder of a rack of ``pirack up``."""
     data = runfile.data_directory(args.data).absolute()
     return Source(Kind.UP, {DATA: data})
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the backup, say what it is, and return the exit code.
+    """Writes the backup, prints what it is, and returns the exit code.
 
     Raises:
         ConfigError: There is no rack, or FILE may not be written.
@@ -132,7 +132,7 @@ def unwind_at_signals() -> None:
 
 
 def _write(source: Source, args: argparse.Namespace) -> tuple[Manifest, list[str]]:
-    """Return what was written, and what the person should know beside it."""
+    """Returns what was written, and what the person should know beside it."""
     apart = "not in it, keep it yourself: "
     notes = [apart + one for one in contents.links(source)]
     rack = ""
@@ -152,7 +152,7 @@ def _write(source: Source, args: argparse.Namespace) -> tuple[Manifest, list[str
 
 
 def told(file: str, manifest: Manifest) -> Iterator[str]:
-    """Return what the person is told."""
+    """Returns what the person is told."""
     where = "standard output" if file == STDOUT else file
     size = manifest.size_bytes / 1e6
     yield (
@@ -169,7 +169,7 @@ def told(file: str, manifest: Manifest) -> Iterator[str]:
 def _opened(
     file: str, source: Source, *, replace: bool
 ) -> Iterator[tuple[IO[bytes], Path]]:
-    """Return where to write, and a folder for copies; a file is there at the end only.
+    """Returns where to write, and a folder for copies; a file is there at the end only.
 
     Raises:
         ConfigError: It is there already, or may not be there.

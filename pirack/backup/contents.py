@@ -118,7 +118,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def left_out(name: str) -> str:
-    """Return why a file is left out of a backup; empty: it is in it.
+    """Returns why a file is left out of a backup; empty: it is in it.
 
     Args:
         name: In the archive.
@@ -131,7 +131,7 @@ def left_out(name: str) -> str:
 
 
 def walk(source: Source) -> Iterator[Found]:
-    """Return what belongs into the archive, folders before what is in them.
+    """Returns what belongs into the archive, folders before what is in them.
 
     No link is followed, and a file is closed once the next is asked for.
 
@@ -164,7 +164,7 @@ def _is_left_out_whole(folder: str) -> bool:
 
 
 def links(source: Source) -> Iterator[str]:
-    """Return the links in the folders, and where each leads: no backup follows one."""
+    """Returns the links in the folders, and where each leads: no backup follows one."""
     for role, folder in source.folders.items():
         top = folder.resolve()
         for where, folders, files in os.walk(top):
@@ -179,7 +179,7 @@ def links(source: Source) -> Iterator[str]:
 
 
 def _require_text(where: Path, names: tuple[str, ...]) -> None:
-    """See that names can be written down.
+    """Sees that names can be written down.
 
     Raises:
         ConfigError: One is not UTF-8.
@@ -213,7 +213,7 @@ def _is_database(file: str, handle: int) -> bool:
 
 
 def _opened(name: str, where: Path, file: str, handle: int) -> Iterator[Found]:
-    """Return a file, open; nothing for a link, a socket, or one that has just gone."""
+    """Returns a file, open; nothing for a link, a socket, or one that has just gone."""
     try:
         if not stat.S_ISREG(os.lstat(file, dir_fd=handle).st_mode):
             return
@@ -251,7 +251,7 @@ def _found(
 
 
 def is_bare(role: str, folder: Path) -> bool:
-    """Return whether a folder holds nothing that a restore would take away.
+    """Returns whether a folder holds nothing that a restore would take away.
 
     Empty files and folders count for nothing: a fresh installation makes them. What was
     put aside for a person to look at is something, although no backup has it.
@@ -268,7 +268,7 @@ def is_bare(role: str, folder: Path) -> bool:
 
 
 def rack_name(source: Source) -> str:
-    """Return what the rack is called; empty where nothing says it.
+    """Returns what the rack is called; empty where nothing says it.
 
     Raises:
         ConfigError: The configuration cannot be read.
@@ -282,7 +282,7 @@ def rack_name(source: Source) -> str:
 
 
 def elsewhere(source: Source) -> Iterator[str]:
-    """Return the files that belong to the rack and that its folders do not hold.
+    """Returns the files that belong to the rack and that its folders do not hold.
 
     Raises:
         ConfigError: The configuration cannot be read.
@@ -320,7 +320,7 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # whatever TOML can sa
 
 
 def require(source: Source) -> None:
-    """See that there is a rack.
+    """Sees that there is a rack.
 
     Raises:
         ConfigError: There is none.

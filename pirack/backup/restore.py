@@ -73,7 +73,7 @@ _EVERYTHING = Retention(rows=sys.maxsize >> 1, days=36_500)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``pirack restore`` takes."""
+    """Adds what ``pirack restore`` takes."""
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="what `pirack backup` wrote"
     )
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Restore, say what is next, and return the exit code.
+    """Restores, prints what is next, and returns the exit code.
 
     Raises:
         PiRackError: The archive or this machine is not as it must be.
@@ -141,7 +141,7 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
 
 
 def _target(manifest: Manifest, args: argparse.Namespace) -> Source:
-    """Return where the rack belongs on this machine; the archive has no say in it.
+    """Returns where the rack belongs on this machine; the archive has no say in it.
 
     Raises:
         ConfigError: The options are for the other kind of rack.
@@ -155,7 +155,7 @@ def _target(manifest: Manifest, args: argparse.Namespace) -> Source:
 
 
 def _would(manifest: Manifest, exchange: Swap) -> Iterator[str]:
-    """Return what a restore does, folder by folder."""
+    """Returns what a restore does, folder by folder."""
     for role, folder in exchange.folders.items():
         count = sum(one.name.startswith(f"{role}/") for one in manifest.files)
         what = f"{count} file{'' if count == 1 else 's'}"
@@ -178,7 +178,7 @@ def _against(
     *,
     begun: Note | None,
 ) -> Iterator[str]:
-    """Return what stands against it, each with the way out."""
+    """Returns what stands against it, each with the way out."""
     yield from _running(target, exchange)
     if begun is not None:
         return
@@ -231,7 +231,7 @@ def _bad_places(manifest: Manifest, exchange: Swap) -> Iterator[str]:
 
 
 def _running(target: Source, exchange: Swap) -> Iterator[str]:
-    """Return what uses the folders now, and how it is stopped."""
+    """Returns what uses the folders now, and how it is stopped."""
     if target.kind is Kind.UP:
         data = exchange.folders[DATA]
         if (data / lock.LOCK_FILE).exists():
@@ -255,7 +255,7 @@ def _running(target: Source, exchange: Swap) -> Iterator[str]:
 
 
 async def _active() -> tuple[str, ...]:
-    """Return the services of the rack that run, or are about to.
+    """Returns the services of the rack that run, or are about to.
 
     Raises:
         ConfigError: systemd does not say.
@@ -275,7 +275,7 @@ async def _active() -> tuple[str, ...]:
 
 
 def _open_files(exchange: Swap) -> Iterator[str]:
-    """Return which programs use the folders, services or not, as far as we may see."""
+    """Returns which programs use the folders, services or not, as far as we may see."""
     tops = tuple(f"{folder}/" for folder in exchange.folders.values())
     for process in sorted(Path("/proc").glob("[0-9]*")):
         with contextlib.suppress(OSError):  # another user's, or it has just ended
@@ -296,7 +296,7 @@ def _leads_to(link: Path) -> str:
 def _unpacked(
     file: IO[bytes], manifest: Manifest, exchange: Swap, target: Source
 ) -> Iterator[Note]:
-    """Unpack beside the folders, and make it fit for another machine's relays.
+    """Unpacks beside the folders, and makes it fit for another machine's relays.
 
     Raises:
         PiRackError: The archive is not what it was, or a newer release's.
@@ -365,7 +365,7 @@ async def _detach_master(path: Path, text: str) -> None:
 
 
 async def _end_run(path: Path) -> None:
-    """End an install run that was under way: it would go on, and switch."""
+    """Ends an install run that was under way: it would go on, and switch."""
     journal = SqliteJournal(path, LoopClock())
     journal.open()
     try:
@@ -410,7 +410,7 @@ def _next_up(target: Source) -> Iterator[str]:
 
 
 def _next(manifest: Manifest, target: Source) -> Iterator[str]:
-    """Return what a person must do so that the rack runs here."""
+    """Returns what a person must do so that the rack runs here."""
     config = target.folders["etc"] / "pirack.toml"
     if manifest.hostname != platform.node():
         yield (

@@ -54,17 +54,17 @@ class Swap:
         self._note = first.with_name(f".{first.name}-restore.json")
 
     def staged(self, role: str) -> Path:
-        """Return where a folder is unpacked."""
+        """Returns where a folder is unpacked."""
         folder = self.folders[role]
         return folder.with_name(f"{folder.name}.restoring")
 
     def aside(self, role: str, stamp: str) -> Path:
-        """Return what a folder that was there is called from then on."""
+        """Returns what a folder that was there is called from then on."""
         folder = self.folders[role]
         return folder.with_name(f"{folder.name}.before-{stamp}")
 
     def pending(self) -> Note | None:
-        """Return what an earlier run had begun to exchange; None: nothing.
+        """Returns what an earlier run had begun to exchange; None: nothing.
 
         Raises:
             ConfigError: The note is another user's, or no note.
@@ -83,7 +83,7 @@ class Swap:
             raise ConfigError(text) from error
 
     def clear(self) -> None:
-        """Remove what a run that was interrupted before the exchange left.
+        """Removes what a run that was interrupted before the exchange left.
 
         Raises:
             ConfigError: It is another user's.
@@ -103,7 +103,7 @@ class Swap:
             self._remove_unfinished_notes()
 
     def unpack(self, file: IO[bytes]) -> Manifest:
-        """Unpack an archive beside the folders, checking all of it once more.
+        """Unpacks an archive beside the folders, checking all of it once more.
 
         Args:
             file: The archive.
@@ -158,7 +158,7 @@ class Swap:
         os.sync()
 
     def exchange(self, note: Note) -> tuple[Path, ...]:
-        """Exchange the folders; return what was there and is kept.
+        """Exchanges the folders; returns what was there and is kept.
 
         Args:
             note: What is to be exchanged; one that an earlier run wrote is fine.
@@ -182,7 +182,7 @@ class Swap:
         return kept
 
     def _remove_unfinished_notes(self) -> None:
-        """Remove what ``atomic.replace`` leaves when its process is killed."""
+        """Removes what ``atomic.replace`` leaves when its process is killed."""
         for path in sorted(
             self._note.parent.glob(f".{glob.escape(self._note.name)}.*")
         ):
@@ -212,13 +212,13 @@ class Swap:
 
 
 def _known(name: str) -> str | int:
-    """Return a user or group as ``shutil.chown`` takes it: a number without a name."""
+    """Returns a user or group as ``shutil.chown`` takes it: a number without a name."""
     return int(name) if name.isdecimal() else name
 
 
 @contextlib.contextmanager
 def cleared(swap: Swap) -> Iterator[None]:
-    """Leave nothing of what was unpacked, should the block end before the exchange."""
+    """Leaves nothing of what was unpacked, should the block end before the exchange."""
     try:
         yield
     except BaseException:

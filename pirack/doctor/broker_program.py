@@ -14,7 +14,7 @@ OLDEST = (2, 0)
 
 
 def check() -> Iterator[Finding]:
-    """Check what ``pirack up`` would start."""
+    """Checks what ``pirack up`` would start."""
     try:
         found = mosquitto.find()
         version = found.version()
@@ -37,7 +37,7 @@ def check() -> Iterator[Finding]:
 
 
 def stores(data: Path) -> Iterator[Finding]:
-    """Check whether the broker's store had to be put aside.
+    """Checks whether the broker's store had to be put aside.
 
     Args:
         data: Where the rack keeps its state.
@@ -55,6 +55,6 @@ def stores(data: Path) -> Iterator[Finding]:
 
 
 def new_enough(version: str) -> bool:
-    """Return whether PiRack can use this version, for example ``2.0.11``."""
+    """Returns whether PiRack can use this version, for example ``2.0.11``."""
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     return numbers >= OLDEST

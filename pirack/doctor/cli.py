@@ -42,7 +42,7 @@ _SUBJECT_WIDTH = 18
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``pirack doctor`` takes."""
+    """Adds what ``pirack doctor`` takes."""
     parser.add_argument(
         "--json", action="store_true", help="a JSON object a line for each finding"
     )
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, print as findings come, and return the exit code."""
+    """Checks, prints findings as they come, and returns the exit code."""
     worst = EXIT_OK
     for finding in findings(args):
         print(_json(finding) if args.json else _words(finding), flush=True)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def findings(args: argparse.Namespace) -> Iterator[Finding]:
-    """Check from the inside out: this machine, its files, then the running rack."""
+    """Checks from the inside out: this machine, its files, then the running rack."""
     # Only now: completion and --help need none of what the checks read.
     from broker.common import kernel_clock  # noqa: PLC0415  # as above
     from pirack.doctor import broker_program, files, install, machine, power  # noqa: PLC0415  # as above
@@ -82,7 +82,7 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _configuration(args: argparse.Namespace) -> tuple[Path | None, RunFile | None]:
-    """Return the file to check, and the ``pirack up`` that runs, if one is meant.
+    """Returns the file to check, and the ``pirack up`` that runs, if one is meant.
 
     The file is the one named, that of the running rack, or that of a rack for good
     where nothing else is meant.
@@ -101,7 +101,7 @@ def _configuration(args: argparse.Namespace) -> tuple[Path | None, RunFile | Non
 def _data_directory(
     args: argparse.Namespace, config: Path | None, run: RunFile | None
 ) -> Path | None:
-    """Return where this rack keeps its state: ``pirack up``, or the master alone.
+    """Returns where this rack keeps its state: ``pirack up``, or the master alone.
 
     None where the file that would say it cannot be used, which is another finding.
     """
@@ -116,7 +116,7 @@ def _data_directory(
 
 
 def _is_for_good(config: Path) -> bool:
-    """Return whether a file is one that ``pirack init`` wrote."""
+    """Returns whether a file is one that ``pirack init`` wrote."""
     if config == house.PRODUCTION:
         return True
     try:
@@ -126,7 +126,7 @@ def _is_for_good(config: Path) -> bool:
 
 
 def _running(args: argparse.Namespace, config: Path | None) -> Iterator[Finding]:
-    """Check the rack the options name; where none runs, whether one could."""
+    """Checks the rack the options name; where none runs, whether one could."""
     from pirack.doctor import live, network  # noqa: PLC0415  # as in findings
 
     try:
@@ -169,7 +169,7 @@ def _page_url(config: Path | None) -> str:
 
 
 def _document(config: Path | None) -> Document:
-    """Return the file, or built-in values where it is unusable and reported as such."""
+    """Returns the file, or built-in values where it is unusable and reported as such."""
     try:
         return load(config)
     except ConfigError:

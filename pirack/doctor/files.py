@@ -10,7 +10,7 @@ from pirack.doctor.finding import Finding, fail, ok
 
 
 def configuration(path: Path | None) -> Iterator[Finding]:
-    """Check a configuration file, each table by its owner; None is the built-in one."""
+    """Checks a configuration file, each table by its owner."""
     if path is None:
         yield ok("configuration", "none given: built-in values")
         return

@@ -32,15 +32,15 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(subject: str, text: str) -> Finding:
-    """Return a finding that needs nobody."""
+    """Returns a finding that needs nobody."""
     return Finding(subject, Level.OK, text)
 
 
 def warn(subject: str, text: str, advice: str) -> Finding:
-    """Return a finding that a person should know of."""
+    """Returns a finding that a person should know of."""
     return Finding(subject, Level.WARN, text, advice)
 
 
 def fail(subject: str, text: str, advice: str) -> Finding:
-    """Return a finding that stops something from working."""
+    """Returns a finding that stops something from working."""
     return Finding(subject, Level.FAIL, text, advice)

@@ -19,7 +19,7 @@ from provisioning.settings import BackendName, InstallSettings
 
 
 def check(config: Path | None, machine: Machine | None = None) -> Iterator[Finding]:
-    """Check what an install run needs; where provisioning is off, nothing is said.
+    """Checks what an install run needs; where provisioning is off, nothing is said.
 
     Args:
         config: The file; None: built-in values, which have it off.
@@ -40,7 +40,7 @@ def check(config: Path | None, machine: Machine | None = None) -> Iterator[Findi
 
 
 def checked(settings: InstallSettings, machine: Machine) -> Iterator[Finding]:
-    """Check the network, who serves on it, and who else does."""
+    """Checks the network, who serves on it, and who else does."""
     link = install_network.interface(settings, machine)
     yield link
     if link.level is Level.FAIL:

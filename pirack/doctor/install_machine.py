@@ -42,22 +42,22 @@ class Machine(msgspec.Struct, frozen=True):
     program: Callable[[str, str], str]
 
     def read(self, path: str) -> str:
-        """Return the text of a file; empty when there is none, or not for us."""
+        """Returns the text of a file; empty when there is none, or not for us."""
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 
     def interfaces(self) -> tuple[str, ...]:
-        """Return the names of its network interfaces."""
+        """Returns the names of its network interfaces."""
         return tuple(sorted(one.name for one in self.root.glob("sys/class/net/*")))
 
     def flags(self, interface: str) -> int:
-        """Return the kernel's flags of an interface."""
+        """Returns the kernel's flags of an interface."""
         return int(self.read(f"sys/class/net/{interface}/flags") or "0", 16)
 
     def unit(self, name: str) -> dict[str, str] | None:
-        """Return the last value of each setting of a unit; None: it is not there."""
+        """Returns the last value of each setting of a unit; None: it is not there."""
         text = self.read(f"etc/systemd/system/{name}")
         rows = (line.partition("=") for line in text.splitlines() if line[:1] != "#")
         found = {key: value for key, equals, value in rows if equals}
@@ -65,7 +65,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 def here(search_s: float = SEARCH_S) -> Machine:
-    """Return this machine.
+    """Returns this machine.
 
     Args:
         search_s: How long to wait for answers of DHCP servers, seconds.

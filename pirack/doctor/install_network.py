@@ -12,7 +12,7 @@ _UNMANAGED = "unmanaged"
 
 
 def interface(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that the interface is there, up, and has a link."""
+    """Checks that the interface is there, up, and has a link."""
     subject, name = "install interface", settings.interface
     there = machine.interfaces()
     if name not in there:
@@ -28,7 +28,7 @@ def interface(settings: InstallSettings, machine: Machine) -> Finding:
 
 
 def address(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that the interface has the address boards are told and asked from."""
+    """Checks that the interface has the address boards are told and asked from."""
     subject, name = "install address", settings.interface
     has = machine.addresses(name)
     if settings.address in has:
@@ -42,7 +42,7 @@ def address(settings: InstallSettings, machine: Machine) -> Finding:
 
 
 def manager(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that no service of this machine asks for, or serves, addresses there."""
+    """Checks that no service of this machine asks for, or serves, addresses there."""
     subject, name = "install manager", settings.interface
     index = machine.read(f"sys/class/net/{name}/ifindex").strip()
     for trouble in (_network_manager(machine, index, name), _networkd(machine, index)):
@@ -101,7 +101,7 @@ def _profile(settings: InstallSettings) -> str:
 
 
 def router(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that the router boards are told of can be reached, and forwards."""
+    """Checks that the router boards are told of can be reached, and forwards."""
     subject, subnet = "install gateway", settings.subnet()
     if not settings.gateway:
         return ok(subject, "none is told: boards reach this network only, no packages")
@@ -125,7 +125,7 @@ def router(settings: InstallSettings, machine: Machine) -> Finding:
 
 
 def rivals(settings: InstallSettings, machine: Machine) -> Finding:
-    """Ask for an address as an invented board, to see who else would give one."""
+    """Asks for an address as an invented board, to see who else would give one."""
     subject, name = "other DHCP", settings.interface
     found = machine.servers(settings.subnet())
     named = ", ".join(f"{one.address} ({one.mac})" for one in found)

@@ -23,7 +23,7 @@ PROGRAMS = {
 
 
 def rights(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that the master may hear packets: by its unit, else as this user."""
+    """Checks that the master may hear packets: by its unit, else as this user."""
     subject, unit = "install rights", machine.unit(MASTER_UNIT)
     if unit is not None:
         needs = {
@@ -43,7 +43,7 @@ def rights(settings: InstallSettings, machine: Machine) -> Finding:
 
 
 def folder(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that the master can write what it keeps."""
+    """Checks that the master can write what it keeps."""
     subject, path = "install folder", settings.folder
     unit = machine.unit(MASTER_UNIT)
     if unit is None:
@@ -63,7 +63,7 @@ def folder(settings: InstallSettings, machine: Machine) -> Finding:
 
 
 def program(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that the server's program is installed."""
+    """Checks that the server's program is installed."""
     name, package = PROGRAMS[settings.backend]
     try:
         return ok(
@@ -75,7 +75,7 @@ def program(settings: InstallSettings, machine: Machine) -> Finding:
 
 
 def unit(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check who runs the server: a unit, or the master itself."""
+    """Checks who runs the server: a unit, or the master itself."""
     subject, master = "install unit", machine.unit(MASTER_UNIT)
     if not settings.unit:
         if master is None or master.get("User", "root") == "root":
@@ -97,7 +97,7 @@ def unit(settings: InstallSettings, machine: Machine) -> Finding:
 
 
 def boot_files(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that the folder of boot files is there, and for everybody."""
+    """Checks that the folder of boot files is there, and for everybody."""
     subject, path = "install netboot", Path(settings.netboot)
     there = _at(machine, path)
     if not there.is_dir():
@@ -110,7 +110,7 @@ def boot_files(settings: InstallSettings, machine: Machine) -> Finding:
 
 
 def port(settings: InstallSettings, machine: Machine) -> Finding:
-    """Check that UDP port 67 is free or our own server's."""
+    """Checks that UDP port 67 is free or our own server's."""
     subject = "install port 67"
     servers = dhcp_servers(machine.root / "proc")
     ours = [pid for pid, line in servers if str(settings.folder) in line]

@@ -47,7 +47,7 @@ class Pictured(_Hearer):
         self.picture = Mirror(topics)
 
     def on_message(self, message: Message) -> None:
-        """Put it into the picture."""
+        """Puts it into the picture."""
         self.picture.take(message)
 
 
@@ -58,13 +58,13 @@ class Sweeper(_Hearer):
         self.found: list[str] = []
 
     def on_message(self, message: Message) -> None:
-        """Keep the topic of what came out of the store."""
+        """Keeps the topic of what came out of the store."""
         if message.retain and message.payload:
             self.found.append(message.topic)
 
 
 async def rack(place: Place) -> list[Finding]:
-    """Check everything that goes through the broker, with one ping of the rack."""
+    """Checks everything that goes through the broker, with one ping of the rack."""
     try:
         connect = await where.connect(place)
         receipt = await ask(
@@ -90,7 +90,7 @@ async def rack(place: Place) -> list[Finding]:
 
 
 def _bare(error: LinkError) -> str:
-    """Return what is wrong without sending a person here."""
+    """Returns what is wrong without sending a person here."""
     return str(error).removesuffix(where.SEE_DOCTOR).rstrip()
 
 
@@ -104,7 +104,7 @@ def _ping() -> Question:
 
 
 def nodes(receipt: Receipt, off: Collection[str] = frozenset()) -> Iterator[Finding]:
-    """Say from a ping of the rack how master and nodes are.
+    """Says from a ping of the rack how master and nodes are.
 
     Args:
         receipt: Of the ping.
@@ -145,7 +145,7 @@ def errors(rack: RackState | None) -> Iterator[Finding]:
 async def pictured(
     connect: Connect, topics: Topics, listen_s: float = LISTEN_S
 ) -> Mirror:
-    """Return what the master publishes about the rack and its nodes.
+    """Returns what the master publishes about the rack and its nodes.
 
     Args:
         connect: As somebody who may read the states.
@@ -160,7 +160,7 @@ async def pictured(
 
 
 def off_on_purpose(picture: Mirror) -> frozenset[str]:
-    """Return the ids of the nodes that the master says are off."""
+    """Returns the ids of the nodes that the master says are off."""
     return frozenset(
         row.state.id for row in picture.rows() if row.state.verdict is Verdict.OFF
     )
@@ -169,7 +169,7 @@ def off_on_purpose(picture: Mirror) -> frozenset[str]:
 async def retained_commands(
     connect: Connect, topics: Topics, listen_s: float = LISTEN_S
 ) -> Finding:
-    """Check that no command lies on the broker for whoever starts next.
+    """Checks that no command lies on the broker for whoever starts next.
 
     Args:
         connect: As somebody who may read commands.
@@ -195,7 +195,7 @@ async def _listen(
     subscriptions: Sequence[Subscription],
     listen_s: float,
 ) -> None:
-    """Let a listener hear what is retained."""
+    """Lets a listener hear what is retained."""
     client_id = f"pirack-doctor-{uuid.uuid4().hex[:8]}"
     link = connect(listener, client_id=client_id, subscriptions=subscriptions)
     try:
@@ -207,7 +207,7 @@ async def _listen(
 
 
 def page(url: str, timeout_s: float = 5.0) -> Finding:
-    """Check that the page answers.
+    """Checks that the page answers.
 
     Args:
         url: Of the page; ours, from run.json or the configuration.

@@ -23,7 +23,7 @@ Version = Callable[[str], str]
 
 
 def python(version: tuple[int, ...]) -> Finding:
-    """Check the interpreter."""
+    """Checks the interpreter."""
     text = ".".join(map(str, version[:3]))
     if version >= OLDEST_PYTHON:
         return ok("python", f"{text} on {platform.machine()}")
@@ -31,7 +31,7 @@ def python(version: tuple[int, ...]) -> Finding:
 
 
 def dependencies(version: Version = importlib.metadata.version) -> Iterator[Finding]:
-    """Check what must be and what may be installed.
+    """Checks what must be and what may be installed.
 
     Args:
         version: Returns a distribution's version, or raises PackageNotFoundError.
@@ -62,7 +62,7 @@ def _versions(names: tuple[str, ...], version: Version) -> tuple[list[str], list
 
 
 def data_directory(path: Path) -> Finding:
-    """Check that what must be kept can be kept."""
+    """Checks that what must be kept can be kept."""
     nearest = next(one for one in (path, *path.parents) if one.exists())
     if not os.access(nearest, os.W_OK | os.X_OK):
         advice = f"give yourself the right to write {nearest}, or use --data DIR"
@@ -79,7 +79,7 @@ def data_directory(path: Path) -> Finding:
 
 
 def port(subject: str, host: str, number: int) -> Finding:
-    """Check that ``pirack up`` could listen where it is told to."""
+    """Checks that ``pirack up`` could listen where it is told to."""
     try:
         free = ports.is_free(host, number)
     except ConfigError as error:
@@ -93,7 +93,7 @@ def port(subject: str, host: str, number: int) -> Finding:
 
 
 def clock(*, synced: bool | None) -> Finding:
-    """Check that the machine knows the time.
+    """Checks that the machine knows the time.
 
     Args:
         synced: What the kernel says; None where it says nothing.
@@ -111,7 +111,7 @@ _CLOCK_ADVICE = "see: timedatectl; switch on: sudo timedatectl set-ntp true"
 
 
 def icmp() -> Finding:
-    """Check that the master may ping boards that went silent."""
+    """Checks that the master may ping boards that went silent."""
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         try:
             with socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP):

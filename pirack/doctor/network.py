@@ -25,7 +25,7 @@ NAMED = 5
 
 
 def check(config: Path | None, data: Path | None) -> Iterator[Finding]:
-    """Check the door of the rack these name; the default is the rack found here."""
+    """Checks the door of the rack these name; the default is the rack found here."""
     try:
         found = house.read(house.locate(config, data))
     except ConfigError:
@@ -46,7 +46,7 @@ def check(config: Path | None, data: Path | None) -> Iterator[Finding]:
 
 
 def certificate(found: House, now: float) -> Finding:
-    """Check by the door itself that nodes trust the broker, and for how long.
+    """Checks by the door itself that nodes trust the broker, and for how long.
 
     Args:
         found: The rack.
@@ -66,7 +66,7 @@ def certificate(found: House, now: float) -> Finding:
 
 
 def expiry(where: str, days: float) -> Finding:
-    """Say for how many days a certificate is good."""
+    """Says for how many days a certificate is good."""
     text = f"{where}: trusted, for {days:.0f} more days"
     if days > SOON_DAYS:
         return ok("certificate", text)
@@ -82,7 +82,7 @@ _RENEW = (
 def members_known(
     clients: frozenset[str], mine: frozenset[str], added: frozenset[str]
 ) -> Iterator[Finding]:
-    """Compare whom the broker lets in with whom we gave a password; pure.
+    """Compares whom the broker lets in with whom we gave a password; pure.
 
     Args:
         clients: Whom the broker lets in.
@@ -133,7 +133,7 @@ def client_ids(bound: Mapping[str, str]) -> Finding:
 
 
 def known(found: House) -> frozenset[str]:
-    """Return who has a password here without being added as a node.
+    """Returns who has a password here without being added as a node.
 
     Raises:
         ConfigError: A file cannot be read.
@@ -153,7 +153,7 @@ def _some(names: list[str]) -> str:
 
 
 def _served(found: House) -> float:
-    """Return until when the certificate is good that the door shows, Unix time."""
+    """Returns until when the certificate is good that the door shows, Unix time."""
     context = ssl.create_default_context(cafile=str(found.files.authority))
     place = (found.host, found.port)
     with (

@@ -21,7 +21,7 @@ from pirack.doctor.finding import Finding, Level, fail, ok, warn
 
 
 def check(config: Path | None, machine: Machine | None = None) -> Iterator[Finding]:
-    """Check the outlets of a configuration; without any, nothing is said.
+    """Checks the outlets of a configuration; without any, nothing is said.
 
     Args:
         config: The file; None: built-in values, which have no outlet.
@@ -46,7 +46,7 @@ def check(config: Path | None, machine: Machine | None = None) -> Iterator[Findi
 
 
 def wired(settings: Settings, machine: Machine) -> Iterator[Finding]:
-    """Name every mistake in the wiring."""
+    """Names every mistake in the wiring."""
     found = list(wiring.mistakes(settings))
     found += wiring.bus_conflicts(settings.outlets, machine.exists)
     for mistake in found:
@@ -59,7 +59,7 @@ def wired(settings: Settings, machine: Machine) -> Iterator[Finding]:
 
 
 def usable(driver: Driver, machine: Machine) -> Finding:
-    """Check that a driver could reach its pins."""
+    """Checks that a driver could reach its pins."""
     try:
         place = machine.pins(driver).place()
     except (ConfigError, PowerError) as error:
@@ -70,7 +70,7 @@ def usable(driver: Driver, machine: Machine) -> Finding:
 def kept(
     driver: Driver, settings: Settings, rows: tuple[OutletRow, ...], machine: Machine
 ) -> Iterator[Finding]:
-    """Say whether outputs survive the process that holds them, and who holds them."""
+    """Says whether outputs survive the process that holds them, and who holds them."""
     keeping = machine.keeping(driver)
     if settings.power.holder:
         yield holder(Path(settings.power.holder), rows)
@@ -85,7 +85,7 @@ def kept(
 
 
 def holder(path: Path, rows: tuple[OutletRow, ...]) -> Finding:
-    """Check that ``pirack-powerd`` holds the lines."""
+    """Checks that ``pirack-powerd`` holds the lines."""
     advice = "systemctl status pirack-powerd; is this user in its group?"
     try:
         names = tuple(row.name for row in rows)

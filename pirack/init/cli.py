@@ -42,7 +42,7 @@ exit codes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``pirack init`` takes."""
+    """Adds what ``pirack init`` takes."""
     parser.add_argument(
         "--rack", default="lab", metavar="NAME", help="rack name (default: lab)"
     )
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Set it up, say what to do next, and return the exit code.
+    """Sets it up, prints what to do next, and returns the exit code.
 
     Raises:
         PiRackError: Something is missing or is something else.
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def planned(args: argparse.Namespace) -> Plan:
-    """Return what the options ask for.
+    """Returns what the options ask for.
 
     Raises:
         CertificateError: A name is none.
@@ -134,7 +134,7 @@ def planned(args: argparse.Namespace) -> Plan:
 
 
 def _own_id(kept: Path) -> str:
-    """Return this machine's id: that of an earlier run, else from the board.
+    """Returns this machine's id: that of an earlier run, else from the board.
 
     Args:
         kept: Credentials of this machine's agent.
@@ -146,7 +146,7 @@ def _own_id(kept: Path) -> str:
 
 
 def told(plan: Plan, done: Written) -> Iterator[str]:
-    """Return what the person is told."""
+    """Returns what the person is told."""
     for path in done.made:
         yield f"made  {path}"
     if not done.made and not done.notes:
@@ -169,7 +169,7 @@ def told(plan: Plan, done: Written) -> Iterator[str]:
 
 
 def steps(plan: Plan) -> tuple[str, ...]:
-    """Return the lines that install and start the services.
+    """Returns the lines that install and start the services.
 
     Raises:
         ConfigError: This installation lacks the units.

@@ -35,7 +35,7 @@ SERVICES = ("pirack-master", "pirack-dashboard", "pirack-agent")
 
 
 def folders(etc: Path, state: Path) -> dict[str, Path]:
-    """Return every folder of a rack that was set up for good, by what it is for.
+    """Returns every folder of a rack that was set up for good, by what it is for.
 
     Not that of `pirack-powerd`: the levels in it are those of this machine's pins.
 
@@ -126,13 +126,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return folders(self.etc, self.state)["install"]
 
     def reader(self, service: str) -> str | None:
-        """Return the user who must read a service's password; None: root alone."""
+        """Returns the user who must read a service's password; None: root alone."""
         owners = {"master": self.master_owner, "dashboard": self.dashboard_owner}
         return owners.get(service.partition("-")[0])
 
 
 def tables(plan: Plan) -> dict[str, Any]:
-    """Return ``pirack.toml``."""
+    """Returns ``pirack.toml``."""
     return {
         "rack": {"name": plan.rack},
         "broker": {
@@ -169,7 +169,7 @@ HEAD = """\
 
 
 def broker_config(shipped: str, plan: Plan, plugin: Path) -> str:
-    """Return the shipped ``mosquitto.conf`` with this rack's paths and listener.
+    """Returns the shipped ``mosquitto.conf`` with this rack's paths and listener.
 
     Args:
         shipped: The annotated file that comes with the package.

@@ -40,7 +40,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(plan: Plan) -> Written:
-    """Make everything that is missing, and bring a broker's users up to date.
+    """Makes everything that is missing, and brings a broker's users up to date.
 
     Args:
         plan: The rack.
@@ -73,7 +73,7 @@ def write(plan: Plan) -> Written:
 
 
 def _require_users(plan: Plan) -> None:
-    """See that the services' users are there before files are given to them.
+    """Sees that the services' users are there before files are given to them.
 
     Raises:
         ConfigError: One is not, and this is root, who would give them.
@@ -101,7 +101,7 @@ def _certificate(plan: Plan) -> list[str]:
 
 
 def _added(plan: Plan, others: Set[str]) -> list[User]:
-    """Return the nodes that were added by hand or by a deployment."""
+    """Returns the nodes that were added by hand or by a deployment."""
     return [
         members.as_node(credentials.read(house.node_file(plan.secrets, node)))
         for node in house.added_nodes(plan.secrets)
@@ -110,7 +110,7 @@ def _added(plan: Plan, others: Set[str]) -> list[User]:
 
 
 def _who_may_connect(plan: Plan, users: list[User], made: list[str]) -> tuple[str, ...]:
-    """Write the plugin's file once; it is the broker's from then on.
+    """Writes the plugin's file once; it is the broker's from then on.
 
     Later only users, rights and client ids that differ from what this release needs
     are changed: through the running broker, or in the file while it is down.
@@ -158,7 +158,7 @@ def _keep(path: Path, text: str, mode: int) -> list[str]:
 
 
 def _give(plan: Plan) -> None:
-    """Give each file to who needs it, and to nobody else."""
+    """Gives each file to who needs it, and to nobody else."""
     files = house.certificate_files(plan.secrets, plan.tls)
     for path, mode in (
         (plan.etc, 0o750),

@@ -19,7 +19,7 @@ def pack(
     wheel: tuple[str, bytes] | None = None,
     wheelhouse: Path | None = None,
 ) -> bytes:
-    """Return the archive that ``first-boot`` unpacks.
+    """Returns the archive that ``first-boot`` unpacks.
 
     Args:
         bundle: As ``pirack node add`` writes it; holds the board's password.
@@ -54,7 +54,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Leave out who we are here."""
+    """Leaves out who we are here."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
     return entry

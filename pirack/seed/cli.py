@@ -49,7 +49,7 @@ DEPLOY_USER = "pi"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``pirack seed`` takes."""
+    """Adds what ``pirack seed`` takes."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--node", metavar="BOARD", help="for this board: id, serial or MAC address"
@@ -121,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare it and return the exit code.
+    """Prepares it and returns the exit code.
 
     Raises:
         ModuleNotFoundError: asyncssh is not installed, and no ``--ssh-key`` given.
@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _wrong(args: argparse.Namespace) -> str:
-    """Say why the options do not go together; empty if they do."""
+    """Says why the options do not go together; empty if they do."""
     if not args.shared and args.to is None:
         return "a card for one board holds its password: say where to, --to DIR"
     for option in ("name", "stack", "slot", "renew", "wheel", "wheelhouse"):
@@ -182,7 +182,7 @@ def _node(args: argparse.Namespace) -> int:
 
 
 def card(args: argparse.Namespace, what: str) -> Card:
-    """Return what the card is told.
+    """Returns what the card is told.
 
     Args:
         args: From the command line.
@@ -208,7 +208,7 @@ def _key(args: argparse.Namespace) -> str:
 
 
 def deploy_key(found: House) -> str:
-    """Return the public key of ``pirack deploy``, made at the first use."""
+    """Returns the public key of ``pirack deploy``, made at the first use."""
     from pirack.deployment.places import folder  # noqa: PLC0415  # an extra
     from provisioning.deploy.ssh import own_key, public_line  # noqa: PLC0415  # likewise
 
@@ -216,7 +216,7 @@ def deploy_key(found: House) -> str:
 
 
 def contents(told: Card) -> dict[str, bytes]:
-    """Return the texts by their names."""
+    """Returns the texts by their names."""
     return {
         USER_DATA: texts.user_data(told).encode(),
         META_DATA: texts.meta_data(told).encode(),

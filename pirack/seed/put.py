@@ -35,7 +35,7 @@ class System(enum.StrEnum):
 
 
 def system(to: Path) -> System:
-    """Return what a card has on it, by its boot partition; a folder may have any.
+    """Returns what a card has on it, by its boot partition; a folder may have any.
 
     Every image with cloud-init brings a ``user-data`` as an example.
     """
@@ -46,7 +46,7 @@ def system(to: Path) -> System:
 
 
 def check(to: Path, which: System, *, force: bool) -> None:
-    """See that a card can be written, before anything is made for it.
+    """Sees that a card can be written, before anything is made for it.
 
     Args:
         to: Its boot partition, or a folder.
@@ -78,7 +78,7 @@ def check(to: Path, which: System, *, force: bool) -> None:
 
 
 def put(files: Mapping[str, bytes], to: Path, which: System) -> list[str]:
-    """Write a card that was checked; return what a person should know.
+    """Writes a card that was checked; returns what a person should know.
 
     Args:
         files: Name to content; of the texts only what is read there is taken.
@@ -101,7 +101,7 @@ def put(files: Mapping[str, bytes], to: Path, which: System) -> list[str]:
 
 
 def _for_nobody(archive: Path) -> list[str]:
-    """Take one board's password off a card that is to be anybody's."""
+    """Takes one board's password off a card that is to be anybody's."""
     if not archive.exists():
         return []
     archive.unlink()
@@ -109,14 +109,14 @@ def _for_nobody(archive: Path) -> list[str]:
 
 
 def _hook(to: Path, which: System) -> dict[str, bytes]:
-    """Return the kernel's command line as it must be; nothing where it need not."""
+    """Returns the kernel's command line as it must be; nothing where it need not."""
     if FIRSTRUN not in which.files or not (to / CMDLINE).exists():
         return {}
     return {CMDLINE: hooked((to / CMDLINE).read_text(encoding="utf-8")).encode()}
 
 
 def _foreign(to: Path, which: System) -> list[str]:
-    """Return the names of what is there and not from us."""
+    """Returns the names of what is there and not from us."""
     there = [name for name in which.files if (to / name).exists()]
     return [name for name in there if not _ours(to / name)]
 

@@ -45,7 +45,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     script: str
 
     def __post_init__(self) -> None:
-        """Refuse what could mean something else to a shell or to sudo."""
+        """Refuses what could mean something else to a shell or to sudo."""
         if _USER.fullmatch(self.user) is None or self.user == "root":
             text = f"user {self.user[:64]!r} is no name of an account, as pi is"
             raise ConfigError(text)
@@ -58,7 +58,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def user_data(card: Card) -> str:
-    """Return ``user-data`` of cloud-init (Raspberry Pi OS 13, Ubuntu)."""
+    """Returns ``user-data`` of cloud-init (Raspberry Pi OS 13, Ubuntu)."""
     script = "".join(
         f"      {line}\n" if line else "\n" for line in card.script.splitlines()
     )
@@ -90,7 +90,7 @@ power_state:
 
 
 def meta_data(card: Card) -> str:
-    """Return ``meta-data`` of cloud-init."""
+    """Returns ``meta-data`` of cloud-init."""
     return f"""\
 # {OURS}. Another instance-id makes cloud-init run once more.
 dsmode: local
@@ -99,7 +99,7 @@ instance-id: {card.instance}
 
 
 def firstrun(card: Card) -> str:
-    """Return ``firstrun.sh`` of Raspberry Pi OS 12 (Bookworm).
+    """Returns ``firstrun.sh`` of Raspberry Pi OS 12 (Bookworm).
 
     Whatever becomes of it, the card boots as usual afterwards.
     """
@@ -122,7 +122,7 @@ exit 0
 
 
 def hooked(cmdline: str) -> str:
-    """Return the kernel's command line with what runs ``firstrun.sh``.
+    """Returns the kernel's command line with what runs ``firstrun.sh``.
 
     Args:
         cmdline: Of the card: one line.

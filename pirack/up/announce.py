@@ -45,7 +45,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lines(told: Announcement) -> Iterator[str]:
-    """Return what is printed, line by line."""
+    """Returns what is printed, line by line."""
     run = told.run
     for what, wanted, got in told.moved:
         yield f"Port {wanted} is taken by another program: the {what} uses {got}."
@@ -72,7 +72,7 @@ def lines(told: Announcement) -> Iterator[str]:
 
 
 def examples(told: Announcement) -> tuple[str, ...]:
-    """Return lines that work when they are pasted: listen, ask, the same by pirack."""
+    """Returns lines that work when they are pasted: listen, ask, the same by pirack."""
     prefix = f"pirack/v1/{told.run.rack}"
     target = example_target(told.shape)
     listen = line(told.tools, told.subscribe, "-v", "-t", f"{prefix}/{target}/reply/+")
@@ -81,12 +81,12 @@ def examples(told: Announcement) -> tuple[str, ...]:
 
 
 def example_target(shape: Shape) -> str:
-    """Return a target that exists: a stack where there are stacks, else the rack."""
+    """Returns a target that exists: a stack where there are stacks, else the rack."""
     return f"stack/{min(EXAMPLE_STACK, shape.stacks)}" if shape.stacks else "rack"
 
 
 def contents(shape: Shape, node_name: str) -> str:
-    """Say what the rack holds."""
+    """Says what the rack holds."""
     here = f"this machine ({node_name})"
     if not shape.stacks:
         return here

@@ -41,7 +41,7 @@ class KeptBroker:
         return self._supervised.pid
 
     async def start(self) -> None:
-        """Start it and return when it accepts connections.
+        """Starts it and returns when it accepts connections.
 
         Raises:
             BrokerError: It cannot be started.
@@ -49,7 +49,7 @@ class KeptBroker:
         await self._supervised.start()
 
     async def stop(self) -> None:
-        """Stop it; calling it twice is fine."""
+        """Stops it; calling it twice is fine."""
         if not await self._supervised.stop(STOP_TIMEOUT_S):
             self._say(f"{NAME} did not end within {STOP_TIMEOUT_S:g} s; killed")
 

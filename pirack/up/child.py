@@ -59,11 +59,11 @@ class Child:
         return self._supervised.pid or 0
 
     async def start(self) -> None:
-        """Start the process and keep it."""
+        """Starts the process and keeps it."""
         await self._supervised.start()
 
     async def broken(self) -> None:
-        """Wait for what a restart cannot heal.
+        """Waits for what a restart cannot heal.
 
         Raises:
             ConfigError: The part refuses its configuration.
@@ -71,7 +71,7 @@ class Child:
         await self._supervised.given_up()
 
     async def stop(self) -> None:
-        """Ask the process to end, kill it if it does not; calling it twice is fine."""
+        """Asks the process to end, kills it if it does not; twice is fine."""
         if not await self._supervised.stop(STOP_S):
             self._say(f"{self.part.name} did not end within {STOP_S:g} s; killed")
 
@@ -99,5 +99,5 @@ class Child:
 
 
 async def stop_all(children: Sequence[Child]) -> None:
-    """Stop parts at the same time."""
+    """Stops parts at the same time."""
     await asyncio.gather(*(child.stop() for child in children))

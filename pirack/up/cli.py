@@ -51,7 +51,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``pirack up`` takes."""
+    """Adds what ``pirack up`` takes."""
     parser.add_argument(
         "--simulate",
         metavar="SHAPE",
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_doors(parser: argparse.ArgumentParser) -> None:
-    """Add where page and broker listen."""
+    """Adds where page and broker listen."""
     parser.add_argument(
         "--http-port",
         type=option_types.port,
@@ -113,7 +113,7 @@ def _add_doors(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the rack until it is told to stop; return the exit code.
+    """Runs the rack until it is told to stop; returns the exit code.
 
     Raises:
         ConfigError: What was asked for cannot be.
@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make_directory(data: Path) -> None:
-    """Make the data directory, for its owner only.
+    """Makes the data directory, for its owner only.
 
     One that holds other things keeps its mode: it may be ``/tmp``. What is secret is in
     directories and files of its own.
@@ -169,13 +169,13 @@ def make_directory(data: Path) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal; a terminal that is gone stops nothing."""
+    """Tells the person at the terminal; a terminal that is gone stops nothing."""
     with contextlib.suppress(OSError):
         pipe.say(text)
 
 
 async def _live(prepared: Prepared, options: Options, began: float) -> int:
-    """Start, announce, keep, stop."""
+    """Starts, announces, keeps and stops the rack."""
     ended = _stop_event()
     data = options.data
     rack: Rack
@@ -208,7 +208,7 @@ async def _live(prepared: Prepared, options: Options, began: float) -> int:
 
 
 def _stop_event() -> asyncio.Event:
-    """Return an event that Ctrl-C and the usual signals set."""
+    """Returns an event that Ctrl-C and the usual signals set."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
@@ -217,7 +217,7 @@ def _stop_event() -> asyncio.Event:
 
 
 async def _report(prepared: Prepared, began: float) -> None:
-    """Say when everything is up, once."""
+    """Says when everything is up, once."""
     readiness = await ready.wait(
         connector(prepared.operator),
         Topics(prepared.decided.rack),

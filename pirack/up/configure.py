@@ -81,12 +81,12 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def places(shape: Shape) -> tuple[Place, ...]:
-    """Return the simulated boards."""
+    """Returns the simulated boards."""
     return boards(shape.stacks, shape.boards) if shape.stacks else ()
 
 
 def documents(own: Mapping[str, Any], decided: Decided) -> dict[str, Tables]:
-    """Return each part's configuration by the part's name.
+    """Returns each part's configuration by the part's name.
 
     Args:
         own: The person's tables.
@@ -130,7 +130,7 @@ def _master(own: Tables, decided: Decided) -> Tables:
 
 
 def _nodes(own: list[Tables], decided: Decided) -> list[Tables]:
-    """Return the person's rows, then those the simulation and this machine add."""
+    """Returns the person's rows, then those the simulation and this machine add."""
     ids = {row.get("id") for row in own}
     names = {row.get("name") for row in own}
     simulated = [
@@ -158,7 +158,7 @@ def _dashboard(own: Tables, decided: Decided) -> Tables:
 
 
 def _agent(own: Tables, decided: Decided) -> Tables:
-    """Return the agent's; a demonstration must not take its own machine down."""
+    """Returns the agent's; a demonstration must not take its own machine down."""
     agent: Tables = {"id": decided.node, "state_dir": str(decided.layout.agent)}
     if decided.shape.stacks and not decided.allow_host_power:
         withheld = {verb.value: WITHHELD for verb in HOST_POWER}
@@ -177,10 +177,10 @@ def _simulator(own: Tables, decided: Decided) -> Tables:
 
 
 def _over(tables: Mapping[str, Any], more: Mapping[str, Tables]) -> Tables:
-    """Return tables with single keys put over those that are there."""
+    """Returns tables with single keys put over those that are there."""
     return {**tables, **{name: tables.get(name, {}) | more[name] for name in more}}
 
 
 def _under(tables: Mapping[str, Any], more: Mapping[str, Tables]) -> Tables:
-    """Return tables with keys added where the person said nothing."""
+    """Returns tables with keys added where the person said nothing."""
     return {**tables, **{name: more[name] | tables.get(name, {}) for name in more}}

@@ -34,7 +34,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(
     options: Options, where: Layout, *, mqtt_port: int, node: str
 ) -> Door | None:
-    """Make the certificate and write what ``pirack node`` reads; None where none is.
+    """Makes the certificate and writes what ``pirack node`` reads; None where none is.
 
     Args:
         options: What was asked for.

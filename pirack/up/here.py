@@ -21,7 +21,7 @@ def node_id(
     kept: Path | None = None,
     before: str = "",
 ) -> str:
-    """Return this machine's node id: ``[agent] id``, else kept, else from the board.
+    """Returns this machine's node id: ``[agent] id``, else kept, else from the board.
 
     Args:
         tables: The person's configuration.
@@ -43,7 +43,7 @@ def node_id(
 
 
 def earlier_id(part: Path) -> str:
-    """Return the id in the agent's configuration of an earlier start; empty if none."""
+    """Returns the id in the agent's configuration of an earlier start, or ``""``."""
     try:
         found = config.load(part).tables.get("agent", {}).get("id", "")
     except ConfigError:
@@ -52,7 +52,7 @@ def earlier_id(part: Path) -> str:
 
 
 def node_name(node: str, hostname: str | None = None) -> str:
-    """Return the host's name as the contract allows it, else the id."""
+    """Returns the host's name as the contract allows it, else the id."""
     host = platform.node() if hostname is None else hostname
     short = host.partition(".")[0].lower()
     return _NOT_A_NAME.sub("-", short).strip("-")[:MAX_NAME].strip("-") or node

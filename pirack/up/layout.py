@@ -63,7 +63,7 @@ class Layout(msgspec.Struct, frozen=True):
         return self.data / "dashboard"
 
     def credentials(self, user: str) -> Path:
-        """Return the file with a user's name and password."""
+        """Returns the file with a user's name and password."""
         return self.secrets / f"{user}.json"
 
     @property
@@ -82,11 +82,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.secrets / "simulated.json"
 
     def part(self, name: str) -> Path:
-        """Return the configuration file of a part."""
+        """Returns the configuration file of a part."""
         return self.configuration / f"{name}.toml"
 
     def directories(self) -> tuple[Path, ...]:
-        """Return every directory that must exist, parents first."""
+        """Returns every directory that must exist, parents first."""
         return (
             self.data,
             self.secrets,
@@ -102,7 +102,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 def layout(options: Options) -> Layout:
-    """Return where everything is for what is to be started."""
+    """Returns where everything is for what is to be started."""
     shape = options.shape
     key = f"{options.rack}-{shape}" if shape.stacks else options.rack
     return Layout(options.data, key)

@@ -13,7 +13,7 @@ LOCK_FILE = "lock"
 
 @contextlib.contextmanager
 def held(data: Path) -> Iterator[None]:
-    """Hold the data directory for as long as the block runs.
+    """Holds the data directory for as long as the block runs.
 
     The kernel lets go when the process ends, however it ends; a file left behind
     means nothing.

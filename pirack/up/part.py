@@ -10,7 +10,7 @@ from broker.common.die_with_parent import tie
 
 
 def main(argv: list[str]) -> int:
-    """Run a sub-command of ``pirack`` that ends with its supervisor.
+    """Runs a sub-command of ``pirack`` that ends with its supervisor.
 
     By SIGKILL: a part that hangs or is stopped must not outlive the rack either.
     """

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def mqtt_password(path: Path, username: str) -> str:
-    """Return a user's password from its credentials file, which is made if missing.
+    """Returns a user's password from its credentials file, which is made if missing.
 
     Args:
         path: JSON file with ``username`` and ``password``, as ``[broker] credentials``
@@ -41,7 +41,7 @@ def mqtt_password(path: Path, username: str) -> str:
 
 
 def mqtt_user(path: Path, username: str, role: Role) -> User:
-    """Return a user of the broker from its credentials file, made if missing.
+    """Returns a user of the broker from its credentials file, made if missing.
 
     A node or service whose file has no client id gets one; earlier releases made none.
 
@@ -73,7 +73,7 @@ def mqtt_user(path: Path, username: str, role: Role) -> User:
 
 
 def write_credentials(path: Path, found: Credentials) -> None:
-    """Write a credentials file that keeps its owner, a service that must read it.
+    """Writes a credentials file that keeps its owner, a service that must read it.
 
     Raises:
         OSError: It cannot be written.
@@ -85,7 +85,7 @@ def write_credentials(path: Path, found: Credentials) -> None:
 
 
 def node_passwords(path: Path, nodes: Iterable[str]) -> dict[str, str]:
-    """Return a password for each node; those the file lacks are added to it.
+    """Returns a password for each node; those the file lacks are added to it.
 
     Args:
         path: JSON file ``{id: password}``.
@@ -105,7 +105,7 @@ def node_passwords(path: Path, nodes: Iterable[str]) -> dict[str, str]:
 
 
 def page_login(path: Path, users_file: Path) -> Login:
-    """Return the administrator of the page, who is made if missing.
+    """Returns the administrator of the page, who is made if missing.
 
     Args:
         path: Where the password is kept, so that every start can tell it.

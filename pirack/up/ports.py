@@ -33,7 +33,7 @@ class Promises:
         self._kept.close()
 
     def make(self, port: str, is_free: Callable[[], bool]) -> bool:
-        """Promise a port to this rack, and return whether it could be.
+        """Promises a port to this rack, and returns whether it could be.
 
         Args:
             port: Its protocol and number.
@@ -55,7 +55,7 @@ class Promises:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Return whether one could listen there now.
+    """Returns whether one could listen there now.
 
     Raises:
         ConfigError: It can never be: a privileged port, or no address of this machine.
@@ -78,7 +78,7 @@ def is_free(host: str, port: int) -> bool:
 def choose(
     host: str, wanted: int, promises: Promises, *, taken: frozenset[int] = frozenset()
 ) -> int:
-    """Return ``wanted``, or the next port that is free, and promise it.
+    """Returns ``wanted``, or the next port that is free, and promises it.
 
     Args:
         host: Address to listen on.
@@ -99,7 +99,7 @@ def choose(
 
 
 def choose_echo(host: str, wanted: int, promises: Promises) -> int:
-    """Return a UDP port on which simulated boards can answer, and promise it.
+    """Returns a UDP port on which simulated boards can answer, and promises it.
 
     Args:
         host: Address of one of the boards.

@@ -94,7 +94,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         return len(configure.places(self.decided.shape)) + 1
 
     def parts(self) -> tuple[Part, ...]:
-        """Return what to run beside the broker."""
+        """Returns what to run beside the broker."""
         level = "info" if self.options.verbose else "warning"
         return tuple(
             Part(
@@ -109,7 +109,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def broker(self, say: Say, changed: Callable[[], None]) -> Broker:
-        """Return the broker, not started yet."""
+        """Returns the broker, not started yet."""
         plan = Plan(
             directory=self.decided.layout.broker,
             plugin=self.mosquitto.plugin,
@@ -126,7 +126,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         return KeptBroker(MosquittoChild(self.mosquitto, plan, hear), say, changed)
 
     def run_file(self, pids: Mapping[str, int]) -> RunFile:
-        """Return what ``run.json`` says."""
+        """Returns what ``run.json`` says."""
         host = f"[{self.page_host}]" if ":" in self.page_host else self.page_host
         return RunFile(
             rack=self.decided.rack,
@@ -139,7 +139,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def announcement(self) -> Announcement:
-        """Return what the person is told."""
+        """Returns what the person is told."""
         decided, options = self.decided, self.options
         moved = (
             ("page", options.http_port, decided.http_port),
@@ -161,7 +161,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(options: Options, promises: ports.Promises) -> Prepared:
-    """Choose ports, make passwords, and write every file the parts read.
+    """Chooses ports, makes passwords, and writes every file the parts read.
 
     Args:
         options: What was asked for.
@@ -201,7 +201,7 @@ def prepare(options: Options, promises: ports.Promises) -> Prepared:
 def _decide(
     options: Options, where: Layout, program: Mosquitto, promises: ports.Promises
 ) -> Decided:
-    """Turn wishes into facts: free ports, this machine's id and name."""
+    """Turns wishes into facts: free ports, this machine's id and name."""
     kept = frozenset({options.listen.port} if options.listen else ())
     mqtt_port = ports.choose(options.mqtt_host, options.mqtt_port, promises, taken=kept)
     http_port = ports.choose(options.http_host, options.http_port, promises, taken=kept)
@@ -228,7 +228,7 @@ def _decide(
 
 
 def _echo_port(options: Options, promises: ports.Promises) -> int:
-    """Return where simulated boards answer pings; 0 where the person wants none."""
+    """Returns where simulated boards answer pings; 0 where the person wants none."""
     wanted = options.tables.get("simulator", {}).get("echo_port", ECHO_PORT)
     if not options.shape.stacks or not wanted:
         return 0
@@ -271,7 +271,7 @@ def _users(decided: Decided) -> MqttAccess:
 
 
 def _added(secrets: Path, others: Set[str]) -> list[User]:
-    """Return the nodes that `pirack node add` let in; known also without a listener."""
+    """Returns the nodes of `pirack node add`; known also without a listener."""
     return [
         members.as_node(credentials.read(house.node_file(secrets, node)))
         for node in house.added_nodes(secrets)
@@ -280,7 +280,7 @@ def _added(secrets: Path, others: Set[str]) -> list[User]:
 
 
 def _own_command(data: Path) -> str:
-    """Return how this very ``pirack`` is called, with its data directory if needed."""
+    """Returns how this very ``pirack`` is called, with its data directory if needed."""
     installed = Path(sys.executable).parent / "pirack"
     command = "pirack" if shutil.which("pirack") == str(installed) else str(installed)
     if data == Path.cwd() / ".pirack":

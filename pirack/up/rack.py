@@ -15,14 +15,14 @@ class Broker(Protocol):
         """Process id now; none while it is not running."""
 
     async def start(self) -> None:
-        """Start it and return when it accepts connections.
+        """Starts it and returns when it accepts connections.
 
         Raises:
             BrokerError: It cannot be started.
         """
 
     async def stop(self) -> None:
-        """Stop it; calling it twice is fine."""
+        """Stops it; calling it twice is fine."""
 
 
 class Rack:
@@ -46,7 +46,7 @@ class Rack:
         self._children = [Child(part, say, changed) for part in parts]
 
     def pids(self) -> dict[str, int]:
-        """Return the process ids of what runs now, by name.
+        """Returns the process ids of what runs now, by name.
 
         What is about to be started again is left out: somebody may kill what stands
         here, and 0 would be their own process group.
@@ -56,7 +56,7 @@ class Rack:
         return {name: pid for name, pid in all_pids.items() if pid}
 
     async def start(self) -> None:
-        """Start all at the same time: the parts wait for the broker by themselves.
+        """Starts all at the same time: the parts wait for the broker by themselves.
 
         Raises:
             BrokerError: The broker cannot be started.
@@ -66,7 +66,7 @@ class Rack:
         )
 
     async def broken(self) -> None:
-        """Wait for what no restart can heal.
+        """Waits for what no restart can heal.
 
         Raises:
             ConfigError: A part refuses its configuration.
@@ -74,6 +74,6 @@ class Rack:
         await asyncio.gather(*(child.broken() for child in self._children))
 
     async def stop(self) -> None:
-        """Stop the parts, then the broker: so nodes can say that they leave."""
+        """Stops the parts, then the broker: so nodes can say that they leave."""
         await stop_all(self._children)
         await self._broker.stop()

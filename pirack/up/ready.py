@@ -80,7 +80,7 @@ class Counter:
         return self._off
 
     def subscriptions(self) -> tuple[Subscription, ...]:
-        """Return what must be heard."""
+        """Returns what must be heard."""
         topics = self._topics
         return (
             Subscription(topics.rack_state, qos=1),
@@ -95,7 +95,7 @@ class Counter:
         """Nothing to do: the link comes back by itself."""
 
     def on_message(self, message: Message) -> None:
-        """Take a sign of life or a judgement."""
+        """Takes a sign of life or a judgement."""
         with contextlib.suppress(ContractError):
             match self._topics.parse(message.topic):
                 case NodeTopic(node=node):
@@ -112,7 +112,7 @@ class Counter:
 async def wait(
     connect: Connect, topics: Topics, page: tuple[str, int], *, nodes: int, began: float
 ) -> Readiness:
-    """Wait until all is up, at most ``LONGEST_S``; return how far it came.
+    """Waits until all is up, at most ``LONGEST_S``; returns how far it came.
 
     Args:
         connect: As somebody who may read the rack's state.
@@ -149,7 +149,7 @@ async def wait(
 
 
 async def _answers(host: str, port: int) -> bool:
-    """Return whether somebody listens there."""
+    """Returns whether somebody listens there."""
     try:
         _, writer = await asyncio.open_connection(host, port)
     except OSError:

@@ -90,7 +90,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_shape(text: str) -> Shape:
-    """Read ``12x4``, or ``0`` for no simulation.
+    """Reads ``12x4``, or ``0`` for no simulation.
 
     Raises:
         ConfigError: It is no shape, or larger than the contract can address.
@@ -107,7 +107,7 @@ def parse_shape(text: str) -> Shape:
 
 
 def resolve(args: argparse.Namespace, document: Document) -> Options:
-    """Put the command line over the file.
+    """Puts the command line over the file.
 
     Raises:
         ConfigError: A table, the shape or the rack's name cannot be used.

@@ -10,7 +10,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def dumps(document: Mapping[str, Any]) -> str:
-    """Return a document of tables and arrays of tables as TOML.
+    """Returns a document of tables and arrays of tables as TOML.
 
     Args:
         document: Table name to a dict, or to a list of dicts; values are strings,

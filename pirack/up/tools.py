@@ -17,7 +17,7 @@ DIRECTORY = "client"
 
 
 def write(data: Path, access: MqttAccess) -> Path:
-    """Write an option file for each tool and return their directory.
+    """Writes an option file for each tool and returns their directory.
 
     Raises:
         OSError: The directory cannot be written.
@@ -30,7 +30,7 @@ def write(data: Path, access: MqttAccess) -> Path:
 
 
 def options(access: MqttAccess) -> str:
-    """Return the lines of an option file."""
+    """Returns the lines of an option file."""
     pairs = (
         ("-h", access.host),
         ("-p", access.port),
@@ -41,7 +41,7 @@ def options(access: MqttAccess) -> str:
 
 
 def find(tool: str, beside: Path | None) -> str:
-    """Return how to call a tool: its name if it is on the path, else the whole path.
+    """Returns how to call a tool: its name if it is on the path, else the whole path.
 
     Args:
         tool: For example ``mosquitto_pub``.
@@ -60,6 +60,6 @@ def find(tool: str, beside: Path | None) -> str:
 
 
 def line(directory: Path, tool: str, *words: str) -> str:
-    """Return a line that works when it is pasted into a shell."""
+    """Returns a line that works when it is pasted into a shell."""
     home = shlex.quote(str(directory))
     return f"XDG_CONFIG_HOME={home} {shlex.join((tool, *words))}"
