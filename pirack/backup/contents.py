@@ -27,7 +27,7 @@ from master_service.power import lock as outlet_lock
 from master_service.power.make import FAKE_FILE, LEDGER_FILE
 from pirack import house, runfile
 from pirack.init.plan import BROKER_CONFIG
-from pirack.up import configure, lock, tools
+from pirack.up import client_tools, data_directory, part_config
 
 DATA = "data"
 """The one folder of a rack of ``pirack up``."""
@@ -39,11 +39,11 @@ _DAMAGED = "was damaged and put aside"
 _OF_THIS_MACHINE = "is the level of this machine's relays"
 LEFT_OUT: tuple[tuple[str, str], ...] = (
     (f"{DATA}/{runfile.RUN_FILE}", "is there only while the rack runs"),
-    (f"{DATA}/{lock.LOCK_FILE}", "is a lock"),
+    (f"{DATA}/{data_directory.LOCK_FILE}", "is a lock"),
     (f"*/{outlet_lock.FILE}", "is a lock"),
     (f"*/{LEDGER_FILE}", _OF_THIS_MACHINE),
     (f"*/{FAKE_FILE}", _OF_THIS_MACHINE),
-    (f"{DATA}/{tools.DIRECTORY}/*", _AT_EACH_START),
+    (f"{DATA}/{client_tools.DIRECTORY}/*", _AT_EACH_START),
     (f"{DATA}/etc/*", _AT_EACH_START),
     (f"{DATA}/racks/*/broker/mosquitto.conf", _AT_EACH_START),
     (f"*/{FILE_NAME}.new", "is being written by Mosquitto, which then renames it"),
@@ -56,7 +56,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     ("*/server.log.old", "is a log"),
 )
 """Patterns of names in the archive, and why each is left out."""
-NOT_LEFT_OUT = f"{DATA}/etc/{configure.AGENT}.toml"
+NOT_LEFT_OUT = f"{DATA}/etc/{part_config.AGENT}.toml"
 """Of earlier releases alone it has the id of this machine."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 """How ``broker.common.atomic.replace`` calls a file that is not whole yet."""

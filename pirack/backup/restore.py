@@ -33,7 +33,7 @@ from pirack.backup.contents import DATA, Kind, Source
 from pirack.backup.swap import Note, Swap
 from pirack.deployment.places import JOURNAL
 from pirack.init.plan import DHCP_UNIT, DROP_IN, SERVICES, UNITS
-from pirack.up import lock
+from pirack.up import data_directory
 from provisioning.clock import LoopClock
 from provisioning.journal import SqliteJournal
 from provisioning.run.state import Step
@@ -127,7 +127,7 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
         return EXIT_OK
     with contextlib.ExitStack() as held:
         if target.kind is Kind.UP and exchange.folders[DATA].is_dir():
-            held.enter_context(lock.held(exchange.folders[DATA]))
+            held.enter_context(data_directory.locked(exchange.folders[DATA]))
         note = begun or held.enter_context(_unpacked(file, manifest, exchange, target))
         try:
             kept = exchange.exchange(note)
@@ -234,9 +234,9 @@ def _running(target: Source, exchange: Swap) -> Iterator[str]:
     """Returns what uses the folders now, and how it is stopped."""
     if target.kind is Kind.UP:
         data = exchange.folders[DATA]
-        if (data / lock.LOCK_FILE).exists():
+        if (data / data_directory.LOCK_FILE).exists():
             try:
-                with lock.held(data):
+                with data_directory.locked(data):
                     pass
             except ConfigError as error:
                 yield str(error)
@@ -315,7 +315,7 @@ def _unpacked(
         owners = target.kind is Kind.INSTALLED and os.geteuid() == 0
         exchange.hand_over(manifest, owners=owners)
         if target.kind is Kind.UP:
-            held.enter_context(lock.held(exchange.staged(DATA)))
+            held.enter_context(data_directory.locked(exchange.staged(DATA)))
         yield Note(
             archive=_digest(manifest),
             words=manifest.words,

@@ -8,7 +8,7 @@ from broker.common.errors import BrokerError
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.child import BROKEN, STORE
 from pirack.doctor.finding import Finding, fail, ok, warn
-from pirack.up import tools
+from pirack.up import client_tools
 
 OLDEST = (2, 0)
 
@@ -28,7 +28,7 @@ def check() -> Iterator[Finding]:
         yield fail(
             "mosquitto", f"{version} at {found.program} is too old", mosquitto.WAY_OUT
         )
-    publish = tools.find("mosquitto_pub", found.program)
+    publish = client_tools.find("mosquitto_pub", found.program)
     if shutil.which(publish):
         yield ok("mosquitto tools", shutil.which(publish) or publish)
     else:

@@ -169,7 +169,7 @@ def _page_url(config: Path | None) -> str:
 
 
 def _document(config: Path | None) -> Document:
-    """Returns the file, or built-in values where it is unusable and reported as such."""
+    """Returns the file; built-in values where it is unusable, which is reported."""
     try:
         return load(config)
     except ConfigError:

@@ -9,6 +9,7 @@ from broker.common.errors import CertificateError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_OK, EXIT_USAGE
 from broker.contract.topics import check_name
 from broker.mosquitto import credentials
+from node_agent import identity
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, listen, os_error, pipe
 from pirack.init.plan import (
@@ -20,7 +21,6 @@ from pirack.init.plan import (
     Plan,
 )
 from pirack.init.write import Written, write
-from pirack.up import here
 
 HELP = "set up a rack for good, with the system's Mosquitto and services"
 
@@ -142,7 +142,9 @@ def _own_id(kept: Path) -> str:
     Raises:
         ConfigError: They are not credentials.
     """
-    return credentials.read(kept).username if kept.exists() else here.node_id({})
+    if kept.exists():
+        return credentials.read(kept).username
+    return identity.hardware_id(Path("/")) or identity.random_id()
 
 
 def told(plan: Plan, done: Written) -> Iterator[str]:

@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import time
-from collections.abc import Set
 from pathlib import Path
 
 import msgspec
@@ -14,15 +13,15 @@ from broker.common.atomic import replace
 from broker.common.config import Document, load
 from broker.common.errors import ConfigError, ControlError, LinkError
 from broker.contract.topics import Topics
-from broker.mosquitto import certificates, credentials, dynsec, dynsec_file
+from broker.mosquitto import certificates, dynsec, dynsec_file
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.dynsec import Role, User
 from dashboard.server.users import ensure_admin
-from pirack import deploy_files, house
+from pirack import deploy_files, house, toml_writer
 from pirack.house import House
 from pirack.init.plan import HEAD, USERS, Plan, broker_config, tables
 from pirack.node import members
-from pirack.up import passwords, toml
+from pirack.up import passwords
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,13 +59,13 @@ def write(plan: Plan) -> Written:
         for name, role in USERS.items()
     ]
     users.append(passwords.mqtt_user(plan.own_credentials, plan.node, Role.NODE))
-    users += _added(plan, {user.name for user in users})
+    users += members.added(plan.secrets, {user.name for user in users})
     made += _certificate(plan)
     notes = _who_may_connect(plan, users, made)
     shipped = deploy_files.mosquitto_conf().read_text(encoding="utf-8")
     text = broker_config(shipped, plan, program.plugin)
     made += _keep(plan.broker_config, text, 0o644)
-    made += _keep(plan.config, HEAD + toml.dumps(tables(plan)), 0o640)
+    made += _keep(plan.config, HEAD + toml_writer.dumps(tables(plan)), 0o640)
     login = ensure_admin(plan.dashboard / "users.json")
     _give(plan)
     return Written(made=tuple(made), password=login or "", notes=notes)
@@ -98,15 +97,6 @@ def _certificate(plan: Plan) -> list[str]:
     files = house.certificate_files(plan.secrets, plan.tls)
     new = certificates.ensure(files, plan.names, rack=plan.rack, now=time.time())
     return [str(files.certificate)] if new else []
-
-
-def _added(plan: Plan, others: Set[str]) -> list[User]:
-    """Returns the nodes that were added by hand or by a deployment."""
-    return [
-        members.as_node(credentials.read(house.node_file(plan.secrets, node)))
-        for node in house.added_nodes(plan.secrets)
-        if node not in others
-    ]
 
 
 def _who_may_connect(plan: Plan, users: list[User], made: list[str]) -> tuple[str, ...]:

@@ -8,10 +8,9 @@ from typing import Any
 from broker.common.atomic import replace
 from broker.mosquitto import credentials
 from broker.mosquitto.credentials import Credentials
-from pirack import deploy_files
+from pirack import deploy_files, toml_writer
 from pirack.house import House
 from pirack.node.board_id import BoardId
-from pirack.up import toml
 from provisioning.deploy.wheels import WheelStore
 
 AT = Path("/etc/pirack")
@@ -62,7 +61,7 @@ def write(
     shutil.rmtree(directory, ignore_errors=True)  # an older one of the same node
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(mode=0o700)
-    text = _HEAD + toml.dumps(tables(house, board, at))
+    text = _HEAD + toml_writer.dumps(tables(house, board, at))
     replace(directory / "pirack.toml", text.encode(), mode=0o644)
     credentials.write(directory / "credentials.json", secret)
     shutil.copyfile(house.files.authority, directory / "ca.crt")

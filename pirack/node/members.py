@@ -2,7 +2,8 @@
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from pathlib import Path
 
 from broker.client.mqtt_link import connector
 from broker.client.reach import reach
@@ -15,7 +16,7 @@ from broker.mosquitto.credentials import (
 )
 from broker.mosquitto.dynsec import Role, User
 from broker.mosquitto.dynsec_control import Control
-from pirack.house import ADMIN, BROKER_ADMIN, House
+from pirack.house import ADMIN, BROKER_ADMIN, House, added_nodes, node_file
 
 
 def secret(house: House, node: str, *, renew: bool) -> tuple[Credentials, bool]:
@@ -71,6 +72,23 @@ def as_node(whom: Credentials) -> User:
         role=Role.NODE,
         client_id=whom.client_id,
     )
+
+
+def added(secrets: Path, others: Set[str]) -> list[User]:
+    """Returns the broker's users for the nodes that were added.
+
+    Args:
+        secrets: Directory of the rack's passwords.
+        others: Names that are left out: they have an entry of another kind.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    return [
+        as_node(credentials.read(node_file(secrets, node)))
+        for node in added_nodes(secrets)
+        if node not in others
+    ]
 
 
 async def bind(house: House, whom: Credentials) -> None:

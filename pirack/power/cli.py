@@ -20,7 +20,7 @@ from pirack.power import describe
 from pirack.power.running import master_runs
 from pirack.power.terminal import Terminal
 from pirack.power.walk import Outcome, Walk
-from pirack.up.layout import Layout
+from pirack.up.data_directory import DataDirectory
 
 HELP = "test the relays, one by one, with a person who looks"
 
@@ -154,7 +154,7 @@ def _configuration(args: argparse.Namespace) -> Path:
     if args.config is not None:
         return Path(args.config)
     data = runfile.data_directory(args.data)
-    told = Layout(data, "").part("master")
+    told = DataDirectory(data, "").part("master")
     for path, meant in (
         (told, args.data or runfile.read(data)),
         (house.PRODUCTION, args.data is None),

@@ -6,9 +6,8 @@ from pathlib import Path
 import msgspec
 
 from pirack.runfile import RunFile
-from pirack.up.door import Door
+from pirack.up.client_tools import line
 from pirack.up.settings import Shape
-from pirack.up.tools import line
 
 EXAMPLE_STACK = 3
 _LABEL_WIDTH = 9
@@ -23,12 +22,11 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         node_name: What this machine is called in the rack.
         broker: Program and version, for example ``Mosquitto 2.0.11``.
         data: Data directory.
-        tools: Directory of option files.
         publish: How ``mosquitto_pub`` is called here.
         subscribe: How ``mosquitto_sub`` is called here.
-        send: How ``pirack send`` is called here.
+        pirack: How ``pirack`` is called here.
         moved: Ports that were taken: ``(what, wanted, got)``.
-        door: How real Pis come in; None where they cannot.
+        join: Host and port that real Pis are told; None where they cannot join.
     """
 
     run: RunFile
@@ -36,12 +34,11 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     node_name: str
     broker: str
     data: Path
-    tools: Path
     publish: str
     subscribe: str
-    send: str
+    pirack: str
     moved: tuple[tuple[str, int, int], ...] = ()
-    door: Door | None = None
+    join: tuple[str, int] | None = None
 
 
 def lines(told: Announcement) -> Iterator[str]:
@@ -56,18 +53,19 @@ def lines(told: Announcement) -> Iterator[str]:
     yield _label("page", run.url)
     yield _label("sign in", f"{run.login.username}   {run.login.password}")
     yield _label("broker", f"{told.broker} on {run.mqtt.host}:{run.mqtt.port}")
-    if told.door:
-        yield _label("for Pis", f"{told.door.host}, port {told.door.port}, encrypted")
+    if told.join:
+        host, port = told.join
+        yield _label("for Pis", f"{host}, port {port}, encrypted")
     yield _label("data", str(told.data))
     yield ""
     yield "In another terminal, ready to paste:"
     yield ""
     yield from (f"  {text}" for text in examples(told))
     yield ""
-    if told.door:
+    if told.join:
         yield "A Pi joins with its id, its serial or its MAC address:"
         yield ""
-        yield f"  {told.send} node add <which>"
+        yield f"  {told.pirack} node add <which>"
         yield ""
 
 
@@ -75,9 +73,10 @@ def examples(told: Announcement) -> tuple[str, ...]:
     """Returns lines that work when they are pasted: listen, ask, the same by pirack."""
     prefix = f"pirack/v1/{told.run.rack}"
     target = example_target(told.shape)
-    listen = line(told.tools, told.subscribe, "-v", "-t", f"{prefix}/{target}/reply/+")
-    ask = line(told.tools, told.publish, "-t", f"{prefix}/{target}/cmd/ping", "-n")
-    return (listen, ask, f"{told.send} send {target} ping")
+    tools = Path(told.run.tools)
+    listen = line(tools, told.subscribe, "-v", "-t", f"{prefix}/{target}/reply/+")
+    ask = line(tools, told.publish, "-t", f"{prefix}/{target}/cmd/ping", "-n")
+    return (listen, ask, f"{told.pirack} send {target} ping")
 
 
 def example_target(shape: Shape) -> str:

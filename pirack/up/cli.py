@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 import time
@@ -16,10 +15,10 @@ from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.common.tasks import Tasks, first
 from broker.contract.topics import Topics
 from pirack import configuration, option_types, pipe, runfile
-from pirack.up import announce, lock, ports, ready
+from pirack.up import announce, data_directory, ports, ready
 from pirack.up.prepare import Prepared, prepare
-from pirack.up.rack import Rack
 from pirack.up.settings import Options, resolve
+from pirack.up.supervisor import RackSupervisor
 
 HELP = "run the whole rack on this machine"
 
@@ -123,8 +122,8 @@ def run(args: argparse.Namespace) -> int:
     document = load(args.config)
     configuration.check(document)
     options = resolve(args, document)
-    make_directory(options.data)
-    with lock.held(options.data), ports.Promises() as promises:
+    data_directory.make(options.data)
+    with data_directory.locked(options.data), ports.Promises() as promises:
         try:
             prepared = prepare(options, promises)
         except OSError as error:
@@ -133,39 +132,6 @@ def run(args: argparse.Namespace) -> int:
             )
             raise ConfigError(text) from error
         return asyncio.run(_live(prepared, options, began))
-
-
-def make_directory(data: Path) -> None:
-    """Makes the data directory, for its owner only.
-
-    One that holds other things keeps its mode: it may be ``/tmp``. What is secret is in
-    directories and files of its own.
-
-    Raises:
-        ConfigError: It cannot be made or written.
-    """
-    if data.exists() and not data.is_dir():
-        text = f"{data}: is a file; give a directory with --data DIR or $PIRACK_DATA"
-        raise ConfigError(text)
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (data / lock.LOCK_FILE).exists() or not any(data.iterdir()):
-            data.chmod(0o700)
-        if os.access(data, os.W_OK | os.X_OK):
-            return
-        read_only = os.statvfs(data).f_flag & os.ST_RDONLY
-        refused = errno.EROFS if read_only else errno.EACCES
-    except OSError as error:
-        refused = error.errno or errno.EACCES
-    reason = os.strerror(refused)
-    text = (
-        f"{data}: cannot be written: {reason}. Give another directory with --data DIR "
-        "or $PIRACK_DATA"
-    )
-    ours = data.exists() and data.name == runfile.DEFAULT_DATA.name
-    if ours and refused != errno.EROFS:  # another owner cannot write there either
-        text += f", or make this one yours: sudo chown -R $(id -un) {data}"
-    raise ConfigError(text)
 
 
 def say(text: str) -> None:
@@ -178,7 +144,7 @@ async def _live(prepared: Prepared, options: Options, began: float) -> int:
     """Starts, announces, keeps and stops the rack."""
     ended = _stop_event()
     data = options.data
-    rack: Rack
+    rack: RackSupervisor
 
     def note() -> None:
         run_file = prepared.run_file({"supervisor": os.getpid()} | rack.pids())
@@ -187,14 +153,14 @@ async def _live(prepared: Prepared, options: Options, began: float) -> int:
         except OSError as error:  # a full card must not end the rack
             say(f"{data}: the run file cannot be written: {error.strerror}")
 
-    rack = Rack(prepared.broker(say, note), prepared.parts(), say, note)
+    rack = prepared.supervisor(say, note)
     background = Tasks()
     try:
         await rack.start()
         note()
         say("\n".join(announce.lines(prepared.announcement())))
         _ = background.spawn("report that all is up", _report(prepared, began))
-        _ = await first(rack.broken(), ended.wait())
+        _ = await first(rack.given_up(), ended.wait())
     except PiRackError as error:
         pipe.complain(f"pirack up: {error}\n")
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED

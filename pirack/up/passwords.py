@@ -25,21 +25,6 @@ ADMIN = "admin"
 T = TypeVar("T")
 
 
-def mqtt_password(path: Path, username: str) -> str:
-    """Returns a user's password from its credentials file, which is made if missing.
-
-    Args:
-        path: JSON file with ``username`` and ``password``, as ``[broker] credentials``
-            names it.
-        username: Whose.
-
-    Raises:
-        ConfigError: The file is there but is no credentials file.
-        OSError: It cannot be written.
-    """
-    return mqtt_user(path, username, Role.VIEWER).password
-
-
 def mqtt_user(path: Path, username: str, role: Role) -> User:
     """Returns a user of the broker from its credentials file, made if missing.
 

@@ -1,46 +1,49 @@
 """Everything on disk that the parts need, before the first of them starts."""
 
+import platform
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Set
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from broker.client.endpoint import Endpoint
+from broker.common import config
 from broker.common.atomic import replace
+from broker.common.errors import CertificateError, ConfigError
 from broker.contract.topics import Topics
-from broker.mosquitto import credentials, dynsec_file
+from broker.mosquitto import certificates, credentials, dynsec_file
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.child import MosquittoChild
-from broker.mosquitto.configuration import Plan
-from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.configuration import Plan, TlsListener
+from broker.mosquitto.dynsec import FILE_NAME, Role, User
 from broker.mosquitto.program import Mosquitto
 from node_agent import identity
-from pirack import house
+from node_agent.vitals import LinuxBoard
+from pirack import house, listen, toml_writer
+from pirack.listen import Listen
 from pirack.node import members
 from pirack.runfile import Login, MqttAccess, RunFile
-from pirack.up import configure, door, here, passwords, ports, toml, tools
+from pirack.up import client_tools, part_config, passwords, ports
 from pirack.up.announce import Announcement
-from pirack.up.broker import KeptBroker
-from pirack.up.child import Part, Say
-from pirack.up.configure import SIMULATOR, Decided
-from pirack.up.door import Door
-from pirack.up.layout import Layout, layout
-from pirack.up.rack import Broker
+from pirack.up.part_config import SIMULATOR, Decided
 from pirack.up.settings import Options
+from pirack.up.supervisor import RackSupervisor, Say
 
 ECHO_PORT = 7007
-OPERATOR = "operator"
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # what cannot be connected to
 ROLES = {
-    configure.MASTER: Role.MASTER,
-    configure.DASHBOARD: Role.DASHBOARD,
+    part_config.MASTER: Role.MASTER,
+    part_config.DASHBOARD: Role.DASHBOARD,
     SIMULATOR: Role.SIMULATOR,
     "dashboard-operator": Role.DASHBOARD_OPERATOR,
     "dashboard-admin": Role.DASHBOARD_ADMIN,
-    OPERATOR: Role.OPERATOR,
+    house.OPERATOR: Role.OPERATOR,
     "viewer": Role.VIEWER,
     house.ADMIN: Role.ADMIN,
     house.BROKER_ADMIN: Role.BROKER_ADMIN,
@@ -49,6 +52,8 @@ ROOT_WARNING = "should not be run as root"
 """Mosquitto's advice; another user's would not end with us (``die_with_parent``)."""
 SUB_COMMANDS = {SIMULATOR: "simulate"}
 """Parts whose sub-command has another name."""
+MAX_NAME = 32
+_NOT_A_NAME = re.compile(r"[^a-z0-9-]+")
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +65,9 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         mosquitto: The broker's program.
         access: The owner's access to the broker.
         login: For the page.
-        names: The parts.
-        door: How real Pis come in; None where they cannot.
+        parts: Their names.
+        tls: The encrypted listener; None where no Pi can join.
+        host: What Pis are told; empty where none can join.
     """
 
     options: Options
@@ -69,19 +75,14 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     mosquitto: Mosquitto
     access: MqttAccess
     login: Login
-    names: tuple[str, ...]
-    door: Door | None = None
+    parts: tuple[str, ...]
+    tls: TlsListener | None
+    host: str
 
     @property
     def operator(self) -> Endpoint:
         """The broker, signed in as a person."""
-        access = self.access
-        return Endpoint(
-            host=access.host,
-            port=access.port,
-            username=access.username,
-            password=access.password,
-        )
+        return Endpoint(**msgspec.structs.asdict(self.access))
 
     @property
     def page_host(self) -> str:
@@ -91,39 +92,34 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def nodes(self) -> int:
         """How many nodes should come online: the simulated ones and this machine."""
-        return len(configure.places(self.decided.shape)) + 1
+        return len(part_config.places(self.decided.shape)) + 1
 
-    def parts(self) -> tuple[Part, ...]:
-        """Returns what to run beside the broker."""
-        level = "info" if self.options.verbose else "warning"
-        return tuple(
-            Part(
-                name=name,
-                arguments=(
-                    SUB_COMMANDS.get(name, name),
-                    *("--config", str(self.decided.layout.part(name))),
-                    *("--log-level", level),
-                ),
-            )
-            for name in self.names
-        )
-
-    def broker(self, say: Say, changed: Callable[[], None]) -> Broker:
-        """Returns the broker, not started yet."""
+    def supervisor(self, say: Say, changed: Callable[[], None]) -> RackSupervisor:
+        """Returns broker and parts, not started yet; see ``RackSupervisor``."""
+        verbose = self.options.verbose
         plan = Plan(
-            directory=self.decided.layout.broker,
+            directory=self.decided.paths.broker,
             plugin=self.mosquitto.plugin,
             port=self.decided.mqtt_port,
             host=self.options.mqtt_host,
-            tls=self.door.listener if self.door else None,
+            tls=self.tls,
         )
 
         def hear(line: str) -> None:
             trouble = line.startswith(("Error", "Warning")) and ROOT_WARNING not in line
-            if self.options.verbose or trouble:
+            if verbose or trouble:
                 say(f"[broker] {line}")
 
-        return KeptBroker(MosquittoChild(self.mosquitto, plan, hear), say, changed)
+        parts = {
+            name: (
+                SUB_COMMANDS.get(name, name),
+                *("--config", str(self.decided.paths.part(name))),
+                *("--log-level", "info" if verbose else "warning"),
+            )
+            for name in self.parts
+        }
+        broker = MosquittoChild(self.mosquitto, plan, hear)
+        return RackSupervisor(broker, parts, say, changed)
 
     def run_file(self, pids: Mapping[str, int]) -> RunFile:
         """Returns what ``run.json`` says."""
@@ -134,13 +130,13 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
             login=self.login,
             mqtt=self.access,
             pids=dict(pids),
-            tools=str(self.options.data / tools.DIRECTORY),
+            tools=str(self.options.data / client_tools.DIRECTORY),
             config=str(self.options.config or ""),
         )
 
     def announcement(self) -> Announcement:
         """Returns what the person is told."""
-        decided, options = self.decided, self.options
+        decided, options, program = self.decided, self.options, self.mosquitto.program
         moved = (
             ("page", options.http_port, decided.http_port),
             ("broker", options.mqtt_port, decided.mqtt_port),
@@ -151,12 +147,11 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
             node_name=decided.node_name,
             broker=f"Mosquitto {self.mosquitto.version()}",
             data=options.data,
-            tools=options.data / tools.DIRECTORY,
-            publish=tools.find("mosquitto_pub", self.mosquitto.program),
-            subscribe=tools.find("mosquitto_sub", self.mosquitto.program),
-            send=_own_command(options.data),
+            publish=client_tools.find("mosquitto_pub", program),
+            subscribe=client_tools.find("mosquitto_sub", program),
+            pirack=_own_command(options.data),
             moved=tuple(one for one in moved if one[1] != one[2]),
-            door=self.door,
+            join=(self.host, self.tls.port) if self.tls else None,
         )
 
 
@@ -173,48 +168,48 @@ def prepare(options: Options, promises: ports.Promises) -> Prepared:
         OSError: Something cannot be written.
     """
     program = mosquitto.find()
-    where = layout(options)
-    for directory in where.directories():
-        directory.mkdir(mode=0o700, exist_ok=True)
-    decided = _decide(options, where, program, promises)
-    entrance = door.prepare(
-        options, where, mqtt_port=decided.mqtt_port, node=decided.node
-    )
+    options.paths.make_directories()
+    decided = _decide(options, program, promises)
+    if options.listen is None:
+        tls, host = None, ""
+        decided.paths.enrol.unlink(missing_ok=True)  # of a start that listened
+    else:
+        tls, host = _tls_listener(options.listen, options, decided)
     access = _users(decided)
-    tools.write(options.data, access)
-    parts = configure.documents(options.tables, decided)
+    client_tools.write(options.data, access)
+    parts = part_config.documents(options.tables, decided)
     for name, tables in parts.items():
-        replace(where.part(name), toml.dumps(tables).encode())
+        replace(decided.paths.part(name), toml_writer.dumps(tables).encode())
     return Prepared(
         options=options,
         decided=decided,
         mosquitto=program,
         access=access,
         login=passwords.page_login(
-            where.credentials("page"), where.dashboard / "users.json"
+            decided.paths.credentials("page"), decided.paths.dashboard / "users.json"
         ),
-        names=tuple(parts),
-        door=entrance,
+        parts=tuple(parts),
+        tls=tls,
+        host=host,
     )
 
 
-def _decide(
-    options: Options, where: Layout, program: Mosquitto, promises: ports.Promises
-) -> Decided:
-    """Turns wishes into facts: free ports, this machine's id and name."""
+def _decide(options: Options, program: Mosquitto, promises: ports.Promises) -> Decided:
+    """Chooses free ports, and this machine's id and name."""
+    paths = options.paths
     kept = frozenset({options.listen.port} if options.listen else ())
     mqtt_port = ports.choose(options.mqtt_host, options.mqtt_port, promises, taken=kept)
     http_port = ports.choose(options.http_host, options.http_port, promises, taken=kept)
-    node = here.node_id(
+    node = node_id(
         options.tables,
-        kept=where.agent / identity.KEPT_ID,
-        before=here.earlier_id(where.part(configure.AGENT)),
+        paths.agent / identity.KEPT_ID,
+        before=earlier_id(paths.part(part_config.AGENT)),
     )
-    publish = tools.find("mosquitto_pub", program.program)
+    publish = client_tools.find("mosquitto_pub", program.program)
     return Decided(
         rack=options.rack,
         shape=options.shape,
-        layout=where,
+        paths=paths,
         mqtt_host=LOOPBACK.get(options.mqtt_host, options.mqtt_host),
         mqtt_port=mqtt_port,
         http_host=options.http_host,
@@ -222,8 +217,8 @@ def _decide(
         echo_port=_echo_port(options, promises),
         allow_host_power=options.allow_host_power,
         node=node,
-        node_name=here.node_name(node),
-        paste=tools.line(options.data / tools.DIRECTORY, publish),
+        node_name=node_name(node, platform.node()),
+        paste=client_tools.line(options.data / client_tools.DIRECTORY, publish),
     )
 
 
@@ -232,8 +227,96 @@ def _echo_port(options: Options, promises: ports.Promises) -> int:
     wanted = options.tables.get("simulator", {}).get("echo_port", ECHO_PORT)
     if not options.shape.stacks or not wanted:
         return 0
-    first = configure.places(options.shape)[0]
+    first = part_config.places(options.shape)[0]
     return ports.choose_echo(first.address, wanted, promises)
+
+
+def node_id(
+    tables: Mapping[str, Any], kept: Path, *, before: str, root: Path = Path("/")
+) -> str:
+    """Returns this machine's node id: ``[agent] id``, else kept, else from the board.
+
+    Args:
+        tables: The person's configuration.
+        kept: File of the id, so that it stays when a network card or a container is
+            replaced.
+        before: The id at an earlier start that did not keep it yet; may be empty.
+        root: Where the file systems are.
+
+    Raises:
+        ConfigError: The id cannot be kept.
+    """
+    chosen: str = tables.get("agent", {}).get("id", "")
+    if chosen:
+        return chosen
+    found = identity.read_kept(kept)
+    return found or identity.make_kept(kept, before or identity.hardware_id(root))
+
+
+def earlier_id(part: Path) -> str:
+    """Returns the id in the agent's configuration of an earlier start, or ``""``."""
+    try:
+        found = config.load(part).tables.get("agent", {}).get("id", "")
+    except ConfigError:
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def node_name(node: str, hostname: str) -> str:
+    """Returns the host's name as the contract allows it, else the id."""
+    short = hostname.partition(".")[0].lower()
+    return _NOT_A_NAME.sub("-", short).strip("-")[:MAX_NAME].strip("-") or node
+
+
+def _tls_listener(
+    wanted: Listen, options: Options, decided: Decided
+) -> tuple[TlsListener, str]:
+    """Makes the certificate, and writes what ``pirack node`` reads.
+
+    Returns:
+        What the broker is told, and the name or address that Pis are told.
+
+    Raises:
+        ConfigError: The port is taken, or the certificate cannot be made.
+        OSError: Something cannot be written.
+    """
+    paths, host, port = decided.paths, wanted.host, wanted.port
+    if not ports.is_free(host, port):
+        # Unlike the others it never moves: every Pi was told this one.
+        text = f"--listen {host}: port {port} is taken; name another: {host}:<port>"
+        raise ConfigError(text)
+    try:
+        names = listen.names(
+            wanted, options.names, LinuxBoard().facts().addresses, platform.node()
+        )
+    except CertificateError as error:
+        text = f"--name: {error}"
+        raise ConfigError(text) from error
+    files = house.certificate_files(paths.secrets, paths.tls)
+    try:
+        certificates.ensure(files, names, rack=options.rack, now=time.time())
+    except CertificateError as error:
+        raise ConfigError(str(error)) from error
+    tables = {
+        "rack": {"name": options.rack},
+        "broker": {
+            "host": decided.mqtt_host,
+            "port": decided.mqtt_port,
+            "credentials": str(paths.credentials(decided.node)),
+        },
+        "enrol": {
+            "host": names[0],
+            "port": port,
+            "secrets": str(paths.secrets),
+            "tls": str(paths.tls),
+            "dynsec": str(paths.broker / FILE_NAME),
+        },
+    }
+    replace(paths.enrol, toml_writer.dumps(tables).encode())
+    listener = TlsListener(
+        port=port, certificate=files.certificate, key=files.key, host=host
+    )
+    return listener, names[0]
 
 
 def _users(decided: Decided) -> MqttAccess:
@@ -241,14 +324,14 @@ def _users(decided: Decided) -> MqttAccess:
 
     The owner of a rack that runs from a terminal is its admin, as on the page.
     """
-    where = decided.layout
+    paths = decided.paths
     roles = ROLES | {decided.node: Role.NODE}
     users = [
-        passwords.mqtt_user(where.credentials(name), name, role)
+        passwords.mqtt_user(paths.credentials(name), name, role)
         for name, role in roles.items()
     ]
     simulated = passwords.node_passwords(
-        where.simulated, (one.id for one in configure.places(decided.shape))
+        paths.simulated, (one.id for one in part_config.places(decided.shape))
     )
     users += [
         User(
@@ -259,8 +342,8 @@ def _users(decided: Decided) -> MqttAccess:
         )
         for name, password in simulated.items()
     ]
-    users += _added(where.secrets, {user.name for user in users})
-    dynsec_file.merge(where.broker, users, Topics(decided.rack))
+    users += members.added(paths.secrets, {user.name for user in users})
+    dynsec_file.merge(paths.broker, users, Topics(decided.rack))
     secret = next(user.password for user in users if user.name == house.ADMIN)
     return MqttAccess(
         host=decided.mqtt_host,
@@ -268,15 +351,6 @@ def _users(decided: Decided) -> MqttAccess:
         username=house.ADMIN,
         password=secret,
     )
-
-
-def _added(secrets: Path, others: Set[str]) -> list[User]:
-    """Returns the nodes of `pirack node add`; known also without a listener."""
-    return [
-        members.as_node(credentials.read(house.node_file(secrets, node)))
-        for node in house.added_nodes(secrets)
-        if node not in others
-    ]
 
 
 def _own_command(data: Path) -> str:

@@ -15,6 +15,7 @@ from dashboard.server.settings import DashboardSettings
 from pirack import listen
 from pirack.listen import Listen
 from pirack.runfile import data_directory
+from pirack.up.data_directory import DataDirectory
 
 DEFAULT_SHAPE = "12x4"
 MAX_BOARDS = 64
@@ -87,6 +88,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     listen: Listen | None = None
     names: tuple[str, ...] = ()
     config: Path | None = None
+
+    @property
+    def paths(self) -> DataDirectory:
+        """Where everything of this rack and shape is kept."""
+        key = f"{self.rack}-{self.shape}" if self.shape.stacks else self.rack
+        return DataDirectory(self.data, key)
 
 
 def parse_shape(text: str) -> Shape:

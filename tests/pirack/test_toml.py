@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pirack.up.toml import dumps
+from pirack.toml_writer import dumps
 
 keys = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 scalars = (

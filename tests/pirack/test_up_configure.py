@@ -9,23 +9,30 @@ from dashboard.server.settings import DashboardSettings
 from master_service import settings as master_settings
 from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings
-from pirack.up import toml
-from pirack.up.configure import AGENT, DASHBOARD, MASTER, SIMULATOR, Decided, documents
-from pirack.up.layout import Layout
+from pirack import toml_writer
+from pirack.up.data_directory import DataDirectory
+from pirack.up.part_config import (
+    AGENT,
+    DASHBOARD,
+    MASTER,
+    SIMULATOR,
+    Decided,
+    documents,
+)
 from pirack.up.settings import Shape
 from provisioning import settings as install_settings
 from provisioning.plan import StackPlan
 from provisioning.settings import BackendName
 
 SHAPE = Shape(2, 2)
-LAYOUT = Layout(Path("/data"), "lab-2x2")
+PATHS = DataDirectory(Path("/data"), "lab-2x2")
 
 
 def decided(shape: Shape = SHAPE, *, allow_host_power: bool = False) -> Decided:
     return Decided(
         rack="lab",
         shape=shape,
-        layout=LAYOUT,
+        paths=PATHS,
         mqtt_host="127.0.0.1",
         mqtt_port=1884,
         http_host="127.0.0.1",
@@ -118,7 +125,7 @@ def test_this_machine_gives_way_when_its_name_is_taken() -> None:
 
 def withheld(own: dict[str, Any], choice: Decided) -> dict[str, str]:
     tables = documents(own, choice)[AGENT]
-    written = tomllib.loads(toml.dumps(tables))
+    written = tomllib.loads(toml_writer.dumps(tables))
     return Document(written).table("agent", AgentSettings).withheld
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from broker.common.config import Document
 from broker.common.errors import ConfigError
-from pirack.up.cli import make_directory
+from pirack.up.data_directory import make
 from pirack.up.settings import Shape, parse_shape, resolve
 
 
@@ -103,7 +103,7 @@ def test_a_file_in_the_place_of_the_data_directory_is_called_one(
     file = tmp_path / "data"
     file.touch()
     with pytest.raises(ConfigError, match="is a file; give a directory"):
-        make_directory(file)
+        make(file)
 
 
 def mode(path: Path) -> int:
@@ -111,12 +111,12 @@ def mode(path: Path) -> int:
 
 
 def test_a_data_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
-    make_directory(tmp_path / "data")
+    make(tmp_path / "data")
     assert mode(tmp_path / "data") == 0o700
 
 
 def test_a_directory_that_holds_other_things_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "letter").touch()
     tmp_path.chmod(0o755)
-    make_directory(tmp_path)
+    make(tmp_path)
     assert mode(tmp_path) == 0o755

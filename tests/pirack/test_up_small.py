@@ -2,17 +2,19 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from broker.common.errors import ConfigError
 from broker.common.processes import how_it_ended
+from broker.mosquitto.dynsec import Role
 from dashboard.server.users import Users
 from pirack import runfile
 from pirack.runfile import Login, MqttAccess, RunFile
-from pirack.up import announce, here, lock, passwords, tools
-from pirack.up.child import PAUSES
+from pirack.up import announce, client_tools, data_directory, passwords, prepare
 from pirack.up.settings import Shape
+from pirack.up.supervisor import PAUSES
 
 ACCESS = MqttAccess(
     host="127.0.0.1", port=1884, username="operator", password="se cret"
@@ -23,6 +25,7 @@ RUN = RunFile(
     login=Login(username="admin", password="abcd-efgh"),
     mqtt=ACCESS,
     pids={"supervisor": 1},
+    tools="/data/client",
 )
 
 
@@ -38,21 +41,25 @@ def test_a_second_rack_on_the_same_directory_is_refused_with_the_way_out(
     tmp_path: Path,
 ) -> None:
     with (
-        lock.held(tmp_path),
+        data_directory.locked(tmp_path),
         pytest.raises(ConfigError, match=r"process \d+\) uses .*--data DIR"),
-        lock.held(tmp_path),
+        data_directory.locked(tmp_path),
     ):
         pass
-    with lock.held(tmp_path):
+    with data_directory.locked(tmp_path):
         pass
+
+
+def mqtt_password(path: Path) -> str:
+    return passwords.mqtt_user(path, "master", Role.VIEWER).password
 
 
 def test_passwords_are_kept_and_for_the_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "master.json"
-    first = passwords.mqtt_password(path, "master")
+    first = mqtt_password(path)
     assert len(first) >= 32
     assert mode(path) == 0o600
-    assert passwords.mqtt_password(path, "master") == first
+    assert mqtt_password(path) == first
 
 
 def test_new_nodes_get_passwords_and_old_ones_keep_theirs(tmp_path: Path) -> None:
@@ -71,8 +78,8 @@ def test_a_damaged_password_file_is_put_aside_and_made_again(
     path, nodes = tmp_path / "master.json", tmp_path / "simulated.json"
     for one in (path, nodes):
         one.write_bytes(torn)
-    made = passwords.mqtt_password(path, "master")
-    assert passwords.mqtt_password(path, "master") == made
+    made = mqtt_password(path)
+    assert mqtt_password(path) == made
     assert passwords.node_passwords(nodes, ["a"]) == passwords.node_passwords(
         nodes, ["a"]
     )
@@ -120,7 +127,7 @@ def test_a_lost_users_file_gets_a_new_administrator(tmp_path: Path) -> None:
 
 
 def test_option_files_hold_the_secret_so_that_the_line_does_not(tmp_path: Path) -> None:
-    directory = tools.write(tmp_path, ACCESS)
+    directory = client_tools.write(tmp_path, ACCESS)
     assert mode(directory) == 0o700
     assert mode(directory / "mosquitto_pub") == 0o600
     assert (directory / "mosquitto_rr").read_text().splitlines() == [
@@ -129,7 +136,7 @@ def test_option_files_hold_the_secret_so_that_the_line_does_not(tmp_path: Path) 
         "-u operator",
         "-P se cret",
     ]
-    line = tools.line(directory, "mosquitto_pub", "-t", "a/b c")
+    line = client_tools.line(directory, "mosquitto_pub", "-t", "a/b c")
     assert line == f"XDG_CONFIG_HOME={directory} mosquitto_pub -t 'a/b c'"
 
 
@@ -163,20 +170,20 @@ def test_a_run_file_left_behind_by_a_killed_supervisor_counts_as_none(
     ],
 )
 def test_a_hostname_becomes_a_name_of_the_contract(hostname: str, name: str) -> None:
-    assert here.node_name("pi-1", hostname) == name
+    assert prepare.node_name("pi-1", hostname) == name
 
 
-def test_the_id_a_person_chose_is_this_machines() -> None:
-    assert here.node_id({"agent": {"id": "pi-mine"}}) == "pi-mine"
+def node_id(tables: dict[str, Any], kept: Path, root: Path) -> str:
+    return prepare.node_id(tables, kept, before="", root=root)
 
 
 def test_a_demonstration_runs_on_a_machine_without_any_interface(
     tmp_path: Path,
 ) -> None:
     kept = tmp_path / "node-id"
-    made = here.node_id({}, tmp_path, kept=kept)
+    made = node_id({}, kept, tmp_path)
     assert made.startswith("pi-")
-    assert here.node_id({}, tmp_path, kept=kept) == made
+    assert node_id({}, kept, tmp_path) == made
 
 
 def test_the_same_data_keeps_its_identity_with_another_network_card(
@@ -186,21 +193,21 @@ def test_the_same_data_keeps_its_identity_with_another_network_card(
     card.mkdir(parents=True)
     (card / "type").write_text("1\n")
     (card / "address").write_text("dc:a6:32:01:02:03\n")
-    assert here.node_id({}, tmp_path, kept=kept) == "pi-32010203"
+    assert node_id({}, kept, tmp_path) == "pi-32010203"
     (card / "address").write_text("dc:a6:32:0a:0b:0c\n")
-    assert here.node_id({}, tmp_path, kept=kept) == "pi-32010203"
-    assert here.node_id({"agent": {"id": "pi-mine"}}, tmp_path, kept=kept) == "pi-mine"
+    assert node_id({}, kept, tmp_path) == "pi-32010203"
+    assert node_id({"agent": {"id": "pi-mine"}}, kept, tmp_path) == "pi-mine"
 
 
 def test_data_of_an_earlier_release_keep_their_identity(tmp_path: Path) -> None:
     part, kept = tmp_path / "agent.toml", tmp_path / "node-id"
-    assert here.earlier_id(part) == ""
+    assert prepare.earlier_id(part) == ""
     part.write_text('[agent]\nid = "pi-ac110002"\n')
-    before = here.earlier_id(part)
-    assert here.node_id({}, tmp_path, kept=kept, before=before) == "pi-ac110002"
+    before = prepare.earlier_id(part)
+    assert prepare.node_id({}, kept, before=before, root=tmp_path) == "pi-ac110002"
     assert kept.read_text() == "pi-ac110002\n"
     part.write_bytes(b"\0\0")
-    assert here.earlier_id(part) == ""
+    assert prepare.earlier_id(part) == ""
 
 
 def test_a_part_is_started_again_soon_then_ever_more_slowly() -> None:
@@ -226,10 +233,9 @@ def told(shape: Shape, *moved: tuple[str, int, int]) -> list[str]:
                 node_name="attic",
                 broker="Mosquitto 2.0.11",
                 data=Path("/data"),
-                tools=Path("/data/client"),
                 publish="mosquitto_pub",
                 subscribe="mosquitto_sub",
-                send="pirack",
+                pirack="pirack",
                 moved=moved,
             )
         )

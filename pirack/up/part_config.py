@@ -11,7 +11,7 @@ import msgspec
 
 from broker.contract.verbs import Verb
 from node_agent.simulator.layout import Place, boards
-from pirack.up.layout import Layout
+from pirack.up.data_directory import DataDirectory
 from pirack.up.settings import Shape
 
 Tables = dict[str, Any]
@@ -20,8 +20,6 @@ MASTER = "master"
 DASHBOARD = "dashboard"
 AGENT = "agent"
 SIMULATOR = "simulator"
-OPERATOR = "operator"
-VIEWER = "viewer"
 
 HOST_POWER = (Verb.REBOOT, Verb.SHUTDOWN, Verb.UPDATE)
 WITHHELD = (
@@ -54,7 +52,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         rack: Name.
         shape: What is simulated.
-        layout: Paths.
+        paths: Where everything is kept.
         mqtt_host: Where the parts reach the broker.
         mqtt_port: Its port.
         http_host: Address the page listens on.
@@ -68,7 +66,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
     rack: str
     shape: Shape
-    layout: Layout
+    paths: DataDirectory
     mqtt_host: str
     mqtt_port: int
     http_host: str
@@ -110,13 +108,13 @@ def _base(own: Tables, decided: Decided, user: str) -> Tables:
     broker = {
         "host": decided.mqtt_host,
         "port": decided.mqtt_port,
-        "credentials": str(decided.layout.credentials(user)),
+        "credentials": str(decided.paths.credentials(user)),
     }
     return _over(own, {"rack": rack, "broker": broker})
 
 
 def _master(own: Tables, decided: Decided) -> Tables:
-    master: Tables = {"data_dir": str(decided.layout.master), "node": decided.node}
+    master: Tables = {"data_dir": str(decided.paths.master), "node": decided.node}
     tables = _base(own, decided, MASTER)
     if decided.shape.stacks:
         echo = decided.echo_port
@@ -124,7 +122,7 @@ def _master(own: Tables, decided: Decided) -> Tables:
         tables = _under(tables, {"power": {"driver": "fake"}})
         # Not under the person's: his DHCP server must not serve for invented boards.
         tables["install"] = SIMULATED_INSTALL
-    tables = _under(tables, {"install": {"data_dir": str(decided.layout.install)}})
+    tables = _under(tables, {"install": {"data_dir": str(decided.paths.install)}})
     tables["node"] = _nodes(own.get("node", []), decided)
     return _over(tables, {"master": master})
 
@@ -151,7 +149,7 @@ def _dashboard(own: Tables, decided: Decided) -> Tables:
     page = {
         "host": decided.http_host,
         "http_port": decided.http_port,
-        "data": str(decided.layout.dashboard),
+        "data": str(decided.paths.dashboard),
         "mosquitto_pub": decided.paste,
     }
     return _over(_base(own, decided, DASHBOARD), {"dashboard": page})
@@ -159,7 +157,7 @@ def _dashboard(own: Tables, decided: Decided) -> Tables:
 
 def _agent(own: Tables, decided: Decided) -> Tables:
     """Returns the agent's; a demonstration must not take its own machine down."""
-    agent: Tables = {"id": decided.node, "state_dir": str(decided.layout.agent)}
+    agent: Tables = {"id": decided.node, "state_dir": str(decided.paths.agent)}
     if decided.shape.stacks and not decided.allow_host_power:
         withheld = {verb.value: WITHHELD for verb in HOST_POWER}
         agent["withheld"] = own.get("agent", {}).get("withheld", {}) | withheld
@@ -171,7 +169,7 @@ def _simulator(own: Tables, decided: Decided) -> Tables:
         "stacks": decided.shape.stacks,
         "boards": decided.shape.boards,
         "echo_port": decided.echo_port,
-        "credentials": str(decided.layout.simulated),
+        "credentials": str(decided.paths.simulated),
     }
     return _over(_base(own, decided, SIMULATOR), {"simulator": simulator})
 

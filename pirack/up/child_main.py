@@ -1,6 +1,6 @@
-"""Entry of a part that ``pirack up`` starts: bind to the supervisor, then be a command.
+"""Entry of a part that ``pirack up`` starts: ends with it, and is a sub-command.
 
-``python -m pirack.up.part <supervisor pid> <sub-command> …``
+``python -m pirack.up.child_main <supervisor pid> <sub-command> …``
 """
 
 import signal
