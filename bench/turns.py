@@ -173,9 +173,9 @@ def _agent(connect: Connect, _folder: Path) -> Service:
 def _master(connect: Connect, folder: Path) -> Service:
     from broker.common.settings import RackSettings  # noqa: PLC0415  # of the child only
     from master_service.power.fake import FakeOutlets  # noqa: PLC0415  # as above
-    from master_service.probe import NoProber  # noqa: PLC0415  # as above
+    from master_service.presence.probe import NoProber  # noqa: PLC0415  # as above
+    from master_service.rack.settings import MasterSettings, Settings  # noqa: PLC0415  # as above
     from master_service.service import Master  # noqa: PLC0415  # as above
-    from master_service.settings import MasterSettings, Settings  # noqa: PLC0415  # as above
 
     settings = Settings(
         rack=RackSettings(name="lab", stacks=2, boards=2),

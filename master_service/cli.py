@@ -8,11 +8,11 @@ from broker.common import kernel_clock, service
 from broker.common.config import Document
 from broker.common.settings import BrokerSettings
 from broker.mosquitto.credentials import endpoint
-from master_service import probe
 from master_service.install import setup
 from master_service.power import make as make_outlets
+from master_service.power.wiring import read
+from master_service.presence import probe
 from master_service.service import Master
-from master_service.settings import read
 
 HELP = "keep the rack: verdicts, commands, events"
 

@@ -26,7 +26,6 @@ from master_service.commands.effects import (
     DoInstall,
     Effect,
     Effects,
-    Moment,
     Persist,
     PublishAll,
     ReadEvents,
@@ -35,25 +34,25 @@ from master_service.commands.effects import (
     Switched,
 )
 from master_service.commands.install import answer
-from master_service.commands.records import (
+from master_service.install.service import Installs
+from master_service.install.verb import InstallVerb
+from master_service.message_router import Intake
+from master_service.power.switching import Brought, Switcher
+from master_service.presence.probe import Answer as ProbeAnswer
+from master_service.presence.probe import ProbeQueue, Prober
+from master_service.presence.rack import Rack
+from master_service.rack.locks import locked_stack
+from master_service.rack.node import Node, Probe
+from master_service.rack.outlet_state import Fed
+from master_service.rack.records import (
     CommandEnded,
     LockEnd,
     OutletRecord,
     Record,
 )
-from master_service.install.service import Installs
-from master_service.install.verb import InstallVerb
-from master_service.intake import Intake
-from master_service.locks import locked_stack
-from master_service.node import Node
-from master_service.power.panel import Fed
-from master_service.power.switching import Brought, Switcher
-from master_service.presence import Probe
-from master_service.probe import Answer as ProbeAnswer
-from master_service.probe import ProbeQueue, Prober
-from master_service.publisher import Publisher
-from master_service.rack import Rack
+from master_service.rack.times import Moment
 from master_service.reply_publisher import ListErrors, ReplyPublisher
+from master_service.state_publisher import Publisher
 from master_service.store import Store
 
 log = logging.getLogger(__name__)

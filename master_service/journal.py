@@ -6,8 +6,8 @@ from broker.client.link import Link
 from broker.common.errors import LinkError, PayloadError
 from broker.contract.messages import encode
 from broker.contract.topics import Topics
-from master_service.events import Draft
-from master_service.rate_limit import HistoryLimit
+from master_service.rack.events import Draft
+from master_service.rack.rate_limit import HistoryLimit
 from master_service.store import Store
 
 

@@ -5,7 +5,7 @@ import socket
 
 from broker.common.version import VERSION
 from broker.contract.messages import MasterDetails
-from master_service.settings import MasterSettings
+from master_service.rack.settings import MasterSettings
 
 
 def own_details(

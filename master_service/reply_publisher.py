@@ -16,15 +16,9 @@ from broker.common.log import RateLimited
 from broker.contract.messages import Phase, Reply, TargetRow, encode
 from broker.contract.topics import Topics
 from master_service.commands import history
-from master_service.commands.effects import (
-    Answer,
-    Commit,
-    Effect,
-    Moment,
-    Persist,
-    ReadEvents,
-)
-from master_service.commands.records import CommandBegun, OutletRecord, PartRecord
+from master_service.commands.effects import Answer, Commit, Effect, Persist, ReadEvents
+from master_service.rack.records import CommandBegun, OutletRecord, PartRecord
+from master_service.rack.times import Moment
 from master_service.store import Store
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 
 from broker.contract.messages import EventKind, MasterDetails
-from master_service.events import Outbox
+from master_service.rack.events import Outbox
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from broker.contract.messages import (
     StackState,
     Verdict,
 )
-from master_service.node import Node
 from master_service.power import boards
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
 
 WORST_FIRST = (
     Verdict.UNPOWERED,

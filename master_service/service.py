@@ -21,25 +21,26 @@ from broker.common.version import VERSION
 from broker.contract.messages import EventKind
 from broker.contract.topics import Topics
 from master_service.commands.desk import Desk
-from master_service.commands.effects import Commit, Moment, Persist
-from master_service.commands.records import BootRecord
+from master_service.commands.effects import Commit, Persist
 from master_service.effect_runner import EffectRunner
-from master_service.event_log import Retention, of_last_day
 from master_service.healing.healer import Healer
 from master_service.install.service import Installs
 from master_service.install.setup import Setup
-from master_service.intake import Intake, subscriptions
 from master_service.journal import Journal
+from master_service.message_router import Intake, subscriptions
 from master_service.own_details import own_details
 from master_service.power.claiming import claim_all
 from master_service.power.outlets import Outlets
 from master_service.power.patrol import Patrol
 from master_service.power.switching import Switcher
-from master_service.probe import Prober
-from master_service.publisher import Publisher
-from master_service.rack import Rack
-from master_service.saved import Saved
-from master_service.settings import Settings
+from master_service.presence.probe import Prober
+from master_service.presence.rack import Rack
+from master_service.rack.event_log import Retention, of_last_day
+from master_service.rack.records import BootRecord
+from master_service.rack.saved import Saved
+from master_service.rack.settings import Settings
+from master_service.rack.times import Moment
+from master_service.state_publisher import Publisher
 from master_service.store import Store
 
 log = logging.getLogger(__name__)

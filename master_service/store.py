@@ -23,8 +23,9 @@ import msgspec
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.tasks import see_through
 from broker.contract.messages import Event, EventKind, Lock
-from master_service import event_log
-from master_service.commands.records import (
+from master_service.rack import event_log
+from master_service.rack.event_log import DAY_S, EventQuery, Retention, Statement
+from master_service.rack.records import (
     BootRecord,
     CommandBegun,
     CommandEnded,
@@ -34,9 +35,8 @@ from master_service.commands.records import (
     Record,
     Tombstone,
 )
-from master_service.event_log import DAY_S, EventQuery, Retention, Statement
-from master_service.registry import NodeRecord
-from master_service.saved import (
+from master_service.rack.registry import NodeRecord
+from master_service.rack.saved import (
     BOOT_ID,
     FORGOTTEN_FOR_GOOD,
     TABLES,

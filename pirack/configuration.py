@@ -4,7 +4,7 @@ from broker.common.config import Document
 from broker.common.service import TABLES
 from broker.common.settings import BrokerSettings, RackSettings
 from dashboard.server.settings import DashboardSettings
-from master_service import settings as master
+from master_service.power import wiring
 from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings
 from pirack.house import EnrolSettings
@@ -31,4 +31,4 @@ def check(document: Document) -> None:
     document.require_known(TABLES)
     for name, kind in OWNERS.items():
         document.table(name, kind)
-    master.read(document)
+    wiring.read(document)

@@ -10,18 +10,18 @@ from master_service.commands.effects import (
     ClearTopics,
     Commit,
     Effects,
-    Moment,
     Persist,
     RefusedError,
     SendOrder,
 )
 from master_service.commands.reach import interrupted
-from master_service.commands.records import Tombstone
 from master_service.commands.reserve import require
 from master_service.commands.run import Row, Run
-from master_service.node import Node
-from master_service.rack import Rack
-from master_service.settings import MAX_TAGS
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
+from master_service.rack.records import Tombstone
+from master_service.rack.settings import MAX_TAGS
+from master_service.rack.times import Moment
 
 VERBS = frozenset({Verb.NAME, Verb.PLACE, Verb.TAG, Verb.FORGET})
 _ONE_ONLY = frozenset({Verb.NAME, Verb.PLACE})

@@ -13,13 +13,13 @@ from master_service.commands.effects import (
     Asked,
     Commit,
     Effects,
-    Moment,
     Persist,
     RefusedError,
 )
 from master_service.commands.run import Row, Run
-from master_service.power.panel import Fed
 from master_service.power.switchboard import Switchboard
+from master_service.rack.outlet_state import Fed
+from master_service.rack.times import Moment
 
 _UNDER_WAY = "was begun there already and cannot be called back"
 

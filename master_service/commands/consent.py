@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from broker.contract.messages import Phase, RowCode, TargetRow
 from master_service.commands.effects import Asked, RefusedError
-from master_service.layout import FoundBoard
-from master_service.node import Node
+from master_service.rack.layout import FoundBoard
+from master_service.rack.node import Node
 
 SEVERAL = 2
 NAMED = 16

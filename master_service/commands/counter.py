@@ -5,13 +5,14 @@ What an install run then does is told on topics of its own.
 
 from broker.contract.verbs import Verb
 from master_service.commands import history, reserve
-from master_service.commands.effects import Asked, Effects, Moment, ReadEvents
+from master_service.commands.effects import Asked, Effects, ReadEvents
 from master_service.commands.install import InstallDoor
 from master_service.commands.reserve import Reservations
-from master_service.node import Node
-from master_service.power.panel import Fed
 from master_service.power.switchboard import Switchboard
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
+from master_service.rack.outlet_state import Fed
+from master_service.rack.times import Moment
 
 
 class Counter:

@@ -20,7 +20,6 @@ from master_service.commands.effects import (
     ClearTopics,
     Commit,
     Effects,
-    Moment,
     Persist,
     PublishAll,
     RefusedError,
@@ -31,20 +30,21 @@ from master_service.commands.effects import (
 from master_service.commands.lines import line
 from master_service.commands.orders import Orders
 from master_service.commands.receipt import parts
-from master_service.commands.records import CommandBegun, CommandEnded, PartRecord
 from master_service.commands.run import Run
-from master_service.node import Node
 from master_service.power.boards import found
 from master_service.power.steps import Action
 from master_service.power.switchboard import Switchboard
-from master_service.rack import Rack
-from master_service.rate_limit import (
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
+from master_service.rack.rate_limit import (
     COMMANDS_A_SECOND,
     COMMANDS_AT_ONCE,
     REFUSALS_A_SECOND,
     REFUSALS_AT_ONCE,
     RateLimit,
 )
+from master_service.rack.records import CommandBegun, CommandEnded, PartRecord
+from master_service.rack.times import Moment
 
 IDS_REMEMBERED = 4_096
 RUNS_AT_ONCE = 1_000

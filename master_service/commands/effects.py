@@ -7,9 +7,10 @@ import msgspec
 from broker.common.errors import PiRackError
 from broker.contract.messages import Command, Order, Phase, Reply, TargetRow
 from broker.contract.topics import Scope
-from master_service.commands.records import Record
-from master_service.event_log import EventQuery
-from master_service.install.order import InstallOrder
+from master_service.commands.install_words import InstallOrder
+from master_service.rack.event_log import EventQuery
+from master_service.rack.records import Record
+from master_service.rack.times import Moment
 
 
 class RefusedError(PiRackError):
@@ -23,18 +24,6 @@ class RefusedError(PiRackError):
     def __init__(self, text: str, rows: Iterable[TargetRow] = ()) -> None:
         super().__init__(text)
         self.rows = tuple(rows)
-
-
-class Moment(msgspec.Struct, frozen=True):
-    """One moment by both clocks.
-
-    Args:
-        now: Monotonic seconds: durations and deadlines.
-        wall: Unix time, seconds: what people and other machines are told.
-    """
-
-    now: float
-    wall: float
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -8,9 +8,9 @@ from broker.contract.messages import Event, EventKind, Phase, Reply
 from broker.contract.topics import ScopeKind
 from master_service.commands.effects import Asked, RefusedError
 from master_service.commands.receipt import numbered
-from master_service.event_log import MOST_LINES, EventQuery
-from master_service.rack import Rack
-from master_service.spans import SpanError, moment
+from master_service.presence.rack import Rack
+from master_service.rack.event_log import MOST_LINES, EventQuery
+from master_service.rack.times import SpanError, moment
 
 NAMES = ("since", "until", "kind", "incident", "correlation", "before", "limit")
 LARGEST = 2**62

@@ -12,10 +12,10 @@ from master_service.commands.effects import (
     Persist,
     RefusedError,
 )
-from master_service.commands.records import CommandBegun
-from master_service.install.order import Ask, InstallOrder, WordsError, read
+from master_service.commands.install_words import Ask, InstallOrder, WordsError, read
 from master_service.power.switchboard import Switchboard
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.records import CommandBegun
 
 _SCOPES = frozenset({ScopeKind.RACK, ScopeKind.STACK})
 

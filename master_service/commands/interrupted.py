@@ -5,10 +5,10 @@ more could interrupt it twice.
 """
 
 from broker.contract.messages import Phase
-from master_service.commands.records import PartRecord, TargetRecord
 from master_service.commands.run import Row, Run
-from master_service.presence import NEVER
-from master_service.registry import Registry
+from master_service.rack.node import NEVER
+from master_service.rack.records import PartRecord, TargetRecord
+from master_service.rack.registry import Registry
 
 WAITED = "not started: the master was restarted"
 TOLD = "it was told, and the master was restarted before the effect was seen"

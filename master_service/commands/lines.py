@@ -4,9 +4,9 @@ from broker.contract.messages import EventKind
 from broker.contract.topics import ScopeKind
 from broker.contract.verbs import Verb
 from master_service.commands.effects import Asked
-from master_service.events import Draft
 from master_service.power.steps import Action
-from master_service.registry import Registry
+from master_service.rack.events import Draft
+from master_service.rack.registry import Registry
 
 _WAYS = frozenset(each.value for each in Action)
 

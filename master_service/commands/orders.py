@@ -7,7 +7,6 @@ from master_service.commands.effects import (
     AskBoard,
     Commit,
     Effects,
-    Moment,
     Persist,
     SendOrder,
 )
@@ -21,10 +20,11 @@ from master_service.commands.reach import (
 )
 from master_service.commands.run import Row, Run
 from master_service.commands.waves import Waves
-from master_service.events import Draft
-from master_service.node import Node
-from master_service.presence import BOOT_MARGIN, NEVER, Pending
-from master_service.rack import Rack
+from master_service.presence.judge import BOOT_MARGIN
+from master_service.presence.rack import Rack
+from master_service.rack.events import Draft
+from master_service.rack.node import NEVER, Node, Pending
+from master_service.rack.times import Moment
 
 LEAVE_S = 30.0
 """Seconds a machine is given to go down before it can boot."""

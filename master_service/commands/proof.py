@@ -11,10 +11,9 @@ from broker.contract.verbs import Verb
 from master_service.commands.effects import AskBoard, Effects
 from master_service.commands.reach import absence, reachable
 from master_service.commands.run import Row, Run
-from master_service.node import Node
 from master_service.power.boards import ruling
-from master_service.presence import Pending, Probe
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node, Pending, Probe
 
 BOARD_S = 2.5
 """Seconds a probe that a ping waits for may take, several places in its queue too."""

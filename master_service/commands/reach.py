@@ -5,8 +5,8 @@ import difflib
 from broker.contract.messages import Phase, Status, TargetRow, Verdict
 from broker.contract.verbs import DESTRUCTIVE, Verb
 from master_service.commands.effects import Asked, RefusedError
-from master_service.node import Node
-from master_service.spans import clock
+from master_service.rack.node import Node
+from master_service.rack.times import clock
 
 _MAYBE = frozenset({Verdict.LATE, Verdict.UNKNOWN, Verdict.REBOOTING, Verdict.STOPPING})
 _BUILT_IN = (Verb.PING, Verb.REFRESH, Verb.RUN)

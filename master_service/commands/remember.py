@@ -5,9 +5,10 @@ from typing import Any
 
 from broker.contract.messages import Command
 from broker.contract.topics import Scope
-from master_service.commands.effects import Asked, Moment, Route
-from master_service.commands.records import PartRecord, TargetRecord
+from master_service.commands.effects import Asked, Route
 from master_service.commands.run import Row
+from master_service.rack.records import PartRecord, TargetRecord
+from master_service.rack.times import Moment
 
 
 def part(asked: Asked, targets: dict[str, Row], **share: Any) -> PartRecord:  # noqa: ANN401  # fields by name

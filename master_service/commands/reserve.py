@@ -8,13 +8,12 @@ from master_service.commands.effects import (
     Asked,
     Commit,
     Effects,
-    Moment,
     Persist,
     RefusedError,
 )
 from master_service.commands.lines import line
-from master_service.commands.records import LockEnd
-from master_service.locks import (
+from master_service.presence.rack import Rack
+from master_service.rack.locks import (
     LONGEST_S,
     held,
     locked_stack,
@@ -22,9 +21,9 @@ from master_service.locks import (
     own,
     stack_scope,
 )
-from master_service.node import Node
-from master_service.rack import Rack
-from master_service.spans import SpanError, clock, seconds
+from master_service.rack.node import Node
+from master_service.rack.records import LockEnd
+from master_service.rack.times import Moment, SpanError, clock, seconds
 
 VERBS = frozenset({Verb.LOCK, Verb.UNLOCK})
 FORCE = "force"

@@ -9,9 +9,9 @@ from broker.contract.verbs import DESTRUCTIVE, Verb
 from master_service.commands.effects import Answer, Asked, Effects
 from master_service.commands.lines import way
 from master_service.commands.receipt import parts
-from master_service.events import Outbox
-from master_service.layout import FoundBoard
-from master_service.node import Node
+from master_service.rack.events import Outbox
+from master_service.rack.layout import FoundBoard
+from master_service.rack.node import Node
 
 if TYPE_CHECKING:
     from master_service.commands.waves import Waves  # which imports this file

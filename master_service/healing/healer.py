@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable
 from broker.contract.messages import Command, Event, EventKind, Status, Verdict, encode
 from broker.contract.topics import Scope, ScopeKind
 from broker.contract.verbs import Verb
-from master_service.commands.effects import Moment, Request, Route
-from master_service.events import Draft
-from master_service.healing.ladder import SICK, Past, Patient, Plan, plan
-from master_service.healing.settings import Step
-from master_service.healing.ward import Ward
-from master_service.node import Node
+from master_service.commands.effects import Request, Route
+from master_service.healing.escalation import SICK, Past, Patient, Plan, plan
+from master_service.healing.limits import Ward
 from master_service.power import boards
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.events import Draft
+from master_service.rack.node import Node
+from master_service.rack.settings import HealStep
+from master_service.rack.times import Moment
 
 NAME = "self-healing"
 EVERY_S = 1.0
@@ -30,12 +31,12 @@ class Illness:
     """What was done about one board since it fell ill; the healer's own record."""
 
     def __init__(self) -> None:
-        self.tried: tuple[Step, ...] = ()
+        self.tried: tuple[HealStep, ...] = ()
         self.last_at = -float("inf")
         self.said = ""
         self.over = False
 
-    def treated(self, step: Step, now: float) -> None:
+    def treated(self, step: HealStep, now: float) -> None:
         """Take that a step is tried."""
         self.tried, self.last_at, self.said = (*self.tried, step), now, ""
 
@@ -94,7 +95,7 @@ class Healer:
         if found.step is None:
             self._leave(node, ill, found, at.now)
             return None
-        hit = 1 + len(patient.siblings) if found.step is Step.POWER else 1
+        hit = 1 + len(patient.siblings) if found.step is HealStep.POWER else 1
         whole, under_way = self._known(), self._under_way()
         if not self._ward.room(hit=hit, under_way=under_way, whole=whole):
             return None
@@ -103,7 +104,9 @@ class Healer:
         what = _words(node, found.step, patient, found.why)
         return self._step(node, found.step, patient.outlet, what)
 
-    def _step(self, node: Node, step: Step, outlet: str, what: str) -> Request | None:
+    def _step(
+        self, node: Node, step: HealStep, outlet: str, what: str
+    ) -> Request | None:
         """Say what is done, and return it as a command; in a dry run say it only."""
         if self._settings.dry_run:
             self._say(node, f"would do now: {what}", step=step)
@@ -213,23 +216,23 @@ def _supply(rack: Rack, node: Node) -> tuple[str, list[Node]]:
     return (str(Scope(ScopeKind.STACK, str(node.stack))) if alone else ""), mates
 
 
-def _words(node: Node, step: Step, patient: Patient, why: str) -> str:
+def _words(node: Node, step: HealStep, patient: Patient, why: str) -> str:
     """Say what is done to a board, for how long it has been ill, and why not less."""
     what = f"{step} of {node.name}, {node.verdict} for {patient.sick_s:.0f} s"
     if why:
         what += f" ({why})"
-    if step is Step.POWER and patient.siblings:
+    if step is HealStep.POWER and patient.siblings:
         what += f"; with it: {', '.join(patient.siblings)}"
     return what
 
 
 def _request(
-    rack: Rack, node: Node, step: Step, outlet: str, command_id: str
+    rack: Rack, node: Node, step: HealStep, outlet: str, command_id: str
 ) -> Request:
     """Return a step as the command that a person would give."""
     scope, verb = Scope(ScopeKind.NODE, node.id), str(step)
     args: tuple[str, ...] = ()
-    if step is Step.POWER:
+    if step is HealStep.POWER:
         scope, verb = Scope.parse(outlet), Verb.POWER.value
         args = ("cycle", f"force={node.id}")
     command = Command(id=command_id, args=args, confirm=str(scope), by=NAME)

@@ -4,11 +4,11 @@ import enum
 from collections.abc import Callable
 
 from broker.contract.messages import EventKind, Verdict
-from master_service.events import Outbox
 from master_service.incidents.words import SILENT, listed
-from master_service.node import Node
-from master_service.registry import Registry
-from master_service.spans import words
+from master_service.rack.events import Outbox
+from master_service.rack.node import Node
+from master_service.rack.registry import Registry
+from master_service.rack.times import words
 
 SETTLE_S = 5.0
 """Seconds after the grace in which boards that are not back are asked and judged."""

@@ -4,12 +4,12 @@ import enum
 from collections.abc import Callable
 
 from broker.contract.messages import EventKind, Power, Verdict
-from master_service.events import Outbox
 from master_service.incidents.words import SILENT, listed
-from master_service.node import Node
-from master_service.power.panel import Panel
-from master_service.registry import Registry
-from master_service.spans import words
+from master_service.rack.events import Outbox
+from master_service.rack.node import Node
+from master_service.rack.outlet_state import Panel
+from master_service.rack.registry import Registry
+from master_service.rack.times import words
 
 JOIN_INTERVALS = 2.0
 JOIN_S = 5.0

@@ -4,10 +4,10 @@ import enum
 from collections.abc import Callable
 
 from broker.contract.messages import EventKind
-from master_service.events import Outbox
 from master_service.incidents.words import listed
-from master_service.node import Node
-from master_service.registry import Registry
+from master_service.rack.events import Outbox
+from master_service.rack.node import Node
+from master_service.rack.registry import Registry
 
 WINDOW_S = 60.0
 """Boards of a stack that complain within this time complain of the same thing."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from broker.contract.messages import Verdict
-from master_service.node import Node
-from master_service.registry import Registry
+from master_service.rack.node import Node
+from master_service.rack.registry import Registry
 
 SILENT = frozenset({Verdict.LATE, Verdict.HUNG, Verdict.LOST, Verdict.UNPOWERED})
 """Verdicts of a board that should speak and does not."""

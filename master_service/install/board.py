@@ -9,7 +9,7 @@ import msgspec
 from broker.client.link import Link
 from broker.common.errors import LinkError, PayloadError
 from broker.contract.messages import InstallState, Wire, encode
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
 from provisioning.plan import Place
 from provisioning.run import rows
 from provisioning.run.state import Run

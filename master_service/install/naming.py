@@ -5,8 +5,8 @@ See ``docs/decisions/who-names-a-board.md``: the configuration and a person outw
 
 from collections.abc import Collection, Iterable, Mapping
 
-from master_service.node import Node
-from master_service.registry import Registry
+from master_service.rack.node import Node
+from master_service.rack.registry import Registry
 from provisioning.hardware import normal_mac
 from provisioning.plan import Place
 

@@ -11,14 +11,15 @@ from broker.contract.messages import Command, Power, Reply, Status, Verdict, enc
 from broker.contract.topics import Scope, ScopeKind
 from broker.contract.verbs import Verb
 from master_service.commands.desk import Desk
-from master_service.commands.effects import Effects, Moment, Request, Route
-from master_service.node import Node
+from master_service.commands.effects import Effects, Request, Route
 from master_service.power import boards, inrush
 from master_service.power.choice import FORCE, NOWAIT
 from master_service.power.outlets import Outlets, PowerError
-from master_service.power.panel import Fed
-from master_service.presence import BOOT_MARGIN
-from master_service.rack import Rack
+from master_service.presence.judge import BOOT_MARGIN
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
+from master_service.rack.outlet_state import Fed
+from master_service.rack.times import Moment
 from provisioning.run.state import Run
 
 POLL_S = 0.1

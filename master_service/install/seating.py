@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from broker.contract.messages import EventKind, Verdict
 from master_service.install import naming
-from master_service.layout import FoundBoard
-from master_service.node import Node
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.layout import FoundBoard
+from master_service.rack.node import Node
 from provisioning.plan import Place
 
 

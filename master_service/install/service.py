@@ -13,15 +13,16 @@ from broker.common.errors import PiRackError
 from broker.common.tasks import keep_running
 from broker.contract.messages import Details, EventKind, InstallState, Reply
 from master_service.commands.desk import Desk
-from master_service.commands.effects import Effects, Moment
-from master_service.events import Draft
+from master_service.commands.effects import Effects
 from master_service.install.board import InstallBoard
 from master_service.install.power import RackPower
 from master_service.install.seating import Seating
 from master_service.install.setup import Setup
-from master_service.node import Node
 from master_service.power.outlets import Outlets
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.events import Draft
+from master_service.rack.node import Node
+from master_service.rack.times import Moment
 from provisioning.build import make_journal
 from provisioning.discovery.births import BirthSource
 from provisioning.errors import NoRunError

@@ -6,8 +6,8 @@ import msgspec
 
 from broker.common.config import Document
 from broker.common.errors import ConfigError
-from master_service import layout
-from master_service.settings import Settings
+from master_service.rack import layout
+from master_service.rack.settings import Settings
 from provisioning import settings as provisioning
 from provisioning.build import make_installer
 from provisioning.installer import Installer

@@ -12,14 +12,14 @@ from broker.contract.topics import ScopeKind
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Answer, Asked, DoInstall
 from master_service.commands.install import answer
+from master_service.commands.install_words import Ask, InstallOrder
 from master_service.commands.lines import line
 from master_service.commands.reach import reachable
-from master_service.install.order import Ask, InstallOrder
 from master_service.install.service import Installs
 from master_service.install.setup import plans
-from master_service.node import Node
 from master_service.power import boards
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
 from provisioning.errors import NoRunError
 from provisioning.run.state import Params
 from provisioning.settings import params

@@ -8,13 +8,12 @@ from broker.contract.messages import Askable, Power, Status, Verdict
 from broker.contract.verbs import Verb
 from master_service.commands.reach import inability, reachable
 from master_service.commands.run import Row
-from master_service.identity import DUPLICATE_ID
-from master_service.layout import FoundBoard
-from master_service.node import Node
 from master_service.power.evidence import BoardFacts, Ruling, rule
-from master_service.power.panel import Fed
-from master_service.presence import NEVER
-from master_service.rack import Rack
+from master_service.presence.identity import DUPLICATE_ID
+from master_service.presence.rack import Rack
+from master_service.rack.layout import FoundBoard
+from master_service.rack.node import NEVER, Node
+from master_service.rack.outlet_state import Fed
 
 
 def ruling(rack: Rack, node: Node, now: float) -> Ruling:

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable
 from broker.contract.topics import Scope, ScopeKind
 from master_service.commands.effects import RefusedError
 from master_service.commands.run import Row, Run
-from master_service.node import Node
-from master_service.power.panel import Fed
 from master_service.power.steps import Action
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
+from master_service.rack.outlet_state import Fed
 
 FORCE = "force"
 NOWAIT = "nowait"

@@ -3,11 +3,11 @@
 import asyncio
 
 from broker.contract.messages import EventKind, Power
-from master_service.commands.effects import Moment
 from master_service.power.outlets import Outlets, PowerError, about
-from master_service.power.panel import Fed
 from master_service.power.switching import within
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.outlet_state import Fed
+from master_service.rack.times import Moment
 
 CLAIM_S = 10.0
 """Seconds all outlets together hold up the start; who is slower is read later on."""

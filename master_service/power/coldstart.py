@@ -5,9 +5,9 @@ than when the master ran last.
 """
 
 from broker.contract.messages import Power
-from master_service.power.panel import Fed
 from master_service.power.steps import Action
-from master_service.settings import ColdStart, PowerSettings
+from master_service.rack.outlet_state import Fed
+from master_service.rack.settings import ColdStart, PowerSettings
 
 
 def plan(outlets: list[Fed], power: PowerSettings) -> list[tuple[Fed, Action]]:

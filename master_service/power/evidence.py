@@ -12,7 +12,7 @@ ping is not down: it may be running behind a dead switch or a firewall.
 import msgspec
 
 from broker.contract.messages import Askable, Power
-from master_service.presence import Probe
+from master_service.rack.node import Probe
 
 FRESH_S = 5.0
 """A ping without answer is evidence for so long, in seconds; then ask once more."""

@@ -17,9 +17,8 @@ import msgspec
 from broker.common import service
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
-from master_service import settings as master
 from master_service.power import machine as machines
-from master_service.power import make
+from master_service.power import make, wiring
 from master_service.power.drivers.gpio import Ledger
 from master_service.power.holder_link import LINE_BYTES, Answer, Do, Question
 from master_service.power.lock import OutletLock
@@ -30,7 +29,7 @@ from master_service.power.outlets import (
     PowerRetryableError,
     unknown,
 )
-from master_service.settings import Driver, Settings
+from master_service.rack.settings import Driver, Settings
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +157,7 @@ def main() -> int:
     service.add_common(parser)
     args = service.parse(parser)
     try:
-        settings = master.read(service.load_common(args))
+        settings = wiring.read(service.load_common(args))
         return service.run(Holder(settings, machines.here()))
     except ConfigError as error:
         parser.exit(service.EXIT_CONFIG, f"pirack-powerd: {error}\n")

@@ -6,7 +6,7 @@ until its boards answer, or should have.
 
 from collections.abc import Sequence
 
-from master_service.settings import OutletRow, PowerSettings
+from master_service.rack.settings import OutletRow, PowerSettings
 
 
 def room(

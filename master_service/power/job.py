@@ -20,23 +20,23 @@ from master_service.commands.effects import (
     AskBoard,
     Commit,
     Effects,
-    Moment,
     Persist,
     Switch,
     Switched,
 )
 from master_service.commands.orders import Orders
 from master_service.commands.reach import inability, reachable
-from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
-from master_service.node import Node
 from master_service.power.boards import came, came_back, cannot_come, row_ruling
 from master_service.power.choice import FORCE, awaited, given_up
-from master_service.power.panel import UNTIL_ON, Fed
 from master_service.power.steps import Action, Step
-from master_service.presence import BOOT_MARGIN, Probe
-from master_service.rack import Rack
-from master_service.settings import Settings
+from master_service.presence.judge import BOOT_MARGIN
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node, Probe
+from master_service.rack.outlet_state import UNTIL_ON, Fed
+from master_service.rack.records import PartRecord
+from master_service.rack.settings import Settings
+from master_service.rack.times import Moment
 
 LOOK_EVERY_S = 1.0
 """Between two readings of an outlet that may still move."""

@@ -21,7 +21,7 @@ from master_service.power.drivers.rpi_gpio import RpiPins
 from master_service.power.stand_in.gpiod import StandInGpiod
 from master_service.power.stand_in.header import Header
 from master_service.power.stand_in.rpi_gpio import StandInGpio
-from master_service.settings import Driver
+from master_service.rack.settings import Driver
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from broker.common.errors import ConfigError
 from broker.common.settings import BrokerSettings
 from broker.contract.messages import Power
 from broker.mosquitto.credentials import endpoint
-from master_service import layout
 from master_service.power import machine as machines
 from master_service.power import wiring
 from master_service.power.drivers.command import CommandOutlets
@@ -23,8 +22,9 @@ from master_service.power.holder_link import HolderOutlets
 from master_service.power.lock import OutletLock
 from master_service.power.machine import Machine
 from master_service.power.outlets import Outlets, Telling, unknown
-from master_service.power.panel import outlet_rows
-from master_service.settings import Driver, OutletRow, Settings
+from master_service.rack import layout
+from master_service.rack.outlet_state import outlet_rows
+from master_service.rack.settings import Driver, OutletRow, Settings
 
 FAKE_FILE = "fake-outlets.json"
 LEDGER_FILE = "pins.json"

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from broker.contract.messages import EventKind, Power
-from master_service.commands.effects import Moment
 from master_service.power.claiming import first_reading
 from master_service.power.outlets import Outlets, Telling, about
-from master_service.power.panel import Fed
 from master_service.power.switching import Brought, Switcher
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.outlet_state import Fed
+from master_service.rack.times import Moment
 
 
 class Patrol:

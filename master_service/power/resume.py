@@ -5,11 +5,12 @@ had not happened never happens, and nothing is passed over in silence.
 """
 
 from broker.contract.messages import Power
-from master_service.commands.effects import Effects, Moment
+from master_service.commands.effects import Effects
 from master_service.power.job import Job
 from master_service.power.steps import Action, Step
 from master_service.power.switching import ATTEMPTS
-from master_service.settings import OutletRow, Settings
+from master_service.rack.settings import OutletRow, Settings
+from master_service.rack.times import Moment
 
 
 def take_up(job: Job, step: Step, settings: Settings, at: Moment) -> Effects:

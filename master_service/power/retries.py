@@ -3,9 +3,10 @@
 import random
 
 from broker.contract.messages import EventKind
-from master_service.commands.effects import Moment, Switched
-from master_service.events import Outbox
-from master_service.power.panel import Fed
+from master_service.commands.effects import Switched
+from master_service.rack.events import Outbox
+from master_service.rack.outlet_state import Fed
+from master_service.rack.times import Moment
 
 FIRST_S = 2.0
 """Seconds before the first new attempt; doubled each time."""

@@ -7,29 +7,29 @@ from broker.contract.verbs import DESTRUCTIVE
 from master_service.commands.effects import (
     Commit,
     Effects,
-    Moment,
     Persist,
     RefusedError,
     Switch,
     Switched,
 )
 from master_service.commands.orders import Orders
-from master_service.commands.records import PartRecord
 from master_service.commands.run import Row, Run
-from master_service.events import Draft
-from master_service.node import Node
 from master_service.power import coldstart, inrush
 from master_service.power.boards import found
 from master_service.power.choice import Choice, place
 from master_service.power.job import Job
-from master_service.power.panel import Fed
 from master_service.power.resume import take_up
 from master_service.power.retries import Retries
 from master_service.power.steps import Action, Step
 from master_service.power.withdraw import withdraw
-from master_service.presence import BOOT_MARGIN, NEVER
-from master_service.rack import Rack
-from master_service.settings import OutletRow
+from master_service.presence.judge import BOOT_MARGIN
+from master_service.presence.rack import Rack
+from master_service.rack.events import Draft
+from master_service.rack.node import NEVER, Node
+from master_service.rack.outlet_state import Fed
+from master_service.rack.records import PartRecord
+from master_service.rack.settings import OutletRow
+from master_service.rack.times import Moment
 
 
 class Switchboard:

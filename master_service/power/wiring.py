@@ -1,21 +1,17 @@
 """Mistakes in the wiring of outlets, found before a pin moves; pure.
 
-``settings.check`` refuses the fatal ones; ``pirack doctor`` names them all.
+``check`` refuses the fatal ones; ``pirack doctor`` names them all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from broker.common.config import Document
 from broker.common.errors import ConfigError
 from master_service.power.drivers.plug import resolve
-from master_service.power.rows import words
-
-if TYPE_CHECKING:
-    from master_service.settings import OutletRow, Settings
+from master_service.rack import settings as tables
+from master_service.rack.settings import OutletRow, Settings, command_words
 
 LAST_PIN = 27
 PULLED_UP_BELOW = 9
@@ -83,6 +79,29 @@ BUSES = (
 )
 
 
+def read(document: Document) -> Settings:
+    """Returns the master's share of the configuration, checked.
+
+    Raises:
+        ConfigError: A key, a name, or rows that contradict each other.
+    """
+    settings = tables.parse(document)
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Refuses rows that contradict each other.
+
+    Raises:
+        ConfigError: The first contradiction found.
+    """
+    tables.check(settings)
+    for mistake in mistakes(settings):
+        if mistake.fatal:
+            raise ConfigError(str(mistake))
+
+
 def mistakes(settings: Settings) -> Iterator[Mistake]:
     """Return every mistake that the configuration alone shows."""
     if settings.power.driver.value not in {"none", "fake"}:
@@ -147,7 +166,7 @@ def _parts(row: OutletRow) -> Iterator[Mistake]:
             resolve(row.plug)
         if row.commands is not None:
             for command in (row.commands.on, row.commands.off, row.commands.status):
-                words(command)
+                command_words(command)
     except (ConfigError, ValueError) as error:
         yield Mistake(row.name, str(error), "see docs/power.md")
 

@@ -22,7 +22,7 @@ import msgspec
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.processes import run_once
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
-from master_service.event_log import Retention
+from master_service.rack.event_log import Retention
 from master_service.service import DATABASE
 from master_service.store import Store
 from node_agent.vitals import LinuxBoard

@@ -16,7 +16,7 @@ from broker.common.printable import printable, printable_json
 from broker.common.service import EXIT_FAILED, EXIT_OK
 from broker.common.settings import BrokerSettings
 from dashboard.server.settings import DashboardSettings
-from master_service.settings import MasterSettings
+from master_service.rack.settings import MasterSettings
 from pirack import house, runfile, where
 from pirack.doctor.finding import Finding, Level, fail, warn
 from pirack.runfile import RunFile

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from broker.common.config import load
 from broker.common.errors import ConfigError
-from master_service import layout
-from master_service import settings as master
 from master_service.install.setup import plans
+from master_service.rack import layout
+from master_service.rack import settings as master
 from pirack.doctor import install_network, install_server
 from pirack.doctor.finding import Finding, Level, fail
 from pirack.doctor.install_machine import Machine, here

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from broker.common.config import load
 from broker.common.errors import ConfigError
-from master_service import layout
 from master_service.power import machine as machines
 from master_service.power import wiring
 from master_service.power.holder_link import HolderOutlets
 from master_service.power.machine import Machine
 from master_service.power.outlets import PowerError
-from master_service.power.panel import outlet_rows
-from master_service.settings import Driver, OutletRow, Settings, parse
+from master_service.rack import layout
+from master_service.rack.outlet_state import outlet_rows
+from master_service.rack.settings import Driver, OutletRow, Settings, parse
 from pirack.doctor.finding import Finding, Level, fail, ok, warn
 
 

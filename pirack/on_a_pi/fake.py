@@ -12,7 +12,7 @@ from pirack.on_a_pi.jumper import BenchError, Pin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from master_service.settings import Driver
+    from master_service.rack.settings import Driver
 
 
 class FakeBench:

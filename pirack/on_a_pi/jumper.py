@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from broker.common.errors import PiRackError
 from master_service.power.wiring import BUSES, ID_PINS, LAST_PIN, PULLED_UP_BELOW
-from master_service.settings import Driver
+from master_service.rack.settings import Driver
 from pirack.on_a_pi.report import Result, Row, agrees, differs, ok, unknown
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from broker.common.errors import ConfigError, PiRackError
 from master_service.power import machine as machines
 from master_service.power.drivers import gpiod_lines, kernel
 from master_service.power.wiring import BUSES, LAST_PIN, PULLED_UP_BELOW
-from master_service.settings import Driver, parse
+from master_service.rack.settings import Driver, parse
 from pirack.house import PRODUCTION
 from pirack.on_a_pi.board import NO_PI, Machine, NoAnswerError
 from pirack.on_a_pi.jumper import FREE, BenchError, Pin

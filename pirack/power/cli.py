@@ -10,11 +10,11 @@ from broker.common.config import Document, load
 from broker.common.errors import ConfigError, TopicError
 from broker.common.service import EXIT_FAILED, EXIT_OK, TABLES
 from broker.common.settings import BrokerSettings
-from master_service import layout
 from master_service.power import make, wiring
 from master_service.power.outlets import PowerError
-from master_service.power.panel import outlet_rows
-from master_service.settings import OutletRow, Settings, parse
+from master_service.rack import layout
+from master_service.rack.outlet_state import outlet_rows
+from master_service.rack.settings import OutletRow, Settings, parse
 from pirack import house, pipe, runfile, where
 from pirack.power import describe
 from pirack.power.running import master_runs

@@ -2,7 +2,7 @@
 
 from master_service.power.drivers.gpio import Wire
 from master_service.power.drivers.plug import resolve
-from master_service.settings import OutletRow, Settings
+from master_service.rack.settings import OutletRow, Settings
 
 
 def fed(row: OutletRow) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from broker.contract.messages import Power
 from master_service.power.outlets import Outlets, PowerError
-from master_service.settings import OutletRow, Settings
+from master_service.rack.settings import OutletRow, Settings
 from pirack.power import describe
 
 

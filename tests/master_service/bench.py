@@ -27,15 +27,15 @@ from broker.contract.messages import (
 from broker.contract.topics import NodeLeaf, Scope, Topics
 from master_service.power.fake import FakeOutlets
 from master_service.power.outlets import Outlets
-from master_service.probe import FakeProber
-from master_service.service import Master
-from master_service.settings import (
+from master_service.presence.probe import FakeProber
+from master_service.rack.settings import (
     Driver,
     MasterSettings,
     NodeRow,
     PowerSettings,
     Settings,
 )
+from master_service.service import Master
 
 T = Topics("lab")
 START = 1_000.0

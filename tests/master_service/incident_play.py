@@ -2,12 +2,12 @@
 
 from broker.contract.messages import EventKind, Power, Verdict
 from broker.contract.topics import Topics
-from master_service.commands.records import OutletRecord
-from master_service.events import Outbox
-from master_service.incidents.book import Incidents
-from master_service.power.panel import Panel
-from master_service.registry import NodeRecord, Registry
-from master_service.settings import Driver, OutletRow
+from master_service.incidents.incidents import Incidents
+from master_service.rack.events import Outbox
+from master_service.rack.outlet_state import Panel
+from master_service.rack.records import OutletRecord
+from master_service.rack.registry import NodeRecord, Registry
+from master_service.rack.settings import Driver, OutletRow
 
 STACK = ("s01n1", "s01n2", "s01n3", "s01n4")
 

@@ -22,15 +22,15 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf, Scope
-from master_service.probe import FakeProber
-from master_service.service import Master
-from master_service.settings import (
+from master_service.presence.probe import FakeProber
+from master_service.rack.settings import (
     Driver,
     MasterSettings,
     NodeRow,
     PowerSettings,
     Settings,
 )
+from master_service.service import Master
 from tests import in_memory
 from tests.master_service.power_parts import (
     BOOT_S,

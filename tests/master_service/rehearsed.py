@@ -9,15 +9,15 @@ from broker.contract.messages import Command, Reply, decode, encode
 from broker.contract.topics import Scope
 from master_service.install.setup import Setup
 from master_service.power.fake import FakeOutlets
-from master_service.probe import Answer
-from master_service.service import Master
-from master_service.settings import (
+from master_service.presence.probe import Answer
+from master_service.rack.settings import (
     Driver,
     MasterSettings,
     NodeRow,
     PowerSettings,
     Settings,
 )
+from master_service.service import Master
 from node_agent.simulator.rehearsal import EPOCH, Rehearsal
 from node_agent.simulator.settings import SimulatorSettings
 

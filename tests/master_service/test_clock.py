@@ -9,9 +9,9 @@ import pytest
 
 from broker.contract.messages import Event, EventKind, Phase
 from master_service.commands import remember
-from master_service.commands.effects import Moment
-from master_service.commands.records import PartRecord
-from master_service.event_log import DAY_S, EventQuery, Retention
+from master_service.rack.event_log import DAY_S, EventQuery, Retention
+from master_service.rack.records import PartRecord
+from master_service.rack.times import Moment
 from master_service.store import PRUNE_EVERY, Store
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.contract.messages import EventKind, Power
-from master_service.settings import ColdStart
+from master_service.rack.settings import ColdStart
 from tests.master_service.power_lab import Lab, coming
 from tests.master_service.power_parts import Fuse, Life
 

@@ -14,16 +14,16 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import Topics
-from master_service.events import Outbox
-from master_service.incidents.book import Incidents
-from master_service.judging import Judging
-from master_service.power.panel import Panel
-from master_service.registry import Registry
-from master_service.settings import MasterSettings
-from master_service.watch import Watch
+from master_service.incidents.incidents import Incidents
+from master_service.presence.node_tracker import Watch
+from master_service.presence.verdicts import Judging
+from master_service.rack.events import Outbox
+from master_service.rack.outlet_state import Panel
+from master_service.rack.registry import Registry
+from master_service.rack.settings import MasterSettings
 
 if TYPE_CHECKING:
-    from master_service.node import Node
+    from master_service.rack.node import Node
 
 NODES = 500
 VERBS = ("ping", "refresh", "run", "temperature", "uptime", "memory", "disk", "reboot")

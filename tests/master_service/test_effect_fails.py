@@ -9,7 +9,7 @@ import pytest
 from broker.contract.messages import Phase, Power
 
 if TYPE_CHECKING:
-    from master_service.commands.records import OutletRecord
+    from master_service.rack.records import OutletRecord
     from tests.master_service.bench import Bench
 
 

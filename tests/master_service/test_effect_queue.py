@@ -19,14 +19,14 @@ from master_service.commands.effects import (
     Asked,
     Commit,
     Effect,
-    Moment,
     Persist,
     Route,
     Switch,
 )
 from master_service.commands.parse import read
-from master_service.commands.records import CommandBegun, CommandEnded, PartRecord
 from master_service.effect_runner import EffectRunner
+from master_service.rack.records import CommandBegun, CommandEnded, PartRecord
+from master_service.rack.times import Moment
 
 
 class Disk:

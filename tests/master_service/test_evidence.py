@@ -11,7 +11,7 @@ import pytest
 
 from broker.contract.messages import Askable, Power
 from master_service.power.evidence import BoardFacts, rule
-from master_service.presence import Probe
+from master_service.rack.node import Probe
 
 MUST, DOWN = Askable.MUST_BE_ASKED, Askable.DOWN
 CANNOT, NONE = Askable.CANNOT_BE_ASKED, Askable.NO_BOARD

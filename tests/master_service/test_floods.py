@@ -13,9 +13,9 @@ import pytest
 
 from broker.contract.messages import Event, EventKind, Phase
 from broker.contract.topics import NodeLeaf
-from master_service.event_log import EventQuery, Retention
-from master_service.events import Draft
-from master_service.rate_limit import (
+from master_service.rack.event_log import EventQuery, Retention
+from master_service.rack.events import Draft
+from master_service.rack.rate_limit import (
     ALL_COMMAND_LINES_AT_ONCE,
     COMMANDS_AT_ONCE,
     KEYS_AT_MOST,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from broker.contract.messages import Ability, EventKind, Phase, Verdict
-from master_service.healing.settings import HealSettings, Step
-from master_service.layout import FoundBoard
+from master_service.rack.layout import FoundBoard
+from master_service.rack.settings import HealSettings, HealStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,7 @@ async def test_healthy_boards_on_the_relay_save_it(
 async def test_boards_that_cannot_be_asked_save_the_relay(
     make_bench: Callable[..., Bench],
 ) -> None:
-    bench = await healed(make_bench, power_siblings=True, steps=(Step.POWER,))
+    bench = await healed(make_bench, power_siblings=True, steps=(HealStep.POWER,))
     bench.master.rack.found = (
         FoundBoard("b8:27:eb:00:00:07", "s01n7", 1, 7, "10.0.0.7"),
     )
@@ -144,7 +144,7 @@ async def test_boards_that_cannot_be_asked_save_the_relay(
 async def test_with_leave_its_siblings_are_shut_down_cleanly_before_the_cut(
     make_bench: Callable[..., Bench],
 ) -> None:
-    bench = await healed(make_bench, power_siblings=True, steps=(Step.POWER,))
+    bench = await healed(make_bench, power_siblings=True, steps=(HealStep.POWER,))
     hang(bench, "pi-11")
     await bench.pass_time(55)
     sibling = bench.boards["pi-12"]
@@ -168,7 +168,7 @@ async def test_with_leave_its_siblings_are_shut_down_cleanly_before_the_cut(
 async def test_a_sibling_that_will_not_go_saves_its_stack(
     make_bench: Callable[..., Bench],
 ) -> None:
-    bench = await healed(make_bench, power_siblings=True, steps=(Step.POWER,))
+    bench = await healed(make_bench, power_siblings=True, steps=(HealStep.POWER,))
     hang(bench, "pi-11")
     await bench.pass_time(55)
     sibling = bench.boards["pi-12"]
@@ -181,7 +181,7 @@ async def test_a_sibling_that_will_not_go_saves_its_stack(
 async def test_a_lock_keeps_it_away_from_the_board_and_from_its_siblings(
     make_bench: Callable[..., Bench],
 ) -> None:
-    bench = await healed(make_bench, power_siblings=True, steps=(Step.POWER,))
+    bench = await healed(make_bench, power_siblings=True, steps=(HealStep.POWER,))
     await bench.ask("node/s01n1 lock", "1h by=ann")
     hang(bench, "pi-11")
     await bench.pass_time(100)
@@ -241,7 +241,7 @@ async def test_budgets_hold_across_a_restart_of_the_master(
 async def test_the_breaker_stops_all_of_it_when_nothing_helps(
     make_bench: Callable[..., Bench],
 ) -> None:
-    bench = await healed(make_bench, steps=(Step.RESTART_AGENT,), breaker=1)
+    bench = await healed(make_bench, steps=(HealStep.RESTART_AGENT,), breaker=1)
     hang(bench, "pi-11")
     await bench.pass_time(150)
     assert told(bench)[1] == "s01n1 needs a person: restart-agent did not help"

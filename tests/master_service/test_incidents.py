@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from broker.contract.messages import EventKind, Power, Verdict
-from master_service.events import Outbox
+from master_service.rack.events import Outbox
 from tests.master_service.incident_play import STACK, Play
 
 V = Verdict

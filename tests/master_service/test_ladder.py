@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from broker.contract.messages import Verdict
-from master_service.healing.ladder import Past, Patient, Plan, plan
-from master_service.healing.settings import HealSettings, Step
-from master_service.healing.ward import DAY_S, Ward
+from master_service.healing.escalation import Past, Patient, Plan, plan
+from master_service.healing.limits import DAY_S, Ward
+from master_service.rack.settings import HealSettings, HealStep
 
-AGENT, REBOOT, POWER = Step.RESTART_AGENT, Step.REBOOT, Step.POWER
+AGENT, REBOOT, POWER = HealStep.RESTART_AGENT, HealStep.REBOOT, HealStep.POWER
 HUNG: dict[str, Any] = {
     "verdict": Verdict.HUNG,
     "sick_s": 300.0,
@@ -23,7 +23,7 @@ LONG_AGO = {"since_s": 1_000.0, "today": 1}
 SIBLINGS = {"power_siblings": True}
 
 CASES: list[
-    tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], Step | None, str]
+    tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], HealStep | None, str]
 ] = [
     # what it is, the board, what was tried, [heal], step, words of the reason
     ("hung: the mildest step first", HUNG, {}, {}, AGENT, ""),
@@ -147,7 +147,7 @@ def test_a_step_is_chosen(
     patient: dict[str, Any],
     past: dict[str, Any],
     settings: dict[str, Any],
-    step: Step | None,
+    step: HealStep | None,
     words: str,
 ) -> None:
     found = plan(Patient(**patient), Past(**past), HealSettings(**settings))

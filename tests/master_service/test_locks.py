@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.contract.messages import EventKind, Lock, Phase
-from master_service.locks import Locks, held
-from master_service.spans import SpanError, moment, seconds, words
+from master_service.rack.locks import Locks, held
+from master_service.rack.times import SpanError, moment, seconds, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

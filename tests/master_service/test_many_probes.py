@@ -5,8 +5,8 @@ from pathlib import Path
 
 from broker.common.settings import RackSettings
 from broker.contract.topics import NodeLeaf
-from master_service.probe import AT_ONCE, Answer
-from master_service.settings import NodeRow
+from master_service.presence.probe import AT_ONCE, Answer
+from master_service.rack.settings import NodeRow
 from tests.master_service.bench import Bench
 
 NODES = 5_000

@@ -14,7 +14,7 @@ from broker.contract.messages import Power
 from master_service.power.drivers.mqtt import MqttOutlets
 from master_service.power.drivers.plug import resolve
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
-from master_service.power.rows import PlugRow, Preset
+from master_service.rack.settings import PlugRow, Preset
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,10 +17,10 @@ from broker.contract.messages import (
     Verdict,
     encode,
 )
-from master_service.layout import FoundBoard
 from master_service.power.fake import FakeOutlets
-from master_service.probe import Answer
-from master_service.settings import Driver, OutletRow
+from master_service.presence.probe import Answer
+from master_service.rack.layout import FoundBoard
+from master_service.rack.settings import Driver, OutletRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,15 @@ from broker.contract.messages import Power
 from master_service.power import lock, make
 from master_service.power.machine import VARIABLE, Machine, here, stand_in
 from master_service.power.outlets import PowerFatalError
-from master_service.power.rows import CommandsRow, PlugRow, Preset
 from master_service.power.stand_in.header import Call, Header, What
-from master_service.settings import (
+from master_service.rack.settings import (
+    CommandsRow,
     Driver,
     MasterSettings,
     OutletRow,
+    PlugRow,
     PowerSettings,
+    Preset,
     Settings,
 )
 

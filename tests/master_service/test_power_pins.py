@@ -20,7 +20,7 @@ from master_service.power.outlets import PowerFatalError
 from master_service.power.stand_in.gpiod import StandInGpiod
 from master_service.power.stand_in.header import Call, Edge, Header, What
 from master_service.power.stand_in.rpi_gpio import StandInGpio
-from master_service.settings import Driver
+from master_service.rack.settings import Driver
 
 LOW_ACTIVE = {"stack-1": Wire(5, active_low=True)}
 HIGH_ACTIVE = {"stack-1": Wire(17, active_low=False)}

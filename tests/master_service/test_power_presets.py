@@ -5,7 +5,7 @@ import pytest
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
 from master_service.power.drivers.plug import Plug, resolve
-from master_service.power.rows import PlugRow, Preset
+from master_service.rack.settings import PlugRow, Preset
 
 TASMOTA = resolve(PlugRow(preset=Preset.TASMOTA, device="rack", channel=2))
 SHELLY = resolve(PlugRow(preset=Preset.SHELLY_GEN2, device="shellypro4pm-1"))

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from broker.contract.messages import EventKind, Phase, Power, StackState, decode
-from master_service.commands.effects import Moment, Switched
+from master_service.commands.effects import Switched
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
-from master_service.power.rows import CommandsRow
 from master_service.power.steps import Step
-from master_service.settings import Driver, OutletRow
+from master_service.rack.settings import CommandsRow, Driver, OutletRow
+from master_service.rack.times import Moment
 from tests.master_service.power_lab import Lab, all_off
 from tests.master_service.power_parts import Fuse, Life, T
 

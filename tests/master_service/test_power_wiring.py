@@ -8,7 +8,8 @@ import pytest
 from broker.common.config import Document, load
 from broker.common.errors import ConfigError
 from master_service.power import wiring
-from master_service.settings import parse, read
+from master_service.power.wiring import read
+from master_service.rack.settings import parse
 
 GOOD = """
 [rack]

@@ -12,7 +12,9 @@ import pytest
 
 from broker.contract.messages import Power, Status, Verdict
 from broker.contract.verbs import Verb
-from master_service.presence import Facts, Outlet, Pending, Probe, judge
+from master_service.presence.judge import Facts, judge
+from master_service.rack.node import Pending, Probe
+from master_service.rack.outlet_state import Outlet
 
 V = Verdict
 ONLINE, OFFLINE = Status.ONLINE, Status.OFFLINE

@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from broker.common.tasks import Tasks
-from master_service.node import Node
-from master_service.probe import Answer, ProbeQueue, SocketProber
+from master_service.presence.probe import Answer, ProbeQueue, SocketProber
+from master_service.rack.node import Node
 
 
 class NoSocket(socket.socket):

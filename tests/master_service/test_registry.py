@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from broker.common.errors import TopicError
 from broker.contract.messages import EventKind, Phase
 from broker.contract.topics import NodeLeaf, Topics
-from master_service.event_log import DAY_S
-from master_service.registry import MAX_NODES, NodeRecord, Registry
+from master_service.rack.event_log import DAY_S
+from master_service.rack.registry import MAX_NODES, NodeRecord, Registry
 from master_service.store import PRUNE_EVERY
 
 if TYPE_CHECKING:

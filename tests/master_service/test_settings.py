@@ -8,10 +8,11 @@ import pytest
 from broker.common import service
 from broker.common.config import Document
 from broker.common.errors import ConfigError
-from master_service import cli, layout
-from master_service.power.panel import outlet_rows
-from master_service.probe import NoProber, make
-from master_service.settings import read
+from master_service import cli
+from master_service.power.wiring import read
+from master_service.presence.probe import NoProber, make
+from master_service.rack import layout
+from master_service.rack.outlet_state import outlet_rows
 
 NODE = {"id": "pi-1", "name": "a", "stack": 3, "slot": 6}
 

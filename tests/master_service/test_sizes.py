@@ -13,7 +13,8 @@ from broker.common.config import Document
 from broker.common.errors import ConfigError
 from broker.common.settings import MAX_STACKS, RackSettings
 from broker.contract.messages import EventKind, InstallStack, RackState, Verdict, encode
-from master_service.settings import check, parse
+from master_service.power.wiring import check
+from master_service.rack.settings import parse
 from provisioning.plan import Layout, Place, StackPlan
 from provisioning.run import rows
 from provisioning.run.state import Params, Run, Step

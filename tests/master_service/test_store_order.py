@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.contract.messages import Power
-from master_service.commands.records import OutletRecord
+from master_service.rack.records import OutletRecord
 from master_service.store import Store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.contract.messages import EventKind, Throttled, ThrottleFlag, Verdict
-from master_service.settings import Driver, OutletRow, PowerSettings
+from master_service.rack.settings import Driver, OutletRow, PowerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 from broker.contract.messages import Command, EventKind, Phase, encode
 from broker.contract.verbs import Verb
 from master_service.commands import waves
-from master_service.settings import MasterSettings
+from master_service.rack.settings import MasterSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

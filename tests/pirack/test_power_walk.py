@@ -15,7 +15,7 @@ from broker.contract.topics import Topics
 from master_service.power.fake import FakeOutlets
 from master_service.power.lock import OutletLock
 from master_service.power.outlets import PowerError
-from master_service.settings import (
+from master_service.rack.settings import (
     Driver,
     NodeRow,
     OutletRow,

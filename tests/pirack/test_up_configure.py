@@ -6,7 +6,8 @@ from typing import Any
 
 from broker.common.config import Document
 from dashboard.server.settings import DashboardSettings
-from master_service import settings as master_settings
+from master_service.power import wiring
+from master_service.rack.settings import Driver
 from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings
 from pirack import toml_writer
@@ -47,7 +48,7 @@ def decided(shape: Shape = SHAPE, *, allow_host_power: bool = False) -> Decided:
 
 def test_every_part_reads_what_is_written_for_it() -> None:
     parts = documents({}, decided())
-    settings = master_settings.read(Document(parts[MASTER]))
+    settings = wiring.read(Document(parts[MASTER]))
     assert [node.name for node in settings.nodes] == [
         "s01n1",
         "s01n2",
@@ -56,7 +57,7 @@ def test_every_part_reads_what_is_written_for_it() -> None:
         "attic",
     ]
     assert settings.master.probe == "echo:7007"
-    assert settings.power.driver is master_settings.Driver.FAKE
+    assert settings.power.driver is Driver.FAKE
     simulator = Document(parts[SIMULATOR]).table("simulator", SimulatorSettings)
     assert (simulator.stacks, simulator.boards, simulator.echo_port) == (2, 2, 7007)
     page = Document(parts[DASHBOARD]).table("dashboard", DashboardSettings)
@@ -92,9 +93,9 @@ def test_a_simulated_rack_can_be_installed_and_a_real_one_when_it_says_so() -> N
 def test_without_simulation_there_is_no_simulator_and_no_fake_power() -> None:
     parts = documents({}, decided(Shape(0, 0)))
     assert SIMULATOR not in parts
-    settings = master_settings.read(Document(parts[MASTER]))
+    settings = wiring.read(Document(parts[MASTER]))
     assert settings.master.probe == "icmp"
-    assert settings.power.driver is master_settings.Driver.NONE
+    assert settings.power.driver is Driver.NONE
     assert [node.id for node in settings.nodes] == ["pi-0000abcd"]
 
 
@@ -110,7 +111,7 @@ def test_the_persons_own_tables_stay_as_they_are() -> None:
     }
     parts = documents(own, decided())
     assert "up" not in parts[MASTER]
-    settings = master_settings.read(Document(parts[MASTER]))
+    settings = wiring.read(Document(parts[MASTER]))
     assert settings.master.grace_s == 5.0
     assert settings.power.settle_s == 1.0
     assert [node.name for node in settings.nodes][:2] == ["shed", "attic"]

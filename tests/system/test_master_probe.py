@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from master_service.probe import NoProber, SocketProber, icmp_token, make
+from master_service.presence.probe import NoProber, SocketProber, icmp_token, make
 
 pytestmark = pytest.mark.system
 

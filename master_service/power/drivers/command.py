@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from broker.common.processes import Finished, Tie, run_once
 from broker.contract.messages import Power
 from master_service.power.outlets import PowerFatalError, PowerRetryableError, unknown
-from master_service.power.rows import CommandsRow, Words, words
+from master_service.rack.settings import CommandsRow, CommandWords, command_words
 
 TRY_AGAIN = 75
 """``EX_TEMPFAIL`` of sysexits.h."""
@@ -62,7 +62,7 @@ class CommandOutlets:
         """Do nothing: no command runs on."""
 
     async def _run(
-        self, outlet: str, name: str, command: Words, timeout_s: float
+        self, outlet: str, name: str, command: CommandWords, timeout_s: float
     ) -> Finished:
         """Run a command that must end well.
 
@@ -70,7 +70,7 @@ class CommandOutlets:
             PowerFatalError: It cannot be started, or failed.
             PowerRetryableError: It took too long, or asked for another attempt.
         """
-        argv = words(command)
+        argv = command_words(command)
         what = f"outlet {outlet}: {name} command {argv[0]!r}"
         # A switching that outlived us would come after the next master has looked.
         tie = Tie.NONE if name == "status" else Tie.GROUP

@@ -9,7 +9,7 @@ import msgspec
 
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
-from master_service.power.rows import PlugRow, Preset
+from master_service.rack.settings import PlugRow, Preset
 
 _TOPIC_BYTES = 256
 

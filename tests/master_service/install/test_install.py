@@ -14,7 +14,7 @@ from broker.contract.messages import (
     Verdict,
     decode,
 )
-from master_service.layout import FoundBoard
+from master_service.rack.layout import FoundBoard
 from provisioning.run.state import Step
 from tests.master_service.install.site import Site
 

@@ -7,8 +7,8 @@ import pytest
 from broker.contract.messages import Details
 from broker.contract.topics import Topics
 from master_service.install.naming import pins, seat
-from master_service.node import Node
-from master_service.registry import Registry
+from master_service.rack.node import Node
+from master_service.rack.registry import Registry
 from provisioning.plan import Place
 
 MACS = {name: f"dc:a6:32:00:00:0{n}" for n, name in enumerate("abc")}

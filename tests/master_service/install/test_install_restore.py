@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from broker.contract.messages import Verdict
-from master_service.layout import FoundBoard
 from master_service.power.outlets import PowerError
+from master_service.rack.layout import FoundBoard
 from provisioning.run.state import Step
 
 if TYPE_CHECKING:

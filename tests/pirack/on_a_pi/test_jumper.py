@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from master_service.settings import Driver
+from master_service.rack.settings import Driver
 from pirack.on_a_pi import jumper
 from pirack.on_a_pi.fake import FakeBench
 from pirack.on_a_pi.jumper import Pin

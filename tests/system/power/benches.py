@@ -19,11 +19,16 @@ from master_service.power.fake import FACTORY_LEVEL, FakeOutlets
 from master_service.power.holder import Holder
 from master_service.power.holder_link import HolderOutlets
 from master_service.power.machine import stand_in
-from master_service.power.rows import CommandsRow
 from master_service.power.stand_in.gpiod import StandInGpiod
 from master_service.power.stand_in.header import Header
 from master_service.power.stand_in.rpi_gpio import StandInGpio
-from master_service.settings import Driver, OutletRow, PowerSettings, Settings
+from master_service.rack.settings import (
+    CommandsRow,
+    Driver,
+    OutletRow,
+    PowerSettings,
+    Settings,
+)
 from tests.system.power.plugs import SimulatedPlug, Tasmota
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from broker.client.link import Message, Subscription
-from master_service.power.rows import PlugRow, Preset
+from master_service.rack.settings import PlugRow, Preset
 
 if TYPE_CHECKING:
     from broker.client.link import BreakableConnect

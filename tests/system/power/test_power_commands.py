@@ -10,7 +10,7 @@ import pytest
 from broker.contract.messages import Power
 from master_service.power.drivers.command import CommandOutlets
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
-from master_service.power.rows import CommandsRow
+from master_service.rack.settings import CommandsRow
 
 pytestmark = pytest.mark.system
 

@@ -27,7 +27,7 @@ from master_service.power.machine import VARIABLE, stand_in
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from master_service.power.stand_in.gpiod import StandInGpiod
 from master_service.power.stand_in.header import Header, What
-from master_service.settings import Driver, OutletRow, Settings
+from master_service.rack.settings import Driver, OutletRow, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ from pathlib import Path
 from broker.common.config import load
 from broker.contract.messages import Power
 from master_service.power import machine, make
-from master_service.settings import read
+from master_service.power.wiring import read
 
 async def main():
     settings = read(load(Path(sys.argv[1])))

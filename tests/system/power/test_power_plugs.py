@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from broker.client.link import BreakableConnect
-    from master_service.power.rows import PlugRow
+    from master_service.rack.settings import PlugRow
 
 pytestmark = pytest.mark.system
 

@@ -21,7 +21,7 @@ from master_service.power.drivers import rpi_gpio
 from master_service.power.drivers.gpio import GpioOutlets, Ledger
 from master_service.power.holder import Holder
 from master_service.power.holder_link import HolderOutlets
-from master_service.settings import Driver
+from master_service.rack.settings import Driver
 from tests.system.machines.on_a_pi.registers import Registers, Trace
 from tests.system.power.benches import NAMES, WIRES, holder_settings
 

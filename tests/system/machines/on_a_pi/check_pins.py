@@ -18,7 +18,7 @@ from master_service.power import make
 from master_service.power.drivers import rpi_gpio
 from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
 from master_service.power.outlets import PowerFatalError
-from master_service.settings import Driver, OutletRow, Settings
+from master_service.rack.settings import Driver, OutletRow, Settings
 from tests.system.machines.on_a_pi.benches import drop, forked, kill
 from tests.system.machines.on_a_pi.registers import Pin
 

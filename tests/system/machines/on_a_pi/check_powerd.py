@@ -23,7 +23,8 @@ from master_service.power.holder import Holder
 from master_service.power.holder_link import HolderOutlets
 from master_service.power.lock import FILE
 from master_service.power.outlets import PowerRetryableError
-from master_service.settings import Settings, read
+from master_service.power.wiring import read
+from master_service.rack.settings import Settings
 from tests.system.machines.on_a_pi.benches import forked, kill
 from tests.system.machines.on_a_pi.check_pins import DRIVERS, PINS, WIRES
 from tests.system.machines.on_a_pi.registers import Pin

@@ -6,7 +6,7 @@
 import msgspec
 
 from broker.contract.messages import Verdict
-from master_service.healing.settings import HealSettings, Step
+from master_service.rack.settings import HealSettings, HealStep
 
 SICK = frozenset({Verdict.HUNG, Verdict.LOST})
 """A board without power is not sick: no step on a board brings its supply back."""
@@ -52,7 +52,7 @@ class Past(msgspec.Struct, frozen=True):
         today: Steps within 24 hours.
     """
 
-    tried: tuple[Step, ...] = ()
+    tried: tuple[HealStep, ...] = ()
     since_s: float = float("inf")
     today: int = 0
 
@@ -67,7 +67,7 @@ class Plan(msgspec.Struct, frozen=True):
         over: Nothing is left to try: a person is needed.
     """
 
-    step: Step | None = None
+    step: HealStep | None = None
     why: str = ""
     over: bool = False
 
@@ -95,16 +95,18 @@ def plan(patient: Patient, past: Past, settings: HealSettings) -> Plan:
     return Plan(why=why, over=True)
 
 
-def _left(steps: tuple[Step, ...], tried: tuple[Step, ...]) -> tuple[Step, ...]:
+def _left(
+    steps: tuple[HealStep, ...], tried: tuple[HealStep, ...]
+) -> tuple[HealStep, ...]:
     """Return the steps after the last that was tried."""
     if not tried or tried[-1] not in steps:
         return steps
     return steps[steps.index(tried[-1]) + 1 :]
 
 
-def _obstacle(step: Step, patient: Patient, settings: HealSettings) -> str:
+def _obstacle(step: HealStep, patient: Patient, settings: HealSettings) -> str:
     """Say why a step cannot or must not be tried; empty: it may."""
-    if step is Step.POWER:
+    if step is HealStep.POWER:
         return _power_obstacle(patient, settings)
     if patient.verdict is Verdict.LOST:
         return "it does not answer"

@@ -3,11 +3,25 @@
 import re
 from datetime import UTC, datetime
 
+import msgspec
+
 from broker.common.errors import PiRackError
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(?:[0-9]{1,6}[smhdw])+")
 _PART = re.compile(r"([0-9]+)([smhdw])")
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """One moment by both clocks.
+
+    Args:
+        now: Monotonic seconds: durations and deadlines.
+        wall: Unix time, seconds: what people and other machines are told.
+    """
+
+    now: float
+    wall: float
 
 
 class SpanError(PiRackError):

@@ -1,7 +1,38 @@
 """What the master remembers of one node, in one mutable record."""
 
+import enum
+import math
+
+import msgspec
+
 from broker.contract.messages import Details, NodeState, Running, Status, Verdict
-from master_service.presence import NEVER, Pending, Probe
+from broker.contract.verbs import Verb
+
+NEVER = math.inf
+"""A moment that does not come."""
+
+
+class Probe(enum.StrEnum):
+    """What the board itself answered, apart from its agent."""
+
+    UNASKED = "unasked"
+    ANSWERED = "answered"
+    SILENT = "silent"
+    UNAVAILABLE = "unavailable"
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A reboot, a shutdown or a restart of the agent that is under way.
+
+    Args:
+        verb: Which of them.
+        by: Who asked; empty if not said.
+        deadline: Monotonic second after which it has failed.
+    """
+
+    verb: Verb
+    by: str
+    deadline: float
 
 
 class PingMemory:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from master_service.settings import Settings, StackRow
+from master_service.rack.settings import Settings, StackRow
 
 
 class Stack(msgspec.Struct, frozen=True):

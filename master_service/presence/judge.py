@@ -4,13 +4,12 @@ Relay, status, silence, ping and pending command are joined here and nowhere els
 ``tests/master_service/test_presence.py`` is the table of cases.
 """
 
-import enum
-import math
-
 import msgspec
 
 from broker.contract.messages import Power, Status, Verdict
 from broker.contract.verbs import Verb
+from master_service.rack.node import NEVER, Pending, Probe
+from master_service.rack.outlet_state import Outlet
 
 LATE_INTERVALS = 2.0
 """Silence, in heartbeat intervals, after which a node is late."""
@@ -20,7 +19,6 @@ PROBE_PATIENCE_S = 2.0
 """Seconds a probe may take before silence alone decides."""
 BOOT_MARGIN = 2.0
 """A board may take this many times the boot time it was seen to need."""
-NEVER = math.inf
 _CHECK = "no power or no network: check supply, switch and cable"
 _NO_VITALS = "connected, no vitals"
 _ASKED = {
@@ -28,43 +26,6 @@ _ASKED = {
     Verb.SHUTDOWN: (Verdict.STOPPING, "until it is down"),
     Verb.RESTART_AGENT: (Verdict.LATE, "for its agent to connect again"),
 }
-
-
-class Probe(enum.StrEnum):
-    """What the board itself answered, apart from its agent."""
-
-    UNASKED = "unasked"
-    ANSWERED = "answered"
-    SILENT = "silent"
-    UNAVAILABLE = "unavailable"
-
-
-class Outlet(msgspec.Struct, frozen=True):
-    """The supply of a node.
-
-    Args:
-        wanted: What it should be, from disk.
-        level: What it reads back.
-        since: Monotonic second of the last change seen; None: before the master began.
-    """
-
-    wanted: Power
-    level: Power
-    since: float | None = None
-
-
-class Pending(msgspec.Struct, frozen=True):
-    """A reboot, a shutdown or a restart of the agent that is under way.
-
-    Args:
-        verb: Which of them.
-        by: Who asked; empty if not said.
-        deadline: Monotonic second after which it has failed.
-    """
-
-    verb: Verb
-    by: str
-    deadline: float
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What holds for the rack as a whole: share, breaker, budgets; pure."""
 
-from master_service.healing.settings import HealSettings
-from master_service.spans import words
+from master_service.rack.settings import HealSettings
+from master_service.rack.times import words
 
 DAY_S = 86_400.0
 

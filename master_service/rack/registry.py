@@ -9,8 +9,8 @@ import msgspec
 from broker.common.errors import TopicError
 from broker.contract.messages import Verdict
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics, check_name
-from master_service.node import Node
-from master_service.settings import NodeRow
+from master_service.rack.node import Node
+from master_service.rack.settings import NodeRow
 
 BOARD_ID = re.compile(r"pi-[0-9a-f]{8}")
 """The form of the id that a board has from its serial number or address."""

@@ -6,7 +6,7 @@ sessions that come back after another took their place are the proof.
 """
 
 from broker.contract.messages import Details
-from master_service.node import Node
+from master_service.rack.node import Node
 
 DUPLICATE_ID = "duplicate identity"
 CLOCK = "clock skew"

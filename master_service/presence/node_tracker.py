@@ -17,19 +17,18 @@ from broker.contract.messages import (
     Verdict,
 )
 from broker.contract.verbs import Verb
-from master_service.events import Outbox
-from master_service.identity import (
+from master_service.incidents.incidents import Incidents
+from master_service.presence.identity import (
     CLOCK,
     DUPLICATE_ID,
     Identities,
     changed,
     clock_skew,
 )
-from master_service.incidents.book import Incidents
-from master_service.judging import Judging
-from master_service.node import Node
-from master_service.presence import NEVER, Pending, Probe
-from master_service.registry import Registry
+from master_service.presence.verdicts import Judging
+from master_service.rack.events import Outbox
+from master_service.rack.node import NEVER, Node, Pending, Probe
+from master_service.rack.registry import Registry
 
 SHORTEST_INTERVAL_S = 0.2
 LONGEST_INTERVAL_S = 3600.0

@@ -13,8 +13,8 @@ import msgspec
 from broker.contract.messages import Lock
 from broker.contract.messages.codec import LATEST
 from broker.contract.topics import Scope, ScopeKind
-from master_service.node import Node
-from master_service.spans import clock
+from master_service.rack.node import Node
+from master_service.rack.times import clock
 
 LONGEST_S = 30 * 86_400.0
 """A lock is for at most so long, seconds."""

@@ -6,7 +6,7 @@ Pure: told what time it is, in monotonic seconds.
 from collections import OrderedDict
 
 from broker.contract.messages import EventKind
-from master_service.events import Draft
+from master_service.rack.events import Draft
 
 KEYS_AT_MOST = 10_000
 """Askers and boards that are told apart; the longest unheard of is forgotten."""

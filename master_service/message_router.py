@@ -29,16 +29,11 @@ from broker.contract.topics import (
     Topics,
 )
 from master_service.commands.desk import Desk
-from master_service.commands.effects import (
-    ClearTopics,
-    Effects,
-    Moment,
-    Request,
-    Route,
-)
+from master_service.commands.effects import ClearTopics, Effects, Request, Route
 from master_service.install.service import Installs
-from master_service.node import Node
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
+from master_service.rack.times import Moment
 from master_service.rivals import Rivals
 
 ECHO_S = 10.0

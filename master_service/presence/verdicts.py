@@ -7,13 +7,13 @@ further away, so it does not touch it: the deadline is looked at when it comes.
 
 from broker.contract.messages import EventKind, Power, Running, Verdict
 from broker.contract.verbs import DESTRUCTIVE
-from master_service.events import Draft, Outbox
-from master_service.incidents.book import Incidents
-from master_service.node import Node, PingMemory
-from master_service.power.panel import Fed, Panel
-from master_service.presence import NEVER, Facts, Finding, Probe, judge
-from master_service.registry import Registry
-from master_service.settings import MasterSettings
+from master_service.incidents.incidents import Incidents
+from master_service.presence.judge import Facts, Finding, judge
+from master_service.rack.events import Draft, Outbox
+from master_service.rack.node import NEVER, Node, PingMemory, Probe
+from master_service.rack.outlet_state import Fed, Panel
+from master_service.rack.registry import Registry
+from master_service.rack.settings import MasterSettings
 
 PROBE_SOON_S = 1.0
 """First pause between two probes of a silent board, and the one while it stops."""

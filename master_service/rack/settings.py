@@ -1,22 +1,25 @@
 """The tables of ``pirack.toml`` that the master owns."""
 
 import enum
+import shlex
 from typing import Annotated
 
 import msgspec
 
 from broker.common.config import Document
 from broker.common.errors import ConfigError
-from broker.common.settings import MAX_STACKS, RackSettings
+from broker.common.settings import MAX_STACKS, BrokerSettings, RackSettings
 from broker.contract.topics import check_name
-from master_service.healing.settings import HealSettings
-from master_service.power import wiring
-from master_service.power.rows import CommandsRow, PlugBroker, PlugRow
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 MAX_TAGS = 32
 Text = Annotated[str, msgspec.Meta(max_length=64)]
+WithinAWeek = Annotated[float, msgspec.Meta(gt=0, le=604_800)]
+SwitchSeconds = Annotated[float, msgspec.Meta(gt=0, le=25)]
+"""Less than the master gives a switching in all."""
+CommandWords = str | tuple[str, ...]
+"""A command: words, or a line that is split into words once, without a shell."""
 
 
 class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +84,89 @@ class ColdStart(enum.StrEnum):
     """What it was to be before."""
     ON = "on"
     OFF = "off"
+
+
+class Preset(enum.StrEnum):
+    """Whose topics a plug speaks."""
+
+    CUSTOM = "custom"
+    TASMOTA = "tasmota"
+    SHELLY_GEN2 = "shelly-gen2"
+    ZIGBEE2MQTT = "zigbee2mqtt"
+    ESPHOME = "esphome"
+
+
+class PlugBroker(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``plug_broker`` of ``[power]``: as ``[broker]``, for the broker of the plugs."""
+
+
+class PlugRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``plug`` of an outlet with ``driver = "mqtt"``.
+
+    A preset fills in all but ``device`` (and ``channel`` where there are several); what
+    is given here replaces its part. In topics, payloads and keys ``{device}``,
+    ``{channel}`` and ``{_channel}`` (an underscore before it, unless it is empty) are
+    replaced.
+
+    Args:
+        preset: Whose topics.
+        device: The plug's own topic or name.
+        channel: Which of its relays.
+        command_topic: Where it is told; never retained.
+        on: Payload for on.
+        off: Payload for off.
+        state_topic: Where it says what it is.
+        state_key: Key, dotted for nested ones, if it says so in JSON.
+        state_on: What it says when on; upper or lower case does not matter.
+        state_off: What it says when off.
+        availability_topic: Where it says that it is there; empty: nowhere.
+        availability_key: Key, if it says so in JSON.
+        available: What it says when it is there.
+        unavailable: What it, or its will, says when it is gone.
+        ask_topic: Where it is asked for its state; empty: it cannot be asked.
+        ask: Payload of the question.
+        timeout_s: SwitchSeconds in which it must answer.
+    """
+
+    preset: Preset = Preset.CUSTOM
+    device: str = ""
+    channel: str | int = ""
+    command_topic: str | None = None
+    on: str | None = None
+    off: str | None = None
+    state_topic: str | None = None
+    state_key: str | None = None
+    state_on: str | None = None
+    state_off: str | None = None
+    availability_topic: str | None = None
+    availability_key: str | None = None
+    available: str | None = None
+    unavailable: str | None = None
+    ask_topic: str | None = None
+    ask: str | None = None
+    timeout_s: SwitchSeconds = 5.0
+
+
+class CommandsRow(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """``commands`` of an outlet with ``driver = "command"``; none sees a shell.
+
+    Args:
+        on: Switches on. Exit code 0: done; 75: not now, try again; else: failed.
+        off: Switches off, likewise.
+        status: Says which it is, on standard output.
+        status_on: Regular expression found in that when it is on.
+        status_off: Regular expression found in that when it is off.
+        timeout_s: SwitchSeconds after which a command is ended.
+    """
+
+    on: CommandWords
+    off: CommandWords
+    status: CommandWords
+    status_on: str = r"(?i)\bon\b"
+    status_off: str = r"(?i)\boff\b"
+    timeout_s: SwitchSeconds = 10.0
 
 
 class PowerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +276,51 @@ class OutletRow(msgspec.Struct, frozen=True, kw_only=True):
     commands: CommandsRow | None = None
 
 
+class HealStep(enum.StrEnum):
+    """What can be tried on a board, mildest first."""
+
+    RESTART_AGENT = "restart-agent"
+    REBOOT = "reboot"
+    POWER = "power"
+    """Off and on again; what shares the outlet is shut down cleanly before."""
+
+
+class HealSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[heal]``: self-healing of boards that are hung or lost.
+
+    Args:
+        enabled: Look after such boards at all.
+        dry_run: Only say what would be done. Both switches must be set on purpose
+            before anything is.
+        steps: What may be tried, in this order: ``restart-agent``, ``reboot``,
+            ``power``.
+        patience_s: Seconds a board must be hung or lost before the first step.
+        cool_down_s: Seconds between two steps on one board.
+        budget_per_day: Steps on one board within 24 hours.
+        max_percent: Share of the rack that may be interrupted at a time. When more
+            boards than that are bad, nothing is done: they share a cause.
+        breaker: Boards in a row that no step helped, after which all of it stops.
+        breaker_s: Seconds for which it then stops.
+        power_siblings: A board may be power-cycled although healthy boards share its
+            outlet; they are shut down cleanly first, and boot again.
+    """
+
+    enabled: bool = False
+    dry_run: bool = True
+    steps: tuple[HealStep, ...] = (
+        HealStep.RESTART_AGENT,
+        HealStep.REBOOT,
+        HealStep.POWER,
+    )
+    patience_s: WithinAWeek = 120.0
+    cool_down_s: WithinAWeek = 600.0
+    budget_per_day: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    max_percent: Annotated[float, msgspec.Meta(gt=0, le=100)] = 10.0
+    breaker: Annotated[int, msgspec.Meta(ge=1)] = 3
+    breaker_s: WithinAWeek = 21_600.0
+    power_siblings: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All the master reads from the configuration.
 
@@ -210,17 +341,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stacks: tuple[StackRow, ...] = ()
     nodes: tuple[NodeRow, ...] = ()
     outlets: tuple[OutletRow, ...] = ()
-
-
-def read(document: Document) -> Settings:
-    """Read and check the master's share of the configuration.
-
-    Raises:
-        ConfigError: A key, a name, or a pair of rows that contradict each other.
-    """
-    settings = parse(document)
-    check(settings)
-    return settings
 
 
 def parse(document: Document) -> Settings:
@@ -271,9 +391,6 @@ def check(settings: Settings) -> None:
         "[[node]] place (stack/slot)",
         [f"{n.stack}/{n.slot}" for n in settings.nodes if n.stack and n.slot],
     )
-    for mistake in wiring.mistakes(settings):
-        if mistake.fatal:
-            raise ConfigError(str(mistake))
 
 
 def _unique(what: str, values: list[str]) -> None:
@@ -281,3 +398,16 @@ def _unique(what: str, values: list[str]) -> None:
         if values.count(value) > 1:
             text = f"{what} {value} stands twice; each may stand once"
             raise ConfigError(text)
+
+
+def command_words(command: CommandWords) -> tuple[str, ...]:
+    """Return a command's words.
+
+    Raises:
+        ValueError: A quotation does not end, or there is no word.
+    """
+    split = tuple(shlex.split(command)) if isinstance(command, str) else command
+    if not split or not split[0]:
+        text = "a command needs at least a program"
+        raise ValueError(text)
+    return split

@@ -6,7 +6,7 @@ A row that ends or removes another one is a row too: ``Persist`` takes any of th
 import msgspec
 
 from broker.contract.messages import Lock, Phase, Power
-from master_service.registry import NodeRecord
+from master_service.rack.registry import NodeRecord
 
 
 class TargetRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,15 +1,30 @@
 """Every outlet of the rack: what it feeds, what it should be, what it is; pure."""
 
+import msgspec
+
 from broker.contract.messages import Power
-from master_service.commands.effects import Moment
-from master_service.commands.records import OutletRecord
-from master_service.layout import Stack
-from master_service.node import Node
-from master_service.presence import Outlet
-from master_service.settings import Driver, OutletRow, Settings
+from master_service.rack.layout import Stack
+from master_service.rack.node import Node
+from master_service.rack.records import OutletRecord
+from master_service.rack.settings import Driver, OutletRow, Settings
+from master_service.rack.times import Moment
 
 UNTIL_ON = "it is tried until it is on"
 """Told in the fault of an outlet that must come on."""
+
+
+class Outlet(msgspec.Struct, frozen=True):
+    """The supply of a node.
+
+    Args:
+        wanted: What it should be, from disk.
+        level: What it reads back.
+        since: Monotonic second of the last change seen; None: before the master began.
+    """
+
+    wanted: Power
+    level: Power
+    since: float | None = None
 
 
 class Fed:

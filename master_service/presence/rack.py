@@ -3,18 +3,18 @@
 from broker.common.errors import TopicError
 from broker.contract.messages import EventKind
 from broker.contract.topics import Topics
-from master_service import layout
-from master_service.events import Outbox
-from master_service.incidents.book import Incidents
-from master_service.judging import Judging
-from master_service.layout import FoundBoard, Stack
-from master_service.locks import Locks
-from master_service.power.panel import Panel, outlet_rows
-from master_service.registry import Registry
-from master_service.saved import Saved
-from master_service.settings import Settings
-from master_service.spans import words
-from master_service.watch import Watch
+from master_service.incidents.incidents import Incidents
+from master_service.presence.node_tracker import Watch
+from master_service.presence.verdicts import Judging
+from master_service.rack import layout
+from master_service.rack.events import Outbox
+from master_service.rack.layout import FoundBoard, Stack
+from master_service.rack.locks import Locks
+from master_service.rack.outlet_state import Panel, outlet_rows
+from master_service.rack.registry import Registry
+from master_service.rack.saved import Saved
+from master_service.rack.settings import Settings
+from master_service.rack.times import words
 
 
 class Rack:

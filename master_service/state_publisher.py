@@ -23,8 +23,8 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import NodeLeaf
 from master_service import rollup
-from master_service.node import Node
-from master_service.rack import Rack
+from master_service.presence.rack import Rack
+from master_service.rack.node import Node
 
 log = logging.getLogger(__name__)
 

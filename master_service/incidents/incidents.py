@@ -6,13 +6,13 @@ turns out to be is said later by the incident's headline, which carries the same
 """
 
 from broker.contract.messages import Verdict
-from master_service.events import Outbox
 from master_service.incidents.outage import Outage
 from master_service.incidents.silence import Silences
 from master_service.incidents.voltage import Voltages
-from master_service.node import Node
-from master_service.power.panel import Panel
-from master_service.registry import Registry
+from master_service.rack.events import Outbox
+from master_service.rack.node import Node
+from master_service.rack.outlet_state import Panel
+from master_service.rack.registry import Registry
 
 
 class Numbers:

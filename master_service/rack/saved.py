@@ -7,9 +7,9 @@ from typing import TypeVar
 import msgspec
 
 from broker.contract.messages import Lock
-from master_service.commands.records import OutletRecord, PartRecord
-from master_service.locks import restored
-from master_service.registry import NodeRecord
+from master_service.rack.locks import restored
+from master_service.rack.records import OutletRecord, PartRecord
+from master_service.rack.registry import NodeRecord
 
 T = TypeVar("T")
 

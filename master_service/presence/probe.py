@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from broker.common.tasks import Tasks, note
-from master_service.node import Node
+from master_service.rack.node import Node
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""One verdict for each board, from all that is heard of it."""

@@ -1,0 +1,1 @@
+"""What is known of the rack: boards, outlets, places, locks and history; settings."""
