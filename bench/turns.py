@@ -150,7 +150,7 @@ async def _live(service: str, port: int, folder: Path, selector: TimedSelector) 
     await running.stop()
     selector.longest_s, selector.count = longest_s, count
     link: Link = running._link  # type: ignore[attr-defined]  # noqa: SLF001  # each has one, and it counts
-    return tasks.counts.total() + link.faults.total
+    return tasks.counts.total() + link.listener_errors.total
 
 
 def _agent(connect: Connect, _folder: Path) -> Service:
@@ -171,7 +171,7 @@ def _agent(connect: Connect, _folder: Path) -> Service:
 
 
 def _master(connect: Connect, folder: Path) -> Service:
-    from broker.common.settings import RackSettings  # noqa: PLC0415  # of the child only
+    from broker.common.config import RackSettings  # noqa: PLC0415  # of the child only
     from master_service.power.fake import FakeOutlets  # noqa: PLC0415  # as above
     from master_service.presence.probe import NoProber  # noqa: PLC0415  # as above
     from master_service.rack.settings import MasterSettings, Settings  # noqa: PLC0415  # as above

@@ -6,7 +6,7 @@ import sys
 
 import msgspec
 
-from broker.common.config import Document
+from broker.common.config import BrokerSettings, Document, RackSettings
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.service import (
     EXIT_CONFIG,
@@ -15,7 +15,6 @@ from broker.common.service import (
     add_common,
     load_common,
 )
-from broker.common.settings import BrokerSettings, RackSettings
 from dashboard.server.settings import DashboardSettings
 from dashboard.server.users import (
     PageRole,

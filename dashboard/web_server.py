@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 
 from broker.client.link import Connect
 from broker.common.atomic import put_aside, replace
-from broker.common.settings import BrokerSettings
+from broker.common.config import BrokerSettings
 from dashboard.live.service import Dashboard
 from dashboard.pages.routes import Pages, add_lifecycle
 from dashboard.server.auth_middleware import STATIC, AuthMiddleware

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 
 from broker.client.mqtt_link import connector
 from broker.common import service
+from broker.common.config import BrokerSettings, RackSettings
 from broker.common.errors import PiRackError
-from broker.common.settings import BrokerSettings, RackSettings
 from broker.contract.messages import MasterDetails
 from broker.contract.topics import Topics
 from broker.mosquitto.credentials import endpoint

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from broker.client.mqtt_link import connector
 from broker.common import kernel_clock, service
-from broker.common.config import Document
-from broker.common.settings import BrokerSettings
+from broker.common.config import BrokerSettings, Document
 from broker.mosquitto.credentials import endpoint
 from master_service.install import setup
 from master_service.power import make as make_outlets

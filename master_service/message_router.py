@@ -6,7 +6,7 @@ is counted by kind, and logged once for each.
 
 from broker.client.link import Message, Subscription
 from broker.common.errors import PayloadError, TopicError
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.contract.messages import (
     Details,
     Heartbeat,

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from broker.common.version import VERSION
+from broker import VERSION
 from broker.contract.messages import MasterDetails
 from master_service.rack.settings import MasterSettings
 

@@ -4,7 +4,7 @@ import platform
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from broker.common.version import VERSION
+from broker import VERSION
 from broker.contract.messages import (
     NodeState,
     Power,

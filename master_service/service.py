@@ -12,12 +12,12 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from broker import VERSION
 from broker.client.link import Connect, Link, Message
 from broker.common import tasks
 from broker.common.errors import LinkError
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.common.tasks import keep_running, noted
-from broker.common.version import VERSION
 from broker.contract.messages import EventKind
 from broker.contract.topics import Topics
 from master_service.commands.desk import Desk
@@ -317,7 +317,7 @@ class Master:
 
     def _errors(self) -> dict[str, int]:
         """Return what went wrong in the master itself, by kind."""
-        return self._link.faults.counts | self._effects.errors() | tasks.counts
+        return self._link.listener_errors.counts | self._effects.errors() | tasks.counts
 
     def _moment(self) -> Moment:
         at = Moment(self._clock(), self._wall())

@@ -11,7 +11,7 @@ import msgspec
 
 from broker.client.link import Link
 from broker.common.errors import NotConnectedError, PayloadError
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.contract.messages import (
     MasterDetails,
     RackState,

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from broker import VERSION
 from broker.common import service
-from broker.common.config import Document
+from broker.common.config import BrokerSettings, Document, RackSettings
 from broker.common.errors import ConfigError, PiRackError
-from broker.common.settings import BrokerSettings, RackSettings
-from broker.common.version import VERSION
 from broker.contract.topics import Topics
 from broker.mosquitto.credentials import endpoint
 from node_agent import actions, command_file, identity, report

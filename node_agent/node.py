@@ -19,7 +19,7 @@ from types import MappingProxyType
 from broker.client.link import Connect, Message, Subscription
 from broker.common import tasks
 from broker.common.errors import ContractError
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.contract.messages import MasterDetails, Order, decode
 from broker.contract.messages.node import Status
 from broker.contract.topics import HOME_ASSISTANT_STATUS, NodeLeaf, Topics

@@ -12,7 +12,7 @@ import msgspec
 
 from broker.client.link import Link
 from broker.common.errors import LinkError
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.contract.messages import Ability, Result, encode
 from broker.contract.messages.node import Status
 from broker.contract.topics import NodeLeaf, Topics

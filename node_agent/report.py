@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from broker import VERSION
 from broker.common.errors import PayloadError
-from broker.common.version import VERSION
 from broker.contract.messages import Ability, Details, Heartbeat, Result, encode
 from broker.contract.messages.codec import LATEST, LONGEST_S
 from broker.contract.messages.node import MAX_EXTRAS

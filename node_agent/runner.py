@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from broker.common.errors import PiRackError
-from broker.common.processes import Finished, Tail, run_once
+from broker.common.processes import Finished, TailSink, run_once
 
 DEFAULT_TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 30.0
@@ -170,7 +170,7 @@ class SubprocessRunner:
             watch=partial(self._report, progress) if progress else None,
         )
 
-    async def _report(self, progress: Progress, output: Tail) -> None:
+    async def _report(self, progress: Progress, output: TailSink) -> None:
         """Passes the tail of an output on when it grows, and now and then."""
         sent, rounds = "", 0
         while True:

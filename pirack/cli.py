@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from broker import VERSION
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED
-from broker.common.version import VERSION
 from pirack import pipe
 
 DESCRIPTION = """\

@@ -1,8 +1,7 @@
 """Every table of ``pirack.toml``, each read by the package that owns it."""
 
-from broker.common.config import Document
+from broker.common.config import BrokerSettings, Document, RackSettings
 from broker.common.service import TABLES
-from broker.common.settings import BrokerSettings, RackSettings
 from dashboard.server.settings import DashboardSettings
 from master_service.power import wiring
 from node_agent.settings import AgentSettings

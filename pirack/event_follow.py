@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from broker.client.link import Message, Subscription
-from broker.client.reconnect import Backoff
+from broker.client.mqtt_link import Backoff
 from broker.common.errors import ContractError, PiRackError
 from broker.contract.messages import Event, NodeState, decode
 from broker.contract.topics import NodeLeaf, NodeTopic, Topics

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.common.printable import printable, printable_json
+from broker.common.log import printable, printable_json
 from broker.contract.messages import Event, EventKind
 
 _KIND_WIDTH = max(len(kind) for kind in EventKind)

@@ -10,10 +10,9 @@ from pathlib import Path
 import msgspec
 
 from broker.client.endpoint import Endpoint
-from broker.common.config import Document, load
+from broker.common.config import BrokerSettings, Document, Port, RackSettings, load
 from broker.common.errors import ConfigError
 from broker.common.service import TABLES
-from broker.common.settings import BrokerSettings, Port, RackSettings
 from broker.contract.topics import Topics
 from broker.contract.verbs import ADMIN_VERBS
 from broker.mosquitto import credentials

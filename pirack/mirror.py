@@ -4,7 +4,7 @@ import msgspec
 
 from broker.client.link import Message, Subscription
 from broker.common.errors import ContractError
-from broker.common.printable import printable
+from broker.common.log import printable
 from broker.contract.messages import (
     Event,
     Heartbeat,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from broker.common.printable import printable
+from broker.common.log import printable
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from broker.common.printable import printable
+from broker.common.log import printable
 from broker.contract.messages import Event, Phase, Reply, TargetRow
 from master_service.rack import times as spans
 

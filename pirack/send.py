@@ -15,7 +15,7 @@ from broker.common.errors import (
     PiRackError,
     TopicError,
 )
-from broker.common.printable import printable_json
+from broker.common.log import printable_json
 from broker.common.service import (
     EXIT_CONFIG,
     EXIT_FAILED,

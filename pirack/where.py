@@ -11,10 +11,9 @@ import msgspec
 
 from broker.client.endpoint import Endpoint
 from broker.client.link import Connect
-from broker.common.config import Document, load
+from broker.common.config import BrokerSettings, Document, RackSettings, load
 from broker.common.errors import ConfigError, LinkError, RefusedError
 from broker.common.service import TABLES
-from broker.common.settings import BrokerSettings, RackSettings
 from broker.contract.topics import Topics
 from pirack import house, option_types, runfile
 from pirack.runfile import RunFile
@@ -199,11 +198,10 @@ async def connect(place: Place) -> Connect:
         ConfigError: The certificate authority cannot be read.
         LinkError: There is no broker, or it refuses us.
     """
-    from broker.client.mqtt_link import connector  # noqa: PLC0415  # paho, only when needed
-    from broker.client.reach import reach  # noqa: PLC0415  # likewise
+    from broker.client.mqtt_link import check_connection, connector  # noqa: PLC0415  # paho, only when needed
 
     try:
-        await reach(place.endpoint)
+        await check_connection(place.endpoint)
     except RefusedError as error:
         user = place.endpoint.username or "none"
         text = f"{error}. Are user ({user}) and password right? {SEE_DOCTOR}"

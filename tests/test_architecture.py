@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 ROOMS: dict[str, tuple[str, ...]] = {
-    "paho": ("broker/client/wire/",),
+    "paho": ("broker/client/paho_",),
     "psutil": ("node_agent/vitals.py",),
     "RPi": ("master_service/power/drivers/rpi_gpio.py",),
     "gpiod": ("master_service/power/drivers/gpiod_lines.py",),

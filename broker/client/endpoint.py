@@ -1,11 +1,16 @@
-"""Where the broker is and how to sign in."""
+"""Where the broker is, how to sign in, and whether its certificate is trusted."""
 
 import ssl
+import time
 from pathlib import Path
 
 import msgspec
 
 from broker.common.errors import ConfigError
+
+_NOT_YET, _EXPIRED = 9, 10
+_OTHER_NAMES = frozenset({62, 64})
+"""``X509_V_ERR_…`` of OpenSSL's x509_vfy.h: the two of time, host name and address."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +43,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     mqtt5: bool = True
 
     def __repr__(self) -> str:
-        """What may stand in a log."""
+        """Returns what may stand in a log."""
         user = f"{self.username}@" if self.username else ""
         scheme = "mqtts" if self.ca_file else "mqtt"
         return f"Endpoint({scheme}://{user}{self.host}:{self.port})"
 
     def client_ids(self, name: str, rack: str = "") -> tuple[str, ...]:
-        """Return the client ids to try with this broker, the right one first.
+        """Returns the client ids to try with this broker, the right one first.
 
         The id that is kept with the credentials, then the name itself: a board whose
         new credentials arrive before the broker knows them is not locked out. A service
@@ -62,7 +67,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return (name,)
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return what verifies the broker, or None for a connection without TLS.
+        """Returns what verifies the broker, or None for a connection without TLS.
 
         Raises:
             ConfigError: The certificate authority cannot be read.
@@ -79,3 +84,21 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(text) from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
+
+    def distrust(self, error: ssl.SSLCertVerificationError) -> str:
+        """Returns why the certificate is not trusted, and what would be right."""
+        code = error.verify_code
+        if code in {_NOT_YET, _EXPIRED}:
+            clock = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+            advice = f"this machine's clock says {clock}; is it set?"
+        elif code in _OTHER_NAMES:
+            advice = "reach the broker by a name or address its certificate has"
+        else:
+            advice = (
+                f"{self.ca_file} is not the authority that signed its certificate; "
+                "is this the rack that was meant?"
+            )
+        return (
+            f"the broker at {self.host}:{self.port} is not trusted: "
+            f"{error.verify_message}; {advice}"
+        )

@@ -1,4 +1,4 @@
-"""The connection every service holds: one interface, a real one and a fake one.
+"""The connection every service holds: its interface, and the rules both kinds follow.
 
 ``mqtt_link.MqttLink`` speaks to Mosquitto, ``fake.FakeLink`` to a ``FakeBroker`` in
 memory; ``tests/contract`` runs one suite on both.
@@ -7,12 +7,22 @@ A link belongs to one asyncio loop. Its listener is called on that loop, must re
 quickly and must not block.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
-from broker.client.faults import Faults
+from broker.common.log import RateLimited
+from broker.contract.messages.node import Status
+from broker.contract.topics import matches
+
+log = logging.getLogger(__name__)
+
+ONLINE = Status.ONLINE.encode()
+OFFLINE = Status.OFFLINE.encode()
+SAME_ERROR_EVERY_S = 60.0
+"""Seconds between two log lines about the same error of a listener."""
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -55,20 +65,111 @@ class Subscription(msgspec.Struct, frozen=True):
 
 
 class Listener(Protocol):
-    """Who is told what happens on a link."""
+    """Is called with what happens on a link.
+
+    An exception in one of its methods is logged and counted, and ends nothing.
+    """
 
     def on_connected(self, session: str) -> None:
-        """Say that the link is up: subscriptions are asked for, publishing works.
+        """The link is up: subscriptions are asked for, publishing works.
 
         Args:
             session: Random id of this connection.
         """
 
     def on_disconnected(self, reason: str) -> None:
-        """Say that the link went down and is being re-made; ``reason`` in words."""
+        """The link went down, and is being made again."""
 
     def on_message(self, message: Message) -> None:
-        """Take one message; an exception here is logged and counted, never fatal."""
+        """A message arrived."""
+
+
+class ListenerErrors:
+    """Counts by kind the exceptions that a listener raised, and logs them now and then.
+
+    They are caught because an exception in a callback of paho would end the
+    connection's reader for good.
+
+    Args:
+        name: The client whose listener it is, for the log.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._kinds: dict[str, RateLimited] = {}
+
+    def add(self, error: Exception, method: str) -> None:
+        """Counts one exception; logs its traceback, once a minute for its kind.
+
+        Args:
+            error: What was raised.
+            method: The listener's method that raised it.
+        """
+        kind = f"{type(error).__name__} in {method}"
+        line = self._kinds.get(kind)
+        if line is None:
+            line = RateLimited(log, logging.ERROR, every_s=SAME_ERROR_EVERY_S)
+            self._kinds[kind] = line
+        line.say("%s: %s", self._name, kind, exc_info=error)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Exceptions by kind, since start."""
+        return {kind: line.count for kind, line in self._kinds.items()}
+
+    @property
+    def total(self) -> int:
+        """Exceptions since start."""
+        return sum(self.counts.values())
+
+
+class StatusTopic:
+    """The rules of the status topic that a link owns; pure.
+
+    Args:
+        topic: None for a link that says nothing about its presence.
+        subscriptions: What the link's owner asked for.
+    """
+
+    def __init__(
+        self, topic: str | None, subscriptions: Sequence[Subscription]
+    ) -> None:
+        self.topic = topic
+        self._asked = tuple(subscriptions)
+        self._covered = topic is not None and any(
+            matches(one.filter, topic) for one in self._asked
+        )
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """What to subscribe: as asked, and the status topic unless that covers it."""
+        if self.topic is None or self._covered:
+            return self._asked
+        return (*self._asked, Subscription(self.topic, qos=1, retained=False))
+
+    def hides(self, message: Message) -> bool:
+        """Whether only the link needs this message: its owner did not ask for it."""
+        return message.topic == self.topic and not self._covered
+
+    def must_heal(self, message: Message, session: str, *, mqtt5: bool) -> bool:
+        """Whether the status says offline although this connection lives.
+
+        What a 3.1.1 broker sends out of its store is older than the ``online`` of this
+        connection, so it needs no answer. MQTT 5 was asked not to send it.
+
+        Args:
+            message: One that arrived.
+            session: Of the present connection; empty when there is none.
+            mqtt5: Whether the connection speaks MQTT 5.
+        """
+        stored = message.retain and not mqtt5 and not self._covered
+        return (
+            message.topic == self.topic
+            and message.payload == OFFLINE
+            and bool(session)
+            and message.session != session
+            and not stored
+        )
 
 
 class Link(Protocol):
@@ -81,7 +182,7 @@ class Link(Protocol):
     """
 
     @property
-    def faults(self) -> Faults:
+    def listener_errors(self) -> ListenerErrors:
         """What the listener raised."""
 
     @property
@@ -97,13 +198,13 @@ class Link(Protocol):
         """Address of this machine that reaches the broker; empty when none does now."""
 
     async def start(self) -> None:
-        """Begin to connect, and return at once; it never gives up."""
+        """Begins to connect, and returns at once; it never gives up."""
 
     async def stop(self) -> None:
-        """Say offline, flush and disconnect; calling it twice is fine."""
+        """Publishes ``offline``, flushes and disconnects; twice is fine."""
 
     async def wait_connected(self, timeout_s: float) -> bool:
-        """Wait for the connection, at most ``timeout_s``; return whether it is up."""
+        """Waits at most ``timeout_s`` for the connection; returns whether it is up."""
 
     def publish(
         self,
@@ -116,7 +217,7 @@ class Link(Protocol):
         response_topic: str = "",
         correlation: bytes = b"",
     ) -> None:
-        """Send one message now.
+        """Sends one message now.
 
         Args:
             topic: Full topic.
@@ -135,7 +236,7 @@ class Link(Protocol):
 
 
 class Connect(Protocol):
-    """Makes links; what a service is given instead of a host and a password."""
+    """Makes links; a service is given this instead of a host and a password."""
 
     def __call__(
         self,
@@ -145,10 +246,10 @@ class Connect(Protocol):
         subscriptions: Sequence[Subscription],
         status_topic: str | None = None,
     ) -> Link:
-        """Make a link that is not started yet.
+        """Returns a link that is not started yet.
 
         Args:
-            listener: Who is told.
+            listener: Is called with what happens.
             client_id: Fixed for a node or service, so that the broker ends the old
                 connection of the same one first.
             subscriptions: Held over every reconnect.
@@ -163,13 +264,13 @@ class BreakableLink(Link, Protocol):
     """
 
     def abort(self) -> None:
-        """Cut the connection without a goodbye and stay down: the will is due."""
+        """Cuts the connection without ``offline`` and stays down: the will is due."""
 
     def pause(self) -> None:
-        """Send and take nothing, not even keepalive; the connection stays open."""
+        """Sends and reads nothing, not even keepalive; the connection stays open."""
 
     def resume(self) -> None:
-        """Go on; a connection that the broker ended meanwhile is made again."""
+        """Goes on; a connection that the broker ended meanwhile is made again."""
 
 
 class BreakableConnect(Protocol):
@@ -183,4 +284,4 @@ class BreakableConnect(Protocol):
         subscriptions: Sequence[Subscription],
         status_topic: str | None = None,
     ) -> BreakableLink:
-        """Make a link that is not started yet; see ``Connect``."""
+        """Returns a link that is not started yet; see ``Connect``."""

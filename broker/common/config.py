@@ -1,19 +1,61 @@
-"""``pirack.toml``: read once, at start; each package owns its table.
+"""``pirack.toml``: read once, at start; each package owns its tables.
 
 An unknown key is an error that names the nearest right one, for a typo that is
-silently ignored costs an evening.
+silently ignored costs an evening. The tables that every service reads are here.
 """
 
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from broker.common.errors import ConfigError
 
 T = TypeVar("T")
+
+MAX_STACKS = 999
+"""So many surely fit the one message in which the whole rack is told."""
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class RackSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[rack]``: what the rack is called and its regular shape.
+
+    Args:
+        name: Rack name, part of every topic.
+        stacks: How many stacks; 0 when every stack has its own ``[[stack]]``.
+        boards: Boards in a stack.
+        columns: Stacks beside each other in the picture.
+    """
+
+    name: str = "lab"
+    stacks: Annotated[int, msgspec.Meta(ge=0, le=MAX_STACKS)] = 0
+    boards: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    columns: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[broker]``: where the broker is and how to sign in.
+
+    Args:
+        host: Name or address.
+        port: TCP port.
+        credentials: Path of a JSON file (mode 0600) with ``username`` and ``password``;
+            empty for an anonymous connection. A password never stands here itself:
+            configuration gets shared, secrets must not.
+        ca_file: Certificate authority that signed the broker's certificate; setting it
+            turns TLS on.
+        keepalive_s: Seconds of silence after which the broker asks whether we live;
+            its will is published after one and a half of it.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    credentials: str = ""
+    ca_file: str = ""
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=600)] = 15
 
 
 class Document:
@@ -34,7 +76,7 @@ class Document:
         return dict(self._tables)
 
     def table(self, name: str, kind: type[T]) -> T:
-        """Return one table as the struct that documents it.
+        """Returns one table as the struct that documents it.
 
         Raises:
             ConfigError: A key is unknown, missing or of the wrong type.
@@ -42,7 +84,7 @@ class Document:
         return self._convert(self._tables.get(name, {}), kind, f"[{name}]")
 
     def rows(self, name: str, kind: type[T]) -> tuple[T, ...]:
-        """Return an array of tables (``[[node]]``) as structs.
+        """Returns an array of tables (``[[node]]``) as structs.
 
         Raises:
             ConfigError: A key is unknown, missing or of the wrong type.
@@ -57,10 +99,10 @@ class Document:
         )
 
     def require_known(self, names: Iterable[str]) -> None:
-        """Refuse a table that nobody owns.
+        """Refuses a table that no package owns.
 
         Raises:
-            ConfigError: A top-level name is not in ``names``, or is no table.
+            ConfigError: A top-level name is not in ``names``, or is not a table.
         """
         known = sorted(names)
         for name, value in self._tables.items():
@@ -88,10 +130,10 @@ class Document:
 
 
 def load(path: Path | None) -> Document:
-    """Read a configuration file; no path gives an empty document.
+    """Reads a configuration file; no path gives an empty document.
 
     Raises:
-        ConfigError: The file cannot be read or is no TOML.
+        ConfigError: The file cannot be read or is not valid TOML.
     """
     if path is None:
         return Document()
@@ -104,12 +146,12 @@ def load(path: Path | None) -> Document:
         text = f"{path}: cannot be read: {error.strerror}{way_out}"
         raise ConfigError(text) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        text = f"{path}: is no TOML: {error}"
+        text = f"{path}: is not valid TOML: {error}"
         raise ConfigError(text) from error
 
 
 def _plain(error: msgspec.ValidationError) -> str:
-    """Put the key first: ``simulate: Expected `str`, got `int```."""
+    """Returns the error with its key first: ``simulate: Expected `str`, got `int```."""
     what, _, path = str(error).partition(" - at ")
     key = path.strip("`").removeprefix("$").removeprefix(".")
     return f"{key}: {what}" if key else what

@@ -1,4 +1,4 @@
-"""Child processes: run one to its end; ``supervised`` keeps one running.
+"""Child processes: run one to its end; ``supervisor`` keeps one running.
 
 Every program that the product starts while its loop runs is started here, and leads a
 process group of its own. Starting is one synchronous call: ``asyncio``'s own
@@ -15,8 +15,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import IO
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import IO, Any
 
 import msgspec
 
@@ -43,7 +43,7 @@ _POLL_S = 0.05
 _READY_POLL_S = 0.02
 
 
-class Tie(enum.Enum):
+class DieWithParent(enum.Enum):
     """What happens to a program when this process ends, even by ``kill -9``.
 
     ``PROGRAM`` sends it SIGTERM and costs nothing. ``GROUP`` kills it with all that it
@@ -82,7 +82,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-class Tail:
+class TailSink:
     """A sink that keeps the last bytes of an output.
 
     Args:
@@ -107,7 +107,7 @@ class Tail:
         return self._kept.decode("utf-8", errors="replace")
 
 
-class Lines:
+class LineSink:
     """A sink that passes an output on line by line, without their ends.
 
     Args:
@@ -295,12 +295,12 @@ def start(
     stdout: Sink | IO[bytes] | None = None,
     stderr: Sink | IO[bytes] | None = None,
     merged: bool = False,
-    tie: Tie = Tie.NONE,
+    die_with_parent: DieWithParent = DieWithParent.NONE,
 ) -> Process:
     """Starts a program without input, which leads a process group of its own.
 
-    Call it on the main thread's loop when it is tied: Linux ties a child to the thread
-    that made it.
+    Call it on the main thread's loop when the program must die with us: Linux means
+    the thread that made it.
 
     Args:
         argv: Program and arguments; no shell reads them.
@@ -309,7 +309,7 @@ def start(
         stdout: A sink, an open file, or None for nowhere.
         stderr: As ``stdout``.
         merged: Send the error output where the output goes.
-        tie: What happens to it when we end.
+        die_with_parent: What happens to it when we end.
 
     Raises:
         OSError: It cannot be started.
@@ -317,7 +317,7 @@ def start(
     ends = [_end_for(stdout), subprocess.STDOUT if merged else _end_for(stderr)]
     try:
         popen = subprocess.Popen(  # noqa: S603  # words of ours or of the owner, no shell
-            _tied(argv, tie, env),
+            _argv(argv, die_with_parent, env),
             bufsize=0,
             stdin=subprocess.DEVNULL,
             stdout=ends[0],
@@ -345,8 +345,8 @@ async def run_once(
     stdout_bytes: int = STDOUT_BYTES,
     stderr_bytes: int = STDERR_BYTES,
     merged: bool = False,
-    tie: Tie = Tie.NONE,
-    watch: Callable[[Tail], Awaitable[None]] | None = None,
+    die_with_parent: DieWithParent = DieWithParent.NONE,
+    watch: Callable[[TailSink], Coroutine[Any, Any, None]] | None = None,
 ) -> Finished:
     """Runs a program to its end, and no longer than ``timeout_s``.
 
@@ -361,11 +361,12 @@ async def run_once(
         stdout_bytes: How much of its output is kept.
         stderr_bytes: How much of its error output is kept.
         merged: Keep the error output with the output, in their order.
-        tie: What happens to it when we end.
+        die_with_parent: What happens to it when we end.
         watch: Runs beside it with its output, and is cancelled when it has ended.
     """
     loop = asyncio.get_running_loop()
-    stdout, stderr, began = Tail(stdout_bytes), Tail(stderr_bytes), loop.time()
+    stdout, stderr = TailSink(stdout_bytes), TailSink(stderr_bytes)
+    began = loop.time()
     try:
         process = start(
             argv,
@@ -374,12 +375,12 @@ async def run_once(
             stdout=stdout,
             stderr=None if merged else stderr,
             merged=merged,
-            tie=tie,
+            die_with_parent=die_with_parent,
         )
     except OSError as error:
         text = f"{argv[0]!r} cannot be started: {error.strerror or error}"
         return Finished(exit_code=None, error=text)
-    watching = spawn(f"output of {argv[0]}", _watched(watch, stdout)) if watch else None
+    watching = spawn(f"output of {argv[0]}", watch(stdout)) if watch else None
     late = ""
     try:
         if not await process.ended_within(timeout_s):
@@ -454,7 +455,9 @@ async def _within(event: asyncio.Event, timeout_s: float) -> bool:
     return True
 
 
-async def _watched(watch: Callable[[Tail], Awaitable[None]], output: Tail) -> None:
+async def _watched(
+    watch: Callable[[TailSink], Awaitable[None]], output: TailSink
+) -> None:
     await watch(output)
 
 
@@ -469,12 +472,14 @@ def _end_for(output: Sink | IO[bytes] | None) -> IO[bytes] | int:
     return subprocess.PIPE if callable(output) else output
 
 
-def _tied(argv: Sequence[str], tie: Tie, env: Mapping[str, str] | None) -> list[str]:
-    if tie is Tie.NONE:
+def _argv(
+    argv: Sequence[str], mode: DieWithParent, env: Mapping[str, str] | None
+) -> list[str]:
+    if mode is DieWithParent.NONE:
         return list(argv)
-    mode = ["--group"] if tie is Tie.GROUP else []
-    tied = [sys.executable, "-I", "-S", _DIE_WITH_PARENT, *mode, str(os.getpid())]
-    return [*tied, _found(argv[0], env), *argv[1:]]
+    group = ["--group"] if mode is DieWithParent.GROUP else []
+    starter = [sys.executable, "-I", "-S", _DIE_WITH_PARENT, *group, str(os.getpid())]
+    return [*starter, _found(argv[0], env), *argv[1:]]
 
 
 def _found(program: str, env: Mapping[str, str] | None) -> str:

@@ -1,4 +1,4 @@
-"""How every service process runs: until SIGINT or SIGTERM, then a clean stop."""
+"""Runs a service process until SIGINT or SIGTERM, then stops it cleanly."""
 
 import asyncio
 import logging
@@ -54,14 +54,14 @@ class Service(Protocol):
     """Anything that is started, lives, and is stopped."""
 
     async def start(self) -> None:
-        """Begin to work and return; raise a PiRackError if that cannot be."""
+        """Begins to work and returns; raises a PiRackError if that cannot be."""
 
     async def stop(self) -> None:
-        """Undo ``start``; calling it twice is fine."""
+        """Undoes ``start``; twice is fine."""
 
 
 async def serve(service: Service) -> None:
-    """Run a service until the process is told to end.
+    """Runs a service until the process is told to end.
 
     Raises:
         PiRackError: The service could not start.
@@ -78,7 +78,7 @@ async def serve(service: Service) -> None:
 
 
 def run(service: Service) -> int:
-    """Run a service as this process and return its exit code.
+    """Runs a service as this process and returns its exit code.
 
     A configuration error is a sentence on standard error, never a traceback.
     """
@@ -91,7 +91,7 @@ def run(service: Service) -> int:
 
 
 def add_common(parser: "argparse.ArgumentParser") -> None:
-    """Give a service's command line the options all of them share."""
+    """Adds the options that all services share."""
     group = parser.add_argument_group("common options")
     group.add_argument(
         "--config",
@@ -116,7 +116,7 @@ def add_common(parser: "argparse.ArgumentParser") -> None:
 def parse(
     parser: "argparse.ArgumentParser", words: Sequence[str] | None = None
 ) -> "argparse.Namespace":
-    """Return the options given.
+    """Returns the options given.
 
     After ``--help`` the program ends. When the reader of that text (``| head``) is gone
     by then, it ends silently: Python 3.13 complains at its exit otherwise.
@@ -132,14 +132,14 @@ def parse(
 
 
 def load_common(args: Given) -> Document:
-    """Set up logging and read the configuration the common options name.
+    """Sets up logging and reads the configuration the common options name.
 
     Args:
         args: What a parser with ``add_common`` returned.
 
     Raises:
-        ConfigError: The file cannot be read, is no TOML, has a table nobody owns, or
-            the log file cannot be written.
+        ConfigError: The file cannot be read, is not valid TOML, has an unknown table,
+            or the log file cannot be written.
     """
     log_file: Path | None = args.log_file
     try:
@@ -155,7 +155,7 @@ def load_common(args: Given) -> Document:
 def overlaid(
     document: Document, args: Given, options: Mapping[str, tuple[str, ...]]
 ) -> Document:
-    """Return the configuration with the options that were given put over it.
+    """Returns the configuration, overridden by the options that were given.
 
     Args:
         document: As it was read.

@@ -13,10 +13,10 @@ from pathlib import Path
 from broker.common.atomic import replace
 from broker.common.errors import BrokerError
 from broker.common.processes import (
-    Lines,
+    DieWithParent,
+    LineSink,
     NotReadyError,
     Process,
-    Tie,
     start,
     until_ready,
 )
@@ -216,8 +216,8 @@ class MosquittoChild:
             return start(
                 [program, "-c", str(configuration)],
                 env=self._mosquitto.environment(os.environ),
-                stderr=Lines(self._heard),
-                tie=Tie.PROGRAM,
+                stderr=LineSink(self._heard),
+                die_with_parent=DieWithParent.PROGRAM,
             )
         except OSError as error:
             text = f"{program} cannot be started: {error.strerror}"

@@ -12,8 +12,8 @@ import msgspec
 
 from broker.client.endpoint import Endpoint
 from broker.common.atomic import replace
+from broker.common.config import BrokerSettings
 from broker.common.errors import ConfigError, DamagedFileError
-from broker.common.settings import BrokerSettings
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from broker.client.link import Message, Subscription
 from broker.common.errors import ContractError, PayloadError
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.contract.messages import (
     Details,
     Event,

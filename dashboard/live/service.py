@@ -11,7 +11,7 @@ from types import MappingProxyType
 from broker.client.link import Connect, Link, Message
 from broker.common import tasks
 from broker.common.errors import LinkError
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.common.tasks import Tasks
 from broker.contract.messages import Status
 from broker.contract.topics import Topics
@@ -90,7 +90,7 @@ class Dashboard:
     @property
     def errors(self) -> int:
         """How many of its own errors the page has noted since it started."""
-        return self._link.faults.total + tasks.counts.total()
+        return self._link.listener_errors.total + tasks.counts.total()
 
     async def start(self) -> None:
         """Begin to listen and to tell the tabs; the broker may come later."""

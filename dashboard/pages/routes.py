@@ -10,7 +10,7 @@ import nicegui
 from nicegui import app, ui
 from starlette.requests import Request
 
-from broker.common.version import VERSION
+from broker import VERSION
 from dashboard.live.service import Dashboard
 from dashboard.pages.frame import Activity, Frame, Install, Overview
 from dashboard.pages.vocabulary import vocabulary

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from broker.common.settings import Port
+from broker.common.config import Port
 
 Level = Annotated[float, msgspec.Meta(gt=0, le=150)]
 

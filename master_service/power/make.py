@@ -7,8 +7,8 @@ import msgspec
 
 from broker.client.link import Connect
 from broker.client.mqtt_link import connector
+from broker.common.config import BrokerSettings
 from broker.common.errors import ConfigError
-from broker.common.settings import BrokerSettings
 from broker.contract.messages import Power
 from broker.mosquitto.credentials import endpoint
 from master_service.power import machine as machines

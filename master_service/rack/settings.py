@@ -6,9 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from broker.common.config import Document
+from broker.common.config import MAX_STACKS, BrokerSettings, Document, RackSettings
 from broker.common.errors import ConfigError
-from broker.common.settings import MAX_STACKS, BrokerSettings, RackSettings
 from broker.contract.topics import check_name
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]

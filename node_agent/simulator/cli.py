@@ -4,7 +4,7 @@ import argparse
 import logging
 
 from broker.common import service
-from broker.common.settings import BrokerSettings, RackSettings
+from broker.common.config import BrokerSettings, RackSettings
 from broker.contract.topics import Topics
 from broker.mosquitto.credentials import endpoint
 from node_agent.simulator.connections import board_connections, own_connection

@@ -13,7 +13,7 @@ from broker.common.errors import (
     PayloadError,
     TopicError,
 )
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.contract.messages import (
     Command,
     Phase,

@@ -6,12 +6,12 @@ The agent does not know; it is the same code that runs on a Pi.
 import enum
 from collections.abc import Sequence
 
-from broker.client.faults import Faults
 from broker.client.link import (
     BreakableConnect,
     BreakableLink,
     Link,
     Listener,
+    ListenerErrors,
     Message,
     Subscription,
 )
@@ -43,7 +43,7 @@ class Gate:
         self._link: BreakableLink | None = None
         self._listener: Listener | None = None
         self._unheard_session = ""
-        self._faults = Faults("gate")
+        self._errors = ListenerErrors("gate")
 
     def connect(
         self,
@@ -96,9 +96,9 @@ class Gate:
             self.drop()
 
     @property
-    def faults(self) -> Faults:
+    def listener_errors(self) -> ListenerErrors:
         """What the agent's listener raised."""
-        return self._faults if self._link is None else self._link.faults
+        return self._errors if self._link is None else self._link.listener_errors
 
     @property
     def connected(self) -> bool:
@@ -162,7 +162,7 @@ class Gate:
     def on_disconnected(self, reason: str) -> None:
         """Tell the agent, if it lives."""
         self._unheard_session = ""
-        self._faults = Faults("gate")
+        self._errors = ListenerErrors("gate")
         if self._listener is not None and self._valve is not Valve.GONE:
             self._listener.on_disconnected(reason)
 

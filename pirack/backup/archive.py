@@ -22,8 +22,8 @@ from typing import IO
 
 import msgspec
 
+from broker import VERSION
 from broker.common.errors import PiRackError
-from broker.common.version import VERSION
 from pirack.backup.contents import DATA, SQLITE, Found, Kind, Source, walk
 from pirack.init.plan import folders
 

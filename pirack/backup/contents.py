@@ -18,10 +18,9 @@ from typing import Any
 
 import msgspec
 
-from broker.common.config import load
+from broker.common.config import RackSettings, load
 from broker.common.errors import ConfigError
 from broker.common.service import TABLES
-from broker.common.settings import RackSettings
 from broker.mosquitto.dynsec import FILE_NAME
 from master_service.power import lock as outlet_lock
 from master_service.power.make import FAKE_FILE, LEDGER_FILE

@@ -6,8 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from broker.client.link import Link, Message, Subscription
-from broker.client.mqtt_link import connector
-from broker.client.reach import reach
+from broker.client.mqtt_link import check_connection, connector
 from broker.common.errors import ContractError, LinkError
 from broker.contract.messages import Details, NodeState, Status, decode
 from broker.contract.topics import NodeLeaf, NodeTopic
@@ -52,7 +51,7 @@ class Ear:
             LinkError: The broker cannot be reached.
         """
         endpoint, topics = self._house.inside(OPERATOR), self._house.topics
-        await reach(endpoint)
+        await check_connection(endpoint)
         self._link = connector(endpoint)(
             self,
             client_id=f"pirack-deploy-{uuid.uuid4().hex[:8]}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from broker.common.printable import printable
+from broker.common.log import printable
 from pirack import pipe
 from provisioning.deploy.target import LAST, Report, Step
 

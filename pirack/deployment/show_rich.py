@@ -5,7 +5,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from broker.common.printable import printable
+from broker.common.log import printable
 from pirack.deployment.show import line
 from provisioning.deploy.target import LAST, Report, Step
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker.common.config import Document, load
+from broker.common.config import BrokerSettings, Document, load
 from broker.common.errors import ConfigError, PiRackError, TopicError
-from broker.common.printable import printable, printable_json
+from broker.common.log import printable, printable_json
 from broker.common.service import EXIT_FAILED, EXIT_OK
-from broker.common.settings import BrokerSettings
 from dashboard.server.settings import DashboardSettings
 from master_service.rack.settings import MasterSettings
 from pirack import house, runfile, where

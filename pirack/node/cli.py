@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from broker import VERSION
 from broker.common.errors import LinkError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from broker.common.version import VERSION
 from broker.contract.messages import Verdict
 from pirack import house, option_types, os_error, pipe
 from pirack.house import House

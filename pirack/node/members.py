@@ -5,8 +5,7 @@ import shutil
 from collections.abc import Sequence, Set
 from pathlib import Path
 
-from broker.client.mqtt_link import connector
-from broker.client.reach import reach
+from broker.client.mqtt_link import check_connection, connector
 from broker.common.errors import LinkError, RefusedError, SilentError
 from broker.mosquitto import credentials, dynsec_file
 from broker.mosquitto.credentials import (
@@ -143,7 +142,7 @@ async def running(house: House) -> Control | None:
     for user in (BROKER_ADMIN, ADMIN) if newer else (ADMIN,):
         endpoint = house.inside(user)
         try:
-            await reach(endpoint)
+            await check_connection(endpoint)
         except (RefusedError, SilentError) as error:
             refusal = error
         except LinkError:

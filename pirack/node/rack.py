@@ -6,8 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from broker.client.link import Message
-from broker.client.mqtt_link import connector
-from broker.client.reach import reach
+from broker.client.mqtt_link import check_connection, connector
 from broker.contract.messages import Command, NodeState
 from broker.contract.topics import Scope, ScopeKind
 from broker.mosquitto.credentials import Credentials
@@ -59,7 +58,7 @@ async def look(
         LinkError: The broker cannot be reached.
     """
     endpoint = house.inside(OPERATOR)
-    await reach(endpoint)
+    await check_connection(endpoint)
     looker = _Looker(house)
     link = connector(endpoint)(
         looker,
@@ -87,7 +86,7 @@ async def command(house: House, node: str, verb: str, *args: str) -> Receipt:
         NoAnswerError: There is no master.
     """
     endpoint = house.inside(house.commander(verb))
-    await reach(endpoint)
+    await check_connection(endpoint)
     question = Question(
         scope=Scope(ScopeKind.NODE, node),
         verb=verb,
@@ -112,4 +111,4 @@ async def sign_in(house: House, secret: Credentials) -> None:
     Raises:
         LinkError: It would not work for the node either; says why.
     """
-    await reach(house.door(secret), secret.username)
+    await check_connection(house.door(secret), secret.username)

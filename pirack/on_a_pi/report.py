@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from broker.common.printable import printable, printable_json
-from broker.common.version import VERSION
+from broker import VERSION
+from broker.common.log import printable, printable_json
 
 MOST_SEEN = 1200
 """Characters of what was seen; a program may say anything."""

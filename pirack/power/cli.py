@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from broker.client.mqtt_link import connector
-from broker.common.config import Document, load
+from broker.common.config import BrokerSettings, Document, load
 from broker.common.errors import ConfigError, TopicError
 from broker.common.service import EXIT_FAILED, EXIT_OK, TABLES
-from broker.common.settings import BrokerSettings
 from master_service.power import make, wiring
 from master_service.power.outlets import PowerError
 from master_service.rack import layout

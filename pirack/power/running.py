@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import uuid
 
-from broker.client.link import Connect, Message, Subscription
-from broker.client.presence import ONLINE
+from broker.client.link import ONLINE, Connect, Message, Subscription
 from broker.contract.topics import Topics
 
 CONNECT_S = 3.0

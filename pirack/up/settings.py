@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from broker.common.config import Document
+from broker.common.config import MAX_STACKS, BrokerSettings, Document, RackSettings
 from broker.common.errors import ConfigError, TopicError
-from broker.common.settings import MAX_STACKS, BrokerSettings, RackSettings
 from broker.contract.topics import check_name
 from dashboard.server.settings import DashboardSettings
 from pirack import listen

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from broker.common.errors import BrokerError, ConfigError
-from broker.common.processes import Lines, Process, start
+from broker.common.processes import LineSink, Process, start
 from broker.common.service import EXIT_CONFIG, EXIT_USAGE
-from broker.common.supervised import End, Pauses, Supervised
+from broker.common.supervisor import ProgramEnd, RestartPauses, Supervisor
 from broker.mosquitto.child import STOP_TIMEOUT_S, MosquittoChild
 
 BROKER = "broker"
-PAUSES = Pauses(first_s=2.0, longest_s=30.0, steady_s=60.0)
+PAUSES = RestartPauses(first_s=2.0, longest_s=30.0, steady_s=60.0)
 """Between the end of a part and its next start."""
 STOP_S = 8.0
 """After this a part that was asked to end is killed."""
@@ -81,18 +81,18 @@ class RackSupervisor:
         )
         await self._end(BROKER, self._broker, STOP_TIMEOUT_S)
 
-    async def _end(self, name: str, process: Supervised, within_s: float) -> None:
+    async def _end(self, name: str, process: Supervisor, within_s: float) -> None:
         if not await process.stop(within_s):
             self._say(f"{name} did not end within {within_s:g} s; killed")
 
     def _supervised(
         self, name: str, launch: Callable[[], Awaitable[Process]]
-    ) -> Supervised:
+    ) -> Supervisor:
         def runs_again() -> None:
             self._say(f"{name} runs again (process {self.pids().get(name)})")
             self._changed()
 
-        return Supervised(
+        return Supervisor(
             name,
             launch,
             pauses=PAUSES,
@@ -107,9 +107,9 @@ class RackSupervisor:
                 self._say(f"[{name}] {line}")
 
         command = (sys.executable, "-m", "pirack.up.child_main", str(os.getpid()))
-        return start([*command, *words], stderr=Lines(pass_on))
+        return start([*command, *words], stderr=LineSink(pass_on))
 
-    def _ended(self, name: str, end: End) -> None:
+    def _ended(self, name: str, end: ProgramEnd) -> None:
         if name != BROKER and end.exit_code in {EXIT_CONFIG, EXIT_USAGE}:
             text = f"{name} refuses its configuration; see above"
             raise ConfigError(text)

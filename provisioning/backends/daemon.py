@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from broker.common.processes import NotReadyError, Process, start, until_ready
-from broker.common.supervised import End, Pauses, Supervised
+from broker.common.supervisor import ProgramEnd, RestartPauses, Supervisor
 from broker.common.tasks import Tasks
 from provisioning.backends.process_table import is_running, serves_dhcp
 from provisioning.errors import BackendError
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 READY_S = 5.0
 STOP_S = 5.0
-PAUSES = Pauses(first_s=0.05, longest_s=5.0, steady_s=10.0)
+PAUSES = RestartPauses(first_s=0.05, longest_s=5.0, steady_s=10.0)
 """Before a server that ended is started again."""
 LOG_BYTES = 1_000_000
 """Of what it said, at most so much is kept, and as much of what it said before that:
@@ -93,7 +93,7 @@ class Child:
         self.argv = tuple(argv)
         self._folder = folder
         self._environment = dict(environment or {})
-        self._supervised = Supervised(
+        self._supervised = Supervisor(
             self.argv[0] if self.argv else "server",
             self._launch,
             pauses=PAUSES,
@@ -213,7 +213,7 @@ class Child:
     async def _serves(self, pid: int) -> bool:
         return serves_dhcp(pid)
 
-    def _ended(self, end: End) -> None:
+    def _ended(self, end: ProgramEnd) -> None:
         if end.exit_code is None:
             log.warning("%s", end.why)
         else:

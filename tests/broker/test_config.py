@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.common.config import Document, load
+from broker.common.config import BrokerSettings, Document, RackSettings, load
 from broker.common.errors import ConfigError
-from broker.common.settings import BrokerSettings, RackSettings
 
 
 def document(tmp_path: Path, text: str) -> Document:
@@ -68,7 +67,7 @@ def test_what_should_be_a_table_says_how_to_write_one(
 def test_a_file_that_is_no_text_is_no_toml(tmp_path: Path) -> None:
     path = tmp_path / "pirack.toml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="is no TOML"):
+    with pytest.raises(ConfigError, match="is not valid TOML"):
         load(path)
 
 
@@ -86,7 +85,7 @@ def test_a_table_where_rows_belong_is_explained(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.toml: cannot be read: No such file"):
         load(tmp_path / "gone.toml")
-    with pytest.raises(ConfigError, match="is no TOML"):
+    with pytest.raises(ConfigError, match="is not valid TOML"):
         document(tmp_path, "[rack")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from broker.client.endpoint import Endpoint
+from broker.common.config import BrokerSettings
 from broker.common.errors import ConfigError
-from broker.common.settings import BrokerSettings
 from broker.mosquitto import credentials
 from broker.mosquitto.credentials import Credentials, endpoint, generate_password
 from broker.mosquitto.dynsec import Role, User

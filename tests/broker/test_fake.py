@@ -116,5 +116,5 @@ async def test_a_listener_that_raises_is_reported(
     with caplog.at_level(logging.ERROR):
         broker.publish("x")
         await broker.settle()
-    assert link.faults.counts == {"ValueError in on_message": 1}
+    assert link.listener_errors.counts == {"ValueError in on_message": 1}
     assert "ValueError" in caplog.text

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from broker.client.endpoint import Endpoint
-from broker.client.fake import FakeBroker
-from broker.client.fake_link import PublishFailure
+from broker.client.fake import FakeBroker, PublishFailure
 from broker.client.link import BreakableLink, Message, Subscription
-from broker.client.mqtt_link import connector
-from broker.client.reach import reach
+from broker.client.mqtt_link import check_connection, connector
 from broker.common.errors import BrokerError, LinkError
 from broker.contract.topics import Topics
 from broker.mosquitto import dynsec
@@ -236,7 +234,7 @@ class MosquittoStage:
         while heard != (heard := sum(len(one.messages) for one in self._recorders)):
             await asyncio.sleep(QUIET_S)
             with contextlib.suppress(LinkError):  # it is down, or refuses a stranger
-                await reach(Endpoint(port=self._plan.port))
+                await check_connection(Endpoint(port=self._plan.port))
 
     def forbidden(self) -> str:
         """Return a topic that the broker allows nobody."""

@@ -11,8 +11,7 @@ import pytest
 
 from broker.client.endpoint import Endpoint
 from broker.client.link import Link, Subscription
-from broker.client.mqtt_link import SHORT_LIVES, TAKE_OVERS, connector
-from broker.client.reach import reach
+from broker.client.mqtt_link import SHORT_LIVES, TAKE_OVERS, check_connection, connector
 from broker.common.errors import RefusedError
 from broker.contract.messages import Status
 from broker.contract.topics import NodeLeaf, Scope, Topics
@@ -182,7 +181,7 @@ async def test_nobody_takes_the_client_id_of_another(house: House) -> None:
     victim, seen = await house.enter(NODE)
     for user in (OTHER, "dashboard", "simulator"):
         with pytest.raises(RefusedError):
-            await reach(house.endpoint(user), NODE)
+            await check_connection(house.endpoint(user), NODE)
     assert victim.connected
     assert seen.losses == []
 
@@ -264,7 +263,7 @@ async def test_without_the_right_name_and_password_nobody_gets_in(
     house: House, user: str, password: str
 ) -> None:
     with pytest.raises(RefusedError):
-        await reach(house.endpoint(user, password), "somebody")
+        await check_connection(house.endpoint(user, password), "somebody")
 
 
 @pytest.mark.parametrize("user", ["viewer", "operator", "admin"])
@@ -295,7 +294,7 @@ async def test_a_persons_password_takes_no_connection_by_guessed_client_ids(
         thief = msgspec.structs.replace(endpoint, username=user)
         for _ in range(20):
             for name in names:
-                await reach(thief, name)
+                await check_connection(thief, name)
         assert all(link.connected for link, _ in victims)
         assert [seen.losses for _, seen in victims] == [[]] * len(names)
         await asyncio.gather(*(link.stop() for link, _ in victims))
@@ -344,7 +343,7 @@ async def test_takeovers_raise_it_whether_or_not_the_broker_names_them(
     """With a client id that others know, as boards of earlier releases have."""
     victim, seen = await house.enter(NODE)
     for count in range(SHORT_LIVES):
-        await reach(house.endpoint("viewer"), NODE)
+        await check_connection(house.endpoint("viewer"), NODE)
         async with asyncio.timeout(DEADLINE_S):
             while len(seen.losses) <= count or not victim.connected:  # noqa: ASYNC110  # a state, not an event
                 await asyncio.sleep(0.01)

@@ -10,8 +10,7 @@ import pytest
 
 from broker.client.endpoint import Endpoint
 from broker.client.link import BreakableConnect, Link
-from broker.client.mqtt_link import connector
-from broker.client.reach import reach
+from broker.client.mqtt_link import check_connection, connector
 from broker.common.errors import ControlError, LinkError, RefusedError
 from broker.contract.topics import NodeLeaf, Topics
 from broker.mosquitto import dynsec
@@ -60,7 +59,7 @@ class House:
 
     async def lets_in(self, user: User) -> bool:
         try:
-            await reach(self.endpoint(user), user.name)
+            await check_connection(self.endpoint(user), user.name)
         except RefusedError:
             return False
         return True
@@ -206,7 +205,7 @@ async def test_a_running_broker_of_an_earlier_release_gets_new_rights_and_client
         assert await house.control.renew(users) == ()
         assert not await house.lets_in(page)
         named = msgspec.structs.replace(house.endpoint(page), client_id=bound.client_id)
-        await reach(named, page.name)
+        await check_connection(named, page.name)
         kept = msgspec.json.decode((tmp_path / dynsec.FILE_NAME).read_bytes())
         roles = {one["rolename"]: one["acls"] for one in kept["roles"]}
         assert OWN_RIGHT in roles["operator"]

@@ -277,7 +277,7 @@ async def test_a_listener_that_raises_is_counted_and_told_of_the_next_message(
     for payload in (b"raise", b"raise", b"fine"):
         link.publish(ORDER, payload, qos=1)
     await stage.until(lambda: node.payloads(ORDER)[-1:] == [b"fine"])
-    assert link.faults.counts == {"RuntimeError in on_message": 2}
+    assert link.listener_errors.counts == {"RuntimeError in on_message": 2}
     assert caplog.text.count("a listener that raises") == 1
     assert link.connected
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from broker.client.link import Message
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.contract.messages import (
     Ability,
     Details,

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from broker.client.fake import FakeBroker
-from broker.common.rejections import Rejections
+from broker.common.log import Rejections
 from broker.contract.messages import (
     Command,
     Event,

@@ -90,7 +90,7 @@ async def test_ten_thousand_random_messages_stop_no_page(
             json.loads(text.encode(), parse_constant=refuse)
     assert not caplog.records
     link = dashboard._link  # noqa: SLF001  # its fault counter is what must stay empty
-    assert link.faults.counts == {}
+    assert link.listener_errors.counts == {}
     await still_shows(broker, dashboard)
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.client.fake import FakeBroker
-from broker.client.fake_link import PublishFailure
+from broker.client.fake import FakeBroker, PublishFailure
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
 from dashboard.live.service import Dashboard

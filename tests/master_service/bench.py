@@ -7,7 +7,7 @@ from typing import Any
 
 from broker.client.fake import FakeBroker
 from broker.client.link import Message
-from broker.common.settings import RackSettings
+from broker.common.config import RackSettings
 from broker.contract.messages import (
     Ability,
     Details,

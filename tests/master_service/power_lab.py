@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.client.fake import FakeBroker
 from broker.client.link import Message, Subscription
-from broker.common.settings import RackSettings
+from broker.common.config import RackSettings
 from broker.contract.messages import (
     Command,
     Event,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.common.settings import RackSettings
+from broker.common.config import RackSettings
 from broker.contract.messages import Command, Reply, decode, encode
 from broker.contract.topics import Scope
 from master_service.install.setup import Setup

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.client.fake_link import PublishFailure
+from broker.client.fake import PublishFailure
 from broker.contract.messages import Phase
 from broker.contract.topics import NodeLeaf
 from tests.master_service.bench import Bench, T
@@ -39,7 +39,7 @@ async def test_the_master_goes_on_whichever_publish_fails(
     bench = Bench(tmp_path)
     await played(bench, failure, after)
     link = bench.master._link  # noqa: SLF001  # its fault counter is what must stay empty
-    assert link.faults.counts == {}
+    assert link.listener_errors.counts == {}
     await bench.ask(COMMAND)  # of the last cases, this one is hit
     bench.broker.reconnect("master")
     await bench.pass_time(60)

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from broker.common.settings import RackSettings
+from broker.common.config import RackSettings
 from broker.contract.topics import NodeLeaf
 from master_service.presence.probe import AT_ONCE, Answer
 from master_service.rack.settings import NodeRow

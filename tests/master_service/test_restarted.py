@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.common.settings import RackSettings
+from broker.common.config import RackSettings
 from broker.contract.messages import EventKind, Power, Verdict
 from broker.contract.topics import NodeLeaf, Topics
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.common.config import Document
+from broker.common.config import MAX_STACKS, Document, RackSettings
 from broker.common.errors import ConfigError
-from broker.common.settings import MAX_STACKS, RackSettings
 from broker.contract.messages import EventKind, InstallStack, RackState, Verdict, encode
 from master_service.power.wiring import check
 from master_service.rack.settings import parse

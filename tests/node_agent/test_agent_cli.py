@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from broker import VERSION
 from broker.common import service
 from broker.common.config import Document
 from broker.common.errors import ConfigError
-from broker.common.version import VERSION
 from node_agent import cli
 from node_agent.cli import SYSTEMD_EXEC_PID, Restart
 from node_agent.settings import AgentSettings

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from broker.client.fake_link import PublishFailure
+from broker.client.fake import PublishFailure
 from broker.contract.messages import MasterDetails, Order, Phase, Status
 from broker.contract.topics import HOME_ASSISTANT_STATUS
 from tests.node_agent.harness import ID, ORDER, STATUS, NodeHarness
@@ -37,7 +37,7 @@ async def test_ten_thousand_random_messages_stop_no_node(
             await node.clock.advance(3.0)
             await node.settle()
     link = node.node._link  # noqa: SLF001  # its fault counter is what must stay empty
-    assert link.faults.counts == {}
+    assert link.listener_errors.counts == {}
     assert sum(one.decodes for one in sent) / len(sent) >= 0.5
     refused = [r for r in caplog.records if "refused" in r.getMessage()]
     assert len(refused) == len(node.node.rejections.counts), "each kind is logged once"
@@ -70,5 +70,5 @@ async def test_a_node_goes_on_whichever_publish_fails(
     assert [one.phase for one in node.results if one.id == "last"][-1] is Phase.DONE
     assert len(node.beats) >= before + 3
     link = node.node._link  # noqa: SLF001  # its fault counter is what must stay empty
-    assert link.faults.counts == {}
+    assert link.listener_errors.counts == {}
     await node.node.stop()

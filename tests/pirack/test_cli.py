@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.common.version import VERSION
+from broker import VERSION
 from pirack import completion
 from pirack.cli import COMMANDS, main, parser
 

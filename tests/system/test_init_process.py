@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.client.reach import reach
+from broker.client.mqtt_link import check_connection
 from broker.common.errors import CertificateError, RefusedError
 from broker.contract.topics import Topics
 from broker.mosquitto import credentials, dynsec
@@ -255,12 +255,12 @@ def test_a_deployed_board_of_an_earlier_release_is_bound_when_it_has_its_client_
     asyncio.run(members.admit(found, old, renewed=True))
     plain = msgspec.structs.replace(found.inside("viewer"), username=NODE)
     plain = msgspec.structs.replace(plain, password=old.password)
-    asyncio.run(reach(plain, NODE))
+    asyncio.run(check_connection(plain, NODE))
 
     asyncio.run(members.bind(found, secret))
 
     assert credentials.read(found.node(NODE)) == secret
     with pytest.raises(RefusedError):
-        asyncio.run(reach(plain, NODE))
+        asyncio.run(check_connection(plain, NODE))
     bound = msgspec.structs.replace(plain, client_id=secret.client_id)
-    asyncio.run(reach(bound, NODE))
+    asyncio.run(check_connection(bound, NODE))

@@ -13,16 +13,16 @@ import pytest
 
 from broker.common import processes
 from broker.common.processes import (
+    DieWithParent,
     Finished,
-    Lines,
+    LineSink,
     NotReadyError,
     Process,
-    Tie,
     run_once,
     start,
     until_ready,
 )
-from broker.common.supervised import End, Pauses, Supervised
+from broker.common.supervisor import ProgramEnd, RestartPauses, Supervisor
 
 pytestmark = pytest.mark.system
 
@@ -73,11 +73,11 @@ async def test_a_signal_that_ended_it_is_told() -> None:
         (["echo", "x" * 3_000_000], "Argument list too long"),
     ],
 )
-@pytest.mark.parametrize("tie", list(Tie))
+@pytest.mark.parametrize("mode", list(DieWithParent))
 async def test_what_cannot_be_started_is_told_and_never_raised(
-    argv: list[str], why: str, tie: Tie
+    argv: list[str], why: str, mode: DieWithParent
 ) -> None:
-    finished = await run_once(argv, 20, tie=tie)
+    finished = await run_once(argv, 20, die_with_parent=mode)
     assert finished.exit_code is None
     assert why in finished.error
 
@@ -95,12 +95,14 @@ async def test_a_program_that_ignores_the_end_is_killed_with_all_it_started(
     await until(lambda: not runs(number_in(child)))
 
 
-@pytest.mark.parametrize("tie", list(Tie))
+@pytest.mark.parametrize("mode", list(DieWithParent))
 async def test_a_program_left_behind_that_holds_the_pipe_holds_nobody_up(
-    tie: Tie,
+    mode: DieWithParent,
 ) -> None:
     async with asyncio.timeout(15):
-        finished = await run_once([*SH, "sleep 600 & echo $!; exit 4"], 20, tie=tie)
+        finished = await run_once(
+            [*SH, "sleep 600 & echo $!; exit 4"], 20, die_with_parent=mode
+        )
     assert finished.exit_code == 4
     os.kill(int(finished.stdout), signal.SIGKILL)
 
@@ -113,13 +115,13 @@ async def test_the_end_of_endless_output_is_kept_and_costs_no_memory() -> None:
 
 
 @pytest.mark.parametrize("turns", range(4))
-@pytest.mark.parametrize("tie", list(Tie))
+@pytest.mark.parametrize("mode", list(DieWithParent))
 async def test_a_run_that_is_cancelled_leaves_nothing_behind(
-    turns: int, tie: Tie, tmp_path: Path
+    turns: int, mode: DieWithParent, tmp_path: Path
 ) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 600 & echo $$ $! > {pids}; wait"
-    running = asyncio.ensure_future(run_once([*SH, script], 600, tie=tie))
+    running = asyncio.ensure_future(run_once([*SH, script], 600, die_with_parent=mode))
     for _ in range(turns):
         await asyncio.sleep(0)
     if turns == 3:
@@ -181,43 +183,43 @@ async def test_the_end_is_seen_with_and_without_a_pidfd(
     assert (await run_once([*SH, "exit 7"], 20)).exit_code == 7
 
 
-TIED = """
+STARTER = """
 import asyncio, sys
-from broker.common.processes import Tie, start
+from broker.common.processes import DieWithParent, start
 
 async def main():
-    start(sys.argv[2:], tie=Tie(sys.argv[1]))
+    start(sys.argv[2:], die_with_parent=DieWithParent(sys.argv[1]))
     await asyncio.sleep(60)
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("tie", [Tie.PROGRAM, Tie.GROUP])
-async def test_a_tied_program_ends_with_us_even_by_kill_9(
-    tie: Tie, tmp_path: Path
+@pytest.mark.parametrize("mode", [DieWithParent.PROGRAM, DieWithParent.GROUP])
+async def test_a_program_may_end_with_us_even_by_kill_9(
+    mode: DieWithParent, tmp_path: Path
 ) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 600 & echo $$ $! > {pids}; wait"
     with subprocess.Popen(  # noqa: ASYNC220  # the parent that is killed; it is no child of the loop
-        [sys.executable, "-c", TIED, tie.value, *SH, script], cwd=ROOT
+        [sys.executable, "-c", STARTER, mode.value, *SH, script], cwd=ROOT
     ) as parent:
         await until(lambda: pids.exists() and pids.read_text().strip())
         parent.kill()
     program, child = map(int, pids.read_text().split())
     await until(lambda: not runs(program))
-    if tie is Tie.GROUP:
+    if mode is DieWithParent.GROUP:
         await until(lambda: not runs(child))
     else:
         os.kill(child, signal.SIGKILL)
 
 
-async def test_a_tied_program_is_asked_before_it_is_killed(tmp_path: Path) -> None:
+async def test_such_a_program_is_asked_before_it_is_killed(tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     script = (
         f"trap 'echo yes > {saved}; exit 0' TERM; echo up; while :; do sleep 0.05; done"
     )
-    finished = await run_once([*SH, script], 1, tie=Tie.GROUP)
+    finished = await run_once([*SH, script], 1, die_with_parent=DieWithParent.GROUP)
     assert finished.timed_out
     assert saved.exists()
 
@@ -225,7 +227,7 @@ async def test_a_tied_program_is_asked_before_it_is_killed(tmp_path: Path) -> No
 async def test_lines_are_passed_on_and_one_that_is_too_long_is_cut() -> None:
     lines: list[str] = []
     script = "echo one; head -c 200000 /dev/zero | tr '\\0' x; echo; echo; printf last"
-    process = start([*SH, script], stdout=Lines(lines.append))
+    process = start([*SH, script], stdout=LineSink(lines.append))
     assert await process.wait() == 0
     await process.last_output()
     assert [line[:4] for line in lines] == ["one", "xxxx", "", "last"]
@@ -248,12 +250,12 @@ class Watched:
     """A supervised program and what was told of it."""
 
     def __init__(self, launch: Callable[[], Awaitable[Process]]) -> None:
-        self.ends: list[End] = []
+        self.ends: list[ProgramEnd] = []
         self.starts = 0
-        self.supervised = Supervised(
+        self.supervised = Supervisor(
             "it",
             launch,
-            pauses=Pauses(first_s=0.01, longest_s=0.02),
+            pauses=RestartPauses(first_s=0.01, longest_s=0.02),
             on_end=self.ends.append,
             on_start=self.count,
         )
@@ -304,8 +306,8 @@ async def test_who_is_told_of_a_start_and_fails_does_not_end_the_supervision() -
     def fail() -> None:
         raise OSError(28, "No space left on device")
 
-    pauses = Pauses(first_s=0.01)
-    supervised = Supervised("it", launch, pauses=pauses, on_start=fail)
+    pauses = RestartPauses(first_s=0.01)
+    supervised = Supervisor("it", launch, pauses=pauses, on_start=fail)
     await supervised.start()
     for _ in range(2):
         pid = supervised.pid or 0
@@ -318,10 +320,10 @@ async def test_who_explains_an_end_may_end_the_supervision() -> None:
     async def launch() -> Process:
         return start([*SH, "exit 3"])
 
-    def give_up(end: End) -> None:
+    def give_up(end: ProgramEnd) -> None:
         raise ValueError(end.why)
 
-    supervised = Supervised("it", launch, on_end=give_up)
+    supervised = Supervisor("it", launch, on_end=give_up)
     await supervised.start()
     with pytest.raises(ValueError, match="exit code 3"):
         await supervised.given_up()

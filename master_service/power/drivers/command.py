@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 
-from broker.common.processes import Finished, Tie, run_once
+from broker.common.processes import DieWithParent, Finished, run_once
 from broker.contract.messages import Power
 from master_service.power.outlets import PowerFatalError, PowerRetryableError, unknown
 from master_service.rack.settings import CommandsRow, CommandWords, command_words
@@ -73,8 +73,8 @@ class CommandOutlets:
         argv = command_words(command)
         what = f"outlet {outlet}: {name} command {argv[0]!r}"
         # A switching that outlived us would come after the next master has looked.
-        tie = Tie.NONE if name == "status" else Tie.GROUP
-        outcome = await run_once(argv, timeout_s, tie=tie)
+        mode = DieWithParent.NONE if name == "status" else DieWithParent.GROUP
+        outcome = await run_once(argv, timeout_s, die_with_parent=mode)
         if outcome.timed_out:
             text = f"{what} was ended after {timeout_s:.0f} s"
             raise PowerRetryableError(text)

@@ -1,4 +1,4 @@
-"""Programs that must live: started again, with growing pauses, whenever they end."""
+"""Keeps a program running: starts it again, with growing pauses, when it ends."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from broker.common.tasks import noted, spawn
 log = logging.getLogger(__name__)
 
 
-class Pauses(msgspec.Struct, frozen=True, kw_only=True):
+class RestartPauses(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait before a program that ended is started again.
 
     Args:
@@ -37,8 +37,8 @@ class Pauses(msgspec.Struct, frozen=True, kw_only=True):
         return min(pause_s, self.longest_s) * (1 + spread / 10)
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True):
-    """That a program that should run does not.
+class ProgramEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program that should run ended.
 
     Args:
         exit_code: How it ended; None: it could not be started again.
@@ -51,15 +51,15 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     pause_s: float
 
 
-class Supervised:
-    """A program that must live: it is started again, with pauses, whenever it ends.
+class Supervisor:
+    """Keeps one program running: starts it again, with pauses, whenever it ends.
 
     Args:
-        name: What people call it, for the log.
+        name: Of the program, for the log.
         launch: Starts it and returns once it is ready; when it fails or is cancelled,
             nothing of it runs.
         pauses: Before it is started again.
-        on_end: Told of each end; logs it by default. What it raises ends the
+        on_end: Called at each end; logs it by default. What it raises ends the
             supervision for good: see ``given_up``.
         on_start: Called when it runs again.
         failures: What ``launch`` raises for reasons that ``on_end`` explains; anything
@@ -71,19 +71,19 @@ class Supervised:
         name: str,
         launch: Callable[[], Awaitable[Process]],
         *,
-        pauses: Pauses | None = None,
-        on_end: Callable[[End], None] | None = None,
+        pauses: RestartPauses | None = None,
+        on_end: Callable[[ProgramEnd], None] | None = None,
         on_start: Callable[[], None] | None = None,
         failures: tuple[type[Exception], ...] = (OSError, NotReadyError),
     ) -> None:
         self._name = name
         self._launch = launch
-        self._pauses = pauses or Pauses()
+        self._pauses = pauses or RestartPauses()
         self._on_end = on_end or self._log_end
         self._on_start = on_start
         self._failures = failures
         self._process: Process | None = None
-        self._keeper: asyncio.Task[Exception | None] | None = None
+        self._task: asyncio.Task[Exception | None] | None = None
 
     @property
     def process(self) -> Process | None:
@@ -102,18 +102,18 @@ class Supervised:
         Raises:
             Exception: What ``launch`` raises; then it is not kept running.
         """
-        if self._keeper is None:
+        if self._task is None:
             self._process = await self._launch()
             self.keep()
 
     def keep(self) -> None:
         """Keeps it running from now on, even if it does not run yet."""
-        if self._keeper is None:
-            self._keeper = spawn(f"keep {self._name} running", self._keep())
+        if self._task is None:
+            self._task = spawn(f"keep {self._name} running", self._keep())
 
     async def given_up(self) -> None:
         """Waits until ``on_end`` ends the supervision, and raises what it raised."""
-        if self._keeper is not None and (error := await asyncio.shield(self._keeper)):
+        if self._task is not None and (error := await asyncio.shield(self._task)):
             raise error
 
     async def stop(self, grace_s: float = GRACE_S) -> bool:
@@ -125,10 +125,10 @@ class Supervised:
         Returns:
             Whether it ended in time.
         """
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait({keeper})
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
         process, self._process = self._process, None
         if process is None or process.exit_code is not None:
             return True
@@ -147,7 +147,7 @@ class Supervised:
             ends = 1 if loop.time() - began >= self._pauses.steady_s else ends + 1
             pause_s = self._pauses.after(ends, random.random())  # noqa: S311  # jitter
             try:
-                self._on_end(End(exit_code=code, why=why, pause_s=pause_s))
+                self._on_end(ProgramEnd(exit_code=code, why=why, pause_s=pause_s))
             except Exception as error:  # noqa: BLE001  # handed to who waits for it
                 return error
             await asyncio.sleep(pause_s)
@@ -167,7 +167,7 @@ class Supervised:
                 self._on_start()
         return ""
 
-    def _log_end(self, end: End) -> None:
+    def _log_end(self, end: ProgramEnd) -> None:
         log.warning(
             "%s: %s; starting it again in %.0f s", self._name, end.why, end.pause_s
         )

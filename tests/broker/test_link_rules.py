@@ -1,13 +1,19 @@
-"""The rules of the status topic."""
+"""What both links share: the rules of the status topic, and listeners that raise."""
 
 import pytest
 
-from broker.client.link import Message, Subscription
-from broker.client.presence import OFFLINE, ONLINE, Presence
+from broker.client.link import (
+    OFFLINE,
+    ONLINE,
+    ListenerErrors,
+    Message,
+    StatusTopic,
+    Subscription,
+)
 
 TOPIC = "pirack/v1/lab/node/pi-1/status"
-OWN = Presence(TOPIC, [])
-COVERED = Presence(TOPIC, [Subscription("pirack/v1/lab/node/+/status")])
+OWN = StatusTopic(TOPIC, [])
+COVERED = StatusTopic(TOPIC, [Subscription("pirack/v1/lab/node/+/status")])
 STALE = Message(TOPIC, OFFLINE, session="old")
 
 
@@ -16,7 +22,7 @@ def test_the_own_status_is_subscribed_to_unless_that_is_asked_for_already() -> N
     assert [one.filter for one in COVERED.subscriptions] == [
         "pirack/v1/lab/node/+/status"
     ]
-    assert Presence(None, []).subscriptions == ()
+    assert StatusTopic(None, []).subscriptions == ()
 
 
 def test_the_owner_sees_its_status_only_if_it_asked() -> None:
@@ -50,3 +56,19 @@ def test_a_retained_flag_means_old_over_3_1_1_only() -> None:
     stored = Message(TOPIC, OFFLINE, retain=True)
     assert not OWN.must_heal(stored, "new", mqtt5=False), "older than our online"
     assert OWN.must_heal(stored, "new", mqtt5=True), "stored ones were not asked for"
+
+
+def test_exceptions_are_told_apart_by_kind_and_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors = ListenerErrors("node")
+    for error in (ValueError("a"), ValueError("b"), KeyError("c")):
+        errors.add(error, "on_message")
+    errors.add(ValueError("d"), "on_connected")
+    assert errors.counts == {
+        "ValueError in on_message": 2,
+        "KeyError in on_message": 1,
+        "ValueError in on_connected": 1,
+    }
+    assert len(caplog.records) == 3
+    assert all(record.exc_info for record in caplog.records)

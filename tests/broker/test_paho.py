@@ -1,4 +1,4 @@
-"""Reading through a buffer: every byte arrives, and paho still lets us in."""
+"""What we change about paho: how it reads, and what rides beside a payload."""
 
 import socket
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from broker.client.wire.buffered import BufferedClient, BufferedSocket
+from broker.client.paho_connection import publish_properties
+from broker.client.paho_loop import BufferedClient, BufferedSocket
 
 
 @pytest.fixture
@@ -54,3 +55,13 @@ def test_paho_reads_through_the_buffer() -> None:
         opened = client.socket()
         assert isinstance(opened, BufferedSocket)
         opened.close()
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "carried_s"), [(0.2, 1), (30.0, 30), (1e308, 2**32 - 1)]
+)
+def test_any_time_to_live_makes_a_packet(asked_s: float, carried_s: int) -> None:
+    properties = publish_properties(expiry_s=asked_s)
+    assert properties is not None
+    packed = properties.pack()  # type: ignore[no-untyped-call]  # paho types no properties
+    assert int.from_bytes(packed[-4:], "big") == carried_s

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from broker.client.endpoint import Endpoint
-from broker.client.wire.trust import distrust
 
 ENDPOINT = Endpoint(host="rack.local", port=8883, ca_file=Path("/etc/pirack/ca.crt"))
 
@@ -24,6 +23,6 @@ ENDPOINT = Endpoint(host="rack.local", port=8883, ca_file=Path("/etc/pirack/ca.c
 def test_the_reason_comes_with_what_would_be_right(code: int, advice: str) -> None:
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = code, "found wrong"
-    text = distrust("rack.local:8883", ENDPOINT, error)
+    text = ENDPOINT.distrust(error)
     assert text.startswith("the broker at rack.local:8883 is not trusted: found wrong;")
     assert advice in text

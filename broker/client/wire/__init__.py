@@ -1,1 +1,0 @@
-"""The only room that imports paho: one connection, its loop and its packets."""
