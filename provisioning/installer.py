@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from broker.common.tasks import Tasks
+from broker.contract.messages import InstallStep
 from provisioning import between, plan
 from provisioning.backends.backend import Backend
 from provisioning.effects import Hands
@@ -19,7 +20,7 @@ from provisioning.run.messages import (
     ForeignServer,
     Message,
 )
-from provisioning.run.state import Leave, Params, Run, Step
+from provisioning.run.state import Leave, Params, Run
 from provisioning.run.turns import Outcome
 from provisioning.run_loop import RunLoop
 from provisioning.seams import Announcer, Clock, Journal, Source
@@ -130,10 +131,10 @@ class Installer:
             NoRunError: There is none, it is ending, or it has no forecast yet.
         """
         run = self.run
-        if run is not None and run.step is Step.PREFLIGHT:
+        if run is not None and run.step is InstallStep.PREFLIGHT:
             text = f"run {run.id} is still being checked; read what it would do first"
             raise NoRunError(text)
-        if run is not None and run.step is Step.RESTORE:
+        if run is not None and run.step is InstallStep.RESTORE:
             text = f"run {run.id} is ending; begin another one"
             raise NoRunError(text)
         self._tell(Confirmed(by))
@@ -149,7 +150,11 @@ class Installer:
             NoRunError: There is none, or it is ending in another way.
         """
         run = self.run
-        if run is not None and run.step is Step.RESTORE and run.leave is not leave:
+        if (
+            run is not None
+            and run.step is InstallStep.RESTORE
+            and run.leave is not leave
+        ):
             text = f"run {run.id} is ending already; outlets: {run.leave}"
             raise NoRunError(text)
         self._tell(Cancelled(leave, by))

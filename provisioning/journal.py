@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from broker.common.atomic import put_aside
+from broker.contract.messages import InstallVerdict
 from provisioning.errors import JournalError
-from provisioning.plan import Place, Verdict
+from provisioning.plan import Place
 from provisioning.run.state import Run
 from provisioning.seams import Clock
 
@@ -237,7 +238,7 @@ def _row(place: Place) -> tuple[object, ...]:
         place.mac or None,
         place.serial,
         place.model,
-        place.verdict.value if place.verdict else "",
+        place.verdict.value,
         int(place.reserved),
     )
 
@@ -251,6 +252,6 @@ def _place(row: tuple[int, int, str, str, str | None, str, str, str, int]) -> Pl
         mac=row[4] or "",
         serial=row[5],
         model=row[6],
-        verdict=Verdict(row[7]) if row[7] else None,
+        verdict=InstallVerdict(row[7]),
         reserved=bool(row[8]),
     )

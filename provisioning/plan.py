@@ -6,29 +6,13 @@ stack from its neighbour, so new boards fill free slots in the order of their ha
 address; a person confirms the order by the LEDs and swaps two places where it is wrong.
 """
 
-import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 import msgspec
 
+from broker.contract.messages import InstallVerdict
 from provisioning.errors import SubnetError
-
-
-class Verdict(enum.StrEnum):
-    """What the install run found out about a board or a slot, in one word."""
-
-    OK = "ok"
-    FOREIGN = "foreign"
-    """It talks although the stack it was heard in is off: not a board of the rack."""
-    IN_TWO_STACKS = "in-two-stacks"
-    """One hardware address was heard in two stacks."""
-    OVERFULL = "overfull"
-    """The stack has no slot left for it."""
-    MISSING = "missing"
-    """The slot's board was not heard."""
-    CONFLICT = "conflict"
-    """Somebody else uses the slot's address."""
 
 
 class StackPlan(msgspec.Struct, frozen=True):
@@ -71,7 +55,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         mac: Wired hardware address of its board; empty: it never had one.
         serial: Of that board, as the board said itself; empty if it did not.
         model: Of that board, likewise.
-        verdict: What the last run that looked found out; None: none looked yet.
+        verdict: What the last run that looked found out.
         reserved: Whether the DHCP server is told: not while somebody else uses the
             address.
     """
@@ -83,7 +67,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     mac: str = ""
     serial: str = ""
     model: str = ""
-    verdict: Verdict | None = None
+    verdict: InstallVerdict = InstallVerdict.UNKNOWN
     reserved: bool = True
 
 
@@ -243,7 +227,7 @@ def _elsewhere(
 ) -> Place:
     """Return a place of another stack after one was scanned."""
     if place.mac and doubled.get(place.mac) == place.stack:
-        return msgspec.structs.replace(place, verdict=Verdict.IN_TWO_STACKS)
+        return msgspec.structs.replace(place, verdict=InstallVerdict.IN_TWO_STACKS)
     return _vacated(place) if place.mac in arrived else place
 
 
@@ -251,21 +235,23 @@ def _here(place: Place, sighting: Sighting | None, doubled: Mapping[str, int]) -
     """Return a place of the scanned stack, with the board that now stands there."""
     if sighting is None:
         gone = _vacated(place) if place.mac in doubled else place
-        return msgspec.structs.replace(gone, verdict=Verdict.MISSING, reserved=True)
+        return msgspec.structs.replace(
+            gone, verdict=InstallVerdict.MISSING, reserved=True
+        )
     same = sighting.mac == place.mac
     return msgspec.structs.replace(
         place,
         mac=sighting.mac,
         serial=sighting.serial or (place.serial if same else ""),
         model=sighting.model or (place.model if same else ""),
-        verdict=Verdict.OK,
+        verdict=InstallVerdict.OK,
         reserved=True,
     )
 
 
 def _vacated(place: Place) -> Place:
     return msgspec.structs.replace(
-        place, mac="", serial="", model="", verdict=Verdict.MISSING
+        place, mac="", serial="", model="", verdict=InstallVerdict.MISSING
     )
 
 

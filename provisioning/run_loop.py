@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 from broker.common.log import RateLimited
 from broker.common.tasks import Tasks
+from broker.contract.messages import InstallStep
 from provisioning.effects import Hands
 from provisioning.errors import BusyError, JournalError
 from provisioning.run import machine
@@ -24,7 +25,7 @@ from provisioning.run.messages import (
     Say,
     Tick,
 )
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 from provisioning.run.turns import Outcome
 from provisioning.seams import Announcer, Clock, Journal
 from provisioning.teller import Teller
@@ -204,7 +205,9 @@ class RunLoop:
 
     async def _end(self, run: Run, text: str) -> None:
         """Stop acting, and say so."""
-        self._run = ended = run.with_(step=Step.FAILED, problems=(*run.problems, text))
+        self._run = ended = run.with_(
+            step=InstallStep.FAILED, problems=(*run.problems, text)
+        )
         self._teller.stopped(ended, text)
         if not await self._kept(ended):
             _ = self._tasks.spawn("keep the end of an install run", self._keep(ended))

@@ -115,7 +115,8 @@ def _struct(kind: type) -> Iterator[str]:
 def _enum(kind: type[enum.Enum]) -> Iterator[str]:
     summary, _ = read_docstring(kind)
     yield f"### {kind.__name__}\n\n{summary}\n"
-    yield ", ".join(f"`{member.value}`" for member in kind) + ".\n"
+    words = (f"`{member.value}`" if member.value else "empty" for member in kind)
+    yield ", ".join(words) + ".\n"
 
 
 def read_docstring(kind: type) -> tuple[str, dict[str, str]]:

@@ -8,35 +8,38 @@ from typing import Any
 
 import msgspec
 
-from broker.contract.messages import InstallBoard, InstallStack, InstallState
+from broker.contract.messages import (
+    InstallBoard,
+    InstallStack,
+    InstallState,
+    InstallStep,
+)
 from dashboard.live.model import RackModel
-
-OVER = frozenset({"idle", "done", "done-with-problems", "failed", "cancelled"})
-"""Steps at which nothing is under way."""
-ASKS = "confirm"
-"""The step at which the run waits for a person."""
 
 _FOUND, _ON = 80, 85
 """Percent of a run when every stack is scanned, and when all are on again: most of its
 time is waiting for boards to boot one stack after the other."""
 
 _STEPS = {
-    "preflight": "checking",
-    "confirm": "waits to be confirmed",
-    "all-off": "switching off",
-    "baseline": "listening, all is off",
-    "scan": "scanning {stack}",
-    "check": "checking {stack}",
-    "commit": "placing boards of {stack}",
-    "all-on": "switching on",
-    "verify": "verifying",
-    "restore": "ending early",
-    "done": "done",
-    "done-with-problems": "done",
+    InstallStep.PREFLIGHT: "checking",
+    InstallStep.CONFIRM: "waits to be confirmed",
+    InstallStep.ALL_OFF: "switching off",
+    InstallStep.BASELINE: "listening, all is off",
+    InstallStep.SCAN: "scanning {stack}",
+    InstallStep.CHECK: "checking {stack}",
+    InstallStep.COMMIT: "placing boards of {stack}",
+    InstallStep.ALL_ON: "switching on",
+    InstallStep.VERIFY: "verifying",
+    InstallStep.RESTORE: "ending early",
+    InstallStep.PROBLEMS: "done",
 }
-_UNCOUNTED = frozenset({"preflight", "confirm", "restore"})
+_UNCOUNTED = frozenset(
+    {InstallStep.PREFLIGHT, InstallStep.CONFIRM, InstallStep.RESTORE}
+)
 """Steps at which no board can have been found yet, or none is looked for."""
-_COUNTS_VERIFIED = frozenset({"verify", "done", "done-with-problems"})
+_COUNTS_VERIFIED = frozenset(
+    {InstallStep.VERIFY, InstallStep.DONE, InstallStep.PROBLEMS}
+)
 
 Row = list[Any]
 
@@ -46,9 +49,7 @@ def words(install: InstallState | None) -> str:
     if install is None or not install.run:
         return ""
     stack = "the stack" if install.stack is None else f"stack {install.stack}"
-    # A step of a newer master is shown as it is said, and never taken for a template.
-    known = _STEPS.get(install.step)
-    said = [known.format(stack=stack) if known else install.step]
+    said = [_STEPS.get(install.step, install.step.value).format(stack=stack)]
     if install.step not in _UNCOUNTED and not install.dry:
         what = "verified" if install.step in _COUNTS_VERIFIED else "found"
         said.append(f"{install.done} of {install.total} {what}")
@@ -62,7 +63,7 @@ def trouble(install: InstallState | None) -> bool:
     """Whether the latest run failed or met a problem."""
     if install is None or not install.run:
         return False
-    return install.step == "failed" or bool(install.problems)
+    return install.step is InstallStep.FAILED or bool(install.problems)
 
 
 def hint(install: InstallState | None) -> str:
@@ -70,11 +71,11 @@ def hint(install: InstallState | None) -> str:
 
     The last says that it waits for a person; empty when there is none.
     """
-    if install is None or not install.run or install.step in OVER:
+    if install is None or not install.run or install.step.over:
         return ""
-    if install.step == "preflight":
+    if install.step is InstallStep.PREFLIGHT:
         return "…"
-    if install.step == ASKS:
+    if install.step is InstallStep.CONFIRM:
         return "!"
     return f"{share(install)} %"
 
@@ -82,11 +83,11 @@ def hint(install: InstallState | None) -> str:
 def share(install: InstallState) -> int:
     """Return how much of the whole run is done, percent."""
     done = install.done / max(install.total, 1)
-    if install.step in OVER:
+    if install.step.over:
         return 100
-    if install.step == "verify":
+    if install.step is InstallStep.VERIFY:
         return _ON + int((100 - _ON) * done)
-    return _FOUND if install.step == "all-on" else int(_FOUND * done)
+    return _FOUND if install.step is InstallStep.ALL_ON else int(_FOUND * done)
 
 
 def stack_row(stack: InstallStack, nodes: dict[str, str]) -> Row:
@@ -109,7 +110,7 @@ def _board_row(board: InstallBoard, nodes: dict[str, str]) -> Row:
         board.mac,
         board.serial,
         board.model,
-        board.verdict,
+        board.verdict.value,
         int(board.verified),
         nodes.get(board.mac.lower(), ""),
     ]

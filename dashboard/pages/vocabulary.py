@@ -6,9 +6,15 @@ person reads for it stands here.
 
 from typing import Any
 
-from broker.contract.messages import EventKind, Phase, ScanPhase, ThrottleFlag
+from broker.contract.messages import (
+    EventKind,
+    InstallStep,
+    InstallVerdict,
+    Phase,
+    ScanPhase,
+    ThrottleFlag,
+)
 from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE, WAVES
-from dashboard.live import install_feed as install
 from dashboard.live.tile import State
 from dashboard.server.users import PageRole
 
@@ -61,53 +67,63 @@ _PHASES = {Phase.ACCEPTED: "waiting"}
 """Where the word of the wire is not the word for a person."""
 
 _STAGES = (
-    ("Check", ("preflight",)),
-    ("Confirm", ("confirm",)),
-    # check, all-on: of older masters
-    ("Find", ("all-off", "baseline", "scan", "check", "commit", "all-on")),
-    ("Verify", ("verify",)),
+    ("Check", (InstallStep.PREFLIGHT,)),
+    ("Confirm", (InstallStep.CONFIRM,)),
+    # CHECK, ALL_ON: of older masters
+    (
+        "Find",
+        (
+            InstallStep.ALL_OFF,
+            InstallStep.BASELINE,
+            InstallStep.SCAN,
+            InstallStep.CHECK,
+            InstallStep.COMMIT,
+            InstallStep.ALL_ON,
+        ),
+    ),
+    ("Verify", (InstallStep.VERIFY,)),
 )
 """What a person follows, and the steps of the run in each."""
 _INSTALL_STEPS = {
-    "preflight": (
+    InstallStep.PREFLIGHT: (
         "Checking before anything is switched",
         (
             "The DHCP server, the network, every planned address and every outlet. "
             "This takes a few seconds."
         ),
     ),
-    "confirm": ("Waiting for your word", ""),
-    "all-off": (
+    InstallStep.CONFIRM: ("Waiting for your word", ""),
+    InstallStep.ALL_OFF: (
         "Switching off",
         (
             "Boards that answer are asked to shut down, and seen to be down, before"
             " their outlet is cut."
         ),
     ),
-    "baseline": (
+    InstallStep.BASELINE: (
         "Listening to the silence",
         "All stacks to be scanned are off: whoever talks now is no board of theirs.",
     ),
-    "scan": (
+    InstallStep.SCAN: (
         "{Stack} is on, its boards are booting",
         "Each board appears below as soon as it asks for an address.",
     ),
-    "check": (
+    InstallStep.CHECK: (
         "{Stack} is off again, to be sure",
         "Whoever still answers now is no board of this stack.",
     ),
-    "commit": (
+    InstallStep.COMMIT: (
         "Giving the boards of {stack} their places",
         (
             "The DHCP server is told; each board moves to its address when it asks "
             "for its lease again."
         ),
     ),
-    "all-on": (
+    InstallStep.ALL_ON: (
         "Switching the stacks on",
         "One after the other, so that the supply bears it.",
     ),
-    "verify": (
+    InstallStep.VERIFY: (
         "Waiting for every board at its address",
         (
             "Boards move there when they ask for their lease again, within about a "
@@ -115,39 +131,39 @@ _INSTALL_STEPS = {
             "else does."
         ),
     ),
-    "restore": (
+    InstallStep.RESTORE: (
         "Ending early",
         "The outlets are brought where they are to be left.",
     ),
 }
 _INSTALL_ENDS = {
-    "done": (
+    InstallStep.DONE: (
         "Every board is in its place",
         "The run over {scope} is complete: each board answers at its own address.",
     ),
-    "done-with-problems": (
+    InstallStep.PROBLEMS: (
         "Done, with {problems} left",
         (
             "The run over {scope} is complete. Boards without a problem work; each "
             "problem says what to do."
         ),
     ),
-    "failed": (
+    InstallStep.FAILED: (
         "The run ended early",
         "What was found before keeps its place. The reason stands with the problems.",
     ),
-    "cancelled": (
+    InstallStep.CANCELLED: (
         "The run was cancelled",
         "Boards that had a place by then keep it. A new run begins from the start.",
     ),
 }
 _BOARD_VERDICTS = {
-    "ok": ("verified", "verified"),
-    "missing": ("missing", "missing"),
-    "conflict": ("trouble", "address in use"),
-    "in-two-stacks": ("trouble", "heard in two stacks"),
-    "overfull": ("trouble", "without a slot"),
-    "foreign": ("trouble", "not of the rack"),
+    InstallVerdict.OK: ("verified", "verified"),
+    InstallVerdict.MISSING: ("missing", "missing"),
+    InstallVerdict.CONFLICT: ("trouble", "address in use"),
+    InstallVerdict.IN_TWO_STACKS: ("trouble", "heard in two stacks"),
+    InstallVerdict.OVERFULL: ("trouble", "without a slot"),
+    InstallVerdict.FOREIGN: ("trouble", "not of the rack"),
 }
 _SCAN_PHASES = {
     ScanPhase.WAITING: ("waiting", "waits its turn"),
@@ -184,10 +200,10 @@ def vocabulary() -> dict[str, Any]:
             flag.value: flag.value.replace("-", " ") for flag in ThrottleFlag
         },
         "install": {
-            "over": sorted(install.OVER - {"idle"}),
+            "over": [step.value for step in _INSTALL_ENDS],
             "stages": [{"name": name, "steps": steps} for name, steps in _STAGES],
-            "steps": _INSTALL_STEPS,
-            "ends": _INSTALL_ENDS,
+            "steps": {step.value: said for step, said in _INSTALL_STEPS.items()},
+            "ends": {step.value: said for step, said in _INSTALL_ENDS.items()},
             "verdicts": _marked(_BOARD_VERDICTS),
             "phases": _marked(_SCAN_PHASES),
         },

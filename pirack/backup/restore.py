@@ -22,6 +22,7 @@ import msgspec
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.processes import run_once
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
+from broker.contract.messages import InstallStep
 from master_service.rack.event_log import Retention
 from master_service.service import DATABASE
 from master_service.store import Store
@@ -36,7 +37,6 @@ from pirack.init.plan import DHCP_UNIT, DROP_IN, SERVICES, UNITS
 from pirack.up import data_directory
 from provisioning.clock import LoopClock
 from provisioning.journal import SqliteJournal
-from provisioning.run.state import Step
 
 HELP = "bring a rack back from a backup, on this machine or another"
 
@@ -372,7 +372,9 @@ async def _end_run(path: Path) -> None:
         found = journal.last()
         if found is not None and not found.over:
             text = "ended by the restore of a backup; outlets stay as they are"
-            ended = found.with_(step=Step.FAILED, problems=(*found.problems, text))
+            ended = found.with_(
+                step=InstallStep.FAILED, problems=(*found.problems, text)
+            )
             await journal.save(ended)
     finally:
         journal.close()

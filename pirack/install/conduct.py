@@ -12,7 +12,7 @@ from broker.client.link import Connect
 from broker.common.errors import LinkError, PiRackError
 from broker.common.service import EXIT_FAILED, EXIT_OK
 from broker.common.tasks import first
-from broker.contract.messages import InstallState
+from broker.contract.messages import InstallState, InstallStep
 from broker.contract.topics import Topics
 from pirack import pipe
 from pirack.ask import NoAnswerError, Patience, Question, ask
@@ -22,7 +22,7 @@ from pirack.install.request import Action
 from pirack.install.screen import Screen
 from pirack.install.waiting import within
 from pirack.receipt import Receipt
-from provisioning.run.state import Leave, Step
+from provisioning.run.state import Leave
 
 T = TypeVar("T")
 
@@ -122,14 +122,14 @@ class Conductor:
         if await within(new, FIRST_S) is None:
             text = f"the master began, and says nothing on {self._topics.install_state}"
             raise NoAnswerError(text)
-        await self._show(lambda: self._known().step == Step.PREFLIGHT)
-        if self._known().step == Step.PREFLIGHT and not self._args.yes:
+        await self._show(lambda: self._known().step is InstallStep.PREFLIGHT)
+        if self._known().step is InstallStep.PREFLIGHT and not self._args.yes:
             return await self._refuse()
         return await self._agreed_and_followed()
 
     async def _confirm(self) -> int:
         state = self._known()
-        if state.step != Step.CONFIRM:
+        if state.step is not InstallStep.CONFIRM:
             text = f"no run waits for a word; {picture.title(state)}"
             raise NotDoneError(text)
         self._tell(*picture.forecast(state))
@@ -164,7 +164,7 @@ class Conductor:
         state = self._known()
         if state.dry or picture.live(state):
             self._tell(*picture.forecast(state))
-        if state.step == Step.CONFIRM:
+        if state.step is InstallStep.CONFIRM:
             agreed = True if self._args.yes else await self._agree()
             if agreed is False:
                 return await self._refuse()
@@ -178,7 +178,9 @@ class Conductor:
     async def _begun(self, run: str) -> int:
         """Let a run begin that waits for a word, and follow it."""
         await self._ask(request.confirm())
-        moved = self._progress.until(lambda state: state.step != Step.CONFIRM)
+        moved = self._progress.until(
+            lambda state: state.step is not InstallStep.CONFIRM
+        )
         await within(moved, FIRST_S)
         return await self._followed(run)
 
@@ -193,7 +195,9 @@ class Conductor:
         """Ask; None where somebody else, or the time, answered meanwhile."""
         sys.stdout.write("Begin? [y/N] ")
         sys.stdout.flush()
-        moved = self._progress.until(lambda state: state.step != Step.CONFIRM)
+        moved = self._progress.until(
+            lambda state: state.step is not InstallStep.CONFIRM
+        )
         line, state, _ = await first(self._person.line(), moved, self._ended.wait())
         if state is not None:
             self._tell("", f"answered elsewhere: {picture.title(state)}")
@@ -279,7 +283,7 @@ class Conductor:
         return result
 
     def _tell_all(self, state: InstallState) -> None:
-        if state.step == Step.CONFIRM:  # who comes now has to read it, too
+        if state.step is InstallStep.CONFIRM:  # who comes now has to read it, too
             self._tell(*picture.forecast(state))
         touched = self._progress.touched
         self._tell(*picture.boards(touched), *picture.summary(state))

@@ -3,50 +3,53 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from broker.common.service import EXIT_FAILED, EXIT_OK
-from broker.contract.messages import InstallBoard, InstallStack, InstallState, ScanPhase
+from broker.contract.messages import (
+    InstallBoard,
+    InstallStack,
+    InstallState,
+    InstallStep,
+    InstallVerdict,
+    ScanPhase,
+)
 from pirack.table import span
-from provisioning.plan import Verdict
-from provisioning.run.state import TERMINAL, Step
 
-IDLE = "idle"
 HEAD = ("slot", "address", "MAC", "board", "found")
 
-_STEPS: dict[str, str] = {
-    IDLE: "no run",
-    Step.PREFLIGHT: "looking whether it may begin; nothing is switched",
-    Step.CONFIRM: "waiting for a person: pirack install confirm, or cancel",
-    Step.ALL_OFF: "switching the stacks off",
-    Step.BASELINE: "listening with the stacks off: whoever talks is foreign",
-    Step.SCAN: "stack {stack} has come on: its boards ask for addresses",
-    Step.CHECK: "stack {stack} is off again: whoever still answers is foreign",
-    Step.COMMIT: "the boards of stack {stack} get their places",
-    Step.ALL_ON: "switching the stacks on, one after the other",
-    Step.VERIFY: "boards move to their addresses, and must answer there",
-    Step.RESTORE: "bringing the outlets where they are to be left",
-    Step.DONE: "done",
-    Step.PROBLEMS: "done, with problems",
-    Step.FAILED: "failed",
-    Step.CANCELLED: "cancelled",
+_STEPS = {
+    InstallStep.IDLE: "no run",
+    InstallStep.PREFLIGHT: "looking whether it may begin; nothing is switched",
+    InstallStep.CONFIRM: "waiting for a person: pirack install confirm, or cancel",
+    InstallStep.ALL_OFF: "switching the stacks off",
+    InstallStep.BASELINE: "listening with the stacks off: whoever talks is foreign",
+    InstallStep.SCAN: "stack {stack} has come on: its boards ask for addresses",
+    InstallStep.CHECK: "stack {stack} is off again: whoever still answers is foreign",
+    InstallStep.COMMIT: "the boards of stack {stack} get their places",
+    InstallStep.ALL_ON: "switching the stacks on, one after the other",
+    InstallStep.VERIFY: "boards move to their addresses, and must answer there",
+    InstallStep.RESTORE: "bringing the outlets where they are to be left",
+    InstallStep.DONE: "done",
+    InstallStep.PROBLEMS: "done, with problems",
+    InstallStep.FAILED: "failed",
+    InstallStep.CANCELLED: "cancelled",
 }
-_WORDS = {Verdict.OK.value: "found", Verdict.MISSING.value: "missing"}
+_WORDS = {InstallVerdict.OK: "found", InstallVerdict.MISSING: "missing"}
 
 
 def live(state: InstallState) -> bool:
     """Whether a run is under way."""
-    return bool(state.run) and state.step not in {*TERMINAL, IDLE}
+    return bool(state.run) and not state.step.over
 
 
 def exit_code(state: InstallState) -> int:
     """Return what a run that is over, or under way, means for a script."""
-    bad = {Step.PROBLEMS, Step.FAILED, Step.CANCELLED}
+    bad = {InstallStep.PROBLEMS, InstallStep.FAILED, InstallStep.CANCELLED}
     return EXIT_FAILED if state.step in bad else EXIT_OK
 
 
 def step(state: InstallState) -> str:
-    """Say what the run is doing; a step of a newer master stays one word."""
+    """Return what the run is doing."""
     number = state.stack if state.stack is not None else "?"
-    known = _STEPS.get(state.step)  # a step of a newer master is not a template
-    return known.format(stack=number) if known else state.step
+    return _STEPS.get(state.step, state.step.value).format(stack=number)
 
 
 def title(state: InstallState) -> str:
@@ -69,7 +72,7 @@ def server(state: InstallState) -> str:
 def amount(state: InstallState) -> str:
     """Say how many boards are finished, and how long it may still take."""
     left = "" if state.eta_s is None else f", about {span(state.eta_s)} left"
-    what = "answer at their addresses" if state.step == Step.VERIFY else "boards"
+    what = "answer at their addresses" if state.step is InstallStep.VERIFY else "boards"
     return f"{state.done} of {state.total} {what}{left}"
 
 
@@ -123,21 +126,22 @@ def found(board: InstallBoard) -> str:
     """Say what was found out about a slot or a board."""
     if board.verified:
         return "answers"
-    return _WORDS.get(board.verdict, board.verdict)
+    return _WORDS.get(board.verdict, board.verdict.value)
 
 
 def mark(board: InstallBoard) -> str:
     """Return one character for a board; the words stand in the full table."""
     if board.verified:
         return "✓"
-    if board.verdict in {"", Verdict.OK}:
-        return "·" if board.verdict else " "
-    return "✗"
+    marks = {InstallVerdict.UNKNOWN: " ", InstallVerdict.OK: "·"}
+    return marks.get(board.verdict, "✗")
 
 
 def phase(stack: InstallStack) -> str:
     """Say where a stack stands."""
-    count = sum(1 for board in stack.boards if board.mac and board.verdict == "ok")
+    count = sum(
+        1 for board in stack.boards if board.mac and board.verdict is InstallVerdict.OK
+    )
     slots = sum(board.slot is not None for board in stack.boards)
     if stack.phase in {ScanPhase.WAITING, ScanPhase.UNTOUCHED}:
         return stack.phase.value

@@ -1,6 +1,6 @@
 """The beginning of a run: preflight, a person's word, all off, baseline; pure."""
 
-from broker.contract.messages import Power
+from broker.contract.messages import InstallStep, Power
 from provisioning import plan
 from provisioning.run import finish, scan, settle, sightings, words
 from provisioning.run.messages import (
@@ -18,7 +18,7 @@ from provisioning.run.messages import (
     Switch,
     Switched,
 )
-from provisioning.run.state import Leave, Run, Step
+from provisioning.run.state import Leave, Run
 from provisioning.run.turns import Outcome, enter, found, note, trouble
 
 
@@ -27,7 +27,7 @@ def preflight(run: Run, now: float) -> Outcome:
     params = run.params
     places = plan.prepare(run.places, params.layout, params.stacks)
     wake = now + params.pace.preflight_s
-    run = enter(run, Step.PREFLIGHT, wake, places=places, busy=True)
+    run = enter(run, InstallStep.PREFLIGHT, wake, places=places, busy=True)
     return run, (Check(run.turn, sightings.reservations(places)),)
 
 
@@ -43,7 +43,7 @@ def checked(run: Run, message: Checked, now: float) -> Outcome:
     stops = bool(fatal) and not run.params.force
     if run.params.dry:
         said = tuple(Say(f"would: {line}") for line in run.forecast)
-        ending = Step.FAILED if stops else Step.DONE
+        ending = InstallStep.FAILED if stops else InstallStep.DONE
         return enter(run, ending, float("inf")), said + _warnings(run)
     if stops:
         # Told by itself, as the last problem: that is the one which ends the run.
@@ -68,7 +68,7 @@ def confirm(run: Run, now: float) -> Outcome:
     """Wait for a person who has read the forecast."""
     if run.params.confirmed:
         return all_off(run, now)
-    run = enter(run, Step.CONFIRM, now + run.params.pace.confirm_s)
+    run = enter(run, InstallStep.CONFIRM, now + run.params.pace.confirm_s)
     return run, tuple(Say(f"waiting for a word: {line}") for line in run.forecast)
 
 
@@ -84,14 +84,14 @@ def confirm_time(run: Run, now: float) -> Outcome:
     """Time passed and nobody agreed: nothing was touched."""
     wait = words.minutes(run.params.pace.confirm_s)
     run, said = trouble(run, f"nobody agreed within {wait}: nothing was switched")
-    run, effects = finish.restore(run, now, Step.CANCELLED, Leave.LEAVE)
+    run, effects = finish.restore(run, now, InstallStep.CANCELLED, Leave.LEAVE)
     return run, said + effects
 
 
 def all_off(run: Run, now: float) -> Outcome:
     """Cut the stacks that are to be scanned."""
     run = run.with_(elsewhere=(), swept=False, taken={}, outage_at=None)
-    return _switch_off(enter(run, Step.ALL_OFF, now, waiting=run.cut), now)
+    return _switch_off(enter(run, InstallStep.ALL_OFF, now, waiting=run.cut), now)
 
 
 def _switch_off(run: Run, now: float) -> Outcome:
@@ -130,7 +130,7 @@ def off_time(run: Run, now: float) -> Outcome:
         if run.settling:
             return settle.refused(run, why, now)
         return finish.fail(run, now, why)
-    return enter(run, Step.BASELINE, now + run.params.pace.baseline_s), ()
+    return enter(run, InstallStep.BASELINE, now + run.params.pace.baseline_s), ()
 
 
 # --- baseline -------------------------------------------------------------------------

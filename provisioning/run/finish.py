@@ -2,8 +2,8 @@
 
 import msgspec
 
-from broker.contract.messages import Power
-from provisioning.plan import Place, Verdict
+from broker.contract.messages import InstallStep, InstallVerdict, Power
+from provisioning.plan import Place
 from provisioning.run import hindrance, settle, sightings, words
 from provisioning.run.messages import (
     Answer,
@@ -18,13 +18,13 @@ from provisioning.run.messages import (
     Switch,
     Switched,
 )
-from provisioning.run.state import Finding, Leave, Run, Step
+from provisioning.run.state import Finding, Leave, Run
 from provisioning.run.turns import MAX_TRIES, Outcome, enter, found, note, trouble
 
 ANSWER_S = 10.0
 """Seconds beyond its own listening time after which a probe counts as lost."""
 
-HARMLESS = frozenset({Verdict.OK, Verdict.FOREIGN})
+HARMLESS = frozenset({InstallVerdict.OK, InstallVerdict.FOREIGN})
 """Verdicts that do not keep a run from being done: a laptop on the network is no
 fault of the rack."""
 
@@ -32,7 +32,7 @@ fault of the rack."""
 # --- leaving the outlets --------------------------------------------------------------
 
 
-def restore(run: Run, now: float, ending: Step, leave: Leave) -> Outcome:
+def restore(run: Run, now: float, ending: InstallStep, leave: Leave) -> Outcome:
     """Bring the outlets where they are to be left, then end.
 
     Args:
@@ -41,23 +41,23 @@ def restore(run: Run, now: float, ending: Step, leave: Leave) -> Outcome:
         ending: The terminal step.
         leave: How the outlets are left.
     """
-    untouched = run.step in {Step.PREFLIGHT, Step.CONFIRM}
+    untouched = run.step in {InstallStep.PREFLIGHT, InstallStep.CONFIRM}
     run = run.with_(ending=ending, leave=leave)
     if untouched or leave is Leave.LEAVE:
         return _ended(run, ending)
     waiting = tuple(stack.number for stack in run.params.stacks)
-    if ending is Step.FAILED:
+    if ending is InstallStep.FAILED:
         # Who has just come on may still boot: it is not for a failure to cut that.
         kept = set(run.lit) - set(run.cutting)
         waiting = tuple(n for n in waiting if n not in kept)
-    run = enter(run, Step.RESTORE, now, waiting=waiting)
+    run = enter(run, InstallStep.RESTORE, now, waiting=waiting)
     return _next(run, now) if waiting else _ended(run, ending)
 
 
 def fail(run: Run, now: float, text: str) -> Outcome:
     """End the run because of something it cannot work around."""
     run, said = trouble(run, text)
-    run, effects = restore(run, now, Step.FAILED, Leave.RESTORE)
+    run, effects = restore(run, now, InstallStep.FAILED, Leave.RESTORE)
     return run, said + effects
 
 
@@ -132,7 +132,7 @@ def switch_time(run: Run, now: float) -> Outcome:
 def verify(run: Run, now: float) -> Outcome:
     """Ask who answers at each board's address."""
     until = now + run.params.pace.verify_s
-    run = enter(run, Step.VERIFY, until, until=until, verified=())
+    run = enter(run, InstallStep.VERIFY, until, until=until, verified=())
     return _probe(run, now)
 
 
@@ -142,7 +142,7 @@ def expected(run: Run) -> dict[str, Place]:
     return {
         address: place
         for place in run.places
-        if place.stack in numbers and place.mac and place.verdict is Verdict.OK
+        if place.stack in numbers and place.mac and place.verdict is InstallVerdict.OK
         for address in [_address(run, place)]
         if address
     }
@@ -207,7 +207,7 @@ def _compared(run: Run, message: Probed, now: float) -> Outcome:
 
 def _of_boards(run: Run, answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
     """Return the answers but those of second interfaces of boards."""
-    second = {f.mac for f in run.findings if f.verdict is Verdict.CONFLICT}
+    second = {f.mac for f in run.findings if f.verdict is InstallVerdict.CONFLICT}
     placed = {place.mac for place in run.places}
     return tuple(a for a in answers if a.mac in placed or a.mac not in second)
 
@@ -216,7 +216,7 @@ def _twin_may_come(run: Run, now: float) -> bool:
     """Whether an empty slot may hold the twin of a board, which is still booting."""
     numbers = {stack.number for stack in run.params.stacks}
     gaps = any(
-        place.stack in numbers and place.verdict is Verdict.MISSING
+        place.stack in numbers and place.verdict is InstallVerdict.MISSING
         for place in run.places
     )
     booted = (run.powered_at or 0.0) + run.boot_s + run.params.pace.quiet_s
@@ -229,7 +229,7 @@ def _unverified(run: Run) -> list[Place]:
         for place in run.places
         if place.stack in {stack.number for stack in run.params.stacks}
         and place.mac
-        and place.verdict is Verdict.OK
+        and place.verdict is InstallVerdict.OK
         and place.mac not in run.verified
     ]
 
@@ -266,7 +266,7 @@ def _conclude(run: Run, wrong: dict[str, Finding], error: str) -> Outcome:
     run, late = settle.leftover(run)
     run, copied = _copied(run)
     bad = any(finding.verdict not in HARMLESS for finding in run.findings)
-    run, effects = _ended(run, Step.PROBLEMS if bad else Step.DONE)
+    run, effects = _ended(run, InstallStep.PROBLEMS if bad else InstallStep.DONE)
     return run, why + said + late + copied + effects
 
 
@@ -316,19 +316,19 @@ def asked(run: Run, ask: Ask) -> Outcome:
     )
 
 
-def _ended(run: Run, step: Step) -> Outcome:
+def _ended(run: Run, step: InstallStep) -> Outcome:
     lengthen: tuple[Effect, ...] = (Lengthen(),) if run.brief else ()
     run = enter(run, step, float("inf"), brief=False)
     here = {stack.number for stack in run.params.stacks}
     theirs = (p for p in run.places if p.stack in here and p.mac)
-    placed = sum(place.verdict is Verdict.OK for place in theirs)
+    placed = sum(place.verdict is InstallVerdict.OK for place in theirs)
     done = f"install run done: {placed} of {run.boards} boards placed"
     many = len(run.findings)
     text = {
-        Step.DONE: done,
-        Step.PROBLEMS: f"{done}, {many} problem{'' if many == 1 else 's'}",
-        Step.FAILED: "install run failed: " + "; ".join(run.problems[-1:]),
-        Step.CANCELLED: f"install run cancelled; outlets: {run.leave}",
+        InstallStep.DONE: done,
+        InstallStep.PROBLEMS: f"{done}, {many} problem{'' if many == 1 else 's'}",
+        InstallStep.FAILED: "install run failed: " + "; ".join(run.problems[-1:]),
+        InstallStep.CANCELLED: f"install run cancelled; outlets: {run.leave}",
     }[step]
     return run, (*lengthen, Say(text))
 

@@ -7,6 +7,7 @@ without being on disk, and each of them bears being done twice.
 
 from collections.abc import Callable
 
+from broker.contract.messages import InstallStep
 from provisioning.plan import Place
 from provisioning.run import begin, finish, rivals, scan, words
 from provisioning.run.messages import (
@@ -25,7 +26,7 @@ from provisioning.run.messages import (
     Switched,
     Tick,
 )
-from provisioning.run.state import VERSION, Params, Run, Step
+from provisioning.run.state import VERSION, Params, Run
 from provisioning.run.turns import Outcome, note
 
 
@@ -63,9 +64,9 @@ def resume(run: Run, now: float) -> Outcome:
 
 def _relight(run: Run) -> tuple[Switch, ...]:
     """Switch on again what was on: the mains may have been away, too."""
-    if run.over or run.step is Step.RESTORE:
+    if run.over or run.step is InstallStep.RESTORE:
         return ()
-    busy = {run.stack.number} if run.step is Step.SCAN else set(run.waiting)
+    busy = {run.stack.number} if run.step is InstallStep.SCAN else set(run.waiting)
     return tuple(Switch(run.turn, n, on=True) for n in run.lit if n not in busy)
 
 
@@ -73,47 +74,49 @@ def _restore(run: Run, now: float) -> Outcome:
     return finish.restore(run, now, run.ending, run.leave)
 
 
-_ANY_VERSION = frozenset({Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE})
+_ANY_VERSION = frozenset(
+    {InstallStep.PREFLIGHT, InstallStep.CONFIRM, InstallStep.RESTORE}
+)
 """Steps at which a run of an older version does what one of this version does."""
 
-_RESUME: dict[Step, Callable[[Run, float], Outcome]] = {
-    Step.PREFLIGHT: begin.preflight,
-    Step.CONFIRM: begin.confirm,
-    Step.ALL_OFF: begin.all_off,
-    Step.BASELINE: begin.all_off,
-    Step.SCAN: scan.again,
-    Step.COMMIT: scan.commit,
-    Step.VERIFY: finish.verify,
-    Step.RESTORE: _restore,
+_RESUME: dict[InstallStep, Callable[[Run, float], Outcome]] = {
+    InstallStep.PREFLIGHT: begin.preflight,
+    InstallStep.CONFIRM: begin.confirm,
+    InstallStep.ALL_OFF: begin.all_off,
+    InstallStep.BASELINE: begin.all_off,
+    InstallStep.SCAN: scan.again,
+    InstallStep.COMMIT: scan.commit,
+    InstallStep.VERIFY: finish.verify,
+    InstallStep.RESTORE: _restore,
 }
 
-_TIME: dict[Step, Callable[[Run, float], Outcome]] = {
-    Step.PREFLIGHT: begin.preflight_time,
-    Step.CONFIRM: begin.confirm_time,
-    Step.ALL_OFF: begin.off_time,
-    Step.BASELINE: begin.baseline_time,
-    Step.SCAN: scan.window_over,
-    Step.COMMIT: scan.commit_time,
-    Step.VERIFY: finish.verify_time,
-    Step.RESTORE: finish.switch_time,
+_TIME: dict[InstallStep, Callable[[Run, float], Outcome]] = {
+    InstallStep.PREFLIGHT: begin.preflight_time,
+    InstallStep.CONFIRM: begin.confirm_time,
+    InstallStep.ALL_OFF: begin.off_time,
+    InstallStep.BASELINE: begin.baseline_time,
+    InstallStep.SCAN: scan.window_over,
+    InstallStep.COMMIT: scan.commit_time,
+    InstallStep.VERIFY: finish.verify_time,
+    InstallStep.RESTORE: finish.switch_time,
 }
 
-_SWITCHED: dict[Step, Callable[[Run, Switched, float], Outcome]] = {
-    Step.ALL_OFF: begin.switched_off,
-    Step.SCAN: scan.powered,
-    Step.RESTORE: finish.switched,
+_SWITCHED: dict[InstallStep, Callable[[Run, Switched, float], Outcome]] = {
+    InstallStep.ALL_OFF: begin.switched_off,
+    InstallStep.SCAN: scan.powered,
+    InstallStep.RESTORE: finish.switched,
 }
 
 
-_PROBED: dict[Step, Callable[[Run, Probed, float], Outcome]] = {
-    Step.BASELINE: begin.swept,
-    Step.SCAN: scan.answering,
-    Step.VERIFY: finish.probed,
+_PROBED: dict[InstallStep, Callable[[Run, Probed, float], Outcome]] = {
+    InstallStep.BASELINE: begin.swept,
+    InstallStep.SCAN: scan.answering,
+    InstallStep.VERIFY: finish.probed,
 }
 
-_APPLIED: dict[Step, Callable[[Run, Applied, float], Outcome]] = {
-    Step.BASELINE: begin.baseline_applied,
-    Step.COMMIT: scan.applied,
+_APPLIED: dict[InstallStep, Callable[[Run, Applied, float], Outcome]] = {
+    InstallStep.BASELINE: begin.baseline_applied,
+    InstallStep.COMMIT: scan.applied,
 }
 
 
@@ -140,7 +143,7 @@ def step(run: Run, message: Message, now: float) -> Outcome:
             outcome = rivals.heard(run, message, now)
         case Searched():
             outcome = rivals.searched(run, message, now)
-        case Confirmed() if run.step is Step.CONFIRM:
+        case Confirmed() if run.step is InstallStep.CONFIRM:
             outcome = begin.confirmed(run, message, now)
         case Checked() | Switched() | Probed() | Applied():
             outcome = _answered(run, message, now)
@@ -153,7 +156,7 @@ def _answered(
     run: Run, message: Checked | Switched | Probed | Applied, now: float
 ) -> Outcome:
     match message:
-        case Checked() if run.step is Step.PREFLIGHT:
+        case Checked() if run.step is InstallStep.PREFLIGHT:
             return begin.checked(run, message, now)
         case Switched() if run.step in _SWITCHED:
             return _SWITCHED[run.step](run, message, now)
@@ -166,7 +169,7 @@ def _answered(
 
 def _stale(run: Run, message: Message) -> bool:
     """Whether it answers a question of an earlier step, or nobody waits for it."""
-    if isinstance(message, Probed) and run.step is Step.SCAN:
+    if isinstance(message, Probed) and run.step is InstallStep.SCAN:
         return message.turn != run.turn
     if isinstance(message, Checked | Switched | Probed | Applied):
         return message.turn != run.turn or not run.busy
@@ -175,21 +178,21 @@ def _stale(run: Run, message: Message) -> bool:
 
 def _asked(run: Run, message: Asked, now: float) -> Outcome:
     match run.step:
-        case Step.BASELINE:
+        case InstallStep.BASELINE:
             return begin.overheard(run, message.ask)
-        case Step.SCAN:
+        case InstallStep.SCAN:
             return scan.heard(run, message.ask, now)
-        case Step.COMMIT | Step.VERIFY:
+        case InstallStep.COMMIT | InstallStep.VERIFY:
             return finish.asked(run, message.ask)
     return run, ()
 
 
 def _cancelled(run: Run, message: Cancelled, now: float) -> Outcome:
-    if run.step is Step.RESTORE:
+    if run.step is InstallStep.RESTORE:
         return run, ()
     by = f" by {message.by}" if message.by else ""
     run, said = note(run, f"install run cancelled{by} at {run.step}")
-    run, effects = finish.restore(run, now, Step.CANCELLED, message.leave)
+    run, effects = finish.restore(run, now, InstallStep.CANCELLED, message.leave)
     return run, said + effects
 
 
@@ -204,8 +207,8 @@ def _server(run: Run, message: ServerSeen, now: float) -> Outcome:
         return run, ()
     away_s = now - run.outage_at
     run = run.with_(outage_at=None)
-    if run.step is Step.SCAN and not run.busy:
+    if run.step is InstallStep.SCAN and not run.busy:
         run = run.with_(until=run.until + away_s, wake=run.wake + away_s)
-    if run.step is Step.VERIFY:
+    if run.step is InstallStep.VERIFY:
         run = run.with_(until=run.until + away_s)
     return note(run, f"the DHCP server is back after {away_s:.1f} s")

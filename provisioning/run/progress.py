@@ -4,10 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.contract.messages import InstallState
-from provisioning.plan import Verdict
+from broker.contract.messages import InstallState, InstallStep, InstallVerdict
 from provisioning.run import words
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 
 MAX_PROBLEMS = 40
 """Sentences a person may want to read at once."""
@@ -18,15 +17,15 @@ PROBLEM_BYTES, FORECAST_BYTES = 8192, 4096
 MAX_SENTENCE = 1500
 """Characters of one sentence: a server's own words may go on for pages."""
 
-_SCANNING = frozenset({Step.SCAN, Step.COMMIT})
-_AFTER = frozenset({Step.VERIFY, Step.DONE, Step.PROBLEMS})
+_SCANNING = frozenset({InstallStep.SCAN, InstallStep.COMMIT})
+_AFTER = frozenset({InstallStep.VERIFY, InstallStep.DONE, InstallStep.PROBLEMS})
 
 
 def progress(run: Run) -> InstallState:
     """Return what anybody may see of a run."""
     return InstallState(
         run=run.id,
-        step=run.step.value,
+        step=run.step,
         only=run.params.only,
         dry=run.params.dry,
         by=run.params.by,
@@ -47,9 +46,11 @@ def _done(run: Run) -> int:
     placed = sum(
         1
         for place in run.places
-        if place.stack in run.scanned and place.mac and place.verdict is Verdict.OK
+        if place.stack in run.scanned
+        and place.mac
+        and place.verdict is InstallVerdict.OK
     )
-    return placed + (len(run.seen) if run.step is Step.SCAN else 0)
+    return placed + (len(run.seen) if run.step is InstallStep.SCAN else 0)
 
 
 def _problems(run: Run) -> tuple[str, ...]:
@@ -74,9 +75,9 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 1]}…"
 
 
-def _verdicts(run: Run) -> dict[str, int]:
+def _verdicts(run: Run) -> dict[InstallVerdict, int]:
     """Count the findings by verdict, and the boards that are well."""
-    counts = {Verdict.OK.value: _done(run)}
+    counts = {InstallVerdict.OK: _done(run)}
     for finding in run.findings:
         counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
     return counts
@@ -84,7 +85,7 @@ def _verdicts(run: Run) -> dict[str, int]:
 
 def _eta_s(run: Run) -> float | None:
     """Guess the seconds that are left; None once it is over or waits for a word."""
-    if run.over or run.step in {Step.CONFIRM, Step.RESTORE}:
+    if run.over or run.step in {InstallStep.CONFIRM, InstallStep.RESTORE}:
         return None
     if run.step in _AFTER or run.settling:
         return round(run.boot_s + words.MOVE_S)

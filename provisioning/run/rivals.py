@@ -1,14 +1,23 @@
 """Another DHCP server on the rack's network while a run is under way; pure."""
 
+from broker.contract.messages import InstallStep
 from provisioning.run import finish, words
 from provisioning.run.messages import Effect, ForeignServer, Search, Searched
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 from provisioning.run.turns import Outcome, trouble
 
-_STOPS = frozenset({Step.CONFIRM, Step.ALL_OFF, Step.BASELINE, Step.SCAN, Step.COMMIT})
+_STOPS = frozenset(
+    {
+        InstallStep.CONFIRM,
+        InstallStep.ALL_OFF,
+        InstallStep.BASELINE,
+        InstallStep.SCAN,
+        InstallStep.COMMIT,
+    }
+)
 """Who is heard then may have lent the addresses by which boards are judged."""
 
-_TOLD = frozenset({Step.VERIFY, Step.RESTORE})
+_TOLD = frozenset({InstallStep.VERIFY, InstallStep.RESTORE})
 """Every board has its place: there is nothing left to keep from going wrong."""
 
 

@@ -8,20 +8,29 @@ from broker.contract.messages import (
     MAX_PAYLOAD_BYTES,
     InstallBoard,
     InstallStack,
+    InstallStep,
+    InstallVerdict,
     ScanPhase,
 )
-from provisioning.plan import Place, Sighting, Verdict
+from provisioning.plan import Place, Sighting
 from provisioning.run.finish import HARMLESS
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 
 MAX_BOARDS = 72
 """Boards of one stack that fit a message of 16 KiB, without their models if need be."""
 MAX_MODEL = 64
 """Characters of what a board says its model and serial number are."""
 
-_BEFORE = frozenset({Step.PREFLIGHT, Step.CONFIRM, Step.ALL_OFF, Step.BASELINE})
-_LISTENING = frozenset({Step.SCAN})
-_CURRENT = _LISTENING | {Step.COMMIT}
+_BEFORE = frozenset(
+    {
+        InstallStep.PREFLIGHT,
+        InstallStep.CONFIRM,
+        InstallStep.ALL_OFF,
+        InstallStep.BASELINE,
+    }
+)
+_LISTENING = frozenset({InstallStep.SCAN})
+_CURRENT = _LISTENING | {InstallStep.COMMIT}
 
 
 def stacks(
@@ -116,22 +125,21 @@ def _slot(run: Run | None, place: Place, phase: ScanPhase) -> InstallBoard:
 
 def _verdict(
     run: Run | None, place: Place, phase: ScanPhase, seen: Sighting | None
-) -> str:
+) -> InstallVerdict:
     """Return the verdict, as far as it is of this run, or left from an earlier one."""
     if phase is ScanPhase.WAITING:
-        return ""
+        return InstallVerdict.UNKNOWN
     if phase is ScanPhase.SCANNING and run is not None and run.step in _LISTENING:
-        return Verdict.OK.value if seen else ""
+        return InstallVerdict.OK if seen else InstallVerdict.UNKNOWN
     judged = run is not None and place.stack in run.scanned
-    shown = place.verdict if place.mac or judged else None
-    return shown.value if shown else ""
+    return place.verdict if place.mac or judged else InstallVerdict.UNKNOWN
 
 
 def _others(run: Run, places: list[Place], number: int) -> list[InstallBoard]:
     """Return who else was heard in a stack: without a slot yet, or for good."""
     here = {place.mac for place in places}
     judged = {
-        finding.mac: InstallBoard(mac=finding.mac, verdict=finding.verdict.value)
+        finding.mac: InstallBoard(mac=finding.mac, verdict=finding.verdict)
         for finding in run.findings
         if finding.stack == number and finding.mac and finding.mac not in here
     }

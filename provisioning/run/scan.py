@@ -4,9 +4,8 @@ The stacks before it stay on, so who asks for the first time now is in this one.
 contradicts that is not placed, but looked at again at the end: see ``settle``.
 """
 
-from broker.contract.messages import Power
+from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning import plan
-from provisioning.plan import Verdict
 from provisioning.run import finish, rivals, settle, sightings, words
 from provisioning.run.messages import (
     Applied,
@@ -20,7 +19,7 @@ from provisioning.run.messages import (
     Switch,
     Switched,
 )
-from provisioning.run.state import Finding, Run, Step
+from provisioning.run.state import Finding, Run
 from provisioning.run.turns import Outcome, enter, found, note, trouble
 
 # --- scan -----------------------------------------------------------------------------
@@ -42,7 +41,7 @@ def _scan(run: Run, now: float) -> Outcome:
     stack = run.stack.number
     wake = now + run.params.pace.switch_s
     lit = (*(one for one in run.lit if one != stack), stack)
-    run = enter(run, Step.SCAN, wake, powered_at=None, busy=True, lit=lit)
+    run = enter(run, InstallStep.SCAN, wake, powered_at=None, busy=True, lit=lit)
     return run, (*rivals.search(run), Switch(run.turn, stack, on=True))
 
 
@@ -85,7 +84,7 @@ def answering(run: Run, message: Probed, now: float) -> Outcome:
 def _no_power(run: Run, text: str) -> tuple[Finding, ...]:
     stack = run.stack.number
     words_ = f"stack {stack} could not be switched on ({text}): no board was looked for"
-    return (Finding(verdict=Verdict.MISSING, text=words_, stack=stack),)
+    return (Finding(verdict=InstallVerdict.MISSING, text=words_, stack=stack),)
 
 
 def heard(run: Run, ask: Ask, now: float) -> Outcome:
@@ -214,7 +213,7 @@ def place(run: Run, now: float) -> Outcome:
 
 def commit(run: Run, now: float) -> Outcome:
     """Give the DHCP server all reservations; doing it again is harmless."""
-    run = enter(run, Step.COMMIT, now)
+    run = enter(run, InstallStep.COMMIT, now)
     return _apply(run, now)
 
 

@@ -4,9 +4,9 @@ The stack is cut for that, so its boards are shut down first; where one cannot b
 nothing is cut, and a person is told which run over that stack alone would cut it.
 """
 
-from provisioning.plan import Verdict
+from broker.contract.messages import InstallStep, InstallVerdict
 from provisioning.run import sightings, words
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 from provisioning.run.turns import Outcome, enter, found, note, trouble
 
 
@@ -18,7 +18,9 @@ def pending(run: Run, unverified: tuple[int, ...]) -> int:
         unverified: Stacks with a board that did not come to its address.
     """
     wanted = {*_candidates(run), *run.again.values(), *unverified, *_silent(run)}
-    wanted |= {f.stack or 0 for f in run.findings if f.verdict is Verdict.OVERFULL}
+    wanted |= {
+        f.stack or 0 for f in run.findings if f.verdict is InstallVerdict.OVERFULL
+    }
     # A twin first: it disturbs the stack of the other one. Then those with room: where
     # a late board is found there, others need no scan.
     twins, room = set(run.again.values()), sightings.incomplete(run)
@@ -43,7 +45,7 @@ def _silent(run: Run) -> set[int]:
     return {
         place.stack
         for place in run.places
-        if place.mac and place.verdict is Verdict.MISSING
+        if place.mac and place.verdict is InstallVerdict.MISSING
     }
 
 
@@ -58,7 +60,7 @@ def begin(run: Run, stack: int, now: float) -> Outcome:
         swept=False,
         taken={},
     )
-    run = enter(run, Step.ALL_OFF, now, waiting=(stack,))
+    run = enter(run, InstallStep.ALL_OFF, now, waiting=(stack,))
     return note(run, words.settling(stack))
 
 
@@ -68,7 +70,7 @@ def refused(run: Run, why: str, now: float) -> Outcome:
     # A board that was told to shut down comes back by a cut only, so this stays told.
     unsettled = (*run.unsettled, run.settling)
     run = run.with_(settling=0, cutting=(), unsettled=unsettled, until=now)
-    return enter(run, Step.VERIFY, now), said
+    return enter(run, InstallStep.VERIFY, now), said
 
 
 def over(run: Run) -> Run:

@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import msgspec
 
+from broker.contract.messages import InstallVerdict
 from provisioning.hardware import looks_like_a_pi
-from provisioning.plan import Place, Sighting, StackPlan, Verdict
+from provisioning.plan import Place, Sighting, StackPlan
 from provisioning.reservation import Reservation
 from provisioning.run.messages import Answer, Ask, AskKind
 from provisioning.run.state import Run
@@ -120,7 +121,7 @@ def in_conflict(place: Place, stack: StackPlan, taken: dict[str, str]) -> Place:
     """Return a place as it is while somebody else uses its address."""
     if place.stack != stack.number or place.address not in taken:
         return place
-    verdict = Verdict.CONFLICT if place.mac else place.verdict
+    verdict = InstallVerdict.CONFLICT if place.mac else place.verdict
     return msgspec.structs.replace(place, verdict=verdict, reserved=False)
 
 
@@ -162,7 +163,7 @@ def without(places: tuple[Place, ...], macs: Collection[str]) -> tuple[Place, ..
     """Return the places with some boards taken out of their slots."""
     return tuple(
         msgspec.structs.replace(
-            place, mac="", serial="", model="", verdict=Verdict.MISSING
+            place, mac="", serial="", model="", verdict=InstallVerdict.MISSING
         )
         if place.mac in macs
         else place

@@ -4,45 +4,12 @@ import enum
 
 import msgspec
 
-from broker.contract.messages import Power
-from provisioning.plan import Layout, Place, Sighting, StackPlan, Verdict
+from broker.contract.messages import InstallStep, InstallVerdict, Power
+from provisioning.plan import Layout, Place, Sighting, StackPlan
 from provisioning.reservation import Reservation
-
-
-class Step(enum.StrEnum):
-    """What the run is doing."""
-
-    PREFLIGHT = "preflight"
-    """Asking whether it may begin; nothing is switched."""
-    CONFIRM = "confirm"
-    """Waiting for a person who has read what will happen."""
-    ALL_OFF = "all-off"
-    """Cutting the stacks."""
-    BASELINE = "baseline"
-    """Listening while all of them are off: whoever talks is foreign."""
-    SCAN = "scan"
-    """One more stack is on; its boards ask for addresses."""
-    CHECK = "check"
-    """Of runs before version 2: it is off again; who still answers is foreign."""
-    COMMIT = "commit"
-    """Its boards have places; the DHCP server is told."""
-    ALL_ON = "all-on"
-    """Of runs before version 2: switching the stacks on, one after the other."""
-    VERIFY = "verify"
-    """Each board must answer at its address, and nobody else."""
-    RESTORE = "restore"
-    """Bringing the outlets where they are to be left."""
-    DONE = "done"
-    PROBLEMS = "done-with-problems"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
 
 VERSION = 2
 """Of the order of steps. Until version 1 each stack was cut after its scan."""
-
-TERMINAL = frozenset({Step.DONE, Step.PROBLEMS, Step.FAILED, Step.CANCELLED})
-"""Steps after which nothing happens."""
 
 
 class Leave(enum.StrEnum):
@@ -154,7 +121,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         mac: The hardware address it concerns; empty: none.
     """
 
-    verdict: Verdict
+    verdict: InstallVerdict
     text: str
     stack: int | None = None
     mac: str = ""
@@ -222,7 +189,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     params: Params
     places: tuple[Place, ...]
-    step: Step = Step.PREFLIGHT
+    step: InstallStep = InstallStep.PREFLIGHT
     turn: int = 0
     position: int = 0
     attempt: int = 1
@@ -250,7 +217,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     forecast: tuple[str, ...] = ()
     outage_at: float | None = None
     boot_s: float = 30.0
-    ending: Step = Step.FAILED
+    ending: InstallStep = InstallStep.FAILED
     leave: Leave = Leave.RESTORE
     earlier: tuple[Reservation, ...] | None = None
     version: int = 1
@@ -281,7 +248,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def over(self) -> bool:
         """Whether nothing happens any more."""
-        return self.step in TERMINAL
+        return self.step.over
 
     @property
     def boards(self) -> int:

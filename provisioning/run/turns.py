@@ -1,7 +1,8 @@
 """How a run comes from one step to the next."""
 
+from broker.contract.messages import InstallStep
 from provisioning.run.messages import Effect, Say
-from provisioning.run.state import Finding, Run, Step
+from provisioning.run.state import Finding, Run
 
 Outcome = tuple[Run, tuple[Effect, ...]]
 
@@ -9,7 +10,7 @@ MAX_TRIES = 3
 """Tries of an effect before it counts as impossible."""
 
 
-def enter(run: Run, step: Step, wake: float, **changes: object) -> Run:
+def enter(run: Run, step: InstallStep, wake: float, **changes: object) -> Run:
     """Return the run at the start of a step.
 
     Args:

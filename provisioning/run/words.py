@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from broker.contract.messages import Power
+from broker.contract.messages import InstallVerdict, Power
 from provisioning.hardware import looks_like_a_pi
-from provisioning.plan import Place, Settled, Sighting, StackPlan, Verdict
+from provisioning.plan import Place, Settled, Sighting, StackPlan
 from provisioning.run.state import Finding, Params, Run
 
 MOVE_S = 45.0
@@ -172,10 +172,12 @@ def talks_while_off(run: Run, mac: str) -> Finding:
             f"{mac}, the board of {place.name}, talks although its stack is off: does "
             f"the outlet of stack {place.stack} really cut it?"
         )
-        return Finding(verdict=Verdict.FOREIGN, text=text, stack=place.stack, mac=mac)
+        return Finding(
+            verdict=InstallVerdict.FOREIGN, text=text, stack=place.stack, mac=mac
+        )
     off = f"stack {run.cut[0]} is" if len(run.cut) == 1 else "all stacks are"
     text = f"{mac} talks although {off} off: not a board of the rack, left out"
-    return Finding(verdict=Verdict.FOREIGN, text=text, mac=mac)
+    return Finding(verdict=InstallVerdict.FOREIGN, text=text, mac=mac)
 
 
 def doubted(mac: str, stack: int) -> str:
@@ -230,7 +232,7 @@ def judged(
         p for p in settled.places if p.stack == stack.number and p.slot <= stack.slots
     ]
     return (
-        *(_missing(p) for p in here if p.verdict is Verdict.MISSING),
+        *(_missing(p) for p in here if p.verdict is InstallVerdict.MISSING),
         *(_conflict(p, taken[p.address]) for p in here if p.address in taken),
         *(_doubled(mac, stack.number, n) for mac, n in settled.doubled.items()),
         *(_overfull(mac, stack) for mac in settled.overfull),
@@ -249,7 +251,9 @@ def _missing(place: Place) -> Finding:
             f"{place.name}: no board was heard; if there is one, check its card and "
             f"cable, then scan stack {place.stack} again"
         )
-    return Finding(verdict=Verdict.MISSING, text=text, stack=place.stack, mac=place.mac)
+    return Finding(
+        verdict=InstallVerdict.MISSING, text=text, stack=place.stack, mac=place.mac
+    )
 
 
 def _conflict(place: Place, user: str) -> Finding:
@@ -258,7 +262,7 @@ def _conflict(place: Place, user: str) -> Finding:
         f"device another address, then scan stack {place.stack} again"
     )
     return Finding(
-        verdict=Verdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
+        verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
     )
 
 
@@ -267,7 +271,9 @@ def _doubled(mac: str, stack: int, other: int) -> Finding:
         f"{mac} was heard in stack {other} and in stack {stack}: two boards with one "
         "hardware address; change one of them, they cannot share a network"
     )
-    return Finding(verdict=Verdict.IN_TWO_STACKS, text=text, stack=stack, mac=mac)
+    return Finding(
+        verdict=InstallVerdict.IN_TWO_STACKS, text=text, stack=stack, mac=mac
+    )
 
 
 def _overfull(mac: str, stack: StackPlan) -> Finding:
@@ -276,7 +282,9 @@ def _overfull(mac: str, stack: StackPlan) -> Finding:
         f"{stack.number}; raise the stack's slots in the configuration, or "
         "move the board"
     )
-    return Finding(verdict=Verdict.OVERFULL, text=text, stack=stack.number, mac=mac)
+    return Finding(
+        verdict=InstallVerdict.OVERFULL, text=text, stack=stack.number, mac=mac
+    )
 
 
 def changes(settled: Settled) -> tuple[str, ...]:
@@ -313,7 +321,9 @@ def silent(place: Place, wait_s: float, declined_: str | None = None) -> Finding
         f"{place.name}: its board {place.mac} did not answer at its address within "
         f"{wait_s:.0f} s; {why}"
     )
-    return Finding(verdict=Verdict.MISSING, text=text, stack=place.stack, mac=place.mac)
+    return Finding(
+        verdict=InstallVerdict.MISSING, text=text, stack=place.stack, mac=place.mac
+    )
 
 
 def usurped(place: Place, address: str, user: str) -> Finding:
@@ -323,7 +333,7 @@ def usurped(place: Place, address: str, user: str) -> Finding:
         f"{place.mac}; give that device another address"
     )
     return Finding(
-        verdict=Verdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
+        verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
     )
 
 
@@ -334,7 +344,7 @@ def twins(place: Place, address: str) -> Finding:
         f"{place.stack} and change its hardware address"
     )
     return Finding(
-        verdict=Verdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
+        verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
     )
 
 
@@ -351,7 +361,7 @@ def one_board(place: Place, first: Place) -> Finding:
         "free again; unplug one of the two, or put it into another network"
     )
     return Finding(
-        verdict=Verdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
+        verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
     )
 
 
@@ -378,15 +388,15 @@ def late(mac: str, asked: int, *, certain: bool) -> Finding:
             f"{mac} asked {when}, and no stack has a slot for it: raise the slots of "
             "its stack in the configuration, or move the board"
         )
-        return Finding(verdict=Verdict.OVERFULL, text=text, mac=mac)
+        return Finding(verdict=InstallVerdict.OVERFULL, text=text, mac=mac)
     if certain:
         text = (
             f"{mac} asked {when} and is in no stack that has room for it: left out; "
             "its address is no Raspberry Pi's own"
         )
-        return Finding(verdict=Verdict.FOREIGN, text=text, mac=mac)
+        return Finding(verdict=InstallVerdict.FOREIGN, text=text, mac=mac)
     text = (
         f"{mac} asked {when}, and which stack it is in is not clear: scan the stacks "
         "with missing boards again, with a longer window if it boots slowly"
     )
-    return Finding(verdict=Verdict.MISSING, text=text, mac=mac)
+    return Finding(verdict=InstallVerdict.MISSING, text=text, mac=mac)

@@ -18,6 +18,10 @@ from broker.contract.messages import (
     Event,
     EventKind,
     Heartbeat,
+    InstallBoard,
+    InstallState,
+    InstallStep,
+    InstallVerdict,
     NodeState,
     Order,
     Reply,
@@ -217,6 +221,18 @@ def test_an_unknown_word_of_a_newer_master_reads_as_other() -> None:
     assert decode(json.dumps(said).encode(), NodeState).verdict is Verdict.OTHER
     line = {"seq": 1, "ts": 1.0, "kind": "music", "text": "x"}
     assert decode(json.dumps(line).encode(), Event).kind is EventKind.OTHER
+    run = {"step": "deploy", "verdicts": {"ok": 2, "haunted": 1}}
+    state = decode(json.dumps(run).encode(), InstallState)
+    assert state.step is InstallStep.OTHER
+    assert state.verdicts == {InstallVerdict.OK: 2, InstallVerdict.OTHER: 1}
+
+
+def test_what_an_install_run_says_is_on_the_wire_as_it_always_was() -> None:
+    verdicts = {InstallVerdict.IN_TWO_STACKS: 1}
+    state = InstallState(run="i-1", step=InstallStep.ALL_OFF, verdicts=verdicts)
+    said = b'{"run":"i-1","step":"all-off","verdicts":{"in-two-stacks":1}}'
+    assert encode(state) == said
+    assert encode(InstallState()) == encode(InstallBoard()) == b"{}"
 
 
 @pytest.mark.parametrize(

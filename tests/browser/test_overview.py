@@ -4,7 +4,13 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from broker.contract.messages import InstallState, Throttled, ThrottleFlag, Verdict
+from broker.contract.messages import (
+    InstallState,
+    InstallStep,
+    Throttled,
+    ThrottleFlag,
+    Verdict,
+)
 from broker.contract.topics import NodeLeaf
 from tests.browser.actor import Actor, node_id
 from tests.browser.conftest import SignIn
@@ -267,7 +273,7 @@ def test_an_install_run_with_problems_is_marked_in_the_services(
     sign_in: SignIn, rack: Actor
 ) -> None:
     page = ready(sign_in())
-    run = InstallState(run="7", step="failed", problems=("no lease",))
+    run = InstallState(run="7", step=InstallStep.FAILED, problems=("no lease",))
     rack.say(rack.topics.install_state, run)
 
     value = page.locator(".services div", has_text="Install").locator("dd")

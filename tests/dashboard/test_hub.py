@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from broker.contract.messages import InstallState, Verdict
+from broker.contract.messages import InstallState, InstallStep, Verdict
 from dashboard.live.hub import TickPace
 from tests.dashboard.conftest import WALL, Bench, FakePort
 
@@ -208,7 +208,7 @@ def test_connection_and_events_reach_the_tabs(bench: Bench) -> None:
 
 
 def test_an_install_run_is_told_in_words(bench: Bench) -> None:
-    run = InstallState(run="7", step="scan", stack=3, done=8, total=48)
+    run = InstallState(run="7", step=InstallStep.SCAN, stack=3, done=8, total=48)
     bench.say(bench.topics.install_state, run)
 
     assert bench.hub.connection.install == "scanning stack 3, 8 of 48 found"

@@ -3,7 +3,13 @@ from typing import Any
 
 import pytest
 
-from broker.contract.messages import InstallBoard, InstallStack, InstallState, ScanPhase
+from broker.contract.messages import (
+    InstallBoard,
+    InstallStack,
+    InstallState,
+    InstallStep,
+    ScanPhase,
+)
 from dashboard.live.install_feed import hint, words
 from tests.dashboard.conftest import WALL, Bench, FakePort
 
@@ -26,14 +32,14 @@ def say_stack(bench: Bench, stack: int, **board: object) -> None:
     ("values", "shown"),
     [
         ({}, ""),
-        ({"run": "7", "step": "done", "done": 4, "total": 4}, ""),
-        ({"run": "7", "step": "cancelled", "done": 1, "total": 4}, ""),
-        ({"run": "7", "step": "confirm", "total": 4}, "!"),
-        ({"run": "7", "step": "all-off", "total": 4}, "0 %"),
-        ({"run": "7", "step": "scan", "done": 1, "total": 4}, "20 %"),
-        ({"run": "7", "step": "all-on", "done": 4, "total": 4}, "80 %"),
-        ({"run": "7", "step": "verify", "done": 2, "total": 4}, "92 %"),
-        ({"run": "7", "step": "preflight"}, "…"),
+        ({"run": "7", "step": InstallStep.DONE, "done": 4, "total": 4}, ""),
+        ({"run": "7", "step": InstallStep.CANCELLED, "done": 1, "total": 4}, ""),
+        ({"run": "7", "step": InstallStep.CONFIRM, "total": 4}, "!"),
+        ({"run": "7", "step": InstallStep.ALL_OFF, "total": 4}, "0 %"),
+        ({"run": "7", "step": InstallStep.SCAN, "done": 1, "total": 4}, "20 %"),
+        ({"run": "7", "step": InstallStep.ALL_ON, "done": 4, "total": 4}, "80 %"),
+        ({"run": "7", "step": InstallStep.VERIFY, "done": 2, "total": 4}, "92 %"),
+        ({"run": "7", "step": InstallStep.PREFLIGHT}, "…"),
     ],
 )
 def test_the_navigation_shows_only_a_run_under_way(
@@ -45,20 +51,24 @@ def test_the_navigation_shows_only_a_run_under_way(
 @pytest.mark.parametrize(
     ("step", "shown"),
     [
-        ("confirm", "waits to be confirmed"),
-        ("all-on", "switching on, 4 of 4 found"),
-        ("verify", "verifying, 4 of 4 verified"),
-        ("done", "done, 4 of 4 verified"),
-        ("cancelled", "cancelled, 4 of 4 found"),
-        ("a-later-step", "a-later-step, 4 of 4 found"),
+        (InstallStep.CONFIRM, "waits to be confirmed"),
+        (InstallStep.ALL_ON, "switching on, 4 of 4 found"),
+        (InstallStep.VERIFY, "verifying, 4 of 4 verified"),
+        (InstallStep.DONE, "done, 4 of 4 verified"),
+        (InstallStep.CANCELLED, "cancelled, 4 of 4 found"),
+        (InstallStep.OTHER, "other, 4 of 4 found"),
     ],
 )
-def test_a_step_of_the_run_is_said_in_plain_words(step: str, shown: str) -> None:
+def test_a_step_of_the_run_is_said_in_plain_words(
+    step: InstallStep, shown: str
+) -> None:
     assert words(InstallState(run="7", step=step, done=4, total=4)) == shown
 
 
 def test_a_dry_run_is_called_one_and_counts_only_its_problems() -> None:
-    dry = InstallState(run="7", step="done", dry=True, total=4, problems=("a",))
+    dry = InstallState(
+        run="7", step=InstallStep.DONE, dry=True, total=4, problems=("a",)
+    )
 
     assert words(dry) == "dry run: done, 1 problem"
 

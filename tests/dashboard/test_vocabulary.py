@@ -1,9 +1,14 @@
-from broker.contract.messages import EventKind, Phase, ScanPhase, ThrottleFlag
+from broker.contract.messages import (
+    EventKind,
+    InstallStep,
+    InstallVerdict,
+    Phase,
+    ScanPhase,
+    ThrottleFlag,
+)
 from broker.contract.verbs import DESTRUCTIVE, WAVES
 from dashboard.live.tile import State
 from dashboard.pages.vocabulary import vocabulary
-from provisioning.plan import Verdict
-from provisioning.run.state import TERMINAL, Step
 
 WORDS = vocabulary()
 
@@ -25,13 +30,14 @@ def test_every_value_of_the_contract_has_its_words() -> None:
     assert WORDS["waves"] == WAVES
 
 
-def test_the_words_of_an_install_run_are_those_of_provisioning() -> None:
+def test_every_step_and_verdict_of_an_install_run_has_its_words() -> None:
     install = WORDS["install"]
-    steps = {step.value for step in Step}
-    ends = {step.value for step in TERMINAL}
+    steps = set(InstallStep) - {InstallStep.IDLE, InstallStep.OTHER}
+    ends = {step for step in steps if step.over}
 
     assert set(install["over"]) == set(install["ends"]) == ends
     assert set(install["steps"]) == steps - ends
     staged = {step for stage in install["stages"] for step in stage["steps"]}
-    assert staged == steps - ends - {"restore"}
-    assert set(install["verdicts"]) == {verdict.value for verdict in Verdict}
+    assert staged == steps - ends - {InstallStep.RESTORE}
+    said = set(InstallVerdict) - {InstallVerdict.UNKNOWN, InstallVerdict.OTHER}
+    assert set(install["verdicts"]) == said

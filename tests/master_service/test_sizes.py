@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 
 from broker.common.config import MAX_STACKS, Document, RackSettings
 from broker.common.errors import ConfigError
-from broker.contract.messages import EventKind, InstallStack, RackState, Verdict, encode
+from broker.contract.messages import (
+    EventKind,
+    InstallStack,
+    InstallStep,
+    RackState,
+    Verdict,
+    encode,
+)
 from master_service.power.wiring import check
 from master_service.rack.settings import parse
 from provisioning.plan import Layout, Place, StackPlan
 from provisioning.run import rows
-from provisioning.run.state import Params, Run, Step
+from provisioning.run.state import Params, Run
 from tests.master_service.bench import T
 
 if TYPE_CHECKING:
@@ -55,10 +62,10 @@ def test_more_stacks_than_that_are_refused() -> None:
     model=SAID,
     serial=SAID,
     count=st.integers(1, 64),
-    step=st.sampled_from([Step.SCAN, Step.DONE, Step.VERIFY]),
+    step=st.sampled_from([InstallStep.SCAN, InstallStep.DONE, InstallStep.VERIFY]),
 )
 def test_a_stack_of_an_install_run_fits_whatever_its_boards_say(
-    model: str, serial: str, count: int, step: Step
+    model: str, serial: str, count: int, step: InstallStep
 ) -> None:
     places = tuple(
         Place(

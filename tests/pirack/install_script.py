@@ -13,6 +13,8 @@ from broker.contract.messages import (
     InstallBoard,
     InstallStack,
     InstallState,
+    InstallStep,
+    InstallVerdict,
     Phase,
     Reply,
     ScanPhase,
@@ -26,19 +28,23 @@ from pirack.install.conduct import Conductor
 from pirack.install.screen import PlainScreen
 
 TOPICS = Topics("lab")
-OLD = InstallState(run="i-1", step="done", backend="dnsmasq", done=4, total=4)
+OLD = InstallState(run="i-1", step=InstallStep.DONE, backend="dnsmasq", done=4, total=4)
 NEW = msgspec.structs.replace(
-    OLD, run="i-2", step="preflight", done=0, total=2, by="ann"
+    OLD, run="i-2", step=InstallStep.PREFLIGHT, done=0, total=2, by="ann"
 )
 FORECAST = ("stack 3 loses power", "it takes about 40 s")
-WAITING = msgspec.structs.replace(NEW, step="confirm", forecast=FORECAST)
-SCAN = msgspec.structs.replace(WAITING, step="scan", stack=3, done=1, eta_s=20)
-DONE = msgspec.structs.replace(SCAN, step="done", stack=None, done=2, eta_s=None)
+WAITING = msgspec.structs.replace(NEW, step=InstallStep.CONFIRM, forecast=FORECAST)
+SCAN = msgspec.structs.replace(
+    WAITING, step=InstallStep.SCAN, stack=3, done=1, eta_s=20
+)
+DONE = msgspec.structs.replace(
+    SCAN, step=InstallStep.DONE, stack=None, done=2, eta_s=None
+)
 LOST = "s03n2: no board was heard; check its card and cable, then scan stack 3 again"
 PROBLEMS = msgspec.structs.replace(
-    DONE, step="done-with-problems", done=1, problems=(LOST,)
+    DONE, step=InstallStep.PROBLEMS, done=1, problems=(LOST,)
 )
-CANCELLED = msgspec.structs.replace(WAITING, step="cancelled")
+CANCELLED = msgspec.structs.replace(WAITING, step=InstallStep.CANCELLED)
 BOARDS = (
     InstallBoard(
         slot=1,
@@ -46,10 +52,12 @@ BOARDS = (
         address="192.168.23.18",
         mac="dc:a6:32:00:00:31",
         model="Raspberry Pi 4",
-        verdict="ok",
+        verdict=InstallVerdict.OK,
         verified=True,
     ),
-    InstallBoard(slot=2, name="s03n2", address="192.168.23.19", verdict="missing"),
+    InstallBoard(
+        slot=2, name="s03n2", address="192.168.23.19", verdict=InstallVerdict.MISSING
+    ),
 )
 STACK = InstallStack(stack=3, run="i-2", phase=ScanPhase.PROBLEMS, boards=BOARDS)
 

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from broker.contract.messages import InstallState
+from broker.contract.messages import InstallState, InstallStep
 from pirack.install.conduct import NotDoneError
 from tests.pirack.install_script import (
     CANCELLED,
@@ -54,7 +54,7 @@ async def test_yes_is_said_with_the_command_and_nobody_is_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     master = await begin()
-    agreed = msgspec.structs.replace(WAITING, step="all-off")
+    agreed = msgspec.structs.replace(WAITING, step=InstallStep.ALL_OFF)
     master.script["start"] = (NEW, agreed, SCAN, DONE)
     assert await conductor(master.broker, "start --stack 3 --yes --force").go() == 0
     [(topic, command)] = master.asked
@@ -68,7 +68,7 @@ async def test_a_dry_run_says_what_would_happen_and_what_stands_against_it(
 ) -> None:
     master = await begin()
     other = "another DHCP server, 192.168.23.9, answers on eth1; turn it off"
-    dry = {"step": "failed", "dry": True, "problems": (other,)}
+    dry = {"step": InstallStep.FAILED, "dry": True, "problems": (other,)}
     master.script["start"] = (NEW, msgspec.structs.replace(WAITING, **dry))
     assert await conductor(master.broker, "start --dry-run").go() == 1
     assert master.words == ["start dry"]

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from provisioning.plan import Place, Verdict
+from broker.contract.messages import InstallVerdict
+from provisioning.plan import Place
 from provisioning.run.state import Run
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ def taken(run: Run) -> dict[str, tuple[str, str]]:
     return {
         place.mac: (place.name, place.address)
         for place in run.places
-        if place.verdict is Verdict.OK
+        if place.verdict is InstallVerdict.OK
     }
 
 
-def texts(run: Run, verdict: Verdict) -> str:
+def texts(run: Run, verdict: InstallVerdict) -> str:
     return "\n".join(f.text for f in run.findings if f.verdict is verdict)
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
+from broker.contract.messages import InstallStep
 from provisioning.fake import FakeBoard
 from provisioning.run.messages import Ask, AskKind
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 from tests.provisioning.story import Scenes, Virtually
 
 
@@ -22,9 +23,11 @@ def test_a_flood_of_invented_boards_is_bounded_and_told_once(
     assert len(run.scanned[1]) <= 40
 
 
-@pytest.mark.parametrize(("step", "on"), [(Step.BASELINE, "off"), (Step.VERIFY, "on")])
+@pytest.mark.parametrize(
+    ("step", "on"), [(InstallStep.BASELINE, "off"), (InstallStep.VERIFY, "on")]
+)
 def test_a_crowd_beside_all_windows_is_bounded_and_told_once(
-    scene: Scenes, virtually: Virtually, step: Step, on: str
+    scene: Scenes, virtually: Virtually, step: InstallStep, on: str
 ) -> None:
     stage = scene(1, 2)
 

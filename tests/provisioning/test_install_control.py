@@ -5,11 +5,10 @@ import asyncio
 import msgspec
 import pytest
 
-from broker.contract.messages import Power
+from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning.errors import BusyError, NoRunError
-from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind
-from provisioning.run.state import Leave, Run, Step
+from provisioning.run.state import Leave, Run
 from tests.provisioning.story import Scenes, Virtually, texts
 
 
@@ -19,7 +18,7 @@ def test_a_dry_run_only_says_what_it_would_do(
     stage = scene(2, 2)
     stage.rack.levels = {1: Power.ON, 2: Power.ON}
     run = virtually(stage.install(dry=True))
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert not stage.rack.switches
     loses = "stacks 1-2 lose power: all go off, then one after the other comes on and "
     loses += "stays on"
@@ -47,7 +46,7 @@ def test_a_run_waits_for_a_word_and_ends_untouched_without_one(
 ) -> None:
     stage = scene(1, 2)
     run = virtually(stage.install(confirmed=False))
-    assert run.step is Step.CANCELLED
+    assert run.step is InstallStep.CANCELLED
     assert run.problems == ("nobody agreed within 15 minutes: nothing was switched",)
     assert not stage.rack.switches
 
@@ -63,14 +62,14 @@ def test_a_confirmed_run_runs(scene: Scenes, virtually: Virtually) -> None:
         await installer.begin(msgspec.structs.replace(stage.params, confirmed=False))
         await asyncio.sleep(30)
         assert installer.run is not None
-        assert installer.run.step is Step.CONFIRM
+        assert installer.run.step is InstallStep.CONFIRM
         with pytest.raises(BusyError):
             await installer.begin(stage.params)
         installer.confirm(by="ann")
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert "install run confirmed by ann" in stage.announcer.events
 
 
@@ -83,12 +82,12 @@ def test_a_word_that_comes_before_the_forecast_or_too_late_is_refused(
         installer = await stage.begin(confirmed=False)
         with pytest.raises(NoRunError, match="is still being checked"):
             installer.confirm()
-        await stage.reach(installer, lambda run: run.step is Step.CONFIRM)
+        await stage.reach(installer, lambda run: run.step is InstallStep.CONFIRM)
         installer.confirm()
-        await stage.reach(installer, lambda run: run.step is Step.BASELINE)
+        await stage.reach(installer, lambda run: run.step is InstallStep.BASELINE)
         installer.confirm()
         installer.cancel(Leave.RESTORE)
-        await stage.reach(installer, lambda run: run.step is Step.RESTORE)
+        await stage.reach(installer, lambda run: run.step is InstallStep.RESTORE)
         with pytest.raises(NoRunError, match="is ending"):
             installer.confirm()
         installer.cancel(Leave.RESTORE)
@@ -96,7 +95,7 @@ def test_a_word_that_comes_before_the_forecast_or_too_late_is_refused(
             installer.cancel(Leave.OFF)
         return await stage.ended(installer)
 
-    assert virtually(install()).step is Step.CANCELLED
+    assert virtually(install()).step is InstallStep.CANCELLED
 
 
 @pytest.mark.parametrize(
@@ -115,14 +114,14 @@ def test_a_cancelled_run_leaves_the_outlets_as_asked(
 
     async def install() -> Run:
         installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.step is Step.SCAN)
+        await stage.reach(installer, lambda run: run.step is InstallStep.SCAN)
         installer.cancel(leave, by="ann")
         run = await stage.ended(installer)
         await installer.stop()
         return run
 
     run = virtually(install())
-    assert run.step is Step.CANCELLED
+    assert run.step is InstallStep.CANCELLED
     assert stage.rack.levels == levels
 
 
@@ -161,7 +160,7 @@ def test_a_stop_that_comes_with_a_message_stops(
 
     run = virtually(stopped())
     assert run is not None
-    assert run.step is Step.SCAN
+    assert run.step is InstallStep.SCAN
 
 
 def test_an_outlet_that_does_not_cut_ends_the_run_and_restores_the_rest(
@@ -171,7 +170,7 @@ def test_an_outlet_that_does_not_cut_ends_the_run_and_restores_the_rest(
     stage.rack.levels = dict.fromkeys((1, 2, 3), Power.ON)
     stage.rack.stuck = {2}
     run = virtually(stage.install())
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert "stack 2 could not be switched off" in run.problems[0]
     assert stage.rack.levels == dict.fromkeys((1, 2, 3), Power.ON)
 
@@ -183,9 +182,9 @@ def test_an_outlet_that_does_not_come_on_costs_only_its_stack(
     stage.rack.levels = dict.fromkeys((1, 2, 3), Power.OFF)
     stage.rack.stuck = {2}
     run = virtually(stage.install())
-    assert run.step is Step.PROBLEMS
+    assert run.step is InstallStep.PROBLEMS
     assert len(run.verified) == 4
-    assert "stack 2 could not be switched on" in texts(run, Verdict.MISSING)
+    assert "stack 2 could not be switched on" in texts(run, InstallVerdict.MISSING)
 
 
 def test_an_outlet_that_fails_once_is_tried_again(
@@ -201,7 +200,7 @@ def test_an_outlet_that_fails_once_is_tried_again(
             obey(stack, on=on)
 
     monkeypatch.setattr(stage.rack, "switch", switch)
-    assert virtually(stage.install()).step is Step.DONE
+    assert virtually(stage.install()).step is InstallStep.DONE
     assert asked.count((1, True)) == 2
 
 
@@ -216,13 +215,13 @@ def test_a_mistake_of_ours_ends_the_run_and_lets_go_of_its_stacks(
 
     monkeypatch.setattr("provisioning.run.scan.heard", mistaken)
     run = virtually(stage.install())
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert "ValueError: a mistake" in run.problems[-1]
-    assert stage.announcer.states[-1].step == Step.FAILED
+    assert stage.announcer.states[-1].step == InstallStep.FAILED
     assert stage.announcer.events[-1] == run.problems[-1]
     assert stage.memory.runs[-1].over, "a restart would only meet it again"
     monkeypatch.undo()
-    assert virtually(stage.install()).step is Step.DONE
+    assert virtually(stage.install()).step is InstallStep.DONE
 
 
 def test_a_mistake_in_a_driver_ends_the_run_at_once(
@@ -236,7 +235,7 @@ def test_a_mistake_in_a_driver_ends_the_run_at_once(
 
     monkeypatch.setattr(stage.rack.power, "switch", mistaken)
     run = virtually(stage.install())
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert "a driver's mistake" in run.problems[-1]
 
 
@@ -262,5 +261,5 @@ def test_a_run_that_cannot_be_taken_up_again_is_stopped_for_good(
     monkeypatch.setattr("provisioning.run.machine.resume", mistaken)
     run = virtually(again())
     assert run is not None
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert stage.memory.runs[-1].over

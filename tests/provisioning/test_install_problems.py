@@ -5,11 +5,11 @@ import functools
 
 import pytest
 
+from broker.contract.messages import InstallStep, InstallVerdict
 from provisioning.errors import NetworkError
 from provisioning.fake import FakeBoard
-from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind, ForeignServer
-from provisioning.run.state import Pace, Run, Step
+from provisioning.run.state import Pace, Run
 from tests.provisioning.story import Scenes, Virtually, place, texts
 
 
@@ -19,9 +19,9 @@ def test_a_silent_board_is_missing_and_the_run_goes_on(
     stage = scene(3, 4)
     stage.board(2, 3).silent = True
     run = virtually(stage.install())
-    assert run.step is Step.PROBLEMS
+    assert run.step is InstallStep.PROBLEMS
     assert len(run.verified) == 11
-    assert "s02n4: no board was heard" in texts(run, Verdict.MISSING)
+    assert "s02n4: no board was heard" in texts(run, InstallVerdict.MISSING)
     said = "install run done: 11 of 12 boards placed, 1 problem"
     assert stage.announcer.events[-1] == said
 
@@ -34,8 +34,8 @@ def test_a_known_board_that_stays_silent_keeps_its_place(
     stage.board(1, 1).silent = True
     run = virtually(stage.install())
     assert place(run, "s01n1").mac == "dc:a6:32:00:01:01"
-    assert place(run, "s01n1").verdict is Verdict.MISSING
-    assert "It keeps its place" in texts(run, Verdict.MISSING)
+    assert place(run, "s01n1").verdict is InstallVerdict.MISSING
+    assert "It keeps its place" in texts(run, InstallVerdict.MISSING)
 
 
 def test_a_stack_without_any_board_does_not_hang_the_run(
@@ -44,7 +44,7 @@ def test_a_stack_without_any_board_does_not_hang_the_run(
     stage = scene(2, 2)
     stage.rack.boards = [b for b in stage.rack.boards if b.stack == 2]
     run = virtually(stage.install())
-    assert run.step is Step.PROBLEMS
+    assert run.step is InstallStep.PROBLEMS
     assert len(run.verified) == 2
 
 
@@ -62,9 +62,9 @@ def test_who_talks_with_all_stacks_off_is_foreign(
         return await stage.install()
 
     run = virtually(install())
-    assert run.step is Step.DONE  # a laptop is no fault of the rack
+    assert run.step is InstallStep.DONE  # a laptop is no fault of the rack
     assert len(run.findings) == 1  # known by then, it is no sighting in the scan
-    assert "00:11:22:33:44:55 talks although" in texts(run, Verdict.FOREIGN)
+    assert "00:11:22:33:44:55 talks although" in texts(run, InstallVerdict.FOREIGN)
     assert "00:11:22:33:44:55" not in {place.mac for place in run.places}
 
 
@@ -84,10 +84,10 @@ def test_a_stranger_in_a_window_is_found_by_its_maker_and_costs_no_board(
         return await stage.install()
 
     run = virtually(install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 4
     assert "asked while stack 1 was on and is in no stack" in texts(
-        run, Verdict.FOREIGN
+        run, InstallVerdict.FOREIGN
     )
 
 
@@ -97,9 +97,9 @@ def test_one_hardware_address_in_two_stacks_is_named(
     stage = scene(3, 2)
     stage.board(3, 1).mac = "dc:a6:32:00:01:02"
     run = virtually(stage.install())
-    assert run.step is Step.PROBLEMS
-    assert "heard in stack 1 and in stack 3" in texts(run, Verdict.IN_TWO_STACKS)
-    assert place(run, "s01n2").verdict is Verdict.IN_TWO_STACKS
+    assert run.step is InstallStep.PROBLEMS
+    assert "heard in stack 1 and in stack 3" in texts(run, InstallVerdict.IN_TWO_STACKS)
+    assert place(run, "s01n2").verdict is InstallVerdict.IN_TWO_STACKS
     assert len(run.verified) == 4
     macs = [p.mac for p in run.places if p.mac]
     assert len(macs) == len(set(macs))
@@ -111,7 +111,9 @@ def test_two_boards_with_one_hardware_address_in_a_stack_are_told_by_their_answe
     stage = scene(1, 3)
     stage.board(1, 2).mac = "dc:a6:32:00:01:01"
     run = virtually(stage.install())
-    assert "two boards answer as dc:a6:32:00:01:01" in texts(run, Verdict.CONFLICT)
+    assert "two boards answer as dc:a6:32:00:01:01" in texts(
+        run, InstallVerdict.CONFLICT
+    )
 
 
 def test_a_board_more_than_the_stack_has_slots_is_overfull(
@@ -120,7 +122,7 @@ def test_a_board_more_than_the_stack_has_slots_is_overfull(
     stage = scene(2, 2)
     stage.rack.boards.append(FakeBoard("dc:a6:32:00:00:00", 1, boot_s=24))
     run = virtually(stage.install())
-    assert "dc:a6:32:00:00:00" in texts(run, Verdict.OVERFULL), "it asked last"
+    assert "dc:a6:32:00:00:00" in texts(run, InstallVerdict.OVERFULL), "it asked last"
     assert len(run.verified) == 4
 
 
@@ -129,13 +131,13 @@ def test_an_address_in_use_is_not_reserved(scene: Scenes, virtually: Virtually) 
     stage.rack.boards.append(FakeBoard("00:11:22:33:44:55", static="192.168.23.12"))
     run = virtually(stage.install())
     assert "192.168.23.12, the address of s02n1, is used by 00:11:22:33:44:55" in texts(
-        run, Verdict.CONFLICT
+        run, InstallVerdict.CONFLICT
     )
     assert "192.168.23.12" not in {r.address for r in stage.rack.backend.applied()}
     assert len(run.verified) == 3
     stage.rack.boards.pop()
     run = virtually(stage.install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 4
 
 
@@ -148,7 +150,7 @@ def test_boards_with_one_client_identifier_are_named_and_each_is_placed(
         board.client_id = "ff11223344"
     stage.board(1, 1).client_id = "01dca632000101"
     run = virtually(stage.install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 4
     (told,) = [text for text in run.problems if "one DHCP client identifier" in text]
     assert told.startswith(", ".join(board.mac for board in copies))
@@ -175,7 +177,7 @@ def test_a_server_that_is_away_for_a_while_costs_no_board(
         return await stage.install()
 
     run = virtually(install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 4
     assert any("is back after" in event for event in stage.announcer.events)
 
@@ -189,7 +191,7 @@ def test_verifying_waits_as_much_longer_as_the_server_was_away(
     async def install() -> Run:
         # Shorter than a boot: without more time nobody would be up.
         installer = await stage.begin(pace=Pace(verify_s=20))
-        await stage.reach(installer, lambda run: run.step is Step.VERIFY)
+        await stage.reach(installer, lambda run: run.step is InstallStep.VERIFY)
         stage.rack.alive = False
         loop = asyncio.get_running_loop()
         loop.call_later(away_s, functools.partial(stage.rack.set_alive, yes=True))
@@ -197,7 +199,7 @@ def test_verifying_waits_as_much_longer_as_the_server_was_away(
         await installer.stop()
         return run
 
-    assert virtually(install()).step is Step.DONE
+    assert virtually(install()).step is InstallStep.DONE
 
 
 def test_boards_that_could_not_answer_are_not_all_that_is_named(
@@ -211,7 +213,7 @@ def test_boards_that_could_not_answer_are_not_all_that_is_named(
 
     async def install() -> Run:
         installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.step is Step.VERIFY)
+        await stage.reach(installer, lambda run: run.step is InstallStep.VERIFY)
         stage.rack.alive = False
         monkeypatch.setattr(stage.rack.network, "probe", deaf)
         run = await stage.ended(installer)
@@ -228,11 +230,11 @@ def test_reservations_that_are_refused_are_tried_again_then_end_the_run(
 ) -> None:
     stage = scene(1, 2)
     stage.rack.backend.refusals = 2
-    assert virtually(stage.install()).step is Step.DONE
+    assert virtually(stage.install()).step is InstallStep.DONE
     stage = scene(1, 2)
     stage.rack.backend.refusals = 3
     run = virtually(stage.install())
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert "told to refuse" in run.problems[0]
 
 
@@ -245,7 +247,7 @@ def test_every_problem_of_the_checks_is_told_and_the_one_that_ends_the_run(
     run = virtually(stage.install())
     first, second = sorted(run.problems)
     told = stage.announcer.events
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert told[-3:] == [f"problem: {second}", first, f"install run failed: {first}"]
 
 
@@ -267,7 +269,7 @@ def test_a_lease_that_is_read_late_doubles_and_moves_no_board(
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert run.places == first.places
 
 
@@ -288,5 +290,5 @@ def test_a_late_lease_of_a_board_too_many_makes_it_no_double(
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert not texts(run, Verdict.IN_TWO_STACKS)
+    assert not texts(run, InstallVerdict.IN_TWO_STACKS)
     assert len(run.verified) == 4

@@ -1,9 +1,9 @@
 """Whole install runs on a rack in memory, in virtual time."""
 
-from broker.contract.messages import Power
+from broker.contract.messages import InstallStep, Power
 from provisioning.fake import FakeBoard
 from provisioning.run.messages import ForeignServer
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 from tests.provisioning.story import Scenes, Virtually, place, taken
 
 
@@ -12,7 +12,7 @@ def test_a_whole_rack_is_placed_addressed_and_verified(
 ) -> None:
     stage = scene(12, 4)
     run = virtually(stage.install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 48
     assert taken(run)["dc:a6:32:00:03:02"] == ("s03n2", "192.168.23.19")
     assert stage.announcer.states[-1].done == stage.announcer.states[-1].total == 48
@@ -25,7 +25,7 @@ def test_a_second_run_changes_neither_names_nor_addresses(
     stage = scene(3, 4)
     first = virtually(stage.install())
     second = virtually(stage.install())
-    assert second.step is Step.DONE
+    assert second.step is InstallStep.DONE
     assert taken(second) == taken(first)
 
 
@@ -52,7 +52,7 @@ def test_swapped_boards_take_over_the_slots_of_the_old_ones(
         new = FakeBoard(f"dc:a6:32:ff:{stack:02x}:{slot:02x}", stack, boot_s=9)
         stage.rack.boards.append(new)
     run = virtually(stage.install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 16
     after = taken(run)
     assert after["dc:a6:32:ff:01:02"] == before["dc:a6:32:00:01:02"]
@@ -72,7 +72,7 @@ def test_a_board_that_moved_to_another_stack_is_moved_not_doubled(
     stage.board(1, 1).stack = 3
     stage.board(3, 2).stack = 1
     run = virtually(stage.install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert place(run, "s01n1").mac == "dc:a6:32:00:03:02"
     assert place(run, "s03n2").mac == "dc:a6:32:00:01:01"
 
@@ -83,7 +83,7 @@ def test_observing_somebody_elses_server_places_boards_without_reserving(
     stage = scene(2, 2)
     stage.rack.rivals = (ForeignServer("192.168.23.99", "00:aa:bb:cc:dd:ee"),)
     run = virtually(stage.install(reserves=False))
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 4
 
 
@@ -102,7 +102,7 @@ def test_a_scan_of_one_stack_leaves_the_others_on(
         return await stage.install(stacks=(stage.plans[1],), whole=False)
 
     run = virtually(install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert stage.announcer.events[-1] == "install run done: 3 of 3 boards placed"
     assert {stack for stack, _ in stage.rack.switches} == {2}
     assert taken(run)["dc:a6:32:ff:02:02"] == before["dc:a6:32:00:02:02"]

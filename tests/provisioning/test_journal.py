@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from broker.contract.messages import InstallStep
 from provisioning.backends.ledger import Ledger
 from provisioning.backends.observe import Observe
 from provisioning.errors import JournalError, RefusedError
@@ -15,7 +16,7 @@ from provisioning.plan import Layout, Place, StackPlan, prepare
 from provisioning.reservation import Reservation, difference, validate
 from provisioning.run import machine, words
 from provisioning.run.messages import Switch
-from provisioning.run.state import Params, Run, Step
+from provisioning.run.state import Params, Run
 from provisioning.subnet import Subnet
 
 SUBNET = Subnet(
@@ -32,7 +33,7 @@ RUN = Run(
     id="run-1",
     params=Params(stacks=STACKS, layout=LAYOUT, network="10.0.0.0/24"),
     places=PLACES,
-    step=Step.SCAN,
+    step=InstallStep.SCAN,
     turn=7,
     wake=float("inf"),
     scanned={1: ("a", "b")},
@@ -83,7 +84,7 @@ async def test_the_latest_run_is_the_one_that_began_last(tmp_path: Path) -> None
     later = RUN.with_(id="run-2")
     await one.save(later)
     clock.now += 1
-    await one.save(RUN.with_(step=Step.CANCELLED))
+    await one.save(RUN.with_(step=InstallStep.CANCELLED))
     assert one.last() == later
     one.close()
 
@@ -91,7 +92,7 @@ async def test_the_latest_run_is_the_one_that_began_last(tmp_path: Path) -> None
 async def test_a_clock_that_was_set_back_hides_no_run(tmp_path: Path) -> None:
     clock = Clock()
     one = journal(tmp_path, clock)
-    await one.save(RUN.with_(step=Step.DONE))
+    await one.save(RUN.with_(step=InstallStep.DONE))
     clock.now = 0.0  # a Pi that has not asked anybody for the time yet
     later = RUN.with_(id="run-2")
     await one.save(later)
@@ -270,8 +271,8 @@ RUN_OF_VERSION_1 = (
 def test_a_run_that_an_older_version_wrote_is_read_and_ended() -> None:
     state = zlib.decompress(base64.b64decode(RUN_OF_VERSION_1))
     old = msgspec.msgpack.decode(state, type=Run)
-    assert (old.version, old.step, old.position) == (1, Step.SCAN, 1)
+    assert (old.version, old.step, old.position) == (1, InstallStep.SCAN, 1)
     run, effects = machine.resume(old, now=5.0)
-    assert (run.step, run.ending) == (Step.RESTORE, Step.FAILED)
+    assert (run.step, run.ending) == (InstallStep.RESTORE, InstallStep.FAILED)
     assert words.OUTDATED in run.problems
     assert any(isinstance(effect, Switch) for effect in effects)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.contract.messages import InstallVerdict
 from provisioning.errors import SubnetError
 from provisioning.plan import (
     Layout,
@@ -12,7 +13,6 @@ from provisioning.plan import (
     Settled,
     Sighting,
     StackPlan,
-    Verdict,
     prepare,
     settle,
     swap,
@@ -90,7 +90,7 @@ def test_a_board_seen_in_two_stacks_keeps_the_first_place_and_is_named() -> None
     settled = settle(places, STACKS[1], seen("b", "c"), {1: ("a", "b")})
     assert settled.doubled == {"b": 1}
     assert at(settled.places) == {"s01n1": "a", "s01n2": "b", "s02n1": "c"}
-    assert settled.places[1].verdict is Verdict.IN_TWO_STACKS
+    assert settled.places[1].verdict is InstallVerdict.IN_TWO_STACKS
 
 
 def test_a_board_too_many_is_overfull() -> None:

@@ -5,8 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from broker.contract.messages import Power
-from provisioning.run.state import Step
+from broker.contract.messages import InstallStep, Power
 from tests.provisioning.story import Scenes, Virtually
 
 
@@ -21,7 +20,7 @@ def test_places_the_network_has_no_more_are_named_before_anything_is_cut(
     )
     stage.rack.switches.clear()
     run = virtually(stage.install())
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert "192.168.23.10 for s01n1 is not in 10.0.0.0/24; " in run.problems[-1]
     assert not stage.rack.switches
 
@@ -37,4 +36,4 @@ def test_outlets_that_are_slow_to_read_are_read_at_once(
         return await read(stack)
 
     monkeypatch.setattr(stage.rack.power, "read", slowly)
-    assert virtually(stage.install(dry=True)).step is Step.DONE
+    assert virtually(stage.install(dry=True)).step is InstallStep.DONE

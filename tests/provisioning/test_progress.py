@@ -3,11 +3,17 @@
 import msgspec
 import pytest
 
-from broker.contract.messages import MAX_PAYLOAD_BYTES, InstallState, decode, encode
+from broker.contract.messages import (
+    MAX_PAYLOAD_BYTES,
+    InstallState,
+    InstallStep,
+    decode,
+    encode,
+)
 from provisioning.plan import Layout, Settled, Sighting, StackPlan, prepare
 from provisioning.run import words
 from provisioning.run.progress import MAX_PROBLEMS, MAX_SENTENCE, progress
-from provisioning.run.state import Finding, Params, Run, Step
+from provisioning.run.state import Finding, Params, Run
 
 LAYOUT = Layout(first="10.100.100.10", per_stack=4)
 
@@ -29,7 +35,9 @@ def in_trouble(stacks: int) -> Run:
         running=tuple(place.name.ljust(63, "x") for place in places),
         unplaced=tuple(f"board-of-nobody-{n}".ljust(63, "x") for n in range(99)),
     )
-    run = Run(id="install-abcdef", params=params, places=places, step=Step.VERIFY)
+    run = Run(
+        id="install-abcdef", params=params, places=places, step=InstallStep.VERIFY
+    )
     macs = tuple(place.mac for place in places)
     return run.with_(
         forecast=words.forecast(run),
@@ -83,4 +91,6 @@ def test_a_sentence_that_goes_on_for_pages_is_cut_and_hides_no_other() -> None:
 def test_who_asked_is_counted_before_there_are_places() -> None:
     macs = ("dc:a6:32:00:01:01", "dc:a6:32:00:01:02")
     seen = {mac: Sighting(mac=mac) for mac in macs}
-    assert progress(in_trouble(1).with_(step=Step.SCAN, seen=seen)).done == len(macs)
+    assert progress(in_trouble(1).with_(step=InstallStep.SCAN, seen=seen)).done == len(
+        macs
+    )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.contract.messages import Power
+from broker.contract.messages import InstallStep, Power
 from provisioning.errors import NetworkError
 from provisioning.plan import Layout, StackPlan, prepare
 from provisioning.run import machine
@@ -15,22 +15,28 @@ from provisioning.run.messages import (
     Searched,
     Switch,
 )
-from provisioning.run.state import TERMINAL, Params, Run, Step
+from provisioning.run.state import Params, Run
 from tests.provisioning.story import Scenes, Virtually, taken
 
 RIVAL = ForeignServer("192.168.23.99", "00:aa:bb:cc:dd:ee")
 STOPPED_AT = {
-    Step.CONFIRM: Step.FAILED,
+    InstallStep.CONFIRM: InstallStep.FAILED,
     **dict.fromkeys(
-        (Step.ALL_OFF, Step.BASELINE, Step.SCAN, Step.COMMIT), Step.RESTORE
+        (
+            InstallStep.ALL_OFF,
+            InstallStep.BASELINE,
+            InstallStep.SCAN,
+            InstallStep.COMMIT,
+        ),
+        InstallStep.RESTORE,
     ),
 }
 """What follows the step in which a rival is heard; in all others it goes on."""
-OLD = {Step.CHECK, Step.ALL_ON}
+OLD = {InstallStep.CHECK, InstallStep.ALL_ON, InstallStep.OTHER}
 """No run of this version is at one of these."""
 
 
-def running(step: Step, **changes: Any) -> Run:  # noqa: ANN401  # fields of Params
+def running(step: InstallStep, **changes: Any) -> Run:  # noqa: ANN401  # fields of Params
     layout = Layout(first="192.168.23.10", per_stack=2)
     stacks = (StackPlan(1, 2), StackPlan(2, 2))
     params = Params(stacks=stacks, layout=layout, network="192.168.23.0/24", **changes)
@@ -39,48 +45,50 @@ def running(step: Step, **changes: Any) -> Run:  # noqa: ANN401  # fields of Par
     )
 
 
-@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("step", InstallStep)
 @pytest.mark.parametrize("news", [RIVAL, Searched((RIVAL,))], ids=["heard", "searched"])
 def test_a_rival_stops_a_run_as_long_as_boards_are_judged(
-    step: Step, news: ForeignServer | Searched
+    step: InstallStep, news: ForeignServer | Searched
 ) -> None:
     run, _ = machine.step(running(step), news, now=5.0)
     assert run.step is STOPPED_AT.get(step, step)
     told = [
         text for text in run.problems if "192.168.23.99 (00:aa:bb:cc:dd:ee)" in text
     ]
-    assert len(told) == (step not in {*TERMINAL, *OLD, Step.PREFLIGHT})
+    assert len(told) == (step not in {*OLD, InstallStep.PREFLIGHT} and not step.over)
 
 
-@pytest.mark.parametrize("step", Step)
-def test_a_rival_stops_no_run_that_is_forced_and_is_told_once(step: Step) -> None:
+@pytest.mark.parametrize("step", InstallStep)
+def test_a_rival_stops_no_run_that_is_forced_and_is_told_once(
+    step: InstallStep,
+) -> None:
     once, said = machine.step(running(step, force=True), RIVAL, now=5.0)
     assert once.step is step
     assert len(said) == len(once.problems) <= 1
     assert machine.step(once, Searched((RIVAL, RIVAL)), now=6.0) == (once, ())
 
 
-@pytest.mark.parametrize("step", Step)
-def test_who_observes_has_no_rival(step: Step) -> None:
+@pytest.mark.parametrize("step", InstallStep)
+def test_who_observes_has_no_rival(step: InstallStep) -> None:
     run = running(step, reserves=False)
     assert machine.step(run, RIVAL, now=5.0) == (run, ())
 
 
 @pytest.mark.parametrize("reserves", [True, False])
 def test_it_is_looked_for_while_a_stack_comes_on(*, reserves: bool) -> None:
-    run = running(Step.BASELINE, reserves=reserves).with_(swept=True, busy=True)
+    run = running(InstallStep.BASELINE, reserves=reserves).with_(swept=True, busy=True)
     run, effects = machine.step(run, Applied(run.turn), now=5.0)
     on = Switch(run.turn, 1, on=True)
     assert effects == ((Search(), on) if reserves else (on,))
 
 
 def test_a_search_that_fails_is_told_once_and_stops_nothing() -> None:
-    run = running(Step.SCAN)
+    run = running(InstallStep.SCAN)
     once, said = machine.step(run, Searched((), "eth1: it is down"), now=5.0)
     assert once.problems == (
         "other DHCP servers cannot be looked for during the run: eth1: it is down",
     )
-    assert (once.step, len(said)) == (Step.SCAN, 1)
+    assert (once.step, len(said)) == (InstallStep.SCAN, 1)
     assert machine.step(once, Searched((), "eth1: it is down"), now=9.0) == (once, ())
 
 
@@ -90,7 +98,7 @@ def test_another_dhcp_server_stops_the_run_before_anything_is_switched(
     stage = scene(2, 2)
     stage.rack.rivals = (RIVAL,)
     run = virtually(stage.install())
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert "192.168.23.99" in run.problems[0]
     assert not stage.rack.switches
     forced = virtually(stage.install(force=True))
@@ -111,7 +119,7 @@ def test_one_that_comes_midway_is_found_at_the_next_stack_and_outlets_are_restor
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert any("192.168.23.99" in text for text in run.problems)
     assert (3, True) not in stage.rack.switches
     assert stage.rack.levels == {1: Power.ON, 2: Power.ON, 3: Power.OFF}
@@ -133,7 +141,7 @@ def test_one_that_comes_while_the_master_is_away_is_found_when_it_goes_on(
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert any("192.168.23.99" in text for text in run.problems)
 
 
@@ -152,7 +160,7 @@ def test_an_interface_that_cannot_be_asked_midway_costs_a_word_and_no_board(
 
     monkeypatch.setattr(stage.rack.network, "servers", servers)
     run = virtually(stage.install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 6
     assert len(asked) == 4, "at each stack"
     assert len(run.problems) == 1
@@ -162,7 +170,7 @@ def test_looking_makes_no_stack_longer(scene: Scenes, virtually: Virtually) -> N
     async def seconds(**changes: bool) -> float:
         stage = scene(3, 2)
         installer = await stage.begin(**changes)
-        began = await stage.reach(installer, lambda run: run.step is Step.SCAN)
+        began = await stage.reach(installer, lambda run: run.step is InstallStep.SCAN)
         run = await stage.ended(installer)
         return run.wake - began.wake
 

@@ -5,11 +5,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.contract.messages import InstallBoard, InstallStack, ScanPhase, encode
+from broker.contract.messages import (
+    InstallBoard,
+    InstallStack,
+    InstallStep,
+    InstallVerdict,
+    ScanPhase,
+    encode,
+)
 from provisioning import plan
-from provisioning.plan import Layout, Place, Sighting, StackPlan, Verdict
+from provisioning.plan import Layout, Place, Sighting, StackPlan
 from provisioning.run import rows
-from provisioning.run.state import Finding, Params, Run, Step
+from provisioning.run.state import Finding, Params, Run
 
 STACKS = tuple(StackPlan(n, 2) for n in (1, 2, 3))
 LAYOUT = Layout(first="10.0.0.10", per_stack=2)
@@ -17,7 +24,7 @@ EMPTY = plan.prepare((), LAYOUT, STACKS)
 A, B = "dc:a6:32:00:00:0a", "dc:a6:32:00:00:0b"
 
 
-def running(step: Step, **changes: Any) -> Run:  # noqa: ANN401  # fields of Run
+def running(step: InstallStep, **changes: Any) -> Run:  # noqa: ANN401  # fields of Run
     params = Params(stacks=STACKS, layout=LAYOUT, network="10.0.0.0/24")
     return Run(id="r", params=params, places=EMPTY, step=step).with_(**changes)
 
@@ -32,37 +39,37 @@ def with_boards(*macs: str) -> tuple[Place, ...]:
     """Return the places with boards in the first slots, which are well."""
     found = zip(EMPTY, macs, strict=False)
     placed = (
-        msgspec.structs.replace(place, mac=mac, verdict=Verdict.OK)
+        msgspec.structs.replace(place, mac=mac, verdict=InstallVerdict.OK)
         for place, mac in found
     )
     return (*placed, *EMPTY[len(macs) :])
 
 
 DONE = {"scanned": {1: (A, B)}, "places": with_boards(A, B), "position": 1}
-MISSING = Finding(verdict=Verdict.MISSING, text="s01n2 …", stack=1)
+MISSING = Finding(verdict=InstallVerdict.MISSING, text="s01n2 …", stack=1)
 
 
 @pytest.mark.parametrize(
     ("run", "phases"),
     [
         (None, "untouched untouched untouched"),
-        (running(Step.CONFIRM), "waiting waiting waiting"),
-        (running(Step.SCAN), "scanning waiting waiting"),
-        (running(Step.COMMIT, scanned={1: ()}), "scanning waiting waiting"),
-        (running(Step.SCAN, **DONE), "placed scanning waiting"),
+        (running(InstallStep.CONFIRM), "waiting waiting waiting"),
+        (running(InstallStep.SCAN), "scanning waiting waiting"),
+        (running(InstallStep.COMMIT, scanned={1: ()}), "scanning waiting waiting"),
+        (running(InstallStep.SCAN, **DONE), "placed scanning waiting"),
         (
-            running(Step.SCAN, **{**DONE, "findings": (MISSING,)}),
+            running(InstallStep.SCAN, **{**DONE, "findings": (MISSING,)}),
             "problems scanning waiting",
         ),
         (
-            running(Step.VERIFY, **{**DONE, "position": 2, "verified": (A,)}),
+            running(InstallStep.VERIFY, **{**DONE, "position": 2, "verified": (A,)}),
             "placed untouched untouched",
         ),
         (
-            running(Step.DONE, **{**DONE, "position": 2, "verified": (A, B)}),
+            running(InstallStep.DONE, **{**DONE, "position": 2, "verified": (A, B)}),
             "verified untouched untouched",
         ),
-        (running(Step.CANCELLED, **DONE), "placed untouched untouched"),
+        (running(InstallStep.CANCELLED, **DONE), "placed untouched untouched"),
     ],
 )
 def test_a_stack_tells_where_it_stands(run: Run | None, phases: str) -> None:
@@ -72,7 +79,7 @@ def test_a_stack_tells_where_it_stands(run: Run | None, phases: str) -> None:
 
 
 def test_a_run_over_one_stack_leaves_the_others_untouched() -> None:
-    run = running(Step.SCAN)
+    run = running(InstallStep.SCAN)
     one = Params(stacks=STACKS[1:2], layout=LAYOUT, network="10.0.0.0/24", whole=False)
     found = [shown(run.with_(params=one), n).phase for n in (1, 2, 3)]
     assert found == [ScanPhase.UNTOUCHED, ScanPhase.SCANNING, ScanPhase.UNTOUCHED]
@@ -80,12 +87,12 @@ def test_a_run_over_one_stack_leaves_the_others_untouched() -> None:
 
 def test_boards_appear_as_they_ask_and_get_their_slot_when_all_are_known() -> None:
     seen = {A: Sighting(mac=A, address="10.0.0.99", model="Pi 5", serial="1234abcd")}
-    scanning = shown(running(Step.SCAN, seen=seen), 1)
+    scanning = shown(running(InstallStep.SCAN, seen=seen), 1)
     assert [board.verdict for board in scanning.boards] == ["", "", ""]
     assert scanning.boards[2] == InstallBoard(
         mac=A, address="10.0.0.99", model="Pi 5", serial="1234abcd"
     )
-    known = shown(running(Step.SCAN, seen=seen, places=with_boards(A)), 1)
+    known = shown(running(InstallStep.SCAN, seen=seen, places=with_boards(A)), 1)
     assert [(b.slot, b.mac, b.verdict) for b in known.boards] == [
         (1, A, "ok"),
         (2, "", ""),
@@ -93,9 +100,9 @@ def test_boards_appear_as_they_ask_and_get_their_slot_when_all_are_known() -> No
 
 
 def test_who_has_no_slot_for_good_stands_below_with_why() -> None:
-    overfull = Finding(verdict=Verdict.OVERFULL, text="…", stack=1, mac=B)
+    overfull = Finding(verdict=InstallVerdict.OVERFULL, text="…", stack=1, mac=B)
     run = running(
-        Step.SCAN, **{**DONE, "places": with_boards(A), "findings": (overfull,)}
+        InstallStep.SCAN, **{**DONE, "places": with_boards(A), "findings": (overfull,)}
     )
     last = shown(run, 1).boards[-1]
     assert (last.slot, last.mac, last.verdict) == (None, B, "overfull")
@@ -111,7 +118,7 @@ def test_before_any_run_known_boards_show_what_was_found_and_empty_slots_nothing
 
 def test_a_board_that_only_a_person_placed_is_not_called_missing() -> None:
     pinned = plan.pin(EMPTY, {A: (1, 1)})
-    for run in (None, running(Step.DONE, places=pinned)):
+    for run in (None, running(InstallStep.DONE, places=pinned)):
         first = shown(run, 1, pinned).boards[0]
         assert (first.mac, first.verdict) == (A, "")
 
@@ -124,5 +131,5 @@ def test_the_largest_stack_fits_a_message() -> None:
         mac: Sighting(mac=mac, address="192.168.100.100", serial="f" * 8, model=model)
         for mac in macs
     }
-    run = running(Step.SCAN, places=places, seen=seen)
+    run = running(InstallStep.SCAN, places=places, seen=seen)
     encode(shown(run, 1))

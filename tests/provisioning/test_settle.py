@@ -5,12 +5,11 @@ import functools
 
 import pytest
 
-from broker.contract.messages import Power
+from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning.fake import FakeBoard
-from provisioning.plan import Verdict
 from provisioning.run import machine, words
 from provisioning.run.messages import Ask, AskKind, Switch
-from provisioning.run.state import TERMINAL, Leave, Pace, Problem, Run, Step
+from provisioning.run.state import Leave, Pace, Problem, Run
 from tests.provisioning.story import Scenes, Virtually, place, texts
 from tests.provisioning.test_rivals import RIVAL, running
 
@@ -20,7 +19,7 @@ def test_every_stack_comes_on_once_and_stays_on(
 ) -> None:
     stage = scene(3, 4)
     run = virtually(stage.install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert stage.rack.switches == [
         *((number, False) for number in (1, 2, 3)),
         *((number, True) for number in (1, 2, 3)),
@@ -36,7 +35,7 @@ def test_leases_are_short_for_the_time_of_a_run_alone(
 
     async def install() -> list[bool]:
         installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.step is Step.SCAN)
+        await stage.reach(installer, lambda run: run.step is InstallStep.SCAN)
         during = stage.rack.backend.brief
         await stage.ended(installer)
         await asyncio.sleep(1)
@@ -52,7 +51,7 @@ def test_a_board_that_asks_when_the_next_stack_comes_on_is_settled_by_a_second_s
     stage = scene(3, 4)
     stage.board(1, 2).boot_s = 125  # its window is over then
     run = virtually(stage.install())
-    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert run.step is InstallStep.DONE, (run.problems, run.findings)
     assert len(run.verified) == 12
     assert {p.stack for p in run.places if p.mac == stage.board(1, 2).mac} == {1}
     assert stage.rack.switches[-2:] == [(1, False), (1, True)]
@@ -67,16 +66,18 @@ def test_nothing_is_settled_where_a_board_cannot_be_asked_and_a_person_is_told(
     late, mute = stage.board(1, 2), stage.board(1, 3)
     late.boot_s, mute.agent = 125, False
     run = virtually(stage.install())
-    assert run.step is Step.PROBLEMS
+    assert run.step is InstallStep.PROBLEMS
     assert (1, False) not in stage.rack.switches[1:]
     (told,) = [text for text in run.problems if "not scanned once more" in text]
     assert mute.mac in told
     assert "pirack install start --stack 1" in told
-    assert f"{late.mac} asked while stack 2 was on" in texts(run, Verdict.MISSING)
+    assert f"{late.mac} asked while stack 2 was on" in texts(
+        run, InstallVerdict.MISSING
+    )
     late.boot_s = 25
     # The confirmation of a run over that stack alone is the consent.
     one = virtually(stage.install(stacks=stage.plans[:1], whole=False))
-    assert one.step is Step.DONE
+    assert one.step is InstallStep.DONE
     assert len(one.verified) == 4
 
 
@@ -95,7 +96,7 @@ def test_a_silent_board_that_is_known_gets_a_second_start(
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert run.step is Step.DONE
+    assert run.step is InstallStep.DONE
     assert len(run.verified) == 4
 
 
@@ -123,7 +124,7 @@ def test_a_cancelled_run_cuts_no_board_that_cannot_be_asked(
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert run.step is Step.CANCELLED
+    assert run.step is InstallStep.CANCELLED
     assert stage.rack.levels[1] is Power.ON
     assert any(stage.board(1, 1).mac in text for text in run.problems)
 
@@ -140,7 +141,7 @@ def test_a_run_that_fails_leaves_on_what_it_switched_on(
         stage.rack.source.rival(RIVAL)
         return await stage.ended(installer)
 
-    assert virtually(install()).step is Step.FAILED
+    assert virtually(install()).step is InstallStep.FAILED
     assert set(stage.rack.levels.values()) == {Power.ON}
 
 
@@ -152,7 +153,7 @@ def test_a_board_that_declined_its_address_is_told_with_why(
 
     async def install() -> Run:
         installer = await stage.begin(pace=Pace(verify_s=100))
-        await stage.reach(installer, lambda run: run.step is Step.VERIFY)
+        await stage.reach(installer, lambda run: run.step is InstallStep.VERIFY)
         stage.rack.boards.remove(board)  # it never has the address
         ask = Ask(mac=board.mac, kind=AskKind.DECLINE, address="192.168.23.11")
         stage.rack.source.hear(ask)
@@ -161,7 +162,7 @@ def test_a_board_that_declined_its_address_is_told_with_why(
     run = virtually(install())
     said = f"{board.mac} declined 192.168.23.11, because another device"
     assert said in "\n".join(stage.announcer.events)
-    assert place(run, "s01n2").verdict is Verdict.MISSING
+    assert place(run, "s01n2").verdict is InstallVerdict.MISSING
 
 
 def test_boards_that_asked_while_the_master_was_away_are_heard_when_it_is_back(
@@ -184,7 +185,7 @@ def test_boards_that_asked_while_the_master_was_away_are_heard_when_it_is_back(
         return run, asyncio.get_running_loop().time() - began
 
     run, took_s = virtually(install())
-    assert run.step is Step.DONE, run.findings
+    assert run.step is InstallStep.DONE, run.findings
     assert len(run.verified) == 4
     assert took_s < 30
 
@@ -216,16 +217,16 @@ def test_a_board_with_two_interfaces_in_the_network_is_one_board(
     assert place(run, "s01n2").mac == ""
     assert len(run.verified) == 5
     assert f"{other.mac}, found for s01n2, is a second interface" in texts(
-        run, Verdict.CONFLICT
+        run, InstallVerdict.CONFLICT
     )
     reserved = {row.mac for row in stage.rack.backend.applied()}
     assert other.mac not in reserved
     assert len(reserved) == 5
 
 
-@pytest.mark.parametrize("step", [Step.SCAN, Step.VERIFY])
+@pytest.mark.parametrize("step", [InstallStep.SCAN, InstallStep.VERIFY])
 def test_stacks_that_lost_the_mains_with_the_master_come_on_again(
-    scene: Scenes, virtually: Virtually, step: Step
+    scene: Scenes, virtually: Virtually, step: InstallStep
 ) -> None:
     stage = scene(2, 2)
 
@@ -241,7 +242,7 @@ def test_stacks_that_lost_the_mains_with_the_master_come_on_again(
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert run.step is Step.DONE, run.findings
+    assert run.step is InstallStep.DONE, run.findings
     assert len(run.verified) == 4
     assert {(1, True), (2, True)} <= set(stage.rack.switches)
     assert (1, False) not in stage.rack.switches
@@ -263,15 +264,17 @@ def test_a_server_that_is_away_when_boards_get_their_places_is_waited_for(
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert run.step is Step.DONE, run.problems
+    assert run.step is InstallStep.DONE, run.problems
 
 
-SAFE = {Step.PREFLIGHT, Step.CONFIRM, Step.RESTORE, *TERMINAL}
+SAFE = {InstallStep.PREFLIGHT, InstallStep.CONFIRM, InstallStep.RESTORE} | {
+    step for step in InstallStep if step.over
+}
 
 
-@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("step", InstallStep)
 def test_a_run_begun_by_an_older_version_is_ended_and_its_outlets_come_back(
-    step: Step,
+    step: InstallStep,
 ) -> None:
     """Its journal says that the stacks before the one scanned are off."""
     before = {1: Power.ON, 2: Power.OFF}
@@ -280,8 +283,8 @@ def test_a_run_begun_by_an_older_version_is_ended_and_its_outlets_come_back(
     if step in SAFE:
         assert words.OUTDATED not in run.problems
         return
-    assert run.step is Step.RESTORE
-    assert run.ending is Step.FAILED
+    assert run.step is InstallStep.RESTORE
+    assert run.ending is InstallStep.FAILED
     assert words.OUTDATED in run.problems
     assert next(e for e in effects if isinstance(e, Switch)).on
 

@@ -18,11 +18,11 @@ import msgspec
 import pytest
 
 from broker.common.service import EXIT_FAILED
+from broker.contract.messages import InstallStep
 from pirack.backup import archive
 from pirack.backup.swap import Note, Swap
 from pirack.init.plan import folders
 from provisioning.journal import SqliteJournal
-from provisioning.run.state import Step
 from tests.provisioning.test_journal import RUN, Clock
 
 pytestmark = [
@@ -137,7 +137,7 @@ def test_an_install_run_that_was_under_way_is_over_and_its_places_stay(
     run, places = journal.last(), journal.places()
     journal.close()
     assert run is not None
-    assert (run.step, run.id) == (Step.FAILED, RUN.id)
+    assert (run.step, run.id) == (InstallStep.FAILED, RUN.id)
     assert "ended by the restore of a backup" in run.problems[-1]
     assert places == RUN.places
 

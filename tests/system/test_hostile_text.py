@@ -83,12 +83,10 @@ EVENT = msgspec.structs.replace(
     example(Event), kind=EventKind.INSTALL, incident="x", correlation="x"
 )
 RUN = InstallState(
-    run="x", step="x", by="x", backend="x", interface="x", forecast=("x",),
-    problems=("x",), verdicts={"x": 1},
+    run="x", by="x", backend="x", interface="x", forecast=("x",),
+    problems=("x",),
 )  # fmt: skip
-BOARD = InstallBoard(
-    slot=1, name="x", address="x", mac="x", model="x", serial="x", verdict="x"
-)
+BOARD = InstallBoard(slot=1, name="x", address="x", mac="x", model="x", serial="x")
 
 
 class Liar:

@@ -23,6 +23,8 @@ from broker.contract.messages.install import (
     InstallBoard,
     InstallStack,
     InstallState,
+    InstallStep,
+    InstallVerdict,
     ScanPhase,
 )
 from broker.contract.messages.node import (
@@ -58,6 +60,8 @@ __all__ = [
     "InstallBoard",
     "InstallStack",
     "InstallState",
+    "InstallStep",
+    "InstallVerdict",
     "Lock",
     "MasterDetails",
     "NodeState",

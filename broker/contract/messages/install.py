@@ -7,14 +7,89 @@ import msgspec
 from broker.contract.messages.codec import Count, Seconds, ShortText, Text, Wire
 
 
+class InstallStep(enum.StrEnum):
+    """What the install run is doing."""
+
+    IDLE = "idle"
+    """There was no run."""
+    PREFLIGHT = "preflight"
+    """Checking whether it may begin; nothing is switched."""
+    CONFIRM = "confirm"
+    """Waiting for a person who has read what will happen."""
+    ALL_OFF = "all-off"
+    """Switching the stacks off."""
+    BASELINE = "baseline"
+    """Listening while all of them are off: who talks now is foreign."""
+    SCAN = "scan"
+    """One more stack is on; its boards ask for addresses."""
+    CHECK = "check"
+    """Of older masters: the stack is off again; who still answers is foreign."""
+    COMMIT = "commit"
+    """Its boards have places; the DHCP server is told."""
+    ALL_ON = "all-on"
+    """Of older masters: switching the stacks on, one after the other."""
+    VERIFY = "verify"
+    """Each board must answer at its address, and no other device."""
+    RESTORE = "restore"
+    """Bringing the outlets to the level at which they are left."""
+    DONE = "done"
+    PROBLEMS = "done-with-problems"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    OTHER = "other"
+    """A step that this release does not know; it is never sent."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "InstallStep":  # noqa: ARG003  # as enum calls it
+        return cls.OTHER
+
+    @property
+    def over(self) -> bool:
+        """Whether no run is under way."""
+        return self in _OVER
+
+
+_OVER = frozenset(
+    {
+        InstallStep.IDLE,
+        InstallStep.DONE,
+        InstallStep.PROBLEMS,
+        InstallStep.FAILED,
+        InstallStep.CANCELLED,
+    }
+)
+
+
+class InstallVerdict(enum.StrEnum):
+    """What the install run found out about a board or a slot."""
+
+    UNKNOWN = ""
+    """Nothing yet."""
+    OK = "ok"
+    FOREIGN = "foreign"
+    """It talks although the stack it was heard in is off: not a board of the rack."""
+    IN_TWO_STACKS = "in-two-stacks"
+    """One hardware address was heard in two stacks."""
+    OVERFULL = "overfull"
+    """The stack has no slot left for it."""
+    MISSING = "missing"
+    """The slot's board was not heard."""
+    CONFLICT = "conflict"
+    """Another device uses the slot's address."""
+    OTHER = "other"
+    """A verdict that this release does not know; it is never sent."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "InstallVerdict":  # noqa: ARG003  # as enum calls it
+        return cls.OTHER
+
+
 class InstallState(Wire, frozen=True, kw_only=True):
     """Progress of the install run, on ``P/install/state``, sent after its stacks.
 
     Args:
         run: Id of the run; empty when there was none.
-        step: What it is doing: ``idle``, ``preflight``, ``confirm`` (it waits for a
-            person's word), …, ``done``, ``done-with-problems``, ``failed``,
-            ``cancelled``.
+        step: What it is doing.
         backend: The DHCP server: ``dnsmasq``, ``observe``, ``dhcpd`` or ``kea``;
             empty: provisioning is off in the configuration.
         interface: Network interface it serves and listens on.
@@ -25,13 +100,13 @@ class InstallState(Wire, frozen=True, kw_only=True):
         done: Boards finished.
         total: Boards expected.
         problems: In words, one each.
-        verdicts: Boards and slots by what was found out: ``ok``, ``missing``, ….
+        verdicts: Counts of boards and slots by verdict.
         forecast: What the run will do, in words; said before it is confirmed.
         eta_s: Seconds it may still take; None where nobody can say.
     """
 
     run: ShortText = ""
-    step: ShortText = "idle"
+    step: InstallStep = InstallStep.IDLE
     backend: ShortText = ""
     interface: ShortText = ""
     only: Count | None = None
@@ -41,7 +116,7 @@ class InstallState(Wire, frozen=True, kw_only=True):
     done: Count = 0
     total: Count = 0
     problems: tuple[Text, ...] = ()
-    verdicts: dict[ShortText, Count] = msgspec.field(default_factory=dict)
+    verdicts: dict[InstallVerdict, Count] = msgspec.field(default_factory=dict)
     forecast: tuple[Text, ...] = ()
     eta_s: Seconds | None = None
 
@@ -79,7 +154,7 @@ class InstallBoard(Wire, frozen=True, kw_only=True):
         mac: Wired hardware address; empty: the slot never had a board.
         serial: As the board said itself; empty if it did not.
         model: Likewise.
-        verdict: ``ok``, ``missing``, ``conflict``, …; empty while it is not known.
+        verdict: What was found out; empty while it is not known.
         verified: It answered at its address since all stacks came on.
     """
 
@@ -89,7 +164,7 @@ class InstallBoard(Wire, frozen=True, kw_only=True):
     mac: ShortText = ""
     serial: ShortText = ""
     model: ShortText = ""
-    verdict: ShortText = ""
+    verdict: InstallVerdict = InstallVerdict.UNKNOWN
     verified: bool = False
 
 

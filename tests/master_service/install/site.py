@@ -12,11 +12,12 @@ from broker.contract.messages import (
     Event,
     InstallStack,
     InstallState,
+    InstallStep,
     Power,
     Reply,
     decode,
 )
-from provisioning.run.state import Pace, Run, Step
+from provisioning.run.state import Pace, Run
 from provisioning.settings import BackendName, InstallSettings
 from tests.master_service.rehearsed import Stage
 
@@ -59,13 +60,13 @@ class Site(Stage):
             await self.pass_time(0.5)
             await asyncio.sleep(0.005)  # the installer's own waits are in real time
 
-    async def at(self, *steps: Step) -> None:
+    async def at(self, *steps: InstallStep) -> None:
         await self.until(lambda: self.state.step in steps)
 
     async def whole(self, *words: str) -> None:
         """Install the rack and wait for the end."""
         await self.install(" ".join(("start", *words)), confirm="rack")
-        await self.at(Step.DONE, Step.PROBLEMS, Step.FAILED)
+        await self.at(InstallStep.DONE, InstallStep.PROBLEMS, InstallStep.FAILED)
 
     def _stored(self, topic: str) -> bytes:
         return self.rehearsal.broker.retained[topic].payload

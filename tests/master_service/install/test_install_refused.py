@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.contract.messages import (
-    EventKind,
-    InstallState,
-    Phase,
-)
+from broker.contract.messages import EventKind, InstallState, InstallStep, Phase
 from master_service.install import setup
 from master_service.install.setup import Setup
 from provisioning.errors import BackendError
-from provisioning.run.state import Step
 from provisioning.settings import InstallSettings
 from tests.master_service.install.site import Site, quick
 
@@ -48,7 +43,7 @@ async def test_nobody_else_touches_the_stacks_of_a_run(site: Site) -> None:
     again = await site.install("start")
     assert run in again.error
     assert again.phase is Phase.REFUSED
-    await site.at(Step.DONE)
+    await site.at(InstallStep.DONE)
     assert (await site.ask("stack/2 power", id="x", args=("on",))).ok
 
 
@@ -85,7 +80,7 @@ async def test_a_stack_somebody_else_reserved_is_not_installed(site: Site) -> No
     refused = await site.install("start")
     assert "stack 2 is locked by bob" in refused.error
     assert (await site.install("start dry")).ok
-    await site.at(Step.DONE)
+    await site.at(InstallStep.DONE)
     assert (await site.install("start", by="bob")).ok
 
 
@@ -110,13 +105,13 @@ async def test_the_stack_of_the_masters_own_board_is_not_cut(
     refused = await site.install("start")
     assert "s02n2 is the master's own board" in refused.error
     await site.install("start", "stack/1", confirm="stack/1")
-    await site.at(Step.DONE)
+    await site.at(InstallStep.DONE)
     assert {name for name, _ in site.switchings} == {"stack-1"}
 
 
 async def test_the_same_id_runs_once(site: Site) -> None:
     await site.install("start dry", id="once")
-    await site.at(Step.DONE)
+    await site.at(InstallStep.DONE)
     first = site.state.run
     again = await site.install("start dry", id="once", limit_s=5)
     assert site.state.run == first

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from broker.contract.messages import Verdict
+from broker.contract.messages import InstallStep, Verdict
 from master_service.power.outlets import PowerError
 from master_service.rack.layout import FoundBoard
-from provisioning.run.state import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +49,7 @@ async def test_a_master_killed_before_a_cut_brings_halted_boards_back_on_cancel(
     await slow.until(lambda: leaving(slow))
     if cancelled == "before":
         await slow.install("cancel")
-        await slow.at(Step.RESTORE)
+        await slow.at(InstallStep.RESTORE)
     assert leaving(slow)
     await slow.master.stop()
     slow.make()
@@ -58,7 +57,7 @@ async def test_a_master_killed_before_a_cut_brings_halted_boards_back_on_cancel(
     if cancelled == "after":
         await slow.pass_time(1)
         await slow.install("cancel")
-    await slow.at(Step.CANCELLED)
+    await slow.at(InstallStep.CANCELLED)
     await slow.pass_time(30)
     assert slow.state.problems == ()
     assert running(slow) == list(BOARDS)
@@ -70,7 +69,7 @@ async def test_what_still_waits_to_be_switched_is_given_up_with_its_run(
     power = site.master._installs.power  # noqa: SLF001  # who waits is seen nowhere else
     monkeypatch.setattr(power, "_load", lambda *_: "stack-1 must be up first")
     await site.install("start", confirm="rack")
-    await site.at(Step.SCAN)
+    await site.at(InstallStep.SCAN)
     waiting = asyncio.create_task(power.switch(2, on=True))
     await site.install("cancel leave")
     with pytest.raises(PowerError, match="the install run is over"):
@@ -82,7 +81,7 @@ async def test_a_run_that_fails_at_one_board_brings_its_neighbours_back(
 ) -> None:
     site.fault("freeze", "s02n1")
     await site.whole()
-    assert site.state.step == Step.FAILED
+    assert site.state.step == InstallStep.FAILED
     await site.pass_time(30)
     assert site.node("s02n2").verdict is Verdict.ONLINE
     assert "brings it back" not in " ".join(site.state.problems)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from broker.contract.messages import InstallVerdict
 from provisioning.clock import LoopClock
 from provisioning.discovery.leases import LeaseSource
 from provisioning.discovery.sniffer import Sniffer
@@ -17,7 +18,7 @@ from provisioning.effects import Hands
 from provisioning.fake import FakeAnnouncer
 from provisioning.installer import Installer
 from provisioning.journal import SqliteJournal
-from provisioning.plan import Layout, Place, StackPlan, Verdict
+from provisioning.plan import Layout, Place, StackPlan
 from provisioning.run.state import Pace, Params, Run
 from provisioning.seams import StackPower
 from provisioning.subnet import Subnet
@@ -108,14 +109,16 @@ def mac(stack: int, slot: int) -> str:
 
 def taken(run: Run) -> dict[str, tuple[str, str]]:
     """Return name and address by hardware address, of boards that are well."""
-    return {p.mac: (p.name, p.address) for p in run.places if p.verdict is Verdict.OK}
+    return {
+        p.mac: (p.name, p.address) for p in run.places if p.verdict is InstallVerdict.OK
+    }
 
 
 def place(run: Run, name: str) -> Place:
     return next(place for place in run.places if place.name == name)
 
 
-def texts(run: Run, verdict: Verdict) -> str:
+def texts(run: Run, verdict: InstallVerdict) -> str:
     return "\n".join(one.text for one in run.findings if one.verdict is verdict)
 
 

@@ -9,9 +9,8 @@ import time
 import msgspec
 import pytest
 
+from broker.contract.messages import InstallStep, InstallVerdict
 from provisioning.installer import Installer
-from provisioning.plan import Verdict
-from provisioning.run.state import Step
 from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.pi import Pi
 from tests.system.provisioning_netns.rack import PACE, Rack, place, reach, taken, texts
@@ -50,7 +49,7 @@ def test_many_boards_that_probe_move_to_their_addresses_and_none_declines(
     began = time.monotonic()
     run = rack.install(subnet=QUICK_LEASES, pace=PATIENT)
     print(f"{len(run.verified)} of 6, {time.monotonic() - began:.0f} s")  # noqa: T201  # a figure
-    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert run.step is InstallStep.DONE, (run.problems, run.findings)
     assert len(run.verified) == 6
     assert run.declined == {}
     assert declines(lab) == 0
@@ -74,17 +73,17 @@ def test_boards_whose_addresses_have_other_owners_decline_them_until_these_are_g
         rack.clock.ahead_s = PATIENT.verify_s  # they do not come
 
     run = rack.install(beside, subnet=QUICK_LEASES, pace=PATIENT)
-    assert run.step is Step.PROBLEMS
+    assert run.step is InstallStep.PROBLEMS
     assert declines(lab) >= len(owners)
     for name, (address, owner) in zip(("s01n1", "s01n2"), owners.items(), strict=True):
         board = place(run, name).mac
         said = f"{board} declined {address}, because another device answered there"
         assert any(said in event for event in rack.events)
         said = f"{address}, the address of {name}, is used by {owner}"
-        assert said in texts(run, Verdict.CONFLICT)
+        assert said in texts(run, InstallVerdict.CONFLICT)
 
     for device in devices:
         lab.pull_out(device)
     run = rack.install(subnet=QUICK_LEASES, pace=PATIENT)
-    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert run.step is InstallStep.DONE, (run.problems, run.findings)
     assert {pi.address for pi in rack.pis.values()} == set(owners)

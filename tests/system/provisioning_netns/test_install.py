@@ -10,11 +10,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from broker.contract.messages import Power
+from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning.installer import Installer
-from provisioning.plan import Verdict
 from provisioning.run.messages import Ask, AskKind
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.pi import CLIENTS
 from tests.system.provisioning_netns.rack import (
@@ -52,7 +51,7 @@ def install_after_swaps(
     new = {swap(rack, *where): before[mac(*where)] for where in swaps}
     stacks = tuple(s for s in rack.params.stacks if only in {None, s.number})
     last = rack.install(stacks=stacks, whole=only is None, pace=QUICK)
-    assert last.step is Step.DONE, (last.problems, last.findings)
+    assert last.step is InstallStep.DONE, (last.problems, last.findings)
     after = taken(last)
     assert {m: after[m] for m in new} == new
     assert {m: a for m, a in after.items() if m in before} == {
@@ -64,7 +63,7 @@ def install_after_swaps(
 
 def all_in_place(rack: Rack, run: Run) -> None:
     """Every board has its place, and is told its name and address of it."""
-    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert run.step is InstallStep.DONE, (run.problems, run.findings)
     assert len(run.verified) == len(rack.pis)
     for (stack, _slot), pi in rack.pis.items():
         name, address = taken(run)[pi.mac]
@@ -98,7 +97,7 @@ def test_boards_of_every_dhcp_client_move_to_their_addresses_and_none_declines(
     began = time.monotonic()
     run = rack.install(subnet=subnet, pace=pace)
     print(f"{len(run.verified)} of 5, {time.monotonic() - began:.0f} s")  # noqa: T201  # a figure
-    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert run.step is InstallStep.DONE, (run.problems, run.findings)
     assert len(run.verified) == len(CLIENTS)
     assert run.declined == {}
     assert "DHCPDECLINE" not in (lab.folder / "master/dhcp/server.log").read_text()
@@ -137,12 +136,14 @@ def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> N
             pi.power_on()
 
     run = rack.install(beside, pace=pace)
-    assert run.step is Step.PROBLEMS
-    assert "00:11:22:33:44:55 asked while stack 2 was on" in texts(run, Verdict.FOREIGN)
-    assert "in stack 1 and in stack 3" in texts(run, Verdict.IN_TWO_STACKS)
-    assert "s01n3: no board was heard" in texts(run, Verdict.MISSING)
+    assert run.step is InstallStep.PROBLEMS
+    assert "00:11:22:33:44:55 asked while stack 2 was on" in texts(
+        run, InstallVerdict.FOREIGN
+    )
+    assert "in stack 1 and in stack 3" in texts(run, InstallVerdict.IN_TWO_STACKS)
+    assert "s01n3: no board was heard" in texts(run, InstallVerdict.MISSING)
     assert "10.77.0.14, the address of s02n2, is used by 00:66:77" in texts(
-        run, Verdict.CONFLICT
+        run, InstallVerdict.CONFLICT
     )
     assert place(run, "s02n2").mac == mac(2, 2)
     assert sorted(run.verified) == sorted(
@@ -159,17 +160,17 @@ def test_two_boards_of_a_stack_with_one_hardware_address_are_named(lab: Lab) -> 
     # to for more: here until it asked for its lease again, and an answer reached it.
     pace = msgspec.structs.replace(PACE, window_s=4, quiet_s=16, verify_s=18)
     run = rack.install(pace=pace)
-    assert run.step is Step.PROBLEMS
+    assert run.step is InstallStep.PROBLEMS
     twins = f"10.77.0.10: two boards answer as {mac(1, 1)}"
-    assert twins in texts(run, Verdict.CONFLICT)
-    assert "s01n2: no board was heard" in texts(run, Verdict.MISSING)
+    assert twins in texts(run, InstallVerdict.CONFLICT)
+    assert "s01n2: no board was heard" in texts(run, InstallVerdict.MISSING)
 
 
 def test_another_dhcp_server_stops_the_run_unless_it_is_forced(lab: Lab) -> None:
     rack = Rack(lab, 1, 2, boots(0.5))
     lab.rival()
     run = rack.install()
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     assert "another DHCP server, 10.77.0.2 (02:00:00:00:77:03)" in run.problems[0]
     assert not lab.levels
 
@@ -184,7 +185,7 @@ def test_another_dhcp_server_that_comes_midway_stops_the_run(lab: Lab) -> None:
         await asyncio.to_thread(lab.rival)
 
     run = rack.install(beside, pace=msgspec.structs.replace(PACE, window_s=3))
-    assert run.step is Step.FAILED
+    assert run.step is InstallStep.FAILED
     (said,) = run.problems
     assert "another DHCP server, 10.77.0.2 (02:00:00:00:77:03)" in said
     assert taken(run) == {mac(1, 1): ("s01n1", "10.77.0.10")}

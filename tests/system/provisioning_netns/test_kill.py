@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from broker.contract.messages import InstallStep, InstallVerdict
 from provisioning.clock import LoopClock
 from provisioning.installer import Installer
 from provisioning.journal import SqliteJournal
-from provisioning.plan import Verdict
-from provisioning.run.state import Run, Step
+from provisioning.run.state import Run
 from tests.system.provisioning_netns.lab import MASTER, Lab
 from tests.system.provisioning_netns.outlets import serve_outlets
 from tests.system.provisioning_netns.rack import PACE, Rack, mac, reach, texts
@@ -23,12 +23,12 @@ from tests.system.provisioning_netns.test_install import boots, install_after_sw
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(400)]
 
 STEPS = (
-    Step.PREFLIGHT,
-    Step.ALL_OFF,
-    Step.BASELINE,
-    Step.SCAN,
-    Step.COMMIT,
-    Step.VERIFY,
+    InstallStep.PREFLIGHT,
+    InstallStep.ALL_OFF,
+    InstallStep.BASELINE,
+    InstallStep.SCAN,
+    InstallStep.COMMIT,
+    InstallStep.VERIFY,
 )
 
 
@@ -64,7 +64,7 @@ def test_a_master_killed_at_every_step_loses_and_doubles_no_board(
             assert code == -signal.SIGKILL, step
         assert drive(lab, outlets, (2, 2), "never", 0) == 0
     run = last(lab)
-    assert run.step is Step.DONE, (run.problems, run.findings)
+    assert run.step is InstallStep.DONE, (run.problems, run.findings)
     places = {p.mac: p.address for p in run.places}
     assert places == {pi.mac: pi.address for pi in rack.pis.values()}
     assert len(set(places.values())) == 4
@@ -98,22 +98,26 @@ def test_twelve_stacks_in_chaos_name_what_is_wrong_and_place_all_others(
     rack.pis[6, 1] = lab.pi(mac(1, 1), stack=6, boot_s=0.5)
     rogue = lab.pi("00:11:22:33:44:55", boot_s=0)
     with serve_outlets(lab) as outlets:
-        assert drive(lab, outlets, (12, 4), Step.COMMIT, 0) == -signal.SIGKILL
-        assert drive(lab, outlets, (12, 4), Step.SCAN, 0.1) == -signal.SIGKILL
+        assert drive(lab, outlets, (12, 4), InstallStep.COMMIT, 0) == -signal.SIGKILL
+        assert drive(lab, outlets, (12, 4), InstallStep.SCAN, 0.1) == -signal.SIGKILL
     pid_file = lab.folder / "master" / "dhcp" / "server.pid"
 
     async def beside(installer: Installer) -> None:
-        await reach(installer, lambda r: r.step is Step.SCAN and r.stack.number == 4)
+        await reach(
+            installer, lambda r: r.step is InstallStep.SCAN and r.stack.number == 4
+        )
         await asyncio.to_thread(rogue.power_on)
-        await reach(installer, lambda r: r.step is Step.SCAN and r.stack.number == 8)
+        await reach(
+            installer, lambda r: r.step is InstallStep.SCAN and r.stack.number == 8
+        )
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
     run = rack.install(beside, pace=msgspec.structs.replace(PACE, retry_s=1))
-    assert run.step is Step.PROBLEMS
+    assert run.step is InstallStep.PROBLEMS
     assert len(run.verified) == 45
-    assert "in stack 1 and in stack 6" in texts(run, Verdict.IN_TWO_STACKS)
-    assert "00:11:22:33:44:55 asked while stack 4" in texts(run, Verdict.FOREIGN)
-    missing = texts(run, Verdict.MISSING)
+    assert "in stack 1 and in stack 6" in texts(run, InstallVerdict.IN_TWO_STACKS)
+    assert "00:11:22:33:44:55 asked while stack 4" in texts(run, InstallVerdict.FOREIGN)
+    missing = texts(run, InstallVerdict.MISSING)
     assert "s02n4" in missing
     assert "s06n4" in missing
     boards = [place.mac for place in run.places if place.mac]
