@@ -63,8 +63,8 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
     """Where everything is.
 
     Args:
-        authority_key: The authority's private key; whoever has it can pass for the
-            broker. Only who makes certificates reads it.
+        authority_key: The authority's private key; with it one can pass for the broker.
+            Only the program that makes certificates reads it.
         authority: The authority's certificate, which every node has.
         key: The broker's private key.
         certificate: The broker's certificate.
@@ -88,7 +88,7 @@ class Certificate(msgspec.Struct, frozen=True):
     expires: float
 
     def days_left(self, now: float) -> float:
-        """Return in how many days it expires.
+        """Returns in how many days it expires.
 
         Args:
             now: Unix time, seconds.
@@ -97,7 +97,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 def check_host(text: str) -> str:
-    """Return a host name or an address as a certificate can carry it.
+    """Returns a host name or an address as a certificate can carry it.
 
     Raises:
         CertificateError: It is neither.
@@ -107,12 +107,14 @@ def check_host(text: str) -> str:
     except ValueError:
         if _HOST.fullmatch(text) and len(text) <= _LONGEST_HOST:
             return text.lower().rstrip(".")
-    error = f"{text[:64]!r} is no host name and no address, for example rack.local"
+    error = (
+        f"{text[:64]!r} is neither a host name nor an address, for example rack.local"
+    )
     raise CertificateError(error)
 
 
 def ensure(files: Files, names: Iterable[str], *, rack: str, now: float) -> bool:
-    """See to it that there is a certificate for these names; return if it is new.
+    """Makes a certificate for these names if there is none; returns if it is new.
 
     What is there and good stays. The authority's key is never replaced, for every node
     trusts it.
@@ -152,10 +154,10 @@ def ensure(files: Files, names: Iterable[str], *, rack: str, now: float) -> bool
 
 
 def inspect(path: Path) -> Certificate:
-    """Read a certificate file.
+    """Reads a certificate file.
 
     Raises:
-        CertificateError: It is none.
+        CertificateError: It is not one.
     """
     options = ("-noout", "-enddate", "-ext", "subjectAltName")
     text = _openssl("x509", "-in", str(path), *options)
@@ -169,7 +171,7 @@ def inspect(path: Path) -> Certificate:
 
 
 def _present(files: Files) -> Certificate:
-    """Return what the broker has now; a certificate of nothing where none is usable."""
+    """Returns what the broker has now; without names where none is usable."""
     nothing = Certificate(frozenset(), 0.0)
     if not (files.certificate.exists() and files.key.exists()):
         return nothing
@@ -206,7 +208,7 @@ def _make_server(files: Files, names: frozenset[str], rack: str, now: float) -> 
 
 
 def _request(work: Path, subject: str, names: Sequence[str]) -> tuple[Path, Path]:
-    """Make a key (EC, P-256) and a request for it; return their files."""
+    """Makes a key (EC, P-256) and a request for it; returns their files."""
     key, request = work / "key", work / "request"
     (work / "index").touch()
     listed = ", ".join(map(_alternative, names)) or "DNS:none"
@@ -220,7 +222,7 @@ def _request(work: Path, subject: str, names: Sequence[str]) -> tuple[Path, Path
 
 
 def _sign(work: Path, request: Path, until: float, how: Sequence[str]) -> bytes:
-    """Return the signed certificate.
+    """Returns the signed certificate.
 
     Args:
         work: Directory with the configuration.
@@ -245,7 +247,7 @@ def _alternative(name: str) -> str:
 
 
 def _openssl(*words: str) -> str:
-    """Run ``openssl`` and return what it prints.
+    """Runs ``openssl`` and returns what it prints.
 
     Raises:
         CertificateError: It is not there, or failed; says what it said.

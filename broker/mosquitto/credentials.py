@@ -43,21 +43,21 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str = ""
 
     def __repr__(self) -> str:
-        """What may stand in a log."""
+        """Returns what may stand in a log."""
         return f"Credentials({self.username})"
 
 
 def generate_client_id(username: str) -> str:
-    """Return a client id that others cannot guess, for a node or a service.
+    """Returns a client id that others cannot guess, for a node or a service.
 
     A client that connects with the client id of another one ends that one's connection,
-    whichever password it has. Only the broker's administrator can read this id.
+    with any password. Only the broker's administrator can read this id.
     """
     return f"{username}-{secrets.token_hex(CLIENT_ID_BYTES)}"
 
 
 def derive_client_id(username: str, password: str) -> str:
-    """Return such a client id for a simulated board, of which only a password is kept.
+    """Returns such a client id for a simulated board, of which only a password is kept.
 
     It says nothing about the password, which has 192 random bits.
     """
@@ -66,12 +66,12 @@ def derive_client_id(username: str, password: str) -> str:
 
 
 def generate_password() -> str:
-    """Return a password of 192 random bits, safe in URLs, files and shells."""
+    """Returns a password of 192 random bits, safe in URLs, files and shells."""
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 def read(path: Path) -> Credentials:
-    """Read a credentials file; one that others can read is used, with a warning.
+    """Reads a credentials file; one that others can read is used, with a warning.
 
     Raises:
         ConfigError: It is missing or cannot be read.
@@ -93,7 +93,7 @@ def read(path: Path) -> Credentials:
     try:
         return msgspec.json.decode(content, type=Credentials)
     except msgspec.MsgspecError as error:
-        text = f"{path}: is no credentials file: {error}; {_RIGHT}"
+        text = f"{path}: is not a credentials file: {error}; {_RIGHT}"
         raise DamagedFileError(text) from error
 
 
@@ -101,7 +101,7 @@ _RIGHT = 'it must hold {"username": "…", "password": "…"} and have mode 0600
 
 
 def write(path: Path, credentials: Credentials) -> None:
-    """Write a credentials file, mode 0600, in one step.
+    """Writes a credentials file, mode 0600, in one step.
 
     Raises:
         OSError: Its directory cannot be written.
@@ -113,7 +113,7 @@ def write(path: Path, credentials: Credentials) -> None:
 def endpoint(
     settings: BrokerSettings, environment: Mapping[str, str] = os.environ
 ) -> Endpoint:
-    """Return what ``[broker]`` describes, with the secret from its file.
+    """Returns what ``[broker]`` describes, with the secret from its file.
 
     Args:
         settings: ``[broker]``.
@@ -130,7 +130,7 @@ def endpoint(
 def beside(
     settings: BrokerSettings, suffix: str, environment: Mapping[str, str] = os.environ
 ) -> Endpoint | None:
-    """Return the same broker as another user of the same service.
+    """Returns the same broker as another user of the same service.
 
     Args:
         settings: ``[broker]``.

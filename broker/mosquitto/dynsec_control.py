@@ -19,15 +19,12 @@ from broker.mosquitto.dynsec import (
     PEOPLE,
     SHARED_ROLES,
     Acl,
-    Role,
-    User,
-    acls,
-    identity,
-    is_node_role,
+    BrokerRole,
+    BrokerUser,
+    is_our_role,
     outdated,
     renewed,
-    rights,
-    role_name,
+    rights_of,
 )
 
 REQUESTS = f"{CONTROL}/v1"
@@ -35,21 +32,14 @@ ANSWERS = f"{REQUESTS}/response"
 TIMEOUT_S = 5.0
 _AT_ONCE = 20
 """Requests in a message: the answers to so many are about 40 kB."""
-_OPTIONAL = frozenset({Role.SIMULATOR.value})
+_OPTIONAL = frozenset({BrokerRole.SIMULATOR.value})
 """Roles that only some racks have."""
 
 Request = dict[str, Any]
 
 
-class Answer(msgspec.Struct, frozen=True, rename="camel"):
-    """What the plugin says to one request.
-
-    Args:
-        command: Which one.
-        error: Why it was not done; empty when it was.
-        correlation_data: As sent.
-        data: What was asked for.
-    """
+class _Answer(msgspec.Struct, frozen=True, rename="camel"):
+    """What the plugin answers to one request; without an ``error`` it was done."""
 
     command: str
     error: str = ""
@@ -58,14 +48,17 @@ class Answer(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Answers(msgspec.Struct, frozen=True):
-    responses: tuple[Answer, ...] = ()
+    responses: tuple[_Answer, ...] = ()
 
 
-class Control:
-    """The broker's door for whoever decides who may connect.
+class DynsecControl:
+    """Changes who may connect at a running broker.
+
+    Each method raises a ControlError when the broker refuses or does not answer, and a
+    LinkError when it cannot be reached.
 
     Args:
-        connect: Signed in as a user with ``Role.ADMIN``.
+        connect: Signed in as a user with ``BrokerRole.BROKER_ADMIN``.
         topics: Of the rack.
     """
 
@@ -74,22 +67,12 @@ class Control:
         self._topics = topics
 
     async def clients(self) -> frozenset[str]:
-        """Return the names of all who may connect.
-
-        Raises:
-            ControlError: The broker did not answer, or refused.
-            LinkError: The broker cannot be reached.
-        """
+        """Returns the names of all who may connect."""
         (answer,) = await self._ask([{"command": "listClients"}])
         return frozenset(answer.data.get("clients", ()))
 
     async def client_ids(self, users: Iterable[str]) -> dict[str, str]:
-        """Return the client ids that users must connect with; empty for any.
-
-        Raises:
-            ControlError: The broker did not answer, or refused.
-            LinkError: The broker cannot be reached.
-        """
+        """Returns the client ids that users must connect with; empty for any."""
         known = (await self.clients()).intersection(users)
         found = await self._each(
             {"command": "getClient", "username": user} for user in sorted(known)
@@ -98,20 +81,15 @@ class Control:
         return {str(row.get("username")): row.get("clientid", "") for row in rows}
 
     async def outdated(self) -> tuple[str, ...]:
-        """Return our roles that lack rights, have former ones, or are missing.
-
-        Raises:
-            ControlError: The broker did not answer, or refused.
-            LinkError: The broker cannot be reached.
-        """
+        """Returns our roles that lack rights, have former ones, or are missing."""
         roles = (await self._known())[1]
-        present = await self._acls(_ours(roles))
+        present = await self._acls(roles)
         old = {
             role for role, row in present.items() if outdated(role, row, self._topics)
         }
         return tuple(sorted(old | (SHARED_ROLES - roles - _OPTIONAL)))
 
-    async def renew(self, users: Sequence[User]) -> tuple[str, ...]:
+    async def renew(self, users: Sequence[BrokerUser]) -> tuple[str, ...]:
         """Brings users and roles up to date, and returns those that were changed.
 
         Only what differs is changed, because a change ends the connections of whom it
@@ -119,14 +97,10 @@ class Control:
 
         Args:
             users: Services, people and nodes of ours; others are left as they are.
-
-        Raises:
-            ControlError: The broker did not answer, or refused.
-            LinkError: The broker cannot be reached.
         """
         clients, roles = await self._known()
         changed: list[str] = []
-        for role, row in (await self._acls(_ours(roles))).items():
+        for role, row in (await self._acls(roles)).items():
             if outdated(role, row, self._topics):
                 acls_now = renewed(role, row, self._topics)
                 change = {"command": "modifyRole", "rolename": role, "acls": acls_now}
@@ -135,63 +109,57 @@ class Control:
         bound = await self.client_ids(user.name for user in users)
         for user in users:
             if user.name not in clients:
-                await self.admit(user, renew=False)
-            elif user.role in PEOPLE or bound.get(user.name) == _bound(user):
+                await self.add_user(user, renew=False)
+            elif user.role in PEOPLE or bound.get(user.name) == user.bound_client_id:
                 continue
             else:
-                await self.bind(user)
+                await self.bind_client_id(user)
             changed.append(user.name)
         return tuple(changed)
 
-    async def bind(self, user: User) -> None:
+    async def bind_client_id(self, user: BrokerUser) -> None:
         """Lets a node or service connect with its client id only.
 
         That ends its present connection.
-
-        Raises:
-            ControlError: The broker did not answer, or refused.
-            LinkError: The broker cannot be reached.
         """
         change = {"command": "modifyClient", "username": user.name}
-        await self._ask([{**change, "clientid": _bound(user)}])
+        await self._ask([{**change, "clientid": user.bound_client_id}])
 
     async def _acls(self, roles: Iterable[str]) -> dict[str, list[Acl]]:
-        """Return what roles may do."""
+        """Returns what those of the roles may do that are ours."""
         found = await self._each(
-            {"command": "getRole", "rolename": role} for role in sorted(roles)
+            {"command": "getRole", "rolename": role}
+            for role in sorted(filter(is_our_role, roles))
         )
         rows = [one.data.get("role", {}) for one in found]
         return {str(row.get("rolename")): row.get("acls", []) for row in rows}
 
-    async def _each(self, requests: Iterable[Request]) -> list[Answer]:
+    async def _each(self, requests: Iterable[Request]) -> list[_Answer]:
         """Asks many things, a few in each message: an answer has a largest size."""
-        left, answers = list(requests), list[Answer]()
+        left, answers = list(requests), list[_Answer]()
         while left:
             answers += await self._ask(left[:_AT_ONCE])
             del left[:_AT_ONCE]
         return answers
 
-    async def admit(self, user: User, *, renew: bool) -> bool:
-        """Let a user connect; return False where it could already, with what it has.
+    async def add_user(self, user: BrokerUser, *, renew: bool) -> bool:
+        """Lets a user connect; returns False where it could already, with what it has.
 
         Args:
             user: Who, and with which password.
             renew: Give one that is known already this password; that ends its
                 connection, which the old password opened.
-
-        Raises:
-            ControlError: The broker did not answer, or refused.
-            LinkError: The broker cannot be reached.
         """
         clients, roles = await self._known()
-        name, role = user.name, role_name(user)
+        name, role = user.name, user.role_name
         if name in clients:
             if renew:
                 change = {"command": "modifyClient", "username": name}
-                bound = {} if user.role in PEOPLE else {"clientid": _bound(user)}
-                await self._ask([{**change, **bound, "password": user.password}])
+                if user.bound_client_id:
+                    change["clientid"] = user.bound_client_id
+                await self._ask([{**change, "password": user.password}])
             return renew
-        granted = acls(rights(user, self._topics))
+        granted = rights_of(role, self._topics).acls()
         # A role without its client is what a broken earlier attempt left behind.
         command = "modifyRole" if role in roles else "createRole"
         await self._ask(
@@ -199,24 +167,21 @@ class Control:
                 {"command": command, "rolename": role, "acls": granted},
                 {
                     "command": "createClient",
-                    **identity(user),
+                    **user.identity,
                     "password": user.password,
                 },
             ]
         )
         return True
 
-    async def dismiss(self, node: str) -> bool:
-        """Take a node's right to connect, ending its connection; was there one?
+    async def remove_node(self, node: str) -> bool:
+        """Takes a node's right to connect; returns whether it had one.
 
-        The broker sends no will for it: who asks for this clears what is retained.
-
-        Raises:
-            ControlError: The broker did not answer, or refused.
-            LinkError: The broker cannot be reached.
+        That ends its connection, and the broker publishes no will for it: the caller
+        clears what is retained.
         """
         clients, roles = await self._known()
-        role = role_name(User(name=node, password="", role=Role.NODE))
+        role = BrokerUser(name=node, password="", role=BrokerRole.NODE).role_name
         requests: list[Request] = []
         if node in clients:
             requests.append({"command": "deleteClient", "username": node})
@@ -235,8 +200,8 @@ class Control:
             frozenset(roles.data.get("roles", ())),
         )
 
-    async def _ask(self, requests: Sequence[Request]) -> tuple[Answer, ...]:
-        """Send requests and return their answers, all of them well.
+    async def _ask(self, requests: Sequence[Request]) -> tuple[_Answer, ...]:
+        """Sends requests and returns their answers, none of which is an error.
 
         Raises:
             ControlError: One was refused, or there was no answer.
@@ -252,7 +217,7 @@ class Control:
         await link.start()
         try:
             if not await link.wait_connected(TIMEOUT_S):
-                text = listener.trouble or "the broker cannot be reached"
+                text = listener.why_not or "the broker cannot be reached"
                 raise LinkError(text)
             marked = [{**one, "correlationData": mark} for one in requests]
             link.publish(REQUESTS, msgspec.json.encode({"commands": marked}), qos=1)
@@ -273,34 +238,26 @@ class Control:
         return answers
 
 
-def _ours(roles: Iterable[str]) -> list[str]:
-    return [role for role in roles if role in SHARED_ROLES or is_node_role(role)]
-
-
-def _bound(user: User) -> str:
-    return user.client_id or user.name
-
-
 class _Listener:
     """Waits for the answers to marked requests."""
 
     def __init__(self, mark: str, expected: int) -> None:
         loop = asyncio.get_running_loop()
-        self.answers: asyncio.Future[tuple[Answer, ...]] = loop.create_future()
-        self.trouble = ""
+        self.answers: asyncio.Future[tuple[_Answer, ...]] = loop.create_future()
+        self.why_not = ""
         self._mark = mark
         self._expected = expected
-        self._heard: list[Answer] = []
+        self._heard: list[_Answer] = []
 
     def on_connected(self, session: str) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     def on_disconnected(self, reason: str) -> None:
-        """Remember why, for the error's text."""
-        self.trouble = reason
+        """Remembers why, for the error's text."""
+        self.why_not = reason
 
     def on_message(self, message: Message) -> None:
-        """Keep what answers us; another admin's answers come here too."""
+        """Keeps what answers us; another admin's answers come here too."""
         try:
             heard = msgspec.json.decode(message.payload, type=_Answers)
         except msgspec.MsgspecError:

@@ -15,7 +15,7 @@ VARIABLE = "PIRACK_MOSQUITTO"
 TREE = ".mosquitto"
 """Where ``scripts/get-mosquitto`` unpacks the Debian packages without root."""
 PLUGIN = "mosquitto_dynamic_security.so"
-WAY_OUT = (
+HINT = (
     "run scripts/get-mosquitto (it needs no root), or: sudo apt-get install mosquitto, "
     f"or set ${VARIABLE} to the path of a mosquitto program"
 )
@@ -39,7 +39,7 @@ class Mosquitto(msgspec.Struct, frozen=True, kw_only=True):
     libraries: tuple[Path, ...] = ()
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Return an environment in which the program finds its libraries."""
+        """Returns an environment in which the program finds its libraries."""
         if not self.libraries:
             return dict(base)
         paths = [str(path) for path in self.libraries]
@@ -48,7 +48,7 @@ class Mosquitto(msgspec.Struct, frozen=True, kw_only=True):
         return {**base, "LD_LIBRARY_PATH": os.pathsep.join(paths)}
 
     def version(self) -> str:
-        """Return what it calls itself, for example ``2.0.11``.
+        """Returns its version, for example ``2.0.11``.
 
         Raises:
             BrokerError: It does not run.
@@ -63,14 +63,14 @@ class Mosquitto(msgspec.Struct, frozen=True, kw_only=True):
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            text = f"{self.program} does not run: {error}; {WAY_OUT}"
+            text = f"{self.program} does not run: {error}; {HINT}"
             raise BrokerError(text) from error
         first = said.stdout.partition("\n")[0]
         if not first.startswith("mosquitto version"):
             answer = (said.stderr or said.stdout).strip()[:200] or "nothing"
             text = (
-                f"{self.program} does not run, or is no Mosquitto: asked for its "
-                f"version, it said {answer}; {WAY_OUT}"
+                f"{self.program} does not run, or is not Mosquitto: asked for its "
+                f"version, it said {answer}; {HINT}"
             )
             raise BrokerError(text)
         return first.rpartition(" ")[2]
@@ -79,7 +79,7 @@ class Mosquitto(msgspec.Struct, frozen=True, kw_only=True):
 def find(
     environment: Mapping[str, str] = os.environ, *, project: Path = _PROJECT
 ) -> Mosquitto:
-    """Return the Mosquitto to run.
+    """Returns the Mosquitto to run.
 
     Looks at ``$PIRACK_MOSQUITTO``, the PATH, the system's directories, and at
     ``.mosquitto`` in the working directory and in the project.
@@ -90,21 +90,23 @@ def find(
 
     Raises:
         BrokerError: There is none, it lacks the plugin, or what the variable names is
-            something else; says the way out.
+            something else; says what to do.
     """
     named = environment.get(VARIABLE)
     if named:
         program = Path(named)
         if not program.is_file():
-            text = f"${VARIABLE} is {named!r}, which is no file; give a program's path"
+            text = (
+                f"${VARIABLE} is {named!r}, which is not a file; give a program's path"
+            )
             raise BrokerError(text)
         found = _complete(program)
-        found.version()  # whoever named it may have named something else
+        found.version()  # the variable may name another program
         return found
     for program in _candidates(environment, project):
         if program.is_file() and os.access(program, os.X_OK):
             return _complete(program)
-    text = f"no Mosquitto is installed; {WAY_OUT}"
+    text = f"no Mosquitto is installed; {HINT}"
     raise BrokerError(text)
 
 
@@ -118,7 +120,7 @@ def _candidates(environment: Mapping[str, str], project: Path) -> Iterator[Path]
 
 
 def _complete(program: Path) -> Mosquitto:
-    """Find what belongs to a program below the same root."""
+    """Returns a program with what belongs to it below the same root."""
     root = _root(program)
     plugins = sorted(
         path
@@ -126,7 +128,7 @@ def _complete(program: Path) -> Mosquitto:
         for path in root.glob(f"usr/{pattern}/{PLUGIN}")
     ) or sorted(program.parent.parent.glob(f"lib*/**/{PLUGIN}"))
     if not plugins:
-        text = f"{program} is there, but not its plugin {PLUGIN}; {WAY_OUT}"
+        text = f"{program} is there, but not its plugin {PLUGIN}; {HINT}"
         raise BrokerError(text)
     libraries: tuple[Path, ...] = ()
     if root != Path("/"):
@@ -136,7 +138,7 @@ def _complete(program: Path) -> Mosquitto:
 
 
 def _root(program: Path) -> Path:
-    """Return the root of the tree that holds ``usr/sbin/mosquitto``."""
+    """Returns the root of the tree that holds ``usr/sbin/mosquitto``."""
     parts = program.absolute().parts
     if "usr" in parts:
         return Path(*parts[: parts.index("usr")])

@@ -19,14 +19,16 @@ def check() -> Iterator[Finding]:
         found = mosquitto.find()
         version = found.version()
     except BrokerError as error:
-        what = str(error).removesuffix(f"; {mosquitto.WAY_OUT}")
-        yield fail("mosquitto", what, mosquitto.WAY_OUT)
+        what = str(error).removesuffix(f"; {mosquitto.HINT}")
+        yield fail("mosquitto", what, mosquitto.HINT)
         return
     if new_enough(version):
         yield ok("mosquitto", f"{version}, {found.program}, with {found.plugin.name}")
     else:
         yield fail(
-            "mosquitto", f"{version} at {found.program} is too old", mosquitto.WAY_OUT
+            "mosquitto",
+            f"{version} at {found.program} is too old",
+            mosquitto.HINT,
         )
     publish = client_tools.find("mosquitto_pub", found.program)
     if shutil.which(publish):

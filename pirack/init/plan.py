@@ -7,19 +7,19 @@ from typing import Any
 import msgspec
 
 from broker.common.errors import ConfigError
-from broker.mosquitto.dynsec import FILE_NAME, Role
+from broker.mosquitto.dynsec import FILE_NAME, BrokerRole
 from pirack import house
 from pirack.listen import Listen
 
 USERS = {
-    "master": Role.MASTER,
-    "dashboard": Role.DASHBOARD,
-    "dashboard-operator": Role.DASHBOARD_OPERATOR,
-    "dashboard-admin": Role.DASHBOARD_ADMIN,
-    house.OPERATOR: Role.OPERATOR,
-    "viewer": Role.VIEWER,
-    house.ADMIN: Role.ADMIN,
-    house.BROKER_ADMIN: Role.BROKER_ADMIN,
+    "master": BrokerRole.MASTER,
+    "dashboard": BrokerRole.DASHBOARD,
+    "dashboard-operator": BrokerRole.DASHBOARD_OPERATOR,
+    "dashboard-admin": BrokerRole.DASHBOARD_ADMIN,
+    house.OPERATOR: BrokerRole.OPERATOR,
+    "viewer": BrokerRole.VIEWER,
+    house.ADMIN: BrokerRole.ADMIN,
+    house.BROKER_ADMIN: BrokerRole.BROKER_ADMIN,
 }
 LOCAL_PORT = 1883
 CREDENTIALS = "credentials.json"

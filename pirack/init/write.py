@@ -13,9 +13,9 @@ from broker.common.atomic import replace
 from broker.common.config import Document, load
 from broker.common.errors import ConfigError, ControlError, LinkError
 from broker.contract.topics import Topics
-from broker.mosquitto import certificates, dynsec, dynsec_file
+from broker.mosquitto import certificates, dynsec
 from broker.mosquitto import program as mosquitto
-from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.dynsec import BrokerRole, BrokerUser
 from dashboard.server.users import ensure_admin
 from pirack import deploy_files, house, toml_writer
 from pirack.house import House
@@ -58,7 +58,7 @@ def write(plan: Plan) -> Written:
         passwords.mqtt_user(plan.secrets / f"{name}.json", name, role)
         for name, role in USERS.items()
     ]
-    users.append(passwords.mqtt_user(plan.own_credentials, plan.node, Role.NODE))
+    users.append(passwords.mqtt_user(plan.own_credentials, plan.node, BrokerRole.NODE))
     users += members.added(plan.secrets, {user.name for user in users})
     made += _certificate(plan)
     notes = _who_may_connect(plan, users, made)
@@ -99,7 +99,9 @@ def _certificate(plan: Plan) -> list[str]:
     return [str(files.certificate)] if new else []
 
 
-def _who_may_connect(plan: Plan, users: list[User], made: list[str]) -> tuple[str, ...]:
+def _who_may_connect(
+    plan: Plan, users: list[BrokerUser], made: list[str]
+) -> tuple[str, ...]:
     """Writes the plugin's file once; it is the broker's from then on.
 
     Later only users, rights and client ids that differ from what this release needs
@@ -130,11 +132,11 @@ def _who_may_connect(plan: Plan, users: list[User], made: list[str]) -> tuple[st
     )
 
 
-async def _change(found: House, users: list[User]) -> tuple[str, ...]:
+async def _change(found: House, users: list[BrokerUser]) -> tuple[str, ...]:
     if await members.running(found) is not None:
         return await members.bring_up_to_date(found, users)
     before = found.dynsec.read_bytes()
-    dynsec_file.merge(found.dynsec.parent, users, found.topics)
+    dynsec.merge(found.dynsec.parent, users, found.topics)
     return (
         ("its users and their rights",) if found.dynsec.read_bytes() != before else ()
     )

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from broker.client.mqtt_link import check_connection, connector
 from broker.common.errors import LinkError, RefusedError, SilentError
-from broker.mosquitto import credentials, dynsec_file
+from broker.mosquitto import credentials, dynsec
 from broker.mosquitto.credentials import (
     Credentials,
     generate_client_id,
     generate_password,
 )
-from broker.mosquitto.dynsec import Role, User
-from broker.mosquitto.dynsec_control import Control
+from broker.mosquitto.dynsec import BrokerRole, BrokerUser
+from broker.mosquitto.dynsec_control import DynsecControl
 from pirack.house import ADMIN, BROKER_ADMIN, House, added_nodes, node_file
 
 
@@ -57,23 +57,23 @@ async def admit(house: House, whom: Credentials, *, renewed: bool) -> bool:
     user = as_node(whom)
     control = await running(house)
     if control is None:
-        dynsec_file.admit(house.dynsec, user, house.topics)
+        dynsec.add_user(house.dynsec, user, house.topics)
         return False
-    await control.admit(user, renew=renewed)
+    await control.add_user(user, renew=renewed)
     return True
 
 
-def as_node(whom: Credentials) -> User:
+def as_node(whom: Credentials) -> BrokerUser:
     """Return the broker's user for a node."""
-    return User(
+    return BrokerUser(
         name=whom.username,
         password=whom.password,
-        role=Role.NODE,
+        role=BrokerRole.NODE,
         client_id=whom.client_id,
     )
 
 
-def added(secrets: Path, others: Set[str]) -> list[User]:
+def added(secrets: Path, others: Set[str]) -> list[BrokerUser]:
     """Returns the broker's users for the nodes that were added.
 
     Args:
@@ -106,7 +106,7 @@ async def bind(house: House, whom: Credentials) -> None:
         text = "the broker is down"
         raise LinkError(text)
     credentials.write(house.node(whom.username), whom)
-    await control.bind(as_node(whom))
+    await control.bind_client_id(as_node(whom))
 
 
 async def dismiss(house: House, node: str) -> bool:
@@ -120,16 +120,16 @@ async def dismiss(house: House, node: str) -> bool:
     """
     control = await running(house)
     if control is None:
-        dynsec_file.dismiss(house.dynsec, node)
+        dynsec.remove_node(house.dynsec, node)
     else:
-        await control.dismiss(node)
+        await control.remove_node(node)
     with contextlib.suppress(FileNotFoundError):
         house.node(node).unlink()
     shutil.rmtree(house.bundles / node, ignore_errors=True)
     return control is not None
 
 
-async def running(house: House) -> Control | None:
+async def running(house: House) -> DynsecControl | None:
     """Return the running broker's door for changes; None while it is down.
 
     Raises:
@@ -148,11 +148,13 @@ async def running(house: House) -> Control | None:
         except LinkError:
             return None
         else:
-            return Control(connector(endpoint), house.topics)
+            return DynsecControl(connector(endpoint), house.topics)
     raise refusal
 
 
-async def bring_up_to_date(house: House, users: Sequence[User]) -> tuple[str, ...]:
+async def bring_up_to_date(
+    house: House, users: Sequence[BrokerUser]
+) -> tuple[str, ...]:
     """Gives a running broker this release's users, rights and client ids.
 
     Args:
@@ -171,8 +173,8 @@ async def bring_up_to_date(house: House, users: Sequence[User]) -> tuple[str, ..
     if control is None:
         text = "the broker is down"
         raise LinkError(text)
-    (chief,) = (user for user in users if user.role is Role.BROKER_ADMIN)
-    made = await control.admit(chief, renew=False)
+    (chief,) = (user for user in users if user.role is BrokerRole.BROKER_ADMIN)
+    made = await control.add_user(chief, renew=False)
     # As the new one from here on: a change of `admin` ends the connections of `admin`.
     control = await running(house) or control
     changed = await control.renew(users)

@@ -15,7 +15,7 @@ from broker.mosquitto.credentials import (
     generate_client_id,
     generate_password,
 )
-from broker.mosquitto.dynsec import PEOPLE, Role, User
+from broker.mosquitto.dynsec import PEOPLE, BrokerRole, BrokerUser
 from dashboard.server.users import PageRole, Users, make_user
 from dashboard.server.users import generate_password as readable_password
 from pirack.runfile import Login
@@ -25,7 +25,7 @@ ADMIN = "admin"
 T = TypeVar("T")
 
 
-def mqtt_user(path: Path, username: str, role: Role) -> User:
+def mqtt_user(path: Path, username: str, role: BrokerRole) -> BrokerUser:
     """Returns a user of the broker from its credentials file, made if missing.
 
     A node or service whose file has no client id gets one; earlier releases made none.
@@ -52,7 +52,7 @@ def mqtt_user(path: Path, username: str, role: Role) -> User:
         write_credentials(path, found)
     elif not path.exists():
         credentials.write(path, found)
-    return User(
+    return BrokerUser(
         name=username, password=found.password, role=role, client_id=found.client_id
     )
 

@@ -17,11 +17,10 @@ from broker.common import config
 from broker.common.atomic import replace
 from broker.common.errors import CertificateError, ConfigError
 from broker.contract.topics import Topics
-from broker.mosquitto import certificates, credentials, dynsec_file
+from broker.mosquitto import certificates, credentials, dynsec
 from broker.mosquitto import program as mosquitto
-from broker.mosquitto.child import MosquittoChild
-from broker.mosquitto.configuration import Plan, TlsListener
-from broker.mosquitto.dynsec import FILE_NAME, Role, User
+from broker.mosquitto.child import MosquittoChild, MosquittoConfig, TlsListener
+from broker.mosquitto.dynsec import FILE_NAME, BrokerRole, BrokerUser
 from broker.mosquitto.program import Mosquitto
 from node_agent import identity
 from node_agent.vitals import LinuxBoard
@@ -38,15 +37,15 @@ from pirack.up.supervisor import RackSupervisor, Say
 ECHO_PORT = 7007
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # what cannot be connected to
 ROLES = {
-    part_config.MASTER: Role.MASTER,
-    part_config.DASHBOARD: Role.DASHBOARD,
-    SIMULATOR: Role.SIMULATOR,
-    "dashboard-operator": Role.DASHBOARD_OPERATOR,
-    "dashboard-admin": Role.DASHBOARD_ADMIN,
-    house.OPERATOR: Role.OPERATOR,
-    "viewer": Role.VIEWER,
-    house.ADMIN: Role.ADMIN,
-    house.BROKER_ADMIN: Role.BROKER_ADMIN,
+    part_config.MASTER: BrokerRole.MASTER,
+    part_config.DASHBOARD: BrokerRole.DASHBOARD,
+    SIMULATOR: BrokerRole.SIMULATOR,
+    "dashboard-operator": BrokerRole.DASHBOARD_OPERATOR,
+    "dashboard-admin": BrokerRole.DASHBOARD_ADMIN,
+    house.OPERATOR: BrokerRole.OPERATOR,
+    "viewer": BrokerRole.VIEWER,
+    house.ADMIN: BrokerRole.ADMIN,
+    house.BROKER_ADMIN: BrokerRole.BROKER_ADMIN,
 }
 ROOT_WARNING = "should not be run as root"
 """Mosquitto's advice; another user's would not end with us (``die_with_parent``)."""
@@ -97,7 +96,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     def supervisor(self, say: Say, changed: Callable[[], None]) -> RackSupervisor:
         """Returns broker and parts, not started yet; see ``RackSupervisor``."""
         verbose = self.options.verbose
-        plan = Plan(
+        plan = MosquittoConfig(
             directory=self.decided.paths.broker,
             plugin=self.mosquitto.plugin,
             port=self.decided.mqtt_port,
@@ -325,7 +324,7 @@ def _users(decided: Decided) -> MqttAccess:
     The owner of a rack that runs from a terminal is its admin, as on the page.
     """
     paths = decided.paths
-    roles = ROLES | {decided.node: Role.NODE}
+    roles = ROLES | {decided.node: BrokerRole.NODE}
     users = [
         passwords.mqtt_user(paths.credentials(name), name, role)
         for name, role in roles.items()
@@ -334,16 +333,16 @@ def _users(decided: Decided) -> MqttAccess:
         paths.simulated, (one.id for one in part_config.places(decided.shape))
     )
     users += [
-        User(
+        BrokerUser(
             name=name,
             password=password,
-            role=Role.NODE,
+            role=BrokerRole.NODE,
             client_id=credentials.derive_client_id(name, password),
         )
         for name, password in simulated.items()
     ]
     users += members.added(paths.secrets, {user.name for user in users})
-    dynsec_file.merge(paths.broker, users, Topics(decided.rack))
+    dynsec.merge(paths.broker, users, Topics(decided.rack))
     secret = next(user.password for user in users if user.name == house.ADMIN)
     return MqttAccess(
         host=decided.mqtt_host,

@@ -11,7 +11,7 @@ from broker.common.config import BrokerSettings
 from broker.common.errors import ConfigError
 from broker.mosquitto import credentials
 from broker.mosquitto.credentials import Credentials, endpoint, generate_password
-from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.dynsec import BrokerRole, BrokerUser
 
 SECRET = "correct horse battery staple"
 
@@ -55,7 +55,7 @@ def test_another_content_is_explained(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "node.json"
     path.write_bytes(content)
     path.chmod(0o600)
-    with pytest.raises(ConfigError, match=r"node\.json: is no credentials .*username"):
+    with pytest.raises(ConfigError, match=r"node\.json: is not a cred.*username"):
         endpoint(settings_with(path))
 
 
@@ -75,7 +75,7 @@ def test_passwords_are_long_and_never_the_same() -> None:
     [
         Endpoint(username="pi-1", password=SECRET),
         Credentials(username="pi-1", password=SECRET),
-        User(name="pi-1", password=SECRET, role=Role.NODE),
+        BrokerUser(name="pi-1", password=SECRET, role=BrokerRole.NODE),
     ],
     ids=lambda one: type(one).__name__,
 )

@@ -17,9 +17,8 @@ from broker.common.errors import BrokerError, LinkError
 from broker.contract.topics import Topics
 from broker.mosquitto import dynsec
 from broker.mosquitto import program as mosquitto
-from broker.mosquitto.child import MosquittoChild
-from broker.mosquitto.configuration import Plan
-from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.child import MosquittoChild, MosquittoConfig
+from broker.mosquitto.dynsec import BrokerRole, BrokerUser
 from tests.ports import free_port
 
 DEADLINE_S = 30.0
@@ -192,10 +191,13 @@ class MosquittoStage:
         self.v5 = v5
         found = mosquitto.find()
         users = [
-            User(name=name, password="secret", role=Role.MASTER) for name in CLIENTS
+            BrokerUser(name=name, password="secret", role=BrokerRole.MASTER)
+            for name in CLIENTS
         ]
         dynsec.write(directory, users, Topics("lab"))
-        self._plan = Plan(directory=directory, plugin=found.plugin, port=free_port())
+        self._plan = MosquittoConfig(
+            directory=directory, plugin=found.plugin, port=free_port()
+        )
         self._child = MosquittoChild(found, self._plan)
         self._wire = Wire(self._plan.port, v5=v5)
         self._links: list[BreakableLink] = []

@@ -18,10 +18,9 @@ from broker.contract.topics import NodeLeaf, Scope, Topics
 from broker.contract.verbs import ADMIN_VERBS, READING_VERBS, Verb
 from broker.mosquitto import dynsec
 from broker.mosquitto import program as mosquitto
-from broker.mosquitto.child import MosquittoChild
-from broker.mosquitto.configuration import Plan
+from broker.mosquitto.child import MosquittoChild, MosquittoConfig
 from broker.mosquitto.credentials import generate_client_id
-from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.dynsec import BrokerRole, BrokerUser
 from tests.ports import free_port
 
 pytestmark = pytest.mark.mosquitto
@@ -33,16 +32,20 @@ DEADLINE_S = 30.0
 QUIET_S = 0.3
 PASSWORD = "secret"
 USERS = (
-    User(name="master", password=PASSWORD, role=Role.MASTER),
-    User(name="dashboard", password=PASSWORD, role=Role.DASHBOARD),
-    User(name="dashboard-operator", password=PASSWORD, role=Role.DASHBOARD_OPERATOR),
-    User(name="dashboard-admin", password=PASSWORD, role=Role.DASHBOARD_ADMIN),
-    User(name="simulator", password=PASSWORD, role=Role.SIMULATOR),
-    User(name="operator", password=PASSWORD, role=Role.OPERATOR),
-    User(name="admin", password=PASSWORD, role=Role.ADMIN),
-    User(name="viewer", password=PASSWORD, role=Role.VIEWER),
-    User(name=NODE, password=PASSWORD, role=Role.NODE),
-    User(name=OTHER, password=PASSWORD, role=Role.NODE),
+    BrokerUser(name="master", password=PASSWORD, role=BrokerRole.MASTER),
+    BrokerUser(name="dashboard", password=PASSWORD, role=BrokerRole.DASHBOARD),
+    BrokerUser(
+        name="dashboard-operator", password=PASSWORD, role=BrokerRole.DASHBOARD_OPERATOR
+    ),
+    BrokerUser(
+        name="dashboard-admin", password=PASSWORD, role=BrokerRole.DASHBOARD_ADMIN
+    ),
+    BrokerUser(name="simulator", password=PASSWORD, role=BrokerRole.SIMULATOR),
+    BrokerUser(name="operator", password=PASSWORD, role=BrokerRole.OPERATOR),
+    BrokerUser(name="admin", password=PASSWORD, role=BrokerRole.ADMIN),
+    BrokerUser(name="viewer", password=PASSWORD, role=BrokerRole.VIEWER),
+    BrokerUser(name=NODE, password=PASSWORD, role=BrokerRole.NODE),
+    BrokerUser(name=OTHER, password=PASSWORD, role=BrokerRole.NODE),
 )
 
 Recorder = Callable[[], Any]
@@ -100,11 +103,11 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, users: Sequence[User]) -> AsyncIterator[int]:
+async def running(directory: Path, users: Sequence[BrokerUser]) -> AsyncIterator[int]:
     """Run a broker with these users and return its port."""
     found = mosquitto.find()
     dynsec.write(directory, users, TOPICS)
-    plan = Plan(directory=directory, plugin=found.plugin, port=free_port())
+    plan = MosquittoConfig(directory=directory, plugin=found.plugin, port=free_port())
     child = MosquittoChild(found, plan)
     await child.start()
     try:

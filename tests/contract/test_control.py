@@ -15,19 +15,18 @@ from broker.common.errors import ControlError, LinkError, RefusedError
 from broker.contract.topics import NodeLeaf, Topics
 from broker.mosquitto import dynsec
 from broker.mosquitto import program as mosquitto
-from broker.mosquitto.child import MosquittoChild
-from broker.mosquitto.configuration import Plan
-from broker.mosquitto.dynsec import Role, User
-from broker.mosquitto.dynsec_control import Control
+from broker.mosquitto.child import MosquittoChild, MosquittoConfig
+from broker.mosquitto.dynsec import BrokerRole, BrokerUser
+from broker.mosquitto.dynsec_control import DynsecControl
 from tests.ports import free_port
 
 pytestmark = pytest.mark.mosquitto
 
 TOPICS = Topics("lab")
-NODE = User(name="pi-00000001", password="first", role=Role.NODE)
-NEIGHBOUR = User(name="pi-00000002", password="second", role=Role.NODE)
-ADMIN = User(name="broker-admin", password="third", role=Role.BROKER_ADMIN)
-OPERATOR = User(name="operator", password="fourth", role=Role.OPERATOR)
+NODE = BrokerUser(name="pi-00000001", password="first", role=BrokerRole.NODE)
+NEIGHBOUR = BrokerUser(name="pi-00000002", password="second", role=BrokerRole.NODE)
+ADMIN = BrokerUser(name="broker-admin", password="third", role=BrokerRole.BROKER_ADMIN)
+OPERATOR = BrokerUser(name="operator", password="fourth", role=BrokerRole.OPERATOR)
 DEADLINE_S = 30.0
 REFUSED_S = 5.0
 """How long an answer that must not come is waited for."""
@@ -42,22 +41,22 @@ class House:
         self._port = port
         self._recorder = recorder
         self._links: list[Link] = []
-        self.control = Control(self.as_whom(ADMIN), TOPICS)
+        self.control = DynsecControl(self.as_whom(ADMIN), TOPICS)
 
-    def endpoint(self, user: User) -> Endpoint:
+    def endpoint(self, user: BrokerUser) -> Endpoint:
         return Endpoint(port=self._port, username=user.name, password=user.password)
 
-    def as_whom(self, user: User) -> BreakableConnect:
+    def as_whom(self, user: BrokerUser) -> BreakableConnect:
         return connector(self.endpoint(user))
 
-    async def enter(self, user: User) -> tuple[Link, Any]:
+    async def enter(self, user: BrokerUser) -> tuple[Link, Any]:
         heard = self._recorder()
         link = self.as_whom(user)(heard, client_id=user.name, subscriptions=())
         self._links.append(link)
         await link.start()
         return link, heard
 
-    async def lets_in(self, user: User) -> bool:
+    async def lets_in(self, user: BrokerUser) -> bool:
         try:
             await check_connection(self.endpoint(user), user.name)
         except RefusedError:
@@ -72,7 +71,7 @@ class House:
 async def house(tmp_path: Path, recorder: Recorder) -> AsyncIterator[House]:
     found = mosquitto.find()
     dynsec.write(tmp_path, [NEIGHBOUR, ADMIN, OPERATOR], TOPICS)
-    plan = Plan(directory=tmp_path, plugin=found.plugin, port=free_port())
+    plan = MosquittoConfig(directory=tmp_path, plugin=found.plugin, port=free_port())
     child = MosquittoChild(found, plan)
     await child.start()
     made = House(plan.port, recorder)
@@ -88,17 +87,17 @@ async def test_nodes_come_and_go_and_the_neighbour_notices_nothing(
     assert await neighbour.wait_connected(DEADLINE_S)
     session = neighbour.session
     assert not await house.lets_in(NODE)
-    assert await house.control.admit(NODE, renew=False)
+    assert await house.control.add_user(NODE, renew=False)
     assert NODE.name in await house.control.clients()
     assert await house.lets_in(NODE)
-    assert await house.control.dismiss(NODE.name)
+    assert await house.control.remove_node(NODE.name)
     assert not await house.lets_in(NODE)
     assert neighbour.session == session
     assert heard.losses == []
 
 
 async def test_an_admitted_node_may_say_its_own_things(house: House) -> None:
-    await house.control.admit(NODE, renew=False)
+    await house.control.add_user(NODE, renew=False)
     node, heard = await house.enter(NODE)
     assert await node.wait_connected(DEADLINE_S)
     node.publish(TOPICS.node(NODE.name, NodeLeaf.HEARTBEAT), b"{}", qos=1)
@@ -109,34 +108,34 @@ async def test_an_admitted_node_may_say_its_own_things(house: House) -> None:
 async def test_admitting_again_changes_nothing_but_with_renew_the_password(
     house: House,
 ) -> None:
-    await house.control.admit(NODE, renew=False)
-    other = User(name=NODE.name, password="other", role=Role.NODE)
-    assert not await house.control.admit(other, renew=False)
+    await house.control.add_user(NODE, renew=False)
+    other = BrokerUser(name=NODE.name, password="other", role=BrokerRole.NODE)
+    assert not await house.control.add_user(other, renew=False)
     assert await house.lets_in(NODE)
-    assert await house.control.admit(other, renew=True)
+    assert await house.control.add_user(other, renew=True)
     assert not await house.lets_in(NODE)
     assert await house.lets_in(other)
 
 
 async def test_a_dismissed_node_loses_its_connection_at_once(house: House) -> None:
-    await house.control.admit(NODE, renew=False)
+    await house.control.add_user(NODE, renew=False)
     node, heard = await house.enter(NODE)
     assert await node.wait_connected(DEADLINE_S)
-    await house.control.dismiss(NODE.name)
+    await house.control.remove_node(NODE.name)
     async with asyncio.timeout(DEADLINE_S):
         while node.connected:  # noqa: ASYNC110  # a state, not an event
             await asyncio.sleep(0.01)
     assert len(heard.losses) == 1
-    assert not await house.control.dismiss(NODE.name)
+    assert not await house.control.remove_node(NODE.name)
 
 
 async def test_an_operator_may_not_decide_who_connects(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.mosquitto.dynsec_control.TIMEOUT_S", REFUSED_S)
-    control = Control(house.as_whom(OPERATOR), TOPICS)
+    control = DynsecControl(house.as_whom(OPERATOR), TOPICS)
     with pytest.raises(ControlError, match="may this user use it"):
-        await control.admit(NODE, renew=False)
+        await control.add_user(NODE, renew=False)
     assert NODE.name not in await house.control.clients()
 
 
@@ -146,10 +145,10 @@ async def test_no_broker_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         Endpoint(port=free_port(), username="broker-admin", password="x")
     )
     with pytest.raises(LinkError, match="cannot be reached"):
-        await Control(nobody, TOPICS).clients()
+        await DynsecControl(nobody, TOPICS).clients()
 
 
-FORMER_ADMIN = User(name="admin", password="fifth", role=Role.ADMIN)
+FORMER_ADMIN = BrokerUser(name="admin", password="fifth", role=BrokerRole.ADMIN)
 OWN_RIGHT = {
     "acltype": "publishClientSend",
     "topic": "stat/plug-1/POWER",
@@ -158,7 +157,7 @@ OWN_RIGHT = {
 }
 
 
-def former(users: list[User]) -> dict[str, Any]:
+def former(users: list[BrokerUser]) -> dict[str, Any]:
     """Return the plugin's file as commit bb7333b wrote it, with a right of a person."""
     document = dynsec.document(users, TOPICS)
     every = [f"{TOPICS.prefix}/#"]
@@ -171,7 +170,7 @@ def former(users: list[User]) -> dict[str, Any]:
     }
     for role in document["roles"]:
         if role["rolename"] in rights:
-            role["acls"] = [*dynsec.acls(rights[role["rolename"]])]
+            role["acls"] = [*rights[role["rolename"]].acls()]
     document["roles"][0]["acls"].append(OWN_RIGHT)
     return document
 
@@ -179,24 +178,24 @@ def former(users: list[User]) -> dict[str, Any]:
 async def test_a_running_broker_of_an_earlier_release_gets_new_rights_and_client_ids(
     tmp_path: Path, recorder: Recorder
 ) -> None:
-    page = User(name="dashboard", password="sixth", role=Role.DASHBOARD)
+    page = BrokerUser(name="dashboard", password="sixth", role=BrokerRole.DASHBOARD)
     before = former([OPERATOR, FORMER_ADMIN, page, NEIGHBOUR])
     (tmp_path / dynsec.FILE_NAME).write_bytes(msgspec.json.encode(before))
     found = mosquitto.find()
-    plan = Plan(directory=tmp_path, plugin=found.plugin, port=free_port())
+    plan = MosquittoConfig(directory=tmp_path, plugin=found.plugin, port=free_port())
     child = MosquittoChild(found, plan)
     await child.start()
     house = House(plan.port, recorder)
     neighbour, heard = await house.enter(NEIGHBOUR)
     assert await neighbour.wait_connected(DEADLINE_S)
     try:
-        old = Control(house.as_whom(FORMER_ADMIN), TOPICS)
+        old = DynsecControl(house.as_whom(FORMER_ADMIN), TOPICS)
         assert set(await old.outdated()) >= {"operator", "dashboard", "admin"}
-        await old.admit(ADMIN, renew=False)
+        await old.add_user(ADMIN, renew=False)
         bound = msgspec.structs.replace(page, client_id="dashboard-0123456789")
         users = [OPERATOR, FORMER_ADMIN, bound, NEIGHBOUR]
         users += [
-            User(name=name, password="x", role=Role(name))
+            BrokerUser(name=name, password="x", role=BrokerRole(name))
             for name in ("viewer", "master", "dashboard-operator", "dashboard-admin")
         ]
         changed = await house.control.renew(users)

@@ -113,7 +113,7 @@ def test_torn_credentials_end_the_start_with_a_sentence_and_code_3(
         cli.main()
     assert ended.value.code == service.EXIT_CONFIG
     said = capsys.readouterr().err
-    assert f"pirack-agent: {kept}: is no credentials file" in said
+    assert f"pirack-agent: {kept}: is not a credentials file" in said
     assert "it must hold" in said
     assert kept.read_bytes() == torn
 

@@ -8,7 +8,7 @@ import pytest
 
 from broker.common.errors import ConfigError
 from broker.common.processes import how_it_ended
-from broker.mosquitto.dynsec import Role
+from broker.mosquitto.dynsec import BrokerRole
 from dashboard.server.users import Users
 from pirack import runfile
 from pirack.runfile import Login, MqttAccess, RunFile
@@ -51,7 +51,7 @@ def test_a_second_rack_on_the_same_directory_is_refused_with_the_way_out(
 
 
 def mqtt_password(path: Path) -> str:
-    return passwords.mqtt_user(path, "master", Role.VIEWER).password
+    return passwords.mqtt_user(path, "master", BrokerRole.VIEWER).password
 
 
 def test_passwords_are_kept_and_for_the_owner_only(tmp_path: Path) -> None:

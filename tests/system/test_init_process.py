@@ -198,7 +198,7 @@ def as_of_an_earlier_release(config: Path) -> None:
         or one["username"].startswith("pi-")
     ]
     document["roles"] = [
-        one | {"acls": dynsec.acls(rights[one["rolename"]])}
+        one | {"acls": rights[one["rolename"]].acls()}
         if one["rolename"] in rights
         else one
         for one in document["roles"]

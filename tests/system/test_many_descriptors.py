@@ -12,9 +12,8 @@ import pytest
 from broker.contract.topics import Topics
 from broker.mosquitto import dynsec
 from broker.mosquitto import program as mosquitto
-from broker.mosquitto.child import MosquittoChild
-from broker.mosquitto.configuration import Plan
-from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.child import MosquittoChild, MosquittoConfig
+from broker.mosquitto.dynsec import BrokerRole, BrokerUser
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
@@ -60,9 +59,9 @@ async def test_a_process_with_2_000_descriptors_connects_and_hears(
     tmp_path: Path,
 ) -> None:
     found = mosquitto.find()
-    user = User(name="master", password="secret", role=Role.MASTER)
+    user = BrokerUser(name="master", password="secret", role=BrokerRole.MASTER)
     dynsec.write(tmp_path, [user], Topics("lab"))
-    plan = Plan(directory=tmp_path, plugin=found.plugin, port=free_port())
+    plan = MosquittoConfig(directory=tmp_path, plugin=found.plugin, port=free_port())
     child = MosquittoChild(found, plan)
     await child.start()
     try:

@@ -22,15 +22,20 @@ from broker.common.errors import BrokerError
 from broker.contract.topics import NodeLeaf, Topics
 from broker.mosquitto import dynsec
 from broker.mosquitto import program as mosquitto
-from broker.mosquitto.child import MosquittoChild, put_aside
-from broker.mosquitto.configuration import Plan, TlsListener, render
-from broker.mosquitto.dynsec import Role, User
+from broker.mosquitto.child import (
+    MosquittoChild,
+    MosquittoConfig,
+    TlsListener,
+    put_aside,
+    render,
+)
+from broker.mosquitto.dynsec import BrokerRole, BrokerUser
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
 ROOT = Path(__file__).parent.parent.parent
-MASTER = User(name="master", password="secret", role=Role.MASTER)
+MASTER = BrokerUser(name="master", password="secret", role=BrokerRole.MASTER)
 DEADLINE_S = 30.0
 
 
@@ -42,10 +47,12 @@ class Silent:
     def on_message(self, message: Message) -> None: ...
 
 
-def make_plan(directory: Path, *, tls: TlsListener | None = None) -> Plan:
+def make_plan(directory: Path, *, tls: TlsListener | None = None) -> MosquittoConfig:
     dynsec.write(directory, [MASTER], Topics("lab"))
     plugin = mosquitto.find().plugin
-    return Plan(directory=directory, plugin=plugin, port=free_port(), tls=tls)
+    return MosquittoConfig(
+        directory=directory, plugin=plugin, port=free_port(), tls=tls
+    )
 
 
 async def can_sign_in(endpoint: Endpoint) -> bool:
@@ -104,7 +111,9 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 
 async def test_why_it_does_not_start_is_told_in_its_own_words(tmp_path: Path) -> None:
-    plan = Plan(directory=tmp_path, plugin=tmp_path / "nothing.so", port=free_port())
+    plan = MosquittoConfig(
+        directory=tmp_path, plugin=tmp_path / "nothing.so", port=free_port()
+    )
     with pytest.raises(BrokerError, match=r"(?s)ended at once.*nothing\.so"):
         await MosquittoChild(mosquitto.find(), plan).start()
 
@@ -155,7 +164,9 @@ async def test_a_broker_that_fails_for_another_reason_keeps_its_store(
     await store_much(plan.port)
     await child.stop()
     good = (tmp_path / "mosquitto.db").read_bytes()
-    plan = Plan(directory=tmp_path, plugin=tmp_path / "nothing.so", port=free_port())
+    plan = MosquittoConfig(
+        directory=tmp_path, plugin=tmp_path / "nothing.so", port=free_port()
+    )
     with pytest.raises(BrokerError, match="ended at once"):
         await MosquittoChild(mosquitto.find(), plan).start()
     assert (tmp_path / "mosquitto.db").read_bytes() == good
@@ -194,7 +205,7 @@ import asyncio, sys
 from pathlib import Path
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.child import MosquittoChild
-from broker.mosquitto.configuration import Plan
+from broker.mosquitto.child import MosquittoConfig
 
 async def main():
     found = mosquitto.find()
