@@ -78,7 +78,7 @@ COMMANDS = (
     Command("send", "pirack.send", "send a command and print its receipt"),
     Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
     Command("events", "pirack.events", "show the rack's history, and follow it"),
-    Command("install", "pirack.install.cli", "find, place and address every board"),
+    Command("install", "pirack.install", "find, place and address every board"),
     Command("power", "pirack.power.cli", "test the relays, with a person who looks"),
     Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
     Command("backup", "pirack.backup.cli", "write all of a rack into one file"),

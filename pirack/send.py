@@ -28,9 +28,8 @@ from broker.contract.messages import DEFAULT_TTL_S, Phase, RowCode, TargetRow
 from broker.contract.topics import Scope, ScopeKind, check_name
 from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE
 from pirack import option_types, pipe, where
-from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.house import ADMIN
-from pirack.person import person
+from pirack.rack_client import NoAnswerError, Patience, Question, RackClient, person
 from pirack.receipt import Receipt, row_lines, tells
 from pirack.where import Place
 
@@ -205,15 +204,16 @@ async def talk(
         LinkError: The broker cannot be reached.
         NoAnswerError: The master is offline, or nothing answers.
     """
-    connect = await where.connect(place)
+    client = RackClient(
+        await where.connect(place),
+        place.topics,
+        name="send",
+        replies=[place.topics.reply(asked.scope, asked.verb)],
+        connect_s=patience.connect_s,
+    )
     try:
-        return await ask(
-            connect,
-            place.topics,
-            asked,
-            patience=patience,
-            progress=printer.progress,
-        )
+        async with client:
+            return await client.ask(asked, patience=patience, progress=printer.progress)
     except NoAnswerError as error:
         if asked.verb not in ADMIN_VERBS or place.endpoint.username in {"", ADMIN}:
             raise

@@ -3,20 +3,39 @@
 import argparse
 import asyncio
 import contextlib
-import importlib.util
 import json
 import signal
 import sys
+import textwrap
 import time
+from collections.abc import Iterator
 
 from broker.client.link import Connect, Message
 from broker.common.errors import ConfigError, LinkError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_NO_BROKER, EXIT_OK
-from broker.contract.messages import Event, Heartbeat
+from broker.contract.messages import (
+    Event,
+    Heartbeat,
+    MasterDetails,
+    NodeState,
+    Status,
+    Verdict,
+)
 from broker.contract.topics import Topics
-from pirack import pipe, table, where
-from pirack.mirror import Mirror
-from pirack.where import Place
+from pirack import pipe, where
+from pirack.rack_client import RackClient
+from pirack.rack_picture import RackPicture, by_stack, overview
+from pirack.screen import (
+    Grid,
+    Line,
+    LiveScreen,
+    Piece,
+    is_redrawable,
+    line,
+    show,
+    span,
+    width,
+)
 
 HELP = "show all nodes, live, in the terminal"
 
@@ -36,17 +55,38 @@ exit codes
   3 configuration   4 the broker cannot be reached
 """
 
-CONNECT_S = 5.0
 GATHER_S = 3.0
-QUIET_S = 0.3
-"""Where the master tells no total, so much silence means that everything was sent."""
+"""How long what is retained may take to come."""
 REDRAW_S = 0.5
 LATE_S = 1.0
 """A heartbeat may be so late and still be on time."""
 
+COLUMNS = ("node", "verdict", "for", "cpu", "mem", "disk", "temp", "up", "reason")
+NUMBERS = frozenset({"for", "cpu", "mem", "disk", "temp", "up"})
+"""Columns that are aligned to the right."""
+DROPPED = ("disk", "up", "mem", "temp", "cpu")
+"""What a narrow terminal goes without, the first first."""
+UNLIMITED = 10**6
+"""Characters or lines."""
+FRAME_LINES = 6
+"""Lines of a terminal that are left free around the table."""
+
+WELL = frozenset({Verdict.ONLINE})
+AWAITED = frozenset(
+    {
+        Verdict.BOOTING,
+        Verdict.REBOOTING,
+        Verdict.STOPPING,
+        Verdict.OFF,
+        Verdict.UNSEEN,
+        Verdict.UNKNOWN,
+    }
+)
+"""Not online, and nothing to worry about yet; all others need a person."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``pirack watch`` takes."""
+    """Adds what ``pirack watch`` takes."""
     parser.add_argument("--once", action="store_true", help="print and end")
     parser.add_argument(
         "--json", action="store_true", help="a JSON object a line instead of a table"
@@ -57,65 +97,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_options(parser)
 
 
-class Watcher:
-    """Feeds the mirror; prints lines where lines are asked for.
-
-    Args:
-        topics: Of the rack.
-        as_json: Print every state and event as a line of JSON.
-    """
-
-    def __init__(self, topics: Topics, *, as_json: bool) -> None:
-        self.mirror = Mirror(topics)
-        self._as_json = as_json
-        self.log_events = False
-        self.heard_at = 0.0
-        self.heard = asyncio.Event()
-        """Set at every message."""
-        self.ended = asyncio.Event()
-        """Set when a person ends it, or nobody reads on."""
-        self.trouble = ""
-
-    def on_connected(self, session: str) -> None:
-        """Forget the trouble."""
-        del session
-        self.trouble = ""
-
-    def on_disconnected(self, reason: str) -> None:
-        """Remember why, for the title."""
-        self.trouble = reason
-
-    def on_message(self, message: Message) -> None:
-        """Take it into the picture, and print it where lines are wanted."""
-        taken = self.mirror.take(message)
-        self.heard_at = time.monotonic()
-        self.heard.set()
-        if self._as_json and taken is not None and not isinstance(taken, Heartbeat):
-            with contextlib.suppress(ValueError):  # `status` is a plain word
-                self._print(_json(message))
-        elif self.log_events and isinstance(taken, Event):
-            stamp = time.strftime("%H:%M:%S", time.localtime(taken.ts))
-            self._print(f"{stamp} {taken.text}")
-
-    def _print(self, line: str) -> None:
-        if not pipe.say(line):
-            self.ended.set()
-
-
-def _json(message: Message) -> str:
-    return json.dumps({"topic": message.topic, **json.loads(message.payload)})
-
-
 def run(args: argparse.Namespace) -> int:
-    """Watch until told to stop; return the exit code."""
+    """Watches until told to stop; returns the exit code."""
     try:
-        place = where.find(args)
+        return asyncio.run(_run(where.find(args), args))
     except (ConfigError, TopicError) as error:
         pipe.complain(f"pirack watch: {error}\n")
         return EXIT_CONFIG
-    watcher = Watcher(place.topics, as_json=args.json)
-    try:
-        return asyncio.run(_run(place, watcher, args))
     except LinkError as error:
         pipe.complain(f"pirack watch: {error}\n")
         return EXIT_NO_BROKER
@@ -123,100 +111,208 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
 
 
-async def _run(place: Place, watcher: Watcher, args: argparse.Namespace) -> int:
-    return await follow(await where.connect(place), watcher, args)
+async def _run(place: where.Place, args: argparse.Namespace) -> int:
+    return await Watcher(await where.connect(place), place.topics, args).watch()
 
 
-async def follow(connect: Connect, watcher: Watcher, args: argparse.Namespace) -> int:
-    """Connect, gather, and show in the way that was asked for.
+class Watcher:
+    """Shows the rack in the way that was asked for.
 
-    Raises:
-        LinkError: The broker cannot be reached.
+    Args:
+        connect: Makes links.
+        topics: Of the rack.
+        args: From the command line.
     """
-    link = connect(
-        watcher,
-        client_id=f"pirack-watch-{time.monotonic_ns():x}",
-        subscriptions=watcher.mirror.subscriptions(),
+
+    def __init__(
+        self, connect: Connect, topics: Topics, args: argparse.Namespace
+    ) -> None:
+        self._args = args
+        self.client = RackClient(
+            connect,
+            topics,
+            name="watch",
+            hears=overview(topics),
+            on_message=self._on_message,
+        )
+        self._log_events = False
+        self.ended = asyncio.Event()
+        """Set when a person ends it, or nobody reads on."""
+
+    async def watch(self) -> int:
+        """Connects, gathers, and shows; returns the exit code.
+
+        Raises:
+            LinkError: The broker cannot be reached.
+        """
+        args = self._args
+        coloured = not args.plain and is_redrawable()
+        async with self.client:
+            await self.client.settle(GATHER_S)
+            if args.once:
+                return await self._once(coloured=coloured)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.ended.set)
+            if coloured and not args.json:
+                await self._live()
+                return EXIT_OK
+            if not args.json:
+                show(lines(self.client.picture, time.time()), coloured=False)
+                self._log_events = True
+            await self.ended.wait()
+        return EXIT_OK
+
+    async def _once(self, *, coloured: bool) -> int:
+        picture = self.client.picture
+        if not self._args.json:
+            await self._wait_for_vitals()
+            room = width() if coloured else None
+            show(lines(picture, time.time(), room), coloured=coloured)
+        fine = WELL | AWAITED
+        verdicts = [state.verdict for state in picture.nodes.values()]
+        return EXIT_OK if verdicts and fine.issuperset(verdicts) else EXIT_FAILED
+
+    async def _wait_for_vitals(self) -> None:
+        """Waits for a heartbeat of every node that is online, at most an interval."""
+        picture = self.client.picture
+        within_s = picture.interval_s + LATE_S
+        if sys.stderr.isatty() and not picture.has_vitals:
+            sys.stderr.write(f"Waiting for vitals, at most {within_s:g} s …\n")
+        await self.client.wait_for(lambda: picture.has_vitals, within_s)
+
+    async def _live(self) -> None:
+        with LiveScreen(whole=True) as screen:
+            while not self.ended.is_set():
+                # The column `for` counts on: drawn again even when nothing is new.
+                screen.draw(lines(self.client.picture, time.time(), *screen.size))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REDRAW_S):
+                        await self.ended.wait()
+
+    def _on_message(self, message: Message, value: object) -> None:
+        """Prints a message where lines are wanted."""
+        if self._args.json:
+            if value is not None and not isinstance(value, Heartbeat | MasterDetails):
+                body = json.loads(message.payload)
+                self._print(json.dumps({"topic": message.topic, **body}))
+        elif self._log_events and isinstance(value, Event):
+            stamp = time.strftime("%H:%M:%S", time.localtime(value.ts))
+            self._print(f"{stamp} {value.text}")
+
+    def _print(self, text: str) -> None:
+        if not pipe.say(text):
+            self.ended.set()
+
+
+def lines(
+    picture: RackPicture, now: float, room: int | None = None, height: int = UNLIMITED
+) -> Iterator[Line]:
+    """Returns the rack: a row a node where that fits, else a line a stack.
+
+    Args:
+        picture: What is known.
+        now: Unix time, seconds.
+        room: Characters of a line; None where lines may be as long as they like.
+        height: Lines that fit.
+    """
+    groups = by_stack(picture.by_place())
+    for text in textwrap.wrap(title(picture), room or UNLIMITED):
+        yield line(Piece(text, "bold"))
+    if not groups:
+        return
+    if sum(len(states) + 1 for states in groups.values()) + FRAME_LINES > height:
+        yield from _short(picture, groups, room or UNLIMITED)
+        return
+    rows = {state.id: _cells(state, picture, now) for state in picture.nodes.values()}
+    grid = Grid(
+        COLUMNS,
+        rows.values(),
+        right=NUMBERS,
+        indent="  ",
+        room=room,
+        drops=DROPPED,
+        flexible="reason",
     )
-    await link.start()
-    try:
-        if not await link.wait_connected(CONNECT_S):
-            raise LinkError(watcher.trouble or f"no connection within {CONNECT_S:g} s")
-        await gather(watcher)
-        return await _show(watcher, args)
-    finally:
-        await link.stop()
+    yield grid.titles("dim")
+    for stack, states in groups.items():
+        yield line(Piece(_heading(stack, picture), "dim"))
+        for state in states:
+            name, verdict, *rest = rows[state.id]
+            yield from grid.lines([name, Piece(verdict, _style(state)), *rest])
 
 
-async def gather(watcher: Watcher) -> None:
-    """Wait until the retained picture is there, at most ``GATHER_S``."""
-    deadline = time.monotonic() + GATHER_S
-    while time.monotonic() < deadline and not watcher.mirror.whole:
-        await asyncio.sleep(REDRAW_S / 10)
-        quiet_s = time.monotonic() - watcher.heard_at
-        if watcher.heard_at and watcher.mirror.rack is None and quiet_s > QUIET_S:
-            return
+def _short(
+    picture: RackPicture, groups: dict[int | None, list[NodeState]], room: int
+) -> Iterator[Line]:
+    """Each node is its name in its colour, and its verdict where it is not online."""
+    headings = {stack: _heading(stack, picture) for stack in groups}
+    indent = max(map(len, headings.values()))
+    for stack, states in groups.items():
+        pieces, used = [Piece(headings[stack].ljust(indent), "dim")], indent
+        for state in states:
+            told = "" if state.verdict in WELL else f" {state.verdict}"
+            piece = Piece(f"  {state.name}{told}", _style(state))
+            if used + len(piece.text) > room:
+                yield tuple(pieces)
+                pieces, used = [Piece(" " * indent)], indent
+            pieces.append(piece)
+            used += len(piece.text)
+        yield tuple(pieces)
 
 
-async def vitals(watcher: Watcher) -> None:
-    """Wait for a heartbeat of every node that is online, at most an interval."""
-    within_s = watcher.mirror.interval_s + LATE_S
-    if sys.stderr.isatty() and not watcher.mirror.vital:
-        sys.stderr.write(f"Waiting for vitals, at most {within_s:g} s …\n")
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
-            while not watcher.mirror.vital:
-                watcher.heard.clear()
-                await watcher.heard.wait()
+def title(picture: RackPicture) -> str:
+    """Returns the whole rack in one line."""
+    counts: dict[str, int] = {}
+    for state in picture.by_place():
+        counts[state.verdict] = counts.get(state.verdict, 0) + 1
+    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    rack = picture.rack
+    notes = [rack.frozen] if rack and rack.frozen else []
+    if picture.master != Status.ONLINE:
+        notes.append("master offline: this is its last word")
+    said = f"{rack.rack if rack else 'rack'}: {words or 'no nodes yet'}"
+    return " · ".join((said, *notes))
 
 
-async def _show(watcher: Watcher, args: argparse.Namespace) -> int:
-    coloured = not args.plain and sys.stdout.isatty() and _has_rich()
-    if args.once:
-        if not args.json:
-            await vitals(watcher)
-        return _once(watcher, as_json=args.json, coloured=coloured)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, watcher.ended.set)
-    if coloured and not args.json:
-        await _live(watcher)
-    else:
-        if not args.json:
-            _print_plain(watcher)
-            watcher.log_events = True
-        await watcher.ended.wait()
-    return EXIT_OK
+def _heading(stack: int | None, picture: RackPicture) -> str:
+    """Returns what stands above a stack's rows."""
+    if stack is None:
+        return "no stack"
+    state = picture.stacks.get(stack)
+    power = f" · power {state.power}" if state and state.power else ""
+    name = f"stack {stack}"
+    if state and state.name.lower() != name:
+        name += f" {state.name}"
+    return name + power
 
 
-async def _live(watcher: Watcher) -> None:
-    from pirack.watch_rich import Screen  # noqa: PLC0415  # an extra
-
-    with Screen(watcher.mirror) as screen:
-        while not watcher.ended.is_set():
-            # The column `for` counts on: drawn again even when nothing is new.
-            screen.draw(time.time())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REDRAW_S):
-                    await watcher.ended.wait()
-
-
-def _once(watcher: Watcher, *, as_json: bool, coloured: bool) -> int:
-    if coloured and not as_json:
-        from pirack.watch_rich import print_once  # noqa: PLC0415  # an extra
-
-        print_once(watcher.mirror, time.time())
-    elif not as_json:
-        _print_plain(watcher)
-    fine = table.WELL | table.AWAITED
-    rows = watcher.mirror.rows()
-    well = rows and all(row.state.verdict in fine for row in rows)
-    return EXIT_OK if well else EXIT_FAILED
+def _cells(state: NodeState, picture: RackPicture, now: float) -> tuple[str, ...]:
+    """Returns a node's cells, one for each of ``COLUMNS``."""
+    vitals = ("",) * 5
+    beat = picture.heartbeats.get(state.id)
+    if state.verdict in WELL and beat is not None:
+        vitals = (
+            _rounded(beat.cpu_percent, "%"),
+            _rounded(beat.memory_percent, "%"),
+            _rounded(beat.disk_percent, "%"),
+            _rounded(beat.temperature_c, "°"),
+            span(beat.uptime_s),
+        )
+    verdict = state.verdict.value
+    if state.running is not None:
+        verdict += f" ({state.running.verb})"
+    lasted = span(now - state.since) if state.since else ""
+    reason = "; ".join((*filter(None, [state.reason]), *state.faults))
+    return (state.name, verdict, lasted, *vitals, reason)
 
 
-def _print_plain(watcher: Watcher) -> None:
-    print("\n".join(table.plain(watcher.mirror, time.time())), flush=True)
+def _rounded(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.0f}{unit}"
 
 
-def _has_rich() -> bool:
-    return importlib.util.find_spec("rich") is not None
+def _style(state: NodeState) -> str:
+    """Returns the colour of a node; the words beside it say the same."""
+    if state.verdict in WELL:
+        return "bold red" if state.faults else "green"
+    return "yellow" if state.verdict in AWAITED else "bold red"

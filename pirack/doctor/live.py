@@ -1,79 +1,43 @@
 """Checks of a running rack: broker, rights, master, nodes, page, forgotten commands."""
 
-import asyncio
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
-from broker.client.link import Connect, Listener, Message, Subscription
+from broker.client.link import Connect, Message, Subscription
 from broker.common.errors import LinkError, PiRackError, RefusedError
 from broker.contract.messages import Command, Phase, RackState, Verdict
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
 from pirack import where
-from pirack.ask import NoAnswerError, Patience, Question, ask
 from pirack.doctor.finding import Finding, fail, ok, warn
-from pirack.mirror import Mirror
-from pirack.person import person
+from pirack.rack_client import (
+    SHORT_PATIENCE,
+    NoAnswerError,
+    Question,
+    RackClient,
+    person,
+)
+from pirack.rack_picture import RackPicture
 from pirack.receipt import Receipt
 from pirack.where import Place
 
-PATIENCE = Patience(connect_s=5.0, status_s=1.0, first_s=3.0, whole_s=15.0)
 LISTEN_S = 0.5
 SERVER_ERROR = 500
 NAMED = 5
 """How many bad nodes are named before the rest is counted."""
 
 
-class _Hearer:
-    """Hears what is retained, on one short connection."""
-
-    def on_connected(self, session: str) -> None:
-        """Nothing to do: what is retained comes by itself."""
-
-    def on_disconnected(self, reason: str) -> None:
-        """Nothing to do: the ping said already whether the broker is there."""
-
-
-class Pictured(_Hearer):
-    """Collects the states of the nodes.
-
-    Args:
-        topics: Of the rack.
-    """
-
-    def __init__(self, topics: Topics) -> None:
-        self.picture = Mirror(topics)
-
-    def on_message(self, message: Message) -> None:
-        """Puts it into the picture."""
-        self.picture.take(message)
-
-
-class Sweeper(_Hearer):
-    """Collects what is retained on command topics: each was an accident."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def on_message(self, message: Message) -> None:
-        """Keeps the topic of what came out of the store."""
-        if message.retain and message.payload:
-            self.found.append(message.topic)
-
-
 async def rack(place: Place) -> list[Finding]:
     """Checks everything that goes through the broker, with one ping of the rack."""
     try:
         connect = await where.connect(place)
-        receipt = await ask(
-            connect,
-            place.topics,
-            _ping(),
-            patience=PATIENCE,
-            progress=lambda _receipt, _rows: None,
-        )
+        topics, scope = place.topics, Scope(ScopeKind.RACK)
+        pong = topics.reply(scope, Verb.PING)
+        async with RackClient(connect, topics, name="doctor", replies=[pong]) as client:
+            asked = Question(scope=scope, verb=Verb.PING, command=_ping())
+            receipt = await client.ask(asked, patience=SHORT_PATIENCE)
     except RefusedError as error:
         advice = "say who you are: --credentials FILE; or which rack: --data, --config"
         return [fail("broker", _bare(error), advice)]
@@ -98,9 +62,8 @@ def _reached(place: Place) -> Finding:
     return ok("broker", f"{place.broker} (found by {place.source})")
 
 
-def _ping() -> Question:
-    command = Command(id=uuid.uuid4().hex, by=f"doctor of {person()}")
-    return Question(scope=Scope(ScopeKind.RACK), verb=Verb.PING, command=command)
+def _ping() -> Command:
+    return Command(id=uuid.uuid4().hex, by=f"doctor of {person()}")
 
 
 def nodes(receipt: Receipt, off: Collection[str] = frozenset()) -> Iterator[Finding]:
@@ -144,7 +107,7 @@ def errors(rack: RackState | None) -> Iterator[Finding]:
 
 async def pictured(
     connect: Connect, topics: Topics, listen_s: float = LISTEN_S
-) -> Mirror:
+) -> RackPicture:
     """Returns what the master publishes about the rack and its nodes.
 
     Args:
@@ -152,18 +115,17 @@ async def pictured(
         topics: Of the rack.
         listen_s: How long retained messages may take to come, seconds.
     """
-    listener = Pictured(topics)
     states = (topics.node("+", NodeLeaf.STATE), topics.rack_state)
-    filters = [Subscription(topic, qos=1) for topic in states]
-    await _listen(connect, listener, filters, listen_s)
-    return listener.picture
+    hears = [Subscription(topic, qos=1) for topic in states]
+    async with RackClient(connect, topics, name="doctor", hears=hears) as client:
+        await client.settle(listen_s)
+        return client.picture
 
 
-def off_on_purpose(picture: Mirror) -> frozenset[str]:
+def off_on_purpose(picture: RackPicture) -> frozenset[str]:
     """Returns the ids of the nodes that the master says are off."""
-    return frozenset(
-        row.state.id for row in picture.rows() if row.state.verdict is Verdict.OFF
-    )
+    states = picture.nodes.values()
+    return frozenset(one.id for one in states if one.verdict is Verdict.OFF)
 
 
 async def retained_commands(
@@ -176,34 +138,24 @@ async def retained_commands(
         topics: Of the rack.
         listen_s: How long retained messages may take to come, seconds.
     """
-    sweeper = Sweeper()
-    filters = [Subscription(one) for one in topics.command_filters()]
-    await _listen(connect, sweeper, filters, listen_s)
-    if not sweeper.found:
+    found: list[str] = []
+
+    def take(message: Message, _value: object) -> None:
+        if message.retain and message.payload and "/cmd/" in message.topic:
+            found.append(message.topic)
+
+    hears = [Subscription(one) for one in topics.command_filters()]
+    client = RackClient(connect, topics, name="doctor", hears=hears, on_message=take)
+    async with client:
+        await client.settle(listen_s)
+    if not found:
         return ok("retained commands", "none lies on the broker")
-    topic = sweeper.found[0]
+    topic = found[0]
     return warn(
         "retained commands",
-        f"{len(sweeper.found)} on the broker, for example {topic}",
+        f"{len(found)} on the broker, for example {topic}",
         f"published with -r by somebody; clear it: mosquitto_pub -r -n -t {topic}",
     )
-
-
-async def _listen(
-    connect: Connect,
-    listener: Listener,
-    subscriptions: Sequence[Subscription],
-    listen_s: float,
-) -> None:
-    """Lets a listener hear what is retained."""
-    client_id = f"pirack-doctor-{uuid.uuid4().hex[:8]}"
-    link = connect(listener, client_id=client_id, subscriptions=subscriptions)
-    try:
-        await link.start()
-        await link.wait_connected(PATIENCE.connect_s)
-        await asyncio.sleep(listen_s)
-    finally:
-        await link.stop()
 
 
 def page(url: str, timeout_s: float = 5.0) -> Finding:

@@ -16,7 +16,7 @@ from pirack.house import House
 from pirack.node import bundle, leave, rack
 from pirack.node.add import add, lines
 from pirack.node.wish import wished
-from pirack.table import span
+from pirack.screen import span
 
 HELP = "let a real Pi join the rack, list those that may, forget one"
 

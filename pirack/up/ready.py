@@ -6,10 +6,11 @@ import time
 
 import msgspec
 
-from broker.client.link import Connect, Message, Subscription
-from broker.common.errors import ContractError
-from broker.contract.messages import MasterDetails, RackState, Verdict, decode
-from broker.contract.topics import Fixed, FixedTopic, NodeLeaf, NodeTopic, Topics
+from broker.client.link import Connect, Subscription
+from broker.common.errors import LinkError
+from broker.contract.messages import MasterDetails, RackState, Verdict
+from broker.contract.topics import NodeLeaf, Topics
+from pirack.rack_client import RackClient
 
 LONGEST_S = 60.0
 LOOK_S = 0.1
@@ -51,62 +52,30 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
         return f"Not all is up. {text} `pirack doctor` says more."
 
 
-class Counter:
-    """Counts who is online: so the new master says, and so says the node itself.
+class OnlineCount:
+    """Counts who is online according to the new master; pure.
 
     What the broker kept from the last run counts for nothing.
 
     Args:
-        topics: Of the rack.
         since: Unix time of this start: the master must be younger, seconds.
     """
 
-    def __init__(self, topics: Topics, since: float) -> None:
-        self._topics = topics
+    def __init__(self, since: float) -> None:
         self._since = since
         self._master_is_new = False
-        self._judged = 0
-        self._off = 0
-        self._heard: set[str] = set()
+        self.online = 0
+        self.off = 0
+        """Nodes without power on purpose."""
 
-    @property
-    def online(self) -> int:
-        """How many nodes are online."""
-        return min(self._judged, len(self._heard))
-
-    @property
-    def off(self) -> int:
-        """How many nodes are without power on purpose."""
-        return self._off
-
-    def subscriptions(self) -> tuple[Subscription, ...]:
-        """Returns what must be heard."""
-        topics = self._topics
-        return (
-            Subscription(topics.rack_state, qos=1),
-            Subscription(topics.master_details, qos=1),
-            Subscription(topics.node("+", NodeLeaf.HEARTBEAT)),
-        )
-
-    def on_connected(self, session: str) -> None:
-        """Nothing to do: what is retained comes by itself."""
-
-    def on_disconnected(self, reason: str) -> None:
-        """Nothing to do: the link comes back by itself."""
-
-    def on_message(self, message: Message) -> None:
-        """Takes a sign of life or a judgement."""
-        with contextlib.suppress(ContractError):
-            match self._topics.parse(message.topic):
-                case NodeTopic(node=node):
-                    self._heard.add(node)
-                case FixedTopic(which=Fixed.MASTER_DETAILS):
-                    details = decode(message.payload, MasterDetails)
-                    self._master_is_new = details.started >= self._since
-                case FixedTopic(which=Fixed.RACK_STATE) if self._master_is_new:
-                    totals = decode(message.payload, RackState).totals
-                    self._judged = totals.get(Verdict.ONLINE, 0)
-                    self._off = totals.get(Verdict.OFF, 0)
+    def take(self, value: object) -> None:
+        """Takes what the master says of itself and of the rack."""
+        match value:
+            case MasterDetails(started=started):
+                self._master_is_new = started >= self._since
+            case RackState(totals=totals) if self._master_is_new:
+                self.online = totals.get(Verdict.ONLINE, 0)
+                self.off = totals.get(Verdict.OFF, 0)
 
 
 async def wait(
@@ -122,30 +91,34 @@ async def wait(
         began: When the start began, on the monotonic clock.
     """
     took_s = time.monotonic() - began
-    counter = Counter(topics, since=time.time() - took_s - CLOCK_S)
-    link = connect(
-        counter,
-        client_id=f"pirack-up-{time.monotonic_ns():x}",
-        subscriptions=counter.subscriptions(),
+    count = OnlineCount(since=time.time() - took_s - CLOCK_S)
+    client = RackClient(
+        connect,
+        topics,
+        name="up",
+        hears=[
+            Subscription(topics.rack_state, qos=1),
+            Subscription(topics.master_details, qos=1),
+            Subscription(topics.node("+", NodeLeaf.HEARTBEAT)),
+        ],
+        on_message=lambda _message, value: count.take(value),
+        connect_s=LONGEST_S,
     )
-    await link.start()
-    try:
-        answers = False
-        while True:
-            answers = answers or await _answers(*page)
-            took_s = time.monotonic() - began
-            seen = Readiness(
-                online=counter.online,
-                nodes=nodes,
-                page=answers,
-                took_s=took_s,
-                off=counter.off,
-            )
-            if seen.complete or took_s > LONGEST_S:
-                return seen
-            await asyncio.sleep(LOOK_S)
-    finally:
-        await link.stop()
+    seen = Readiness(online=0, nodes=nodes, page=False, took_s=LONGEST_S)
+    with contextlib.suppress(LinkError):
+        async with client:
+            while not seen.complete and took_s <= LONGEST_S:
+                await asyncio.sleep(LOOK_S)
+                took_s = time.monotonic() - began
+                seen = Readiness(
+                    # A node says it itself, too: the master may judge by the last run.
+                    online=min(count.online, len(client.picture.heartbeats)),
+                    nodes=nodes,
+                    page=seen.page or await _answers(*page),
+                    took_s=took_s,
+                    off=count.off,
+                )
+    return seen
 
 
 async def _answers(host: str, port: int) -> bool:

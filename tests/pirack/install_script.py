@@ -1,13 +1,10 @@
 """A master with a script, and what it is asked by `pirack install`."""
 
-import argparse
-import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import msgspec
 
-from broker.client.fake import FakeBroker
-from broker.client.link import Connect, Message, Subscription
+from broker.client.link import Connect
 from broker.contract.messages import (
     Command,
     InstallBoard,
@@ -19,15 +16,10 @@ from broker.contract.messages import (
     Reply,
     ScanPhase,
     TargetRow,
-    decode,
     encode,
 )
-from broker.contract.topics import Topics
-from pirack.cli import parser
-from pirack.install.conduct import Conductor
-from pirack.install.screen import PlainScreen
+from tests.pirack.scripted_master import TOPICS, ScriptedMaster, reply
 
-TOPICS = Topics("lab")
 OLD = InstallState(run="i-1", step=InstallStep.DONE, backend="dnsmasq", done=4, total=4)
 NEW = msgspec.structs.replace(
     OLD, run="i-2", step=InstallStep.PREFLIGHT, done=0, total=2, by="ann"
@@ -62,7 +54,7 @@ BOARDS = (
 STACK = InstallStack(stack=3, run="i-2", phase=ScanPhase.PROBLEMS, boards=BOARDS)
 
 
-class Master:
+class InstallMaster(ScriptedMaster):
     """A master with a script: to each first word of ``install``, what it publishes.
 
     Args:
@@ -71,37 +63,17 @@ class Master:
     """
 
     def __init__(self, connect: Connect, **script: tuple[InstallState, ...]) -> None:
+        super().__init__(connect, self._reply)
         self.script = script
         self.refusal = ""
-        self.asked: list[tuple[str, Command]] = []
-        self.link = connect(
-            self,
-            client_id="master",
-            subscriptions=[Subscription(one) for one in TOPICS.command_filters()],
-            status_topic=TOPICS.master_status,
-        )
 
-    def on_connected(self, session: str) -> None: ...
-
-    def on_disconnected(self, reason: str) -> None: ...
-
-    def on_message(self, message: Message) -> None:
-        command = decode(message.payload, Command)
-        self.asked.append((message.topic.removeprefix(TOPICS.prefix), command))
-        phase = Phase.REFUSED if self.refusal else Phase.DONE
-        row = TargetRow(node="", name="install", phase=phase, stdout="as you said")
-        reply = Reply(
-            id=command.id,
-            verb="install",
-            scope="rack",
-            phase=phase,
-            ok=not self.refusal,
-            error=self.refusal,
-            targets=() if self.refusal else (row,),
-        )
-        topic = message.topic.replace("/cmd/", "/reply/")
-        self.link.publish(topic, encode(reply), qos=1)
-        for state in () if self.refusal else self.script.get(command.args[0], ()):
+    def _reply(self, command: Command) -> Iterator[Reply]:
+        if self.refusal:
+            yield reply(Phase.REFUSED, ok=False, error=self.refusal)
+            return
+        row = TargetRow(node="", name="install", phase=Phase.DONE, stdout="as you said")
+        yield reply(ok=True, targets=[row])
+        for state in self.script.get(command.args[0], ()):
             self.say(state)
 
     def say(self, state: InstallState) -> None:
@@ -114,66 +86,3 @@ class Master:
     @property
     def words(self) -> list[str]:
         return [" ".join(command.args) for _, command in self.asked]
-
-
-class Fingers:
-    """Types one line; nothing at all where there is none."""
-
-    def __init__(self, typed: str | None) -> None:
-        self._typed = typed
-
-    async def line(self) -> str | None:
-        if self._typed is None:
-            await asyncio.Event().wait()
-        return self._typed
-
-
-class Stage(Master):
-    """The same on a broker in memory."""
-
-    def __init__(self, **script: tuple[InstallState, ...]) -> None:
-        self.broker = FakeBroker()
-        super().__init__(self.broker.connect, **script)
-
-
-async def begin() -> Stage:
-    """Return a master with an old run behind it and a good one in its script."""
-    stage = Stage(start=(NEW, WAITING), confirm=(SCAN, DONE))
-    await stage.link.start()
-    await stage.broker.settle()
-    stage.say(OLD)
-    stage.show(STACK)
-    await stage.broker.settle()
-    return stage
-
-
-def arguments(line: str) -> argparse.Namespace:
-    return parser(only="install").parse_args(["install", *line.split()])
-
-
-def conductor(
-    broker: FakeBroker,
-    line: str,
-    typed: str | None = None,
-    ended: asyncio.Event | None = None,
-) -> Conductor:
-    return Conductor(
-        broker.connect,
-        TOPICS,
-        arguments(line),
-        person=Fingers(typed),
-        screen=PlainScreen,
-        ended=ended or asyncio.Event(),
-    )
-
-
-async def seen(broker: FakeBroker, true: Callable[[], bool]) -> None:
-    while not true():
-        await broker.settle()
-        await asyncio.sleep(0)
-
-
-async def turns(broker: FakeBroker) -> None:
-    """Let everybody do what is due: to hear and to draw are turns of their own."""
-    for _ in range(10):
-        await broker.settle()

@@ -3,12 +3,12 @@
 import argparse
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from broker.client.fake import FakeBroker
-from broker.client.link import Message, Subscription
 from broker.common.errors import LinkError
 from broker.contract.messages import (
     Command,
@@ -18,18 +18,13 @@ from broker.contract.messages import (
     Phase,
     Reply,
     Verdict,
-    decode,
     encode,
 )
-from broker.contract.topics import NodeLeaf, Topics
+from broker.contract.topics import NodeLeaf
 from pirack import pipe
 from pirack.cli import parser
-from pirack.event_lines import fold, line
-from pirack.event_question import question
-from pirack.events import show
-from pirack.receipt import Receipt
-
-TOPICS = Topics("lab")
+from pirack.events import fold, history, run, show, written
+from tests.pirack.scripted_master import TOPICS, ScriptedMaster, reply
 
 
 def event(seq: int, **said: Any) -> Event:  # noqa: ANN401  # any field of Event
@@ -45,52 +40,40 @@ def arguments(*words: str) -> argparse.Namespace:
     return parser(only="events").parse_args(["events", *words])
 
 
-class Historian:
-    """A master that has a history."""
+class History:
+    """What a master answers: a history in parts, or pages of it, or a refusal."""
 
     def __init__(self, broker: FakeBroker, *parts: tuple[Event, ...]) -> None:
-        self.broker = broker
         self.parts = parts
         self.pages: dict[str, tuple[Event, ...]] = {}
         """Answers by ``before``, where it is asked in pages."""
         self.error = ""
-        self.asked: list[tuple[str, Command]] = []
+        self.master = ScriptedMaster(broker.connect, self._answer)
 
-    async def start(self) -> "Historian":
-        link = self.broker.connect(
-            self,
-            client_id="master",
-            subscriptions=[Subscription(one) for one in TOPICS.command_filters()],
-            status_topic=TOPICS.master_status,
-        )
-        await link.start()
-        await self.broker.settle()
-        return self
-
-    def on_connected(self, session: str) -> None: ...
-
-    def on_disconnected(self, reason: str) -> None: ...
-
-    def on_message(self, message: Message) -> None:
-        command = decode(message.payload, Command)
-        self.asked.append((message.topic, command))
+    def _answer(self, command: Command) -> Iterator[Reply]:
         words = dict(word.split("=") for word in command.args)
         page = self.pages.get(words.get("before", "0"))
         parts = self.parts if page is None else (page,)
         for number, events in enumerate(parts, start=1):
-            reply = Reply(
-                id=command.id,
-                verb="events",
-                scope="rack",
-                phase=Phase.REFUSED if self.error else Phase.DONE,
+            yield reply(
+                Phase.REFUSED if self.error else Phase.DONE,
                 ok=not self.error,
                 error=self.error,
                 events=events,
                 part=number,
                 parts=len(parts),
             )
-            topic = message.topic.replace("/cmd/", "/reply/")
-            self.broker.publish(topic, encode(reply), qos=1)
+
+
+async def tells(broker: FakeBroker, *parts: tuple[Event, ...]) -> History:
+    history = History(broker, *parts)
+    await history.master.start()
+    return history
+
+
+async def shown(broker: FakeBroker, *words: str) -> int:
+    args = arguments(*words)
+    return await show(broker.connect, TOPICS, history(args), args)
 
 
 async def turns(broker: FakeBroker) -> None:
@@ -106,14 +89,12 @@ class Following:
         self, broker: FakeBroker, capsys: pytest.CaptureFixture[str], *words: str
     ) -> None:
         self._broker, self._capsys = broker, capsys
-        self._args = arguments("--follow", "--json", *words)
+        self._words = ("--follow", "--json", *words)
         self.numbers: list[int] = []
         self.complaints = ""
 
     async def __aenter__(self) -> "Following":
-        asked = question(self._args)
-        going = show(self._broker.connect, TOPICS, asked, self._args)
-        self._task = asyncio.create_task(going)
+        self._task = asyncio.create_task(shown(self._broker, *self._words))
         await turns(self._broker)
         return self
 
@@ -130,32 +111,28 @@ async def test_following_ends_when_its_reader_goes_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broker = FakeBroker()
-    await Historian(broker, (event(1),)).start()
+    await tells(broker, (event(1),))
     monkeypatch.setattr(pipe, "say", lambda _: False)
-    args = arguments("--follow")
-    following = show(broker.connect, TOPICS, question(args), args)
-    assert await asyncio.wait_for(following, 20) == 0
+    assert await asyncio.wait_for(shown(broker, "--follow"), 20) == 0
 
 
 async def test_the_history_is_printed_oldest_first_from_all_its_parts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     broker = FakeBroker()
-    master = await Historian(broker, (event(1), event(2)), (event(3),)).start()
-    args = arguments("--json", "--node", "s03n2")
-    assert await show(broker.connect, TOPICS, question(args), args) == 0
+    told = await tells(broker, (event(1), event(2)), (event(3),))
+    assert await shown(broker, "--json", "--node", "s03n2") == 0
     printed = [json.loads(one)["seq"] for one in capsys.readouterr().out.splitlines()]
     assert printed == [1, 2, 3]
-    assert master.asked[0][0] == "pirack/v1/lab/node/s03n2/cmd/events"
+    assert told.master.asked[0][0] == "/node/s03n2/cmd/events"
 
 
 async def test_a_history_without_such_a_line_is_no_silence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     broker = FakeBroker()
-    await Historian(broker, ()).start()
-    args = arguments("--node", "s3n02")
-    assert await show(broker.connect, TOPICS, question(args), args) == 0
+    await tells(broker, ())
+    assert await shown(broker, "--node", "s3n02") == 0
     said = capsys.readouterr()
     assert said.out == ""
     assert "the history has no such line" in said.err
@@ -165,10 +142,9 @@ async def test_a_refusal_is_exit_code_1_with_its_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     broker = FakeBroker()
-    master = await Historian(broker, ()).start()
-    master.error = "since='x' is no moment"
-    args = arguments("--since", "x")
-    assert await show(broker.connect, TOPICS, question(args), args) == 1
+    told = await tells(broker, ())
+    told.error = "since='x' is no moment"
+    assert await shown(broker, "--since", "x") == 1
     assert "pirack events: since='x' is no moment" in capsys.readouterr().err
 
 
@@ -176,7 +152,7 @@ async def test_following_shows_each_line_once_and_only_those_that_are_meant(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     broker = FakeBroker()
-    await Historian(broker, (event(1, node="pi-32", stack=3),)).start()
+    await tells(broker, (event(1, node="pi-32", stack=3),))
     for node, name, stack in (("pi-32", "s03n2", 3), ("pi-41", "s04n1", 4)):
         state = NodeState(
             id=node, name=name, verdict=Verdict.ONLINE, since=0, stack=stack
@@ -200,12 +176,12 @@ async def test_following_shows_each_line_once_and_only_those_that_are_meant(
 async def test_what_happened_while_the_broker_was_away_is_asked_and_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pirack.event_follow.PAGE_LINES", 2)
+    monkeypatch.setattr("pirack.events.PAGE_LINES", 2)
     broker = FakeBroker()
-    master = await Historian(broker, (event(1),)).start()
+    told = await tells(broker, (event(1),))
     async with Following(broker, capsys) as following:
         broker.stop()
-        master.pages = {"0": (event(4), event(5)), "4": (event(2), event(3)), "2": ()}
+        told.pages = {"0": (event(4), event(5)), "4": (event(2), event(3)), "2": ()}
         broker.start()
         await broker.settle()
         broker.publish(TOPICS.event, encode(event(5)))
@@ -216,12 +192,12 @@ async def test_what_happened_while_the_broker_was_away_is_asked_and_shown(
 async def test_following_goes_on_although_nobody_tells_what_was_missed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pirack.event_follow.CATCH_UP_S", 0)
+    monkeypatch.setattr("pirack.events.CATCH_UP_S", 0)
     broker = FakeBroker()
-    master = await Historian(broker, (event(1),)).start()
+    told = await tells(broker, (event(1),))
     async with Following(broker, capsys) as following:
         broker.stop()
-        master.error = "the history cannot be read"
+        told.error = "the history cannot be read"
         broker.start()
         await broker.settle()
         broker.publish(TOPICS.event, encode(event(3)))
@@ -232,13 +208,14 @@ async def test_following_goes_on_although_nobody_tells_what_was_missed(
 async def test_a_broker_that_is_away_is_a_link_error() -> None:
     broker = FakeBroker()
     broker.stop()
-    args = arguments("--follow")
     with pytest.raises(LinkError):
-        await show(broker.connect, TOPICS, question(args), args)
+        await shown(broker, "--follow")
 
 
 def test_a_line_says_when_what_and_which_incident() -> None:
-    said = line(event(1, kind=EventKind.INCIDENT, text="stack 3", incident="i-7"))
+    said = written(
+        event(1, kind=EventKind.INCIDENT, text="stack 3", incident="i-7"), as_json=False
+    )
     assert said.endswith("incident  stack 3  (i-7)")
 
 
@@ -260,22 +237,39 @@ def test_folding_leaves_the_newest_headline_of_an_incident() -> None:
     ]
 
 
-def test_a_receipt_gathers_the_events_of_its_parts() -> None:
-    receipt = Receipt("a")
-    for part, one in ((2, event(9)), (1, event(4))):
-        receipt.add(
-            Reply(
-                id="a",
-                verb="events",
-                scope="rack",
-                phase=Phase.DONE,
-                ok=True,
-                events=(one,),
-                part=part,
-                parts=2,
-            )
-        )
-    assert receipt.ok
-    whole = receipt.whole()
-    assert whole is not None
-    assert [one.seq for one in whole.events] == [4, 9]
+@pytest.mark.parametrize(
+    ("words", "topic", "args"),
+    [
+        ("", "rack", ("limit=50",)),
+        ("--since 2h", "rack", ("since=2h", "limit=5000")),
+        ("--since 2h --limit 7", "rack", ("since=2h", "limit=7")),
+        ("--node s03n2 --until 1h", "node/s03n2", ("until=1h", "limit=50")),
+        (
+            "--stack 3 --kind power --kind fault",
+            "stack/3",
+            ("kind=power,fault", "limit=50"),
+        ),
+        ("--incident i-7", "rack", ("incident=i-7", "limit=50")),
+        ("--command c0ffee", "rack", ("correlation=c0ffee", "limit=50")),
+    ],
+)
+def test_options_become_the_words_of_a_question(
+    words: str, topic: str, args: tuple[str, ...]
+) -> None:
+    asked = history(arguments(*words.split()))
+    assert (str(asked.scope), asked.verb) == (topic, "events")
+    assert asked.command.args == args
+
+
+@pytest.mark.parametrize(
+    "words", ["--follow --until 1h", "--follow --fold", "--node Böse", "--stack 0"]
+)
+def test_what_makes_no_sense_is_wrong_usage(words: str) -> None:
+    assert run(arguments(*words.split())) == 2
+
+
+@pytest.mark.parametrize("limit", ["0", "-4", "5001", "many"])
+def test_a_number_of_lines_that_is_none_is_wrong_usage(limit: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arguments(f"--limit={limit}")
+    assert ended.value.code == 2

@@ -11,7 +11,8 @@ PRINTS = """
 import sys
 from broker.contract.topics import Topics
 from pirack.watch import Watcher
-watcher = Watcher(Topics("lab"), as_json=True)
+from broker.client.fake import FakeBroker
+watcher = Watcher(FakeBroker().connect, Topics("lab"), None)
 while not watcher.ended.is_set():
     watcher._print("x" * 4096)
 print("more")

@@ -5,15 +5,16 @@ import io
 import pytest
 from rich.console import Console
 
+from broker.client.fake import FakeBroker
 from broker.client.link import Message
 from broker.common.errors import PayloadError
 from broker.contract.messages import Event, Reply, decode
 from broker.contract.topics import Topics
-from pirack import event_lines, table, watch_rich
-from pirack.install import picture
-from pirack.install.progress import Progress
-from pirack.mirror import Mirror
+from pirack import install_view, watch
+from pirack.events import fold, written
+from pirack.rack_client import RackClient
 from pirack.receipt import Receipt, row_lines
+from pirack.screen import LiveScreen, text_of
 from tests.random_messages import RandomMessages
 
 SEEDS = 8
@@ -22,37 +23,36 @@ NOW = 1_700_000_000.0
 LIKELY = {"id": ("pi-1", "pi-2", "command-1"), "parts": (1, 2), "stack": (1, 2)}
 
 
-def shown(mirror: Mirror, progress: Progress, receipt: Receipt) -> list[str]:
-    """Return all that the commands would print now."""
-    lines = [*table.plain(mirror, NOW)]
-    console = Console(file=io.StringIO(), width=100, force_terminal=False)
-    console.print(watch_rich.picture(mirror, NOW, 100, 40))
-    if progress.state is not None:
-        lines += picture.summary(progress.state)
-        lines += picture.forecast(progress.state)
-    lines += picture.boards(progress.touched)
+def shown(client: RackClient, receipt: Receipt) -> list[str]:
+    """Returns all that the commands would print now."""
+    picture, run = client.picture, client.picture.install
+    lines = [text_of(one) for one in watch.lines(picture, NOW)]
+    console = Console(file=io.StringIO(), width=100, force_terminal=False, record=True)
+    with LiveScreen(console=console) as screen:
+        screen.draw(watch.lines(picture, NOW, 100, 40))
+        screen.draw(install_view.lines(client, receipt.events, 100))
+    lines += console.export_text().splitlines()
+    if run is not None:
+        lines += [*install_view.summary(run), *install_view.forecast(run)]
+    lines += install_view.boards(picture.scanned)
     lines += [line for row in receipt.rows for line in row_lines(row)]
-    lines += [event_lines.line(one) for one in event_lines.fold(receipt.events)]
+    lines += [written(one, as_json=False) for one in fold(receipt.events)]
     return [*lines, receipt.summary()]
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_thousands_of_random_messages_stop_no_command(seed: int) -> None:
-    topics = Topics("lab")
-    mirror, progress = Mirror(topics), Progress(topics)
+async def test_thousands_of_random_messages_stop_no_command(seed: int) -> None:
+    client = RackClient(FakeBroker().connect, Topics("lab"), name="test")
     receipt = Receipt("command-1")
     printed: list[str] = []
-    progress.told = lambda event: printed.append(event_lines.line(event))
     random_ = RandomMessages(seed, nodes=("pi-1", "pi-2"), likely=LIKELY)
     for number in range(MESSAGES):
         one = random_.next()
-        message = Message(one.topic, one.payload, one.retain, 1)
-        mirror.take(message)
-        progress.on_message(message)
+        client.on_message(Message(one.topic, one.payload, one.retain, 1))
         if issubclass(one.kind, Reply | Event):
             read(one.payload, one.kind, receipt, printed)
         if number % 20 == 0:
-            printed += shown(mirror, progress, receipt)
+            printed += shown(client, receipt)
     assert len(printed) > 100
     for line in printed:
         bad = [char for char in line if not char.isprintable() and char != "\n"]
@@ -70,5 +70,5 @@ def read(
     if isinstance(message, Reply):
         receipt.add(message)
     else:
-        printed.append(event_lines.written(message, as_json=False))
-        printed.append(event_lines.written(message, as_json=True))
+        printed.append(written(message, as_json=False))
+        printed.append(written(message, as_json=True))

@@ -22,10 +22,10 @@ from tests.pirack.install_script import (
     PROBLEMS,
     SCAN,
     STACK,
-    TOPICS,
     WAITING,
-    Master,
+    InstallMaster,
 )
+from tests.pirack.scripted_master import TOPICS
 from tests.system.master_site import Site
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
@@ -43,10 +43,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture
-async def master(port: int) -> AsyncIterator[Master]:
-    made = Master(connector(Endpoint(port=port)), start=(NEW, WAITING))
-    await made.link.start()
-    assert await made.link.wait_connected(30)
+async def master(port: int) -> AsyncIterator[InstallMaster]:
+    made = InstallMaster(connector(Endpoint(port=port)), start=(NEW, WAITING))
+    await made.start()
     made.say(OLD)
     made.show(STACK)
     yield made
@@ -106,7 +105,7 @@ async def terminal() -> AsyncIterator[Terminal]:
 
 
 async def test_a_person_reads_agrees_and_sees_every_board_to_the_end(
-    port: int, master: Master, terminal: Terminal
+    port: int, master: InstallMaster, terminal: Terminal
 ) -> None:
     master.script["confirm"] = (SCAN,)
     await terminal.start(port)
@@ -120,7 +119,7 @@ async def test_a_person_reads_agrees_and_sees_every_board_to_the_end(
 
 
 async def test_a_no_touches_nothing(
-    port: int, master: Master, terminal: Terminal
+    port: int, master: InstallMaster, terminal: Terminal
 ) -> None:
     master.script["cancel"] = (CANCELLED,)
     await terminal.start(port, "start", "--stack", "3")
@@ -132,7 +131,7 @@ async def test_a_no_touches_nothing(
 
 
 async def test_ctrl_c_stops_looking_and_not_the_run(
-    port: int, master: Master, terminal: Terminal
+    port: int, master: InstallMaster, terminal: Terminal
 ) -> None:
     master.say(SCAN)
     await terminal.start(port, "status", "--follow")
@@ -144,7 +143,7 @@ async def test_ctrl_c_stops_looking_and_not_the_run(
 
 
 async def test_a_pipe_gets_plain_lines_and_the_exit_code(
-    port: int, master: Master, tmp_path: Path
+    port: int, master: InstallMaster, tmp_path: Path
 ) -> None:
     master.script["start"] = (NEW, SCAN, DONE)
     log = tmp_path / "log"

@@ -1,9 +1,12 @@
-"""A receipt grows from replies: rows, numbered parts, a final word."""
+"""``pirack send``: a receipt grows from replies, and is told in words."""
 
 import pytest
 
-from broker.contract.messages import Phase, Reply, TargetRow
+from broker.contract.messages import Event, EventKind, Phase, Reply, TargetRow
+from broker.contract.topics import Scope
+from pirack.rack_client import question
 from pirack.receipt import Receipt, row_lines, tells, took
+from pirack.send import needs_confirm
 
 
 def row(name: str, phase: Phase = Phase.DONE, **rest: object) -> TargetRow:
@@ -32,11 +35,13 @@ def test_progress_gives_only_the_rows_that_changed() -> None:
 
 def test_it_is_complete_only_when_all_numbered_parts_are_there() -> None:
     receipt = Receipt("a")
-    receipt.add(reply(Phase.DONE, row("s01n2"), ok=True, part=2, parts=2))
-    assert (receipt.complete, receipt.ok) == (False, False)
-    receipt.add(reply(Phase.DONE, row("s01n1"), ok=True, part=1, parts=2))
-    assert (receipt.complete, receipt.ok) == (True, True)
+    for part, name, complete in ((2, "s01n2", False), (1, "s01n1", True)):
+        event = Event(seq=part, ts=0, kind=EventKind.COMMAND, text="")
+        fields = {"ok": True, "part": part, "parts": 2, "events": (event,)}
+        receipt.add(reply(Phase.DONE, row(name), **fields))
+        assert (receipt.complete, receipt.ok) == (complete, complete)
     assert [one.name for one in receipt.rows] == ["s01n1", "s01n2"]
+    assert [one.seq for one in receipt.events] == [1, 2]
 
 
 def test_a_part_that_comes_twice_counts_once() -> None:
@@ -134,3 +139,19 @@ def test_a_row_shows_more_output_below_and_the_reason_beside() -> None:
     first, *more = row_lines(failed)
     assert first.endswith("no such unit  exit code 3")
     assert [line.strip() for line in more] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("error", "hinted"),
+    [
+        ("reboot interrupts 4 boards; repeat it with confirm=stack/3", True),
+        ("it cannot 'reboot'; it can: ping", False),
+    ],
+)
+def test_the_hint_to_confirm_is_given_only_for_a_missing_confirm(
+    *, error: str, hinted: bool
+) -> None:
+    receipt = Receipt("a")
+    receipt.add(reply(Phase.REFUSED, verb="reboot", ok=False, error=error))
+    asked = question(Scope.parse("stack/3"), "reboot")
+    assert needs_confirm(asked, receipt) is hinted

@@ -1,1 +1,0 @@
-"""``pirack install``: the install run in the terminal."""
