@@ -186,8 +186,8 @@ def _master(connect: Connect, folder: Path) -> Service:
 
 
 def _dashboard(connect: Connect, folder: Path) -> Service:
+    from dashboard.live.hub import View  # noqa: PLC0415  # as above
     from dashboard.live.service import Dashboard  # noqa: PLC0415  # of the child only
-    from dashboard.live.view import View  # noqa: PLC0415  # as above
     from dashboard.server.settings import DashboardSettings  # noqa: PLC0415  # as above
     from dashboard.server.users import PageRole, PageUser, Users  # noqa: PLC0415  # as above
 

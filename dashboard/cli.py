@@ -48,7 +48,7 @@ reason the page speaks MQTT 3.1.1: nothing it reads stands in a property."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the dashboard's own options and the common ones."""
+    """Adds the dashboard's own options and the common ones."""
     parser.add_argument(
         "--add-user",
         metavar="NAME",
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to stop, and return the exit code."""
+    """Serves until told to stop, and return the exit code."""
     try:
         return _run(args, load_common(args))
     except (PiRackError, OSError) as error:
@@ -91,7 +91,7 @@ def _add_user(settings: DashboardSettings, name: str, role: PageRole) -> int:
 
 
 def _serve(settings: DashboardSettings, document: Document) -> None:
-    """Import the web server only now: it is slow to load and reads its environment."""
+    """Imports the web server only now: it is slow to load and reads its environment."""
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.data_path / "nicegui")
     from broker.client.mqtt_link import connector  # noqa: PLC0415  # with the web server
     from broker.mosquitto.credentials import beside, endpoint  # noqa: PLC0415  # with the web server

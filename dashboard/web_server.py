@@ -50,7 +50,7 @@ def serve(
     connect: Connect,
     connect_as: Mapping[PageRole, Connect] = MappingProxyType({}),
 ) -> None:
-    """Serve the pages until SIGINT or SIGTERM.
+    """Serves the pages until SIGINT or SIGTERM.
 
     Args:
         settings: ``[dashboard]``.
@@ -80,10 +80,10 @@ def serve(
     folder = Path(str(resources.files("dashboard") / "static"))
     static = f"{STATIC}{fingerprint(folder)}"
     app.add_static_files(static, folder, max_cache_age=_YEAR_S)
-    plain = LoginPages(users, sessions, static=static, fonts=_serve_fonts(), rack=rack)
-    plain.mount(app)
+    login = LoginPages(users, sessions, static=static, fonts=_serve_fonts(), rack=rack)
+    login.mount(app)
     Pages(dashboard, sessions, static).mount()
-    _add_error_pages(plain)
+    _add_error_pages(login)
     rejections = dashboard.model.rejections
     app.add_middleware(
         AuthMiddleware, sessions=sessions, https=settings.https, refused=rejections.add
@@ -124,10 +124,10 @@ def serve(
 
 
 def _serve_fonts() -> str:
-    """Serve NiceGUI's fonts to strangers too, and return where their style sheet is.
+    """Serves NiceGUI's fonts without a session; returns the path of their style sheet.
 
     The login is to look like the other pages, to which NiceGUI gives these fonts; its
-    own address for them is behind the door, with all the rest of NiceGUI.
+    own address for them needs a session, as all the rest of NiceGUI does.
     """
     theirs = Path(nicegui.__file__).parent / "static"
     base = f"{STATIC}nicegui-{nicegui.__version__}"
@@ -140,12 +140,12 @@ def _serve_fonts() -> str:
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # a signal handler's signature
-    """End with code 0: uvicorn stops cleanly, then raises the signal once more."""
+    """Ends with code 0: uvicorn stops cleanly, then raises the signal once more."""
     sys.exit(0)
 
 
 def publish_hint(broker: BrokerSettings) -> str:
-    """Return how a ``mosquitto_pub`` line begins, without credentials."""
+    """Returns how a ``mosquitto_pub`` line begins, without credentials."""
     words = ["mosquitto_pub", "-h", broker.host, "-p", str(broker.port)]
     if broker.ca_file:
         words += ["--cafile", broker.ca_file]
@@ -153,7 +153,7 @@ def publish_hint(broker: BrokerSettings) -> str:
 
 
 def session_secret(path: Path) -> str:
-    """Return the secret that signs cookies, made once (mode 0600).
+    """Returns the secret that signs cookies, made once (mode 0600).
 
     One that a power cut tore could be guessed: there is a new one then.
 
@@ -165,36 +165,36 @@ def session_secret(path: Path) -> str:
     if re.fullmatch(rb"[0-9a-f]{64}", kept):
         return kept.decode()
     if path.exists():
-        put_aside(path, "is no secret", "everybody signs in again")
+        put_aside(path, "is not a secret", "everybody signs in again")
     made = secrets.token_hex(32)
     replace(path, made.encode())
     return made
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a short hash of a folder's files, so that browsers may keep them."""
+    """Returns a short hash of a folder's files, so that browsers may keep them."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _add_error_pages(plain: LoginPages) -> None:
-    """Show our own 404 and 500; never a traceback."""
+def _add_error_pages(login: LoginPages) -> None:
+    """Shows our own 404 and 500; never a traceback."""
 
     async def missing(request: Request, error: Exception) -> Response:
         if "text/html" not in request.headers.get("accept", ""):
             detail = getattr(error, "detail", "not found")
             return JSONResponse({"error": detail}, HTTPStatus.NOT_FOUND)
         text = "There is no page here. It may have moved, or the address has a typo."
-        return plain.message(HTTPStatus.NOT_FOUND, "Page not found", text)
+        return login.message(HTTPStatus.NOT_FOUND, "Page not found", text)
 
     async def failed(request: Request, error: Exception) -> Response:
         number = uuid.uuid4().hex[:8]
         log.error("error %s on %s", number, request.url.path, exc_info=error)
         text = f"The dashboard made a mistake; its log has it as error {number}."
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return plain.message(status, "Something went wrong", text)
+        return login.message(status, "Something went wrong", text)
 
     app.add_exception_handler(404, missing)
     app.add_exception_handler(Exception, failed)

@@ -111,8 +111,8 @@ interface Receipt {
   complete: boolean;
   ok: boolean;
   error: string;
-  rows: any[][];
-  events: any[][];
+  rows: ReceiptRow[];
+  events: RackEvent[];
   duration: number;
   verified: boolean;
 }

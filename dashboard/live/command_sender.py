@@ -1,4 +1,4 @@
-"""The counter where commands are handed in: permission, publication, receipts.
+"""Sends the commands of tabs, with the rights of who asks, and pushes their receipts.
 
 A command leaves as exactly what ``mosquitto_pub`` could send; its receipt is put
 together from the replies and pushed to the tab that asked.
@@ -6,7 +6,7 @@ together from the replies and pushed to the tab that asked.
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,8 +15,8 @@ from broker.common.errors import ContractError, NotConnectedError, PiRackError
 from broker.contract.messages import Command, OnFailure, Phase, Reply, TargetRow, encode
 from broker.contract.topics import Scope, ScopeKind, Topics
 from broker.contract.verbs import ADMIN_VERBS, READING_VERBS
-from dashboard.live.rows import event_row
-from dashboard.live.view import View
+from dashboard.live.hub import View
+from dashboard.live.rows import event_object
 from dashboard.server.users import PageRole, PageUser, Users
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class CommandRequest(msgspec.Struct, frozen=True):
     verb: str
     args: tuple[str, ...] = ()
     confirm: str = ""
-    wave: int | None = None
+    wave: Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None = None
     on_failure: OnFailure = OnFailure.STOP
 
 
@@ -59,7 +59,6 @@ class PendingCommand(msgspec.Struct, eq=False):
 
     Args:
         id: Of the command.
-        request: What was asked for.
         view: The tab that gets the receipt.
         heard_at: Monotonic time of its last answer, at first of sending, seconds.
         answered: Whether any answer has come.
@@ -68,7 +67,6 @@ class PendingCommand(msgspec.Struct, eq=False):
     """
 
     id: str
-    request: CommandRequest
     view: View
     heard_at: float
     answered: bool = False
@@ -82,14 +80,14 @@ class PendingCommand(msgspec.Struct, eq=False):
 
 
 def needed_role(verb: str) -> PageRole:
-    """Return the least role that may send a verb; the broker checks the same."""
+    """Returns the least role that may send a verb; the broker checks the same."""
     if verb in READING_VERBS:
         return PageRole.VIEWER
     return PageRole.ADMIN if verb in ADMIN_VERBS else PageRole.OPERATOR
 
 
 class CommandSender:
-    """Takes commands from tabs and brings them their receipts.
+    """Sends commands of tabs and brings them their receipts.
 
     Args:
         topics: The rack's topics.
@@ -117,62 +115,70 @@ class CommandSender:
         self._new_id = new_id
         self._open: dict[str, PendingCommand] = {}
 
-    def ask(self, view: View, ask: CommandRequest) -> str:
-        """Send a command and return its id.
+    def send(self, view: View, request: CommandRequest) -> str:
+        """Sends a command and returns its id.
 
         Raises:
             NotSentError: No permission, no connection, or it breaks the contract.
         """
-        user = self._permitted(view, ask)
-        ticket = PendingCommand(self._new_id(), ask, view, self._clock())
+        user = self._permitted(view, request.verb)
+        number = self._new_id()
+        command = Command(
+            id=number,
+            args=request.args,
+            confirm=request.confirm,
+            wave=request.wave,
+            on_failure=request.on_failure,
+            by=user.name,
+        )
         try:
-            scope = Scope.parse(ask.scope)
+            scope = Scope.parse(request.scope)
             if scope.kind is ScopeKind.SIM:
                 text = "the page does not break nodes on purpose; use pirack send"
                 raise NotSentError(text)
-            topic = self._topics.command(scope, ask.verb)
+            topic = self._topics.command(scope, request.verb)
             self._make_room()
-            self._publish(user.role, topic, encode(_command(ticket.id, ask, user.name)))
+            self._publish(user.role, topic, encode(command))
         except (ContractError, NotConnectedError) as error:
             raise NotSentError(str(error)) from error
-        self._open[ticket.id] = ticket
-        log.info("%s asked %s for %s", user.name, ask.scope, ask.verb)
-        return ticket.id
+        self._open[number] = PendingCommand(number, view, self._clock())
+        log.info("%s asked %s for %s", user.name, request.scope, request.verb)
+        return number
 
     def answer(self, reply: Reply) -> None:
-        """Take a reply from the master; other people's are ignored."""
-        ticket = self._open.get(reply.id)
-        if ticket is None:
+        """Pushes a reply of the master to its tab; ignores those to other programs."""
+        pending = self._open.get(reply.id)
+        if pending is None:
             return
-        ticket.answered, ticket.given_up = True, False
-        ticket.heard_at = self._clock()
-        ticket.parts.add(reply.part)
-        complete = reply.phase.final and len(ticket.parts) >= reply.parts
-        ticket.view.push("receipts", _receipt(ticket, reply, complete=complete))
+        pending.answered, pending.given_up = True, False
+        pending.heard_at = self._clock()
+        pending.parts.add(reply.part)
+        complete = reply.phase.final and len(pending.parts) >= reply.parts
+        pending.view.push("receipts", _receipt(reply, complete=complete))
         if complete:
-            del self._open[ticket.id]
+            del self._open[reply.id]
 
     def tick(self) -> None:
         """Tells the tabs whose commands have no answer; a late one is still shown."""
         now = self._clock()
-        for ticket in self._open.values():
-            if not ticket.given_up and now > ticket.deadline():
-                ticket.given_up = True
-                ticket.view.push("receipts", _silence(ticket))
+        for pending in self._open.values():
+            if not pending.given_up and now > pending.deadline():
+                pending.given_up = True
+                pending.view.push("receipts", _silence(pending))
 
     def forget(self, view: View) -> None:
-        """Keep nothing for a tab that closed; its commands go on."""
-        for ticket in [each for each in self._open.values() if each.view is view]:
-            del self._open[ticket.id]
+        """Keeps nothing for a tab that closed; its commands go on."""
+        for pending in [each for each in self._open.values() if each.view is view]:
+            del self._open[pending.id]
 
-    def _permitted(self, view: View, ask: CommandRequest) -> PageUser:
+    def _permitted(self, view: View, verb: str) -> PageUser:
         user = self._users.session(view.user.name, view.user.stamp)
         if user is None:
             text = "your session has ended: sign in again"
             raise NotSentError(text)
-        needed = needed_role(ask.verb)
+        needed = needed_role(verb)
         if not user.role.may(needed):
-            text = f"{ask.verb} needs the role {needed}; {user.name} is {user.role}"
+            text = f"{verb} needs the role {needed}; {user.name} is {user.role}"
             raise NotSentError(text)
         return user
 
@@ -194,28 +200,18 @@ class CommandSender:
         """
         if len(self._open) < _MAX_OPEN:
             return
-        for ticket in self._open.values():
-            if ticket.given_up:
-                del self._open[ticket.id]
+        for pending in self._open.values():
+            if pending.given_up:
+                del self._open[pending.id]
                 return
         text = f"{_MAX_OPEN} commands wait for an answer already; try again later"
         raise NotSentError(text)
 
 
-def _command(id: str, ask: CommandRequest, by: str) -> Command:  # noqa: A002  # the contract's word
-    return Command(
-        id=id,
-        args=ask.args,
-        confirm=ask.confirm,
-        wave=ask.wave,
-        on_failure=ask.on_failure,
-        by=by,
-    )
-
-
-def _receipt(ticket: PendingCommand, reply: Reply, *, complete: bool) -> dict[str, Any]:
+def _receipt(reply: Reply, *, complete: bool) -> dict[str, Any]:
+    """Returns a receipt; components/types.d.ts declares its shape."""
     return {
-        "id": ticket.id,
+        "id": reply.id,
         "phase": reply.phase.value,
         "complete": complete,
         "ok": reply.ok,
@@ -223,37 +219,35 @@ def _receipt(ticket: PendingCommand, reply: Reply, *, complete: bool) -> dict[st
         "verified": reply.verified,
         "duration": reply.duration_s,
         "rows": [_target(row) for row in reply.targets],
-        "events": [event_row(event) for event in reply.events],
+        "events": [event_object(event) for event in reply.events],
     }
 
 
-def _target(row: TargetRow) -> list[Any]:
-    """Return a row: ``node, name, phase, error, exit, output, duration``, and so on.
-
-    The last are ``verified, code``. A board without an agent has a name alone.
-    """
+def _target(row: TargetRow) -> dict[str, Any]:
+    """Returns what one board answered; a board without an agent has a name alone."""
     output = "\n".join(text for text in (row.stdout, row.stderr) if text)
-    return [
-        row.node or row.name,
-        row.name,
-        row.phase.value,
-        row.error,
-        row.exit_code,
-        output[-_MAX_OUTPUT_CHARACTERS:],
-        row.duration_s,
-        row.verified,
-        row.code.value,
-    ]
+    return {
+        "node": row.node or row.name,
+        "name": row.name,
+        "phase": row.phase.value,
+        "error": row.error,
+        "exit": row.exit_code,
+        "output": output[-_MAX_OUTPUT_CHARACTERS:],
+        "duration": row.duration_s,
+        "verified": row.verified,
+        "code": row.code.value,
+    }
 
 
-def _silence(ticket: PendingCommand) -> dict[str, Any]:
-    if ticket.answered:
+def _silence(pending: PendingCommand) -> dict[str, Any]:
+    """Returns the receipt of a command that has no answer in time."""
+    if pending.answered:
         minutes = NEXT_ANSWER_S / 60
         error = f"no news of it for {minutes:.0f} minutes; see the events of its target"
     else:
         error = f"no answer within {FIRST_ANSWER_S:.0f} s: is the master running?"
     return {
-        "id": ticket.id,
+        "id": pending.id,
         "phase": Phase.FAILED.value,
         "complete": True,
         "ok": False,

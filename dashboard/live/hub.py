@@ -6,19 +6,18 @@ Everything runs on the service's loop.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import msgspec
 
 from broker.common.tasks import note
 from broker.contract.messages import Status
-from dashboard.live import install_feed as install
-from dashboard.live import rows
-from dashboard.live.model import RackModel
-from dashboard.live.record import HISTORY_STEP_S, Record
-from dashboard.live.view import View
+from dashboard.live import install_feed, rows
+from dashboard.live.model import HISTORY_STEP_S, RackModel, Record
+from dashboard.live.search import Query, parse
 from dashboard.server.settings import Thresholds
+from dashboard.server.users import PageUser
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +30,168 @@ _PULSE_S = 5.0
 _EVENTS_SENT = 200
 _LATE_S = 0.5
 _SLOWEST_S = 2.0
+_MAX_WAITING = 50
+"""Private items kept for a tab that does not listen; the newest win."""
+
+
+class Port(Protocol):
+    """The way to one browser tab."""
+
+    @property
+    def open(self) -> bool:
+        """Whether something sent now would be sent now."""
+
+    def send(self, number: int, shared: str, private: str) -> None:
+        """Sends one message.
+
+        Args:
+            number: Counts up by one; 0 begins again with a snapshot.
+            shared: JSON that is the same for all tabs.
+            private: JSON for this one.
+        """
+
+
+class View:
+    """What one tab looks at, and what it has been sent.
+
+    Args:
+        port: The way to it.
+        user: Who looks.
+    """
+
+    def __init__(self, port: Port, user: PageUser) -> None:
+        self.port = port
+        self.user = user
+        self.paused = False
+        self.installing = False
+        """Whether it shows the Install page."""
+        self._number = 0
+        self._fresh = False
+        self._query = Query()
+        self._matches: set[int] | None = None
+        self._node = ""
+        self._details_sent: object = None
+        self._private: dict[str, Any] = {}
+        self._all_due = True
+        self._install_due = True
+        self._failure_logged = False
+
+    def resync(self) -> None:
+        """Makes the next tick send everything again: the tab missed something."""
+        self._fresh = False
+
+    def failed(self, error: Exception) -> None:
+        """Makes the next tick begin again; logs the first failure of a tab only."""
+        self.resync()
+        if not self._failure_logged:
+            self._failure_logged = True
+            log.error("sending to a tab of %s failed", self.user.name, exc_info=error)
+
+    def search(self, text: str) -> None:
+        """Searches for something else from now on."""
+        self._query = parse(text)
+        self._matches = None
+        self._all_due = True
+        self._private["query"] = {"text": text, "hint": self._query.hint}
+
+    def open_node(self, node: str) -> None:
+        """Follows one node closely from now on; empty for none."""
+        self._node = node
+        self._details_sent = None
+        self._all_due = True
+
+    def follow_install(self, *, on: bool) -> None:
+        """Shows the install run board by board from now on, or no longer."""
+        self.installing = on
+        self._install_due = True
+
+    def push(self, key: str, item: object) -> None:
+        """Adds an item to the list ``key`` of the next message."""
+        waiting = self._private.setdefault(key, [])
+        waiting.append(item)
+        del waiting[:-_MAX_WAITING]
+
+    def deliver(
+        self,
+        shared: str,
+        changed: Iterable[Record],
+        nodes: dict[str, Record],
+        snapshot: Callable[[], str],
+        install: install_feed.InstallFeed,
+        *,
+        now: float,
+        wall: float,
+    ) -> None:
+        """Sends what is new, in at most one message.
+
+        Args:
+            shared: JSON for all tabs; empty when there is nothing.
+            changed: Nodes that changed in this tick.
+            nodes: All nodes by id.
+            snapshot: Makes the JSON of everything.
+            install: The latest install run.
+            now: Monotonic time, seconds.
+            wall: Unix time, seconds.
+        """
+        if self.paused or not self.port.open:
+            self._fresh = False
+            return
+        if not self._fresh:
+            shared, self._number, self._fresh = snapshot(), -1, True
+            self._all_due, self._matches, self._details_sent = True, None, None
+            self._install_due = True
+        looked_at = list(nodes.values()) if self._all_due else changed
+        self._match(looked_at, nodes)
+        self._follow(looked_at, nodes, now, wall)
+        self._all_due = False
+        self._watch(install)
+        if not shared and not self._private:
+            return
+        self._number += 1
+        private = msgspec.json.encode(self._private).decode()
+        self._private = {}
+        self.port.send(self._number, shared or "{}", private)
+
+    def _watch(self, install: install_feed.InstallFeed) -> None:
+        if not self.installing:
+            return
+        found = install.whole() if self._install_due else install.delta
+        self._install_due = False
+        if found:
+            self._private["install"] = found
+
+    def _match(self, looked_at: Iterable[Record], nodes: dict[str, Record]) -> None:
+        if not self._query.active:
+            if self._all_due:
+                self._private["match"] = None
+            return
+        found = set(self._matches or ())
+        for record in looked_at:
+            hit = record.id in nodes and self._query.matches(record)
+            (found.add if hit else found.discard)(record.index)
+        if found != self._matches:
+            self._matches = found
+            self._private["match"] = sorted(found)
+
+    def _follow(
+        self,
+        looked_at: Iterable[Record],
+        nodes: dict[str, Record],
+        now: float,
+        wall: float,
+    ) -> None:
+        seen = any(each.id == self._node for each in looked_at)
+        if not self._node or not (seen or self._all_due):
+            return
+        record = nodes.get(self._node)
+        if record is None:
+            self._private["node"] = {"id": self._node, "unknown": True}
+            return
+        found = rows.vitals(record, now, wall)
+        if record.details is not self._details_sent:
+            self._details_sent = record.details
+            found["details"] = rows.details(record)
+        self._private["node"] = found
 
 
 class TickPace:
@@ -50,7 +211,7 @@ class TickPace:
         return self.period_s > self._tick_s
 
     def note(self, late_s: float) -> None:
-        """Take account of how late the last tick was, seconds."""
+        """Adapts the wait to how late the last tick was, seconds."""
         if late_s > _LATE_S:
             self.period_s = max(min(self.period_s * 2, _SLOWEST_S), self._tick_s)
         elif late_s < _LATE_S / 5:
@@ -110,7 +271,7 @@ class Hub:
         self.views: set[View] = set()
         self.model = model
         self.pace = TickPace(tick_s)
-        self._install = install.InstallFeed(model)
+        self._install = install_feed.InstallFeed(model)
         self._limits = limits
         self._clock = clock
         self._wall = wall
@@ -124,7 +285,7 @@ class Hub:
         self._pulsed_at = clock()
 
     def broker_is(self, *, up: bool, why: str = "") -> None:
-        """Note that the connection to the broker came or went."""
+        """Notes that the connection to the broker came or went."""
         if up != self._broker[0]:
             self._broker = (up, self._wall(), why)
         if up:
@@ -134,23 +295,23 @@ class Hub:
     def connection(self) -> ConnectionState:
         """How things stand right now."""
         up, since, why = self._broker
-        rack, master = self.model.rack, self.model.master
+        model = self.model
         return ConnectionState(
             broker=up,
             since=round(since),
             why=why,
-            master=master.value if isinstance(master, Status) else "",
-            frozen=rack.frozen if rack is not None else "",
+            master=model.master.value if isinstance(model.master, Status) else "",
+            frozen=model.rack.frozen if model.rack is not None else "",
             slowed=self.pace.slowed,
-            ready=rack is not None,
-            install=install.words(self.model.install),
-            install_hint=install.hint(self.model.install),
-            install_trouble=install.trouble(self.model.install),
-            home=self.model.master_details.node if self.model.master_details else "",
+            ready=model.rack is not None,
+            install=install_feed.words(model.install),
+            install_hint=install_feed.hint(model.install),
+            install_trouble=install_feed.trouble(model.install),
+            home=model.master_details.node if model.master_details else "",
         )
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Ticks until cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._wait_s()
         while True:
@@ -169,7 +330,7 @@ class Hub:
         return max(self.pace.period_s, _CROWD_TICK_S if crowd else 0.0)
 
     def tick(self) -> None:
-        """Send each view what changed since the last tick."""
+        """Sends each view what changed since the last tick."""
         now, wall = self._clock(), self._wall()
         self._sample(now)
         changed = list(self.model.dirty | self.model.moved)
@@ -207,7 +368,7 @@ class Hub:
             record.sample()
 
     def _delta(self, now: float, wall: float) -> dict[str, Any]:
-        """Take the marks off the model and return what they amount to."""
+        """Clears the marks of the model and returns what they amount to."""
         model = self.model
         delta: dict[str, Any] = {}
         if model.moved:
@@ -226,10 +387,9 @@ class Hub:
             delta |= self._stacks(model.stacks_changed)
         if model.new_events:
             events = model.new_events[-_EVENTS_SENT:]
-            delta["events"] = [rows.event_row(event) for event in events]
+            delta["events"] = [rows.event_object(event) for event in events]
         if self.connection != self._connection_sent:
-            self._connection_sent = self.connection
-            delta["connection"] = msgspec.to_builtins(self.connection)
+            delta["connection"] = self._connection_sent = self.connection
         for marks in (model.dirty, model.moved, model.gone, model.stacks_changed):
             marks.clear()
         model.new_events.clear()
@@ -242,7 +402,7 @@ class Hub:
         return rows.meta_row(record, self._abilities.number(record))
 
     def _tiles(self, delta: dict[str, Any], wall: float) -> None:
-        """Judge what may have changed; keep the rows that would look different."""
+        """Judges what may have changed; keeps the rows that would look different."""
         changed, notes = [], []
         for record in self.model.dirty:
             tile = record.judge(self._limits, wall)
@@ -261,23 +421,24 @@ class Hub:
 
     def _stacks(self, numbers: set[int]) -> dict[str, Any]:
         known = self.model.stacks
-        here = [rows.stack_row(known[each]) for each in numbers if each in known]
+        here = [rows.stack_object(known[each]) for each in numbers if each in known]
         return {"stacks": here, "stacksGone": sorted(numbers - known.keys())}
 
     def _snapshot(self, wall: float) -> dict[str, Any]:
-        """Return everything; called after a tick has judged what was new."""
+        """Returns everything; called after a tick has judged what was new."""
         model = self.model
         nodes = model.nodes.values()
+        events = list(model.events)[-_EVENTS_SENT:]
         found: dict[str, Any] = {
             "snapshot": True,
             "now": wall,
             "rack": model.topics.rack,
-            "connection": msgspec.to_builtins(self.connection),
+            "connection": self.connection,
             "meta": [self._meta(record) for record in nodes],
-            "stacks": [rows.stack_row(stack) for stack in model.stacks.values()],
+            "stacks": [rows.stack_object(stack) for stack in model.stacks.values()],
             "rows": [self._rows[each.index] for each in nodes],
             "notes": [(each.index, *self._notes[each.index]) for each in nodes],
-            "events": [rows.event_row(e) for e in list(model.events)[-_EVENTS_SENT:]],
+            "events": [rows.event_object(event) for event in events],
         }
         found["abilities"] = self._abilities.rows()
         if len(nodes) <= SPARKLINES_UP_TO:

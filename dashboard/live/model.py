@@ -1,10 +1,11 @@
-"""The dashboard's model of the rack: what is published, decoded at the edge.
+"""What the dashboard knows of the rack: what is published, decoded at the edge.
 
 Pure: bytes and times come in, records change and are marked; nothing is sent from here.
 """
 
 from collections import deque
 from collections.abc import Iterable
+from typing import TypeVar
 
 from broker.client.link import Message, Subscription
 from broker.common.errors import ContractError, PayloadError
@@ -21,6 +22,7 @@ from broker.contract.messages import (
     Reply,
     StackState,
     Status,
+    Wire,
     decode,
 )
 from broker.contract.topics import (
@@ -34,26 +36,119 @@ from broker.contract.topics import (
     StackTopic,
     Topics,
 )
-from dashboard.live.record import Record
+from dashboard.live.tile import Levels, Tile, make_tile
+from dashboard.server.settings import Thresholds
 
+HISTORY_SAMPLES = 36
+HISTORY_STEP_S = 5.0
+"""36 samples 5 s apart: the three minutes of a sparkline."""
+NO_SAMPLE = 255
 MAX_NODES = 20_000
 """Ids that are no boards must not fill the memory."""
 _EVENTS_KEPT = 300
+_KINDS = frozenset({"heartbeat", "details", "status", "state", "event"})
+
+W = TypeVar("W", bound=Wire)
+
+
+class Record:
+    """The latest of everything said by or about one node.
+
+    Args:
+        node: Node id.
+        index: Its number in the rows sent to browsers; never used again for another.
+    """
+
+    __slots__ = (
+        "beat",
+        "confirmed",
+        "details",
+        "heard_at",
+        "history",
+        "id",
+        "index",
+        "levels",
+        "state",
+        "status",
+        "tile",
+        "tile_since",
+    )
+
+    def __init__(self, node: str, index: int) -> None:
+        self.id = node
+        self.index = index
+        self.state: NodeState | None = None
+        self.details: Details | None = None
+        self.status: Status | None = None
+        self.beat: Heartbeat | None = None
+        self.heard_at: float | None = None
+        self.confirmed = True
+        self.levels = Levels()
+        self.tile: Tile | None = None
+        self.tile_since = 0.0
+        self.history = bytearray([NO_SAMPLE]) * HISTORY_SAMPLES
+
+    @property
+    def name(self) -> str:
+        """Display name; the hostname or the id until the master gives one."""
+        if self.state is not None:
+            return self.state.name
+        return self.details.hostname if self.details is not None else self.id
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is left to show."""
+        parts = (self.state, self.details, self.status, self.beat)
+        return any(part is not None for part in parts)
+
+    @property
+    def cpu_mean(self) -> float | None:
+        """Processor use over the whole sparkline, percent; None if it has gaps."""
+        if NO_SAMPLE in self.history:
+            return None
+        return sum(self.history) / len(self.history)
+
+    def sample(self) -> None:
+        """Moves the sparkline on by one step."""
+        del self.history[0]
+        live = self.tile is not None and self.tile.cpu >= 0
+        self.history.append(self.tile.cpu if live and self.tile else NO_SAMPLE)
+
+    def judge(self, limits: Thresholds, wall: float) -> Tile:
+        """Works out the tile again, and notes when its state began.
+
+        Args:
+            limits: The rack's thresholds.
+            wall: Unix time now, seconds.
+        """
+        tile = make_tile(
+            state=self.state,
+            details=self.details,
+            status=self.status,
+            beat=self.beat,
+            limits=limits,
+            before=self.levels,
+            cpu_mean=self.cpu_mean,
+            confirmed=self.confirmed,
+        )
+        if self.tile is None or self.tile.state is not tile.state:
+            self.tile_since = wall
+        self.levels = tile.levels
+        self.tile = tile
+        return tile
 
 
 def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
-    """Return everything a dashboard listens to; the filters do not overlap."""
+    """Returns everything a dashboard listens to; the filters do not overlap."""
     leaves = (NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.STATE)
     kept = [topics.node("+", leaf) for leaf in leaves]
     kept += [topics.stack("+"), topics.rack_state, topics.install_state]
     kept += [topics.install_stack("+"), topics.master_status, topics.master_details]
+    passing = (topics.event, *topics.reply_filters())
     return (
         Subscription(topics.node("+", NodeLeaf.HEARTBEAT)),
         *(Subscription(text, qos=1) for text in kept),
-        *(
-            Subscription(text, qos=1, retained=False)
-            for text in (topics.event, *topics.reply_filters())
-        ),
+        *(Subscription(text, qos=1, retained=False) for text in passing),
     )
 
 
@@ -93,7 +188,7 @@ class RackModel:
         self._next_index = 0
 
     def apply(self, message: Message, now: float) -> Reply | None:
-        """Take one message; return it if it is the answer to a command.
+        """Updates the model from one message; returns it if it answers a command.
 
         Args:
             message: As it came from the broker.
@@ -110,7 +205,7 @@ class RackModel:
             return None
 
     def connection_made(self) -> None:
-        """Doubt everything until it is heard again: the broker was away."""
+        """Marks everything as doubtful until it is heard again: the broker was away."""
         for record in self.nodes.values():
             record.confirmed = False
             self.dirty.add(record)
@@ -118,7 +213,7 @@ class RackModel:
         self._doubted_installs = set(self.install_stacks)
 
     def recall(self, events: Iterable[Event]) -> None:
-        """Take lines of history from before we listened, or that were missed."""
+        """Adds lines of history that were published before we listened, or missed."""
         known = {event.seq for event in self.events}
         missing = [event for event in events if event.seq not in known]
         if not missing:
@@ -129,7 +224,7 @@ class RackModel:
         self.new_events.extend(missing)
 
     def drop_unconfirmed(self) -> None:
-        """Forget what was not heard again since the broker came back."""
+        """Forgets what was not heard again since the broker came back."""
         for record in list(self.nodes.values()):
             if not record.confirmed:
                 self._remove(record)
@@ -149,16 +244,23 @@ class RackModel:
             case FixedTopic(which=which):
                 self._fixed(which, message)
             case ReplyTopic() if not message.retain:
-                return decode(message.payload, Reply, self.rejections.value)
+                return self._decoded(message.payload, Reply)
             case ReplyTopic() | CommandTopic():
                 pass
         return None
+
+    def _decoded(self, payload: bytes, kind: type[W]) -> W:
+        return decode(payload, kind, self.rejections.value)
+
+    def _kept(self, payload: bytes, kind: type[W]) -> W | None:
+        """Returns a retained message; None where it was cleared."""
+        return self._decoded(payload, kind) if payload else None
 
     def _heartbeat(self, record: Record, message: Message, now: float) -> None:
         if message.retain:
             text = "a heartbeat is never retained: old vitals would look live"
             raise PayloadError(text)
-        record.beat = decode(message.payload, Heartbeat, self.rejections.value)
+        record.beat = self._decoded(message.payload, Heartbeat)
         record.heard_at = now
         record.confirmed = True
         record.status = Status.ONLINE
@@ -172,17 +274,11 @@ class RackModel:
             case NodeLeaf.HEARTBEAT:
                 self._heartbeat(record, message, now)
             case NodeLeaf.STATUS:
-                record.status = _status(payload) if payload else None
+                record.status = _status(payload)
             case NodeLeaf.DETAILS:
-                record.details = (
-                    decode(payload, Details, self.rejections.value) if payload else None
-                )
+                record.details = self._kept(payload, Details)
             case NodeLeaf.STATE:
-                record.state = (
-                    decode(payload, NodeState, self.rejections.value)
-                    if payload
-                    else None
-                )
+                record.state = self._kept(payload, NodeState)
             case NodeLeaf.ORDER | NodeLeaf.RESULT:
                 return
         record.confirmed = True
@@ -198,7 +294,7 @@ class RackModel:
             self.moved.add(record)
 
     def _record(self, node: str) -> Record:
-        """Return the node's record, or a new one that is kept once it decodes."""
+        """Returns the node's record, or a new one that is kept once it decodes."""
         record = self.nodes.get(node)
         if record is not None:
             return record
@@ -217,18 +313,18 @@ class RackModel:
 
     def _stack(self, stack: int, payload: bytes) -> None:
         self._doubted_stacks.discard(stack)
-        if payload:
-            self.stacks[stack] = decode(payload, StackState, self.rejections.value)
+        state = self._kept(payload, StackState)
+        if state is not None:
+            self.stacks[stack] = state
         else:
             self.stacks.pop(stack, None)
         self.stacks_changed.add(stack)
 
     def _install_stack(self, stack: int, payload: bytes) -> None:
         self._doubted_installs.discard(stack)
-        if payload:
-            self.install_stacks[stack] = decode(
-                payload, InstallStack, self.rejections.value
-            )
+        state = self._kept(payload, InstallStack)
+        if state is not None:
+            self.install_stacks[stack] = state
         else:
             self.install_stacks.pop(stack, None)
         self.installs_changed = True
@@ -236,47 +332,34 @@ class RackModel:
     def _fixed(self, which: Fixed, message: Message) -> None:
         payload = message.payload
         match which:
-            case Fixed.EVENT if payload and not message.retain:
-                event = decode(payload, Event, self.rejections.value)
-                self.events.append(event)
-                self.new_events.append(event)
             case Fixed.EVENT:
-                pass
+                if payload and not message.retain:
+                    event = self._decoded(payload, Event)
+                    self.events.append(event)
+                    self.new_events.append(event)
             case Fixed.MASTER_STATUS:
-                self.master = _status(payload) if payload else None
+                self.master = _status(payload)
             case Fixed.MASTER_DETAILS:
-                self.master_details = (
-                    decode(payload, MasterDetails, self.rejections.value)
-                    if payload
-                    else None
-                )
+                self.master_details = self._kept(payload, MasterDetails)
             case Fixed.RACK_STATE:
-                self.rack = (
-                    decode(payload, RackState, self.rejections.value)
-                    if payload
-                    else None
-                )
+                self.rack = self._kept(payload, RackState)
             case Fixed.INSTALL_STATE:
-                self.install = (
-                    decode(payload, InstallState, self.rejections.value)
-                    if payload
-                    else None
-                )
+                self.install = self._kept(payload, InstallState)
                 self.install_retained = message.retain
 
 
-def _status(payload: bytes) -> Status:
+def _status(payload: bytes) -> Status | None:
+    """Returns the status; None where it was cleared."""
     try:
-        return Status(payload.decode())
+        return Status(payload.decode()) if payload else None
     except ValueError as error:
         text = f"status {payload[:32]!r} must be online or offline"
         raise PayloadError(text) from error
 
 
 def _kind(topic: str) -> str:
-    """Return a word from a closed set for what was refused."""
+    """Returns a word from a closed set for what was refused."""
     last = topic.rpartition("/")[2]
-    known = {"heartbeat", "details", "status", "state", "event"}
-    if last in known:
+    if last in _KINDS:
         return last
     return "reply" if "/reply/" in topic else "message"

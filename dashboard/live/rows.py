@@ -1,7 +1,8 @@
-"""The compact rows a browser is sent; components/parts/store.js reads them.
+"""What browsers are sent of boards, stacks and events; parts/store.js reads it.
 
-Times are Unix seconds of this machine; the page counts ages up from ``now`` by its own
-monotonic clock, so a browser with a wrong clock still tells the right age.
+What changes often is a row of values, what changes rarely an object. Times are Unix
+seconds of this machine; the page counts ages up from ``now`` by its own monotonic
+clock, so a browser with a wrong clock still tells the right age.
 """
 
 from collections.abc import Iterable
@@ -9,15 +10,8 @@ from typing import Any
 
 import msgspec
 
-from broker.contract.messages import (
-    Ability,
-    Askable,
-    Event,
-    Lock,
-    NodeState,
-    StackState,
-)
-from dashboard.live.record import Record
+from broker.contract.messages import Ability, Askable, Event, NodeState, StackState
+from dashboard.live.model import Record
 from dashboard.live.tile import Tile
 
 Row = tuple[int, ...]
@@ -25,7 +19,7 @@ Note = tuple[str, float, str]
 
 
 def tile_row(index: int, tile: Tile) -> Row:
-    """Return ``index, state, cpu, memory, temperature, levels, working``."""
+    """Returns ``index, state, cpu, memory, temperature, levels, working``."""
     return (
         index,
         tile.state,
@@ -38,7 +32,7 @@ def tile_row(index: int, tile: Tile) -> Row:
 
 
 def tile_note(tile: Tile, seen_since: float) -> Note:
-    """Return ``words, since, reason``.
+    """Returns ``words, since, reason``.
 
     Args:
         tile: What the node shows.
@@ -49,88 +43,53 @@ def tile_note(tile: Tile, seen_since: float) -> Note:
 
 
 def meta_row(record: Record, abilities: int) -> list[Any]:
-    """Return ``index, id, name, stack, slot, tags, abilities`` and what holds it now.
+    """Returns ``index, id, name, stack, slot, tags, abilities`` and what holds it now.
 
-    That is ``power, outlet, running, lock, unasked``; ``running`` is ``id, verb, phase,
-    by`` and the word that says which way a ``power`` goes; ``unasked`` is why it cannot
-    be asked to shut down, null if it can or need not be.
+    That is ``power, outlet, running, lock, unasked``; ``unasked`` is why it cannot be
+    asked to shut down, None if it can or need not be.
 
     Args:
         record: The node.
         abilities: Number of its set of abilities.
     """
     state = record.state
+    head = [record.index, record.id, record.name]
+    if state is None:
+        return [*head, None, None, [], abilities, None, "", None, None, None]
     return [
-        record.index,
-        record.id,
-        record.name,
-        state.stack if state else None,
-        state.slot if state else None,
-        list(state.tags) if state else [],
+        *head,
+        state.stack,
+        state.slot,
+        list(state.tags),
         abilities,
-        state.power if state else None,
-        state.outlet if state else "",
-        _running(state),
-        lock_row(state.lock) if state else None,
+        state.power,
+        state.outlet,
+        state.running,
+        state.lock,
         _unasked(state),
     ]
 
 
-def _unasked(state: NodeState | None) -> str | None:
-    if state is None or state.askable is not Askable.CANNOT_BE_ASKED:
-        return None
-    return state.askable_why
+def _unasked(state: NodeState) -> str | None:
+    cannot = state.askable is Askable.CANNOT_BE_ASKED
+    return state.askable_why if cannot else None
 
 
-def _running(state: NodeState | None) -> list[str] | None:
-    if state is None or state.running is None:
-        return None
-    now = state.running
-    return [now.id, now.verb, now.phase.value, now.by, now.word]
+def stack_object(stack: StackState) -> dict[str, Any]:
+    """Returns a stack's fields; its number as ``number``."""
+    found = msgspec.structs.asdict(stack)
+    del found["totals"], found["worst"]  # the page counts its boards itself
+    found["number"] = found.pop("stack")
+    return found
 
 
-def lock_row(lock: Lock | None) -> list[Any] | None:
-    """Return ``scope, by, until, reason``; None where nobody holds it."""
-    if lock is None:
-        return None
-    # Cut, not rounded: the master, too, tells the minute in which it ends.
-    return [lock.scope, lock.by, int(lock.until), lock.reason]
-
-
-def stack_row(stack: StackState) -> list[Any]:
-    """Return ``number, name, x, y, slots, power, wanted, lock, fault, found``."""
-    return [
-        stack.stack,
-        stack.name,
-        stack.x,
-        stack.y,
-        stack.slots,
-        stack.power,
-        stack.wanted,
-        lock_row(stack.lock),
-        stack.fault,
-        list(stack.found),
-    ]
-
-
-def event_row(event: Event) -> list[Any]:
-    """Return ``seq, ts, kind, text, node, stack, by, verb, incident, correlation``."""
-    return [
-        event.seq,
-        round(event.ts),
-        event.kind.value,
-        event.text,
-        event.node,
-        event.stack,
-        event.by,
-        event.verb,
-        event.incident,
-        event.correlation,
-    ]
+def event_object(event: Event) -> dict[str, Any]:
+    """Returns an event's fields, its time in whole seconds."""
+    return msgspec.structs.asdict(event) | {"ts": round(event.ts)}
 
 
 def ability_rows(abilities: tuple[Ability, ...]) -> list[list[Any]]:
-    """Return ``verb, placeholders, note`` for each ability."""
+    """Returns ``verb, placeholders, note`` for each ability."""
     return [[each.verb, list(each.placeholders), each.note] for each in abilities]
 
 
@@ -143,7 +102,7 @@ class AbilitySets:
         """The highest number given; none is given twice."""
 
     def number(self, record: Record) -> int:
-        """Return the number of a node's set; 0 where it has said nothing yet."""
+        """Returns the number of a node's set; 0 where it has said nothing yet."""
         if record.details is None:
             return 0
         abilities = record.details.abilities
@@ -153,19 +112,19 @@ class AbilitySets:
         return self._numbers[abilities]
 
     def keep(self, records: Iterable[Record]) -> None:
-        """Forget the sets that none of these nodes has."""
+        """Forgets the sets that none of these nodes has."""
         used = {each.details.abilities for each in records if each.details is not None}
         self._numbers = {
             key: number for key, number in self._numbers.items() if key in used
         }
 
     def rows(self) -> dict[int, list[list[Any]]]:
-        """Return every set by number."""
+        """Returns every set by number."""
         return {number: ability_rows(key) for key, number in self._numbers.items()}
 
 
 def vitals(record: Record, now: float, wall: float) -> dict[str, Any]:
-    """Return what the panel of an open node shows and changes often.
+    """Returns what the panel of an open node shows and changes often.
 
     Args:
         record: The node.
@@ -176,8 +135,8 @@ def vitals(record: Record, now: float, wall: float) -> dict[str, Any]:
     return {
         "id": record.id,
         "index": record.index,
-        "beat": msgspec.to_builtins(record.beat),
-        "state": msgspec.to_builtins(record.state),
+        "beat": record.beat,
+        "state": record.state,
         "status": record.status,
         "heard": heard,
         "history": list(record.history),
@@ -185,7 +144,7 @@ def vitals(record: Record, now: float, wall: float) -> dict[str, Any]:
 
 
 def details(record: Record) -> dict[str, Any] | None:
-    """Return what the panel shows and hardly ever changes; abilities go elsewhere."""
+    """Returns what the panel shows and hardly ever changes; abilities go elsewhere."""
     if record.details is None:
         return None
     found: dict[str, Any] = msgspec.to_builtins(record.details)

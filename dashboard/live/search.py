@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from dashboard.live.record import Record
+from dashboard.live.model import Record
 from dashboard.live.tile import State
 
 Test = Callable[[Record], bool]
@@ -83,7 +83,7 @@ class Query(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> Query:
-    """Compile what was typed; never fails."""
+    """Compiles what was typed; never fails."""
     tests: list[Test] = []
     hints: list[str] = []
     for term in text[:MAX_QUERY_CHARACTERS].lower().split():
@@ -96,7 +96,7 @@ def parse(text: str) -> Query:
 
 
 def _term(term: str) -> Test | str:
-    """Return a term's test, or what is wrong with it."""
+    """Returns a term's test, or what is wrong with it."""
     key, colon, value = term.partition(":")
     if not colon or _looks_like_mac(term):
         return _free(term)
@@ -228,7 +228,7 @@ def _comparison(metric: Metric, text: str) -> Test | str:
 
 
 def _value(record: Record, metric: Metric) -> float | None:
-    """Return a vital as it is shown; None where none is shown."""
+    """Returns a vital as it is shown; None where none is shown."""
     beat, tile = record.beat, record.tile
     if beat is None or tile is None or tile.state > State.CRIT:
         return None

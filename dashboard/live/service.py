@@ -1,11 +1,11 @@
-"""The dashboard without its pages: the link, the model, the hub and the desk."""
+"""The dashboard without its pages: the link, the model, the hub and the commands."""
 
 import asyncio
 import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from broker.client.link import Connect, Link, Message
@@ -13,21 +13,83 @@ from broker.common import tasks
 from broker.common.errors import LinkError
 from broker.common.log import Rejections
 from broker.common.tasks import Tasks
-from broker.contract.messages import Status
-from broker.contract.topics import Topics
+from broker.contract.messages import Command, Reply, Status, encode
+from broker.contract.topics import Scope, ScopeKind, Topics
+from broker.contract.verbs import Verb
 from dashboard.live.command_sender import CommandSender
-from dashboard.live.hub import Hub
+from dashboard.live.hub import Hub, View
 from dashboard.live.model import RackModel, subscriptions
-from dashboard.live.past import HistoryLoader
-from dashboard.live.view import View
 from dashboard.server.settings import DashboardSettings
 from dashboard.server.users import PageRole, Users
 
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "dashboard"
+LINES = 200
+"""Lines of history asked for: what the side column folds and the Activity page begins
+with."""
+PATIENCE_S = 10.0
+"""Seconds after which an unanswered question for history is put again."""
 _SWEEP_AFTER_S = 15.0
 """Nodes answer within 5 s after the broker is back; retained state comes sooner."""
+
+
+class HistoryLoader:
+    """Asks the master for recent history, so that a fresh page is not blank.
+
+    It asks once for each life of the broker's connection and of the master.
+
+    Args:
+        topics: The rack's topics.
+        model: Gets the lines.
+        clock: Monotonic time, seconds.
+        new_id: Makes command ids.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        model: RackModel,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.link: Link | None = None
+        self._topic = topics.command(Scope(ScopeKind.RACK), Verb.EVENTS)
+        self._model = model
+        self._clock = clock
+        self._new_id = new_id
+        self._asked = ""
+        self._again_at = 0.0
+        self._known = False
+
+    def forget(self) -> None:
+        """Makes the next tick ask again: lines may have been missed."""
+        self._known = False
+        self._again_at = 0.0
+
+    def tick(self) -> None:
+        """Asks if something may be missing and the master can answer."""
+        if self._model.master is not Status.ONLINE:
+            self.forget()
+            return
+        now = self._clock()
+        if self._known or now < self._again_at:
+            return
+        if self.link is None or not self.link.connected:
+            return
+        self._asked = self._new_id()
+        self._again_at = now + PATIENCE_S
+        command = Command(id=self._asked, args=(f"limit={LINES}",))
+        self.link.publish(self._topic, encode(command), qos=1)
+
+    def answer(self, reply: Reply) -> None:
+        """Adds the lines of an answer to our question; ignores other answers."""
+        if not self._asked or reply.id != self._asked:
+            return
+        if reply.phase.final:
+            self._known = True
+        self._model.recall(reply.events)
 
 
 class Dashboard:
@@ -40,7 +102,7 @@ class Dashboard:
         users: Who may do what.
         publish_hint: How a ``mosquitto_pub`` line begins.
         connect_as: Makes the link by which the commands of a role are sent.
-        sweep_after_s: How long the rack has to tell of itself anew, seconds.
+        sweep_after_s: How long the rack has to publish everything again, seconds.
     """
 
     def __init__(
@@ -68,7 +130,7 @@ class Dashboard:
         self.commands = CommandSender(
             topics, users, clock=time.monotonic, new_id=lambda: secrets.token_hex(8)
         )
-        self.past = HistoryLoader(
+        self.history = HistoryLoader(
             topics,
             self.model,
             clock=time.monotonic,
@@ -77,7 +139,7 @@ class Dashboard:
         self._link: Link = connect(
             self, client_id=CLIENT_ID, subscriptions=subscriptions(topics)
         )
-        self.commands.link = self.past.link = self._link
+        self.commands.link = self.history.link = self._link
         for role, way in connect_as.items():
             name = f"{CLIENT_ID}-{role}"
             self.commands.links[role] = way(_Sender(), client_id=name, subscriptions=())
@@ -85,7 +147,7 @@ class Dashboard:
         self._sweep_after_s = sweep_after_s
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_owed = False
-        """Whether nobody could tell, when it was time, what the rack forgot."""
+        """Whether no master could tell, when it was time, what the rack forgot."""
 
     @property
     def errors(self) -> int:
@@ -93,54 +155,54 @@ class Dashboard:
         return self._link.listener_errors.total + tasks.counts.total()
 
     async def start(self) -> None:
-        """Begin to listen and to tell the tabs; the broker may come later."""
+        """Begins to listen and to tell the tabs; the broker may come later."""
         for link in (self._link, *self.commands.links.values()):
             await link.start()
         if not len(self._tasks):
             _ = self._tasks.keep_running("tell the tabs", self.hub.run)
-            _ = self._tasks.keep_running("deadlines of commands", self._desk_ticks)
-            _ = self._tasks.keep_running("ask for history", self._past_ticks)
+            _ = self._tasks.keep_running("deadlines of commands", self._command_ticks)
+            _ = self._tasks.keep_running("ask for history", self._history_ticks)
 
     async def stop(self) -> None:
-        """Undo ``start``; calling it twice is fine."""
+        """Undoes ``start``; calling it twice is fine."""
         self._cancel_sweep()
         await self._tasks.stop()
         for link in (*self.commands.links.values(), self._link):
             await link.stop()
 
     def join(self, view: View) -> None:
-        """Show a tab everything from the next tick on."""
+        """Shows a tab everything from the next tick on."""
         self.hub.views.add(view)
 
     def leave(self, view: View) -> None:
-        """Forget a tab; calling it twice is fine."""
+        """Forgets a tab; calling it twice is fine."""
         self.hub.views.discard(view)
         self.commands.forget(view)
 
     def on_connected(self, session: str) -> None:
-        """The broker is there (again): doubt everything until it is heard anew."""
+        """Doubts everything until it is heard again: the broker is (back) there."""
         log.info("broker connected, session %s", session)
         self.hub.broker_is(up=True)
-        self.past.forget()
+        self.history.forget()
         self._sweep_later()
 
     def on_disconnected(self, reason: str) -> None:
-        """The broker is gone: the pages freeze and say so."""
+        """Freezes the pages, which say why: the broker is gone."""
         log.warning("broker lost: %s", reason)
         self.hub.broker_is(up=False, why=reason)
         self._cancel_sweep()
 
     def on_message(self, message: Message) -> None:
-        """Take one message into the model; bring a reply to the desk."""
+        """Updates the model from one message; passes a reply to who asked."""
         reply = self.model.apply(message, time.monotonic())
         if reply is not None:
-            self.past.answer(reply)
+            self.history.answer(reply)
             self.commands.answer(reply)
         if self._sweep_owed and self.model.master is Status.ONLINE:
             self._sweep_later()
 
     def _drop_unheard(self) -> None:
-        """Forget nodes the rack forgot while we were away, once a master can tell."""
+        """Forgets nodes the rack forgot while we were away, once a master can tell."""
         self._sweep_owed = self.model.master is not Status.ONLINE
         if not self._sweep_owed:
             self.model.drop_unconfirmed()
@@ -156,27 +218,27 @@ class Dashboard:
             self._sweep.cancel()
             self._sweep = None
 
-    async def _desk_ticks(self) -> None:
+    async def _command_ticks(self) -> None:
         while True:
             await asyncio.sleep(1)
             self.commands.tick()
 
-    async def _past_ticks(self) -> None:
+    async def _history_ticks(self) -> None:
         while True:
             await asyncio.sleep(1)
             # The link may be lost, or its queue be full, in this very turn.
             with contextlib.suppress(LinkError):
-                self.past.tick()
+                self.history.tick()
 
 
 class _Sender:
-    """Listener of a link that only sends."""
+    """Listener of a link that only sends: the link logs outages and comes back."""
 
     def on_connected(self, session: str) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     def on_disconnected(self, reason: str) -> None:
-        """Nothing to do: the link logs it and comes back by itself."""
+        """Does nothing."""
 
     def on_message(self, message: Message) -> None:
-        """Nothing comes: there is no subscription."""
+        """Does nothing: there is no subscription."""

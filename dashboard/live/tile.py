@@ -118,7 +118,7 @@ _STEPS = {Verdict.STOPPING: "Shutting down", Verdict.BOOTING: "Booting"}
 def grade(
     value: float, warn: float, crit: float, before: TileLevel = TileLevel.OK
 ) -> TileLevel:
-    """Return how bad a value is; a level once reached is left two units lower.
+    """Returns how bad a value is; a level once reached is left two units lower.
 
     Args:
         value: The measured value.
@@ -142,7 +142,7 @@ def _grade_known(
 def grade_vitals(
     beat: Heartbeat, limits: Thresholds, before: Levels, cpu_mean: float | None
 ) -> Levels:
-    """Return how bad each vital of a heartbeat is.
+    """Returns how bad each vital of a heartbeat is.
 
     Args:
         beat: The latest heartbeat.
@@ -184,7 +184,7 @@ def make_tile(
     cpu_mean: float | None = None,
     confirmed: bool = True,
 ) -> Tile:
-    """Return what a node's tile shows.
+    """Returns what a node's tile shows.
 
     Args:
         state: The master's view; None while it has said nothing.
@@ -223,14 +223,14 @@ def _shown(value: float | None) -> int:
 
 
 def _missing(beat: Heartbeat) -> str:
-    """Return the words in place of the bars that a tile cannot draw."""
+    """Returns the words in place of the bars that a tile cannot draw."""
     return "no vitals" if beat.cpu_percent is None else ""
 
 
 def _from_verdict(
     state: NodeState | None, details: Details | None, status: Status | None
 ) -> Tile | None:
-    """Return the tile of a node that is not simply online; None if it is."""
+    """Returns the tile of a node that is not simply online; None if it is."""
     if state is None:
         return _without_master(details, status)
     running = state.running
@@ -260,7 +260,7 @@ def _from_verdict(
 
 
 def _without_master(details: Details | None, status: Status | None) -> Tile | None:
-    """Judge by the node's own words while no master has said anything."""
+    """Judges by the node's own words while no master has said anything."""
     if status is Status.ONLINE:
         return None
     if status is Status.OFFLINE:
@@ -278,7 +278,7 @@ def _judge(
     levels: Levels,
     cpu_mean: float | None,
 ) -> tuple[TileLevel, list[str]]:
-    """Return the worst level and the reasons, worst first."""
+    """Returns the worst level and the reasons, worst first."""
     now = beat.throttled.now if beat.throttled is not None else ()
     faults = state.faults if state is not None else ()
     disk_errors = (details.disk_errors or 0) if details is not None else 0

@@ -1,39 +1,29 @@
 """The frame of every page: one custom element that is the way to the browser tab."""
 
-import logging
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from nicegui import Client, ui
 from nicegui.events import GenericEventArguments
 
-from broker.contract.messages import OnFailure
 from dashboard.live.command_sender import CommandRequest, NotSentError
+from dashboard.live.hub import View
 from dashboard.live.service import Dashboard
-from dashboard.live.view import View
 from dashboard.server.users import PageUser
-
-log = logging.getLogger(__name__)
 
 _BACKLOG = 20
 """Messages NiceGUI may still hold for a tab; beyond, it gets a snapshot instead."""
 
 
 class ClientMessage(msgspec.Struct, frozen=True):
-    """What a tab says to the server.
+    """What a tab says to the server; one of kind ``ask`` is a CommandRequest as well.
 
     Args:
         kind: What about.
         text: The query, for ``search``.
         node: Node id, for ``open``; empty to close.
         reference: The tab's own number of an ``ask``.
-        scope: As in Ask.
-        verb: As in Ask.
-        args: As in Ask.
-        confirm: As in Ask.
-        wave: As in Ask.
-        on_failure: As in Ask.
     """
 
     kind: Literal[
@@ -42,12 +32,6 @@ class ClientMessage(msgspec.Struct, frozen=True):
     text: str = ""
     node: str = ""
     reference: int = 0
-    scope: str = ""
-    verb: str = ""
-    args: tuple[str, ...] = ()
-    confirm: str = ""
-    wave: Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None = None
-    on_failure: OnFailure = OnFailure.STOP
 
 
 class Frame(
@@ -76,10 +60,10 @@ class Frame(
         self._props["page"] = ""
         self.view = View(self, user)
         dashboard.join(self.view)
-        self.on("say", self._take)
+        self.on("say", self._receive)
 
     def show(self, page: str) -> None:
-        """Mark a page as the present one."""
+        """Marks a page as the present one."""
         self._props["page"] = page
         self.update()
 
@@ -90,55 +74,50 @@ class Frame(
         return client.has_socket_connection and len(client.outbox.messages) < _BACKLOG
 
     def send(self, number: int, shared: str, private: str) -> None:
-        """Send one message; see Port."""
+        """Sends one message; see Port."""
         if self._alive():
             _ = self.run_method("apply", number, shared, private)
         else:
             self._turn_out()
 
-    def _take(self, event: GenericEventArguments) -> None:
+    def _receive(self, event: GenericEventArguments) -> None:
+        request: CommandRequest | None = None
         try:
-            wish = msgspec.convert(event.args, ClientMessage)
+            message = msgspec.convert(event.args, ClientMessage)
+            if message.kind == "ask":
+                request = msgspec.convert(event.args, CommandRequest)
         except msgspec.ValidationError as error:
-            self._dashboard.model.rejections.add("wish", str(error))
+            self._dashboard.model.rejections.add("client message", str(error))
             return
-        if self._alive():
-            self._fulfil(wish)
-        else:
+        if not self._alive():
             self._turn_out()
+        elif request is not None:
+            self._ask(message.reference, request)
+        else:
+            self._handle(message)
 
     def _turn_out(self) -> None:
-        """Show the login: a tab whose session ended must not go on looking live."""
+        """Shows the login: a tab whose session ended must not go on looking live."""
         self.client.open("/login")
         self._dashboard.leave(self.view)
 
-    def _fulfil(self, wish: ClientMessage) -> None:
-        match wish.kind:
+    def _handle(self, message: ClientMessage) -> None:
+        match message.kind:
             case "resync":
                 self.view.resync()
             case "pause" | "resume":
-                self.view.paused = wish.kind == "pause"
+                self.view.paused = message.kind == "pause"
             case "search":
-                self.view.search(wish.text)
+                self.view.search(message.text)
             case "open":
-                self.view.open_node(wish.node)
+                self.view.open_node(message.node)
             case "install" | "no-install":
-                self.view.follow_install(on=wish.kind == "install")
-            case "ask":
-                self._ask(wish)
+                self.view.follow_install(on=message.kind == "install")
 
-    def _ask(self, wish: ClientMessage) -> None:
-        ask = CommandRequest(
-            wish.scope,
-            wish.verb,
-            wish.args,
-            wish.confirm,
-            wish.wave,
-            wish.on_failure,
-        )
-        answer: dict[str, Any] = {"reference": wish.reference}
+    def _ask(self, reference: int, request: CommandRequest) -> None:
+        answer: dict[str, Any] = {"reference": reference}
         try:
-            answer["id"] = self._dashboard.commands.ask(self.view, ask)
+            answer["id"] = self._dashboard.commands.send(self.view, request)
         except NotSentError as error:
             self.view.push("refused", answer | {"text": str(error)})
         else:
@@ -150,20 +129,8 @@ class Frame(
         super()._handle_delete()
 
 
-class Overview(ui.element, component="../components/overview.js"):
-    """The rack; it draws what the frame receives."""
-
-
-class Activity(ui.element, component="../components/activity.js"):
-    """The rack's history; it draws what the frame receives, and asks for more."""
-
-
-class Install(ui.element, component="../components/install.js"):
-    """The install run; it draws what the frame receives while this page is open."""
-
-
 def _settings(dashboard: Dashboard, user: PageUser) -> dict[str, Any]:
-    """Return what a tab needs to know once, beside the vocabulary that all share."""
+    """Returns what a tab needs to know once, beside the vocabulary that all share."""
     limits = dashboard.settings.thresholds
     return {
         "user": user.name,

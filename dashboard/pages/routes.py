@@ -1,7 +1,6 @@
 """The signed-in pages, inside one frame that stays while one goes from page to page."""
 
 import html
-import logging
 import platform
 from collections.abc import Callable
 
@@ -12,15 +11,12 @@ from starlette.requests import Request
 
 from broker import VERSION
 from dashboard.live.service import Dashboard
-from dashboard.pages.frame import Activity, Frame, Install, Overview
+from dashboard.pages.frame import Frame
 from dashboard.pages.vocabulary import vocabulary
 from dashboard.server.sessions import Sessions
 
-log = logging.getLogger(__name__)
-
 LICENCE = "Apache-2.0"
 
-Build = Callable[[], object]
 _ORIGINAL_AUTHORS = (
     "the PiRack students of ENSEIRB-MATMECA, Bordeaux, who built the first PiRack "
     "in 2016: a rack of Raspberry Pis, a relay board, and a page to command them"
@@ -29,6 +25,18 @@ _TUTORIALS = (
     "the RaspberryPiCluster tutorials, whose primary, nodes and their base class "
     "showed how little a cluster needs to say to be alive"
 )
+
+
+class OverviewPage(ui.element, component="../components/overview.js"):
+    """The rack; it draws what the frame receives."""
+
+
+class ActivityPage(ui.element, component="../components/activity.js"):
+    """The rack's history; it draws what the frame receives, and asks for more."""
+
+
+class InstallPage(ui.element, component="../components/install.js"):
+    """The install run; it draws what the frame receives while this page is open."""
 
 
 class Pages:
@@ -46,26 +54,24 @@ class Pages:
         self._static = static
 
     def mount(self) -> None:
-        """Add the routes; all lead into the same frame."""
+        """Adds the routes; all lead into the same frame."""
         for path in ("/", "/install", "/activity", "/about"):
             ui.page(path, title=f"PiRack · {self._dashboard.model.topics.rack}")(
                 self.shell
             )
+        sheets = "".join(
+            f'<link rel="stylesheet" href="{self._static}/{name}.css">'
+            for name in ("tokens", "frame", "overview", "activity", "panel", "install")
+        )
         ui.add_head_html(
-            f'<script src="{self._static}/theme.js"></script>'
-            f'<link rel="stylesheet" href="{self._static}/tokens.css">'
-            f'<link rel="stylesheet" href="{self._static}/frame.css">'
-            f'<link rel="stylesheet" href="{self._static}/overview.css">'
-            f'<link rel="stylesheet" href="{self._static}/activity.css">'
-            f'<link rel="stylesheet" href="{self._static}/panel.css">'
-            f'<link rel="stylesheet" href="{self._static}/install.css">'
+            f'<script src="{self._static}/theme.js"></script>{sheets}'
             '<meta name="theme-color" content="#c51a4a">'
             f'<script type="application/json" id="vocabulary">{_words()}</script>',
             shared=True,
         )
 
     def shell(self, request: Request) -> None:
-        """Build the frame and the page inside it."""
+        """Builds the frame and the page inside it."""
         cookie = request.session
         user = self._sessions.user(cookie)
         if user is None:
@@ -75,9 +81,9 @@ class Pages:
         frame = Frame(self._dashboard, user, alive)
         with ui.element("div").props('id=main tabindex="-1"'):
             ui.sub_pages(
-                {"/": self._page(frame, "overview", Overview)}
-                | {"/install": self._page(frame, "install", Install)}
-                | {"/activity": self._page(frame, "activity", Activity)}
+                {"/": self._page(frame, "overview", OverviewPage)}
+                | {"/install": self._page(frame, "install", InstallPage)}
+                | {"/activity": self._page(frame, "activity", ActivityPage)}
                 | {"/about": self._page(frame, "about", self._about)}
             )
 
@@ -118,7 +124,7 @@ class Pages:
 
 
 def _words() -> str:
-    """Return the vocabulary as JSON that no HTML parser takes for markup."""
+    """Returns the vocabulary as JSON that no HTML parser takes for markup."""
     return msgspec.json.encode(vocabulary()).decode().replace("<", "\\u003c")
 
 
@@ -133,6 +139,6 @@ def _fact(term: str, value: str) -> None:
 
 
 def add_lifecycle(dashboard: Dashboard) -> None:
-    """Start and stop the dashboard with the web server, on its loop."""
+    """Starts and stops the dashboard with the web server, on its loop."""
     app.on_startup(dashboard.start)
     app.on_shutdown(dashboard.stop)

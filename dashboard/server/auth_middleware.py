@@ -1,6 +1,6 @@
-"""The door of the web server: nobody unknown gets further, and headers are strict.
+"""ASGI middleware: authentication, same origin, and security headers.
 
-A plain ASGI middleware, because the usual kind never sees WebSockets.
+Not Starlette's own kind of middleware, because that never sees WebSockets.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,10 +62,10 @@ def same_origin(headers: Mapping[str, str]) -> bool:
 
 
 class AuthMiddleware:
-    """Asks who is there before anything else runs.
+    """Lets through who is signed in, before anything else runs.
 
     Args:
-        app: What is behind the door.
+        app: What is protected.
         sessions: Knows who is signed in.
         refused: Counts what cannot be read; told its kind and what was wrong.
         https: Browsers come over TLS, and should never come otherwise again.
@@ -85,7 +85,7 @@ class AuthMiddleware:
         self._headers = SECURITY_HEADERS | (HTTPS_HEADERS if https else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let through, send to the login page, or refuse."""
+        """Passes the request on, redirects it to the login page, or refuses it."""
         if scope["type"] == "http":
             await self._http(scope, receive, _with_headers(send, self._headers))
         elif scope["type"] == "websocket":
@@ -108,7 +108,7 @@ class AuthMiddleware:
         elif _is_open(scope["path"]) or self._sessions.user(scope["session"]):
             await self._app(scope, receive, send)
         else:
-            await _turn_away(scope, headers)(scope, receive, send)
+            await _unauthorized(scope, headers)(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = self._sessions.user(scope["session"]) is not None
@@ -126,8 +126,8 @@ def _is_open(path: str) -> bool:
     return path in _OPEN or path.startswith(STATIC)
 
 
-def _turn_away(scope: Scope, headers: Headers) -> Response:
-    """A page leads to the login; anything else is told plainly."""
+def _unauthorized(scope: Scope, headers: Headers) -> Response:
+    """Redirects a page to the login; answers anything else with 401."""
     if "text/html" not in headers.get("accept", ""):
         return JSONResponse({"error": "sign in first"}, HTTPStatus.UNAUTHORIZED)
     query = scope.get("query_string", b"").decode("latin-1")
@@ -137,7 +137,7 @@ def _turn_away(scope: Scope, headers: Headers) -> Response:
 
 
 def _prefix(scope: Scope) -> str:
-    """Return the sub-path that a proxy serves us below; the header is taken away.
+    """Returns the sub-path that a proxy serves us below; the header is taken away.
 
     Anybody can send it, and NiceGUI would put it in front of its own links only.
     """

@@ -51,21 +51,21 @@ class ConnectionLimits:
         self._per_address = per_address
         self._exempt = [ipaddress.ip_network(one, strict=False) for one in exempt]
         self._waiting: dict[str, Waiting] = {}
-        self._told = False
+        self._logged = False
 
     def enter(self, connection: "BoundedProtocol") -> bool:
-        """Count a new connection; return False when it must be closed at once.
+        """Counts a new connection; returns False when it must be closed at once.
 
         Where an address has its share, its oldest connection is closed for the new one:
         one that holds many open does not keep others out.
         """
         count = len(connection.connections)  # uvicorn's own, websockets included
         if count > self._most:
-            if not self._told:
+            if not self._logged:
                 log.warning("%d connections are open; further ones are closed", count)
-            self._told = True
+            self._logged = True
             return False
-        self._told = False
+        self._logged = False
         address = connection.address
         mine = self._waiting.setdefault(address, OrderedDict())
         mine[connection] = None
@@ -101,7 +101,7 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # ch
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Count it, and begin to wait for a request."""
+        """Counts it, and begins to wait for a request."""
         super().connection_made(transport)
         self.address = network(self.client[0]) if self.client else ""
         if self.limits.enter(self):
@@ -110,32 +110,32 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # ch
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Takes bytes; a whole head gives the answer its time."""
+        """Reads bytes; a complete head gives the answer its time."""
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before:
             self._wait(ANSWER_S)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; uvicorn closes an idle connection sooner."""
+        """Waits for the next request; uvicorn closes an idle connection sooner."""
         super().on_response_complete()
         if self._deadline is not None:
             self._wait(REQUEST_S)
 
     def handle_websocket_upgrade(self, *args: Any) -> None:  # noqa: ANN401  # uvicorn's own
-        """Hand the connection to the websocket, which has its own keepalive."""
+        """Hands the connection to the websocket, which has its own keepalive."""
         self._stop_waiting()
         self.limits.leave(self)
         super().handle_websocket_upgrade(*args)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count its end."""
+        """Counts its end."""
         self._stop_waiting()
         self.limits.leave(self)
         super().connection_lost(exc)
 
     def cut(self) -> None:
-        """End it without a word."""
+        """Closes it at once."""
         self._stop_waiting()
         self.transport.abort()
 
@@ -150,12 +150,12 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # ch
 
 
 def bounded(limits: ConnectionLimits) -> type[BoundedProtocol]:
-    """Return what uvicorn makes its connections of."""
+    """Returns what uvicorn makes its connections of."""
     return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
 
 
 def network(address: str) -> str:
-    """Return an address; of IPv6 the network, of which one host has all addresses."""
+    """Returns an address; of IPv6 the network, of which one host has all addresses."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

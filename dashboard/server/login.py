@@ -29,7 +29,7 @@ _CHECKS_AT_ONCE = 2
 
 
 class LoginPages:
-    """Serves the plain pages.
+    """Serves the pages that need no session: login, 404, failure.
 
     Args:
         users: Verify passwords.
@@ -54,7 +54,7 @@ class LoginPages:
         self._message = Template((folder / "message.html").read_text("utf-8"))
 
     def mount(self, app: FastAPI) -> None:
-        """Add the routes."""
+        """Adds the routes."""
         app.add_api_route(LOGIN, self.form, methods=["GET"])
         app.add_api_route(LOGIN, self.sign_in, methods=["POST"])
         app.add_api_route("/logout", self.sign_out, methods=["POST"])
@@ -62,23 +62,23 @@ class LoginPages:
         app.add_api_route(SESSION, self.session, methods=["GET"])
 
     async def health(self) -> Response:
-        """Say that the server answers; for monitors."""
+        """Answers monitors: the server is there."""
         return JSONResponse({"status": "ok"})
 
     async def session(self, request: Request) -> Response:
-        """Say whether the asker is signed in: to its socket a refusal has no reason."""
+        """Tells whether the asker is signed in: its socket learns no reason."""
         known = self._sessions.user(request.session) is not None
         return JSONResponse({"signed_in": known}, headers={"Cache-Control": "no-store"})
 
     async def form(self, request: Request) -> Response:
-        """Show the login form."""
+        """Shows the login form."""
         wanted = safe_path(request.query_params.get("next", "/"))
         if self._sessions.user(request.session) is not None:
             return RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
         return self._form(wanted=wanted)
 
     async def sign_in(self, request: Request) -> Response:
-        """Take name and password."""
+        """Checks name and password, and begins a session."""
         fields = await _fields(request)
         wanted = safe_path(fields.get("next", "/"))
         name = fields.get("name", "").strip()
@@ -103,12 +103,12 @@ class LoginPages:
         return RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
 
     async def sign_out(self, request: Request) -> Response:
-        """End the session."""
+        """Ends the session."""
         self._sessions.end(request.session)
         return RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
 
     def message(self, status: HTTPStatus, title: str, text: str) -> HTMLResponse:
-        """Return a page that only says something."""
+        """Returns a page with a title and a text."""
         content = self._message.substitute(
             static=self._static,
             fonts=self._fonts,
@@ -119,7 +119,7 @@ class LoginPages:
         return HTMLResponse(content, status)
 
     async def _verify(self, name: str, password: str) -> PageUser | None:
-        """Check a password beside the loop: scrypt takes its time on purpose."""
+        """Checks a password beside the loop: scrypt takes its time on purpose."""
         async with self._at_once:
             return await asyncio.to_thread(self._users.verify, name, password)
 
@@ -145,7 +145,7 @@ class LoginPages:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """Read a small form; the first value of each field."""
+    """Reads a small form; the first value of each field."""
     body = b""
     try:
         async with asyncio.timeout(_FORM_S):

@@ -62,7 +62,7 @@ class Sessions:
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def load(self) -> bool:
-        """Read the ended sessions; return False where they were there and are lost.
+        """Reads the ended sessions; returns False where they were there and are lost.
 
         A damaged file is kept aside. Sessions that ended could live again then, so the
         caller must make a new secret: everybody signs in again.
@@ -78,14 +78,14 @@ class Sessions:
         return True
 
     def begin(self, cookie: Cookie, user: PageUser) -> None:
-        """Sign a person in, under a new session id."""
+        """Signs a person in, under a new session id."""
         cookie.clear()
         cookie["user"] = user.name
         cookie["stamp"] = user.stamp
         cookie["session"] = secrets.token_hex(16)
 
     def user(self, cookie: Cookie) -> PageUser | None:
-        """Return who is signed in, or None."""
+        """Returns who is signed in, or None."""
         name, stamp, session = (cookie.get(key) for key in ("user", "stamp", "session"))
         if not (isinstance(name, str) and isinstance(stamp, str)):
             return None
@@ -94,7 +94,7 @@ class Sessions:
         return self._users.session(name, stamp)
 
     def watch(self, session: str, user: PageUser) -> Callable[[], bool]:
-        """Return what tells an open page, from now on, whether it may go on."""
+        """Returns what tells an open page, from now on, whether it may go on."""
         ends = self._clock() + self._lasts_s
 
         def live() -> bool:
@@ -105,7 +105,7 @@ class Sessions:
         return live
 
     def end(self, cookie: Cookie) -> None:
-        """Sign out; a copy of the cookie is worth nothing from now on."""
+        """Signs out; a copy of the cookie is worth nothing from now on."""
         session = cookie.get("session")
         if isinstance(session, str):
             self._ended[session] = None
@@ -126,7 +126,7 @@ class Sessions:
 class SignInThrottle:
     """Makes guessing slow: after five failures each further one doubles the wait.
 
-    Failures are counted for a name at an address, so that who guesses one account locks
+    Failures are counted for a name at an address, so that guesses at one account lock
     out neither another account nor the same one at another address. Many failures of
     one name, or from one address, leave every such pair one free try instead of five.
 
@@ -139,9 +139,9 @@ class SignInThrottle:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def may_try(self, name: str, address: str) -> float:
-        """Count a try as failed; return how long it must still wait, seconds.
+        """Counts a try as failed; returns how long it must still wait, seconds.
 
-        Counted before the answer is known, because guesses come side by side.
+        It counts before the answer is known, because guesses come side by side.
 
         Returns:
             0 when it may try.
@@ -164,7 +164,7 @@ class SignInThrottle:
                 self._failures[key] = (count - 1, last)
 
     def wait_s(self, key: str, free: int = _FREE_TRIES) -> float:
-        """Return how long ``key`` must still wait, seconds; 0 when it may try."""
+        """Returns how long ``key`` must still wait, seconds; 0 when it may try."""
         count, last = self._recent(key)
         if count < free:
             return 0.0
@@ -173,7 +173,7 @@ class SignInThrottle:
         return max(last + wait - self._clock(), 0.0)
 
     def failed(self, key: str) -> None:
-        """Count one failure."""
+        """Counts one failure."""
         count, _ = self._recent(key)
         self._failures.pop(key, None)
         self._failures[key] = (count + 1, self._clock())
@@ -181,7 +181,7 @@ class SignInThrottle:
             self._failures.popitem(last=False)
 
     def succeeded(self, key: str) -> None:
-        """Forget the failures."""
+        """Forgets the failures."""
         self._failures.pop(key, None)
 
     def _recent(self, key: str) -> tuple[int, float]:
@@ -192,7 +192,7 @@ class SignInThrottle:
 
 
 def safe_path(wanted: str) -> str:
-    """Return where to go after signing in: a path of ours, else the start page."""
+    """Returns where to go after signing in: a path of ours, else the start page."""
     parts = urlsplit(wanted)
     local = wanted.startswith("/") and not wanted.startswith("//")
     clean = wanted.isprintable() and "\\" not in wanted and " " not in wanted

@@ -17,11 +17,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Args:
         temperature_warn_c: Processor temperature. A Pi throttles itself from 80 °C,
             a Pi 3B+ lowers its clock from 60 °C already.
-        temperature_crit_c: Likewise.
+        temperature_crit_c: The same.
         memory_warn_percent: Memory in use.
-        memory_crit_percent: Likewise.
         disk_warn_percent: Root file system in use.
-        disk_crit_percent: Likewise.
         cpu_warn_percent: Mean over the last three minutes. There is no critical level:
             a busy board is doing what it was bought for.
     """
@@ -67,7 +65,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds = Thresholds()
 
     def __post_init__(self) -> None:
-        """Check what the types do not say.
+        """Checks what the types do not say.
 
         Raises:
             ValueError: A proxy is not an address or a network.

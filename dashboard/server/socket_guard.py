@@ -9,7 +9,7 @@ dropped; each would otherwise be a traceback.
 import logging
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs
 
 from nicegui import Client, core
@@ -17,22 +17,15 @@ from socketio.exceptions import (  # type: ignore[import-untyped]  # has no type
     ConnectionRefusedError as SocketRefusedError,
 )
 
-log = logging.getLogger(__name__)
+from broker.common.log import Rejections
 
 Handler = Callable[..., Any]
 _OF_A_PAGE = ("event", "javascript_response", "ack", "log")
 _LOGGERS = ("engineio.server", "socketio.server")
 
 
-class Rejections(Protocol):
-    """Counts what is refused."""
-
-    def add(self, reason: str, text: str) -> None:
-        """Count one, and log the first of its kind."""
-
-
 class SocketGuard:
-    """Stands before NiceGUI's handlers of socket messages.
+    """Checks socket messages before NiceGUI's own handlers get them.
 
     Args:
         rejections: Counts what is refused.
@@ -42,12 +35,12 @@ class SocketGuard:
         self._rejections = rejections
 
     def install(self) -> None:
-        """Takes the place of NiceGUI's handlers; they are called by ours."""
+        """Replaces NiceGUI's handlers by ours, which call them."""
         handlers: dict[str, Handler] = core.sio.handlers["/"]
         core.sio.on("connect", self._connecting(handlers["connect"]))
-        core.sio.on("handshake", self._shaking_hands(handlers["handshake"]))
+        core.sio.on("handshake", self._handshaking(handlers["handshake"]))
         for name in _OF_A_PAGE:
-            core.sio.on(name, self._speaking(name, handlers[name]))
+            core.sio.on(name, self._event(name, handlers[name]))
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self._without_traceback)
 
@@ -63,7 +56,7 @@ class SocketGuard:
 
         return connect
 
-    def _shaking_hands(self, handler: Handler) -> Handler:
+    def _handshaking(self, handler: Handler) -> Handler:
         async def handshake(sid: str, data: object = None, *_: object) -> object:
             environ = core.sio.get_environ(sid)
             client_id = data.get("client_id") if isinstance(data, dict) else None
@@ -74,15 +67,15 @@ class SocketGuard:
 
         return handshake
 
-    def _speaking(self, name: str, handler: Handler) -> Handler:
-        async def speak(sid: str, data: object = None, *_: object) -> object:
+    def _event(self, name: str, handler: Handler) -> Handler:
+        async def event(sid: str, data: object = None, *_: object) -> object:
             client_id = data.get("client_id") if isinstance(data, dict) else None
             if not isinstance(client_id, str) or client_id not in core.sio.rooms(sid):
                 self._rejections.add(f"{name} for a foreign page", "")
                 return None
             return await self._tried(name, handler, sid, data)
 
-        return speak
+        return event
 
     async def _tried(self, name: str, handler: Handler, *arguments: object) -> object:
         try:
@@ -92,7 +85,7 @@ class SocketGuard:
             return False
 
     def _without_traceback(self, record: logging.LogRecord) -> bool:
-        """Count what Socket.IO could not read, instead of a traceback for each."""
+        """Counts what Socket.IO could not read, instead of a traceback for each."""
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             self._rejections.add("socket", f"{type(error).__name__}: {error}")
@@ -109,7 +102,7 @@ async def _called(handler: Handler, *arguments: object) -> object:
 
 
 def _same_session(client_id: str, environ: dict[str, Any] | None) -> bool:
-    """Return whether a page was given to the session that a socket has."""
+    """Returns whether a page was given to the session that a socket has."""
     client = Client.instances.get(client_id)
     if client is None or environ is None:
         return client is None  # NiceGUI refuses what it does not know

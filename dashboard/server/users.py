@@ -32,7 +32,7 @@ class PageRole(enum.StrEnum):
     """What a person may do; each role may all that the one before may."""
 
     VIEWER = "viewer"
-    """Look."""
+    """Looks."""
     OPERATOR = "operator"
     """Ask nodes for something, reboot and shut down."""
     ADMIN = "admin"
@@ -45,11 +45,10 @@ class PageRole(enum.StrEnum):
 
 
 class PageUser(msgspec.Struct, frozen=True, kw_only=True):
-    """One person.
+    """One person who may sign in.
 
     Args:
         name: Sign-in name.
-        role: What they may do.
         salt: Hex.
         digest: scrypt of the password, hex.
         stamp: Random, new with every password: sessions carry it, so a changed or
@@ -70,7 +69,7 @@ class _File(msgspec.Struct, frozen=True):
 
 
 def generate_password() -> str:
-    """Return a password that can be read aloud: 16 letters, about 80 bits."""
+    """Returns a password that can be read aloud: 16 letters, about 80 bits."""
     return "-".join(
         "".join(
             secrets.choice(_PASSWORD_LETTERS) for _ in range(_PASSWORD_GROUP_LENGTH)
@@ -91,7 +90,7 @@ def _digest(password: str, salt: str) -> str:
 
 
 def make_user(name: str, role: PageRole, password: str) -> PageUser:
-    """Return a user with a fresh salt and stamp."""
+    """Returns a user with a fresh salt and stamp."""
     salt = secrets.token_hex(_SALT_BYTES)
     return PageUser(
         name=name,
@@ -113,11 +112,11 @@ class Users:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._users: dict[str, PageUser] = {}
-        self._told = ""
+        self._logged = ""
         self._nobody = make_user("", PageRole.VIEWER, secrets.token_hex())
 
     def get(self, name: str) -> PageUser | None:
-        """Return the user of that name, or None.
+        """Returns the user of that name, or None.
 
         Raises:
             ConfigError: The file cannot be read or is not ours.
@@ -126,7 +125,7 @@ class Users:
         return self._users.get(name)
 
     def all(self) -> tuple[PageUser, ...]:
-        """Return every user.
+        """Returns every user.
 
         Raises:
             ConfigError: The file cannot be read or is not ours.
@@ -135,7 +134,7 @@ class Users:
         return tuple(self._users.values())
 
     def verify(self, name: str, password: str) -> PageUser | None:
-        """Return the user if the password is theirs.
+        """Returns the user if the password is theirs.
 
         Takes as long for an unknown name as for a wrong password.
 
@@ -148,24 +147,24 @@ class Users:
         return found if hmac.compare_digest(given, user.digest) else None
 
     def session(self, name: str, stamp: str) -> PageUser | None:
-        """Return the user a session belongs to, or None if it was revoked.
+        """Returns the user a session belongs to, or None if it was revoked.
 
-        While the file is broken nobody is known, which the log is told once.
+        While the file is broken there is no user; that is logged once.
         """
         try:
             user = self.get(name)
         except ConfigError as error:
-            if self._told != str(error):
-                log.error("nobody can be let in: %s", error)  # noqa: TRY400  # the text says all
-            self._told = str(error)
+            if self._logged != str(error):
+                log.error("nobody can sign in: %s", error)  # noqa: TRY400  # the text says all
+            self._logged = str(error)
             return None
-        self._told = ""
+        self._logged = ""
         if user is None or not hmac.compare_digest(user.stamp, stamp):
             return None
         return user
 
     def mend(self) -> bool:
-        """Puts a file that is torn aside, for a new one; returns whether it did.
+        """Puts a torn file aside, so that a new one is made; returns whether it did.
 
         Only at a start, before anybody signs in. A file with a mistake in it, made by
         hand, stays where it is.
@@ -188,7 +187,7 @@ class Users:
         return False
 
     def put(self, user: PageUser) -> None:
-        """Add a user, or replace the one of that name.
+        """Adds a user, or replace the one of that name.
 
         Raises:
             OSError: The file cannot be written.
@@ -221,7 +220,7 @@ def _read(path: Path) -> _File:
         return msgspec.json.decode(path.read_bytes(), type=_File)
     except (OSError, msgspec.MsgspecError) as error:
         text = (
-            f"{path}: is no users file: {error}; "
+            f"{path}: not a users file: {error}; "
             "restore it, or delete it and run pirack up"
         )
         raise ConfigError(text) from error
@@ -230,7 +229,7 @@ def _read(path: Path) -> _File:
 def ensure_admin(
     path: Path, *, name: str = "admin", password: Callable[[], str] = generate_password
 ) -> str | None:
-    """Create the first administrator if there is nobody yet.
+    """Creates the first administrator if there is nobody yet.
 
     Args:
         path: The users file.

@@ -22,10 +22,8 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf, Topics
-from dashboard.live.hub import Hub
-from dashboard.live.model import RackModel
-from dashboard.live.record import Record
-from dashboard.live.view import View
+from dashboard.live.hub import Hub, View
+from dashboard.live.model import RackModel, Record
 from dashboard.server.settings import Thresholds
 from dashboard.server.users import PageRole, PageUser
 

@@ -6,7 +6,8 @@ from nicegui.testing import User as Visitor
 
 from broker.client.fake import FakeBroker
 from dashboard.live.service import Dashboard
-from dashboard.pages.frame import Frame, Overview
+from dashboard.pages.frame import Frame
+from dashboard.pages.routes import OverviewPage
 from dashboard.server.settings import DashboardSettings
 from dashboard.server.users import PageRole, Users, make_user
 
@@ -27,7 +28,7 @@ def page(dashboard: Dashboard, *, alive: bool = True) -> None:
     @ui.page("/framed")
     def build() -> None:
         Frame(dashboard, user, lambda: alive).show("overview")
-        Overview()
+        OverviewPage()
 
 
 async def test_a_closed_tab_leaves_nothing_in_the_hub(
@@ -91,14 +92,14 @@ async def test_a_hidden_tab_is_turned_out_when_it_is_looked_at_again(
     assert dashboard.hub.views == set()
 
 
-async def test_a_malformed_wish_is_counted(user: Visitor, dashboard: Dashboard) -> None:
+async def test_a_bad_message_is_counted(user: Visitor, dashboard: Dashboard) -> None:
     page(dashboard)
     await user.open("/framed")
 
     user.find(Frame).trigger("say", {"kind": "rule the world"})
     user.find(Frame).trigger("say", {"kind": "search", "text": "x" * 9999})
 
-    assert dashboard.model.rejections.counts == {"wish": 1}
+    assert dashboard.model.rejections.counts == {"client message": 1}
 
 
 async def test_a_wave_that_is_no_number_of_boards_is_counted(
@@ -108,7 +109,7 @@ async def test_a_wave_that_is_no_number_of_boards_is_counted(
     await user.open("/framed")
 
     for wave in (-1, 10_001, "many"):
-        wish = {"kind": "ask", "scope": "rack", "verb": "reboot", "wave": wave}
-        user.find(Frame).trigger("say", wish)
+        message = {"kind": "ask", "scope": "rack", "verb": "reboot", "wave": wave}
+        user.find(Frame).trigger("say", message)
 
-    assert dashboard.model.rejections.counts == {"wish": 3}
+    assert dashboard.model.rejections.counts == {"client message": 3}

@@ -17,7 +17,7 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import Topics
 from dashboard.live.model import RackModel
-from dashboard.live.past import LINES, PATIENCE_S, HistoryLoader
+from dashboard.live.service import LINES, PATIENCE_S, HistoryLoader
 from tests.dashboard.conftest import Deaf
 
 LINE = Event(seq=7, ts=1.0, kind=EventKind.SERVICE, text="master started")

@@ -204,7 +204,7 @@ def test_connection_and_events_reach_the_tabs(bench: Bench) -> None:
 
     assert shared["connection"]["broker"]
     assert shared["connection"]["master"] == "online"
-    assert shared["events"][0][3] == "admin: ping rack: done"
+    assert shared["events"][0]["text"] == "admin: ping rack: done"
 
 
 def test_an_install_run_is_told_in_words(bench: Bench) -> None:

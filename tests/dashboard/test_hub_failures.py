@@ -22,7 +22,7 @@ def test_a_tab_that_cannot_be_told_does_not_disturb_the_others(
     for _, port in rest:
         assert [number for number, *_ in port.sent] == [0, 1, 2]
     assert silent.sent == []
-    assert caplog.text.count("a tab of ada cannot be told") == 1
+    assert caplog.text.count("sending to a tab of ada failed") == 1
 
 
 def test_a_tab_that_can_be_told_again_begins_with_everything(bench: Bench) -> None:

@@ -10,9 +10,9 @@ import pytest
 from broker.client.fake import FakeBroker
 from broker.contract.messages import encode
 from broker.contract.topics import NodeLeaf, Topics
-from dashboard.live.command_sender import CommandRequest, PendingCommand
+from dashboard.live.command_sender import PendingCommand
+from dashboard.live.hub import View
 from dashboard.live.service import Dashboard
-from dashboard.live.view import View
 from dashboard.server.settings import DashboardSettings
 from dashboard.server.users import PageRole, PageUser, Users
 from tests.dashboard.conftest import FakePort, details, heartbeat, node_state
@@ -53,9 +53,7 @@ def opened(dashboard: Dashboard) -> FakePort:
     view.search("pi-2 | gpu")
     dashboard.join(view)
     for number in (1, 2):
-        ticket = PendingCommand(
-            f"ticket-{number}", CommandRequest("rack", "ping"), view, 0.0
-        )
+        ticket = PendingCommand(f"ticket-{number}", view, 0.0)
         dashboard.commands._open[ticket.id] = ticket  # noqa: SLF001  # as if it was sent
     return port
 
@@ -83,7 +81,7 @@ async def test_ten_thousand_random_messages_stop_no_page(
             await broker.settle()
             dashboard.hub.tick()
             dashboard.commands.tick()
-            dashboard.past.tick()
+            dashboard.history.tick()
     assert sum(one.decodes for one in sent) / len(sent) >= 0.5
     for _, shared, private in port.sent:
         for text in (shared, private):

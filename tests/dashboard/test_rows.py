@@ -14,13 +14,13 @@ from broker.contract.messages import (
     Power,
     Running,
     StackState,
+    Verdict,
 )
 from broker.contract.topics import NodeLeaf
 from dashboard.live import rows
 from tests.dashboard.conftest import Bench
 
 LOCK = Lock(scope="stack/1", by="ada", until=1_700_000_000.9, reason="soldering")
-LOCK_ROW = ["stack/1", "ada", 1_700_000_000, "soldering"]
 
 
 def test_a_node_tells_its_outlet_what_it_does_and_who_holds_it(bench: Bench) -> None:
@@ -29,14 +29,7 @@ def test_a_node_tells_its_outlet_what_it_does_and_who_holds_it(bench: Bench) -> 
 
     row = rows.meta_row(record, 3)
 
-    assert row[6:] == [
-        3,
-        "on",
-        "left",
-        ["c-1", "power", "running", "ada", "off"],
-        LOCK_ROW,
-        None,
-    ]
+    assert row[6:] == [3, "on", "left", running, LOCK, None]
 
 
 def test_a_node_nobody_holds_tells_so_in_the_same_places(bench: Bench) -> None:
@@ -66,46 +59,24 @@ def test_a_new_outlet_or_lock_reaches_the_tabs(bench: Bench) -> None:
     assert '"soldering"' in port.sent[0][1]
 
 
-def test_a_stack_tells_its_outlet_its_lock_and_its_fault() -> None:
+def test_a_stack_tells_all_but_what_the_page_counts_itself() -> None:
     stack = StackState(
-        stack=1,
-        name="Stack 01",
-        x=2,
-        y=0,
-        slots=4,
-        power=Power.OFF,
-        wanted=Power.ON,
-        lock=LOCK,
-        fault="the plug does not answer",
-        found=(2, 4),
+        stack=7, name="Stack 07", x=2, y=0, slots=4, lock=LOCK, totals={Verdict.OFF: 4}
     )
 
-    row = rows.stack_row(stack)
+    told = rows.stack_object(stack)
 
-    assert row[:5] == [1, "Stack 01", 2, 0, 4]
-    assert row[5:] == ["off", "on", LOCK_ROW, "the plug does not answer", [2, 4]]
+    assert (told["number"], told["x"], told["lock"]) == (7, 2, LOCK)
+    assert {"power", "wanted", "fault", "found"} <= told.keys()
+    assert not {"stack", "totals", "worst"} & told.keys()
 
 
-def test_a_line_of_history_keeps_what_it_belongs_to() -> None:
-    event = Event(
-        seq=9,
-        ts=12.6,
-        kind=EventKind.POWER,
-        text="stack 1 is on",
-        node="pi-1",
-        stack=1,
-        verb="power",
-        by="ada",
-        correlation="c-1",
-        incident="i-2",
-    )
+def test_a_line_of_history_has_every_field_and_a_whole_second() -> None:
+    event = Event(seq=9, ts=12.6, kind=EventKind.POWER, text="stack 1 is on")
 
-    row = rows.event_row(event)
+    told = rows.event_object(event)
 
-    assert row == [
-        *(9, 13, "power", "stack 1 is on"),
-        *("pi-1", 1, "ada", "power", "i-2", "c-1"),
-    ]
+    assert (told["ts"], told["node"], told["stack"]) == (13, "", None)
 
 
 def test_abilities_no_board_has_any_more_are_forgotten(

@@ -1,7 +1,7 @@
 import pytest
 
 from broker.contract.messages import Verdict
-from dashboard.live.record import Record
+from dashboard.live.model import Record
 from dashboard.live.search import MAX_QUERY_CHARACTERS, parse
 from dashboard.server.settings import Thresholds
 from tests.dashboard.conftest import Bench

@@ -64,7 +64,7 @@ def test_a_broken_file_is_told_with_the_way_out(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("{")
 
-    with pytest.raises(ConfigError, match="is no users file"):
+    with pytest.raises(ConfigError, match="not a users file"):
         Users(path).all()
 
 
@@ -105,7 +105,7 @@ def test_while_the_file_is_broken_nobody_is_known_and_the_log_told_once(
 
     path.write_text("{")
     assert [users.session("ada", ada.stamp) for _ in range(3)] == [None, None, None]
-    assert caplog.text.count("is no users file") == 1
+    assert caplog.text.count("not a users file") == 1
 
     path.write_bytes(good)
     assert users.session("ada", ada.stamp) == ada

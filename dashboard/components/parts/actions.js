@@ -246,11 +246,5 @@ export function dismiss(card) {
   if (at >= 0) receipts.splice(at, 1);
 }
 
-/** The rows of a receipt, each board's newest. @param {ReceiptRow[]} known @param {any[][]} more */
-export function mergeRows(known, more) {
-  const rows = new Map(known.map((row) => [row.node, row]));
-  for (const [node, name, phase, error, exit, output, duration, verified, code] of more) {
-    rows.set(node, { node, name, phase, error, exit, output, duration, verified, code });
-  }
-  return [...rows.values()];
-}
+/** The rows of a receipt, each board's newest. @param {ReceiptRow[]} known @param {ReceiptRow[]} more */
+export const mergeRows = (known, more) => [...new Map([...known, ...more].map((row) => [row.node, row])).values()];

@@ -6,7 +6,7 @@ import { ask } from "./actions.js";
 import { EventEntry, fold } from "./events.js";
 import { follow } from "./links.js";
 import { steady } from "./steady.js";
-import { blocked, listen, merge, readEvent, store } from "./store.js";
+import { blocked, listen, merge, store } from "./store.js";
 
 const OF_RACK = 12;
 const OF_NODE = 8;
@@ -26,7 +26,7 @@ export function askEvents(state, scope, args) {
     if (refused) Object.assign(state, { error: refused, waiting: false });
     if (!receipt) return;
     state.got += receipt.events.length;
-    state.events = merge(state.events, receipt.events.map(readEvent));
+    state.events = merge(state.events, receipt.events);
     if (receipt.complete) Object.assign(state, { error: receipt.error, waiting: false });
   });
 }

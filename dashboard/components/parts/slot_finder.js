@@ -64,7 +64,7 @@ function useFinder(first) {
       if (refused) state.error = refused;
       if (receipt?.complete && receipt.ok) done();
       else if (receipt?.complete) {
-        const why = receipt.rows.find((row) => row[3])?.[3];
+        const why = receipt.rows.find(({ error }) => error)?.error;
         state.error = receipt.error || why || "It was refused, without a reason.";
       }
       if (action.verb === "install" && (refused || receipt?.complete)) state.swapping = false;

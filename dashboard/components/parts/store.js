@@ -132,7 +132,7 @@ export function apply(number, shared, own) {
   takeStacks(shared, change);
   takeRows(shared, change);
   if (shared.events?.length) {
-    store.events = merge(store.events, shared.events.map(readEvent)).slice(-EVENTS_KEPT);
+    store.events = merge(store.events, shared.events).slice(-EVENTS_KEPT);
     change.events = true;
   }
   if (shared.connection) {
@@ -142,11 +142,6 @@ export function apply(number, shared, own) {
   takeOwn(own, change);
   store.loaded = true;
   notify(change);
-}
-
-/** One line of history, as rows.event_row wrote it. @param {any[]} row @returns {RackEvent} */
-export function readEvent([seq, ts, kind, text, node, stack, by, verb, incident, correlation]) {
-  return { seq, ts, kind, text, node, stack, by, verb, incident, correlation };
 }
 
 /** Two lists of events as one, by number, each line once.
@@ -177,7 +172,7 @@ function takeNodes(shared, change) {
       store.nodes.set(index, node);
     }
     if (node.name !== name || node.stack !== stack || node.slot !== slot) change.structure = true;
-    const held = { power, outlet, running: readRunning(running), lock: readLock(lock), unasked: unasked ?? null };
+    const held = { power, outlet, running, lock, unasked };
     Object.assign(node, { id, name, stack, slot, tags, abilities, ...held });
     store.ids.set(id, node);
     change.rows.add(node);
@@ -194,22 +189,15 @@ function takeNodes(shared, change) {
 function takeStacks(shared, change) {
   if (!shared.stacks?.length && !shared.stacksGone?.length) return;
   const stacks = new Map(store.stacks);
-  for (const [number, name, x, y, slots, power, wanted, lock, fault, found] of shared.stacks ?? []) {
-    const stack = { number, name, x, y, slots, power, wanted, lock: readLock(lock), fault, found: found ?? [] };
+  for (const stack of shared.stacks ?? []) {
     const shape = (/** @type {Stack} */ each) => JSON.stringify([each.found, each.x, each.y, each.slots, each.name]);
-    const before = stacks.get(number);
+    const before = stacks.get(stack.number);
     if (!before || shape(before) !== shape(stack)) change.structure = true;
-    stacks.set(number, stack);
+    stacks.set(stack.number, stack);
   }
   for (const number of shared.stacksGone ?? []) if (stacks.delete(number)) change.structure = true;
   store.stacks = stacks;
 }
-
-/** @param {any[] | null} row */
-const readRunning = (row) => row && { id: row[0], verb: row[1], phase: row[2], by: row[3], word: row[4] };
-
-/** @param {any[] | null} row @returns {BoardLock | null} */
-const readLock = (row) => row && { scope: row[0], by: row[1], until: row[2], reason: row[3] };
 
 /** @param {any} shared @param {Change} change */
 function takeRows(shared, change) {

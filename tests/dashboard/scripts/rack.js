@@ -11,7 +11,10 @@ const meta = (stack, slot) => {
   const held = [1, "on", `stack-${stack}`, null, null, null];
   return [index(stack, slot), `pi-${stack}${slot}`, `s0${stack}n${slot}`, stack, slot, [], ...held];
 };
-const stackRow = (number) => [number, `stack ${number}`, number - 1, 0, 2, "on", "on", null, "", []];
+const stackRow = (number) => {
+  const place = { number, name: `stack ${number}`, x: number - 1, y: 0, slots: 2 };
+  return { ...place, power: "on", wanted: "on", lock: null, fault: "", found: [] };
+};
 
 /** Start anew with a healthy rack; `more` is added to the first message. */
 export function rack(more = {}) {
