@@ -8,7 +8,7 @@ from bench.invented import RACK, TOPICS
 from bench.workshop import BenchError, Workshop
 from broker.contract.messages import NodeState, Verdict, decode
 from broker.contract.topics import NodeLeaf
-from node_agent.simulator.layout import boards as places
+from node_agent.simulator.settings import boards as places
 
 START_S = 30.0
 ONLINE_S = 120.0

@@ -2,14 +2,19 @@
 
 import argparse
 import logging
+from collections.abc import Callable, Mapping
 
+import msgspec
+
+from broker.client.endpoint import Endpoint
+from broker.client.link import BreakableConnect, Connect
+from broker.client.mqtt_link import connector
 from broker.common import service
 from broker.common.config import BrokerSettings, RackSettings
 from broker.contract.topics import Topics
-from broker.mosquitto.credentials import endpoint
-from node_agent.simulator.connections import board_connections, own_connection
+from broker.mosquitto.credentials import derive_client_id, endpoint
 from node_agent.simulator.service import SimulatorService
-from node_agent.simulator.settings import SimulatorSettings
+from node_agent.simulator.settings import SIMULATOR, SimulatorSettings
 
 HELP = "run a rack of invented boards"
 
@@ -63,7 +68,7 @@ _CHATTY = ("broker.client.mqtt_link", "node_agent.node", "node_agent.order_execu
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the simulator's options."""
+    """Adds the simulator's options."""
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -76,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the simulated rack until it is told to end; return the exit code.
+    """Runs the simulated rack until it is told to end; returns the exit code.
 
     Raises:
         PiRackError: The configuration cannot be used.
@@ -97,8 +102,49 @@ def run(args: argparse.Namespace) -> int:
     return service.run(rack)
 
 
+def board_connections(
+    broker: Endpoint, passwords: Mapping[str, str]
+) -> Callable[[str], BreakableConnect]:
+    """Returns how the node of an id connects.
+
+    Args:
+        broker: Where it is.
+        passwords: By node id; empty for anonymous connections.
+    """
+    if not passwords:
+        shared = connector(_signed_in(broker, "", ""))
+        return lambda _: shared
+
+    def connect_as(node: str) -> BreakableConnect:
+        secret = passwords[node]
+        signed_in = _signed_in(broker, node, secret)
+        bound = derive_client_id(node, secret)
+        return connector(msgspec.structs.replace(signed_in, client_id=bound))
+
+    return connect_as
+
+
+def own_connection(broker: Endpoint, passwords: Mapping[str, str]) -> Connect:
+    """Returns how the simulator itself connects.
+
+    Args:
+        broker: Where it is, and whom to sign in as if the simulator has no password.
+        passwords: By node id, and perhaps ``simulator``.
+    """
+    password = passwords.get(SIMULATOR)
+    if password is None:
+        return connector(broker)
+    return connector(_signed_in(broker, SIMULATOR, password))
+
+
+def _signed_in(broker: Endpoint, username: str, password: str) -> Endpoint:
+    return msgspec.structs.replace(
+        broker, username=username, password=password, client_id=""
+    )
+
+
 def _add_rack(group: argparse._ArgumentGroup) -> None:
-    """Add what the rack looks like and what befalls it."""
+    """Adds the options for the rack and its faults."""
     group.add_argument("--stacks", type=int, metavar="N", help="stacks (default: 12)")
     group.add_argument(
         "--boards", type=int, metavar="N", help="boards in a stack (default: 4)"

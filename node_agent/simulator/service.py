@@ -1,38 +1,63 @@
-"""The simulated rack as a service: boards, echo, and the link it is asked over."""
+"""The simulated rack as a service: nodes, pings, and the commands that bring faults."""
 
+import itertools
 import logging
 import random
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from broker.client.link import BreakableConnect, Connect
-from broker.common.errors import ConfigError, TopicError
-from broker.contract.topics import Topics
+import msgspec
+
+from broker.client.link import BreakableConnect, Connect, Message, Subscription
+from broker.common.errors import (
+    ConfigError,
+    NotConnectedError,
+    PayloadError,
+    TopicError,
+)
+from broker.common.log import Rejections
+from broker.contract.messages import (
+    Command,
+    Phase,
+    Power,
+    Reply,
+    StackState,
+    TargetRow,
+    decode,
+    encode,
+)
+from broker.contract.topics import CommandTopic, Scope, ScopeKind, StackTopic, Topics
 from node_agent import actions
 from node_agent.board import Board
 from node_agent.node import Node
 from node_agent.order_memory import OrderMemory
 from node_agent.runner import Runner
-from node_agent.simulator.chance import mix
-from node_agent.simulator.control import Control
-from node_agent.simulator.descriptors import make_room
-from node_agent.simulator.echo import EchoServer
+from node_agent.simulator.board_state import parse_words
+from node_agent.simulator.ping_responder import PingResponder
 from node_agent.simulator.rack import SimulatedRack
-from node_agent.simulator.schedule import Schedule
-from node_agent.simulator.settings import SimulatorSettings
-from node_agent.simulator.world import Restart, World
+from node_agent.simulator.settings import SIMULATOR, SimulatorSettings
+from node_agent.simulator.simulated_board import mix
+from node_agent.simulator.simulated_node import RackContext, Scheduler
 
 log = logging.getLogger(__name__)
 
 SETTLE_S = 0.15
 """After its link is up, before boards appear: outlets that are off say so first."""
-
 PATIENCE_S = 5.0
 """Boards appear without a broker too, after so long; they wait for it themselves."""
+SPARE_FILES = 128
+"""Open files beside the connections: the loop's own, logs, the resolver's."""
+ROWS_PER_PART = 48
+"""Rows of a receipt that surely fit into one message."""
+
+SIM = Scope(ScopeKind.SIM)
+_RETAINED = "a retained command is never obeyed; publish it without -r"
+_EXPIRED = "it had expired when it came"
 
 
 class SimulatorService:
-    """Many boards in one process.
+    """Many nodes in one process.
 
     Args:
         settings: ``[simulator]``.
@@ -43,7 +68,7 @@ class SimulatorService:
         wall: The right time, Unix seconds.
 
     Raises:
-        ConfigError: A fault to begin with is not understood, or is for nobody here.
+        ConfigError: A fault to begin with is not understood, or its target is not here.
     """
 
     def __init__(
@@ -64,42 +89,42 @@ class SimulatorService:
         self._actions = actions.load()
         self._faults = settings.requests()
         self._begun = False
-        self.schedule = Schedule(self._now)
+        self.scheduler = Scheduler(self._now)
         """What is still to happen; a test runs it by its own clock."""
-        world = World(
-            schedule=self.schedule,
+        context = RackContext(
+            scheduler=self.scheduler,
             now=self._now,
             wall=wall,
             boot_s=settings.boot_s,
             connect_as=connect_as,
             make_node=self._make_node,
         )
-        self.rack = SimulatedRack(settings.places, world, settings.seed)
-        self._control = Control(
+        self.rack = SimulatedRack(settings.places, context, settings.seed)
+        self._control = SimulatorControl(
             self.rack, topics, connect, wall=wall, connected=self._on_connected
         )
-        self._echo = EchoServer(settings.echo_port, self.rack.answers_echo)
+        self._pings = PingResponder(settings.echo_port, self.rack.answers_ping)
         self._check_targets()
 
     async def start(self) -> None:
-        """Open the echo port and begin to connect; boards appear soon after.
+        """Opens the echo port and begins to connect; boards appear soon after.
 
         Raises:
             ConfigError: The echo port is in use.
         """
-        make_room(2 * len(self.rack.machines))
+        _raise_file_limit(2 * len(self.rack.nodes))
         if self.settings.echo_port:
-            self._echo.start()
-        self.schedule.start()
-        self.schedule.after(PATIENCE_S, self._begin)
-        await self._control.start()
+            self._pings.start()
+        self.scheduler.start()
+        self.scheduler.after(PATIENCE_S, self._begin)
+        await self._control.link.start()
 
     async def stop(self) -> None:
-        """Let every board say goodbye; twice is fine."""
-        self._echo.stop()
-        await self._control.stop()
+        """Ends every agent with a goodbye; twice is fine."""
+        self._pings.stop()
+        await self._control.link.stop()
         await self.rack.stop()
-        self.schedule.stop()
+        self.scheduler.stop()
 
     def _check_targets(self) -> None:
         try:
@@ -111,16 +136,16 @@ class SimulatorService:
 
     def _on_connected(self) -> None:
         if not self._begun:
-            self.schedule.after(SETTLE_S, self._begin)
+            self.scheduler.after(SETTLE_S, self._begin)
 
     def _begin(self) -> None:
-        """Let the boards appear, and then the faults of the configuration."""
+        """Makes the boards appear, and then begins the faults of the configuration."""
         if self._begun:
             return
         self._begun = True
-        log.info("simulator: %d boards appear", len(self.rack.machines))
+        log.info("simulator: %d boards appear", len(self.rack.nodes))
         lasts_s = self.rack.begin()
-        self.schedule.after(lasts_s, self._begin_faults)
+        self.scheduler.after(lasts_s, self._begin_faults)
 
     def _begin_faults(self) -> None:
         for request in self._faults:
@@ -138,9 +163,9 @@ class SimulatorService:
         runner: Runner,
         memory: OrderMemory,
         connect: Connect,
-        restart: Restart,
+        restart: Callable[[], None],
     ) -> Node:
-        """Make the agent that also runs on a Pi."""
+        """Makes the agent that also runs on a Pi."""
         return Node(
             node_id,
             board=board,
@@ -152,6 +177,203 @@ class SimulatorService:
             memory=memory,
             restart=restart,
             clock=self._now,
-            sleep=self.schedule.sleep,
+            sleep=self.scheduler.sleep,
             rng=random.Random(mix(self.settings.seed, int(node_id[-8:], 16))),  # noqa: S311  # delays, not secrets
+        )
+
+
+class SimulatorControl:
+    """Answers ``P/sim/cmd/<fault>`` and follows ``P/stack/+/state``.
+
+    Args:
+        rack: The nodes.
+        topics: Of the rack.
+        connect: Makes its link.
+        wall: The right time, Unix seconds.
+        connected: Called whenever the link is up.
+    """
+
+    def __init__(
+        self,
+        rack: SimulatedRack,
+        topics: Topics,
+        connect: Connect,
+        *,
+        wall: Callable[[], float],
+        connected: Callable[[], None],
+    ) -> None:
+        self.rejections = Rejections("simulator")
+        self._rack = rack
+        self._topics = topics
+        self._wall = wall
+        self._connected = connected
+        self._ids = itertools.count(1)
+        self._clearing: set[str] = set()
+        self.link = connect(
+            self,
+            client_id=SIMULATOR,
+            subscriptions=(
+                Subscription(topics.stack("+"), qos=1),
+                Subscription(f"{topics.prefix}/{SIM}/cmd/+", qos=1),
+            ),
+        )
+
+    def on_connected(self, session: str) -> None:
+        """Reports that outlets are followed; ``session`` is of no use here."""
+        del session
+        self._connected()
+
+    def on_disconnected(self, reason: str) -> None:
+        """Does nothing: the boards have links of their own."""
+
+    def on_message(self, message: Message) -> None:
+        """Handles an outlet's state, or a fault that is asked for."""
+        try:
+            address = self._topics.parse(message.topic)
+        except TopicError as error:
+            self.rejections.add("topic", str(error))
+            return
+        match address:
+            case StackTopic(stack=stack):
+                self._follow_outlet(stack, message)
+            case CommandTopic(verb=verb):
+                self._handle_command(verb, message)
+
+    def _follow_outlet(self, stack: int, message: Message) -> None:
+        if not message.payload:
+            return
+        try:
+            power = decode(message.payload, StackState).power
+        except PayloadError as error:
+            self.rejections.add("stack state", str(error))
+            return
+        if power in {Power.ON, Power.OFF}:
+            self._rack.set_outlet(stack, on=power is Power.ON)
+
+    def _handle_command(self, verb: str, message: Message) -> None:
+        if not message.payload and (message.retain or message.topic in self._clearing):
+            self._clearing.discard(message.topic)
+            return
+        try:
+            command = _read(message.payload)
+        except PayloadError as error:
+            self._refuse(verb, message, Command(), str(error))
+            return
+        if not command.id:
+            command = msgspec.structs.replace(command, id=f"sim-{next(self._ids)}")
+        if message.retain:
+            self._clearing.add(message.topic)
+            self._publish(message.topic, b"", retain=True)
+            self._refuse(verb, message, command, _RETAINED)
+        elif command.expires is not None and command.expires < self._wall():
+            self._refuse(verb, message, command, _EXPIRED, Phase.EXPIRED)
+        else:
+            self._obey(verb, message, command)
+
+    def _obey(self, verb: str, message: Message, command: Command) -> None:
+        try:
+            rows = self._rack.inflict(parse_words(verb, list(command.args)))
+        except (ConfigError, TopicError) as error:
+            self._refuse(verb, message, command, str(error))
+            return
+        log.info("%s %s: %s", verb, " ".join(command.args), command.by or "asked")
+        ok = all(row.phase is Phase.DONE for row in rows)
+        phase = Phase.DONE if ok else Phase.FAILED
+        self._answer(verb, message, command, phase, rows=rows)
+
+    def _refuse(
+        self,
+        verb: str,
+        message: Message,
+        command: Command,
+        error: str,
+        phase: Phase = Phase.REFUSED,
+    ) -> None:
+        self.rejections.add("command", error)
+        self._answer(verb, message, command, phase, error=error)
+
+    def _answer(
+        self,
+        verb: str,
+        message: Message,
+        command: Command,
+        phase: Phase,
+        *,
+        rows: tuple[TargetRow, ...] = (),
+        error: str = "",
+    ) -> None:
+        """Publishes a receipt on its topic, and to an inbox if one was named."""
+        reply = Reply(
+            id=command.id,
+            verb=verb,
+            scope=str(SIM),
+            phase=phase,
+            ok=phase is Phase.DONE,
+            error=error,
+            targets=rows,
+            by=command.by,
+            verified=bool(rows) and all(row.verified for row in rows),
+        )
+        topics = [self._topics.reply(SIM, verb)]
+        if message.response_topic.startswith(f"{self._topics.prefix}/inbox/"):
+            topics.append(message.response_topic)
+        for part in _parts(reply):
+            for topic in topics:
+                self._publish(topic, encode(part), correlation=message.correlation)
+
+    def _publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        correlation: bytes = b"",
+    ) -> None:
+        try:
+            self.link.publish(
+                topic, payload, qos=1, retain=retain, correlation=correlation
+            )
+        except NotConnectedError:
+            log.warning("simulator: %s was not answered: not connected", topic)
+
+
+def _read(payload: bytes) -> Command:
+    """Reads a command in any of its forms: empty, plain words, or JSON.
+
+    Raises:
+        PayloadError: It is none of them.
+    """
+    if payload.lstrip()[:1] == b"{":
+        return decode(payload, Command)
+    try:
+        return Command(args=tuple(payload.decode().split()))
+    except UnicodeDecodeError as error:
+        text = f"payload is not UTF-8: {error.reason} at byte {error.start}"
+        raise PayloadError(text) from error
+
+
+def _parts(reply: Reply) -> Iterator[Reply]:
+    """Yields a long receipt as numbered parts, each with its share of the rows."""
+    rows = reply.targets
+    parts = max(1, -(-len(rows) // ROWS_PER_PART))
+    for index in range(parts):
+        share = rows[index * ROWS_PER_PART : (index + 1) * ROWS_PER_PART]
+        yield msgspec.structs.replace(reply, targets=share, part=index + 1, parts=parts)
+
+
+def _raise_file_limit(connections: int) -> None:
+    """Raises the soft limit of open files as far as needed and allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < needed:
+        log.warning(
+            "simulator: %d connections need %d open files, the hard limit is %d; "
+            "raise it with ulimit -Hn or LimitNOFILE=",
+            connections,
+            needed,
+            hard,
         )

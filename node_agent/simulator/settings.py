@@ -1,4 +1,7 @@
-"""``[simulator]`` of ``pirack.toml``."""
+"""``[simulator]`` of ``pirack.toml``, and the boards of a simulated rack.
+
+``pirack up --simulate`` writes the same names as ``[[node]]`` rows for the master.
+"""
 
 import json
 from pathlib import Path
@@ -7,21 +10,91 @@ from typing import Annotated
 import msgspec
 
 from broker.common.errors import ConfigError
-from node_agent.simulator.faults import FaultRequest, parse_line
-from node_agent.simulator.layout import MAX_BOARDS, MAX_STACKS, Place, boards
+from node_agent.simulator.board_state import FaultRequest, parse_line
+
+SIMULATOR = "simulator"
+"""User name and client id of the simulator's own link, which takes faults and outlets;
+its password stands beside those of the boards."""
+
+MAX_STACKS = 9999
+MAX_BOARDS = 64
+_SERIAL_BASE = 0x51000000
+_ONE_OCTET = 255
+_HIGH_STACKS = (127 << 24) | (78 << 16)
+
+
+class BoardPlace(msgspec.Struct, frozen=True, order=True):
+    """One board of a simulated rack.
+
+    Args:
+        stack: Stack number, from 1.
+        slot: Position in the stack, from 1, top first.
+    """
+
+    stack: int
+    slot: int
+
+    @property
+    def serial(self) -> str:
+        """Board serial, 16 hex digits, as a Raspberry Pi writes it."""
+        return f"{_SERIAL_BASE + self.stack * 256 + self.slot:016x}"
+
+    @property
+    def id(self) -> str:
+        """Node id: ``pi-`` and the last eight digits of the serial."""
+        return f"pi-{self.serial[-8:]}"
+
+    @property
+    def name(self) -> str:
+        """Display name and hostname, for example ``s03n1``."""
+        return f"s{self.stack:02}n{self.slot}"
+
+    @property
+    def address(self) -> str:
+        """IP address on loopback: ``127.77.<stack>.<slot>`` up to stack 255.
+
+        Higher stacks go where the lower ones are not, in the rest of 127.64.0.0/10.
+        """
+        if self.stack <= _ONE_OCTET:
+            return f"127.77.{self.stack}.{self.slot}"
+        value = _HIGH_STACKS + self.stack * 2 * MAX_BOARDS + self.slot
+        return ".".join(str(value >> shift & 0xFF) for shift in (24, 16, 8, 0))
+
+
+def boards(stacks: int, boards: int) -> tuple[BoardPlace, ...]:
+    """Lists the boards of a rack, stack by stack and top first.
+
+    Args:
+        stacks: How many.
+        boards: How many in each stack.
+
+    Raises:
+        ValueError: A number is outside what the contract can address.
+    """
+    if not 0 <= stacks <= MAX_STACKS:
+        text = f"stacks is {stacks}; give 0 to {MAX_STACKS}"
+        raise ValueError(text)
+    if not 1 <= boards <= MAX_BOARDS:
+        text = f"boards in a stack is {boards}; give 1 to {MAX_BOARDS}"
+        raise ValueError(text)
+    return tuple(
+        BoardPlace(stack, slot)
+        for stack in range(1, stacks + 1)
+        for slot in range(1, boards + 1)
+    )
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``[simulator]``: an invented rack.
 
     Args:
-        stacks: How many stacks.
-        boards: Boards in a stack.
+        stacks: How many.
+        boards: How many in each stack.
         interval_s: Seconds between heartbeats.
         seed: The same seed invents the same boards.
         boot_s: How long a board takes to boot, seconds, give or take a fifth.
-        echo_port: UDP port on which each board echoes (RFC 862), on its own loopback
-            address 127.77.<stack>.<slot>; 0 for none.
+        echo_port: UDP port on which each board answers pings (RFC 862), on its own
+            loopback address 127.77.<stack>.<slot>; 0 for none.
         credentials: Path of a JSON file (mode 0600) with the password of each node id
             and of ``simulator``, the simulation's own link; without that last one the
             link signs in as ``[broker]`` says. Empty for anonymous connections.
@@ -39,12 +112,12 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[BoardPlace, ...]:
         """Every board."""
         return boards(self.stacks, self.boards)
 
     def requests(self) -> tuple[FaultRequest, ...]:
-        """Return the faults to begin with.
+        """Returns the faults to begin with.
 
         Raises:
             ConfigError: One of them is not understood.
@@ -52,7 +125,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(parse_line(line) for line in self.faults)
 
     def passwords(self) -> dict[str, str]:
-        """Read the password of every node; empty where connections are anonymous.
+        """Reads the password of every node; empty where connections are anonymous.
 
         Raises:
             ConfigError: The file cannot be read, is of another form, or lacks a board.

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from broker.contract.verbs import Verb
-from node_agent.simulator.layout import Place, boards
+from node_agent.simulator.settings import BoardPlace, boards
 from pirack.up.data_directory import DataDirectory
 from pirack.up.settings import Shape
 
@@ -78,7 +78,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     allow_host_power: bool = False
 
 
-def places(shape: Shape) -> tuple[Place, ...]:
+def places(shape: Shape) -> tuple[BoardPlace, ...]:
     """Returns the simulated boards."""
     return boards(shape.stacks, shape.boards) if shape.stacks else ()
 

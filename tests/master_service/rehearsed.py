@@ -18,8 +18,8 @@ from master_service.rack.settings import (
     Settings,
 )
 from master_service.service import Master
-from node_agent.simulator.rehearsal import EPOCH, Rehearsal
 from node_agent.simulator.settings import SimulatorSettings
+from tests.virtual_rack import EPOCH, VirtualRack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,14 +30,14 @@ STEP_S = 0.5
 class Pings:
     """Asks the simulated boards; see ``Prober``."""
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
+    def __init__(self, rehearsal: VirtualRack) -> None:
         self._rack = rehearsal.service.rack
 
     async def start(self) -> None:
         """Do nothing."""
 
     async def probe(self, address: str) -> Answer:
-        return Answer(self._rack.answers_echo(address))
+        return Answer(self._rack.answers_ping(address))
 
     async def stop(self) -> None:
         """Do nothing."""
@@ -67,7 +67,7 @@ class Stage:
             stacks=stacks, boards=boards, boot_s=3.0, echo_port=0
         )
         self.folder = folder
-        self.rehearsal = Rehearsal(simulator)
+        self.rehearsal = VirtualRack(simulator)
         self.setup = setup or Setup()
         rows = tuple(
             NodeRow(id=p.id, name=p.name, stack=p.stack, slot=p.slot)

@@ -39,7 +39,7 @@ from broker.contract.topics import (
 )
 from broker.mosquitto.program import find
 from master_service.power.fake import Relays
-from node_agent.simulator.layout import Place
+from node_agent.simulator.settings import BoardPlace
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Site:
     def configure(self, echo_port: int) -> None:
         stacks, boards = self.shape
         rows = "".join(
-            f'[[node]]\nid = "{Place(s, n).id}"\nname = "s{s:02}n{n}"\n'
+            f'[[node]]\nid = "{BoardPlace(s, n).id}"\nname = "s{s:02}n{n}"\n'
             f"stack = {s}\nslot = {n}\n"
             for s in range(1, stacks + 1)
             for n in range(1, boards + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.contract.messages import EventKind, Verdict
-from node_agent.simulator.layout import Place
+from node_agent.simulator.settings import BoardPlace
 from tests.system.master_site import (
     BOARDS,
     PATIENCE_S,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(240)]
 
-STACK = {Place(3, slot).id for slot in range(1, BOARDS + 1)}
+STACK = {BoardPlace(3, slot).id for slot in range(1, BOARDS + 1)}
 
 
 @pytest.fixture(scope="module")

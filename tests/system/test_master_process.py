@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.contract.messages import Verdict
-from node_agent.simulator.layout import Place
+from node_agent.simulator.settings import BoardPlace
 from tests.system.master_site import (
     BOARDS,
     STACKS,
@@ -47,7 +47,7 @@ async def test_a_rack_wide_ping_is_answered_with_every_board(asker: Asker) -> No
 
 
 async def test_a_crashed_agent_is_hung_until_it_is_back(asker: Asker) -> None:
-    board = Place(3, 2).id
+    board = BoardPlace(3, 2).id
     asker.link.publish(f"{TOPICS.prefix}/sim/cmd/crash", b"s03n2", qos=1)
     await asker.until(lambda: asker.eyes.nodes[board].verdict is Verdict.HUNG)
     asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s03n2", qos=1)
@@ -55,7 +55,7 @@ async def test_a_crashed_agent_is_hung_until_it_is_back(asker: Asker) -> None:
 
 
 async def test_a_frozen_agent_is_late_until_it_is_back(asker: Asker) -> None:
-    board = Place(4, 1).id
+    board = BoardPlace(4, 1).id
     asker.link.publish(f"{TOPICS.prefix}/sim/cmd/freeze", b"s04n1", qos=1)
     await asker.until(lambda: asker.eyes.nodes[board].verdict is Verdict.LATE)
     asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s04n1", qos=1)
@@ -65,7 +65,7 @@ async def test_a_frozen_agent_is_late_until_it_is_back(asker: Asker) -> None:
 async def test_kill_9_of_the_master_loses_and_switches_nothing(
     site: Site, asker: Asker
 ) -> None:
-    board = Place(1, 1).id
+    board = BoardPlace(1, 1).id
     assert (await asker.ask("node/s01n1 name", "alpha"))[0].ok is True
     assert (await asker.ask("node/alpha tag", "db"))[0].ok is True
     await asker.ask("stack/2 power", "off", confirm="stack/2")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.contract.messages import Power, Verdict
-from node_agent.simulator.layout import Place
+from node_agent.simulator.settings import BoardPlace
 from tests.system.master_site import (
     BOARDS,
     STACKS,
@@ -91,7 +91,7 @@ async def test_killed_before_the_cut_nothing_is_cut_and_it_is_told(
     site: Site, asker: Asker
 ) -> None:
     begun = len(site.relays.switchings)
-    board, stuck = Place(2, 1).id, Place(2, 2).id
+    board, stuck = BoardPlace(2, 1).id, BoardPlace(2, 2).id
     # One that does not go down holds up the cut for as long as the kill takes.
     asker.link.publish(f"{TOPICS.prefix}/sim/cmd/hang", b"s02n2", qos=1)
     await asker.until(lambda: asker.eyes.nodes[stuck].verdict is Verdict.LATE)
@@ -110,7 +110,9 @@ async def test_a_rack_reboots_in_waves_and_one_dead_board_is_named(
     asker: Asker,
 ) -> None:
     asker.link.publish(f"{TOPICS.prefix}/sim/cmd/network-cut", b"s07n3", qos=1)
-    await asker.until(lambda: asker.eyes.nodes[Place(7, 3).id].verdict is Verdict.LOST)
+    await asker.until(
+        lambda: asker.eyes.nodes[BoardPlace(7, 3).id].verdict is Verdict.LOST
+    )
     parts = await asker.ask("rack reboot", wave=12, confirm="rack")
     rows = [row for part in parts for row in part.targets]
     bad = [row.name for row in rows if not row.verified]
@@ -123,7 +125,7 @@ async def test_a_rack_reboots_in_waves_and_one_dead_board_is_named(
 async def bring_back(asker: Asker) -> None:
     """Cycle what was shut down and not cut; a cycle needs nobody who speaks."""
     for stack in range(1, STACKS + 1):
-        ids = [Place(stack, slot).id for slot in range(1, BOARDS + 1)]
+        ids = [BoardPlace(stack, slot).id for slot in range(1, BOARDS + 1)]
         if all(asker.eyes.nodes[one].verdict is Verdict.ONLINE for one in ids):
             continue
         await asker.until(

@@ -27,7 +27,7 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import NodeLeaf, NodeTopic, ReplyTopic, Topics
 from broker.mosquitto.program import find
-from node_agent.simulator.layout import Place
+from node_agent.simulator.settings import BoardPlace
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
@@ -173,7 +173,7 @@ async def observer(
     await observer.link.stop()
 
 
-def echoes(place: Place, port: int, *, within_s: float = PATIENCE_S) -> bool:
+def echoes(place: BoardPlace, port: int, *, within_s: float = PATIENCE_S) -> bool:
     """Ping a board over UDP, from and to its own address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ping:
         ping.settimeout(within_s)
@@ -188,7 +188,7 @@ def echoes(place: Place, port: int, *, within_s: float = PATIENCE_S) -> bool:
 async def test_a_crash_brings_the_will_though_the_board_lives(
     observer: Observer, echo_port: int
 ) -> None:
-    place = Place(3, 2)
+    place = BoardPlace(3, 2)
     reply = await observer.ask("crash", "s03n2")
     assert reply.phase is Phase.DONE
     await observer.until(lambda: observer.eyes.status[place.id] == "offline")
@@ -200,7 +200,7 @@ async def test_a_crash_brings_the_will_though_the_board_lives(
 async def test_a_frozen_board_is_silent_until_keepalive_brings_the_will(
     observer: Observer, echo_port: int
 ) -> None:
-    place, eyes = Place(1, 1), observer.eyes
+    place, eyes = BoardPlace(1, 1), observer.eyes
     session = eyes.details[place.id].session
     await observer.until(lambda: place.id in eyes.beat_at)
     await observer.ask("freeze", place.id)
@@ -209,7 +209,7 @@ async def test_a_frozen_board_is_silent_until_keepalive_brings_the_will(
     assert time.monotonic() - frozen_at >= KEEPALIVE_S - 1, "that was no keepalive"
     assert time.monotonic() - eyes.beat_at[place.id] >= KEEPALIVE_S - 2, "it spoke"
     assert not await asyncio.to_thread(echoes, place, echo_port, within_s=0.5)
-    assert await asyncio.to_thread(echoes, Place(1, 2), echo_port)
+    assert await asyncio.to_thread(echoes, BoardPlace(1, 2), echo_port)
     beats = eyes.beats[place.id]
     await observer.ask("heal", place.id)
     await observer.until(lambda: eyes.status[place.id] == "online")
@@ -220,7 +220,7 @@ async def test_a_frozen_board_is_silent_until_keepalive_brings_the_will(
 async def test_a_network_cut_shorter_than_keepalive_leaves_no_trace_but_silence(
     observer: Observer,
 ) -> None:
-    place, eyes = Place(2, 1), observer.eyes
+    place, eyes = BoardPlace(2, 1), observer.eyes
     session = eyes.details[place.id].session
     await observer.until(lambda: place.id in eyes.beat_at)
     await observer.ask("network-cut", "s02n1 for=3")
@@ -230,7 +230,7 @@ async def test_a_network_cut_shorter_than_keepalive_leaves_no_trace_but_silence(
 
 
 async def test_an_outlet_cuts_and_boots_its_stack(observer: Observer) -> None:
-    eyes, ids = observer.eyes, [Place(5, slot).id for slot in range(1, BOARDS + 1)]
+    eyes, ids = observer.eyes, [BoardPlace(5, slot).id for slot in range(1, BOARDS + 1)]
     boots = {node: eyes.details[node].boot_id for node in ids}
     for power in (Power.OFF, Power.ON):  # heard in this order, however fast
         state = StackState(stack=5, name="", x=0, y=0, slots=BOARDS, power=power)
@@ -244,7 +244,7 @@ async def test_an_outlet_cuts_and_boots_its_stack(observer: Observer) -> None:
 async def test_two_boards_with_one_identity_fight_until_one_is_gone(
     observer: Observer,
 ) -> None:
-    place, names = Place(6, 1), set[str]()
+    place, names = BoardPlace(6, 1), set[str]()
 
     def both_seen() -> bool:
         names.add(observer.eyes.details[place.id].hostname)

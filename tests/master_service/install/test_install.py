@@ -185,7 +185,7 @@ async def test_boards_nobody_placed_get_stack_slot_and_name_where_they_were_foun
     for stack in (1, 2):
         nodes = site.master.rack.registry.in_stack(stack)
         assert {f"s0{stack}n1", f"s0{stack}n2"} == {node.name for node in nodes}
-        real = {site.rehearsal.machine(f"s0{stack}n{n}").id for n in (1, 2)}
+        real = {site.rehearsal.node(f"s0{stack}n{n}").id for n in (1, 2)}
         assert {node.id for node in nodes} == real
 
 

@@ -97,7 +97,7 @@ async def test_the_stack_of_the_masters_own_board_is_not_cut(
     make_site: Callable[..., Site],
 ) -> None:
     site = make_site()
-    own = site.rehearsal.machine("s02n2").id
+    own = site.rehearsal.node("s02n2").id
     master = msgspec.structs.replace(site.settings.master, node=own)
     site.settings = msgspec.structs.replace(site.settings, master=master)
     site.make()

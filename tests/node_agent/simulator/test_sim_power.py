@@ -2,63 +2,63 @@
 
 from broker.contract.messages import Phase as OrderPhase
 from broker.contract.messages import Power
-from node_agent.simulator.life import Phase
-from node_agent.simulator.rehearsal import Rehearsal
+from node_agent.simulator.board_state import BoardPhase as Phase
+from tests.virtual_rack import VirtualRack
 
 
 async def test_an_outlet_that_goes_off_cuts_its_stack_without_a_goodbye(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    await stage.outlet(1, Power.OFF)
-    assert stage.machine("s01n1").phase is Phase.OFF
-    assert stage.details("s01n1").reason == ""
-    beats = len(stage.beats("s01n1"))
-    await stage.advance(5)
-    assert len(stage.beats("s01n1")) == beats
-    assert stage.machine("s02n1").phase is Phase.RUNNING
+    await rack.outlet(1, Power.OFF)
+    assert rack.node("s01n1").phase is Phase.OFF
+    assert rack.details("s01n1").reason == ""
+    beats = len(rack.beats("s01n1"))
+    await rack.advance(5)
+    assert len(rack.beats("s01n1")) == beats
+    assert rack.node("s02n1").phase is Phase.RUNNING
 
 
 async def test_an_outlet_that_comes_on_boots_its_stack_with_new_boot_ids(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    before = stage.details("s01n1").boot_id
-    await stage.outlet(1, Power.OFF)
-    await stage.outlet(1, Power.ON)
-    assert stage.machine("s01n1").phase is Phase.BOOTING
-    assert not stage.machine("s01n1").answers_echo
-    await stage.advance(4)
-    assert stage.status("s01n1") == "online"
-    assert stage.details("s01n1").boot_id != before
-    assert stage.beats("s01n1")[-1].uptime_s < 5
+    before = rack.details("s01n1").boot_id
+    await rack.outlet(1, Power.OFF)
+    await rack.outlet(1, Power.ON)
+    assert rack.node("s01n1").phase is Phase.BOOTING
+    assert not rack.node("s01n1").answers_ping
+    await rack.advance(4)
+    assert rack.status("s01n1") == "online"
+    assert rack.details("s01n1").boot_id != before
+    assert rack.beats("s01n1")[-1].uptime_s < 5
 
 
-async def test_an_outlet_of_unknown_state_changes_nothing(stage: Rehearsal) -> None:
-    await stage.outlet(1, Power.UNKNOWN)
-    assert stage.machine("s01n1").phase is Phase.RUNNING
+async def test_an_outlet_of_unknown_state_changes_nothing(rack: VirtualRack) -> None:
+    await rack.outlet(1, Power.UNKNOWN)
+    assert rack.node("s01n1").phase is Phase.RUNNING
 
 
 async def test_an_outlet_that_was_off_before_the_start_keeps_its_boards_off(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    await stage.outlet(1, Power.OFF)
-    later = Rehearsal(stage.service.settings)
-    later.broker.retained.update(stage.broker.retained)
+    await rack.outlet(1, Power.OFF)
+    later = VirtualRack(rack.service.settings)
+    later.broker.retained.update(rack.broker.retained)
     later.broker.retained = {
         topic: message
         for topic, message in later.broker.retained.items()
         if "/stack/" in topic
     }
     await later.start()
-    assert later.machine("s01n1").phase is Phase.OFF
+    assert later.node("s01n1").phase is Phase.OFF
     assert later.status("s01n1") == ""
     assert later.status("s02n1") == "online"
     await later.service.stop()
 
 
 async def test_boards_appear_only_after_outlets_had_time_to_say_that_they_are_off(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    later = Rehearsal(stage.service.settings)
+    later = VirtualRack(rack.service.settings)
     await later.service.start()
     await later.advance(0.1)
     assert later.broker.clients() == ["simulator"]
@@ -68,140 +68,140 @@ async def test_boards_appear_only_after_outlets_had_time_to_say_that_they_are_of
 
 
 async def test_boards_appear_although_there_is_no_broker_and_wait_for_it(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    later = Rehearsal(stage.service.settings)
+    later = VirtualRack(rack.service.settings)
     later.broker.stop()
     await later.service.start()
     await later.advance(6)
-    assert later.machine("s01n1").phase is Phase.RUNNING
+    assert later.node("s01n1").phase is Phase.RUNNING
     later.broker.start()
     await later.settle()
     assert later.status("s01n1") == "online"
     await later.service.stop()
 
 
-async def test_a_brown_out_ignores_that_the_outlet_is_on(stage: Rehearsal) -> None:
-    await stage.ask("brown-out", "stack/1")
-    await stage.outlet(1, Power.ON)
-    await stage.advance(10)
-    assert stage.machine("s01n1").phase is Phase.OFF
+async def test_a_brown_out_ignores_that_the_outlet_is_on(rack: VirtualRack) -> None:
+    await rack.ask("brown-out", "stack/1")
+    await rack.outlet(1, Power.ON)
+    await rack.advance(10)
+    assert rack.node("s01n1").phase is Phase.OFF
 
 
 async def test_a_reboot_says_goodbye_and_comes_back_with_another_boot_id(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    before = stage.details("s01n1")
-    await stage.order("s01n1", "reboot")
-    await stage.advance(0.5)
-    gone = stage.details("s01n1")
-    assert stage.status("s01n1") == "offline"
+    before = rack.details("s01n1")
+    await rack.order("s01n1", "reboot")
+    await rack.advance(0.5)
+    gone = rack.details("s01n1")
+    assert rack.status("s01n1") == "offline"
     assert gone.reason == "reboot ordered by test"
     assert gone.boot_id == before.boot_id
-    await stage.advance(4)
-    assert stage.status("s01n1") == "online"
-    assert stage.details("s01n1").boot_id != before.boot_id
-    assert stage.results("s01n1")[-1].phase is OrderPhase.DONE
+    await rack.advance(4)
+    assert rack.status("s01n1") == "online"
+    assert rack.details("s01n1").boot_id != before.boot_id
+    assert rack.results("s01n1")[-1].phase is OrderPhase.DONE
 
 
 async def test_the_order_that_caused_a_reboot_is_not_obeyed_after_it(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    await stage.order("s01n1", "reboot")
-    await stage.advance(5)
-    boot = stage.details("s01n1").boot_id
-    await stage.order("s01n1", "reboot")
-    await stage.advance(5)
-    assert stage.details("s01n1").boot_id == boot
+    await rack.order("s01n1", "reboot")
+    await rack.advance(5)
+    boot = rack.details("s01n1").boot_id
+    await rack.order("s01n1", "reboot")
+    await rack.advance(5)
+    assert rack.details("s01n1").boot_id == boot
 
 
 async def test_a_restarted_agent_comes_back_in_a_new_session_of_the_same_boot(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    before = stage.details("s01n1")
-    await stage.order("s01n1", "restart-agent")
-    await stage.advance(0.5)
-    assert stage.status("s01n1") == "offline"
-    assert stage.details("s01n1").reason == "restart-agent ordered by test"
-    assert stage.machine("s01n1").answers_echo
-    await stage.advance(2)
-    after = stage.details("s01n1")
-    assert stage.status("s01n1") == "online"
+    before = rack.details("s01n1")
+    await rack.order("s01n1", "restart-agent")
+    await rack.advance(0.5)
+    assert rack.status("s01n1") == "offline"
+    assert rack.details("s01n1").reason == "restart-agent ordered by test"
+    assert rack.node("s01n1").answers_ping
+    await rack.advance(2)
+    after = rack.details("s01n1")
+    assert rack.status("s01n1") == "online"
     assert after.session != before.session
     assert (after.boot_id, after.reason) == (before.boot_id, "")
 
 
 async def test_the_order_that_restarted_an_agent_is_obeyed_once(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    await stage.order("s01n1", "restart-agent")
-    await stage.advance(3)
-    session = stage.details("s01n1").session
-    await stage.order("s01n1", "restart-agent")
-    await stage.advance(3)
-    assert stage.details("s01n1").session == session
+    await rack.order("s01n1", "restart-agent")
+    await rack.advance(3)
+    session = rack.details("s01n1").session
+    await rack.order("s01n1", "restart-agent")
+    await rack.advance(3)
+    assert rack.details("s01n1").session == session
 
 
 async def test_a_board_whose_power_goes_while_its_agent_restarts_stays_dark(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    await stage.order("s01n1", "restart-agent")
-    await stage.advance(0.5)
-    await stage.outlet(1, Power.OFF)
-    await stage.advance(3)
-    assert stage.status("s01n1") == "offline"
-    assert stage.machine("s01n1").phase is Phase.OFF
+    await rack.order("s01n1", "restart-agent")
+    await rack.advance(0.5)
+    await rack.outlet(1, Power.OFF)
+    await rack.advance(3)
+    assert rack.status("s01n1") == "offline"
+    assert rack.node("s01n1").phase is Phase.OFF
 
 
 async def test_a_board_that_was_shut_down_stays_off_until_its_power_is_cycled(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    await stage.order("s01n1", "shutdown")
-    await stage.advance(1)
-    assert stage.status("s01n1") == "offline"
-    assert stage.machine("s01n1").phase is Phase.HALTED
-    assert not stage.machine("s01n1").answers_echo
-    await stage.outlet(1, Power.ON)
-    await stage.advance(10)
-    assert stage.machine("s01n1").phase is Phase.HALTED
-    await stage.outlet(1, Power.OFF)
-    await stage.outlet(1, Power.ON)
-    await stage.advance(4)
-    assert stage.status("s01n1") == "online"
+    await rack.order("s01n1", "shutdown")
+    await rack.advance(1)
+    assert rack.status("s01n1") == "offline"
+    assert rack.node("s01n1").phase is Phase.HALTED
+    assert not rack.node("s01n1").answers_ping
+    await rack.outlet(1, Power.ON)
+    await rack.advance(10)
+    assert rack.node("s01n1").phase is Phase.HALTED
+    await rack.outlet(1, Power.OFF)
+    await rack.outlet(1, Power.ON)
+    await rack.advance(4)
+    assert rack.status("s01n1") == "online"
 
 
 async def test_power_that_flickers_while_booting_starts_the_boot_anew(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    await stage.outlet(1, Power.OFF)
-    await stage.outlet(1, Power.ON)
-    await stage.advance(2)
-    await stage.outlet(1, Power.OFF)
-    await stage.outlet(1, Power.ON)
-    await stage.advance(2)
-    assert stage.machine("s01n1").phase is Phase.BOOTING
-    await stage.advance(2)
-    assert stage.machine("s01n1").phase is Phase.RUNNING
+    await rack.outlet(1, Power.OFF)
+    await rack.outlet(1, Power.ON)
+    await rack.advance(2)
+    await rack.outlet(1, Power.OFF)
+    await rack.outlet(1, Power.ON)
+    await rack.advance(2)
+    assert rack.node("s01n1").phase is Phase.BOOTING
+    await rack.advance(2)
+    assert rack.node("s01n1").phase is Phase.RUNNING
 
 
 async def test_stopping_the_simulation_lets_every_board_say_goodbye(
-    stage: Rehearsal,
+    rack: VirtualRack,
 ) -> None:
-    await stage.service.stop()
-    assert stage.status("s01n1") == "offline"
-    assert stage.details("s02n2").reason == "simulation ended"
+    await rack.service.stop()
+    assert rack.status("s01n1") == "offline"
+    assert rack.details("s02n2").reason == "simulation ended"
 
 
-async def test_identify_is_noticed_by_the_board(stage: Rehearsal) -> None:
-    await stage.order("s01n1", "identify")
-    await stage.settle()
-    assert stage.machine("s01n1").blinks == 1
+async def test_identify_is_noticed_by_the_board(rack: VirtualRack) -> None:
+    await rack.order("s01n1", "identify")
+    await rack.settle()
+    assert rack.node("s01n1").blinks == 1
 
 
-async def test_temperature_answers_as_the_real_command_does(stage: Rehearsal) -> None:
-    await stage.order("s01n1", "temperature")
-    await stage.settle()
-    result = stage.results("s01n1")[-1]
+async def test_temperature_answers_as_the_real_command_does(rack: VirtualRack) -> None:
+    await rack.order("s01n1", "temperature")
+    await rack.settle()
+    result = rack.results("s01n1")[-1]
     assert result.exit_code == 0
     assert result.stdout.endswith(" °C\n")
     assert 25 < float(result.stdout.split()[0]) < 90

@@ -1,38 +1,32 @@
 """What the commands of an invented board print and do."""
 
+from functools import partial
+
 import msgspec
 import pytest
 
 from broker.contract.messages import Throttled, ThrottleFlag
+from broker.contract.verbs import Verb
 from node_agent import actions
 from node_agent.board import FakeBoard
 from node_agent.runner import Invocation, Outcome
-from node_agent.simulator.runner import NOT_FOUND, UPDATE_S, SimulatedRunner
+from node_agent.simulator.simulated_runner import NOT_FOUND, UPDATE_S, SimulatedRunner
 
 
-class Deeds:
+class Acts:
     """Notes what a command did."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
         self.slept_s = 0.0
 
-    def reboot(self) -> None:
-        self.done.append("reboot")
-
-    def shutdown(self) -> None:
-        self.done.append("shutdown")
-
-    def identify(self) -> None:
-        self.done.append("identify")
-
     async def sleep(self, seconds: float) -> None:
         self.slept_s += seconds
 
 
 @pytest.fixture
-def deeds() -> Deeds:
-    return Deeds()
+def acts() -> Acts:
+    return Acts()
 
 
 @pytest.fixture
@@ -45,8 +39,12 @@ def board() -> FakeBoard:
 
 
 @pytest.fixture
-def runner(board: FakeBoard, deeds: Deeds) -> SimulatedRunner:
-    return SimulatedRunner(board, deeds, deeds.sleep)
+def runner(board: FakeBoard, acts: Acts) -> SimulatedRunner:
+    by_verb = {
+        verb: partial(acts.done.append, verb.value)
+        for verb in (Verb.REBOOT, Verb.SHUTDOWN, Verb.IDENTIFY)
+    }
+    return SimulatedRunner(board, by_verb, acts.sleep)
 
 
 async def run(runner: SimulatedRunner, *argv: str) -> Outcome:
@@ -62,19 +60,17 @@ async def test_every_built_in_alias_can_run_on_an_invented_board(
         assert outcome.exit_code == 0, action.verb
 
 
-async def test_built_in_verbs_do_their_deed(
-    runner: SimulatedRunner, deeds: Deeds
-) -> None:
+async def test_built_in_verbs_do_their_act(runner: SimulatedRunner, acts: Acts) -> None:
     built_in = actions.load()
     for verb in ("reboot", "shutdown", "identify"):
         action = built_in.get(verb)
         assert action is not None
         await runner.run(action.invocation())
-    assert deeds.done == ["reboot", "shutdown", "identify"]
+    assert acts.done == ["reboot", "shutdown", "identify"]
 
 
 @pytest.mark.parametrize(
-    ("argv", "deed"),
+    ("argv", "act"),
     [
         (("/sbin/reboot",), "reboot"),
         (("sudo", "-n", "shutdown", "-r", "now"), "reboot"),
@@ -83,15 +79,15 @@ async def test_built_in_verbs_do_their_deed(
     ],
 )
 async def test_ones_own_way_to_reboot_or_halt_is_understood(
-    runner: SimulatedRunner, deeds: Deeds, argv: tuple[str, ...], deed: str
+    runner: SimulatedRunner, acts: Acts, argv: tuple[str, ...], act: str
 ) -> None:
     await run(runner, *argv)
-    assert deeds.done == [deed]
+    assert acts.done == [act]
 
 
-async def test_an_update_takes_its_time(runner: SimulatedRunner, deeds: Deeds) -> None:
+async def test_an_update_takes_its_time(runner: SimulatedRunner, acts: Acts) -> None:
     outcome = await run(runner, "sudo", "-n", "apt-get", "--yes", "upgrade")
-    assert deeds.slept_s == outcome.duration_s == UPDATE_S
+    assert acts.slept_s == outcome.duration_s == UPDATE_S
     assert "0 upgraded" in outcome.stdout
 
 

@@ -23,8 +23,8 @@ _MAX_BYTES = 2048
 _PACKETS_PER_WAKE = 64
 
 
-class EchoServer:
-    """Echo for the addresses that answer at this moment.
+class PingResponder:
+    """Answers for the addresses that answer at this moment.
 
     Args:
         port: UDP port, the same for every board.
@@ -37,7 +37,7 @@ class EchoServer:
         self._socket: socket.socket | None = None
 
     def start(self) -> None:
-        """Open the port on loopback.
+        """Opens the port on loopback.
 
         Raises:
             ConfigError: The port is in use.
@@ -56,7 +56,7 @@ class EchoServer:
         asyncio.get_running_loop().add_reader(sock, self._read)
 
     def stop(self) -> None:
-        """Close it; twice is fine."""
+        """Closes it; twice is fine."""
         sock, self._socket = self._socket, None
         if sock is not None:
             asyncio.get_running_loop().remove_reader(sock)
@@ -64,11 +64,11 @@ class EchoServer:
 
     def _read(self) -> None:
         for _ in range(_PACKETS_PER_WAKE):
-            if self._socket is None or not self._echo(self._socket):
+            if self._socket is None or not self._answer(self._socket):
                 return
 
-    def _echo(self, sock: socket.socket) -> bool:
-        """Answer one packet; return whether there was one."""
+    def _answer(self, sock: socket.socket) -> bool:
+        """Answers one packet; returns whether there was one."""
         try:
             data, ancillary, _, sender = sock.recvmsg(
                 _MAX_BYTES, socket.CMSG_SPACE(_INFO_BYTES)
@@ -86,7 +86,7 @@ class EchoServer:
 
 
 def _prepare(sock: socket.socket, port: int) -> None:
-    """Bind to every loopback address at once, and to nothing else if we may."""
+    """Binds to every loopback address at once, and to nothing else if allowed."""
     sock.settimeout(0)
     sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
     try:
@@ -97,7 +97,7 @@ def _prepare(sock: socket.socket, port: int) -> None:
 
 
 def _destination(ancillary: list[tuple[int, int, bytes]]) -> bytes | None:
-    """Return the address a packet was sent to: the last field of in_pktinfo."""
+    """Returns the address a packet was sent to: the last field of in_pktinfo."""
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
             return data[8:_INFO_BYTES]
@@ -105,6 +105,6 @@ def _destination(ancillary: list[tuple[int, int, bytes]]) -> bytes | None:
 
 
 def _source(address: bytes) -> tuple[int, int, Any]:
-    """Return the in_pktinfo that makes a packet come from an address."""
+    """Returns the in_pktinfo that makes a packet come from an address."""
     info = b"\0\0\0\0" + address + b"\0\0\0\0"
     return socket.IPPROTO_IP, _IP_PKTINFO, info

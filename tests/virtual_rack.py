@@ -1,4 +1,4 @@
-"""A simulated rack on a broker in memory, with a clock that one turns: for tests."""
+"""A simulated rack on a broker in memory, with a clock that a test turns."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -16,16 +16,16 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf, Topics
-from node_agent.simulator.machine import Machine
 from node_agent.simulator.service import SimulatorService
 from node_agent.simulator.settings import SimulatorSettings
+from node_agent.simulator.simulated_node import SimulatedNode
 
 STEP_S = 0.1
 EPOCH = 1_800_000_000.0
-"""Unix time at zero of the rehearsal's clock, seconds."""
+"""Unix time at zero of the rack's clock, seconds."""
 
 
-class Rehearsal:
+class VirtualRack:
     """The simulated rack ``lab``, its broker, and its clock; no socket, no waiting.
 
     Args:
@@ -47,7 +47,7 @@ class Rehearsal:
         )
 
     async def start(self) -> None:
-        """Start, and wait until every board that has power is on the bus.
+        """Starts, and waits until every board that has power is on the bus.
 
         All threads become one, which does one thing after the other: time must not go
         on while a disk is being written, and ``settle`` can tell that it is not.
@@ -58,15 +58,15 @@ class Rehearsal:
         await self.advance(1.0)
 
     async def advance(self, seconds: float) -> None:
-        """Let simulated time pass, and everything happen that is due."""
+        """Passes simulated time; everything happens that is due in it."""
         end_s = self.clock_s + seconds
         while self.clock_s < end_s:
             self.clock_s = min(end_s, self.clock_s + STEP_S)
-            self.service.schedule.run_due()
+            self.service.scheduler.run_due()
             await self.settle()
 
     async def settle(self) -> None:
-        """Let tasks, the thread that writes, and messages on their way come through."""
+        """Waits for tasks, the thread that writes, and messages on their way."""
         await self._turns()
         await asyncio.to_thread(int)  # its turn comes after all that was to be written
         await self._turns()
@@ -77,55 +77,55 @@ class Rehearsal:
                 await asyncio.sleep(0)
             await self.broker.settle()
 
-    def machine(self, name: str) -> Machine:
-        """Return a board by its name."""
-        (machine,) = self.service.rack.targets(name)
-        return machine
+    def node(self, name: str) -> SimulatedNode:
+        """Returns a node by its name."""
+        (node,) = self.service.rack.targets(name)
+        return node
 
     def status(self, name: str) -> str:
-        """Return what is retained on a board's status topic."""
+        """Returns what is retained on a board's status topic."""
         message = self.broker.retained.get(self.topic(name, NodeLeaf.STATUS))
         return "" if message is None else message.payload.decode()
 
     def details(self, name: str) -> Details:
-        """Return what is retained on a board's details topic."""
+        """Returns what is retained on a board's details topic."""
         message = self.broker.retained[self.topic(name, NodeLeaf.DETAILS)]
         return decode(message.payload, Details)
 
     def beats(self, name: str) -> list[Heartbeat]:
-        """Return every heartbeat a board has sent."""
+        """Returns every heartbeat a board has sent."""
         sent = self.broker.sent(self.topic(name, NodeLeaf.HEARTBEAT))
         return [decode(message.payload, Heartbeat) for message in sent]
 
     def results(self, name: str) -> list[Result]:
-        """Return every result a board has sent."""
+        """Returns every result a board has sent."""
         sent = self.broker.sent(self.topic(name, NodeLeaf.RESULT))
         return [decode(message.payload, Result) for message in sent]
 
     def topic(self, name: str, leaf: NodeLeaf) -> str:
-        """Return a topic of a board."""
-        return self.topics.node(self.machine(name).id, leaf)
+        """Returns a topic of a board."""
+        return self.topics.node(self.node(name).id, leaf)
 
     async def order(self, name: str, verb: str, order_id: str = "o1") -> None:
-        """Order as the master would."""
+        """Sends an order as the master would."""
         payload = encode(Order(id=order_id, verb=verb, by="test"))
         self.broker.publish(self.topic(name, NodeLeaf.ORDER), payload, qos=1)
         await self.settle()
 
     async def outlet(self, stack: int, power: Power) -> None:
-        """Say what the master says when it has switched an outlet."""
+        """Publishes what the master does when it has switched an outlet."""
         state = StackState(stack=stack, name="", x=0, y=0, slots=2, power=power)
         self.broker.publish(self.topics.stack(stack), encode(state), qos=1, retain=True)
         await self.settle()
 
     async def ask(self, verb: str, payload: str, *, retain: bool = False) -> Reply:
-        """Ask the simulator as a person would, and return its last answer."""
+        """Asks the simulator as a person would, and returns its last answer."""
         topic = f"{self.topics.prefix}/sim/cmd/{verb}"
         self.broker.publish(topic, payload.encode(), qos=1, retain=retain)
         await self.settle()
         return self.replies(verb)[-1]
 
     def replies(self, verb: str) -> list[Reply]:
-        """Return every answer to a verb."""
+        """Returns every answer to a verb."""
         sent = self.broker.sent(f"{self.topics.prefix}/sim/reply/{verb}")
         return [decode(message.payload, Reply) for message in sent]
