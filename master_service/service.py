@@ -15,10 +15,10 @@ from pathlib import Path
 from broker import VERSION
 from broker.client.link import Connect, Link, Message
 from broker.common import tasks
-from broker.common.errors import LinkError
+from broker.common.errors import LinkError, PayloadError
 from broker.common.log import Rejections
 from broker.common.tasks import keep_running, noted
-from broker.contract.messages import EventKind
+from broker.contract.messages import Event, EventKind, encode
 from broker.contract.topics import Topics
 from master_service.commands.desk import Desk
 from master_service.commands.effects import Commit, Persist
@@ -26,7 +26,6 @@ from master_service.effect_runner import EffectRunner
 from master_service.healing.healer import Healer
 from master_service.install.service import Installs
 from master_service.install.setup import Setup
-from master_service.journal import Journal
 from master_service.message_router import Intake, subscriptions
 from master_service.own_details import own_details
 from master_service.power.claiming import claim_all
@@ -35,9 +34,8 @@ from master_service.power.patrol import Patrol
 from master_service.power.switching import Switcher
 from master_service.presence.probe import Prober
 from master_service.presence.rack import Rack
-from master_service.rack.event_log import Retention, of_last_day
-from master_service.rack.records import BootRecord
-from master_service.rack.saved import Saved
+from master_service.rack.events import EventLog, Retention, of_last_day
+from master_service.rack.records import BootRecord, Saved
 from master_service.rack.settings import Settings
 from master_service.rack.times import Moment
 from master_service.state_publisher import Publisher
@@ -292,7 +290,7 @@ class Master:
         self._publisher = Publisher(
             self.rack, self._link, self.rejections, self._errors
         )
-        self._journal = Journal(self._store, self._link, self._topics, saved.seq)
+        self._events = EventLog(saved.seq, self._store.keep_event, self._publish_event)
         self._effects = EffectRunner(
             rack=self.rack,
             desk=self._desk,
@@ -337,7 +335,7 @@ class Master:
         records = [registry.record(registry.nodes[node_id]) for node_id in learnt]
         outbox.learnt.clear()
         self._effects.perform([Persist(record) for record in records])
-        self._journal.write(outbox.drafts, at.now, at.wall)
+        self._events.write(outbox.drafts, at.now, at.wall)
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -348,6 +346,10 @@ class Master:
             self._settings.master, session=session, started=self._started
         )
         self._publisher.master(about)
+
+    def _publish_event(self, event: Event) -> None:
+        with contextlib.suppress(LinkError, PayloadError):
+            self._link.publish(self._topics.event, encode(event), qos=1)
 
     def _note_link(self, text: str) -> None:
         outage = self.rack.incidents.outage

@@ -23,25 +23,23 @@ import msgspec
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.tasks import see_through
 from broker.contract.messages import Event, EventKind, Lock
-from master_service.rack import event_log
-from master_service.rack.event_log import DAY_S, EventQuery, Retention, Statement
+from master_service.rack import events
+from master_service.rack.events import DAY_S, EventQuery, Retention, Statement
 from master_service.rack.records import (
+    BOOT_ID,
+    FORGOTTEN_FOR_GOOD,
+    TABLES,
     BootRecord,
     CommandBegun,
     CommandEnded,
     LockEnd,
+    LockRecord,
+    NodeRecord,
     OutletRecord,
     PartRecord,
     Record,
-    Tombstone,
-)
-from master_service.rack.registry import NodeRecord
-from master_service.rack.saved import (
-    BOOT_ID,
-    FORGOTTEN_FOR_GOOD,
-    TABLES,
-    LockRecord,
     Saved,
+    Tombstone,
     load,
 )
 
@@ -49,7 +47,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MIGRATIONS = ((1, TABLES + event_log.TABLE),)
+MIGRATIONS = ((1, TABLES + events.TABLE),)
 """What leads to each version of the schema from the one before; only ever appended to.
 The number is kept in the file, as ``PRAGMA user_version``."""
 SCHEMA_VERSION = MIGRATIONS[-1][0]
@@ -213,10 +211,10 @@ class Store:
         self._next_seq = event.seq + 1
         if len(self._queue) >= WAITING_AT_MOST:
             return
-        self._queue.append(event_log.insert(event))
+        self._queue.append(events.insert(event))
         if event.seq % PRUNE_EVERY == 0:
             wall = self._wall() if self._clock_synced() else None
-            self._queue += event_log.prune(self._retention, seq=event.seq, wall=wall)
+            self._queue += events.prune(self._retention, seq=event.seq, wall=wall)
             if wall is not None:
                 oldest = wall - self._retention.days * DAY_S
                 self._queue.append((FORGOTTEN_FOR_GOOD, (oldest,)))
@@ -355,7 +353,7 @@ class Store:
                 database.executescript(step)
         (newest,) = database.execute("SELECT ifnull(max(seq), 0) FROM event").fetchone()
         # What is old by the clock goes later: at a start it may be wrong.
-        for statement in event_log.prune(self._retention, seq=newest, wall=None):
+        for statement in events.prune(self._retention, seq=newest, wall=None):
             database.execute(*statement)
         return load(database, wall=self._wall(), clock_synced=self._clock_synced())
 
@@ -379,7 +377,7 @@ class Store:
             f"{self._path.absolute().as_uri()}?mode=ro", uri=True
         )
         with contextlib.closing(database):
-            rows = database.execute(*event_log.select(query))
+            rows = database.execute(*events.select(query))
             lines = filter(None, (_line(row[0]) for row in rows))
             return list(itertools.islice(filter(query.means, lines), query.limit))
 

@@ -8,7 +8,7 @@ from broker.common.errors import PiRackError
 from broker.contract.messages import Command, Order, Phase, Reply, TargetRow
 from broker.contract.topics import Scope
 from master_service.commands.install_words import InstallOrder
-from master_service.rack.event_log import EventQuery
+from master_service.rack.events import EventQuery
 from master_service.rack.records import Record
 from master_service.rack.times import Moment
 

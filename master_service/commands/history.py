@@ -9,7 +9,7 @@ from broker.contract.topics import ScopeKind
 from master_service.commands.effects import Asked, RefusedError
 from master_service.commands.receipt import numbered
 from master_service.presence.rack import Rack
-from master_service.rack.event_log import MOST_LINES, EventQuery
+from master_service.rack.events import MOST_LINES, EventQuery
 from master_service.rack.times import SpanError, moment
 
 NAMES = ("since", "until", "kind", "incident", "correlation", "before", "limit")

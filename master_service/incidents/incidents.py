@@ -1,56 +1,49 @@
-"""The incidents of a rack, by cause, behind one door; pure.
+"""The incidents of a rack: which one an edge belongs to, whatever its cause; pure.
 
 Every line of the log is written when it happens and is never changed. So a line gets
 the id of its incident at once, when nobody knows yet how far it will reach; what it
 turns out to be is said later by the incident's headline, which carries the same id.
 """
 
-from broker.contract.messages import Verdict
-from master_service.incidents.outage import Outage
+import enum
+import itertools
+from collections.abc import Callable
+
+from broker.contract.messages import EventKind, Verdict
 from master_service.incidents.silence import Silences
 from master_service.incidents.voltage import Voltages
 from master_service.rack.events import Outbox
-from master_service.rack.node import Node
+from master_service.rack.node import SILENT, Node
 from master_service.rack.outlet_state import Panel
 from master_service.rack.registry import Registry
+from master_service.rack.times import words
 
-
-class Numbers:
-    """Ids that are never given twice.
-
-    Every incident has at least one line, so counting up from the number of the next
-    line stays behind the numbers that the next start begins with.
-
-    Args:
-        first: Number of the next line of history.
-    """
-
-    def __init__(self, first: int) -> None:
-        self._next = first
-
-    def new(self) -> str:
-        """Return another id."""
-        self._next += 1
-        return f"i-{self._next - 1}"
+SETTLE_S = 5.0
+"""Seconds after the grace in which boards that are not back are asked and judged."""
 
 
 class Incidents:
-    """Says for each edge which incident it belongs to.
+    """Names the incident of each edge.
 
     Args:
-        registry: The nodes.
+        registry: The boards.
         panel: The outlets.
-        outbox: Where headlines go.
-        first: Number of the next line of history.
+        outbox: For the headlines.
+        first: Number of the next line of history. Every incident has at least one line,
+            so ids that count up from here are never given twice, restarts included.
     """
 
     def __init__(
         self, registry: Registry, panel: Panel, outbox: Outbox, *, first: int = 1
     ) -> None:
-        numbers = Numbers(first)
-        self._voltages = Voltages(registry, outbox, numbers.new)
-        self._outage = Outage(registry, outbox, numbers.new)
-        self._silences = Silences(registry, panel, outbox, numbers.new)
+        numbers = itertools.count(first)
+
+        def new_id() -> str:
+            return f"i-{next(numbers)}"
+
+        self._voltages = Voltages(registry, outbox, new_id)
+        self._outage = Outage(registry, outbox, new_id)
+        self._silences = Silences(registry, panel, outbox, new_id)
 
     @property
     def outage(self) -> str:
@@ -58,11 +51,11 @@ class Incidents:
         return self._outage.id
 
     def of(self, node: Node) -> str:
-        """Return the id of the incident a silent node belongs to; empty: none."""
+        """Returns the id of the incident a silent board belongs to; empty: none."""
         return self._outage.of(node.id) or self._silences.of(node.id)
 
     def verdict(self, node: Node, before: Verdict, now: float, *, asked: bool) -> str:
-        """Take a new verdict; return the id of its incident, empty: none.
+        """Takes a new verdict; returns the id of its incident, empty: none.
 
         Args:
             node: Whose it is; it has it already.
@@ -77,30 +70,108 @@ class Incidents:
         return self._silences.verdict(node, now, asked=asked, weak=weak)
 
     def voltage(self, node: Node, now: float, *, low: bool) -> str:
-        """Take an edge of a node's under-voltage; return the id of its incident."""
+        """Takes an edge of a board's under-voltage; returns the id of its incident."""
         return self._voltages.edge(node, now, low=low)
 
     def link_down(self, now: float) -> None:
-        """Take that the broker is away."""
+        """Begins an outage: the broker is away."""
         self._outage.down(now)
 
     def link_up(self, now: float, grace_until: float) -> None:
-        """Take that the broker is back.
-
-        Args:
-            now: Monotonic seconds.
-            grace_until: Until when the nodes are given time to speak.
-        """
+        """Notes that the broker is back: boards may be silent until the grace ends."""
         self._outage.up(now, grace_until)
 
     def forget(self, node: Node) -> None:
-        """Drop a node that is forgotten."""
+        """Drops a board that is forgotten."""
         self._outage.drop(node.id)
         self._silences.drop(node.id)
         self._voltages.drop(node)
 
     def tick(self, now: float) -> None:
-        """Say the headlines whose time has come."""
+        """Writes the headlines whose time has come."""
         self._outage.tick(now)
         self._silences.tick(now)
         self._voltages.tick(now)
+
+
+class Stage(enum.Enum):
+    """How far an outage is."""
+
+    NONE = enum.auto()
+    AWAY = enum.auto()
+    BACK = enum.auto()
+    """The boards are given time to speak."""
+    MISSING = enum.auto()
+    """Some did not, and are waited for."""
+
+
+class Outage:
+    """The last outage of the broker: one incident, whatever became of the boards."""
+
+    def __init__(
+        self, registry: Registry, outbox: Outbox, new_id: Callable[[], str]
+    ) -> None:
+        self.id = ""
+        """Of the outage that is not over; empty: there is none."""
+        self._registry = registry
+        self._outbox = outbox
+        self._new_id = new_id
+        self._stage = Stage.NONE
+        self._down_at = 0.0
+        self._settled_at = 0.0
+        self._missing: set[str] = set()
+
+    def down(self, now: float) -> None:
+        """Begins an outage; within the grace of the last one it is the same."""
+        if self._stage is Stage.MISSING:
+            self._end()
+        if self._stage is Stage.NONE:
+            self.id = self._new_id()
+        self._stage, self._down_at = Stage.AWAY, now
+
+    def up(self, now: float, grace_until: float) -> None:
+        """Says for how long the broker was away, and begins to wait for the boards."""
+        if self._stage is not Stage.AWAY:
+            return
+        self._stage, self._settled_at = Stage.BACK, grace_until + SETTLE_S
+        away = words(now - self._down_at)
+        self._say(f"the broker was away for {away}; verdicts were frozen meanwhile")
+
+    def of(self, node_id: str) -> str:
+        """Returns our id if a board is not back since the outage."""
+        return self.id if node_id in self._missing else ""
+
+    def verdict(self, node: Node, before: Verdict) -> str:
+        """Takes a new verdict; returns our id if it is a consequence of the outage."""
+        if node.id in self._missing and node.verdict not in SILENT:
+            self.drop(node.id)
+            return self.id
+        unheard = self._stage is Stage.BACK and before is Verdict.UNKNOWN
+        if unheard and node.verdict in SILENT:
+            self._missing.add(node.id)
+        return self.of(node.id)
+
+    def drop(self, node_id: str) -> None:
+        """Waits for a board no more."""
+        self._missing.discard(node_id)
+
+    def tick(self, now: float) -> None:
+        """Says which boards are not back, once; and when all are."""
+        if self._stage is Stage.BACK and now >= self._settled_at:
+            self._stage = Stage.MISSING
+            if not self._missing:
+                self._end()
+                return
+            nodes = (self._registry.nodes[node_id] for node_id in self._missing)
+            names = self._registry.listed(nodes)
+            self._say(f"not back since the broker's outage: {names}")
+        elif self._stage is Stage.MISSING and not self._missing:
+            self._say("all boards are back since the broker's outage")
+            self._end()
+
+    def _say(self, text: str) -> None:
+        self._outbox.note(EventKind.INCIDENT, text, incident=self.id)
+
+    def _end(self) -> None:
+        self._stage, self.id = Stage.NONE, ""
+        self._missing.clear()

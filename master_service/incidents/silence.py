@@ -4,9 +4,8 @@ import enum
 from collections.abc import Callable
 
 from broker.contract.messages import EventKind, Power, Verdict
-from master_service.incidents.words import SILENT, listed
 from master_service.rack.events import Outbox
-from master_service.rack.node import Node
+from master_service.rack.node import SILENT, Node
 from master_service.rack.outlet_state import Panel
 from master_service.rack.registry import Registry
 from master_service.rack.times import words
@@ -32,7 +31,7 @@ class Cause(enum.IntEnum):
 
 
 class Silence:
-    """One incident; its keeper's own, mutable record.
+    """One incident.
 
     Args:
         incident: Its id.
@@ -51,14 +50,7 @@ class Silence:
 
 
 class Silences:
-    """Every board that fell silent unasked.
-
-    Args:
-        registry: The nodes.
-        panel: The outlets.
-        outbox: Where headlines go.
-        new_id: Makes ids.
-    """
+    """The incidents of boards that fell silent unasked."""
 
     def __init__(
         self,
@@ -75,12 +67,12 @@ class Silences:
         self._open: dict[str, Silence] = {}
 
     def of(self, node_id: str) -> str:
-        """Return the id of the incident a node is in; empty: none."""
+        """Returns the id of the incident a board is in; empty: none."""
         mine = self._by_node.get(node_id)
         return "" if mine is None else mine.id
 
     def verdict(self, node: Node, now: float, *, asked: bool, weak: bool) -> str:
-        """Take a new verdict; return the id of its incident, empty: none.
+        """Takes a new verdict; returns the id of its incident, empty: none.
 
         Args:
             node: Whose it is.
@@ -101,13 +93,13 @@ class Silences:
         return mine.id
 
     def drop(self, node_id: str) -> None:
-        """Take a board out: it speaks again, or is not expected to."""
+        """Takes a board out: it speaks again, or is not expected to."""
         mine = self._by_node.pop(node_id, None)
         if mine is not None:
             mine.members.discard(node_id)
 
     def tick(self, now: float) -> None:
-        """Say what has become clear, and what is over."""
+        """Writes the headlines of what has become clear, and of what is over."""
         for mine in list(self._open.values()):
             if now < mine.due:
                 continue
@@ -119,7 +111,7 @@ class Silences:
                 self._say(mine, self._headline(mine))
 
     def _join(self, node: Node, now: float) -> Silence:
-        """Return the incident of its stack if that has just begun, else another."""
+        """Returns the incident of its stack if that has just begun, else another."""
         window_s = JOIN_INTERVALS * (node.interval_s or 10.0) + JOIN_S
         for mine in self._open.values():
             here = mine.stack is not None and mine.stack == node.stack
@@ -139,7 +131,7 @@ class Silences:
     def _headline(self, mine: Silence) -> str:
         nodes = self._nodes(mine)
         whole = len(self._registry.in_stack(mine.stack or 0))
-        names = listed(self._registry, nodes)
+        names = self._registry.listed(nodes)
         if len(nodes) == whole:
             names = f"all {whole} boards"
         if mine.cause is Cause.SEVERAL:

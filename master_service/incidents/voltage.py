@@ -4,7 +4,6 @@ import enum
 from collections.abc import Callable
 
 from broker.contract.messages import EventKind
-from master_service.incidents.words import listed
 from master_service.rack.events import Outbox
 from master_service.rack.node import Node
 from master_service.rack.registry import Registry
@@ -26,11 +25,7 @@ class Said(enum.IntEnum):
 
 
 class Weakness:
-    """One incident; its keeper's own, mutable record.
-
-    Args:
-        incident: Its id.
-    """
+    """One incident."""
 
     def __init__(self, incident: str) -> None:
         self.id = incident
@@ -42,19 +37,13 @@ class Weakness:
         """Node to when it last began or ceased to complain."""
 
     def foreign(self, node_id: str, now: float) -> bool:
-        """Whether a board that never complained here has nothing to do with it."""
+        """Returns whether a board that never complained here is no part of it."""
         over = not self.low and now - self.last_at > WINDOW_S
         return over and node_id not in self.seen
 
 
 class Voltages:
-    """Every stack whose boards complain, and every such board without a stack.
-
-    Args:
-        registry: The nodes.
-        outbox: Where headlines go.
-        new_id: Makes ids.
-    """
+    """The incidents of stacks whose boards complain, and of such boards without one."""
 
     def __init__(
         self, registry: Registry, outbox: Outbox, new_id: Callable[[], str]
@@ -65,7 +54,7 @@ class Voltages:
         self._open: dict[int | str, Weakness] = {}
 
     def edge(self, node: Node, now: float, *, low: bool) -> str:
-        """Take an edge; return the id of its incident."""
+        """Takes an edge; returns the id of its incident."""
         place = _place(node)
         mine = self._open.get(place)
         if mine is None or mine.foreign(node.id, now):
@@ -79,18 +68,18 @@ class Voltages:
         return mine.id
 
     def recent(self, stack: int | None, now: float) -> bool:
-        """Whether boards of a stack complained just now, or still do."""
+        """Returns whether boards of a stack complained just now, or still do."""
         mine = self._open.get(stack) if stack is not None else None
         return mine is not None and (bool(mine.low) or now - mine.last_at <= WINDOW_S)
 
     def drop(self, node: Node) -> None:
-        """Take a node out that is forgotten."""
+        """Takes a board out that is forgotten."""
         for each in self._open.values():
             each.low.discard(node.id)
             each.seen.pop(node.id, None)
 
     def tick(self, now: float) -> None:
-        """Say what has become clear; forget what is long over."""
+        """Writes the headlines of what has become clear; drops what is long over."""
         for place, mine in list(self._open.items()):
             if now >= mine.due:
                 mine.due = float("inf")
@@ -112,7 +101,7 @@ class Voltages:
             return
         mine.said = said
         stack = place if isinstance(place, int) else None
-        names = listed(self._registry, recent)
+        names = self._registry.listed(recent)
         text = (
             f"under-voltage of stack {stack}: {len(recent)} boards complain ({names}); "
             "check what they share: PSU, relay contact, cable of the stack"
@@ -123,5 +112,5 @@ class Voltages:
 
 
 def _place(node: Node) -> int | str:
-    """Return where a weakness belongs: its stack, or the board itself."""
+    """Returns where a weakness belongs: its stack, or the board itself."""
     return node.id if node.stack is None else node.stack

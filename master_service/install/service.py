@@ -16,7 +16,6 @@ from master_service.commands.desk import Desk
 from master_service.commands.effects import Effects
 from master_service.install.board import InstallBoard
 from master_service.install.power import RackPower
-from master_service.install.seating import Seating
 from master_service.install.setup import Setup
 from master_service.power.outlets import Outlets
 from master_service.presence.rack import Rack
@@ -71,7 +70,7 @@ class Installs:
         self._moment = moment
         self._journal = make_journal(setup.settings)
         self._births = BirthSource()
-        self.seating = Seating(rack)
+        self.seating = rack.placement
         self._installer: Installer | None = None
         self._before: Run | None = None
         self._places: tuple[Place, ...] = ()
@@ -258,7 +257,9 @@ class Installs:
     def seat(self) -> None:
         """Give nodes the names and places that were found for their boards."""
         if self.settings.on:
-            self.seating.seat(self.places, self._moment().now)
+            now = self._moment().now
+            for node in self.seating.seat(self.places):
+                self._rack.judging.judge(node, now)
 
 
 def _cannot(error: Exception) -> str:

@@ -36,8 +36,6 @@ LONGEST_INTERVAL_S = 3600.0
 FRESH_S = 3.0
 """Stored details this young, by a clock that is right, were said just now."""
 LONGEST_BOOT_S = 900.0
-ANOTHER_BOOT_S = 5.0
-"""A board that left, was silent for so long and answers again has booted again."""
 
 
 class Watch:
@@ -193,7 +191,9 @@ class Watch:
         """Take what the board itself answered, or why it was not asked."""
         before = node.probe, node.answers_ping
         node.probe, node.probe_at, node.probe_note = probe, now, note
-        self._learn_ping(node, probe, now)
+        connected = node.status is not Status.OFFLINE
+        if node.pings.learn(probe, node.boot_id, now, connected=connected):
+            self._outbox.learnt.add(node.id)
         if before != (node.probe, node.answers_ping):
             self._outbox.changed.add(node.id)
         self._outbox.moved.add(node.id)
@@ -260,31 +260,6 @@ class Watch:
         self._outbox.learnt.add(node.id)
         text = f"{node.name} was heard for the first time"
         self._outbox.note(EventKind.REGISTRY, text, node.id)
-
-    def _learn_ping(self, node: Node, probe: Probe, now: float) -> None:
-        """Remember whether this boot answers pings: only then silence means anything.
-
-        What answers after its agent left may be the next boot, of which nothing is
-        known yet.
-        """
-        pings = node.pings
-        if pings.asked_boot != node.boot_id:
-            pings.asked_boot, pings.asked_times = node.boot_id, 0
-        pings.asked_times += 1
-        if probe is Probe.SILENT and pings.silent_since is None:
-            pings.silent_since = now
-        if probe is not Probe.ANSWERED:
-            return
-        silent_since, pings.silent_since = pings.silent_since, None
-        pings.answered_at = now
-        boot = pings.boot
-        if node.status is not Status.OFFLINE:
-            boot = node.boot_id
-        elif silent_since is not None and now - silent_since >= ANOTHER_BOOT_S:
-            boot = ""
-        if boot != pings.boot:
-            pings.boot = boot
-            self._outbox.learnt.add(node.id)
 
     def _set_halted(self, node: Node, by: str) -> None:
         if node.halted_by != by:

@@ -8,11 +8,11 @@ from master_service.presence.node_tracker import Watch
 from master_service.presence.verdicts import Judging
 from master_service.rack import layout
 from master_service.rack.events import Outbox
-from master_service.rack.layout import FoundBoard, Stack
+from master_service.rack.layout import FoundBoard, Placement, Stack
 from master_service.rack.locks import Locks
 from master_service.rack.outlet_state import Panel, outlet_rows
+from master_service.rack.records import Saved
 from master_service.rack.registry import Registry
-from master_service.rack.saved import Saved
 from master_service.rack.settings import Settings
 from master_service.rack.times import words
 
@@ -34,9 +34,9 @@ class Rack:
         self.outbox = Outbox()
         self.panel = Panel(outlet_rows(settings, self.stacks), saved.outlets)
         self.registry = Registry(self.topics)
-        self.registry.restore(settings.nodes, saved.nodes, saved.tombstones)
-        self.found: tuple[FoundBoard, ...] = ()
-        """Boards that install runs found; provisioning keeps it true."""
+        at_start = layout.at_start(settings.nodes, saved.nodes)
+        self.registry.restore(at_start, saved.tombstones)
+        self.placement = Placement(self.registry, settings.nodes, self.outbox)
         self.locks = Locks(saved.locks)
         self.incidents = Incidents(
             self.registry, self.panel, self.outbox, first=saved.seq
@@ -52,6 +52,11 @@ class Rack:
             clock_skew_s=settings.master.clock_skew_s,
         )
         self.outbox.changed.update(self.registry.nodes)
+
+    @property
+    def found(self) -> tuple[FoundBoard, ...]:
+        """Boards that install runs found."""
+        return self.placement.found
 
     def clock_set(self, step_s: float) -> None:
         """Moves with the wall clock what began or ends at a moment told by it.

@@ -19,8 +19,6 @@ PROBE_SOON_S = 1.0
 """First pause between two probes of a silent board, and the one while it stops."""
 PROBE_LATER_S = 30.0
 """Longest pause between two probes."""
-PINGS_A_BOOT = 3
-"""Pings of a board that is online, until it is known whether it answers any."""
 TOGETHER_INTERVALS = 1.5
 """Boards whose last beats lie no further apart fell silent together."""
 QUIET_S = 3.0
@@ -212,7 +210,8 @@ class Judging:
             return
         finding = judge(self._facts(node, now))
         node.deadline = finding.until
-        asks = finding.ask or _unpinged(node, finding.verdict)
+        online = finding.verdict is Verdict.ONLINE
+        asks = finding.ask or (online and node.pings.wanted(node.boot_id))
         if asks and not node.wants_probe:
             node.probe_due = now
         node.wants_probe = asks
@@ -296,17 +295,6 @@ class Judging:
             known = self._registry.nodes
             return [known[mate] for mate in fed.row.nodes if mate in known]
         return [] if node.stack is None else self._registry.in_stack(node.stack)
-
-
-def _unpinged(node: Node, verdict: Verdict) -> bool:
-    """Whether it is still to be learnt if a board answers pings in this boot.
-
-    It must be known before the board goes down: its silence is evidence only then.
-    """
-    if verdict is not Verdict.ONLINE or not node.boot_id or node.answers_ping:
-        return False
-    pings = node.pings
-    return pings.asked_boot != node.boot_id or pings.asked_times < PINGS_A_BOOT
 
 
 def _answers(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""What the master remembers of one node, in one mutable record."""
+"""What the master knows of one board, in one mutable record."""
 
 import enum
 import math
@@ -10,6 +10,14 @@ from broker.contract.verbs import Verb
 
 NEVER = math.inf
 """A moment that does not come."""
+SILENT = frozenset({Verdict.LATE, Verdict.HUNG, Verdict.LOST, Verdict.UNPOWERED})
+"""Verdicts of a board that should speak and does not."""
+
+
+PINGS_A_BOOT = 3
+"""Pings of a board that is online, until it is known whether it answers any."""
+ANOTHER_BOOT_S = 5.0
+"""A board that left, was silent for so long and answers again has booted again."""
 
 
 class Probe(enum.StrEnum):
@@ -36,7 +44,7 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class PingMemory:
-    """What is remembered of the pings of one board; the watch changes it."""
+    """What is remembered of the pings of one board; nothing else writes its fields."""
 
     __slots__ = (
         "answered_at",
@@ -47,8 +55,8 @@ class PingMemory:
         "silent_since",
     )
 
-    def __init__(self) -> None:
-        self.boot = ""
+    def __init__(self, boot: str = "") -> None:
+        self.boot = boot
         """The boot in which it answered one while its agent was connected."""
         self.asked_boot = ""
         """The boot in which it was last pinged, with or without an answer."""
@@ -62,16 +70,49 @@ class PingMemory:
         """Boot id and verb of the last order to reboot or to restart the agent: the
         goodbye that follows is not that of a board that goes down for good."""
 
+    def learn(self, probe: Probe, boot_id: str, now: float, *, connected: bool) -> bool:
+        """Notes a ping; returns whether ``boot`` changed.
+
+        Silence means something only in a boot that has answered pings. What answers
+        after its agent left may be the next boot, of which nothing is known yet.
+
+        Args:
+            probe: What came of it.
+            boot_id: Of the board, as it said last.
+            now: Monotonic seconds.
+            connected: Its agent has not left.
+        """
+        if self.asked_boot != boot_id:
+            self.asked_boot, self.asked_times = boot_id, 0
+        self.asked_times += 1
+        if probe is Probe.SILENT and self.silent_since is None:
+            self.silent_since = now
+        if probe is not Probe.ANSWERED:
+            return False
+        silent_since, self.silent_since = self.silent_since, None
+        self.answered_at = now
+        before = self.boot
+        if connected:
+            self.boot = boot_id
+        elif silent_since is not None and now - silent_since >= ANOTHER_BOOT_S:
+            self.boot = ""
+        return self.boot != before
+
+    def wanted(self, boot_id: str) -> bool:
+        """Returns whether it is still to be learnt if this boot answers pings.
+
+        It must be known before the board goes down: its silence is evidence only then.
+        """
+        if not boot_id or self.boot == boot_id:
+            return False
+        return self.asked_boot != boot_id or self.asked_times < PINGS_A_BOOT
+
 
 class Node:
-    """One node, which only the registry makes. Slots: there may be thousands.
+    """One board, made by the registry only. Slots: there may be thousands.
 
-    Who and where it is, the registry changes; what it says, the watch; its verdict,
-    ``Judging``; ``running``, the command that it names; ``published``, the publisher.
-
-    Args:
-        node_id: Its id.
-        name: Display name.
+    The registry changes who and where it is; ``NodeTracker``, what it says;
+    ``Verdicts``, its verdict; a command, ``running``; the publisher, ``published``.
     """
 
     __slots__ = (
@@ -172,12 +213,12 @@ class Node:
 
     @property
     def boot_id(self) -> str:
-        """The last boot id it told; empty if none."""
+        """The last boot id it said; empty if none."""
         return self.details.boot_id if self.details is not None else ""
 
     @property
     def answers_ping(self) -> bool | None:
-        """Whether it answered a ping in its present boot; None: it was not asked."""
+        """Whether it answered a ping in this boot; None: it was not asked."""
         if self.boot_id and self.pings.boot == self.boot_id:
             return True
         return False if self.pings.asked_boot == self.boot_id else None
@@ -195,5 +236,5 @@ class Node:
         return tuple(ability.verb for ability in known)
 
     def __repr__(self) -> str:
-        """Show id, name and verdict in a debugger or a failed test."""
+        """Shows id, name and verdict in a debugger or a failed test."""
         return f"Node({self.id!r}, name={self.name!r}, verdict={self.verdict})"

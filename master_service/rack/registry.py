@@ -1,100 +1,54 @@
-"""Who is in the rack and where: nodes by id, name, place and tag; pure."""
+"""The boards of the rack, by id, name, place and tag; pure."""
 
 import difflib
 import re
 from collections.abc import Iterable
 
-import msgspec
-
 from broker.common.errors import TopicError
-from broker.contract.messages import Verdict
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics, check_name
-from master_service.rack.node import Node
-from master_service.rack.settings import NodeRow
+from master_service.rack.node import Node, PingMemory
+from master_service.rack.records import NodeRecord
 
 BOARD_ID = re.compile(r"pi-[0-9a-f]{8}")
 """The form of the id that a board has from its serial number or address."""
 MAX_NODES = 10_000
-"""More ids than this are no rack but a mistake, or somebody at play."""
+"""More ids than this are a mistake, or an attack."""
 
-
-class NodeRecord(msgspec.Struct, frozen=True):
-    """What is on disk about one node.
-
-    Args:
-        id: Node id.
-        name: Display name.
-        stack: Stack number, if it has a place.
-        slot: Position in the stack, likewise.
-        tags: Sorted.
-        known: It was heard at some time.
-        boot_s: Seconds it needs to boot; None: not learnt.
-        edited: A person gave it name, place or tags: these outweigh the configuration.
-        halted_by: Who had it shut down, with proof; empty: nobody.
-        seated: An install run gave it name and place.
-        told: The verdict that the history has of it last.
-        told_since: Unix time it began, seconds.
-        pinged_boot: The boot in which it answered a ping while its agent was connected.
-    """
-
-    id: str
-    name: str
-    stack: int | None = None
-    slot: int | None = None
-    tags: tuple[str, ...] = ()
-    known: bool = False
-    boot_s: float | None = None
-    edited: bool = False
-    halted_by: str = ""
-    seated: bool = False
-    told: Verdict = Verdict.UNSEEN
-    told_since: float = 0.0
-    pinged_boot: str = ""
+NAMED = 4
+"""Most names in a sentence."""
 
 
 class Registry:
-    """The nodes of the rack.
-
-    Args:
-        topics: Of the rack.
-    """
+    """The boards of the rack."""
 
     def __init__(self, topics: Topics) -> None:
         self.nodes: dict[str, Node] = {}
         self.by_heartbeat: dict[str, Node] = {}
         """Heartbeat topic to node: the one look-up of the hot path."""
         self.tombstones: set[str] = set()
-        """Ids that were forgotten; what they still say is not heard."""
+        """Ids that were forgotten; what they still say is ignored."""
         self._forgotten: dict[str, NodeRecord] = {}
-        """What was known of them, for who comes back."""
+        """What was known of them, for when they come back."""
         self._topics = topics
         self._names: dict[str, Node] = {}
         self._stacks: dict[int, list[Node]] = {}
 
-    def restore(
-        self,
-        rows: Iterable[NodeRow],
-        records: Iterable[NodeRecord],
-        tombstones: Iterable[str],
-    ) -> None:
-        """Fill the registry at start: what a person changed outweighs configuration.
+    def restore(self, records: Iterable[NodeRecord], tombstones: Iterable[str]) -> None:
+        """Fills the registry at start.
 
         Args:
-            rows: From ``pirack.toml``.
-            records: From disk.
+            records: See ``layout.at_start``.
             tombstones: Ids that were forgotten.
         """
         self.tombstones.update(tombstones)
-        saved = {record.id: record for record in records}
-        found = [_from_row(row, saved.pop(row.id, None)) for row in rows]
-        for record in [*found, *saved.values()]:
+        for record in records:
             if record.id in self.tombstones:
                 self._forgotten[record.id] = record
             else:
                 self._admit(record)
 
     def add(self, node_id: str) -> Node:
-        """Return a node, known from now on if it was not.
+        """Returns a board; it is known from now on.
 
         Raises:
             TopicError: It was forgotten, the id is illegal, or there are too many.
@@ -111,25 +65,39 @@ class Registry:
         return self._admit(NodeRecord(check_name(node_id, "node"), node_id))
 
     def find(self, word: str) -> Node | None:
-        """Return the node with this id or display name; None if two are meant."""
+        """Returns the board with this id or display name; None if two are meant."""
         by_id, by_name = self.nodes.get(word), self._names.get(word)
         both = by_id is not None and by_name is not None and by_id is not by_name
         return None if both else by_id or by_name
 
     def nearest(self, word: str) -> str:
-        """Return the name or id most like a word that fits none; empty: none is."""
+        """Returns the name or id most like a word that fits none; empty: none is."""
         words = [*self._names, *self.nodes]
         return next(iter(difflib.get_close_matches(word, words, n=1)), "")
 
     def in_stack(self, stack: int) -> list[Node]:
-        """Return the nodes placed in a stack, in no order."""
+        """Returns the boards placed in a stack, in no order."""
         return self._stacks.get(stack, [])
 
+    def listed(self, nodes: Iterable[Node]) -> str:
+        """Names boards in a sentence: ``stack 3 (4 boards), s05n1 and 2 more``."""
+        meant = {node.id: node for node in nodes}
+        said = []
+        for stack in sorted({n.stack for n in meant.values() if n.stack is not None}):
+            mates = self.in_stack(stack)
+            if len(mates) > 1 and all(mate.id in meant for mate in mates):
+                said.append(f"stack {stack} ({len(mates)} boards)")
+                for mate in mates:
+                    del meant[mate.id]
+        said += sorted(node.name for node in meant.values())
+        more = f" and {len(said) - NAMED} more" if len(said) > NAMED else ""
+        return ", ".join(said[:NAMED]) + more
+
     def targets(self, scope: Scope) -> list[Node]:
-        """Return whom a scope means, in the order of their places.
+        """Returns the boards of a scope, in the order of their places.
 
         Raises:
-            TopicError: It means nobody; the text says why and names the nearest.
+            TopicError: It has none; the text says why and names the nearest.
         """
         match scope.kind:
             case ScopeKind.NODE:
@@ -146,7 +114,7 @@ class Registry:
         return sorted(found, key=_by_place)
 
     def rename(self, node: Node, name: str) -> None:
-        """Give a node a display name.
+        """Gives a board a display name.
 
         Raises:
             TopicError: The name is illegal, another node's name or id, or could become
@@ -164,7 +132,7 @@ class Registry:
         node.edited, node.seated = True, False
 
     def move(self, node: Node, stack: int | None, slot: int | None) -> None:
-        """Give a node a place, or none.
+        """Gives a board a place, or none.
 
         Raises:
             TopicError: Another node is there.
@@ -178,7 +146,7 @@ class Registry:
         node.edited, node.seated = True, False
 
     def seat(self, node: Node, name: str, stack: int | None, slot: int | None) -> None:
-        """Give a node the name and the place of a slot, as far as they are free."""
+        """Gives a board the name and the place of a slot, as far as they are free."""
         if not self._other(name, node):
             self._call(node, name)
         taken = stack and [n for n in self.in_stack(stack) if n.slot == slot]
@@ -187,13 +155,13 @@ class Registry:
         node.seated = True
 
     def unseat(self, node: Node) -> None:
-        """Take back what ``seat`` gave."""
+        """Undoes ``seat``."""
         self._call(node, node.id)
         self._stand(node, None, None)
         node.seated = False
 
     def retag(self, node: Node, tags: Iterable[str]) -> None:
-        """Give a node its tags.
+        """Gives a board its tags.
 
         Raises:
             TopicError: A tag is illegal.
@@ -202,7 +170,7 @@ class Registry:
         node.edited = True
 
     def forget(self, node: Node) -> None:
-        """Drop a node and hear nothing of it from now on."""
+        """Drops a board; what it says is ignored from now on."""
         self.tombstones.add(node.id)
         self._forgotten[node.id] = self.record(node)
         self.nodes.pop(node.id, None)
@@ -211,11 +179,11 @@ class Registry:
         self._take_out(node)
 
     def remembers(self, node_id: str) -> bool:
-        """Whether it is still known what a forgotten node was."""
+        """Returns whether it is still known what a forgotten board was."""
         return node_id in self._forgotten
 
     def unforget(self, node_id: str) -> Node:
-        """Let a forgotten node come back, with its name and place if they are free.
+        """Readmits a forgotten board, with its name and place if they are free.
 
         Raises:
             TopicError: There are too many.
@@ -229,7 +197,7 @@ class Registry:
         return node
 
     def record(self, node: Node) -> NodeRecord:
-        """Return what belongs on disk about a node."""
+        """Returns what belongs on disk about a board."""
         return NodeRecord(
             node.id,
             node.name,
@@ -274,7 +242,7 @@ class Registry:
         node.edited, node.halted_by = record.edited, record.halted_by
         node.seated = record.seated
         node.told, node.told_since = record.told, record.told_since
-        node.pings.boot = record.pinged_boot
+        node.pings = PingMemory(record.pinged_boot)
         node.heartbeat_topic = self._topics.node(record.id, NodeLeaf.HEARTBEAT)
         self.nodes[node.id] = node
         self.by_heartbeat[node.heartbeat_topic] = node
@@ -283,7 +251,7 @@ class Registry:
         return node
 
     def _other(self, name: str, node: Node) -> str:
-        """Return the id of another board with this id or name; empty: there is none."""
+        """Returns the id of another board with this id or name; empty: none."""
         if name == node.id:
             return ""
         if name in self.nodes or name in self.tombstones:
@@ -312,19 +280,6 @@ class Registry:
     def _take_out(self, node: Node) -> None:
         if node.stack is not None:
             self._stacks[node.stack].remove(node)
-
-
-def _from_row(row: NodeRow, record: NodeRecord | None) -> NodeRecord:
-    """Return a configured node, with what was learnt of it."""
-    if record is not None and record.edited:
-        return record
-    return msgspec.structs.replace(
-        record or NodeRecord(row.id, row.id),
-        name=row.name or row.id,
-        stack=row.stack,
-        slot=row.slot,
-        tags=tuple(sorted(set(row.tags))),
-    )
 
 
 def _by_place(node: Node) -> tuple[int, int, str]:

@@ -23,7 +23,7 @@ from broker.common.errors import ConfigError, PiRackError
 from broker.common.processes import run_once
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.contract.messages import InstallStep
-from master_service.rack.event_log import Retention
+from master_service.rack.events import Retention
 from master_service.service import DATABASE
 from master_service.store import Store
 from node_agent.vitals import LinuxBoard

@@ -5,8 +5,8 @@ from broker.contract.topics import Topics
 from master_service.incidents.incidents import Incidents
 from master_service.rack.events import Outbox
 from master_service.rack.outlet_state import Panel
-from master_service.rack.records import OutletRecord
-from master_service.rack.registry import NodeRecord, Registry
+from master_service.rack.records import NodeRecord, OutletRecord
+from master_service.rack.registry import Registry
 from master_service.rack.settings import Driver, OutletRow
 
 STACK = ("s01n1", "s01n2", "s01n3", "s01n4")
@@ -23,7 +23,7 @@ class Play:
             for n in (1, 2, 3, 4)
         ]
         records.append(NodeRecord("pi-alone", "alone", known=True))
-        self.registry.restore((), records, ())
+        self.registry.restore(records, ())
         rows = [
             OutletRow(name=f"plug-{s}", driver=Driver.FAKE, stack=s) for s in (1, 2, 3)
         ]

@@ -9,7 +9,7 @@ import pytest
 
 from broker.contract.messages import Event, EventKind, Phase
 from master_service.commands import remember
-from master_service.rack.event_log import DAY_S, EventQuery, Retention
+from master_service.rack.events import DAY_S, EventQuery, Retention
 from master_service.rack.records import PartRecord
 from master_service.rack.times import Moment
 from master_service.store import PRUNE_EVERY, Store

@@ -13,14 +13,17 @@ import pytest
 
 from broker.contract.messages import Event, EventKind, Phase
 from broker.contract.topics import NodeLeaf
-from master_service.rack.event_log import EventQuery, Retention
-from master_service.rack.events import Draft
-from master_service.rack.rate_limit import (
+from master_service.rack.events import (
     ALL_COMMAND_LINES_AT_ONCE,
+    Draft,
+    EventQuery,
+    HistoryLimit,
+    Retention,
+)
+from master_service.rack.rate_limit import (
     COMMANDS_AT_ONCE,
     KEYS_AT_MOST,
     REFUSALS_AT_ONCE,
-    HistoryLimit,
     RateLimit,
 )
 from master_service.store import PRUNE_EVERY, Store

@@ -130,7 +130,7 @@ async def test_boards_that_cannot_be_asked_save_the_relay(
     make_bench: Callable[..., Bench],
 ) -> None:
     bench = await healed(make_bench, power_siblings=True, steps=(HealStep.POWER,))
-    bench.master.rack.found = (
+    bench.master.rack.placement.found = (
         FoundBoard("b8:27:eb:00:00:07", "s01n7", 1, 7, "10.0.0.7"),
     )
     hang(bench, "pi-11")

@@ -16,7 +16,7 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import Topics
-from master_service.rack.event_log import DAY_S, EventQuery, Retention
+from master_service.rack.events import DAY_S, EventQuery, Retention
 from master_service.store import Store
 
 if TYPE_CHECKING:

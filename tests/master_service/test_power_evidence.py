@@ -180,7 +180,7 @@ async def test_no_stack_is_shut_down_if_a_board_of_another_cannot_be_asked(
 
 
 async def test_a_board_that_an_install_run_found_is_not_cut(bench: Bench) -> None:
-    bench.master.rack.found = (FOUND,)
+    bench.master.rack.placement.found = (FOUND,)
     final = (await bench.ask(WHERE, "cycle"))[-1]
     assert "s01n7" in final.error, "it is among those who lose power"
     await ask(bench, "cycle confirm=stack/1")
@@ -190,7 +190,7 @@ async def test_a_board_that_an_install_run_found_is_not_cut(bench: Bench) -> Non
 async def test_a_found_board_is_cut_with_force_and_never_verified(
     bench: Bench,
 ) -> None:
-    bench.master.rack.found = (FOUND,)
+    bench.master.rack.placement.found = (FOUND,)
     await ask(bench, "off force=s01n7 confirm=stack/1")
     for node_id in ("pi-11", "pi-12"):
         bench.boards[node_id].shut_down()
@@ -208,7 +208,7 @@ async def test_a_found_board_is_cut_with_force_and_never_verified(
 async def test_a_found_board_whose_agent_speaks_is_asked_like_any_other(
     bench: Bench,
 ) -> None:
-    bench.master.rack.found = (FOUND,)
+    bench.master.rack.placement.found = (FOUND,)
     bench.boards["pi-11"].details(macs=(FOUND.mac,))
     await bench.calm()
     await ask(bench, OFF)

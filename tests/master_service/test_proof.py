@@ -18,7 +18,7 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf, Topics
-from master_service.rack.event_log import EventQuery
+from master_service.rack.events import EventQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from broker.common.errors import TopicError
 from broker.contract.messages import EventKind, Phase
 from broker.contract.topics import NodeLeaf, Topics
-from master_service.rack.event_log import DAY_S
-from master_service.rack.registry import MAX_NODES, NodeRecord, Registry
+from master_service.rack.events import DAY_S
+from master_service.rack.records import NodeRecord
+from master_service.rack.registry import MAX_NODES, Registry
 from master_service.store import PRUNE_EVERY
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ async def test_a_board_whose_id_is_the_name_of_another_takes_no_command_of_it(
 def test_names_and_ids_of_an_older_database_are_loaded_as_they_are(first: str) -> None:
     records = [NodeRecord("pi-11", "pi-99000000"), NodeRecord("pi-99000000", "x")]
     registry = Registry(T)
-    registry.restore((), records if first == "name" else reversed(records), ())
+    registry.restore(records if first == "name" else reversed(records), ())
     assert set(registry.nodes) == {"pi-11", "pi-99000000"}
     found = registry.find("pi-99000000")
     assert found is None or found.id == "pi-99000000"

@@ -9,7 +9,7 @@ import pytest
 
 from broker.contract.messages import Power
 from master_service import effect_runner
-from master_service.rack.saved import Saved
+from master_service.rack.records import Saved
 from master_service.store import Store
 from tests.master_service.power_lab import Lab, all_off
 

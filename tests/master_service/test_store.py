@@ -12,10 +12,8 @@ import pytest
 
 from broker.common.errors import ConfigError
 from broker.contract.messages import Event, EventKind, Power
-from master_service.rack.event_log import DAY_S, EventQuery, Retention
-from master_service.rack.records import OutletRecord
-from master_service.rack.registry import NodeRecord
-from master_service.rack.saved import Saved
+from master_service.rack.events import DAY_S, EventQuery, Retention
+from master_service.rack.records import NodeRecord, OutletRecord, Saved
 from master_service.store import PRUNE_EVERY, Store
 
 NODE = NodeRecord("pi-00000001", "s01n1", 1, 1, ("web",), known=True, boot_s=20.5)
@@ -147,8 +145,8 @@ _WRITER = """
 import asyncio, sys
 from pathlib import Path
 from broker.contract.messages import Event, EventKind
-from master_service.rack.registry import NodeRecord
-from master_service.rack.event_log import EventQuery, Retention
+from master_service.rack.records import NodeRecord
+from master_service.rack.events import EventQuery, Retention
 from master_service.store import Store
 
 async def main():

@@ -225,7 +225,7 @@ async def test_a_board_that_was_found_and_has_no_agent_is_shown_in_its_slot(
     topic = site.rehearsal.topics.stack(2)
     assert decode(site.rehearsal.broker.retained[topic].payload, StackState).found == ()
     board = FoundBoard("dc:a6:32:00:00:99", "s02n3", 2, 3, "192.168.23.14")
-    site.master.rack.found = (*site.master.rack.found, board)
+    site.master.rack.placement.found = (*site.master.rack.placement.found, board)
     await site.pass_time(1)
     state = decode(site.rehearsal.broker.retained[topic].payload, StackState)
     assert state.found == (3,)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import pytest
 
 from broker.contract.messages import Details
 from broker.contract.topics import Topics
-from master_service.install.naming import pins, seat
+from master_service.rack.events import Outbox
+from master_service.rack.layout import Placement
 from master_service.rack.node import Node
 from master_service.rack.registry import Registry
+from master_service.rack.settings import NodeRow
 from provisioning.plan import Place
 
 MACS = {name: f"dc:a6:32:00:00:0{n}" for n, name in enumerate("abc")}
@@ -24,6 +28,16 @@ def place(stack: int, slot: int, mac: str = "") -> Place:
 
 def where(node: Node) -> Where:
     return node.name, node.stack, node.slot
+
+
+def placement(registry: Registry, configured: Collection[str]) -> Placement:
+    return Placement(registry, [NodeRow(id=one) for one in configured], Outbox())
+
+
+def seat(
+    registry: Registry, places: Sequence[Place], configured: Collection[str]
+) -> list[Node]:
+    return placement(registry, configured).seat(places)
 
 
 @pytest.fixture
@@ -101,7 +115,7 @@ def test_a_restart_remembers_who_gave_the_name(registry: Registry) -> None:
     seat(registry, [place(1, 1, MACS["a"])], ())
     record = registry.record(node(registry, "a"))
     again = Registry(Topics("lab"))
-    again.restore((), (record,), ())
+    again.restore((record,), ())
     assert again.nodes["pi-a"].seated
     again.rename(again.nodes["pi-a"], "web")
     assert not again.nodes["pi-a"].seated
@@ -112,5 +126,8 @@ def test_places_that_people_told_are_where_a_run_looks_first(
 ) -> None:
     registry.move(node(registry, "b"), 2, 4)
     seat(registry, [place(1, 1, MACS["a"])], ())
-    assert pins(registry, ()) == {MACS["b"]: (2, 4)}
-    assert pins(registry, {"pi-a"}) == {MACS["a"]: (1, 1), MACS["b"]: (2, 4)}
+    assert placement(registry, ()).pins() == {MACS["b"]: (2, 4)}
+    assert placement(registry, {"pi-a"}).pins() == {
+        MACS["a"]: (1, 1),
+        MACS["b"]: (2, 4),
+    }

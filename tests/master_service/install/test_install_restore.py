@@ -95,7 +95,7 @@ async def test_a_stack_with_a_board_that_cannot_be_asked_is_not_cut_without_cons
     power = site.master._installs.power  # noqa: SLF001  # a run asks it alone
     before = list(site.switchings)
     board = FoundBoard("dc:a6:32:00:00:99", "s02n3", 2, 3, "192.168.23.14")
-    site.master.rack.found = (*site.master.rack.found, board)
+    site.master.rack.placement.found = (*site.master.rack.placement.found, board)
     with pytest.raises(PowerError, match=r"s02n3: no agent of it was ever heard"):
         await power.switch(2, on=False)
     site.fault("freeze", "s01n1")
