@@ -11,7 +11,7 @@ import msgspec
 from broker import VERSION
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED
-from pirack import pipe
+from pirack import terminal
 
 DESCRIPTION = """\
 See, command, power and provision a rack of Raspberry Pis over plain MQTT.
@@ -79,7 +79,7 @@ COMMANDS = (
     Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
     Command("events", "pirack.events", "show the rack's history, and follow it"),
     Command("install", "pirack.install", "find, place and address every board"),
-    Command("power", "pirack.power.cli", "test the relays, with a person who looks"),
+    Command("power", "pirack.power", "test the relays, with a person who looks"),
     Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
     Command("backup", "pirack.backup.cli", "write all of a rack into one file"),
     Command("restore", "pirack.backup.restore", "bring a rack back from such a file"),
@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough.
-        pipe.hush()
+        terminal.hush()
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_FAILED
@@ -174,11 +174,11 @@ def _run(words: list[str]) -> int:
     except ModuleNotFoundError as error:
         return _missing(chosen, error)
     except PiRackError as error:
-        pipe.complain(f"pirack {chosen}: {error}\n")
+        terminal.complain(f"pirack {chosen}: {error}\n")
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     except PermissionError as error:
         text = f"{error.filename}: {error.strerror}; be its owner, or use sudo"
-        pipe.complain(f"pirack {chosen}: {text}\n")
+        terminal.complain(f"pirack {chosen}: {text}\n")
         return EXIT_CONFIG
 
 

@@ -24,7 +24,7 @@ from broker.common.tasks import first
 from broker.contract.messages import Event, EventKind
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
-from pirack import option_types, pipe, where
+from pirack import option_types, terminal, where
 from pirack.rack_client import RACK, NoAnswerError, Question, RackClient, question
 from pirack.where import Place
 
@@ -176,10 +176,10 @@ async def show(
     if not receipt.ok:
         return _fail(receipt.why, EXIT_FAILED)
     for event in fold(receipt.events) if args.fold else receipt.events:
-        pipe.say(written(event, as_json=args.json))
+        terminal.say(written(event, as_json=args.json))
     if not receipt.events:
         # Only for a person: a program reads standard output.
-        pipe.complain(f"pirack events: {NOTHING}\n")
+        terminal.complain(f"pirack events: {NOTHING}\n")
     return EXIT_OK
 
 
@@ -275,7 +275,9 @@ class Follower:
         while True:
             await client.wait_for(lambda: client.trouble != "" or self._behind)
             if client.trouble:
-                pipe.complain(f"pirack events: the broker is away: {client.trouble}\n")
+                terminal.complain(
+                    f"pirack events: the broker is away: {client.trouble}\n"
+                )
             await client.wait_for(lambda: self._behind)
             connection = client.connections
             self._release(await self._missed(), connection)
@@ -293,7 +295,7 @@ class Follower:
                 return await self._after_newest()
             except PiRackError as error:
                 if time.monotonic() > deadline:
-                    pipe.complain(f"pirack events: lines may be missing: {error}\n")
+                    terminal.complain(f"pirack events: lines may be missing: {error}\n")
                     return []
             await asyncio.sleep(backoff.after(0))
 
@@ -339,7 +341,7 @@ class Follower:
     def _print(self, event: Event) -> None:
         if event.seq > self._newest:
             self._newest = event.seq
-            if not pipe.say(written(event, as_json=self._args.json)):
+            if not terminal.say(written(event, as_json=self._args.json)):
                 self._ended.set()
 
     def _matches(self, event: Event) -> bool:
@@ -370,5 +372,5 @@ class Follower:
 
 
 def _fail(text: str, code: int) -> int:
-    pipe.complain(f"pirack events: {text}\n")
+    terminal.complain(f"pirack events: {text}\n")
     return code

@@ -22,12 +22,12 @@ from broker.common.tasks import first
 from broker.contract.messages import Event, EventKind, InstallState, InstallStep
 from broker.contract.topics import Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
-from pirack import install_view, option_types, pipe, where
+from pirack import install_view, option_types, terminal, where
 from pirack.install_view import RunLog, RunPicture
-from pirack.power.terminal import Terminal
 from pirack.rack_client import RACK, NoAnswerError, RackClient, question
 from pirack.receipt import Receipt
 from pirack.screen import is_redrawable
+from pirack.terminal import LineReader
 from pirack.where import Place
 from provisioning.run.state import Leave
 
@@ -163,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
         code, text = EXIT_FAILED, str(error)
     except KeyboardInterrupt:  # before there was a loop to hear it
         code, text = EXIT_FAILED, GOES_ON
-    pipe.complain(f"pirack install: {text}\n")
+    terminal.complain(f"pirack install: {text}\n")
     return code
 
 
@@ -219,7 +219,7 @@ async def _run(place: Place, args: argparse.Namespace) -> int:
         await where.connect(place),
         place.topics,
         args,
-        read_line=Terminal().line,
+        read_line=LineReader().line,
         screen=RunPicture if is_redrawable() and not args.plain else RunLog,
         ended=ended,
     )
@@ -480,7 +480,7 @@ def _has_begun(state: InstallState) -> bool:
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        pipe.say(line)
+        terminal.say(line)
 
 
 def _told(receipt: Receipt) -> list[str]:

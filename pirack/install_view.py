@@ -16,7 +16,7 @@ from broker.contract.messages import (
     ScanPhase,
     Status,
 )
-from pirack import pipe
+from pirack import terminal
 from pirack.rack_client import RackClient
 from pirack.screen import Grid, Line, LiveScreen, Piece, line, span, text_of
 
@@ -185,7 +185,7 @@ class RunLog:
     def event(self, event: Event) -> None:
         """Prints a line of the run's history, with its time of day."""
         stamp = time.strftime("%H:%M:%S", time.localtime(event.ts))
-        pipe.say(f"{stamp} {event.text}")
+        terminal.say(f"{stamp} {event.text}")
 
     def draw(self, client: RackClient) -> None:
         """Prints the step when it is another one, and who went away or came back."""
@@ -193,10 +193,10 @@ class RunLog:
         if state is not None and (doing := step(state)) != self._step:
             self._step = doing
             # A dry run finds no board.
-            pipe.say(f"-- {'' if state.dry else f'{amount(state)}: '}{doing}")
+            terminal.say(f"-- {'' if state.dry else f'{amount(state)}: '}{doing}")
         if missing != self._away:
             self._away = missing
-            pipe.say(f"-- {missing or 'broker and master are back'}")
+            terminal.say(f"-- {missing or 'broker and master are back'}")
 
 
 class RunPicture:

@@ -27,7 +27,7 @@ from broker.contract import words
 from broker.contract.messages import DEFAULT_TTL_S, Phase, RowCode, TargetRow
 from broker.contract.topics import Scope, ScopeKind, check_name
 from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE
-from pirack import option_types, pipe, where
+from pirack import option_types, terminal, where
 from pirack.house import ADMIN
 from pirack.rack_client import NoAnswerError, Patience, Question, RackClient, person
 from pirack.receipt import Receipt, row_lines, tells
@@ -180,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
     code = printer.end(receipt, patience)
     if needs_confirm(asked, receipt):
         again = f"to mean it: --confirm {asked.scope}"
-        pipe.complain(f"pirack send: {again}\n")
+        terminal.complain(f"pirack send: {again}\n")
     return code
 
 
@@ -243,10 +243,10 @@ class Printer:
         self._wipe()
         if not self._accepted and not receipt.complete:
             self._accepted = True
-            pipe.say(receipt.summary(below_rows=True))
+            terminal.say(receipt.summary(below_rows=True))
         for row in rows:
             if row.phase.final and tells(row):
-                pipe.say("\n".join(row_lines(row)))
+                terminal.say("\n".join(row_lines(row)))
         self._count(receipt)
 
     def end(self, receipt: Receipt, patience: Patience) -> int:
@@ -284,5 +284,5 @@ class Printer:
 
 
 def _fail(text: str, code: int) -> int:
-    pipe.complain(f"pirack send: {text}\n")
+    terminal.complain(f"pirack send: {text}\n")
     return code

@@ -22,7 +22,7 @@ from broker.contract.messages import (
     Verdict,
 )
 from broker.contract.topics import Topics
-from pirack import pipe, where
+from pirack import terminal, where
 from pirack.rack_client import RackClient
 from pirack.rack_picture import RackPicture, by_stack, overview
 from pirack.screen import (
@@ -102,10 +102,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         return asyncio.run(_run(where.find(args), args))
     except (ConfigError, TopicError) as error:
-        pipe.complain(f"pirack watch: {error}\n")
+        terminal.complain(f"pirack watch: {error}\n")
         return EXIT_CONFIG
     except LinkError as error:
-        pipe.complain(f"pirack watch: {error}\n")
+        terminal.complain(f"pirack watch: {error}\n")
         return EXIT_NO_BROKER
     except KeyboardInterrupt:
         return EXIT_OK
@@ -201,7 +201,7 @@ class Watcher:
             self._print(f"{stamp} {value.text}")
 
     def _print(self, text: str) -> None:
-        if not pipe.say(text):
+        if not terminal.say(text):
             self.ended.set()
 
 

@@ -13,7 +13,7 @@ from typing import IO
 
 from broker.common.errors import ConfigError
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
-from pirack import house, os_error, pipe, runfile
+from pirack import house, runfile, terminal
 from pirack.backup import archive, contents
 from pirack.backup.archive import Manifest
 from pirack.backup.contents import DATA, Kind, Source
@@ -113,11 +113,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         manifest, notes = _write(source, args)
     except OSError as error:
-        pipe.complain(f"pirack backup: {os_error.words(error)}\n")
+        terminal.complain(f"pirack backup: {terminal.reason(error)}\n")
         denied = isinstance(error, PermissionError)
         return EXIT_CONFIG if denied else EXIT_FAILED
     for line in (*told(args.file, manifest), *notes):
-        pipe.complain(f"{line}\n")
+        terminal.complain(f"{line}\n")
     return EXIT_OK
 
 

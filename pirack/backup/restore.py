@@ -27,7 +27,7 @@ from master_service.rack.events import Retention
 from master_service.service import DATABASE
 from master_service.store import Store
 from node_agent.vitals import LinuxBoard
-from pirack import deploy_files, house, os_error, pipe
+from pirack import deploy_files, house, terminal
 from pirack.backup import archive, cli, contents, swap
 from pirack.backup.archive import ArchiveError, Manifest
 from pirack.backup.contents import DATA, Kind, Source
@@ -99,13 +99,15 @@ def run(args: argparse.Namespace) -> int:
         with args.file.open("rb") as file:
             return _run(file, args)
     except ArchiveError as error:
-        pipe.complain(f"pirack restore: {args.file}: {error}. Nothing was changed.\n")
+        terminal.complain(
+            f"pirack restore: {args.file}: {error}. Nothing was changed.\n"
+        )
         return EXIT_FAILED
     except LookupError as error:
-        pipe.complain(f"pirack restore: {error}. Nothing was changed.\n")
+        terminal.complain(f"pirack restore: {error}. Nothing was changed.\n")
         return EXIT_FAILED
     except OSError as error:
-        pipe.complain(f"pirack restore: {os_error.words(error)}\n")
+        terminal.complain(f"pirack restore: {terminal.reason(error)}\n")
         denied = isinstance(error, PermissionError)
         return EXIT_CONFIG if denied else EXIT_FAILED
 
@@ -115,15 +117,15 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
     target = _target(manifest, args)
     exchange = Swap(target.folders)
     begun = exchange.pending()
-    pipe.say(f"{args.file}: {manifest.words}; it is whole.")
+    terminal.say(f"{args.file}: {manifest.words}; it is whole.")
     against = list(_against(manifest, target, exchange, args, begun=begun))
     for line in against if begun else (*_would(manifest, exchange), *against):
-        pipe.say(line)
+        terminal.say(line)
     if against:
-        pipe.complain("pirack restore: refused. Nothing was changed.\n")
+        terminal.complain("pirack restore: refused. Nothing was changed.\n")
         return EXIT_FAILED
     if args.dry_run:
-        pipe.say("A dry run: nothing was changed.")
+        terminal.say("A dry run: nothing was changed.")
         return EXIT_OK
     with contextlib.ExitStack() as held:
         if target.kind is Kind.UP and exchange.folders[DATA].is_dir():
@@ -132,7 +134,7 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
         try:
             kept = exchange.exchange(note)
         except OSError as error:
-            text = f"{os_error.words(error)}; stopped in the middle: once that can be "
+            text = f"{terminal.reason(error)}; stopped in the middle: once that can be "
             raise PiRackError(text + "done, the same command completes it") from error
         except KeyboardInterrupt as error:
             text = "stopped in the middle: the same command completes it"
@@ -384,20 +386,20 @@ def _done(
     note: Note, manifest: Manifest, target: Source, kept: tuple[Path, ...]
 ) -> int:
     """Says what was done and what is next; returns the exit code."""
-    pipe.say("")
-    pipe.say(f"Restored: {note.words}.")
+    terminal.say("")
+    terminal.say(f"Restored: {note.words}.")
     for path in kept:
-        pipe.say(f"kept  {path}  (what was there; it has secrets: remove it later)")
+        terminal.say(f"kept  {path}  (what was there; it has secrets: remove it later)")
     if note.archive != _digest(manifest):
-        pipe.complain(
+        terminal.complain(
             "That was the restore that had been interrupted, of another file than this "
             "one; this one was not restored. For it, the same command once more.\n"
         )
         return EXIT_FAILED
-    pipe.say("")
+    terminal.say("")
     lines = _next_up(target) if target.kind is Kind.UP else _next(manifest, target)
     for line in lines:
-        pipe.say(line)
+        terminal.say(line)
     return EXIT_OK
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from broker.common.errors import LinkError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_USAGE
-from pirack import house, option_types, os_error, pipe
+from pirack import house, option_types, terminal
 from pirack.node.cli import add_where
 from pirack.node.wish import check_packages
 from pirack.where import SEE_DOCTOR
@@ -122,9 +122,9 @@ def run(args: argparse.Namespace) -> int:
     except LinkError as error:
         return _fail(f"{error}. Does the rack run? {SEE_DOCTOR}", EXIT_NO_BROKER)
     except OSError as error:
-        return _fail(os_error.words(error), EXIT_CONFIG)
+        return _fail(terminal.reason(error), EXIT_CONFIG)
 
 
 def _fail(text: str, code: int) -> int:
-    pipe.complain(f"pirack deploy: {text}\n")
+    terminal.complain(f"pirack deploy: {text}\n")
     return code

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.service import EXIT_FAILED, EXIT_OK
-from pirack import pipe
+from pirack import terminal
 from pirack.deployment import show, targets
 from pirack.deployment.ear import Ear
 from pirack.deployment.packer import HousePacker
@@ -57,7 +57,7 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         )
         note = targets.left_out(own, ear.states, stack=args.stack)
         if note and not args.board:
-            pipe.say(note)
+            terminal.say(note)
         refused = targets.not_meant(args.board, ear.details, ear.states, own=own)
         if text := "; ".join(refused):
             raise ConfigError(text)
@@ -75,9 +75,9 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         notes += await _bind(found, reports, packer)
     for report in reports:
         if report.trouble is Trouble.NOT_JOINED:
-            pipe.say(show.line(report))
+            terminal.say(show.line(report))
     for note in notes:
-        pipe.say(f"note: {note}")
+        terminal.say(f"note: {note}")
     print(show.summary(reports))
     return EXIT_OK if all(report.fine for report in reports) else EXIT_FAILED
 

@@ -11,7 +11,7 @@ from broker.common.errors import ContractError, LinkError
 from broker.contract.messages import Details, NodeState, Status, decode
 from broker.contract.topics import NodeLeaf, NodeTopic
 from pirack.house import OPERATOR, House
-from pirack.pipe import cleaned
+from pirack.rack_picture import cleaned
 
 CONNECT_S = 5.0
 QUIET_S = 0.3

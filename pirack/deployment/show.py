@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from broker.common.log import printable
-from pirack import pipe
+from pirack import terminal
 from provisioning.deploy.target import LAST, Report, Step
 
 
@@ -46,4 +46,6 @@ class Lines:
     def __call__(self, report: Report) -> None:
         """Take a step."""
         if report.step is not Step.WAITING:
-            pipe.say(line(report))  # a reader that goes away (`| head`) ends no install
+            terminal.say(
+                line(report)
+            )  # a reader that goes away (`| head`) ends no install

@@ -11,7 +11,7 @@ from broker.contract.topics import check_name
 from broker.mosquitto import credentials
 from node_agent import identity
 from node_agent.vitals import LinuxBoard
-from pirack import deploy_files, listen, os_error, pipe
+from pirack import deploy_files, listen, terminal
 from pirack.init.plan import (
     BROKER_CONFIG,
     CREDENTIALS,
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     except CertificateError as error:
         return _fail(str(error), EXIT_CONFIG)
     except OSError as error:
-        return _fail(os_error.words(error), EXIT_CONFIG)
+        return _fail(terminal.reason(error), EXIT_CONFIG)
     for line in told(plan, done):
         print(line)
     return EXIT_OK
@@ -189,5 +189,5 @@ def steps(plan: Plan) -> tuple[str, ...]:
 
 
 def _fail(text: str, code: int) -> int:
-    pipe.complain(f"pirack init: {text}\n")
+    terminal.complain(f"pirack init: {text}\n")
     return code

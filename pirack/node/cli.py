@@ -11,7 +11,7 @@ from broker import VERSION
 from broker.common.errors import LinkError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.contract.messages import Verdict
-from pirack import house, option_types, os_error, pipe
+from pirack import house, option_types, terminal
 from pirack.house import House
 from pirack.node import bundle, leave, rack
 from pirack.node.add import add, lines
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     except LinkError as error:
         return _fail(str(error), EXIT_NO_BROKER)
     except OSError as error:
-        return _fail(os_error.words(error), EXIT_CONFIG)
+        return _fail(terminal.reason(error), EXIT_CONFIG)
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -108,7 +108,7 @@ def _add(args: argparse.Namespace) -> int:
         wheel=args.wheel or bundle.built_wheel(VERSION),
     )
     for line in lines(add(house.find(args), wish)):
-        pipe.say(line)
+        terminal.say(line)
     return EXIT_OK
 
 
@@ -123,7 +123,7 @@ def _list(args: argparse.Namespace) -> int:
         place = "no place" if state.stack is None else f"{state.stack}/{state.slot}"
         how = "never seen" if state.verdict is Verdict.UNSEEN else state.verdict
         lasted = f" for {span(time.time() - state.since)}" if state.since else ""
-        pipe.say(f"{node:<14} {state.name:<14} {place:<9} {how}{lasted}")
+        terminal.say(f"{node:<14} {state.name:<14} {place:<9} {how}{lasted}")
     if not found.nodes():
         print("No node was added yet: pirack node add <id, serial or MAC address>")
     if trouble:
@@ -146,9 +146,9 @@ def _forget(args: argparse.Namespace) -> int:
     broker = "and its connection ended" if left.live else "from the next start on"
     print(f"{left.node} may not connect any more, {broker}.")
     for topic in left.cleared:
-        pipe.say(f"  cleared {topic}")
+        terminal.say(f"  cleared {topic}")
     if left.problem:
-        pipe.say(f"  note: {left.problem}")
+        terminal.say(f"  note: {left.problem}")
     return EXIT_OK
 
 
@@ -169,5 +169,5 @@ def add_where(parser: argparse.ArgumentParser) -> None:
 
 
 def _fail(text: str, code: int) -> int:
-    pipe.complain(f"pirack node: {text}\n")
+    terminal.complain(f"pirack node: {text}\n")
     return code

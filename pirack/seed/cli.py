@@ -6,7 +6,7 @@ from pathlib import Path
 
 from broker.common.errors import LinkError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from pirack import deploy_files, house, option_types, os_error, pipe
+from pirack import deploy_files, house, option_types, terminal
 from pirack.deployment import own_wheel
 from pirack.house import House
 from pirack.node.add import Added, add
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     except LinkError as error:
         return _fail(str(error), EXIT_NO_BROKER)
     except OSError as error:
-        return _fail(os_error.words(error), EXIT_CONFIG)
+        return _fail(terminal.reason(error), EXIT_CONFIG)
 
 
 def _wrong(args: argparse.Namespace) -> str:
@@ -175,7 +175,7 @@ def _node(args: argparse.Namespace) -> int:
     wheel = None if wish.wheel else own_wheel.build()
     added = add(found, wish)
     for line in _joined(added):
-        pipe.say(line)
+        terminal.say(line)
     secret = pack(added.bundle, wish.board, wheel=wheel, wheelhouse=args.wheelhouse)
     _put(args, contents(told) | {ARCHIVE: secret}, which)
     return EXIT_OK
@@ -229,7 +229,7 @@ def _put(args: argparse.Namespace, made: dict[str, bytes], which: System) -> Non
     written = [name for name in made if name in {ARCHIVE, *which.files}]
     print(f"wrote {', '.join(written)} to {args.to}")
     for note in notes:
-        pipe.say(f"  note: {note}")
+        terminal.say(f"  note: {note}")
 
 
 def _joined(added: Added) -> list[str]:
@@ -243,5 +243,5 @@ def _joined(added: Added) -> list[str]:
 
 
 def _fail(text: str, code: int) -> int:
-    pipe.complain(f"pirack seed: {text}\n")
+    terminal.complain(f"pirack seed: {text}\n")
     return code

@@ -14,7 +14,7 @@ from broker.common.errors import ConfigError, PiRackError
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.common.tasks import Tasks, first
 from broker.contract.topics import Topics
-from pirack import configuration, option_types, pipe, runfile
+from pirack import configuration, option_types, runfile, terminal
 from pirack.up import announce, data_directory, ports, ready
 from pirack.up.prepare import Prepared, prepare
 from pirack.up.settings import Options, resolve
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
 def say(text: str) -> None:
     """Tells the person at the terminal; a terminal that is gone stops nothing."""
     with contextlib.suppress(OSError):
-        pipe.say(text)
+        terminal.say(text)
 
 
 async def _live(prepared: Prepared, options: Options, began: float) -> int:
@@ -162,7 +162,7 @@ async def _live(prepared: Prepared, options: Options, began: float) -> int:
         _ = background.spawn("report that all is up", _report(prepared, began))
         _ = await first(rack.given_up(), ended.wait())
     except PiRackError as error:
-        pipe.complain(f"pirack up: {error}\n")
+        terminal.complain(f"pirack up: {error}\n")
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     finally:
         await background.stop()

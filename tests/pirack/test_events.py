@@ -21,7 +21,7 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf
-from pirack import pipe
+from pirack import terminal
 from pirack.cli import parser
 from pirack.events import fold, history, run, show, written
 from tests.pirack.scripted_master import TOPICS, ScriptedMaster, reply
@@ -112,7 +112,7 @@ async def test_following_ends_when_its_reader_goes_away(
 ) -> None:
     broker = FakeBroker()
     await tells(broker, (event(1),))
-    monkeypatch.setattr(pipe, "say", lambda _: False)
+    monkeypatch.setattr(terminal, "say", lambda _: False)
     assert await asyncio.wait_for(shown(broker, "--follow"), 20) == 0
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pirack import os_error
+from pirack import terminal
 
 PRINTS = """
 import sys
@@ -18,8 +18,8 @@ while not watcher.ended.is_set():
 print("more")
 """
 SAYS = """
-from pirack import pipe
-while pipe.say("x" * 4096):
+from pirack import terminal
+while terminal.say("x" * 4096):
     pass
 print("more")
 """
@@ -75,8 +75,8 @@ def test_a_command_whose_reader_goes_away_ends_without_a_complaint() -> None:
 
 def test_what_the_system_refused_has_a_way_out_only_where_root_is_one() -> None:
     denied = PermissionError(13, "Permission denied", "/etc/x")
-    assert os_error.words(denied) == "/etc/x: Permission denied; be root: use sudo"
+    assert terminal.reason(denied) == "/etc/x: Permission denied; be root: use sudo"
     full = OSError(28, "No space left on device")
-    assert os_error.words(full) == "No space left on device"
+    assert terminal.reason(full) == "No space left on device"
     with pytest.raises(BrokenPipeError):  # said by nobody: see above
-        os_error.words(BrokenPipeError())
+        terminal.reason(BrokenPipeError())

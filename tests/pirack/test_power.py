@@ -1,4 +1,4 @@
-"""The walk along the relays: what a person sees decides, and it ends as it began."""
+"""``pirack power test``: what a person sees decides, and it ends as it began."""
 
 import argparse
 import asyncio
@@ -22,11 +22,15 @@ from master_service.rack.settings import (
     PowerSettings,
     Settings,
 )
-from pirack import house
-from pirack.power import cli
-from pirack.power.running import master_runs
-from pirack.power.terminal import Terminal
-from pirack.power.walk import Outcome, Reply, Walk
+from pirack import house, power
+from pirack.power import (
+    OutletOutcome,
+    OutletTest,
+    YesNoQuit,
+    ask_person,
+    master_runs,
+)
+from pirack.terminal import LineReader
 
 ROWS = (OutletRow(name="stack-1", stack=1), OutletRow(name="stack-2", stack=2))
 SETTINGS = Settings(
@@ -49,12 +53,12 @@ class Played:
     def tell(self, text: str) -> None:
         self.heard.append(text.strip())
 
-    async def ask(self, question: str) -> Reply:
+    async def ask(self, question: str) -> YesNoQuit:
         self.heard.append(question.strip())
         answer = next(self._answers)
         if answer == "^":
             raise asyncio.CancelledError
-        return Reply(answer)
+        return YesNoQuit(answer)
 
 
 class Bench:
@@ -66,10 +70,13 @@ class Bench:
 
     async def walk(
         self, answers: str, rows: tuple[OutletRow, ...] = ROWS
-    ) -> list[Outcome]:
+    ) -> list[OutletOutcome]:
         self.person = Played(answers)
-        walk = Walk(SETTINGS, self.outlets, self.person, sleep=self.sleep)
-        return await walk.go(rows)
+        person = self.person
+        test = OutletTest(
+            SETTINGS, self.outlets, person.ask, person.tell, sleep=self.sleep
+        )
+        return await test.run(rows)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -86,8 +93,8 @@ def bench(tmp_path: Path) -> Bench:
 
 async def test_an_outlet_goes_off_and_on_and_is_asked_about_each(bench: Bench) -> None:
     assert await bench.walk("yyyn") == [
-        Outcome("stack-1"),
-        Outcome("stack-2", skipped=True),
+        OutletOutcome("stack-1"),
+        OutletOutcome("stack-2", skipped=True),
     ]
     assert bench.switchings == [("stack-1", False), ("stack-1", True)]
     assert bench.slept == [5], "off long enough to discharge"
@@ -98,7 +105,7 @@ async def test_an_outlet_goes_off_and_on_and_is_asked_about_each(bench: Bench) -
 
 async def test_an_outlet_that_was_off_ends_off(bench: Bench) -> None:
     await bench.outlets.switch("stack-1", on=False)
-    assert await bench.walk("yyyq") == [Outcome("stack-1")]
+    assert await bench.walk("yyyq") == [OutletOutcome("stack-1")]
     assert bench.switchings[1:] == [("stack-1", True), ("stack-1", False)]
 
 
@@ -137,16 +144,19 @@ async def test_a_driver_that_fails_is_a_fault_and_the_walk_goes_on(
     bench.outlets.fails["stack-1"] = "the relay board is not there"
     first, second = await bench.walk("yyyy")
     assert first.fault == "the relay board is not there"
-    assert second == Outcome("stack-2")
+    assert second == OutletOutcome("stack-2")
 
 
 async def test_answers_are_read_line_by_line_until_they_end() -> None:
     read, write = os.pipe()
     os.write(write, b"perhaps\nYes\nn\n")
-    terminal = Terminal(read)
-    assert [await terminal.ask("?") for _ in range(2)] == [Reply.YES, Reply.NO]
+    reader = LineReader(read)
+    assert [await ask_person(reader, "?") for _ in range(2)] == [
+        YesNoQuit.YES,
+        YesNoQuit.NO,
+    ]
     os.close(write)
-    assert await terminal.ask("?") is Reply.QUIT
+    assert await ask_person(reader, "?") is YesNoQuit.QUIT
     os.close(read)
 
 
@@ -170,7 +180,7 @@ def parsed(folder: Path, *words: str, active_low: str = "false") -> argparse.Nam
     path = folder / "pirack.toml"
     path.write_text(TOML.format(folder=folder, active_low=active_low))
     parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
+    power.add_arguments(parser)
     return parser.parse_args(["test", "--config", str(path), *words])
 
 
@@ -187,7 +197,7 @@ async def test_a_master_that_is_online_is_seen_on_its_broker(said: bytes) -> Non
 def test_a_dry_run_says_all_and_needs_no_pins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(parsed(tmp_path, "--dry-run", active_low="true")) == 0
+    assert power.run(parsed(tmp_path, "--dry-run", active_low="true")) == 0
     said = capsys.readouterr().out
     assert "off: GPIO22 becomes high" in said
     assert "on: GPIO22 becomes low" in said
@@ -197,7 +207,7 @@ def test_a_dry_run_says_all_and_needs_no_pins(
 
 def unnamed(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
+    power.add_arguments(parser)
     return parser.parse_args(["test", "--dry-run", *words])
 
 
@@ -211,14 +221,14 @@ def test_the_outlets_are_those_of_the_rack_that_is_found(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(house, "PRODUCTION", tmp_path / "pirack.toml")
     with pytest.raises(ConfigError, match=r"no outlets found.*give --config FILE"):
-        cli.run(unnamed())
+        power.run(unnamed())
     up.parent.mkdir(parents=True)
     up.write_text(tables.replace("stack-1", "desk"))
-    assert cli.run(unnamed("desk")) == 0
+    assert power.run(unnamed("desk")) == 0
     house.PRODUCTION.write_text(tables)
-    assert cli.run(unnamed("stack-1")) == 0
+    assert power.run(unnamed("stack-1")) == 0
     assert f"the outlets of {house.PRODUCTION}:" in capsys.readouterr().out
-    assert cli.run(unnamed("desk", "--data", str(tmp_path / ".pirack"))) == 0
+    assert power.run(unnamed("desk", "--data", str(tmp_path / ".pirack"))) == 0
 
 
 def test_it_refuses_while_a_master_has_the_outlets(
@@ -228,11 +238,11 @@ def test_it_refuses_while_a_master_has_the_outlets(
     lock = OutletLock(tmp_path, "pirack master")
     lock.take()
     with pytest.raises(PowerError, match=r"in use by pirack master.*pirack send"):
-        cli.run(parsed(tmp_path))
+        power.run(parsed(tmp_path))
     lock.release()
     assert not (tmp_path / "pins.jsonl").exists()
 
 
 def test_an_outlet_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'stack-9'; known: stack-1"):
-        cli.run(parsed(tmp_path, "stack-9", "--dry-run"))
+        power.run(parsed(tmp_path, "stack-9", "--dry-run"))

@@ -1,1 +1,0 @@
-"""``pirack power``: what a person does at the relays."""
