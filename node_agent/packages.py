@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from broker.contract import updated
+from broker.contract import update_report
 
 UNITS = {
     "upgrade": "pirack-update.service",
@@ -70,9 +70,9 @@ def summary(changed: list[str], left: list[str], *, reboot: bool) -> Iterator[st
     if len(changed) > _KEPT:
         yield f"… and {len(changed) - _KEPT} more"
     names = f": {', '.join(left[:_KEPT])}" if left else ""
-    yield f"{updated.line(len(changed), len(left))}{names}"
+    yield f"{update_report.line(len(changed), len(left))}{names}"
     if reboot:
-        yield updated.REBOOT
+        yield update_report.REBOOT
 
 
 def main() -> int:

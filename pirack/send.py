@@ -23,7 +23,7 @@ from broker.common.service import (
     EXIT_OK,
     EXIT_USAGE,
 )
-from broker.contract import words
+from broker.contract import command_text
 from broker.contract.messages import DEFAULT_TTL_S, Phase, RowCode, TargetRow
 from broker.contract.topics import Scope, ScopeKind, check_name
 from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE
@@ -139,7 +139,7 @@ def question(args: argparse.Namespace) -> Question:
     return Question(
         scope=parse_target(args.target),
         verb=check_name(args.verb, "verb"),
-        command=words.read(
+        command=command_text.read(
             args.args,
             id=uuid.uuid4().hex,
             ttl_s=args.ttl,

@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from broker.common.errors import PayloadError
 from broker.contract.messages import Command, Order, Status, Wire, decode
-from broker.contract.protocol_topics import ROWS, Row
+from broker.contract.protocol_doc import TOPICS, TopicRow
 from broker.contract.topics import Topics
 
 TOO_LARGE = "<a number too large for a double>"
@@ -144,7 +144,7 @@ class RandomMessages:
         self._random = random.Random(seed)  # noqa: S311  # repeatable is what it must be
         self._nodes = tuple(nodes)
         self._likely = dict(likely or {})
-        self._rows = [row for row in ROWS if not only or row.payload in only]
+        self._rows = [row for row in TOPICS if not only or row.payload in only]
         self._prefix = Topics("lab").prefix
 
     def next(self) -> Sent:
@@ -155,7 +155,7 @@ class RandomMessages:
         retain = row.retained is not (self._random.random() < 0.05)
         return Sent(f"{self._prefix}/{self._topic(row)}", payload, retain, row.payload)
 
-    def _topic(self, row: Row) -> str:
+    def _topic(self, row: TopicRow) -> str:
         number = self._random.choice(("1", "2", "3", "999", "9999"))
         node = self._random.choice((*self._nodes, f"pi-{number}"))
         tag = self._random.choice(("web", "none"))
@@ -173,7 +173,7 @@ class RandomMessages:
             topic = topic.replace(placeholder, value)
         return topic
 
-    def _payload(self, row: Row) -> bytes:
+    def _payload(self, row: TopicRow) -> bytes:
         dice = self._random.random()
         if dice < 0.05:
             return self._random.choice(JUNK)

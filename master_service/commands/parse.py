@@ -3,7 +3,7 @@
 import msgspec
 
 from broker.common.errors import PayloadError
-from broker.contract import words
+from broker.contract import command_text
 from broker.contract.messages import Command, decode
 
 MAX_PLAIN_BYTES = 4096
@@ -14,7 +14,7 @@ def read(payload: bytes) -> Command:
     """Return the command in a payload.
 
     A person types words: ``cycle``, ``3 2``, ``off confirm=stack/3``, ``wave=4``; see
-    ``broker.contract.words`` for those that are no arguments.
+    ``broker.contract.command_text`` for those that are no arguments.
 
     Raises:
         PayloadError: Too long, not UTF-8, broken JSON or wrong types.
@@ -72,4 +72,4 @@ def _plain(payload: bytes) -> Command:
     if not all(word.isprintable() for word in typed):
         text = "payload holds control characters; write plain words or JSON"
         raise PayloadError(text)
-    return words.read(typed)
+    return command_text.read(typed)

@@ -5,7 +5,7 @@ An exit code of zero is only the beginning: a reboot is another boot id, a shutd
 same boot, and an update says what it left.
 """
 
-from broker.contract import updated
+from broker.contract import update_report
 from broker.contract.messages import Askable, Phase, Result, Status, Verdict
 from broker.contract.verbs import Verb
 from master_service.commands.effects import AskBoard, Effects
@@ -153,7 +153,7 @@ class Proof:
 
     def _end_update(self, run: Run, node: Node, result: Result, now: float) -> None:
         """End with what was read back; an exit code alone proves nothing."""
-        seen = updated.found(result.stdout)
+        seen = update_report.found(result.stdout)
         error = "" if seen else "exit code 0, but it does not say what it left"
         if seen and seen.left:
             error = f"it left updates: {seen.left}"

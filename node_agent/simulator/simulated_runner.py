@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePosixPath
 
-from broker.contract import updated
+from broker.contract import update_report
 from broker.contract.verbs import Verb
 from node_agent.board import Board, BoardFacts, Vitals
 from node_agent.runner import Invocation, Outcome, Progress, silently
@@ -176,7 +176,7 @@ def _apt_get(_facts: BoardFacts, _vitals: Vitals, words: tuple[str, ...]) -> str
     if "update" in words or "lists" in words:
         return "Hit:1 http://deb.debian.org/debian bookworm InRelease\n"
     said = "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded."
-    return f"{said}\n{updated.line(changed=0, left=0)}\n"
+    return f"{said}\n{update_report.line(changed=0, left=0)}\n"
 
 
 PROGRAMS: dict[str, Print] = {

@@ -1,13 +1,13 @@
 """The random messages of the tests are messages: most of them can be read."""
 
-from broker.contract.protocol_topics import ROWS
+from broker.contract.protocol_doc import TOPICS
 from tests.random_messages import RandomMessages, shares
 
 
 def test_more_than_half_of_each_kind_can_be_read_and_some_cannot() -> None:
     random_ = RandomMessages(seed=1)
     by_kind = shares([random_.next() for _ in range(6_000)])
-    assert set(by_kind) == {row.payload.__name__ for row in ROWS}
+    assert set(by_kind) == {row.payload.__name__ for row in TOPICS}
     assert min(by_kind.values()) >= 0.5, by_kind
     assert max(by_kind.values()) < 1.0, by_kind
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.contract import updated
+from broker.contract import update_report
 from broker.contract.messages import Ability, EventKind, Phase
 from tests.master_service.bench import VERBS
 
@@ -109,7 +109,7 @@ async def test_an_update_of_an_hour_goes_on_while_its_agent_reports(
         await bench.pass_time(600)
         assert bench.replies(f"{NODE} update")[-1].phase is Phase.RUNNING
     assert bench.replies(f"{NODE} update")[-1].targets[0].stdout == "minute 50\n"
-    board.answer(board.orders[0], exit_code=0, stdout=updated.line(3, 0))
+    board.answer(board.orders[0], exit_code=0, stdout=update_report.line(3, 0))
     await bench.calm()
     assert bench.final(f"{NODE} update").ok is True
 
@@ -134,7 +134,7 @@ async def test_a_long_update_outlives_a_broken_connection(bench: Bench) -> None:
     await bench.pass_time(25)
     board.answer(board.orders[0], Phase.RUNNING)
     await bench.pass_time(600)
-    board.answer(board.orders[0], exit_code=0, stdout=updated.line(3, 0))
+    board.answer(board.orders[0], exit_code=0, stdout=update_report.line(3, 0))
     await bench.calm()
     assert bench.final(f"{NODE} update").verified
 
@@ -158,7 +158,9 @@ async def test_an_update_whose_agent_does_not_come_back_fails(
 async def test_an_update_is_verified_when_it_says_that_nothing_is_left(
     bench: Bench, *, reboot: bool
 ) -> None:
-    said = updated.line(changed=3, left=0) + (f"\n{updated.REBOOT}" if reboot else "")
+    said = update_report.line(changed=3, left=0) + (
+        f"\n{update_report.REBOOT}" if reboot else ""
+    )
     final = await update(bench, said)
     assert (final.ok, final.verified) == (True, True)
     assert final.targets[0].stdout == said
@@ -168,7 +170,7 @@ async def test_an_update_is_verified_when_it_says_that_nothing_is_left(
     ("stdout", "why"),
     [
         ("All good.", "does not say what it left"),
-        (updated.line(changed=3, left=2), "it left updates: 2"),
+        (update_report.line(changed=3, left=2), "it left updates: 2"),
     ],
 )
 async def test_an_update_is_not_verified_by_its_exit_code(

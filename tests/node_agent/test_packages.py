@@ -1,6 +1,6 @@
 """What an update changed and what it left, read back from dpkg and apt."""
 
-from broker.contract.updated import Updated, found
+from broker.contract.update_report import UpdateReport, found
 from node_agent.packages import changes, pending, start_command, summary, versions
 
 BEFORE = "libssl3 3.0.14-1\nlinux-image-rpi-v8 1:6.6.31\nvim 2:9.0\nremoved \n"
@@ -52,8 +52,8 @@ def test_the_summary_ends_with_what_matters() -> None:
 
 def test_what_the_summary_says_is_found_again_in_the_tail_of_an_output() -> None:
     said = "\n".join(["Setting up a (2)", *summary(["a 1 -> 2"], [], reboot=True)])
-    assert found(said) == Updated(changed=1, left=0, reboot=True)
-    assert found("\n".join(summary([], ["b", "c"], reboot=False))) == Updated(0, 2)
+    assert found(said) == UpdateReport(changed=1, left=0, reboot=True)
+    assert found("\n".join(summary([], ["b", "c"], reboot=False))) == UpdateReport(0, 2)
     assert found("0 upgraded, 0 newly installed") is None
 
 

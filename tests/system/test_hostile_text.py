@@ -34,7 +34,7 @@ from broker.contract.messages import (
     decode,
     encode,
 )
-from broker.contract.protocol_examples import EXAMPLES
+from broker.contract.protocol_doc import EXAMPLES
 from broker.contract.topics import NodeLeaf, Topics
 from tests.system.master_site import Site
 

@@ -1,4 +1,4 @@
-"""Plain words of a command: which of them are arguments, and which say how; pure.
+"""Commands in plain words: which are arguments, and which are fields; pure.
 
 A person types ``cycle confirm=stack/3`` or ``wave=4 pause_s=5 on_failure=continue``.
 The master reads payloads with this, and ``pirack send`` its command line, so that both
@@ -18,30 +18,30 @@ alias with such a placeholder is reached with JSON."""
 
 
 def read(words: Iterable[str], **fields: object) -> Command:
-    """Return the command that some words mean.
+    """Returns the command that some words mean.
 
     Args:
         words: As typed after the verb.
-        fields: Other fields of the command; a reserved word outweighs them.
+        fields: Other fields of the command; a reserved word overrides them.
 
     Raises:
         PayloadError: A reserved word has no value that it could have.
     """
     args: list[str] = []
-    said: dict[str, object] = {}
+    typed: dict[str, object] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if equals and name in RESERVED:
-            said[name] = value
+            typed[name] = value
         else:
             args.append(word)
     try:
-        return msgspec.convert({**fields, **said, "args": args}, Command, strict=False)
+        return msgspec.convert({**fields, **typed, "args": args}, Command, strict=False)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at ")
         name = path.strip("`").removeprefix("$.")
         text = f"{name} cannot be: {what}"
-        if name in said:
+        if name in typed:
             right = "write, for example, wave=4 pause_s=5 on_failure=stop"
-            text = f"{name}={said[name]} cannot be: {what}; {right}"
+            text = f"{name}={typed[name]} cannot be: {what}; {right}"
         raise PayloadError(text) from error

@@ -3,7 +3,7 @@
 import pytest
 
 from broker.common.errors import PayloadError
-from broker.contract.words import read
+from broker.contract.command_text import read
 
 
 def test_a_word_with_a_value_that_it_cannot_have_is_told_with_one_that_it_can() -> None:
