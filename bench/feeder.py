@@ -14,11 +14,11 @@ from bench import invented
 from bench.raw import RawPublisher, publish_packet
 from broker.contract.messages import (
     NodeState,
+    Payload,
     Power,
     RackState,
     StackState,
     Verdict,
-    Wire,
     encode,
 )
 from broker.contract.topics import NodeLeaf
@@ -117,7 +117,7 @@ def _retained(nodes: int) -> bytes:
     return b"".join(packets)
 
 
-def _kept(topic: str, message: Wire) -> bytes:
+def _kept(topic: str, message: Payload) -> bytes:
     return publish_packet(topic, encode(message), retain=True)
 
 

@@ -14,11 +14,11 @@ from broker.common.errors import NotConnectedError, PayloadError
 from broker.common.log import Rejections
 from broker.contract.messages import (
     MasterDetails,
+    Payload,
     RackState,
     StackState,
     Status,
     Verdict,
-    Wire,
     encode,
 )
 from broker.contract.topics import NodeLeaf
@@ -157,7 +157,7 @@ class Publisher:
                 self._stacks[number] = state
             self._stale_stacks.discard(number)
 
-    def _put(self, topic: str, state: Wire) -> None:
+    def _put(self, topic: str, state: Payload) -> None:
         try:
             payload = encode(state)
         except PayloadError as error:

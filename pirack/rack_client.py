@@ -16,10 +16,10 @@ from broker.client.link import Connect, Message, Subscription
 from broker.common.errors import LinkError, PayloadError, PiRackError
 from broker.contract.messages import (
     Command,
+    Payload,
     Reply,
     Status,
     TargetRow,
-    Wire,
     decode,
     encode,
 )
@@ -119,7 +119,7 @@ class RackClient:
         name: str,
         hears: Iterable[Subscription] = (),
         replies: Iterable[str] = (),
-        on_message: Callable[[Message, Wire | None], None] = lambda *_: None,
+        on_message: Callable[[Message, Payload | None], None] = lambda *_: None,
         connect_s: float = CONNECT_S,
     ) -> None:
         self.topics = topics

@@ -16,11 +16,11 @@ from broker.contract.messages import (
     InstallState,
     MasterDetails,
     NodeState,
+    Payload,
     RackState,
     ScanPhase,
     StackState,
     Verdict,
-    Wire,
     decode,
 )
 from broker.contract.topics import (
@@ -37,7 +37,7 @@ UNPLACED = 10_000
 """Sorts nodes without a stack last."""
 
 K = TypeVar("K")
-S = TypeVar("S", bound=Wire)
+S = TypeVar("S", bound=Payload)
 T = TypeVar("T")
 
 
@@ -104,7 +104,7 @@ class RackPicture:
         """Returns the nodes by stack and slot; those without a place last, by name."""
         return sorted(self.nodes.values(), key=_place)
 
-    def take(self, message: Message) -> Wire | None:
+    def take(self, message: Message) -> Payload | None:
         """Takes a message in and returns it decoded; None where it carries no value."""
         payload = message.payload
         try:
@@ -121,7 +121,7 @@ class RackPicture:
             pass
         return None
 
-    def _take_node(self, node: str, leaf: NodeLeaf, payload: bytes) -> Wire | None:
+    def _take_node(self, node: str, leaf: NodeLeaf, payload: bytes) -> Payload | None:
         match leaf:
             case NodeLeaf.STATE:
                 if not payload:
@@ -135,7 +135,7 @@ class RackPicture:
                 self.statuses[node] = _plain(payload)
         return None
 
-    def _take_fixed(self, which: Fixed, payload: bytes) -> Wire | None:
+    def _take_fixed(self, which: Fixed, payload: bytes) -> Payload | None:
         match which:
             case Fixed.MASTER_STATUS:
                 self.master = _plain(payload)

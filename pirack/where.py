@@ -12,7 +12,7 @@ import msgspec
 from broker.client.endpoint import Endpoint
 from broker.client.link import Connect
 from broker.common.config import BrokerSettings, Document, RackSettings, load
-from broker.common.errors import ConfigError, LinkError, RefusedError
+from broker.common.errors import ConfigError, LinkError, LinkRefusedError
 from broker.common.service import TABLES
 from broker.contract.topics import Topics
 from pirack import house, option_types, runfile
@@ -202,10 +202,10 @@ async def connect(place: Place) -> Connect:
 
     try:
         await check_connection(place.endpoint)
-    except RefusedError as error:
+    except LinkRefusedError as error:
         user = place.endpoint.username or "none"
         text = f"{error}. Are user ({user}) and password right? {SEE_DOCTOR}"
-        raise RefusedError(text, version=error.version) from error
+        raise LinkRefusedError(text, version=error.version) from error
     except LinkError as error:
         text = f"{error}. Is the broker running there? {SEE_DOCTOR}"
         raise LinkError(text) from error

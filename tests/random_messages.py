@@ -13,7 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from broker.common.errors import PayloadError
-from broker.contract.messages import Command, Order, Status, Wire, decode
+from broker.contract.messages import Command, Order, Payload, Status, decode
 from broker.contract.protocol_doc import TOPICS, TopicRow
 from broker.contract.topics import Topics
 
@@ -107,7 +107,7 @@ class Sent(msgspec.Struct, frozen=True):
     topic: str
     payload: bytes
     retain: bool
-    kind: type[Wire | Status]
+    kind: type[Payload | Status]
 
     @property
     def decodes(self) -> bool:
@@ -139,7 +139,7 @@ class RandomMessages:
         *,
         nodes: Sequence[str] = ("pi-11",),
         likely: Mapping[str, Sequence[Any]] | None = None,
-        only: Sequence[type[Wire | Status]] = (),
+        only: Sequence[type[Payload | Status]] = (),
     ) -> None:
         self._random = random.Random(seed)  # noqa: S311  # repeatable is what it must be
         self._nodes = tuple(nodes)
@@ -187,7 +187,7 @@ class RandomMessages:
         text = json.dumps(said, ensure_ascii=self._random.random() < 0.5)
         return text.replace(f'"{TOO_LARGE}"', "1e999").encode("utf-8", "surrogatepass")
 
-    def _spoil(self, said: dict[str, Any], kind: type[Wire | Status]) -> None:
+    def _spoil(self, said: dict[str, Any], kind: type[Payload | Status]) -> None:
         """Puts one value in that no reader should take."""
         whole = issubclass(kind, Command | Order)  # refused if one value is bad
         names = list(said)

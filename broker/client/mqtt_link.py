@@ -27,7 +27,12 @@ from broker.client.paho_connection import (
     PahoConnection,
     publish_properties,
 )
-from broker.common.errors import LinkError, NotConnectedError, RefusedError, SilentError
+from broker.common.errors import (
+    LinkError,
+    LinkRefusedError,
+    NotConnectedError,
+    SilentError,
+)
 from broker.common.log import RateLimited
 from broker.common.tasks import spawn
 from broker.contract.messages.codec import check_size
@@ -141,7 +146,7 @@ async def check_connection(endpoint: Endpoint, client_id: str = "") -> None:
     )
     try:
         await connection.open()
-    except RefusedError as error:
+    except LinkRefusedError as error:
         if not error.version:
             raise
     except SilentError:
@@ -329,7 +334,7 @@ class MqttLink:
             lived_s = 0.0
             try:
                 connection = await self._open()
-            except RefusedError as error:
+            except LinkRefusedError as error:
                 self._log_failure(error)
                 if error.version:
                     self._version.refused()

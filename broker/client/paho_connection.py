@@ -27,8 +27,8 @@ from broker.client.link import OFFLINE, Message, Subscription
 from broker.client.paho_loop import BufferedClient, BufferedSocket, PahoLoop
 from broker.common.errors import (
     LinkError,
+    LinkRefusedError,
     NotConnectedError,
-    RefusedError,
     SilentError,
     TopicError,
 )
@@ -154,7 +154,7 @@ class PahoConnection:
         """Connects, and waits until the broker accepts.
 
         Raises:
-            RefusedError: The broker said no.
+            LinkRefusedError: The broker said no.
             SilentError: The broker closed the connection instead of an answer.
             LinkError: It cannot be reached, or does not answer in time.
         """
@@ -305,7 +305,7 @@ class PahoConnection:
         who = self._name if user in {"", self._name} else f"{self._name} as user {user}"
         text = f"the broker refused {who}: {reason}"
         version = self.mqtt5 and reason.value == _UNSUPPORTED_VERSION
-        self._accepted.set_exception(RefusedError(text, version=version))
+        self._accepted.set_exception(LinkRefusedError(text, version=version))
 
     def _on_disconnect(
         self,

@@ -8,7 +8,7 @@ PiRackError
 │   └── PayloadError       a payload that does not decode or is too large (ValueError)
 ├── LinkError              the broker cannot be reached or used
 │   ├── NotConnectedError  nothing can be sent now (also a ConnectionError)
-│   ├── RefusedError       the broker answered a connection with a refusal
+│   ├── LinkRefusedError   the broker answered a connection with a refusal
 │   └── SilentError        the broker closed a connection instead of an answer
 ├── BrokerError            the Mosquitto child cannot be found, started or configured
 ├── ControlError           the broker did not change who may connect
@@ -48,7 +48,7 @@ class NotConnectedError(LinkError, ConnectionError):
     """Nothing can be sent now: the connection to the broker is down."""
 
 
-class RefusedError(LinkError):
+class LinkRefusedError(LinkError):
     """The broker answered a connection with a refusal.
 
     Args:

@@ -27,6 +27,7 @@ from broker.contract.messages import (
     MasterDetails,
     NodeState,
     Order,
+    Payload,
     Phase,
     Power,
     RackState,
@@ -38,7 +39,6 @@ from broker.contract.messages import (
     Throttled,
     ThrottleFlag,
     Verdict,
-    Wire,
     encode,
 )
 from broker.contract.verbs import DESTRUCTIVE, Verb
@@ -64,7 +64,7 @@ class TopicRow(msgspec.Struct, frozen=True):
     """
 
     topic: str
-    payload: type[Wire | Status]
+    payload: type[Payload | Status]
     writer: str
     about: str
     retained: bool = False
@@ -169,7 +169,7 @@ NAME = "s03n2"
 ID = "c0ffee01"
 NOW = 1_795_219_200.0
 
-EXAMPLES: tuple[Wire, ...] = (
+EXAMPLES: tuple[Payload, ...] = (
     Details(
         session=SESSION,
         boot_id="0b6ff1a5-5cd2-4b52-8d5a-6a2a2f2f8f10",

@@ -21,7 +21,7 @@ _STACK = re.compile(r"[1-9][0-9]{0,3}")
 
 
 def check_name(value: str, what: str = "name") -> str:
-    """Return ``value`` if it is a legal name of the contract.
+    """Returns ``value`` if it is a legal name of the contract.
 
     Args:
         value: The rack, node, tag or verb name to check.
@@ -65,7 +65,7 @@ class Scope(msgspec.Struct, frozen=True, order=True):
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a scope that no topic could carry."""
+        """Refuses a scope that no topic could carry."""
         if self.kind in _SINGLETONS:
             if self.name:
                 text = f"scope {self.kind} takes no name, got {self.name[:64]!r}"
@@ -81,14 +81,14 @@ class Scope(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: str) -> "Scope":
-        """Read a scope as a person types it.
+        """Returns the scope that a person typed.
 
         Args:
             text: ``node/<id or name>``, ``stack/<n>``, ``tag/<tag>``, ``rack`` or
                 ``sim``.
 
         Raises:
-            TopicError: The text is no scope.
+            TopicError: The text is not a scope.
         """
         kind, _, name = text.partition("/")
         try:
@@ -104,7 +104,7 @@ class Scope(msgspec.Struct, frozen=True, order=True):
 
 
 def stack_number(text: str) -> int:
-    """Return a stack's number from its topic level.
+    """Returns a stack's number from its topic level.
 
     Raises:
         TopicError: ``text`` is not a plain number from 1 to 9999.
@@ -203,42 +203,42 @@ class Topics:
         self.event = self.fixed(Fixed.EVENT)
 
     def fixed(self, which: Fixed) -> str:
-        """Return a topic that has no variable level."""
+        """Returns a topic that has no variable level."""
         return f"{self.prefix}/{which}"
 
     def node(self, node: str, leaf: NodeLeaf) -> str:
-        """Return ``P/node/<id>/<leaf>``; ``+`` as node makes it a filter."""
+        """Returns ``P/node/<id>/<leaf>``; ``+`` as node makes it a filter."""
         return f"{self.prefix}/node/{node}/{leaf}"
 
     def stack(self, stack: int | str) -> str:
-        """Return ``P/stack/<n>/state``; ``+`` makes it a filter."""
+        """Returns ``P/stack/<n>/state``; ``+`` makes it a filter."""
         return f"{self.prefix}/stack/{stack}/state"
 
     def install_stack(self, stack: int | str) -> str:
-        """Return ``P/install/stack/<n>``; ``+`` makes it a filter."""
+        """Returns ``P/install/stack/<n>``; ``+`` makes it a filter."""
         return f"{self.prefix}/install/stack/{stack}"
 
     def command(self, scope: Scope, verb: str) -> str:
-        """Return ``P/<scope>/cmd/<verb>``."""
+        """Returns ``P/<scope>/cmd/<verb>``."""
         return f"{self.prefix}/{scope}/cmd/{check_name(verb, 'verb')}"
 
     def reply(self, scope: Scope, verb: str) -> str:
-        """Return ``P/<scope>/reply/<verb>``."""
+        """Returns ``P/<scope>/reply/<verb>``."""
         return f"{self.prefix}/{scope}/reply/{check_name(verb, 'verb')}"
 
     def command_filters(self) -> tuple[str, ...]:
-        """Return disjoint filters that match every command the master answers."""
+        """Returns disjoint filters that match every command the master answers."""
         levels = ("node/+", "stack/+", "tag/+", "rack")
         return tuple(f"{self.prefix}/{level}/cmd/+" for level in levels)
 
     def reply_filters(self) -> tuple[str, ...]:
-        """Return disjoint filters that match every reply."""
+        """Returns disjoint filters that match every reply."""
         return tuple(
             text.replace("/cmd/", "/reply/") for text in self.command_filters()
         )
 
     def inbox(self, client: str) -> str:
-        """Return the only form of an MQTT 5 response topic that is honoured.
+        """Returns the only form of an MQTT 5 response topic that is honoured.
 
         A free response topic would let a client with few rights make the master
         publish anywhere.
@@ -246,7 +246,7 @@ class Topics:
         return f"{self.prefix}/inbox/{check_name(client, 'client')}"
 
     def parse(self, topic: str) -> Address:
-        """Read a topic of this rack.
+        """Returns what a topic of this rack is.
 
         Raises:
             TopicError: The topic is not one of the contract's.
@@ -260,7 +260,7 @@ class Topics:
 
 @lru_cache(maxsize=32_768)
 def _parse(rest: str) -> Address:
-    """Read what follows the prefix; remembered, for the same few topics recur."""
+    """Returns what follows the prefix; cached, for the same few topics recur."""
     if rest in _FIXED:
         return FixedTopic(_FIXED[rest])
     levels = rest.split("/")

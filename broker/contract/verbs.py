@@ -1,4 +1,4 @@
-"""The verbs of the contract, and which of them can hurt."""
+"""The verbs of the contract; which interrupt, need an admin, or go in waves."""
 
 import enum
 

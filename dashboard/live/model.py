@@ -18,11 +18,11 @@ from broker.contract.messages import (
     InstallState,
     MasterDetails,
     NodeState,
+    Payload,
     RackState,
     Reply,
     StackState,
     Status,
-    Wire,
     decode,
 )
 from broker.contract.topics import (
@@ -48,7 +48,7 @@ MAX_NODES = 20_000
 _EVENTS_KEPT = 300
 _KINDS = frozenset({"heartbeat", "details", "status", "state", "event"})
 
-W = TypeVar("W", bound=Wire)
+W = TypeVar("W", bound=Payload)
 
 
 class Record:

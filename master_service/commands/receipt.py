@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from broker.contract.messages import MAX_PAYLOAD_BYTES, Reply, TargetRow, Wire
+from broker.contract.messages import MAX_PAYLOAD_BYTES, Payload, Reply, TargetRow
 
 ROOM_BYTES = MAX_PAYLOAD_BYTES - 256
 """For numbers that are only known when the parts are counted."""
@@ -23,7 +23,7 @@ def parts(reply: Reply, rows: list[TargetRow]) -> Iterator[Reply]:
     return numbered(reply, "targets", (_fitted(row, room) for row in rows))
 
 
-def numbered(reply: Reply, field: str, values: Iterable[Wire]) -> Iterator[Reply]:
+def numbered(reply: Reply, field: str, values: Iterable[Payload]) -> Iterator[Reply]:
     """Share out the values of one field over as many replies as it takes.
 
     Args:
@@ -32,7 +32,7 @@ def numbered(reply: Reply, field: str, values: Iterable[Wire]) -> Iterator[Reply
         values: All of them, in order; each fits alone.
     """
     head = used = _head(reply, field)
-    shares: list[list[Wire]] = [[]]
+    shares: list[list[Payload]] = [[]]
     for value in values:
         size = _size(value)
         if used + size > ROOM_BYTES and shares[-1]:
@@ -49,7 +49,7 @@ def _head(reply: Reply, field: str) -> int:
     return len(_encoder.encode(reply)) + len(f',"{field}":[]')
 
 
-def _size(value: Wire) -> int:
+def _size(value: Payload) -> int:
     """Return the bytes of a value and the comma after it."""
     return len(_encoder.encode(value)) + 1
 

@@ -8,7 +8,7 @@ import msgspec
 
 from broker.client.link import Link
 from broker.common.errors import LinkError, PayloadError
-from broker.contract.messages import InstallState, Wire, encode
+from broker.contract.messages import InstallState, Payload, encode
 from master_service.presence.rack import Rack
 from provisioning.plan import Place
 from provisioning.run import rows
@@ -44,7 +44,7 @@ class InstallBoard:
         self._places = places
         self._state = InstallState()
         self._run: Run | None = None
-        self._said: dict[str, Wire] = {}
+        self._said: dict[str, Payload] = {}
         self._due: asyncio.TimerHandle | None = None
         self._last = -float("inf")
         self.trouble = ""
@@ -99,7 +99,7 @@ class InstallBoard:
             problems=trouble + self._state.problems,
         )
 
-    def _put(self, topic: str, state: Wire) -> None:
+    def _put(self, topic: str, state: Payload) -> None:
         if self._said.get(topic) == state:
             return
         try:

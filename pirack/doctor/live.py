@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Iterator
 
 from broker.client.link import Connect, Message, Subscription
-from broker.common.errors import LinkError, PiRackError, RefusedError
+from broker.common.errors import LinkError, LinkRefusedError, PiRackError
 from broker.contract.messages import Command, Phase, RackState, Verdict
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
@@ -38,7 +38,7 @@ async def rack(place: Place) -> list[Finding]:
         async with RackClient(connect, topics, name="doctor", replies=[pong]) as client:
             asked = Question(scope=scope, verb=Verb.PING, command=_ping())
             receipt = await client.ask(asked, patience=SHORT_PATIENCE)
-    except RefusedError as error:
+    except LinkRefusedError as error:
         advice = "say who you are: --credentials FILE; or which rack: --data, --config"
         return [fail("broker", _bare(error), advice)]
     except LinkError as error:

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 
 from broker.client.mqtt_link import check_connection, connector
-from broker.common.errors import LinkError, RefusedError, SilentError
+from broker.common.errors import LinkError, LinkRefusedError, SilentError
 from broker.mosquitto import credentials, dynsec
 from broker.mosquitto.credentials import (
     Credentials,
@@ -143,7 +143,7 @@ async def running(house: House) -> DynsecControl | None:
         endpoint = house.inside(user)
         try:
             await check_connection(endpoint)
-        except (RefusedError, SilentError) as error:
+        except (LinkRefusedError, SilentError) as error:
             refusal = error
         except LinkError:
             return None

@@ -16,6 +16,7 @@ from broker.contract.messages import (
     EventKind,
     Heartbeat,
     NodeState,
+    Payload,
     Phase,
     Power,
     RackState,
@@ -23,7 +24,6 @@ from broker.contract.messages import (
     StackState,
     TargetRow,
     Verdict,
-    Wire,
     decode,
     encode,
 )
@@ -89,9 +89,9 @@ class Actor:
         self._client.loop_stop()
 
     def say(
-        self, topic: str, payload: Wire | str | bytes, *, retain: bool = True
+        self, topic: str, payload: Payload | str | bytes, *, retain: bool = True
     ) -> None:
-        raw = encode(payload) if isinstance(payload, Wire) else payload
+        raw = encode(payload) if isinstance(payload, Payload) else payload
         self._client.publish(topic, raw, qos=1, retain=retain)
 
     def state(self, node: str, **values: object) -> None:

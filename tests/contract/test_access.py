@@ -12,7 +12,7 @@ import pytest
 from broker.client.endpoint import Endpoint
 from broker.client.link import Link, Subscription
 from broker.client.mqtt_link import SHORT_LIVES, TAKE_OVERS, check_connection, connector
-from broker.common.errors import RefusedError
+from broker.common.errors import LinkRefusedError
 from broker.contract.messages import Status
 from broker.contract.topics import NodeLeaf, Scope, Topics
 from broker.contract.verbs import ADMIN_VERBS, READING_VERBS, Verb
@@ -183,7 +183,7 @@ async def test_a_node_hears_its_orders_and_the_master_but_no_other_node(
 async def test_nobody_takes_the_client_id_of_another(house: House) -> None:
     victim, seen = await house.enter(NODE)
     for user in (OTHER, "dashboard", "simulator"):
-        with pytest.raises(RefusedError):
+        with pytest.raises(LinkRefusedError):
             await check_connection(house.endpoint(user), NODE)
     assert victim.connected
     assert seen.losses == []
@@ -265,7 +265,7 @@ async def test_the_simulator_answers_faults_and_sees_outlets(house: House) -> No
 async def test_without_the_right_name_and_password_nobody_gets_in(
     house: House, user: str, password: str
 ) -> None:
-    with pytest.raises(RefusedError):
+    with pytest.raises(LinkRefusedError):
         await check_connection(house.endpoint(user, password), "somebody")
 
 

@@ -11,7 +11,7 @@ import pytest
 from broker.client.endpoint import Endpoint
 from broker.client.link import BreakableConnect, Link
 from broker.client.mqtt_link import check_connection, connector
-from broker.common.errors import ControlError, LinkError, RefusedError
+from broker.common.errors import ControlError, LinkError, LinkRefusedError
 from broker.contract.topics import NodeLeaf, Topics
 from broker.mosquitto import dynsec
 from broker.mosquitto import program as mosquitto
@@ -59,7 +59,7 @@ class House:
     async def lets_in(self, user: BrokerUser) -> bool:
         try:
             await check_connection(self.endpoint(user), user.name)
-        except RefusedError:
+        except LinkRefusedError:
             return False
         return True
 

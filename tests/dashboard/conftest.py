@@ -14,11 +14,11 @@ from broker.contract.messages import (
     EventKind,
     Heartbeat,
     NodeState,
+    Payload,
     Power,
     RackState,
     StackState,
     Verdict,
-    Wire,
     encode,
 )
 from broker.contract.topics import NodeLeaf, Topics
@@ -117,7 +117,7 @@ class Bench:
         )
 
     def say(
-        self, topic: str, payload: bytes | str | Wire = b"", *, retain: bool = True
+        self, topic: str, payload: bytes | str | Payload = b"", *, retain: bool = True
     ) -> None:
         if isinstance(payload, str):
             payload = payload.encode()

@@ -7,9 +7,9 @@ from broker.client.fake import FakeBroker
 from broker.contract.messages import (
     Heartbeat,
     MasterDetails,
+    Payload,
     RackState,
     Verdict,
-    Wire,
     encode,
 )
 from broker.contract.topics import NodeLeaf, Topics
@@ -27,7 +27,7 @@ def master(started: float) -> MasterDetails:
     return MasterDetails(session="s", hostname="h", version="1", started=started)
 
 
-def count(*said: Wire) -> OnlineCount:
+def count(*said: Payload) -> OnlineCount:
     made = OnlineCount(since=START)
     for one in said:
         made.take(one)

@@ -17,9 +17,9 @@ from broker.contract.messages import (
     Heartbeat,
     MasterDetails,
     NodeState,
+    Payload,
     RackState,
     Verdict,
-    Wire,
     encode,
 )
 from broker.contract.topics import NodeLeaf
@@ -68,7 +68,7 @@ def fill(broker: FakeBroker, *states: NodeState, interval_s: float = 0.0) -> Non
         broker.publish(topic, encode(state), retain=True)
 
 
-def picture(*messages: tuple[str, Wire | bytes]) -> RackPicture:
+def picture(*messages: tuple[str, Payload | bytes]) -> RackPicture:
     made = RackPicture(TOPICS)
     for topic, body in messages:
         payload = body if isinstance(body, bytes) else encode(body)

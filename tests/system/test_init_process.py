@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from broker.client.mqtt_link import check_connection
-from broker.common.errors import CertificateError, RefusedError
+from broker.common.errors import CertificateError, LinkRefusedError
 from broker.contract.topics import Topics
 from broker.mosquitto import credentials, dynsec
 from broker.mosquitto import program as mosquitto
@@ -260,7 +260,7 @@ def test_a_deployed_board_of_an_earlier_release_is_bound_when_it_has_its_client_
     asyncio.run(members.bind(found, secret))
 
     assert credentials.read(found.node(NODE)) == secret
-    with pytest.raises(RefusedError):
+    with pytest.raises(LinkRefusedError):
         asyncio.run(check_connection(plain, NODE))
     bound = msgspec.structs.replace(plain, client_id=secret.client_id)
     asyncio.run(check_connection(bound, NODE))

@@ -2,7 +2,7 @@
 
 from broker.contract.messages.codec import (
     MAX_PAYLOAD_BYTES,
-    Wire,
+    Payload,
     check_size,
     decode,
     encode,
@@ -67,6 +67,7 @@ __all__ = [
     "NodeState",
     "OnFailure",
     "Order",
+    "Payload",
     "Phase",
     "Power",
     "RackState",
@@ -81,7 +82,6 @@ __all__ = [
     "ThrottleFlag",
     "Throttled",
     "Verdict",
-    "Wire",
     "check_size",
     "decode",
     "encode",

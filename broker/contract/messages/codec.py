@@ -79,7 +79,7 @@ _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 _fields: dict[type, tuple[tuple[msgspec.structs.FieldInfo, Any], ...]] = {}
 
 
-class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of every JSON message: frozen; unknown fields are ignored when decoded."""
 
     whole: ClassVar[bool] = False
@@ -87,7 +87,7 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def _decoder(kind: type[M]) -> msgspec.json.Decoder[M]:
-    """Return the one decoder of a struct: making it costs far more than using it."""
+    """Returns the one decoder of a struct: making it costs far more than using it."""
     found = _decoders.get(kind)
     if found is None:
         found = _decoders[kind] = msgspec.json.Decoder(kind)
@@ -95,7 +95,7 @@ def _decoder(kind: type[M]) -> msgspec.json.Decoder[M]:
 
 
 def check_size(payload: bytes, what: str) -> None:
-    """Refuse to send a payload that the contract does not allow.
+    """Refuses to send a payload that the contract does not allow.
 
     Args:
         payload: What would be sent.
@@ -111,8 +111,8 @@ def check_size(payload: bytes, what: str) -> None:
         raise PayloadError(text)
 
 
-def encode(message: Wire) -> bytes:
-    """Return the message as UTF-8 JSON.
+def encode(message: Payload) -> bytes:
+    """Returns the message as UTF-8 JSON.
 
     Raises:
         PayloadError: The result is larger than 16 KiB, or a text has half a character.
@@ -131,7 +131,7 @@ def _ignored(_field: str, _why: str) -> None:
 
 
 def decode(payload: bytes, kind: type[M], unread: Unread = _ignored) -> M:
-    """Return the message in ``payload``.
+    """Returns the message in ``payload``.
 
     Args:
         payload: UTF-8 JSON of at most 16 KiB.

@@ -7,12 +7,12 @@ import msgspec
 
 from broker.contract.messages.codec import (
     Count,
+    Payload,
     Seconds,
     ShortText,
     Text,
     Token,
     UnixTime,
-    Wire,
 )
 from broker.contract.messages.event import Event
 
@@ -48,7 +48,7 @@ class OnFailure(enum.StrEnum):
     CONTINUE = "continue"
 
 
-class Command(Wire, frozen=True, kw_only=True):
+class Command(Payload, frozen=True, kw_only=True):
     """What a person or program asks, on ``P/<scope>/cmd/<verb>``.
 
     In plain words ``confirm``, ``wave``, ``pause_s``, ``on_failure`` and ``by`` are
@@ -80,7 +80,7 @@ class Command(Wire, frozen=True, kw_only=True):
     by: ShortText = ""
 
 
-class Order(Wire, frozen=True, kw_only=True):
+class Order(Payload, frozen=True, kw_only=True):
     """What the master tells one node, on ``P/node/<id>/order``.
 
     Args:
@@ -103,7 +103,7 @@ class Order(Wire, frozen=True, kw_only=True):
     by: ShortText = ""
 
 
-class Result(Wire, frozen=True, kw_only=True):
+class Result(Payload, frozen=True, kw_only=True):
     """What a node answers to an order, on ``P/node/<id>/result``.
 
     Args:
@@ -113,7 +113,7 @@ class Result(Wire, frozen=True, kw_only=True):
         phase: accepted, running, done, failed, refused or expired.
         exit_code: Of the program run; None where none ran.
         stdout: Its output, tail kept when too long.
-        stderr: Likewise.
+        stderr: Its error output, tail kept when too long.
         truncated: Whether output was cut.
         error: Why it was not done, in words; empty otherwise.
         duration_s: From start to end, seconds.
@@ -153,7 +153,7 @@ class RowCode(enum.StrEnum):
     CUT_UNASKED = "cut-unasked"
 
 
-class TargetRow(Wire, frozen=True, kw_only=True):
+class TargetRow(Payload, frozen=True, kw_only=True):
     """One target's line in a receipt.
 
     Args:
@@ -166,7 +166,7 @@ class TargetRow(Wire, frozen=True, kw_only=True):
         code: Why not, for programs.
         exit_code: Of the program run on the node; None where none ran.
         stdout: Its output, tail kept.
-        stderr: Likewise.
+        stderr: Its error output, tail kept.
         truncated: Whether output was cut.
         duration_s: From order to end, seconds.
     """
@@ -184,7 +184,7 @@ class TargetRow(Wire, frozen=True, kw_only=True):
     duration_s: Seconds = 0.0
 
 
-class Reply(Wire, frozen=True, kw_only=True):
+class Reply(Payload, frozen=True, kw_only=True):
     """The receipt, on ``P/<scope>/reply/<verb>``.
 
     The same id is answered several times while it runs; a final phase ends it. Long

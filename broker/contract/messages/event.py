@@ -2,7 +2,7 @@
 
 import enum
 
-from broker.contract.messages.codec import Count, ShortText, Text, UnixTime, Wire
+from broker.contract.messages.codec import Count, Payload, ShortText, Text, UnixTime
 
 
 class EventKind(enum.StrEnum):
@@ -27,7 +27,7 @@ class EventKind(enum.StrEnum):
         return cls.OTHER
 
 
-class Event(Wire, frozen=True, kw_only=True):
+class Event(Payload, frozen=True, kw_only=True):
     """One line of the rack's history, on ``P/event``.
 
     Args:

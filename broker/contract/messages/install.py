@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from broker.contract.messages.codec import Count, Seconds, ShortText, Text, Wire
+from broker.contract.messages.codec import Count, Payload, Seconds, ShortText, Text
 
 
 class InstallStep(enum.StrEnum):
@@ -84,7 +84,7 @@ class InstallVerdict(enum.StrEnum):
         return cls.OTHER
 
 
-class InstallState(Wire, frozen=True, kw_only=True):
+class InstallState(Payload, frozen=True, kw_only=True):
     """Progress of the install run, on ``P/install/state``, sent after its stacks.
 
     Args:
@@ -102,7 +102,7 @@ class InstallState(Wire, frozen=True, kw_only=True):
         problems: In words, one each.
         verdicts: Counts of boards and slots by verdict.
         forecast: What the run will do, in words; said before it is confirmed.
-        eta_s: Seconds it may still take; None where nobody can say.
+        eta_s: Seconds it may still take; None where it is not known.
     """
 
     run: ShortText = ""
@@ -144,7 +144,7 @@ class ScanPhase(enum.StrEnum):
         return cls.OTHER
 
 
-class InstallBoard(Wire, frozen=True, kw_only=True):
+class InstallBoard(Payload, frozen=True, kw_only=True):
     """A slot of a stack in the install run, or a board that asked and has none yet.
 
     Args:
@@ -153,7 +153,7 @@ class InstallBoard(Wire, frozen=True, kw_only=True):
         address: The slot's IPv4 address, or the one it was lent; empty: none yet.
         mac: Wired hardware address; empty: the slot never had a board.
         serial: As the board said itself; empty if it did not.
-        model: Likewise.
+        model: As the board said itself; empty if it did not.
         verdict: What was found out; empty while it is not known.
         verified: It answered at its address since all stacks came on.
     """
@@ -168,7 +168,7 @@ class InstallBoard(Wire, frozen=True, kw_only=True):
     verified: bool = False
 
 
-class InstallStack(Wire, frozen=True, kw_only=True):
+class InstallStack(Payload, frozen=True, kw_only=True):
     """One stack in the latest install run, on ``P/install/stack/<n>``.
 
     Args:

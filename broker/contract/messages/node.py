@@ -12,12 +12,12 @@ from broker.contract.messages.codec import (
     Load,
     MacAddress,
     Number,
+    Payload,
     Percent,
     Seconds,
     ShortText,
     Token,
     UnixTime,
-    Wire,
 )
 
 MAX_EXTRAS = 32
@@ -33,7 +33,7 @@ class Status(enum.StrEnum):
     OFFLINE = "offline"
 
 
-class Ability(Wire, frozen=True, kw_only=True):
+class Ability(Payload, frozen=True, kw_only=True):
     """One order the node can really perform.
 
     Args:
@@ -47,13 +47,13 @@ class Ability(Wire, frozen=True, kw_only=True):
     note: ShortText = ""
 
 
-class Details(Wire, frozen=True, kw_only=True):
+class Details(Payload, frozen=True, kw_only=True):
     """What changes rarely; retained on ``P/node/<id>/details``.
 
     Args:
         session: The connection that says this; every connection has its own.
         boot_id: The kernel's random id of this boot; empty: not known.
-        hostname: As the node calls itself; cloned cards share it, so it is no identity.
+        hostname: As the node calls itself; cloned cards share it, so it is not an id.
         model: Board model, for example ``Raspberry Pi 4 Model B Rev 1.4``.
         serial: Board serial, hex; empty where the machine has none.
         macs: Hardware addresses, wired first, ``aa:bb:cc:dd:ee:ff``.
@@ -116,7 +116,7 @@ class ThrottleFlag(enum.StrEnum):
     SOFT_TEMPERATURE_LIMIT = "soft-temperature-limit"
 
 
-class Throttled(Wire, frozen=True, kw_only=True):
+class Throttled(Payload, frozen=True, kw_only=True):
     """The firmware's throttle bits.
 
     Args:
@@ -131,7 +131,7 @@ class Throttled(Wire, frozen=True, kw_only=True):
     unknown: ShortText = ""
 
 
-class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
+class Heartbeat(Payload, frozen=True, kw_only=True, omit_defaults=False):
     """The vitals of one moment; not retained, on ``P/node/<id>/heartbeat``.
 
     Any vital is null where it cannot be read; details then say why in ``unreadable``.
@@ -147,11 +147,11 @@ class Heartbeat(Wire, frozen=True, kw_only=True, omit_defaults=False):
         swap_percent: Swap in use.
         disk_percent: Root file system in use.
         disk_read_only: The root file system is mounted read-only.
-        temperature_c: Processor temperature in °C; None where there is no sensor, or
+        temperature_c: Processor temperature in °C; None without a sensor, or if
             it reads less than -40 or more than 150.
         throttled: Throttle bits; None on a machine without that firmware.
         rx_bytes: Received since boot, on the interfaces that lead out of the machine.
-        tx_bytes: Sent, likewise.
+        tx_bytes: Sent since boot, on the same interfaces.
         disk_written_bytes: Written to block devices since boot.
         extra: Numbers of the node's own, by name with the unit in it (``fan_rpm``);
             at most 32. What a node that does more reports.

@@ -7,17 +7,17 @@ import msgspec
 from broker.contract.messages.codec import (
     Count,
     IpAddress,
+    Payload,
     Seconds,
     ShortText,
     Text,
     UnixTime,
-    Wire,
 )
 from broker.contract.messages.command import Phase
 
 
 class Verdict(enum.StrEnum):
-    """What the rack owner wants to know about a node, in one word.
+    """How a node is, in one word.
 
     - ``online``: its heartbeats come.
     - ``late``: two of them are missing, or its agent was told to restart.
@@ -81,7 +81,7 @@ class Askable(enum.StrEnum):
     NO_BOARD = "no-board"
 
 
-class Running(Wire, frozen=True, kw_only=True):
+class Running(Payload, frozen=True, kw_only=True):
     """A command under way on a node.
 
     Args:
@@ -99,7 +99,7 @@ class Running(Wire, frozen=True, kw_only=True):
     word: ShortText = ""
 
 
-class Lock(Wire, frozen=True, kw_only=True):
+class Lock(Payload, frozen=True, kw_only=True):
     """Who has reserved a node or a stack, and until when.
 
     Args:
@@ -115,10 +115,10 @@ class Lock(Wire, frozen=True, kw_only=True):
     reason: Text = ""
 
 
-class NodeState(Wire, frozen=True, kw_only=True):
+class NodeState(Payload, frozen=True, kw_only=True):
     """The master's view of one node, on ``P/node/<id>/state``.
 
-    Published when it changes; ``last_seen`` alone is no change.
+    Published when it changes; a newer ``last_seen`` alone is not a change.
 
     Args:
         id: Node id.
@@ -127,14 +127,14 @@ class NodeState(Wire, frozen=True, kw_only=True):
         since: Unix time of the master's clock when the verdict began, seconds.
         reason: Why, in words a person can act on.
         stack: Stack number; None where the node has no place.
-        slot: Position in the stack from 1, top first; None likewise.
+        slot: Position in the stack from 1, top first; None where it has no place.
         tags: Sorted.
         power: Of the outlet that feeds it; None where none is known.
         outlet: Name of that outlet; boards with the same one lose power together.
         last_seen: Unix time of the master's clock when it was last heard, seconds.
         faults: Named faults, for example ``duplicate identity: …``; empty when none.
         running: The command under way, if any.
-        lock: Who has reserved it, or its stack; None: nobody.
+        lock: Who has reserved it, or its stack; None: it is free.
         askable: Whether it must be asked to shut down before its outlet is cut.
         askable_why: Why it counts as down, or cannot be asked.
     """
@@ -157,7 +157,7 @@ class NodeState(Wire, frozen=True, kw_only=True):
     askable_why: Text = ""
 
 
-class StackState(Wire, frozen=True, kw_only=True):
+class StackState(Payload, frozen=True, kw_only=True):
     """The master's view of one stack, on ``P/stack/<n>/state``.
 
     Args:
@@ -170,7 +170,7 @@ class StackState(Wire, frozen=True, kw_only=True):
         power: What the outlet reads back.
         worst: The worst verdict of its nodes; None where it has none.
         totals: Nodes per verdict.
-        lock: Who has reserved the stack as a whole; None: nobody.
+        lock: Who has reserved the stack as a whole; None: it is free.
         fault: Why its outlet is not as wanted or does not answer; empty otherwise.
         found: Slots in which an install run found a board whose agent was never heard.
     """
@@ -189,7 +189,7 @@ class StackState(Wire, frozen=True, kw_only=True):
     found: tuple[Count, ...] = ()
 
 
-class RackState(Wire, frozen=True, kw_only=True):
+class RackState(Payload, frozen=True, kw_only=True):
     """The whole rack in one message, on ``P/rack/state``.
 
     Args:
@@ -213,7 +213,7 @@ class RackState(Wire, frozen=True, kw_only=True):
     errors: dict[ShortText, Count] = msgspec.field(default_factory=dict)
 
 
-class MasterDetails(Wire, frozen=True, kw_only=True):
+class MasterDetails(Payload, frozen=True, kw_only=True):
     """Who the master is, retained on ``P/master/details``; nodes receive it too.
 
     Args:
