@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.figures import Figure, at_most, percentile
 from bench.workshop import ROOT, BenchError
-from provisioning.errors import BackendError
+from provisioning.common.errors import BackendError
 from provisioning.run.state import Run
 
 CASE = "provisioning"

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Collection
 
 from provisioning import plan
 from provisioning.backends.backend import Backend
-from provisioning.errors import BackendError, JournalError
-from provisioning.reservation import Change, Reservation
+from provisioning.common.errors import BackendError, JournalError
+from provisioning.common.subnet import Change, Reservation
 from provisioning.run.sightings import reservations
 from provisioning.run.state import Run
 from provisioning.seams import Journal

@@ -1,24 +1,21 @@
 """Puts an installer together from the configuration."""
 
 import secrets
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from provisioning.backends import dhcpd, dnsmasq, kea
-from provisioning.backends.backend import Backend
-from provisioning.backends.daemon import Child, Daemon
-from provisioning.backends.observe import Observe
-from provisioning.backends.unit import Unit
-from provisioning.backends.whole_file import WholeFile
+from provisioning.backends.backend import Backend, LeaseSource, Observe
+from provisioning.backends.daemon import ChildDaemon, Daemon, SystemdDaemon
 from provisioning.clock import LoopClock
-from provisioning.discovery.leases import LeaseSource
+from provisioning.common.network import RackNetwork, SightingSource
 from provisioning.discovery.packet_socket import own_hardware_addresses
-from provisioning.discovery.sniffer import Sniffer
-from provisioning.discovery.wire import Wire
+from provisioning.discovery.prober import NetworkProber
+from provisioning.discovery.sources import Sniffer
 from provisioning.effects import Hands
 from provisioning.installer import Installer
 from provisioning.journal import SqliteJournal
-from provisioning.seams import Network, Seams, Source
+from provisioning.seams import Seams
 from provisioning.settings import BackendName, InstallSettings
 
 ID_BYTES = 3
@@ -33,23 +30,29 @@ def make_backend(settings: InstallSettings) -> Backend:
     subnet, folder = settings.subnet(), settings.folder / "dhcp"
     match settings.backend:
         case BackendName.DHCPD:
-            argv = dhcpd.command(folder, subnet)
-            daemon = _daemon(settings, Child(argv, folder))
-            return WholeFile(dhcpd.Dhcpd(), subnet, folder, daemon, time.time)
+            daemon = _daemon(settings, dhcpd.command(folder, subnet), folder)
+            return dhcpd.Dhcpd(subnet, folder, daemon)
         case BackendName.KEA:
-            child = Child(kea.command(folder), folder, kea.environment(folder))
-            daemon = _daemon(settings, child)
-            server = kea.Kea(folder, unit=bool(settings.unit))
-            return WholeFile(server, subnet, folder, daemon, time.time)
+            daemon = _daemon(
+                settings, kea.command(folder), folder, kea.environment(folder)
+            )
+            return kea.Kea(subnet, folder, daemon, unit=bool(settings.unit))
         case BackendName.DNSMASQ:
-            daemon = _daemon(settings, Child(dnsmasq.command(folder), folder))
+            daemon = _daemon(settings, dnsmasq.command(folder), folder)
             return dnsmasq.Dnsmasq(subnet, folder, daemon, settings.boot_files)
         case _:
             return Observe(subnet, folder)
 
 
-def _daemon(settings: InstallSettings, child: Child) -> Daemon:
-    return Unit(settings.unit) if settings.unit else child
+def _daemon(
+    settings: InstallSettings,
+    argv: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Daemon:
+    if settings.unit:
+        return SystemdDaemon(settings.unit)
+    return ChildDaemon(argv, folder, environment)
 
 
 def make_installer(settings: InstallSettings, seams: Seams) -> Installer:
@@ -64,15 +67,18 @@ def make_installer(settings: InstallSettings, seams: Seams) -> Installer:
     """
     subnet = settings.subnet()
     backend = make_backend(settings)
-    heard: list[Source] = [Sniffer(subnet.interface, str(subnet.own))]
+    heard: list[SightingSource] = [Sniffer(subnet.interface, str(subnet.own))]
     if backend.reserves:
         heard.append(LeaseSource(backend))
-    wire = Wire(subnet.interface, str(subnet.own), secrets.randbits)
+    wire = NetworkProber(subnet.interface, str(subnet.own), secrets.randbits)
     return assemble(seams, backend, wire, heard)
 
 
 def assemble(
-    seams: Seams, backend: Backend, network: Network, sources: Iterable[Source] = ()
+    seams: Seams,
+    backend: Backend,
+    network: RackNetwork,
+    sources: Iterable[SightingSource] = (),
 ) -> Installer:
     """Return an installer of these parts, not started yet.
 

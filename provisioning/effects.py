@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from broker.common.errors import PiRackError
 from broker.contract.messages import Power
 from provisioning.backends.backend import Backend
+from provisioning.common.errors import Problem
+from provisioning.common.network import RackNetwork
 from provisioning.run.messages import (
     Act,
     Applied,
@@ -22,9 +24,9 @@ from provisioning.run.messages import (
     Switch,
     Switched,
 )
-from provisioning.run.state import Params, Problem
+from provisioning.run.state import Params
 from provisioning.run.words import rival
-from provisioning.seams import Network, StackPower
+from provisioning.seams import StackPower
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class Hands:
         *,
         power: StackPower,
         backend: Backend,
-        network: Network,
+        network: RackNetwork,
         search_s: float = SEARCH_S,
     ) -> None:
         self._power = power

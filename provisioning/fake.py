@@ -10,12 +10,16 @@ from ipaddress import IPv4Address
 from broker.contract.messages import InstallState, Power
 from provisioning.backends.backend import Lease
 from provisioning.backends.checks import address_problems
-from provisioning.errors import BackendError
-from provisioning.reservation import Change, Reservation, difference, validate
-from provisioning.run.messages import Answer, Ask, AskKind, ForeignServer
-from provisioning.run.state import Problem, Run
-from provisioning.seams import Ear
-from provisioning.subnet import Subnet
+from provisioning.common.errors import BackendError, Problem
+from provisioning.common.network import (
+    ArpAnswer,
+    BoardHeard,
+    ForeignServer,
+    HeardKind,
+    SightingHandler,
+)
+from provisioning.common.subnet import Change, Reservation, Subnet, difference, validate
+from provisioning.run.state import Run
 
 RENEW_S = 30.0
 """Seconds after which a board with a short lease asks again."""
@@ -117,7 +121,9 @@ class FakeRack:
 
     def _ask(self, board: FakeBoard) -> None:
         self.source.hear(
-            Ask(mac=board.mac, kind=AskKind.DISCOVER, client_id=board.client_id)
+            BoardHeard(
+                mac=board.mac, kind=HeardKind.DISCOVER, client_id=board.client_id
+            )
         )
         if not self.alive:
             self.speak(board, after_s=1.0)
@@ -129,7 +135,7 @@ class FakeRack:
             self.speak_again(board)
 
     def _request(self, board: FakeBoard) -> None:
-        ask = Ask(mac=board.mac, kind=AskKind.REQUEST, address=board.address)
+        ask = BoardHeard(mac=board.mac, kind=HeardKind.REQUEST, address=board.address)
         self.source.hear(ask)
 
     def _renew(self, board: FakeBoard) -> None:
@@ -183,7 +189,7 @@ class FakeNetwork:
 
     async def probe(
         self, addresses: Collection[str], *, within_s: float
-    ) -> tuple[Answer, ...]:
+    ) -> tuple[ArpAnswer, ...]:
         """Return who has the addresses; boards of one hardware address add up."""
         await asyncio.sleep(within_s)
         counts: dict[tuple[str, str], int] = {}
@@ -193,7 +199,7 @@ class FakeNetwork:
                     key = (board.address, mac)
                     counts[key] = counts.get(key, 0) + 1
         return tuple(
-            Answer(address=address, mac=mac, replies=replies)
+            ArpAnswer(address=address, mac=mac, replies=replies)
             for (address, mac), replies in counts.items()
         )
 
@@ -207,9 +213,9 @@ class FakeSource:
     """Hears every board of a fake rack."""
 
     def __init__(self) -> None:
-        self._ear: Ear | None = None
+        self._ear: SightingHandler | None = None
 
-    async def start(self, ear: Ear) -> None:
+    async def start(self, ear: SightingHandler) -> None:
         """Begin to listen."""
         self._ear = ear
 
@@ -217,7 +223,7 @@ class FakeSource:
         """Stop to listen."""
         self._ear = None
 
-    def hear(self, ask: Ask) -> None:
+    def hear(self, ask: BoardHeard) -> None:
         """Pass on what a board said, if somebody listens."""
         if self._ear is not None:
             self._ear.heard(ask)

@@ -6,24 +6,18 @@ from broker.common.tasks import Tasks
 from broker.contract.messages import InstallStep
 from provisioning import between, plan
 from provisioning.backends.backend import Backend
+from provisioning.common.errors import NoRunError
+from provisioning.common.hardware import of_one_device
+from provisioning.common.network import BoardHeard, ForeignServer, SightingSource
+from provisioning.common.subnet import Change, Reservation
 from provisioning.effects import Hands
-from provisioning.errors import NoRunError
-from provisioning.hardware import of_one_device
 from provisioning.plan import Place
-from provisioning.reservation import Change, Reservation
 from provisioning.run import machine
-from provisioning.run.messages import (
-    Ask,
-    Asked,
-    Cancelled,
-    Confirmed,
-    ForeignServer,
-    Message,
-)
+from provisioning.run.messages import Cancelled, Confirmed, Message
 from provisioning.run.state import Leave, Params, Run
 from provisioning.run.turns import Outcome
 from provisioning.run_loop import RunLoop
-from provisioning.seams import Announcer, Clock, Journal, Source
+from provisioning.seams import Announcer, Clock, Journal
 from provisioning.server_watch import watch
 
 
@@ -47,7 +41,7 @@ class Installer:
         journal: Journal,
         backend: Backend,
         hands: Hands,
-        sources: Sequence[Source],
+        sources: Sequence[SightingSource],
         announcer: Announcer,
         clock: Clock,
         new_id: Callable[[], str],
@@ -204,11 +198,11 @@ class Installer:
             return self.run.earlier if self.run else None
         return self._backend.applied()
 
-    def heard(self, ask: Ask) -> None:
+    def heard(self, ask: BoardHeard) -> None:
         """Takes what a board said; this machine and groups are no boards."""
         if not self._loop.live or not of_one_device(ask.mac) or ask.mac in self._own():
             return
-        self._loop.tell(Asked(ask))
+        self._loop.tell(ask)
 
     def server(self, server: ForeignServer) -> None:
         """Take the sign of a DHCP server that is not ours."""

@@ -15,7 +15,7 @@ import msgspec
 
 from broker.common.atomic import put_aside
 from broker.contract.messages import InstallVerdict
-from provisioning.errors import JournalError
+from provisioning.common.errors import JournalError
 from provisioning.plan import Place
 from provisioning.run.state import Run
 from provisioning.seams import Clock

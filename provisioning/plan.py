@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 import msgspec
 
 from broker.contract.messages import InstallVerdict
-from provisioning.errors import SubnetError
+from provisioning.common.errors import SubnetError
 
 
 class StackPlan(msgspec.Struct, frozen=True):

@@ -12,19 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from broker.common.log import RateLimited
 from broker.common.tasks import Tasks
 from broker.contract.messages import InstallStep
+from provisioning.common.errors import BusyError, JournalError
+from provisioning.common.network import BoardHeard, ForeignServer
 from provisioning.effects import Hands
-from provisioning.errors import BusyError, JournalError
 from provisioning.run import machine
-from provisioning.run.messages import (
-    Act,
-    Asked,
-    Effect,
-    ForeignServer,
-    Lengthen,
-    Message,
-    Say,
-    Tick,
-)
+from provisioning.run.messages import Act, Effect, Lengthen, Message, Say, Tick
 from provisioning.run.state import Run
 from provisioning.run.turns import Outcome
 from provisioning.seams import Announcer, Clock, Journal
@@ -112,7 +104,7 @@ class RunLoop:
         """
         if self._run is None or not self.live:
             return
-        if isinstance(message, Asked | ForeignServer) and (
+        if isinstance(message, BoardHeard | ForeignServer) and (
             self._inbox.qsize() >= WAITING_AT_MOST
         ):
             self.dropped.say(

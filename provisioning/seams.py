@@ -10,8 +10,8 @@ from typing import Protocol
 import msgspec
 
 from broker.contract.messages import InstallState, Power
+from provisioning.common.network import ArpAnswer, BoardHeard, ForeignServer
 from provisioning.plan import Place
-from provisioning.run.messages import Answer, Ask, ForeignServer
 from provisioning.run.state import Run
 
 
@@ -93,7 +93,7 @@ class Announcer(Protocol):
 class Ear(Protocol):
     """Who is told what is heard on the network; called on the loop."""
 
-    def heard(self, ask: Ask) -> None:
+    def heard(self, ask: BoardHeard) -> None:
         """Take what a board said."""
 
     def server(self, server: ForeignServer) -> None:
@@ -119,7 +119,7 @@ class Network(Protocol):
 
     async def probe(
         self, addresses: Collection[str], *, within_s: float
-    ) -> tuple[Answer, ...]:
+    ) -> tuple[ArpAnswer, ...]:
         """Return who answers at these addresses.
 
         Args:

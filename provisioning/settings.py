@@ -8,11 +8,11 @@ import msgspec
 
 from broker.common.config import Document
 from broker.common.errors import ConfigError
-from provisioning.backends.dnsmasq_config import Netboot
-from provisioning.errors import SubnetError
+from provisioning.backends.dnsmasq import Netboot
+from provisioning.common.errors import SubnetError
+from provisioning.common.subnet import Subnet, check_subnet
 from provisioning.plan import Layout, StackPlan
 from provisioning.run.state import Pace, Params
-from provisioning.subnet import Subnet, check
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
@@ -123,7 +123,7 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(document: Document, stacks: tuple[StackPlan, ...]) -> InstallSettings:
-    """Read and check ``[install]``.
+    """Read and check_subnet ``[install]``.
 
     Args:
         document: The configuration.
@@ -138,7 +138,7 @@ def read(document: Document, stacks: tuple[StackPlan, ...]) -> InstallSettings:
     largest = _largest(stacks)
     highest = max((stack.number for stack in stacks), default=0)
     try:
-        check(settings.subnet(), boards=highest * largest, largest_stack=largest)
+        check_subnet(settings.subnet(), boards=highest * largest, largest_stack=largest)
     except SubnetError as error:
         text = f"[install]: {error}"
         raise ConfigError(text) from error

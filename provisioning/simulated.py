@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from provisioning.build import assemble
+from provisioning.common.network import ArpAnswer, ForeignServer
 from provisioning.fake import FakeBackend, FakeRack
 from provisioning.installer import Installer
-from provisioning.run.messages import Answer, ForeignServer
 from provisioning.run.sightings import reservations
 from provisioning.seams import Seams
 from provisioning.settings import InstallSettings
@@ -32,7 +32,7 @@ class SimulatedNetwork:
 
     async def probe(
         self, addresses: Collection[str], *, within_s: float
-    ) -> tuple[Answer, ...]:
+    ) -> tuple[ArpAnswer, ...]:
         """Return who has the addresses.
 
         Only boards with a fixed address answer: of another one that lost power a moment
@@ -41,7 +41,7 @@ class SimulatedNetwork:
         await asyncio.sleep(within_s)
         talking = set(self._talking())
         return tuple(
-            Answer(address=row.address, mac=row.mac)
+            ArpAnswer(address=row.address, mac=row.mac)
             for row in self._backend.applied()
             if row.address in addresses and row.mac in talking
         )

@@ -23,8 +23,8 @@ from master_service.rack.events import Draft
 from master_service.rack.node import Node
 from master_service.rack.times import Moment
 from provisioning.build import make_journal
-from provisioning.discovery.births import BirthSource
-from provisioning.errors import NoRunError
+from provisioning.common.errors import NoRunError
+from provisioning.discovery.sources import AgentSource
 from provisioning.installer import Installer
 from provisioning.plan import Place
 from provisioning.run.progress import progress
@@ -69,7 +69,7 @@ class Installs:
         self._rack = rack
         self._moment = moment
         self._journal = make_journal(setup.settings)
-        self._births = BirthSource()
+        self._births = AgentSource()
         self.seating = rack.placement
         self._installer: Installer | None = None
         self._before: Run | None = None

@@ -20,7 +20,7 @@ from master_service.install.setup import plans
 from master_service.power import boards
 from master_service.presence.rack import Rack
 from master_service.rack.node import Node
-from provisioning.errors import NoRunError
+from provisioning.common.errors import NoRunError
 from provisioning.run.state import Params
 from provisioning.settings import params
 

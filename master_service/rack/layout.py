@@ -15,7 +15,7 @@ from master_service.rack.node import Node
 from master_service.rack.records import NodeRecord
 from master_service.rack.registry import Registry
 from master_service.rack.settings import NodeRow, Settings, StackRow
-from provisioning.hardware import normal_mac
+from provisioning.common.hardware import normal_mac
 from provisioning.plan import Place
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 
 from provisioning.backends import files
-from provisioning.discovery.sniffer import open_dhcp_socket
-from provisioning.discovery.wire import Wire
+from provisioning.common.errors import NetworkError
+from provisioning.common.network import ForeignServer
+from provisioning.common.subnet import Subnet
+from provisioning.discovery.prober import NetworkProber
+from provisioning.discovery.sources import open_dhcp_socket
 from provisioning.effects import SEARCH_S
-from provisioning.errors import NetworkError
-from provisioning.run.messages import ForeignServer
-from provisioning.subnet import Subnet
 
 IP_S = 5.0
 
@@ -108,7 +108,7 @@ def _listens(interface: str) -> None:
 
 
 def _servers(search_s: float, subnet: Subnet) -> tuple[ForeignServer, ...]:
-    wire = Wire(subnet.interface, str(subnet.own), secrets.randbits)
+    wire = NetworkProber(subnet.interface, str(subnet.own), secrets.randbits)
     try:
         return asyncio.run(wire.servers(within_s=search_s))
     except NetworkError:

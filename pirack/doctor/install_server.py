@@ -6,8 +6,8 @@ from pathlib import Path
 from pirack.doctor.finding import Finding, fail, ok, warn
 from pirack.doctor.install_machine import Machine
 from provisioning.backends import dhcpd, dnsmasq, kea
-from provisioning.backends.process_table import dhcp_servers
-from provisioning.errors import BackendError, NetworkError
+from provisioning.backends.checks import dhcp_servers
+from provisioning.common.errors import BackendError, NetworkError
 from provisioning.settings import BackendName, InstallSettings
 
 MASTER_UNIT = "pirack-master.service"
@@ -70,7 +70,7 @@ def program(settings: InstallSettings, machine: Machine) -> Finding:
             "install server", f"{settings.backend}: {machine.program(name, package)}"
         )
     except BackendError as error:
-        text, _, advice = str(error).partition("; way out: ")
+        text, _, advice = str(error).partition("; install it with: ")
         return fail("install server", text, advice)
 
 

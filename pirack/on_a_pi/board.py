@@ -23,7 +23,7 @@ from node_agent.actions import probe
 from node_agent.runner import SubprocessRunner
 from node_agent.vitals import LinuxBoard
 from pirack.on_a_pi.report import Row, agrees, ok, unknown
-from provisioning.hardware import looks_like_a_pi
+from provisioning.common.hardware import looks_like_a_pi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,1 +1,1 @@
-"""DHCP servers behind one interface: ours, or somebody else's."""
+"""DHCP servers behind one interface: ours, or one that is not ours."""

@@ -1,4 +1,4 @@
-"""A DHCP server's process, and the one that is our own child."""
+"""How a DHCP server's process runs: as our own child, or as a unit of systemd."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -14,20 +14,22 @@ from typing import Protocol
 from broker.common.processes import NotReadyError, Process, start, until_ready
 from broker.common.supervisor import ProgramEnd, RestartPauses, Supervisor
 from broker.common.tasks import Tasks
-from provisioning.backends.process_table import is_running, serves_dhcp
-from provisioning.errors import BackendError
+from provisioning.backends import files
+from provisioning.backends.checks import is_running, serves_dhcp, somebody_serves_dhcp
+from provisioning.common.errors import BackendError
 
 log = logging.getLogger(__name__)
 
 READY_S = 5.0
 STOP_S = 5.0
+SYSTEMCTL_S = 20.0
 PAUSES = RestartPauses(first_s=0.05, longest_s=5.0, steady_s=10.0)
 """Before a server that ended is started again."""
 LOG_BYTES = 1_000_000
-"""Of what it said, at most so much is kept, and as much of what it said before that:
-one that dies again and again, or complains without end, must not fill a card."""
+"""Most of its output that is kept, twice: a server that dies again and again, or
+complains without end, must not fill a card."""
 LOG_LOOK_S = 10.0
-"""How often the size of its log is looked at."""
+"""Seconds between two checks of the size of its log."""
 
 LAST_LINES = 14
 LAST_CHARACTERS = 600
@@ -38,31 +40,31 @@ _THANKS = "If you think you have received this message due to a bug"
 
 
 class Daemon(Protocol):
-    """Runs a server and tells it to read its files again."""
+    """Runs a server and lets it read its files again."""
 
     @property
     def log(self) -> str:
-        """Where a person reads what it said."""
+        """Where a person reads its output."""
 
     async def start(self) -> None:
-        """Run it and return once it serves.
+        """Runs it and returns once it serves.
 
         Raises:
             BackendError: It does not run.
         """
 
     async def stop(self) -> None:
-        """End it; calling it twice is fine."""
+        """Ends it; calling it twice is fine."""
 
     async def reload(self) -> None:
-        """Let it read its files again.
+        """Makes it read its files again.
 
         Raises:
             BackendError: It is not there.
         """
 
     async def restart(self) -> None:
-        """End it and run it again; leases stay.
+        """Ends it and runs it again; leases stay.
 
         Raises:
             BackendError: It does not run.
@@ -72,7 +74,7 @@ class Daemon(Protocol):
         """Whether it runs."""
 
 
-class Child:
+class ChildDaemon:
     """A server as our own child, started again whenever it dies.
 
     It outlives a killed parent, so that a crash of ours does not end DHCP; the next
@@ -80,7 +82,7 @@ class Child:
 
     Args:
         argv: Program and arguments; it must stay in the foreground.
-        folder: Where its pid and its log go.
+        folder: For its pid and its log.
         environment: Variables it needs beside ours.
     """
 
@@ -104,12 +106,12 @@ class Child:
 
     @property
     def log_file(self) -> Path:
-        """What the server last said."""
+        """The file with its output."""
         return self._folder / "server.log"
 
     @property
     def log(self) -> str:
-        """Where a person reads what it said."""
+        """Where a person reads its output."""
         return str(self.log_file)
 
     @property
@@ -118,7 +120,7 @@ class Child:
         return self._supervised.pid
 
     async def start(self) -> None:
-        """Run it, in the place of one that a killed parent left.
+        """Runs it, in the place of one that a killed parent left.
 
         Raises:
             BackendError: It ended, or does not listen in time.
@@ -129,24 +131,24 @@ class Child:
             self._watch_log()
 
     async def stop(self) -> None:
-        """End it; calling it twice is fine."""
+        """Ends it; calling it twice is fine."""
         await self._tasks.stop()
         await self._supervised.stop(STOP_S)
         self._pid_file.unlink(missing_ok=True)
 
     async def reload(self) -> None:
-        """Send it SIGHUP.
+        """Sends it SIGHUP.
 
         Raises:
-            BackendError: It is not there.
+            BackendError: It does not run.
         """
         if self.pid is None:
-            text = f"{self.argv[0]} is not running: {self._last_words()}"
+            text = f"{self.argv[0]} is not running: {self._end_of_log()}"
             raise BackendError(text)
         os.kill(self.pid, signal.SIGHUP)
 
     async def restart(self) -> None:
-        """End it and run it again.
+        """Ends it and runs it again.
 
         Raises:
             BackendError: It does not come up; that is tried again, as after a death.
@@ -168,7 +170,7 @@ class Child:
         return self._folder / "server.pid"
 
     async def _end_orphan(self) -> None:
-        """End the server a killed parent left, and nothing that only has its pid."""
+        """Ends the server of a killed parent, and no other process with its pid."""
         try:
             pid = int(self._pid_file.read_text())
         except (OSError, ValueError):
@@ -199,12 +201,12 @@ class Child:
         try:
             await until_ready(process, partial(self._serves, process.pid), READY_S)
         except NotReadyError as error:
-            text = f"{self.argv[0]} does not serve: {self._last_words()}"
+            text = f"{self.argv[0]} does not serve: {self._end_of_log()}"
             raise BackendError(text) from error
         return process
 
     def _begin(self) -> Process:
-        """Start it; it appends to a file, and to no pipe, because it outlives us."""
+        """Starts it; it writes to a file, not to a pipe, because it outlives us."""
         self._bound_log()
         env = {**os.environ, **self._environment}
         with self.log_file.open("ab") as output:
@@ -217,7 +219,7 @@ class Child:
         if end.exit_code is None:
             log.warning("%s", end.why)
         else:
-            log.warning("%s ended: %s", self.argv[0], self._last_words())
+            log.warning("%s ended: %s", self.argv[0], self._end_of_log())
 
     def _watch_log(self) -> None:
         _ = self._tasks.keep_running(f"log of {self.argv[0]}", self._watch_log_size)
@@ -228,21 +230,21 @@ class Child:
             self._bound_log()
 
     def _bound_log(self) -> None:
-        """Puts a log that is too long aside; the server goes on at its beginning."""
+        """Moves a log that is too long aside; the server goes on in an empty one."""
         with contextlib.suppress(OSError):
             if self.log_file.stat().st_size > LOG_BYTES:
                 self.log_file.with_suffix(".log.old").write_bytes(_tail(self.log_file))
                 os.truncate(self.log_file, 0)
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         try:
-            return last_words(self.log_file.read_text(errors="replace"))
+            return end_of_log(self.log_file.read_text(errors="replace"))
         except OSError:
-            return last_words("")
+            return end_of_log("")
 
 
-def last_words(log_text: str) -> str:
-    """Return what a server said at its end, above all why it ended."""
+def end_of_log(log_text: str) -> str:
+    """Returns the last lines of a log, above all those that say why it ended."""
     said = [line.strip() for line in log_text.splitlines() if line.strip()]
     said = said[-LAST_LINES:]
     thanks = next((n for n, line in enumerate(said) if _THANKS in line), None)
@@ -256,3 +258,81 @@ def _tail(file: Path) -> bytes:
     with file.open("rb") as opened:
         opened.seek(-min(LOG_BYTES, file.stat().st_size), os.SEEK_END)
         return opened.read(LOG_BYTES)
+
+
+class SystemdDaemon:
+    """A server as a unit of systemd, for a master without rights of its own.
+
+    Args:
+        name: Of the unit, for example ``pirack-dhcp.service``.
+        systemctl: The program; polkit lets the master's user restart and reload this
+            unit and no other.
+        serves: Whether a process of this machine listens for DHCP.
+        ready_s: Seconds until one must.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        systemctl: str = "systemctl",
+        serves: Callable[[], bool] = somebody_serves_dhcp,
+        ready_s: float = READY_S,
+    ) -> None:
+        self._name = name
+        self._systemctl = systemctl
+        self._serves = serves
+        self._ready_s = ready_s
+
+    @property
+    def log(self) -> str:
+        """Where a person reads its output."""
+        return f"journalctl -u {self._name}"
+
+    async def start(self) -> None:
+        """Starts the unit; restarts one that runs, for its files may have changed.
+
+        Raises:
+            BackendError: It does not start.
+        """
+        await self.restart()
+
+    async def stop(self) -> None:
+        """Leaves the unit running: DHCP outlives the master."""
+
+    async def reload(self) -> None:
+        """Makes the unit read its files again.
+
+        Raises:
+            BackendError: It cannot.
+        """
+        await self._call("reload")
+
+    async def restart(self) -> None:
+        """Restarts the unit and returns once it serves; leases stay.
+
+        Raises:
+            BackendError: It does not start.
+        """
+        await self._call("restart")
+        try:
+            async with asyncio.timeout(self._ready_s):
+                while not self._serves():  # noqa: ASYNC110  # systemd does not tell
+                    await asyncio.sleep(0.01)
+        except TimeoutError as error:
+            text = f"{self._name} does not serve; see: {self.log}"
+            raise BackendError(text) from error
+
+    async def alive(self) -> bool:
+        """Whether systemd says that it is active."""
+        try:
+            await self._call("is-active")
+        except BackendError:
+            return False
+        return True
+
+    async def _call(self, verb: str) -> None:
+        argv = (self._systemctl, "--no-ask-password", verb, self._name)
+        code, said = await files.run(argv, SYSTEMCTL_S)
+        if code:
+            text = f"{self._systemctl} {verb} {self._name} failed: {said}"
+            raise BackendError(text)

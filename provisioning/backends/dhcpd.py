@@ -1,19 +1,18 @@
 """ISC dhcpd, the original's server; end of life since 2022, for sites that have it.
 
-It is restarted for each new set (some 40 ms, leases stay): its control channel keeps
-boards in the lease file, where no person finds them.
+It is restarted for each new set (some 40 ms, leases stay): its control channel would
+keep boards in the lease file, where no person finds them.
 """
 
 import datetime
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
-from provisioning.backends.daemon import Daemon
-from provisioning.reservation import Reservation
-from provisioning.subnet import Subnet
+from provisioning.backends.file_backend import FileBackend
+from provisioning.common.subnet import Reservation, Subnet
 
 PACKAGE = "isc-dhcp-server"
 
@@ -25,7 +24,7 @@ _NAME = re.compile(r'^\s+client-hostname "([^"]*)";', re.MULTILINE)
 
 
 def command(folder: Path, subnet: Subnet) -> list[str]:
-    """Return the command that runs dhcpd on a folder's configuration.
+    """Returns the command that runs dhcpd on a folder's configuration.
 
     Raises:
         BackendError: It is not installed.
@@ -35,21 +34,18 @@ def command(folder: Path, subnet: Subnet) -> list[str]:
     return [program, "-4", "-f", "-d", "--no-pid", *file, subnet.interface]
 
 
-class Dhcpd:
-    """dhcpd's file and leases."""
+class Dhcpd(FileBackend):
+    """The back end of ISC dhcpd; boards get reserved addresses at once."""
 
     name = "dhcpd"
-    environment: Mapping[str, str] = {}
 
-    def path(self, folder: Path) -> Path:
-        """Return where the file lies."""
-        return folder / "dhcpd.conf"
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._folder / "dhcpd.conf"
 
-    def render(
-        self, subnet: Subnet, folder: Path, rows: Collection[Reservation]
-    ) -> str:
-        """Return the file's text."""
-        del folder
+    def render(self, subnet: Subnet, rows: Collection[Reservation]) -> str:
+        """Returns the file's text."""
         network = subnet.network
         lines = [
             "# Written by PiRack with every set of reservations; changes are lost.",
@@ -70,29 +66,25 @@ class Dhcpd:
         ]
         return "\n".join(lines) + "\n"
 
-    def test(self, draft: Path) -> list[str]:
-        """Return the command that judges a file."""
+    def test_command(self, draft: Path) -> list[str]:
+        """Returns the command that tests a file."""
         return [files.find("dhcpd", PACKAGE), "-4", "-t", "-cf", str(draft)]
 
-    def prepare(self, folder: Path) -> None:
-        """Make the lease file: dhcpd does not start without one."""
-        (folder / "leases").touch()
+    def prepare(self) -> None:
+        """Makes the lease file: dhcpd does not start without one."""
+        (self._folder / "leases").touch()
 
-    def leases(self, folder: Path) -> tuple[Lease, ...]:
-        """Return what is lent; also what has ended, with its end."""
-        return parse_leases(files.read(folder / "leases") or "")
+    def read_leases(self) -> tuple[Lease, ...]:
+        """Returns what is lent, and what has ended."""
+        return parse_leases(files.read(self._folder / "leases") or "")
 
-    async def renew(self, daemon: Daemon, folder: Path) -> None:
-        """Start dhcpd again.
+    async def renew(self) -> None:
+        """Restarts dhcpd.
 
         Raises:
             BackendError: It does not come up.
         """
-        del folder
-        await daemon.restart()
-
-    async def take_back(self, lease: Lease, folder: Path) -> None:
-        """Do nothing: dhcpd gives a reserved address to its board at once."""
+        await self._daemon.restart()
 
 
 def _options(subnet: Subnet) -> list[str]:
@@ -109,7 +101,7 @@ def _host(row: Reservation, subnet: Subnet) -> str:
 
 
 def parse_leases(text: str) -> tuple[Lease, ...]:
-    """Return the leases in dhcpd's file: the last block about an address holds."""
+    """Returns the leases in dhcpd's file: the last block about an address counts."""
     leases: dict[str, Lease] = {}
     for address, body in _BLOCK.findall(text):
         mac, state, ends = (one.search(body) for one in (_MAC, _STATE, _ENDS))
@@ -126,6 +118,6 @@ def parse_leases(text: str) -> tuple[Lease, ...]:
 
 
 def _unix(text: str) -> float:
-    """Return Unix time of dhcpd's UTC ``2026/11/21 00:30:12``."""
+    """Returns Unix time of dhcpd's UTC ``2026/11/21 00:30:12``."""
     when = datetime.datetime.strptime(f"{text} +0000", "%Y/%m/%d %H:%M:%S %z")
     return when.timestamp()

@@ -7,29 +7,22 @@ at once, changed and deleted ones after SIGHUP, which is sent in any case; measu
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Collection
 from pathlib import Path
 
+import msgspec
+
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
-from provisioning.backends.checks import common_problems, require_interface
+from provisioning.backends.checks import require_interface, serving_problems
 from provisioning.backends.daemon import Daemon
-from provisioning.backends.dnsmasq_config import (
-    Netboot,
-    configuration,
-    host_file,
-    host_line,
-    options,
-)
-from provisioning.backends.ledger import Ledger
+from provisioning.common.errors import BackendError, Problem
+from provisioning.common.hardware import normal_mac
+from provisioning.common.subnet import Change, Reservation, Subnet, difference, validate
 from provisioning.discovery import dhcp
-from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
-from provisioning.errors import BackendError
-from provisioning.hardware import normal_mac
-from provisioning.reservation import Change, Reservation, difference, validate
-from provisioning.run.state import Problem
-from provisioning.subnet import Subnet
+from provisioning.discovery.dhcp import Dhcp, DhcpKind, Op, Option
 
 PACKAGE = "dnsmasq-base"
 """The program alone; the package ``dnsmasq`` would start a service of its own."""
@@ -38,7 +31,7 @@ _LEASE_FIELDS = 5
 
 
 def command(folder: Path) -> list[str]:
-    """Return the command that runs dnsmasq on a folder's configuration.
+    """Returns the command that runs dnsmasq on a folder's configuration.
 
     Raises:
         BackendError: It is not installed.
@@ -47,14 +40,26 @@ def command(folder: Path) -> list[str]:
     return [program, "--keep-in-foreground", f"--conf-file={folder}/dnsmasq.conf"]
 
 
+class Netboot(msgspec.Struct, frozen=True):
+    """Boot files for boards that boot over the network.
+
+    Args:
+        root: Folder TFTP serves. A board asks below its serial (``51000101/``), or its
+            hardware address, as its boot EEPROM's ``TFTP_PREFIX`` says; a Pi 3 first
+            asks for ``bootcode.bin`` in the folder itself.
+    """
+
+    root: Path
+
+
 class Dnsmasq:
     """The dnsmasq back end.
 
     Args:
         subnet: The network it serves.
-        folder: Its own: configuration, reservations, leases.
+        folder: For its configuration, reservations and leases.
         daemon: Runs it.
-        netboot: Serve boot files too; None: do not.
+        netboot: Boot files to serve too; None: none.
     """
 
     name = "dnsmasq"
@@ -71,11 +76,11 @@ class Dnsmasq:
         self._folder = folder
         self._daemon = daemon
         self._netboot = netboot
-        self._ledger = Ledger(folder / "reservations.json")
+        self._served = files.ReservationFile(folder / "reservations.json")
         self._alone = asyncio.Lock()
 
     async def start(self) -> None:
-        """Write the configuration if it is another one, and serve.
+        """Writes the configuration if it changed, and serves.
 
         Raises:
             BackendError: It cannot be started.
@@ -84,17 +89,17 @@ class Dnsmasq:
         files.make_folder(self._folder)
         files.make_folder(self._hosts)
         await self._write_configuration()
-        await self._write_hosts(self._ledger.served())
+        await self._write_hosts(self._served.read())
         await self._daemon.start()
 
     async def stop(self) -> None:
-        """End it; calling it twice is fine."""
+        """Ends it; calling it twice is fine."""
         await self._daemon.stop()
 
     async def check(self, want: Collection[Reservation]) -> tuple[Problem, ...]:
-        """Return what stands in the way of serving."""
+        """Returns what prevents it from serving a set."""
         serving = await self._daemon.alive()
-        return common_problems(
+        return serving_problems(
             want, self._subnet, serving=serving, log=self._daemon.log
         )
 
@@ -103,24 +108,24 @@ class Dnsmasq:
         return await self._daemon.alive()
 
     async def leases(self) -> tuple[Lease, ...]:
-        """Return what is lent now."""
+        """Returns what is lent now."""
         return parse_leases(files.read(self._folder / "leases") or "")
 
     async def apply(
         self, want: Collection[Reservation], *, brief: bool = False
     ) -> Change:
-        """Serve this set; the last good one stays if it cannot be.
+        """Serves this set; the last good one stays if that fails.
 
         Raises:
-            RefusedError: The set contradicts itself; nothing was changed.
-            BackendError: dnsmasq is not there.
+            ConfigurationRefusedError: The set contradicts itself; nothing was changed.
+            BackendError: dnsmasq does not run.
         """
         rows = validate(want, self._subnet)
-        async with self._alone:  # who waited in vain for an answer asks again
+        async with self._alone:  # a run that got no answer in time asks again
             return await self._serve(rows, brief=brief)
 
     async def _serve(self, rows: tuple[Reservation, ...], *, brief: bool) -> Change:
-        served = self._ledger.served()
+        served = self._served.read()
         change = difference(served, rows)
         stale = await self._write_hosts(rows, brief=brief)
         if change or stale:
@@ -129,36 +134,30 @@ class Dnsmasq:
             except BackendError:
                 await self._write_hosts(served)
                 raise
-        await self._ledger.write(rows)
+        await self._served.write(rows)
         await self._take_back(rows)
         return change
 
     def applied(self) -> tuple[Reservation, ...]:
-        """Return the set that is served."""
-        return self._ledger.served()
+        """Returns the set that is served."""
+        return self._served.read()
 
     @property
     def _hosts(self) -> Path:
         return self._folder / "hosts.d"
 
     async def _write_configuration(self) -> None:
-        path = self._folder / "dnsmasq.conf"
-        text = configuration(self._subnet, self._folder, self._netboot)
-        if files.read(path) == text:
-            return
-        draft = self._folder / "dnsmasq.conf.draft"
-        await files.write(draft, text)
         program = files.find("dnsmasq", PACKAGE)
-        try:
-            await files.judge([program, "--test", f"--conf-file={draft}"])
-        finally:
-            draft.unlink(missing_ok=True)
-        await files.write(path, text)
+        await files.replace_tested(
+            self._folder / "dnsmasq.conf",
+            configuration(self._subnet, self._folder, self._netboot),
+            lambda draft: [program, "--test", f"--conf-file={draft}"],
+        )
 
     async def _write_hosts(
         self, rows: Collection[Reservation], *, brief: bool = False
     ) -> bool:
-        """Make the folder hold exactly these boards; return whether it did not.
+        """Makes the folder hold exactly these boards; returns whether it changed.
 
         Args:
             rows: The boards.
@@ -183,7 +182,7 @@ class Dnsmasq:
         return True
 
     async def _take_back(self, rows: Collection[Reservation]) -> None:
-        """End leases of reserved addresses that somebody else holds."""
+        """Ends leases of reserved addresses that other boards hold."""
         owners = {row.address: row.mac for row in rows}
         for lease in await self.leases():
             if owners.get(lease.address, lease.mac) != lease.mac:
@@ -191,15 +190,15 @@ class Dnsmasq:
 
 
 def release(subnet: Subnet, lease: Lease) -> None:
-    """Give a lease back in the name of its holder, as ``dhcp_release`` does.
+    """Gives a lease back in the name of its holder, as ``dhcp_release`` does.
 
     Args:
-        subnet: Where the server is; it runs on this machine.
-        lease: Which.
+        subnet: Of the server, which runs on this machine.
+        lease: The lease that ends.
     """
     message = Dhcp(
         op=Op.REQUEST,
-        kind=Kind.RELEASE,
+        kind=DhcpKind.RELEASE,
         mac=lease.mac,
         xid=0,
         ciaddr=lease.address,
@@ -214,7 +213,7 @@ def release(subnet: Subnet, lease: Lease) -> None:
 
 
 def parse_leases(text: str) -> tuple[Lease, ...]:
-    """Return the leases in dnsmasq's file: end, hardware address, address, name, id."""
+    """Returns the leases in dnsmasq's file: end, MAC, address, name, client id."""
     leases = []
     for line in text.splitlines():
         fields = line.split()
@@ -230,3 +229,93 @@ def parse_leases(text: str) -> tuple[Lease, ...]:
             )
             leases.append(lease)
     return tuple(leases)
+
+
+# --- the text of its files ------------------------------------------------------------
+
+
+def configuration(subnet: Subnet, folder: Path, netboot: Netboot | None = None) -> str:
+    """Returns ``dnsmasq.conf``; its other files are in the folder."""
+    dns = "".join(f",{address}" for address in subnet.dns)
+    gateway = f",{subnet.gateway}" if subnet.gateway else ""
+    pool = f"{subnet.pool_first},{subnet.pool_last}"
+    lines = [
+        "# Written by PiRack at every start; changes are lost.",
+        "port=0",  # no DNS
+        f"interface={subnet.interface}",
+        "bind-interfaces",
+        "except-interface=lo",
+        "no-hosts",
+        "no-resolv",
+        *_user(),
+        "pid-file=",
+        "log-facility=-",
+        "dhcp-authoritative",
+        # Cards are cloned, and their client identifiers with them: without this three
+        # boards got one address (measured).
+        "dhcp-ignore-clid",
+        # Its ping blocks the server for 3 s for each new board; we probe by ARP.
+        "no-ping",
+        f"dhcp-range={pool},{subnet.network.netmask},{subnet.pool_lease_s}s",
+        f"dhcp-option=3{gateway}",
+        f"dhcp-option=6{dns}",
+        *(f"dhcp-option={one}" for one in _renewal(subnet, "!known")),
+        f"dhcp-optsfile={folder}/options",
+        f"dhcp-hostsdir={folder}/hosts.d",
+        f"dhcp-leasefile={folder}/leases",
+    ]
+    if netboot is not None:
+        lines += _netboot(netboot)
+    return "\n".join(lines) + "\n"
+
+
+def options(subnet: Subnet, *, brief: bool = False) -> str:
+    """Returns the file of options, which dnsmasq reads again after SIGHUP.
+
+    They are not options of a tag that each board sets for itself: dnsmasq 2.90 chains
+    tags of its own, on its stack, behind one when it answers, and frees them when it
+    reads the board's file again. That kills it (measured; imp/dnsmasq#20).
+
+    Args:
+        subnet: The network.
+        brief: Boards with a fixed address ask again as soon as those without one.
+    """
+    lines = _renewal(subnet, "known") if brief else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _renewal(subnet: Subnet, tag: str) -> list[str]:
+    """Returns how soon boards of a tag ask again.
+
+    dhcpcd and systemd-networkd do not hear a NAK while they renew (T1): it is a
+    broadcast, and their socket is bound to their address. They hear it while they
+    rebind (T2), so both are short (measured).
+    """
+    times = ((58, subnet.renew_s), (59, subnet.rebind_s))
+    return [f"tag:{tag},{option},{seconds}" for option, seconds in times]
+
+
+def _user() -> list[str]:
+    """Keeps it root where we are root: another user could not read our folder."""
+    return ["user=root"] if os.geteuid() == 0 else []
+
+
+def _netboot(netboot: Netboot) -> list[str]:
+    return [
+        "enable-tftp",
+        f"tftp-root={netboot.root}",
+        # Option 43: a Pi 3's boot ROM goes on only if it finds this very text, with
+        # the three spaces at its end (boot-net.adoc).
+        'pxe-service=0,"Raspberry Pi Boot   "',
+    ]
+
+
+def host_file(row: Reservation) -> str:
+    """Returns the name of a board's file."""
+    return row.mac.replace(":", "-")
+
+
+def host_line(row: Reservation, subnet: Subnet, *, brief: bool = False) -> str:
+    """Returns what a board's file says; ``brief``: its lease is short."""
+    lease_s = subnet.pool_lease_s if brief else subnet.lease_s
+    return f"{row.mac},{row.address},{row.name},{lease_s}\n"

@@ -16,9 +16,9 @@ from typing import Any
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
 from provisioning.backends.daemon import Daemon
-from provisioning.errors import BackendError, RefusedError
-from provisioning.reservation import Reservation
-from provisioning.subnet import Subnet
+from provisioning.backends.file_backend import FileBackend
+from provisioning.common.errors import BackendError, ConfigurationRefusedError
+from provisioning.common.subnet import Reservation, Subnet
 
 PACKAGE = "kea-dhcp4-server"
 CONTROL_S = 10.0
@@ -28,7 +28,7 @@ _HOOKS = "/usr/lib/*/kea/hooks/libdhcp_lease_cmds.so"
 
 
 def command(folder: Path) -> list[str]:
-    """Return the command that runs Kea on a folder's configuration.
+    """Returns the command that runs Kea on a folder's configuration.
 
     Raises:
         BackendError: It is not installed.
@@ -37,7 +37,7 @@ def command(folder: Path) -> list[str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return the variables that keep Kea's files in our folder.
+    """Returns the variables that keep Kea's files in our folder.
 
     Kea 2.6 refuses a control socket and a lease file elsewhere than where these say;
     ``kea-dhcp4 -t`` does not look at that, so a server that starts without them ends.
@@ -46,28 +46,32 @@ def environment(folder: Path) -> dict[str, str]:
     return {f"KEA_{name}_DIR": str(folder) for name in names}
 
 
-class Kea:
-    """Kea's file, control socket and leases.
+class Kea(FileBackend):
+    """The back end of Kea.
 
     Args:
-        folder: Where they are.
-        unit: Whether a unit of the system runs Kea, and sets the mode of the folder.
+        subnet: The network it serves.
+        folder: For its configuration, reservations and leases.
+        daemon: Runs it.
+        unit: Whether a systemd unit runs Kea, and sets the mode of the folder.
     """
 
     name = "kea"
 
-    def __init__(self, folder: Path, *, unit: bool = False) -> None:
+    def __init__(
+        self, subnet: Subnet, folder: Path, daemon: Daemon, *, unit: bool = False
+    ) -> None:
+        super().__init__(subnet, folder, daemon)
         self._unit = unit
-        self.environment: Mapping[str, str] = environment(folder)
+        self.environment = environment(folder)
 
-    def path(self, folder: Path) -> Path:
-        """Return where the file lies."""
-        return folder / "kea.json"
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._folder / "kea.json"
 
-    def render(
-        self, subnet: Subnet, folder: Path, rows: Collection[Reservation]
-    ) -> str:
-        """Return the file's text."""
+    def render(self, subnet: Subnet, rows: Collection[Reservation]) -> str:
+        """Returns the file's text."""
         dhcp4 = {
             "interfaces-config": {
                 "interfaces": [subnet.interface],
@@ -76,12 +80,12 @@ class Kea:
             },
             "control-socket": {
                 "socket-type": "unix",
-                "socket-name": str(folder / "control"),
+                "socket-name": str(self._folder / "control"),
             },
             "lease-database": {
                 "type": "memfile",
                 "persist": True,
-                "name": str(folder / "leases.csv"),
+                "name": str(self._folder / "leases.csv"),
                 "lfc-interval": 3600,
             },
             "hooks-libraries": _lease_commands(),
@@ -101,16 +105,17 @@ class Kea:
         }
         return json.dumps({"Dhcp4": dhcp4}, indent=1) + "\n"
 
-    def test(self, draft: Path) -> list[str]:
-        """Return the command that judges a file."""
+    def test_command(self, draft: Path) -> list[str]:
+        """Returns the command that tests a file."""
         return [files.find("kea-dhcp4", PACKAGE), "-t", str(draft)]
 
-    def prepare(self, folder: Path) -> None:
-        """Gives the folder the one mode in which Kea 2.6 makes its control socket.
+    def prepare(self) -> None:
+        """Gives the folder the only mode in which Kea 2.6 makes its control socket.
 
         Raises:
             BackendError: It belongs to another user.
         """
+        folder = self._folder
         if self._unit or stat.S_IMODE(folder.stat().st_mode) == FOLDER_MODE:
             return
         try:
@@ -119,30 +124,30 @@ class Kea:
             text = f"{folder}: Kea needs its mode to be 0750: {error.strerror}"
             raise BackendError(text) from error
 
-    def leases(self, folder: Path) -> tuple[Lease, ...]:
-        """Return what is lent; also what has ended, with its end."""
-        return parse_leases(files.read(folder / "leases.csv") or "")
+    def read_leases(self) -> tuple[Lease, ...]:
+        """Returns what is lent, and what has ended."""
+        return parse_leases(files.read(self._folder / "leases.csv") or "")
 
-    async def renew(self, daemon: Daemon, folder: Path) -> None:
-        """Let Kea read its file again; start it again where it does not answer.
+    async def renew(self) -> None:
+        """Makes Kea read its file again; restarts it where it does not answer.
 
         Raises:
-            BackendError: It would not, or does not come up.
+            BackendError: It refuses the file, or does not come up.
         """
         try:
-            await control(folder, "config-reload")
-        except RefusedError:
+            await control(self._folder, "config-reload")
+        except ConfigurationRefusedError:
             raise
         except BackendError:
-            await daemon.restart()
+            await self._daemon.restart()
 
-    async def take_back(self, lease: Lease, folder: Path) -> None:
-        """End the lease: Kea would let its holder keep a reserved address."""
-        await control(folder, "lease4-del", {"ip-address": lease.address})
+    async def take_back(self, lease: Lease) -> None:
+        """Ends the lease: Kea would let its holder keep a reserved address."""
+        await control(self._folder, "lease4-del", {"ip-address": lease.address})
 
 
 def _lease_commands() -> list[dict[str, str]]:
-    """Return the hook that ends single leases, where it is installed."""
+    """Returns the hook that ends single leases, where it is installed."""
     found = sorted(Path("/").glob(_HOOKS.lstrip("/")))
     return [{"library": str(found[0])}] if found else []
 
@@ -170,15 +175,15 @@ def _subnet(subnet: Subnet, rows: Collection[Reservation]) -> dict[str, Any]:
 async def control(
     folder: Path, verb: str, arguments: Mapping[str, object] | None = None
 ) -> None:
-    """Say something to Kea over its control socket.
+    """Sends a command to Kea over its control socket.
 
     Args:
         folder: Where the socket is.
-        verb: Kea's own word.
-        arguments: Of the verb.
+        verb: Kea's name of the command.
+        arguments: Of the command.
 
     Raises:
-        RefusedError: Kea would not.
+        ConfigurationRefusedError: Kea refuses it.
         BackendError: Kea does not answer.
     """
     question = {"command": verb, "arguments": dict(arguments or {})}
@@ -198,11 +203,11 @@ async def control(
     # 3: there is nothing to delete, so it is as wanted.
     if answer.get("result") not in {0, 3}:
         text = f"Kea refuses {verb}: {answer.get('text')}"
-        raise RefusedError(text)
+        raise ConfigurationRefusedError(text)
 
 
 def parse_leases(text: str) -> tuple[Lease, ...]:
-    """Return the leases in Kea's file: the last row about an address holds."""
+    """Returns the leases in Kea's file: the last row about an address counts."""
     leases: dict[str, Lease] = {}
     for row in csv.DictReader(text.splitlines()):
         address = row.get("address", "")

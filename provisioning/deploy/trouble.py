@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from provisioning.errors import ProvisioningError
+from provisioning.common.errors import ProvisioningError
 
 SAID_LINES = 3
 """How much of what a program said goes into an error."""

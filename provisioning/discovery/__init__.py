@@ -1,1 +1,1 @@
-"""Hearing boards: on the wire, in the leases of a server, and from their agents."""
+"""Hears boards on the network, and asks there who is present."""

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 import msgspec
 
-from provisioning.hardware import mac_bytes, mac_text, shown
+from provisioning.common.hardware import mac_bytes, mac_text, shown
 
 COOKIE = b"\x63\x82\x53\x63"
 SERVER_PORT = 67
@@ -21,14 +21,14 @@ _PAD, _END = 0, 255
 
 
 class Op(enum.IntEnum):
-    """Who speaks."""
+    """Direction of a message."""
 
     REQUEST = 1
     REPLY = 2
 
 
-class Kind(enum.IntEnum):
-    """Option 53: what is said."""
+class DhcpKind(enum.IntEnum):
+    """Option 53: the type of a message."""
 
     DISCOVER = 1
     OFFER = 2
@@ -59,44 +59,43 @@ class Dhcp(msgspec.Struct, frozen=True, kw_only=True):
     """One DHCP message.
 
     Args:
-        op: Request or reply.
         kind: Option 53.
         mac: Hardware address of the client.
         xid: Transaction number.
         ciaddr: The address the client has; ``0.0.0.0``: none.
-        yiaddr: The address it is given, likewise.
-        siaddr: The server it boots from, likewise.
+        yiaddr: The address it is given.
+        siaddr: The server it boots from.
         options: All others, raw.
         broadcast: The client cannot take an answer sent to an address.
         relayed: It came over a relay, whose hardware address its frame has.
     """
 
     op: Op
-    kind: Kind
+    kind: DhcpKind
     mac: str
     xid: int
     ciaddr: str = "0.0.0.0"  # noqa: S104  # "no address", not a place to listen
-    yiaddr: str = "0.0.0.0"  # noqa: S104  # likewise
-    siaddr: str = "0.0.0.0"  # noqa: S104  # likewise
+    yiaddr: str = "0.0.0.0"  # noqa: S104  # as above
+    siaddr: str = "0.0.0.0"  # noqa: S104  # as above
     options: dict[int, bytes] = msgspec.field(default_factory=dict)
     broadcast: bool = False
     relayed: bool = False
 
     def text(self, option: Option) -> str:
-        """Return an option as text that is safe to show; empty when it is not there."""
+        """Returns an option as text that is safe to show; empty when it is missing."""
         raw = self.options.get(option, b"").split(b"\0")[0]
         return shown(raw.decode(errors="replace"))
 
     def address(self, option: Option) -> str:
-        """Return an option as an address; empty when it is none."""
+        """Returns an option as an address; empty when it is not one."""
         raw = self.options.get(option, b"")
         return str(IPv4Address(raw)) if len(raw) == 4 else ""  # noqa: PLR2004  # bytes of IPv4
 
 
 def decode(payload: bytes) -> Dhcp | None:
-    """Return the message in a UDP payload; None for what is none.
+    """Returns the message in a UDP payload; None for anything else.
 
-    Whatever is on the wire may be wrong: nothing is raised.
+    Nothing is raised, however wrong the bytes are.
     """
     if len(payload) < _FIXED.size:
         return None
@@ -110,7 +109,7 @@ def decode(payload: bytes) -> Dhcp | None:
     try:
         return Dhcp(
             op=Op(op),
-            kind=Kind(kind[0]),
+            kind=DhcpKind(kind[0]),
             mac=mac_text(chaddr[:_MAC_BYTES]),
             xid=xid,
             ciaddr=str(IPv4Address(ciaddr)),
@@ -125,7 +124,7 @@ def decode(payload: bytes) -> Dhcp | None:
 
 
 def _options(raw: bytes) -> dict[int, bytes]:
-    """Return the options; one that comes in parts is put together (RFC 3396)."""
+    """Returns the options; one that comes in parts is put together (RFC 3396)."""
     options: dict[int, bytes] = {}
     at = 0
     while at < len(raw) and raw[at] != _END:
@@ -141,7 +140,7 @@ def _options(raw: bytes) -> dict[int, bytes]:
 
 
 def encode(message: Dhcp) -> bytes:
-    """Return the message as a UDP payload."""
+    """Returns the message as a UDP payload."""
     fixed = _FIXED.pack(
         message.op,
         _ETHERNET,
@@ -166,7 +165,7 @@ def encode(message: Dhcp) -> bytes:
 
 
 def board_of(guid: bytes) -> tuple[str, str]:
-    """Return model and serial from option 97; empty where it does not tell.
+    """Returns model and serial from option 97; empty where it does not tell.
 
     A Raspberry Pi 4 or newer says ``RPi4``, board revision, the last four bytes of its
     hardware address and of its serial, each little-endian ("DHCP_OPTION97" in the

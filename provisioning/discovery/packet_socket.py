@@ -1,7 +1,8 @@
-"""A packet socket on one interface, with a filter in the kernel.
+"""Packet sockets with a filter in the kernel, their frames, and facts on interfaces.
 
-Needs CAP_NET_RAW and nothing else. The filter is set before the socket is bound: what
-the kernel queued until then would reach us unfiltered.
+A packet socket needs CAP_NET_RAW and nothing else. The filter is set before the socket
+is bound: what the kernel queued until then would reach us unfiltered. Frames are
+Ethernet, IPv4, UDP and ARP, as far as a rack needs them (RFC 791, 768, 826).
 """
 
 import contextlib
@@ -12,9 +13,22 @@ import struct
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface
 
-from provisioning.discovery.frame import ETH_P_ARP, ETH_P_IP, UDP
-from provisioning.errors import NetworkError
+import msgspec
 
+from provisioning.common.errors import NetworkError
+from provisioning.common.hardware import BROADCAST, ZERO, mac_bytes, mac_text
+
+ETH_P_IP = 0x0800
+ETH_P_ARP = 0x0806
+UDP = 17
+ARP_REQUEST = 1
+ARP_REPLY = 2
+
+_ETHERNET = struct.Struct("!6s6sH")
+_IPV4 = struct.Struct("!BBHHHBBH4s4s")
+_UDP = struct.Struct("!HHHH")
+_ARP = struct.Struct("!HHBBH6s4s6s4s")
+_FRAGMENT = 0x1FFF
 FRAME_BYTES = 2048
 _SO_ATTACH_FILTER = 26
 _SIOCGIFCONF = 0x8912
@@ -53,7 +67,7 @@ DHCP_FILTER: tuple[Instruction, ...] = (
     _TAKE,
     _DROP,
 )
-"""Takes UDP to port 67 or 68 and drops everything else."""
+"""Passes UDP to port 67 or 68 and drops everything else."""
 
 ARP_FILTER: tuple[Instruction, ...] = (
     (0x28, 0, 0, 12),
@@ -61,18 +75,18 @@ ARP_FILTER: tuple[Instruction, ...] = (
     _TAKE,
     _DROP,
 )
-"""Takes ARP and drops everything else."""
+"""Passes ARP and drops everything else."""
 
 
 def open_packet_socket(
     interface: str, program: Sequence[Instruction], ethertype: int
 ) -> socket.socket:
-    """Return a socket that does not block and hears what the filter takes.
+    """Returns a socket that does not block and receives what the filter passes.
 
     Args:
-        interface: The only interface it hears and speaks on.
+        interface: The only interface it uses.
         program: Classic BPF.
-        ethertype: What it is bound to.
+        ethertype: Type of the frames it receives.
 
     Raises:
         NetworkError: There is no such interface, or no right to listen on it.
@@ -105,13 +119,13 @@ def _attach(raw: socket.socket, program: Sequence[Instruction]) -> None:
 
 
 def own_mac(raw: socket.socket) -> str:
-    """Return the hardware address of the interface a packet socket is bound to."""
+    """Returns the hardware address of the interface a packet socket is bound to."""
     address: bytes = raw.getsockname()[4]
-    return address[:6].hex(":")
+    return mac_text(address[:6])
 
 
 def interface_index(interface: str) -> int:
-    """Return the kernel's number of an interface; 0: it is not there.
+    """Returns the kernel's number of an interface; 0: it is not there.
 
     An adapter that was pulled out and put in again has another one, and sockets that
     were bound before stay deaf.
@@ -135,7 +149,7 @@ def carrier(interface: str) -> bool | None:
 
 
 def interface_addresses(interface: str) -> tuple[IPv4Interface, ...]:
-    """Return the IPv4 addresses an interface has, each with its prefix length."""
+    """Returns the IPv4 addresses an interface has, each with its prefix length."""
     buffer = ctypes.create_string_buffer(_MAX_ADDRESSES * _IFREQ.size)
     request = struct.pack("iP", len(buffer), ctypes.addressof(buffer))
     found = []
@@ -155,7 +169,7 @@ def interface_addresses(interface: str) -> tuple[IPv4Interface, ...]:
 
 
 def own_hardware_addresses() -> frozenset[str]:
-    """Return the hardware addresses of this machine's interfaces.
+    """Returns the hardware addresses of this machine's interfaces.
 
     Those they have now, and those they were made with: a bridge takes the address of
     a port, and the port may get it back.
@@ -166,10 +180,10 @@ def own_hardware_addresses() -> frozenset[str]:
             request = struct.pack("16s24x", name.encode())
             with contextlib.suppress(OSError):  # it went away, or has none
                 answer = fcntl.ioctl(any_socket, _SIOCGIFHWADDR, request)
-                found.add(answer[18:24].hex(":"))
+                found.add(mac_text(answer[18:24]))
             with contextlib.suppress(OSError):
                 found.add(_permanent_address(any_socket, name))
-    return frozenset(found - {"", "00:00:00:00:00:00"})
+    return frozenset(found - {"", ZERO})
 
 
 def _permanent_address(any_socket: socket.socket, interface: str) -> str:
@@ -179,4 +193,119 @@ def _permanent_address(any_socket: socket.socket, interface: str) -> str:
     request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(buffer))
     fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
     _command, size, address = _PERMANENT.unpack(buffer.raw)
-    return address[:size].hex(":") if size == 6 else ""  # noqa: PLR2004  # bytes
+    return mac_text(address[:size]) if size == 6 else ""  # noqa: PLR2004  # bytes
+
+
+# --- frames ---------------------------------------------------------------------------
+
+
+class Datagram(msgspec.Struct, frozen=True):
+    """A UDP datagram; ``mac`` is the hardware address of its sender."""
+
+    mac: str
+    source: str
+    source_port: int
+    target: str
+    target_port: int
+    payload: bytes
+
+
+class Arp(msgspec.Struct, frozen=True):
+    """An ARP message: ``mac`` says it has ``address``, or asks who has ``target``."""
+
+    operation: int
+    mac: str
+    address: str
+    target: str
+
+
+def decode_udp(frame: bytes) -> Datagram | None:
+    """Returns the datagram in a frame; None for other frames and fragments."""
+    if len(frame) < _ETHERNET.size + _IPV4.size:
+        return None
+    _target, source_mac, ethertype = _ETHERNET.unpack_from(frame)
+    fields = _IPV4.unpack_from(frame, _ETHERNET.size)
+    header_bytes = (fields[0] & 0x0F) * 4
+    start = _ETHERNET.size + header_bytes
+    usable = len(frame) >= start + _UDP.size and not fields[4] & _FRAGMENT
+    if ethertype != ETH_P_IP or fields[6] != UDP or not usable:
+        return None
+    source_port, target_port, length, _checksum = _UDP.unpack_from(frame, start)
+    return Datagram(
+        mac=mac_text(source_mac),
+        source=str(IPv4Address(fields[8])),
+        source_port=source_port,
+        target=str(IPv4Address(fields[9])),
+        target_port=target_port,
+        payload=frame[start + _UDP.size : start + max(length, _UDP.size)],
+    )
+
+
+def encode_udp(datagram: Datagram, *, to: str = BROADCAST) -> bytes:
+    """Returns a frame; the UDP checksum is left out, as IPv4 allows.
+
+    Args:
+        datagram: What to send.
+        to: Hardware address it goes to.
+    """
+    length = _UDP.size + len(datagram.payload)
+    addresses = (
+        IPv4Address(datagram.source).packed,
+        IPv4Address(datagram.target).packed,
+    )
+    head = (0x45, 0, _IPV4.size + length, 0, 0, 64, UDP)
+    checksum = _checksum(_IPV4.pack(*head, 0, *addresses))
+    return (
+        _ETHERNET.pack(mac_bytes(to), mac_bytes(datagram.mac), ETH_P_IP)
+        + _IPV4.pack(*head, checksum, *addresses)
+        + _UDP.pack(datagram.source_port, datagram.target_port, length, 0)
+        + datagram.payload
+    )
+
+
+def _checksum(header: bytes) -> int:
+    """Returns the checksum of an IPv4 header (RFC 1071)."""
+    total: int = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def decode_arp(frame: bytes) -> Arp | None:
+    """Returns the ARP message in a frame; None for other frames."""
+    if len(frame) < _ETHERNET.size + _ARP.size:
+        return None
+    if _ETHERNET.unpack_from(frame)[2] != ETH_P_ARP:
+        return None
+    kind, protocol, _hlen, _plen, operation, mac, address, _mac, target = (
+        _ARP.unpack_from(frame, _ETHERNET.size)
+    )
+    if (kind, protocol) != (1, ETH_P_IP):
+        return None
+    return Arp(
+        operation, mac_text(mac), str(IPv4Address(address)), str(IPv4Address(target))
+    )
+
+
+def encode_question(mac: str, sender: str, address: str) -> bytes:
+    """Returns an ordinary ARP request: who has an address?
+
+    A client that checks whether its new address is free takes a question without a
+    sender's address (an ARP probe) for a conflict, and declines (RFC 5227, 2.1.1).
+
+    Args:
+        mac: Who asks.
+        sender: The asker's own address; never ``0.0.0.0``.
+        address: What is asked for.
+    """
+    return _ETHERNET.pack(mac_bytes(BROADCAST), mac_bytes(mac), ETH_P_ARP) + _ARP.pack(
+        1,
+        ETH_P_IP,
+        6,
+        4,
+        ARP_REQUEST,
+        mac_bytes(mac),
+        IPv4Address(sender).packed,
+        bytes(6),
+        IPv4Address(address).packed,
+    )

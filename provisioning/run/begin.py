@@ -2,13 +2,11 @@
 
 from broker.contract.messages import InstallStep, Power
 from provisioning import plan
+from provisioning.common.network import ArpAnswer, BoardHeard, HeardKind
 from provisioning.run import finish, scan, settle, sightings, words
 from provisioning.run.messages import (
-    Answer,
     Applied,
     Apply,
-    Ask,
-    AskKind,
     Check,
     Checked,
     Confirmed,
@@ -136,10 +134,10 @@ def off_time(run: Run, now: float) -> Outcome:
 # --- baseline -------------------------------------------------------------------------
 
 
-def overheard(run: Run, ask: Ask) -> Outcome:
+def overheard(run: Run, ask: BoardHeard) -> Outcome:
     """Judge whoever talks with all scanned stacks off."""
     at_home = any(p.mac == ask.mac and p.stack not in run.cut for p in run.places)
-    lease = ask.kind is AskKind.LEASE
+    lease = ask.kind is HeardKind.LEASE
     if ask.mac in run.foreign or ask.mac in run.suspects or at_home or lease:
         return run, ()
     if len(run.foreign) >= sightings.most(0):
@@ -174,7 +172,7 @@ def swept(run: Run, message: Probed, now: float) -> Outcome:
     return run, said + effects
 
 
-def _answering(run: Run, answers: tuple[Answer, ...]) -> Outcome:
+def _answering(run: Run, answers: tuple[ArpAnswer, ...]) -> Outcome:
     places = {place.mac: place for place in run.places if place.mac}
     owners = {p.address: p for p in run.places if p.stack in run.cut}
     macs = sorted({answer.mac for answer in answers})

@@ -3,13 +3,11 @@
 import msgspec
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
+from provisioning.common.network import ArpAnswer, BoardHeard, HeardKind
 from provisioning.plan import Place
 from provisioning.run import hindrance, settle, sightings, words
 from provisioning.run.messages import (
-    Answer,
     Apply,
-    Ask,
-    AskKind,
     Effect,
     Lengthen,
     Probe,
@@ -165,7 +163,7 @@ def probed(run: Run, message: Probed, now: float) -> Outcome:
     return run, joined + effects
 
 
-def _join(run: Run, answers: tuple[Answer, ...]) -> Outcome:
+def _join(run: Run, answers: tuple[ArpAnswer, ...]) -> Outcome:
     """Takes second interfaces out of the slots they were given."""
     places = expected(run)
     second = sightings.legs(places, answers)
@@ -205,7 +203,7 @@ def _compared(run: Run, message: Probed, now: float) -> Outcome:
     return run, said + effects
 
 
-def _of_boards(run: Run, answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
+def _of_boards(run: Run, answers: tuple[ArpAnswer, ...]) -> tuple[ArpAnswer, ...]:
     """Return the answers but those of second interfaces of boards."""
     second = {f.mac for f in run.findings if f.verdict is InstallVerdict.CONFLICT}
     placed = {place.mac for place in run.places}
@@ -235,7 +233,7 @@ def _unverified(run: Run) -> list[Place]:
 
 
 def _compare(
-    places: dict[str, Place], answers: tuple[Answer, ...]
+    places: dict[str, Place], answers: tuple[ArpAnswer, ...]
 ) -> tuple[list[str], dict[str, Finding]]:
     """Return who is right where, and what is wrong with the others."""
     right: list[str] = []
@@ -297,19 +295,19 @@ def verify_time(run: Run, now: float) -> Outcome:
     return probed(run, Probed(run.turn, (), error="the probe was lost"), now)
 
 
-def asked(run: Run, ask: Ask) -> Outcome:
+def asked(run: Run, ask: BoardHeard) -> Outcome:
     """Note the address a board asks for while no more stack comes on."""
     if ask.mac not in run.heard and len(run.heard) >= sightings.most(run.boards):
         return trouble(run, words.crowd("with all stacks on", len(run.heard)))
     heard = {**run.heard, ask.mac: ask.address or run.heard.get(ask.mac, "")}
     run = run.with_(heard=heard)
-    if ask.kind is AskKind.DECLINE:
+    if ask.kind is HeardKind.DECLINE:
         run = run.with_(declined={**run.declined, ask.mac: ask.address})
         return note(run, words.declined(ask.mac, ask.address))
     known = {*run.foreign, *run.elsewhere, *run.suspects}
     if ask.mac in known or any(place.mac == ask.mac for place in run.places):
         return run, ()
-    if ask.kind is AskKind.LEASE or any(f.mac == ask.mac for f in run.findings):
+    if ask.kind is HeardKind.LEASE or any(f.mac == ask.mac for f in run.findings):
         return run, ()
     return note(
         run.with_(suspects={**run.suspects, ask.mac: 0}), words.latecomer(ask.mac)

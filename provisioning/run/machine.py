@@ -8,15 +8,14 @@ without being on disk, and each of them bears being done twice.
 from collections.abc import Callable
 
 from broker.contract.messages import InstallStep
+from provisioning.common.network import BoardHeard, ForeignServer
 from provisioning.plan import Place
 from provisioning.run import begin, finish, rivals, scan, words
 from provisioning.run.messages import (
     Applied,
-    Asked,
     Cancelled,
     Checked,
     Confirmed,
-    ForeignServer,
     Message,
     Probed,
     Say,
@@ -133,7 +132,7 @@ def step(run: Run, message: Message, now: float) -> Outcome:
     match message:
         case Tick() if now >= run.wake:
             outcome = _TIME[run.step](run, now)
-        case Asked():
+        case BoardHeard():
             outcome = _asked(run, message, now)
         case Cancelled():
             outcome = _cancelled(run, message, now)
@@ -176,14 +175,14 @@ def _stale(run: Run, message: Message) -> bool:
     return False
 
 
-def _asked(run: Run, message: Asked, now: float) -> Outcome:
+def _asked(run: Run, board: BoardHeard, now: float) -> Outcome:
     match run.step:
         case InstallStep.BASELINE:
-            return begin.overheard(run, message.ask)
+            return begin.overheard(run, board)
         case InstallStep.SCAN:
-            return scan.heard(run, message.ask, now)
+            return scan.heard(run, board, now)
         case InstallStep.COMMIT | InstallStep.VERIFY:
-            return finish.asked(run, message.ask)
+            return finish.asked(run, board)
     return run, ()
 
 

@@ -3,66 +3,13 @@
 Every effect that is answered carries the turn it belongs to, and its answer the same.
 """
 
-import enum
-
 import msgspec
 
 from broker.contract.messages import Power
-from provisioning.reservation import Reservation
-from provisioning.run.state import Leave, Problem
-
-
-class AskKind(enum.StrEnum):
-    """How a board made itself heard."""
-
-    DISCOVER = "discover"
-    REQUEST = "request"
-    DECLINE = "decline"
-    """It found its address in use and gave it back."""
-    LEASE = "lease"
-    """The DHCP server wrote a lease for it."""
-    BIRTH = "birth"
-    """Its agent said who it is, over MQTT."""
-
-
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a board said.
-
-    Args:
-        mac: Its hardware address.
-        kind: How it was heard.
-        address: The address it wants, has, or declines; empty if it named none.
-        hostname: What it calls itself.
-        client_id: DHCP client identifier, hex; no identity: cloned cards share it.
-        vendor: DHCP vendor class.
-        model: Board model, where it said one.
-        serial: Board serial, 8 hex digits, likewise.
-    """
-
-    mac: str
-    kind: AskKind
-    address: str = ""
-    hostname: str = ""
-    client_id: str = ""
-    vendor: str = ""
-    model: str = ""
-    serial: str = ""
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who answers at an address.
-
-    Args:
-        address: The address asked for.
-        mac: Who answered.
-        replies: Most answers it gave to one question; more than one: two machines
-            with one hardware address.
-    """
-
-    address: str
-    mac: str
-    replies: int = 1
-
+from provisioning.common.errors import Problem
+from provisioning.common.network import ArpAnswer, BoardHeard, ForeignServer
+from provisioning.common.subnet import Reservation
+from provisioning.run.state import Leave
 
 # --- what a run is told ---------------------------------------------------------------
 
@@ -97,12 +44,6 @@ class Switched(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A board was heard."""
-
-    ask: Ask
-
-
 class Probed(msgspec.Struct, frozen=True):
     """The answers to a probe.
 
@@ -113,7 +54,7 @@ class Probed(msgspec.Struct, frozen=True):
     """
 
     turn: int
-    answers: tuple[Answer, ...]
+    answers: tuple[ArpAnswer, ...]
     error: str = ""
 
 
@@ -137,13 +78,6 @@ class ServerSeen(msgspec.Struct, frozen=True):
     alive: bool
 
 
-class ForeignServer(msgspec.Struct, frozen=True):
-    """Another DHCP server spoke on the network while the run was under way."""
-
-    address: str
-    mac: str
-
-
 class Searched(msgspec.Struct, frozen=True):
     """A search for other DHCP servers is over.
 
@@ -165,7 +99,7 @@ Message = (
     | Confirmed
     | Cancelled
     | Switched
-    | Asked
+    | BoardHeard
     | Probed
     | Applied
     | ServerSeen

@@ -1,8 +1,9 @@
 """Another DHCP server on the rack's network while a run is under way; pure."""
 
 from broker.contract.messages import InstallStep
+from provisioning.common.network import ForeignServer
 from provisioning.run import finish, words
-from provisioning.run.messages import Effect, ForeignServer, Search, Searched
+from provisioning.run.messages import Effect, Search, Searched
 from provisioning.run.state import Run
 from provisioning.run.turns import Outcome, trouble
 

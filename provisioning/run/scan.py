@@ -6,12 +6,11 @@ contradicts that is not placed, but looked at again at the end: see ``settle``.
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning import plan
+from provisioning.common.network import BoardHeard, HeardKind
 from provisioning.run import finish, rivals, settle, sightings, words
 from provisioning.run.messages import (
     Applied,
     Apply,
-    Ask,
-    AskKind,
     Effect,
     Probe,
     Probed,
@@ -75,7 +74,7 @@ def answering(run: Run, message: Probed, now: float) -> Outcome:
     """Takes who answers after a restart: who is of no other stack is of this one."""
     said: tuple[Effect, ...] = ()
     for answer in message.answers:
-        ask = Ask(mac=answer.mac, kind=AskKind.REQUEST, address=answer.address)
+        ask = BoardHeard(mac=answer.mac, kind=HeardKind.REQUEST, address=answer.address)
         run, more = heard(run, ask, now)
         said += more
     return run, said
@@ -87,12 +86,12 @@ def _no_power(run: Run, text: str) -> tuple[Finding, ...]:
     return (Finding(verdict=InstallVerdict.MISSING, text=words_, stack=stack),)
 
 
-def heard(run: Run, ask: Ask, now: float) -> Outcome:
+def heard(run: Run, ask: BoardHeard, now: float) -> Outcome:
     """Takes what a board says while its stack has come on."""
     if run.powered_at is None:
         return run, ()
     after_s = now - run.powered_at
-    if ask.kind is AskKind.DECLINE:
+    if ask.kind is HeardKind.DECLINE:
         run = run.with_(declined={**run.declined, ask.mac: ask.address})
     if _stays(run, ask):
         return _known(run, ask) if _scanned(run, ask.mac) else (run, ())
@@ -119,7 +118,7 @@ def _full(run: Run) -> bool:
     return sum(not sightings.odd(run, mac) for mac in run.seen) >= run.stack.slots
 
 
-def _known(run: Run, ask: Ask) -> Outcome:
+def _known(run: Run, ask: BoardHeard) -> Outcome:
     """Takes what a board of an earlier stack says: it moves, or has a twin.
 
     A board that is at its address and asks like one that has just started may be
@@ -128,7 +127,7 @@ def _known(run: Run, ask: Ask) -> Outcome:
     there = any(
         p.mac == ask.mac and p.address == run.heard.get(p.mac) for p in run.places
     )
-    if there and ask.kind is AskKind.DISCOVER and not run.settling:
+    if there and ask.kind is HeardKind.DISCOVER and not run.settling:
         run = run.with_(again={**run.again, ask.mac: run.stack.number})
     return finish.asked(run, ask)
 
@@ -139,17 +138,17 @@ def _scanned(run: Run, mac: str) -> bool:
     return any(mac in macs for n, macs in run.scanned.items() if n != number)
 
 
-def _stays(run: Run, ask: Ask) -> bool:
+def _stays(run: Run, ask: BoardHeard) -> bool:
     """Whether it is sure that the board stands elsewhere."""
     twin = run.settling and run.again.get(ask.mac) == run.settling
-    if twin and ask.kind is AskKind.DISCOVER:
+    if twin and ask.kind is HeardKind.DISCOVER:
         return False
     if not run.settling and ask.mac in run.suspects:
         return True
     return sightings.known_elsewhere(run, ask) or _scanned(run, ask.mac)
 
 
-def _doubt(run: Run, ask: Ask) -> Outcome:
+def _doubt(run: Run, ask: BoardHeard) -> Outcome:
     if ask.mac in run.suspects or len(run.suspects) >= sightings.most(run.boards):
         return run, ()
     stack = run.stack.number

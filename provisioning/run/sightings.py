@@ -6,10 +6,10 @@ from ipaddress import IPv4Address, IPv4Network
 import msgspec
 
 from broker.contract.messages import InstallVerdict
-from provisioning.hardware import looks_like_a_pi
+from provisioning.common.hardware import looks_like_a_pi
+from provisioning.common.network import ArpAnswer, BoardHeard, HeardKind
+from provisioning.common.subnet import Reservation
 from provisioning.plan import Place, Sighting, StackPlan
-from provisioning.reservation import Reservation
-from provisioning.run.messages import Answer, Ask, AskKind
 from provisioning.run.state import Run
 
 SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
@@ -29,7 +29,7 @@ def most(slots: int) -> int:
     return SEEN_PER_SLOT * slots + SEEN_BESIDES
 
 
-def merge(before: Sighting | None, ask: Ask, after_s: float) -> Sighting:
+def merge(before: Sighting | None, ask: BoardHeard, after_s: float) -> Sighting:
     """Return what is known about a board with something it said added.
 
     Args:
@@ -39,7 +39,7 @@ def merge(before: Sighting | None, ask: Ask, after_s: float) -> Sighting:
     """
     old = before or Sighting(mac=ask.mac, after_s=after_s)
     # An address somebody else uses is not the one to look for the board at.
-    address = "" if ask.kind is AskKind.DECLINE else ask.address
+    address = "" if ask.kind is HeardKind.DECLINE else ask.address
     return Sighting(
         mac=ask.mac,
         after_s=old.after_s,
@@ -50,11 +50,11 @@ def merge(before: Sighting | None, ask: Ask, after_s: float) -> Sighting:
     )
 
 
-def known_elsewhere(run: Run, ask: Ask) -> bool:
+def known_elsewhere(run: Run, ask: BoardHeard) -> bool:
     """Whether it is sure that the board stands elsewhere."""
     if ask.mac in run.foreign or ask.mac in run.elsewhere:
         return True
-    if ask.kind is not AskKind.LEASE:
+    if ask.kind is not HeardKind.LEASE:
         return False
     # A lease is read some time after it was written, maybe when its board is off again:
     # it tells of new boards, but not that one has moved.
@@ -88,7 +88,7 @@ def incomplete(run: Run) -> tuple[int, ...]:
     )
 
 
-def doubtful(run: Run, ask: Ask, after_s: float) -> bool:
+def doubtful(run: Run, ask: BoardHeard, after_s: float) -> bool:
     """Return whether a board that asks may be another one than of the stack scanned.
 
     A board of a stack before it that comes late asks at any moment, as does a device
@@ -134,7 +134,7 @@ def reservations(places: tuple[Place, ...]) -> tuple[Reservation, ...]:
     )
 
 
-def legs(places: dict[str, Place], answers: tuple[Answer, ...]) -> dict[str, Place]:
+def legs(places: dict[str, Place], answers: tuple[ArpAnswer, ...]) -> dict[str, Place]:
     """Return hardware addresses of second interfaces, with the place of the first.
 
     A machine with two interfaces in one network answers for both of its addresses on

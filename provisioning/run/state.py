@@ -5,8 +5,8 @@ import enum
 import msgspec
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
+from provisioning.common.subnet import Reservation
 from provisioning.plan import Layout, Place, Sighting, StackPlan
-from provisioning.reservation import Reservation
 
 VERSION = 2
 """Of the order of steps. Until version 1 each stack was cut after its scan."""
@@ -95,20 +95,6 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     def only(self) -> int | None:
         """The one stack it is about; None: all of the rack."""
         return None if self.whole else self.stacks[0].number
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a person should know or do.
-
-    Args:
-        text: What is wrong and what would be right.
-        fatal: The run does not begin with it, unless it is forced.
-        passing: It is over once boards are heard: a link comes up with their switch.
-    """
-
-    text: str
-    fatal: bool = False
-    passing: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

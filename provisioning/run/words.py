@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from broker.contract.messages import InstallVerdict, Power
-from provisioning.hardware import looks_like_a_pi
+from provisioning.common.hardware import looks_like_a_pi
 from provisioning.plan import Place, Settled, Sighting, StackPlan
 from provisioning.run.state import Finding, Params, Run
 

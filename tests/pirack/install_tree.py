@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from pirack.doctor.install_machine import Machine
-from provisioning.run.messages import ForeignServer
+from provisioning.common.network import ForeignServer
 from tests.shipped import text
 
 ADDRESS = "192.168.23.1/24"

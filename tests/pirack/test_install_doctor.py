@@ -10,7 +10,7 @@ from pirack.doctor import install
 from pirack.doctor.finding import Finding, Level
 from pirack.doctor.install_machine import Machine
 from provisioning.backends import files
-from provisioning.errors import NetworkError
+from provisioning.common.errors import NetworkError
 from tests.pirack.install_tree import (
     ADDRESS,
     CONFIG,

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from provisioning.clock import LoopClock
+from provisioning.common.subnet import Subnet
 from provisioning.effects import Hands
 from provisioning.fake import FakeAnnouncer, FakeBoard, FakeRack
 from provisioning.installer import Installer
 from provisioning.plan import Layout, Place, StackPlan
 from provisioning.run.state import Pace, Params, Run
 from provisioning.seams import Journal
-from provisioning.subnet import Subnet
 
 SUBNET = Subnet(
     interface="eth1",

@@ -9,15 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from provisioning.backends.backend import Backend
+from provisioning.backends.backend import Backend, Observe
 from provisioning.backends.daemon import Daemon
 from provisioning.backends.dhcpd import Dhcpd
 from provisioning.backends.dnsmasq import Dnsmasq
-from provisioning.backends.observe import Observe
-from provisioning.backends.whole_file import WholeFile
-from provisioning.errors import BackendError
-from provisioning.reservation import Reservation
-from provisioning.subnet import Subnet
+from provisioning.common.errors import BackendError
+from provisioning.common.subnet import Reservation, Subnet
 from tests.provisioning.story import Scenes
 
 Make = Callable[[Subnet, Path, Daemon], Backend]
@@ -55,13 +52,12 @@ class Reluctant:
 class Unjudged(Dhcpd):
     """Dhcpd's file, on a machine without dhcpd."""
 
-    def test(self, draft: Path) -> list[str]:
+    def test_command(self, draft: Path) -> list[str]:
         del draft
         return ["true"]
 
-    async def renew(self, daemon: Daemon, folder: Path) -> None:
-        del folder
-        await daemon.reload()
+    async def renew(self) -> None:
+        await self._daemon.reload()
 
 
 def make_dnsmasq(subnet: Subnet, folder: Path, daemon: Daemon) -> Backend:
@@ -70,7 +66,7 @@ def make_dnsmasq(subnet: Subnet, folder: Path, daemon: Daemon) -> Backend:
 
 
 def make_dhcpd(subnet: Subnet, folder: Path, daemon: Daemon) -> Backend:
-    return WholeFile(Unjudged(), subnet, folder, daemon, lambda: 0.0)
+    return Unjudged(subnet, folder, daemon)
 
 
 def make_observe(subnet: Subnet, folder: Path, daemon: Daemon) -> Backend:

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Collection
 import msgspec
 import pytest
 
-from provisioning.errors import JournalError
+from provisioning.common.errors import JournalError
+from provisioning.common.subnet import Change, Reservation
 from provisioning.installer import Installer
-from provisioning.reservation import Change, Reservation
 from provisioning.run.state import Run
 from tests.provisioning.story import Scenes, Virtually, place
 

@@ -9,11 +9,10 @@ import pytest
 
 from broker.common.processes import Process
 from provisioning.backends import checks, daemon
-from provisioning.backends.daemon import Child
+from provisioning.backends.daemon import ChildDaemon
 from provisioning.backends.dhcpd import Dhcpd
-from provisioning.backends.whole_file import WholeFile
+from provisioning.common.errors import BackendError
 from provisioning.deploy import private_file
-from provisioning.errors import BackendError
 from tests.provisioning.story import Scenes, Virtually
 
 
@@ -32,7 +31,7 @@ class Dead(Process):
     async def last_output(self, within_s: float = 0.0) -> None: ...
 
 
-class Dying(Child):
+class Dying(ChildDaemon):
     """Serves, and is dead at once."""
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +65,7 @@ async def test_what_a_server_said_does_not_fill_the_card(
 ) -> None:
     monkeypatch.setattr(daemon, "serves_dhcp", lambda _pid: True)
     monkeypatch.setattr(daemon, "LOG_BYTES", 100)
-    child = Child(("sleep", "60"), tmp_path)
+    child = ChildDaemon(("sleep", "60"), tmp_path)
     child.log_file.write_bytes(b"x" * 101)
     await child.start()
     await child.stop()
@@ -81,7 +80,7 @@ async def test_what_a_server_says_while_it_runs_does_not_fill_the_card_either(
     monkeypatch.setattr(daemon, "LOG_BYTES", 100_000)
     monkeypatch.setattr(daemon, "LOG_LOOK_S", 0.01)
     said = "for i in $(seq 40000); do echo line $i; done; sleep 60"
-    child = Child(("sh", "-c", said), tmp_path)
+    child = ChildDaemon(("sh", "-c", said), tmp_path)
     await child.start()
     old = child.log_file.with_suffix(".log.old")
     async with asyncio.timeout(20):
@@ -95,7 +94,7 @@ async def test_a_server_that_does_not_come_up_again_is_tried_until_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(daemon, "serves_dhcp", lambda _pid: True)
-    child = Child(("sleep", "60"), tmp_path)
+    child = ChildDaemon(("sleep", "60"), tmp_path)
     await child.start()
     child.argv = ("false",)
     monkeypatch.setattr(daemon, "serves_dhcp", lambda _pid: False)
@@ -119,7 +118,7 @@ async def test_a_server_that_does_not_run_is_named_with_where_to_look(
     monkeypatch.setattr(checks, "somebody_serves_dhcp", lambda: taken)
     lo = {"interface": "lo", "address": "127.0.0.1/8"}
     subnet = msgspec.structs.replace(scene(1, 1).rack.subnet, **lo)
-    server = WholeFile(Dhcpd(), subnet, Path("/data"), Child((), Path("/data")), float)
+    server = Dhcpd(subnet, Path("/data"), ChildDaemon((), Path("/data")))
     problems = await server.check(())
     assert any(advice in problem.text for problem in problems)
 
@@ -138,20 +137,20 @@ def test_a_file_is_given_to_its_folders_owner_and_never_what_a_link_leads_to(
     assert (precious.stat().st_uid, precious.read_text()) == (0, "of root")
 
 
-def test_the_last_words_of_a_server_say_why_it_ended() -> None:
+def test_the_end_of_the_log_says_why_a_server_ended() -> None:
     about = "07:00 INFO  [kea-dhcp4.dhcp4/1] DHCP4_STARTING Kea starting " + "x" * 90
     why = "07:00 ERROR [kea-dhcp4.dhcp4/1] DHCP4_PARSER_FAIL 'socket-name' is invalid"
     log = "\n".join([why.replace("socket", "old"), *[about] * 20, why, about])
-    assert daemon.last_words(log) == why
+    assert daemon.end_of_log(log) == why
 
 
-def test_the_last_words_of_dhcpd_are_not_its_thanks() -> None:
+def test_the_end_of_the_log_of_dhcpd_is_not_its_thanks() -> None:
     why = "No subnet declaration for eth1 (no IPv4 addresses)."
     thanks = "If you think you have received this message due to a bug rather"
     log = "\n".join(["Internet Systems Consortium DHCP Server", why, thanks, "x" * 700])
-    assert daemon.last_words(log).endswith(why)
+    assert daemon.end_of_log(log).endswith(why)
 
 
-def test_the_last_words_of_a_server_that_says_much_are_its_last() -> None:
-    assert daemon.last_words("a" * 700 + "\nthe end").endswith("a; the end")
-    assert daemon.last_words("") == "it said nothing"
+def test_the_end_of_a_long_log_is_its_last_lines() -> None:
+    assert daemon.end_of_log("a" * 700 + "\nthe end").endswith("a; the end")
+    assert daemon.end_of_log("") == "it said nothing"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker.contract.messages import InstallStep, Power
-from provisioning.errors import JournalError
+from provisioning.common.errors import JournalError
 from provisioning.plan import Place
 from provisioning.run.state import Run
 from provisioning.seams import Journal

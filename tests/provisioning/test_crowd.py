@@ -3,8 +3,8 @@
 import pytest
 
 from broker.contract.messages import InstallStep
+from provisioning.common.network import BoardHeard, HeardKind
 from provisioning.fake import FakeBoard
-from provisioning.run.messages import Ask, AskKind
 from provisioning.run.state import Run
 from tests.provisioning.story import Scenes, Virtually
 
@@ -36,7 +36,7 @@ def test_a_crowd_beside_all_windows_is_bounded_and_told_once(
         await stage.reach(installer, lambda run: run.step is step)
         for number in range(100):
             invented = f"dc:a6:32:ff:ff:{number:02x}"
-            stage.rack.source.hear(Ask(mac=invented, kind=AskKind.DISCOVER))
+            stage.rack.source.hear(BoardHeard(mac=invented, kind=HeardKind.DISCOVER))
         return await stage.ended(installer)
 
     run = virtually(install())

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from provisioning.backends import dhcpd, dnsmasq, kea
 from provisioning.backends.backend import Lease
+from provisioning.backends.daemon import ChildDaemon
+from provisioning.common.network import BoardHeard, ForeignServer, HeardKind
 from provisioning.discovery import dhcp
-from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option, board_of
-from provisioning.discovery.frame import (
+from provisioning.discovery.dhcp import Dhcp, DhcpKind, Op, Option, board_of
+from provisioning.discovery.packet_socket import (
     Arp,
     Datagram,
     decode_arp,
@@ -21,13 +23,13 @@ from provisioning.discovery.frame import (
     encode_question,
     encode_udp,
 )
-from provisioning.discovery.sniffer import NO_ADDRESS, asked, foreign_server
-from provisioning.run.messages import Ask, AskKind, ForeignServer
+from provisioning.discovery.sources import NO_ADDRESS, asked, foreign_server
+from tests.provisioning.conftest import SUBNET
 
 MAC = "dc:a6:32:01:36:c2"
 
 
-def message(kind: Kind, op: Op = Op.REQUEST, **options: bytes) -> Dhcp:
+def message(kind: DhcpKind, op: Op = Op.REQUEST, **options: bytes) -> Dhcp:
     named = {int(Option[name.upper()]): value for name, value in options.items()}
     return Dhcp(op=op, kind=kind, mac=MAC, xid=7, options=named)
 
@@ -37,7 +39,7 @@ def datagram(payload: bytes) -> Datagram:
 
 
 def test_a_message_survives_the_wire() -> None:
-    sent = message(Kind.DISCOVER, hostname=b"pi", client_id=b"\1\2")
+    sent = message(DhcpKind.DISCOVER, hostname=b"pi", client_id=b"\1\2")
     got = decode_udp(encode_udp(datagram(dhcp.encode(sent))))
     assert got is not None
     assert got.mac == MAC
@@ -52,7 +54,7 @@ def test_a_padded_frame_gives_only_the_datagram() -> None:
 
 
 def test_an_option_in_two_parts_is_put_together() -> None:
-    raw = dhcp.encode(message(Kind.DISCOVER))
+    raw = dhcp.encode(message(DhcpKind.DISCOVER))
     end = raw.index(bytes([53, 1, 1])) + 3
     parts = raw[:end] + bytes([12, 2]) + b"ra" + bytes([0, 12, 2]) + b"sp" + b"\xff"
     got = dhcp.decode(parts)
@@ -65,7 +67,7 @@ def test_no_noise_on_the_wire_raises(noise: bytes) -> None:
     decode_udp(noise)
     decode_arp(noise)
     dhcp.decode(noise)
-    head = dhcp.encode(message(Kind.DISCOVER))[:240]
+    head = dhcp.encode(message(DhcpKind.DISCOVER))[:240]
     got = dhcp.decode(head + noise)
     if got is not None:
         asked(got)
@@ -73,25 +75,25 @@ def test_no_noise_on_the_wire_raises(noise: bytes) -> None:
 
 
 def test_a_discover_names_no_address_and_a_request_does() -> None:
-    wish = message(Kind.DISCOVER, requested_address=bytes([10, 0, 0, 9]))
-    assert asked(wish) == Ask(mac=MAC, kind=AskKind.DISCOVER)
-    request = asked(message(Kind.REQUEST, requested_address=bytes([10, 0, 0, 9])))
+    wish = message(DhcpKind.DISCOVER, requested_address=bytes([10, 0, 0, 9]))
+    assert asked(wish) == BoardHeard(mac=MAC, kind=HeardKind.DISCOVER)
+    request = asked(message(DhcpKind.REQUEST, requested_address=bytes([10, 0, 0, 9])))
     assert request is not None
     assert request.address == "10.0.0.9"
-    assert asked(message(Kind.RELEASE)) is None
+    assert asked(message(DhcpKind.RELEASE)) is None
 
 
 def test_an_answer_names_its_server() -> None:
-    empty = message(Kind.OFFER, Op.REPLY, server=bytes([10, 0, 0, 1]))
+    empty = message(DhcpKind.OFFER, Op.REPLY, server=bytes([10, 0, 0, 1]))
     offer = msgspec.structs.replace(empty, yiaddr="10.0.0.9")
     seen = Datagram("02:00:00:00:00:01", "10.0.0.2", 67, "255.255.255.255", 68, b"")
     server = ForeignServer("10.0.0.1", "02:00:00:00:00:01")
     assert foreign_server(seen, offer) == server
-    assert foreign_server(seen, message(Kind.NAK, Op.REPLY)) == ForeignServer(
+    assert foreign_server(seen, message(DhcpKind.NAK, Op.REPLY)) == ForeignServer(
         "10.0.0.2", server.mac
     )
     assert foreign_server(seen, empty) is None, "it tells boot code what to boot"
-    assert foreign_server(seen, message(Kind.DISCOVER)) is None
+    assert foreign_server(seen, message(DhcpKind.DISCOVER)) is None
 
 
 def test_option_97_tells_model_and_serial() -> None:
@@ -146,8 +148,7 @@ def test_the_last_row_of_kea_holds() -> None:
 
 
 def test_kea_2_6_is_told_that_all_its_files_are_in_our_folder(tmp_path: Path) -> None:
-    server = kea.Kea(tmp_path)
-    assert server.environment == {
+    assert kea.environment(tmp_path) == {
         "KEA_PIDFILE_DIR": str(tmp_path),
         "KEA_LOCKFILE_DIR": str(tmp_path),
         "KEA_CONTROL_SOCKET_DIR": str(tmp_path),
@@ -160,5 +161,6 @@ def test_kea_2_6_gets_the_mode_it_demands_where_the_folder_is_ours(
     tmp_path: Path, mode: int, *, unit: bool
 ) -> None:
     tmp_path.chmod(0o770)
-    kea.Kea(tmp_path, unit=unit).prepare(tmp_path)
+    daemon = ChildDaemon((), tmp_path)
+    kea.Kea(SUBNET, tmp_path, daemon, unit=unit).prepare()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == mode

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
-from provisioning.errors import BusyError, NoRunError
-from provisioning.run.messages import Ask, AskKind
+from provisioning.common.errors import BusyError, NoRunError
+from provisioning.common.network import BoardHeard, HeardKind
 from provisioning.run.state import Leave, Run
 from tests.provisioning.story import Scenes, Virtually, texts
 
@@ -151,7 +151,7 @@ def test_a_stop_that_comes_with_a_message_stops(
     async def stopped() -> Run | None:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.powered_at)
-        installer.heard(Ask(mac="dc:a6:32:00:01:01", kind=AskKind.DISCOVER))
+        installer.heard(BoardHeard(mac="dc:a6:32:00:01:01", kind=HeardKind.DISCOVER))
         for _ in range(turns):
             await asyncio.sleep(0)
         async with asyncio.timeout(1):

@@ -6,9 +6,9 @@ import functools
 import pytest
 
 from broker.contract.messages import InstallStep, InstallVerdict
-from provisioning.errors import NetworkError
+from provisioning.common.errors import NetworkError
+from provisioning.common.network import BoardHeard, ForeignServer, HeardKind
 from provisioning.fake import FakeBoard
-from provisioning.run.messages import Ask, AskKind, ForeignServer
 from provisioning.run.state import Pace, Run
 from tests.provisioning.story import Scenes, Virtually, place, texts
 
@@ -258,7 +258,7 @@ def test_a_lease_that_is_read_late_doubles_and_moves_no_board(
     stage = scene(2, 2)
     first = virtually(stage.install())
     mac = stage.board(*owner).mac
-    ask = Ask(mac=mac, kind=AskKind.LEASE, address="192.168.23.200")
+    ask = BoardHeard(mac=mac, kind=HeardKind.LEASE, address="192.168.23.200")
 
     async def install() -> Run:
         installer = await stage.begin()
@@ -285,7 +285,7 @@ def test_a_late_lease_of_a_board_too_many_makes_it_no_double(
         await stage.reach(
             installer, lambda run: run.stack.number == 2 and run.powered_at
         )
-        ask = Ask(mac=extra.mac, kind=AskKind.LEASE, address="192.168.23.200")
+        ask = BoardHeard(mac=extra.mac, kind=HeardKind.LEASE, address="192.168.23.200")
         stage.rack.source.hear(ask)
         return await stage.ended(installer)
 

@@ -1,8 +1,8 @@
 """Whole install runs on a rack in memory, in virtual time."""
 
 from broker.contract.messages import InstallStep, Power
+from provisioning.common.network import ForeignServer
 from provisioning.fake import FakeBoard
-from provisioning.run.messages import ForeignServer
 from provisioning.run.state import Run
 from tests.provisioning.story import Scenes, Virtually, place, taken
 

@@ -8,16 +8,15 @@ import msgspec
 import pytest
 
 from broker.contract.messages import InstallStep
-from provisioning.backends.ledger import Ledger
-from provisioning.backends.observe import Observe
-from provisioning.errors import JournalError, RefusedError
+from provisioning.backends.backend import Observe
+from provisioning.backends.files import ReservationFile
+from provisioning.common.errors import ConfigurationRefusedError, JournalError
+from provisioning.common.subnet import Reservation, Subnet, difference, validate
 from provisioning.journal import SqliteJournal
 from provisioning.plan import Layout, Place, StackPlan, prepare
-from provisioning.reservation import Reservation, difference, validate
 from provisioning.run import machine, words
 from provisioning.run.messages import Switch
 from provisioning.run.state import Params, Run
-from provisioning.subnet import Subnet
 
 SUBNET = Subnet(
     interface="lo",
@@ -184,16 +183,18 @@ async def test_places_are_read_once_and_are_those_that_were_written(
     again.close()
 
 
-async def test_the_ledger_remembers_the_set_that_is_served(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "reservations.json")
+async def test_the_file_of_reservations_keeps_the_set_that_is_served(
+    tmp_path: Path,
+) -> None:
+    served = ReservationFile(tmp_path / "reservations.json")
     a, b = Reservation("a", "10.0.0.10", "x"), Reservation("b", "10.0.0.11", "y")
-    assert ledger.served() == ()
-    await ledger.write((a,))
-    await ledger.write((a, b))
-    await ledger.write((a, b))
-    assert ledger.served() == (a, b)
+    assert served.read() == ()
+    await served.write((a,))
+    await served.write((a, b))
+    await served.write((a, b))
+    assert served.read() == (a, b)
     (tmp_path / "reservations.json").write_text("{")
-    assert ledger.served() == ()
+    assert served.read() == ()
     assert (tmp_path / "reservations.broken").read_text() == "{"
 
 
@@ -221,7 +222,7 @@ def test_a_difference_reads_like_a_patch() -> None:
         ([row("01", 1, "x")], "master's own address"),
         ([row("01", 222, "x")], "lies in the pool"),
         ([row("AB", 10, "x")], "lower case"),
-        ([row("zz", 10, "x")], "no hardware address"),
+        ([row("zz", 10, "x")], "not a hardware address"),
         ([row("01", 10, "a b")], "host name"),
         ([Reservation("dc:a6:32:00:00:01", "10.0.9.9", "x")], "is not in 10.0.0.0/24"),
     ],
@@ -229,7 +230,7 @@ def test_a_difference_reads_like_a_patch() -> None:
 def test_a_set_that_contradicts_itself_is_refused(
     rows: list[Reservation], words: str
 ) -> None:
-    with pytest.raises(RefusedError, match=words):
+    with pytest.raises(ConfigurationRefusedError, match=words):
         validate(rows, SUBNET)
 
 
@@ -242,7 +243,7 @@ async def test_beside_somebody_elses_server_the_set_is_only_kept(
     assert await backend.alive()
     change = await backend.apply([row("01", 10, "x")])
     assert [one.address for one in change.added] == ["10.0.0.10"]
-    with pytest.raises(RefusedError):
+    with pytest.raises(ConfigurationRefusedError):
         await backend.apply([row("01", 222, "x")])
     assert backend.applied() == (row("01", 10, "x"),)
     assert (await backend.apply([])).removed == (row("01", 10, "x"),)

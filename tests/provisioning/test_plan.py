@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.contract.messages import InstallVerdict
-from provisioning.errors import SubnetError
+from provisioning.common.errors import SubnetError
 from provisioning.plan import (
     Layout,
     Place,

@@ -5,16 +5,11 @@ from typing import Any
 import pytest
 
 from broker.contract.messages import InstallStep, Power
-from provisioning.errors import NetworkError
+from provisioning.common.errors import NetworkError
+from provisioning.common.network import ForeignServer
 from provisioning.plan import Layout, StackPlan, prepare
 from provisioning.run import machine
-from provisioning.run.messages import (
-    Applied,
-    ForeignServer,
-    Search,
-    Searched,
-    Switch,
-)
+from provisioning.run.messages import Applied, Search, Searched, Switch
 from provisioning.run.state import Params, Run
 from tests.provisioning.story import Scenes, Virtually, taken
 

@@ -42,8 +42,8 @@ def test_a_run_over_one_stack_keeps_the_layout_of_the_whole_rack() -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"interface": ""}, "is no name of one"),
-        ({"interface": "eth1; rm"}, "is no name of one"),
+        ({"interface": ""}, "is not the name of an interface"),
+        ({"interface": "eth1; rm"}, "is not the name of an interface"),
         ({"address": "192.168.23.1"}, "do not fit|is not in"),
         ({"address": "nonsense/24"}, "nonsense"),
         ({"first": "192.168.24.10"}, "is not in 192.168.23.0/24"),

@@ -6,10 +6,12 @@ import functools
 import pytest
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
+from provisioning.common.errors import Problem
+from provisioning.common.network import BoardHeard, HeardKind
 from provisioning.fake import FakeBoard
 from provisioning.run import machine, words
-from provisioning.run.messages import Ask, AskKind, Switch
-from provisioning.run.state import Leave, Pace, Problem, Run
+from provisioning.run.messages import Switch
+from provisioning.run.state import Leave, Pace, Run
 from tests.provisioning.story import Scenes, Virtually, place, texts
 from tests.provisioning.test_rivals import RIVAL, running
 
@@ -155,7 +157,7 @@ def test_a_board_that_declined_its_address_is_told_with_why(
         installer = await stage.begin(pace=Pace(verify_s=100))
         await stage.reach(installer, lambda run: run.step is InstallStep.VERIFY)
         stage.rack.boards.remove(board)  # it never has the address
-        ask = Ask(mac=board.mac, kind=AskKind.DECLINE, address="192.168.23.11")
+        ask = BoardHeard(mac=board.mac, kind=HeardKind.DECLINE, address="192.168.23.11")
         stage.rack.source.hear(ask)
         return await stage.ended(installer)
 

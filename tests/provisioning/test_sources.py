@@ -10,12 +10,11 @@ import pytest
 
 from broker.contract.messages import Details
 from provisioning.backends import files
-from provisioning.backends.backend import Lease
+from provisioning.backends.backend import Lease, LeaseSource, lease_heard
 from provisioning.backends.dnsmasq import parse_leases
-from provisioning.discovery.births import BirthSource
-from provisioning.discovery.leases import LeaseSource, heard
+from provisioning.common.network import BoardHeard, ForeignServer, HeardKind
+from provisioning.discovery.sources import AgentSource
 from provisioning.fake import FakeBackend
-from provisioning.run.messages import Ask, AskKind, ForeignServer
 from provisioning.run.state import Run
 from provisioning.run.words import listed
 
@@ -28,9 +27,9 @@ Virtually = Callable[[Coroutine[Any, Any, Any]], Any]
 
 class Ear:
     def __init__(self) -> None:
-        self.asks: list[Ask] = []
+        self.asks: list[BoardHeard] = []
 
-    def heard(self, ask: Ask) -> None:
+    def heard(self, ask: BoardHeard) -> None:
         self.asks.append(ask)
 
     def server(self, server: ForeignServer) -> None:
@@ -51,7 +50,7 @@ DETAILS = Details(
 
 
 async def test_an_agents_first_words_are_a_birth() -> None:
-    source, ear = BirthSource(), Ear()
+    source, ear = AgentSource(), Ear()
     source.said("pi-1", DETAILS, retained=False)
     await source.start(ear)
     source.said("pi-1", DETAILS, retained=False)
@@ -60,9 +59,9 @@ async def test_an_agents_first_words_are_a_birth() -> None:
     assert not ear.asks, "the same boot as before: it only connected again"
     source.said("pi-1", msgspec.structs.replace(again, boot_id="b2"), retained=False)
     assert ear.asks == [
-        Ask(
+        BoardHeard(
             mac="dc:a6:32:01:36:c2",
-            kind=AskKind.BIRTH,
+            kind=HeardKind.BIRTH,
             address="192.168.23.77",
             hostname="raspberrypi",
             model="Raspberry Pi 4 Model B",
@@ -74,7 +73,7 @@ async def test_an_agents_first_words_are_a_birth() -> None:
 
 async def test_a_hardware_address_that_changes_in_one_boot_is_no_birth() -> None:
     """A bridge takes the address of a port, or an adapter is plugged in."""
-    source, ear = BirthSource(), Ear()
+    source, ear = AgentSource(), Ear()
     await source.start(ear)
     source.said("pi-1", DETAILS, retained=True)
     other = msgspec.structs.replace(DETAILS, macs=("5a:fd:4c:93:cf:c8",))
@@ -90,9 +89,9 @@ NOT_BOARDS = (
 )
 
 
-@pytest.mark.parametrize("kind", AskKind)
+@pytest.mark.parametrize("kind", HeardKind)
 def test_groups_nobody_and_this_machine_are_no_boards(
-    scene: Scenes, virtually: Virtually, kind: AskKind
+    scene: Scenes, virtually: Virtually, kind: HeardKind
 ) -> None:
     stage = scene(1, 4)
 
@@ -102,7 +101,7 @@ def test_groups_nobody_and_this_machine_are_no_boards(
         await installer.begin(stage.params)
         await stage.reach(installer, lambda run: run.powered_at)
         for mac in NOT_BOARDS:
-            stage.rack.source.hear(Ask(mac=mac, kind=kind))
+            stage.rack.source.hear(BoardHeard(mac=mac, kind=kind))
         return await stage.ended(installer)
 
     run = virtually(install())
@@ -111,7 +110,7 @@ def test_groups_nobody_and_this_machine_are_no_boards(
 
 
 async def test_what_a_board_says_of_itself_is_short_and_in_one_line() -> None:
-    source, ear = BirthSource(), Ear()
+    source, ear = AgentSource(), Ear()
     await source.start(ear)
     lies = {
         "addresses": ("1.2.3", "tftp.example", "192.168.23.300", "192.168.23.9"),
@@ -128,11 +127,11 @@ async def test_what_a_board_says_of_itself_is_short_and_in_one_line() -> None:
 def test_a_lease_file_that_is_no_text_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "leases").write_bytes(b"1 dc:a6:32:00:00:01 ? \xff\xfe *\n")
     (lease,) = parse_leases(files.read(tmp_path / "leases") or "")
-    assert heard(lease).address == ""
+    assert lease_heard(lease).address == ""
 
 
 async def test_old_words_goodbyes_and_boards_without_address_are_no_births() -> None:
-    source, ear = BirthSource(), Ear()
+    source, ear = AgentSource(), Ear()
     await source.start(ear)
     replace = msgspec.structs.replace
     source.said("pi-1", replace(DETAILS, boot_id="b3"), retained=True)
@@ -160,7 +159,7 @@ def test_only_new_leases_are_heard(scene: Scenes, virtually: Virtually) -> None:
 
     virtually(story())
     (ask,) = ear.asks
-    assert (ask.mac, ask.kind) == ("dc:a6:32:00:00:02", AskKind.LEASE)
+    assert (ask.mac, ask.kind) == ("dc:a6:32:00:00:02", HeardKind.LEASE)
 
 
 class HalfWritten(FakeBackend):

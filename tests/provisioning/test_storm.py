@@ -4,7 +4,8 @@ from typing import Any, cast
 
 import pytest
 
-from provisioning.run.messages import Ask, Asked, AskKind, Tick
+from provisioning.common.network import BoardHeard, HeardKind
+from provisioning.run.messages import Tick
 from provisioning.run_loop import WAITING_AT_MOST, RunLoop
 from tests.provisioning.test_journal import RUN, Clock
 
@@ -17,7 +18,7 @@ async def test_what_boards_ask_in_a_storm_is_dropped_counted_and_told_once(
     loop.replace(RUN)
     for number in range(5_000):
         mac = f"dc:a6:32:00:{number >> 8:02x}:{number & 255:02x}"
-        loop.tell(Asked(Ask(mac=mac, kind=AskKind.DISCOVER)))
+        loop.tell(BoardHeard(mac=mac, kind=HeardKind.DISCOVER))
     loop.tell(Tick())
     waiting = loop._inbox.qsize()  # noqa: SLF001  # its length is what must be bounded
     assert waiting == WAITING_AT_MOST + 1

@@ -11,7 +11,7 @@ import pytest
 from broker.contract.messages import EventKind, InstallState, InstallStep, Phase
 from master_service.install import setup
 from master_service.install.setup import Setup
-from provisioning.errors import BackendError
+from provisioning.common.errors import BackendError
 from provisioning.settings import InstallSettings
 from tests.master_service.install.site import Site, quick
 

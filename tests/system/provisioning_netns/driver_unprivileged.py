@@ -7,12 +7,12 @@ import asyncio
 import sys
 from pathlib import Path
 
+from provisioning.backends.daemon import SystemdDaemon
 from provisioning.backends.dnsmasq import Dnsmasq
-from provisioning.backends.unit import Unit
-from provisioning.discovery.sniffer import Sniffer
-from provisioning.errors import BackendError, NetworkError
-from provisioning.reservation import Reservation
-from provisioning.run.messages import Ask, ForeignServer
+from provisioning.common.errors import BackendError, NetworkError
+from provisioning.common.network import BoardHeard, ForeignServer
+from provisioning.common.subnet import Reservation
+from provisioning.discovery.sources import Sniffer
 from tests.system.provisioning_netns.lab import SUBNET
 
 BOARD = "dc:a6:32:00:00:0a"
@@ -27,7 +27,7 @@ class Ear:
     def __init__(self) -> None:
         self.hears = asyncio.Event()
 
-    def heard(self, ask: Ask) -> None:
+    def heard(self, ask: BoardHeard) -> None:
         say(f"heard {ask.mac}")
         self.hears.set()
 
@@ -41,7 +41,9 @@ async def main() -> None:
     ear, sniffer = Ear(), Sniffer(SUBNET.interface, str(SUBNET.own))
     try:
         await sniffer.start(ear)
-        backend = Dnsmasq(SUBNET, Path(folder), Unit("pirack-dhcp.service", systemctl))
+        backend = Dnsmasq(
+            SUBNET, Path(folder), SystemdDaemon("pirack-dhcp.service", systemctl)
+        )
         await backend.start()
         await backend.apply([Reservation(BOARD, "10.77.0.10", "s01n1")])
     except (BackendError, NetworkError) as error:

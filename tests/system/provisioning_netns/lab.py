@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from broker.contract.messages import Power
-from provisioning.backends.process_table import serves_dhcp
-from provisioning.subnet import Subnet
+from provisioning.backends.checks import serves_dhcp
+from provisioning.common.subnet import Subnet
 from tests.system.provisioning_netns.namespace import enter
 from tests.system.provisioning_netns.pi import HOOK, HOOK_FILE, Pi, run_ip, wait_until
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 
 from broker.contract.messages import InstallVerdict
+from provisioning.backends.backend import LeaseSource
 from provisioning.clock import LoopClock
-from provisioning.discovery.leases import LeaseSource
-from provisioning.discovery.sniffer import Sniffer
-from provisioning.discovery.wire import Wire
+from provisioning.common.subnet import Subnet
+from provisioning.discovery.prober import NetworkProber
+from provisioning.discovery.sources import Sniffer
 from provisioning.effects import Hands
 from provisioning.fake import FakeAnnouncer
 from provisioning.installer import Installer
@@ -21,7 +22,6 @@ from provisioning.journal import SqliteJournal
 from provisioning.plan import Layout, Place, StackPlan
 from provisioning.run.state import Pace, Params, Run
 from provisioning.seams import StackPower
-from provisioning.subnet import Subnet
 from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.servers import make_dnsmasq
 
@@ -146,7 +146,7 @@ class Master:
     ) -> None:
         self.journal = journal(folder / "install.sqlite", LoopClock())
         backend, _child = make_dnsmasq(subnet, folder / "dhcp")
-        wire = Wire(subnet.interface, str(subnet.own), secrets.randbits)
+        wire = NetworkProber(subnet.interface, str(subnet.own), secrets.randbits)
         announcer = FakeAnnouncer()
         announcer.events = events
         self.installer = Installer(

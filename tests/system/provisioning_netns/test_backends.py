@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from provisioning.backends.backend import Backend
-from provisioning.backends.daemon import Child
-from provisioning.backends.process_table import is_running
-from provisioning.errors import BackendError, RefusedError
-from provisioning.reservation import Reservation
+from provisioning.backends.checks import is_running
+from provisioning.backends.daemon import ChildDaemon
+from provisioning.common.errors import BackendError, ConfigurationRefusedError
+from provisioning.common.subnet import Reservation
 from tests.system.provisioning_netns.lab import MASTER, SUBNET, Lab
 from tests.system.provisioning_netns.pi import Pi, wait_until
 from tests.system.provisioning_netns.servers import SERVERS, MakeBackend
@@ -21,7 +21,7 @@ from tests.system.provisioning_netns.servers import SERVERS, MakeBackend
 pytestmark = pytest.mark.system
 
 A, B, C = (f"dc:a6:32:00:00:0{n}" for n in "abc")
-Story = Callable[[Backend, Child], Awaitable[None]]
+Story = Callable[[Backend, ChildDaemon], Awaitable[None]]
 
 
 def row(mac: str, last: int, name: str) -> Reservation:
@@ -58,7 +58,7 @@ def test_a_board_with_an_address_of_the_pool_moves_to_its_own_when_it_renews(
     """An install run counts on it: it cuts no board for that."""
     a = lab.pi(A, boot_s=0)
 
-    async def story(backend: Backend, _: Child) -> None:
+    async def story(backend: Backend, _: ChildDaemon) -> None:
         (first,) = await cycle(a)
         assert SUBNET.in_pool(first)
         await backend.apply([row(A, 10, "s01n1")], brief=True)
@@ -75,7 +75,7 @@ def test_dnsmasq_lives_on_when_an_install_run_lengthens_the_leases(lab: Lab) -> 
     """It died of a tag on a board that it had answered: dnsmasq 2.90."""
     a = lab.pi(A, boot_s=0)
 
-    async def story(backend: Backend, child: Child) -> None:
+    async def story(backend: Backend, child: ChildDaemon) -> None:
         await backend.apply([row(A, 10, "s01n1")], brief=True)
         assert await cycle(a) == ["10.77.0.10"]
         process = child.pid
@@ -92,7 +92,7 @@ def test_boards_get_what_is_reserved_and_others_the_pool(
 ) -> None:
     a, b, c = (lab.pi(mac, boot_s=0) for mac in (A, B, C))
 
-    async def story(backend: Backend, _: Child) -> None:
+    async def story(backend: Backend, _: ChildDaemon) -> None:
         assert not await backend.check(())
         first = await cycle(a, b)
         assert all(SUBNET.in_pool(address) for address in first)
@@ -135,10 +135,10 @@ def test_a_set_that_contradicts_itself_changes_nothing(
         "host name": [row(A, 10, "not a name;\n}")],
     }
 
-    async def story(backend: Backend, _: Child) -> None:
+    async def story(backend: Backend, _: ChildDaemon) -> None:
         await backend.apply([row(A, 10, "s01n1")])
         for words, rows in bad.items():
-            with pytest.raises(RefusedError, match=words):
+            with pytest.raises(ConfigurationRefusedError, match=words):
                 await backend.apply(rows)
         assert backend.applied() == (row(A, 10, "s01n1"),)
         assert await cycle(a) == ["10.77.0.10"]
@@ -151,7 +151,7 @@ def test_a_killed_server_is_back_with_its_boards_and_leases(
 ) -> None:
     a, b = lab.pi(A, boot_s=0), lab.pi(B, boot_s=0)
 
-    async def story(backend: Backend, child: Child) -> None:
+    async def story(backend: Backend, child: ChildDaemon) -> None:
         await backend.apply([row(A, 10, "s01n1")])
         before = await cycle(a, b)
         killed = child.pid
@@ -169,10 +169,10 @@ def test_a_killed_server_is_back_with_its_boards_and_leases(
 def test_a_server_serves_again_when_its_adapter_was_pulled_out_and_put_in(
     lab: Lab, make: MakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provisioning.backends.whole_file.LOOK_S", 0.05)
+    monkeypatch.setattr("provisioning.backends.file_backend.LOOK_S", 0.05)
     a = lab.pi(A, boot_s=0)
 
-    async def story(backend: Backend, _: Child) -> None:
+    async def story(backend: Backend, _: ChildDaemon) -> None:
         await backend.apply([row(A, 10, "s01n1")])
         await asyncio.to_thread(lab.replug)
         assert await cycle(a) == ["10.77.0.10"]
@@ -204,7 +204,7 @@ def test_cloned_cards_get_an_address_each_and_a_full_pool_keeps_no_reserved_boar
 
 KILLED = """
 import asyncio, os, pathlib, signal, sys
-from provisioning.reservation import Reservation
+from provisioning.common.subnet import Reservation
 from tests.system.provisioning_netns.lab import SUBNET
 from tests.system.provisioning_netns.servers import SERVERS
 
@@ -229,7 +229,7 @@ def test_a_killed_master_leaves_dhcp_running_and_the_next_takes_over(
     assert a.restart() == "10.77.0.10"
     orphan = int((folder / "server.pid").read_text())
 
-    async def story(backend: Backend, child: Child) -> None:
+    async def story(backend: Backend, child: ChildDaemon) -> None:
         assert child.pid != orphan
         assert not is_running(orphan, child.argv)
         assert backend.applied() == (row(A, 10, "s01n1"),)

@@ -8,17 +8,22 @@ import pytest
 
 from provisioning.backends import dnsmasq
 from provisioning.backends.checks import own_address_problems
-from provisioning.backends.daemon import Child
-from provisioning.backends.dnsmasq_config import Netboot
+from provisioning.backends.daemon import ChildDaemon
+from provisioning.backends.dnsmasq import Netboot
+from provisioning.common.errors import NetworkError
+from provisioning.common.network import ArpAnswer, BoardHeard, ForeignServer, HeardKind
+from provisioning.common.subnet import Reservation
 from provisioning.discovery import dhcp
-from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
-from provisioning.discovery.frame import Datagram, decode_udp, encode_udp
-from provisioning.discovery.packet_socket import own_hardware_addresses
-from provisioning.discovery.sniffer import NO_ADDRESS, Sniffer, open_dhcp_socket
-from provisioning.discovery.wire import Wire
-from provisioning.errors import NetworkError
-from provisioning.reservation import Reservation
-from provisioning.run.messages import Answer, Ask, AskKind, ForeignServer
+from provisioning.discovery.dhcp import Dhcp, Op, Option
+from provisioning.discovery.dhcp import DhcpKind as Kind
+from provisioning.discovery.packet_socket import (
+    Datagram,
+    decode_udp,
+    encode_udp,
+    own_hardware_addresses,
+)
+from provisioning.discovery.prober import NetworkProber
+from provisioning.discovery.sources import NO_ADDRESS, Sniffer, open_dhcp_socket
 from tests.system.provisioning_netns.lab import MASTER, NEIGHBOUR, SUBNET, Lab
 from tests.system.provisioning_netns.pi import run_ip
 from tests.system.provisioning_netns.servers import SERVERS, MakeBackend
@@ -36,10 +41,10 @@ TFTP_DATA = b"\0\3"
 
 class Ear:
     def __init__(self) -> None:
-        self.asks: list[Ask] = []
+        self.asks: list[BoardHeard] = []
         self.servers: list[ForeignServer] = []
 
-    def heard(self, ask: Ask) -> None:
+    def heard(self, ask: BoardHeard) -> None:
         self.asks.append(ask)
 
     def server(self, server: ForeignServer) -> None:
@@ -119,7 +124,7 @@ def test_the_sniffer_hears_what_boards_say_and_nothing_else(lab: Lab) -> None:
     lab.run(main)
     discover, request, decline = ear.asks
     assert (discover.kind, discover.model, discover.serial) == (
-        AskKind.DISCOVER,
+        HeardKind.DISCOVER,
         "Raspberry Pi 4",
         "51000301",
     )
@@ -128,7 +133,7 @@ def test_the_sniffer_hears_what_boards_say_and_nothing_else(lab: Lab) -> None:
         "raspberrypi",
         "ff0102",
     )
-    assert (decline.kind, decline.address) == (AskKind.DECLINE, "10.77.0.11")
+    assert (decline.kind, decline.address) == (HeardKind.DECLINE, "10.77.0.11")
     assert not ear.servers
 
 
@@ -143,18 +148,18 @@ def test_a_board_of_another_vlan_on_the_same_cable_is_none_of_ours(lab: Lab) -> 
         last = boot_rom(Kind.DECLINE, pxe=False)
         await asyncio.to_thread(send, lab, tagged, last)
         async with asyncio.timeout(20):
-            while AskKind.DECLINE not in {ask.kind for ask in ear.asks}:  # noqa: ASYNC110  # nobody is told
+            while HeardKind.DECLINE not in {ask.kind for ask in ear.asks}:  # noqa: ASYNC110  # nobody is told
                 await asyncio.sleep(0.01)
         await sniffer.stop()
 
     lab.run(main)
-    assert [ask.kind for ask in ear.asks] == [AskKind.DECLINE]
+    assert [ask.kind for ask in ear.asks] == [HeardKind.DECLINE]
 
 
 def test_an_adapter_that_is_pulled_out_and_put_in_again_hears_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provisioning.discovery.sniffer.LOOK_S", 0.05)
+    monkeypatch.setattr("provisioning.discovery.sources.LOOK_S", 0.05)
     ear = Ear()
 
     async def main() -> None:
@@ -186,17 +191,17 @@ def test_who_has_an_address_is_told_with_all_who_answer(lab: Lab) -> None:
     lab.static("10.77.0.22", "00:00:00:00:00:23")
     lab.static("10.77.0.22", "00:00:00:00:00:23")
 
-    async def main() -> tuple[Answer, ...]:
-        wire = Wire("eth1", str(SUBNET.own), secrets.randbits)
+    async def main() -> tuple[ArpAnswer, ...]:
+        wire = NetworkProber("eth1", str(SUBNET.own), secrets.randbits)
         wanted = ["10.77.0.19", "10.77.0.20", "10.77.0.21", "10.77.0.22"]
         assert await wire.probe([], within_s=9) == ()
         return await wire.probe(wanted, within_s=2)
 
     assert lab.run(main) == (
-        Answer(address="10.77.0.20", mac="00:00:00:00:00:20"),
-        Answer(address="10.77.0.21", mac="00:00:00:00:00:21"),
-        Answer(address="10.77.0.21", mac="00:00:00:00:00:22"),
-        Answer(address="10.77.0.22", mac="00:00:00:00:00:23", replies=2),
+        ArpAnswer(address="10.77.0.20", mac="00:00:00:00:00:20"),
+        ArpAnswer(address="10.77.0.21", mac="00:00:00:00:00:21"),
+        ArpAnswer(address="10.77.0.21", mac="00:00:00:00:00:22"),
+        ArpAnswer(address="10.77.0.22", mac="00:00:00:00:00:23", replies=2),
     )
 
 
@@ -207,7 +212,7 @@ def test_a_dhcp_server_of_somebody_else_is_found_and_ours_is_not(
     async def main() -> list[tuple[ForeignServer, ...]]:
         ours, _child = make(SUBNET, lab.folder / "dhcp")
         await ours.start()
-        wire = Wire("eth1", str(SUBNET.own), secrets.randbits)
+        wire = NetworkProber("eth1", str(SUBNET.own), secrets.randbits)
         before = await wire.servers(within_s=0.3)
         await asyncio.to_thread(lab.rival)
         async with asyncio.timeout(20):
@@ -242,7 +247,7 @@ def test_network_boot_is_told_only_to_boot_code_and_only_when_it_is_on(
             return found
 
     async def main() -> tuple[Dhcp, Dhcp, list[bytes]]:
-        child = Child(dnsmasq.command(folder), folder)
+        child = ChildDaemon(dnsmasq.command(folder), folder)
         netboot = Netboot(root) if on else None
         backend = dnsmasq.Dnsmasq(SUBNET, folder, child, netboot)
         await backend.start()
@@ -302,10 +307,10 @@ def test_asking_who_has_an_address_makes_no_board_decline_it(lab: Lab) -> None:
     want = [Reservation(BOARD, "10.77.0.10", "s01n1")]
     ear = Ear()
 
-    async def main() -> tuple[Answer, ...]:
+    async def main() -> tuple[ArpAnswer, ...]:
         backend, _child = SERVERS["dnsmasq"](SUBNET, lab.folder / "dhcp")
         sniffer = Sniffer("eth1", str(SUBNET.own))
-        wire = Wire("eth1", str(SUBNET.own), secrets.randbits)
+        wire = NetworkProber("eth1", str(SUBNET.own), secrets.randbits)
         await backend.start()
         await sniffer.start(ear)
         try:
@@ -313,15 +318,15 @@ def test_asking_who_has_an_address_makes_no_board_decline_it(lab: Lab) -> None:
             await asyncio.to_thread(board.power_on)
             async with asyncio.timeout(40):
                 while not (found := await wire.probe(["10.77.0.10"], within_s=0.2)):
-                    assert all(ask.kind is not AskKind.DECLINE for ask in ear.asks)
+                    assert all(ask.kind is not HeardKind.DECLINE for ask in ear.asks)
             return found
         finally:
             await sniffer.stop()
             await backend.stop()
 
-    assert lab.run(main) == (Answer(address="10.77.0.10", mac=BOARD),)
+    assert lab.run(main) == (ArpAnswer(address="10.77.0.10", mac=BOARD),)
     assert board.wait_address() == "10.77.0.10"
-    assert all(ask.kind is not AskKind.DECLINE for ask in ear.asks)
+    assert all(ask.kind is not HeardKind.DECLINE for ask in ear.asks)
 
 
 def test_a_question_needs_an_address_in_the_network_and_names_the_right_one(
@@ -330,8 +335,8 @@ def test_a_question_needs_an_address_in_the_network_and_names_the_right_one(
     master = lab.name(MASTER)
     lab.static("10.77.0.20", "00:00:00:00:00:20")
 
-    async def asked(own: str) -> tuple[Answer, ...]:
-        return await Wire("eth1", own, secrets.randbits).probe(
+    async def asked(own: str) -> tuple[ArpAnswer, ...]:
+        return await NetworkProber("eth1", own, secrets.randbits).probe(
             ["10.77.0.20"], within_s=0.4
         )
 

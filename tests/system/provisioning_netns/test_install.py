@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
+from provisioning.common.network import BoardHeard, HeardKind
 from provisioning.installer import Installer
-from provisioning.run.messages import Ask, AskKind
 from provisioning.run.state import Run
 from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.pi import CLIENTS
@@ -125,7 +125,7 @@ def test_whatever_is_wrong_is_named_as_itself_and_the_run_goes_on(lab: Lab) -> N
     async def beside(installer: Installer) -> None:
         await reach(installer, lambda run: len(run.seen) == 2)
         rack.clock.ahead_s = pace.window_s  # the third does not come
-        installer.heard(Ask(mac=mac(1, 1), kind=AskKind.DISCOVER))
+        installer.heard(BoardHeard(mac=mac(1, 1), kind=HeardKind.DISCOVER))
         await reach(
             installer, lambda run: run.stack.number == 2 and bool(run.powered_at)
         )

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioning.backends.daemon import Child
-from provisioning.backends.unit import Unit
-from provisioning.errors import BackendError
+from provisioning.backends.daemon import ChildDaemon, SystemdDaemon
+from provisioning.common.errors import BackendError
 
 pytestmark = pytest.mark.system
 
@@ -31,7 +30,7 @@ def systemctl(tmp_path: Path) -> Path:
 async def test_a_unit_begins_anew_with_the_master_and_is_left_running(
     systemctl: Path,
 ) -> None:
-    unit = Unit("pirack-dhcp.service", str(systemctl), lambda: True)
+    unit = SystemdDaemon("pirack-dhcp.service", str(systemctl), lambda: True)
     await unit.start()
     await unit.reload()
     assert await unit.alive()
@@ -43,7 +42,7 @@ async def test_a_unit_begins_anew_with_the_master_and_is_left_running(
 async def test_a_unit_of_somebody_else_is_refused_in_the_words_of_systemd(
     systemctl: Path,
 ) -> None:
-    unit = Unit("other.service", str(systemctl), lambda: True)
+    unit = SystemdDaemon("other.service", str(systemctl), lambda: True)
     with pytest.raises(BackendError, match="Interactive authentication required"):
         await unit.start()
 
@@ -51,7 +50,9 @@ async def test_a_unit_of_somebody_else_is_refused_in_the_words_of_systemd(
 async def test_a_unit_that_starts_and_does_not_serve_is_an_error(
     systemctl: Path,
 ) -> None:
-    unit = Unit("pirack-dhcp.service", str(systemctl), lambda: False, ready_s=0.05)
+    unit = SystemdDaemon(
+        "pirack-dhcp.service", str(systemctl), lambda: False, ready_s=0.05
+    )
     with pytest.raises(BackendError, match="see: journalctl -u pirack-dhcp"):
         await unit.start()
 
@@ -59,24 +60,24 @@ async def test_a_unit_that_starts_and_does_not_serve_is_an_error(
 async def test_a_systemctl_that_hangs_is_ended_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provisioning.backends.unit.SYSTEMCTL_S", 0.1)
+    monkeypatch.setattr("provisioning.backends.daemon.SYSTEMCTL_S", 0.1)
     hanging = tmp_path / "systemctl"
     hanging.write_text("#!/bin/sh\nexec sleep 60\n")
     hanging.chmod(0o755)
-    unit = Unit("pirack-dhcp.service", str(hanging))
-    with pytest.raises(BackendError, match=r"reload .* was not done within 0\.1 s"):
+    unit = SystemdDaemon("pirack-dhcp.service", str(hanging))
+    with pytest.raises(BackendError, match=r"reload .* did not end within 0\.1 s"):
         await unit.reload()
 
 
 async def test_without_systemd_the_reason_is_told(tmp_path: Path) -> None:
-    unit = Unit("x.service", str(tmp_path / "systemctl"))
+    unit = SystemdDaemon("x.service", str(tmp_path / "systemctl"))
     assert not await unit.alive()
     with pytest.raises(BackendError, match="No such file"):
         await unit.start()
 
 
 async def test_a_program_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
-    child = Child(["/bin/sh", "-c", "echo out of cheese; exit 3"], tmp_path)
+    child = ChildDaemon(["/bin/sh", "-c", "echo out of cheese; exit 3"], tmp_path)
     with pytest.raises(BackendError, match="does not serve: out of cheese"):
         await child.start()
     assert not await child.alive()

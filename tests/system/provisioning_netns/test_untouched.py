@@ -34,7 +34,7 @@ find /run /var/lib /var/log /var/tmp -mindepth 1 >&2
 
 STORY = """
 import asyncio, pathlib, sys
-from provisioning.reservation import Reservation
+from provisioning.common.subnet import Reservation
 from tests.system.provisioning_netns.lab import SUBNET
 from tests.system.provisioning_netns.servers import SERVERS
 

@@ -7,10 +7,26 @@ ProvisioningError
 ├── JournalError        the journal cannot be read or written
 ├── NetworkError        the interface cannot be listened or spoken on
 └── BackendError        a DHCP server cannot be started, configured or asked
-    └── RefusedError    a set of reservations it must not get; nothing was written
+    └── ConfigurationRefusedError   it must not get this; nothing was written
 """
 
+import msgspec
+
 from broker.common.errors import PiRackError
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a check found, for a person to know or to repair.
+
+    Args:
+        text: What is wrong and what would be right.
+        fatal: The run does not begin with it, unless it is forced.
+        passing: It is over once boards are heard: a link comes up with their switch.
+    """
+
+    text: str
+    fatal: bool = False
+    passing: bool = False
 
 
 class ProvisioningError(PiRackError):
@@ -41,5 +57,5 @@ class BackendError(ProvisioningError):
     """A DHCP server cannot be started, configured or asked."""
 
 
-class RefusedError(BackendError):
-    """A set of reservations the server must not get; nothing was written."""
+class ConfigurationRefusedError(BackendError):
+    """A configuration the server must not get, or does not accept."""

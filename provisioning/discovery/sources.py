@@ -1,7 +1,9 @@
-"""Hears every board that asks for an address, whoever the DHCP server is.
+"""What hears boards: a sniffer of DHCP messages, and agents over MQTT.
 
-It was the fastest source in every measurement, needs no cooperation of a server, hears
-DISCOVER and REQUEST alike, and a board of which a full pool would never tell.
+The sniffer was the fastest source in every measurement. It works with any DHCP server,
+hears DISCOVER and REQUEST alike, and boards that a full pool has no address for. Agents
+are the source where DHCP is out of hearing: an agent's first message after power on
+tells hardware address, serial and address at once.
 """
 
 import asyncio
@@ -9,35 +11,45 @@ import logging
 import socket
 
 from broker.common.tasks import Tasks
+from broker.contract.messages import Details
+from provisioning.common.errors import NetworkError
+from provisioning.common.hardware import ipv4_text, normal_mac, shown
+from provisioning.common.network import (
+    BoardHeard,
+    ForeignServer,
+    HeardKind,
+    SightingHandler,
+)
 from provisioning.discovery import dhcp
-from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
-from provisioning.discovery.frame import ETH_P_IP, Datagram, decode_udp
+from provisioning.discovery.dhcp import Dhcp, DhcpKind, Op, Option
 from provisioning.discovery.packet_socket import (
     DHCP_FILTER,
+    ETH_P_IP,
     FRAME_BYTES,
+    Datagram,
+    decode_udp,
     interface_index,
     open_packet_socket,
     own_mac,
 )
-from provisioning.errors import NetworkError
-from provisioning.run.messages import Ask, AskKind, ForeignServer
-from provisioning.seams import Ear
 
 log = logging.getLogger(__name__)
 
+SERIAL_DIGITS = 8
+"""Of a node id, and of what option 97 tells."""
 NO_ADDRESS = "0.0.0.0"  # noqa: S104  # "none", not a place to listen
 MAX_FRAMES = 64
-"""Frames read in a row before others on the loop have their turn."""
+"""Frames read in a row before other tasks of the loop run."""
 
 LOOK_S = 1.0
-"""Seconds between two looks whether the interface is another one by now."""
+"""Seconds between two checks whether the interface was replaced."""
 
 _KINDS = {
-    Kind.DISCOVER: AskKind.DISCOVER,
-    Kind.REQUEST: AskKind.REQUEST,
-    Kind.DECLINE: AskKind.DECLINE,
+    DhcpKind.DISCOVER: HeardKind.DISCOVER,
+    DhcpKind.REQUEST: HeardKind.REQUEST,
+    DhcpKind.DECLINE: HeardKind.DECLINE,
 }
-_ANSWERS = frozenset({Kind.OFFER, Kind.ACK, Kind.NAK})
+_ANSWERS = frozenset({DhcpKind.OFFER, DhcpKind.ACK, DhcpKind.NAK})
 
 
 def open_dhcp_socket(interface: str) -> socket.socket:
@@ -50,11 +62,11 @@ def open_dhcp_socket(interface: str) -> socket.socket:
 
 
 class Sniffer:
-    """A source that listens on the wire.
+    """Hears the DHCP messages on one interface.
 
     Args:
-        interface: Where.
-        own: Our own address there: whose DHCP answers are not foreign.
+        interface: Its name.
+        own: Our own address there, whose DHCP answers are not foreign.
     """
 
     def __init__(self, interface: str, own: str) -> None:
@@ -63,22 +75,22 @@ class Sniffer:
         self._socket: socket.socket | None = None
         self._mac = ""
         self._index = 0
-        self._ear: Ear | None = None
+        self._handler: SightingHandler | None = None
         self._tasks = Tasks()
 
-    async def start(self, ear: Ear) -> None:
-        """Begin to listen.
+    async def start(self, handler: SightingHandler) -> None:
+        """Begins to listen.
 
         Raises:
             NetworkError: There is no such interface, or no right to listen on it.
         """
-        self._ear = ear
+        self._handler = handler
         self._open()
         name = f"look for interface {self._interface}"
-        _ = self._tasks.keep_running(name, self._look)
+        _ = self._tasks.keep_running(name, self._follow_interface)
 
     async def stop(self) -> None:
-        """Stop; calling it twice is fine."""
+        """Stops listening; calling it twice is fine."""
         await self._tasks.stop()
         self._close()
 
@@ -88,8 +100,8 @@ class Sniffer:
         self._mac = own_mac(self._socket)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
-    async def _look(self) -> None:
-        """Listen anew when the interface was made anew."""
+    async def _follow_interface(self) -> None:
+        """Opens the socket again when the interface was replaced."""
         while True:
             await asyncio.sleep(LOOK_S)
             if interface_index(self._interface) in {0, self._index}:
@@ -110,7 +122,7 @@ class Sniffer:
             self._socket = None
 
     def _read(self) -> None:
-        """Read what is there."""
+        """Reads the frames that wait."""
         for _ in range(MAX_FRAMES):
             if self._socket is None:
                 return
@@ -125,23 +137,23 @@ class Sniffer:
             if origin[2] != socket.PACKET_OUTGOING and not _of_other_vlan(
                 frame, origin[2]
             ):
-                self._take(frame)
+                self._handle(frame)
 
-    def _take(self, frame: bytes) -> None:
+    def _handle(self, frame: bytes) -> None:
         datagram = decode_udp(frame)
         message = dhcp.decode(datagram.payload) if datagram else None
-        if datagram is None or message is None or self._ear is None:
+        if datagram is None or message is None or self._handler is None:
             return
         if message.op is Op.REPLY:
             server = foreign_server(datagram, message)
             if server and server.address != self._own and server.mac != self._mac:
-                self._ear.server(server)
+                self._handler.server(server)
             return
         ask = asked(message)
-        # A device that asks in the name of another one is not that one.
+        # A device may ask in the name of another one.
         honest = message.relayed or datagram.mac == message.mac
         if ask is not None and honest:
-            self._ear.heard(ask)
+            self._handler.heard(ask)
 
 
 def _of_other_vlan(frame: bytes, kind: int) -> bool:
@@ -152,8 +164,8 @@ def _of_other_vlan(frame: bytes, kind: int) -> bool:
     return kind == socket.PACKET_OTHERHOST and bool(frame[0] & 1)
 
 
-def asked(message: Dhcp) -> Ask | None:
-    """Return what a client said about itself; None for a release."""
+def asked(message: Dhcp) -> BoardHeard | None:
+    """Returns what a client said about itself; None for a release."""
     kind = _KINDS.get(message.kind)
     if kind is None or message.op is not Op.REQUEST:
         return None
@@ -162,8 +174,8 @@ def asked(message: Dhcp) -> Ask | None:
     model, serial = dhcp.board_of(message.options.get(Option.GUID, b""))
     # A DISCOVER may wish for any address of long ago; only a REQUEST is for one that
     # was offered or held.
-    address = "" if kind is AskKind.DISCOVER else wanted or has
-    return Ask(
+    address = "" if kind is HeardKind.DISCOVER else wanted or has
+    return BoardHeard(
         mac=message.mac,
         kind=kind,
         address=address,
@@ -176,13 +188,64 @@ def asked(message: Dhcp) -> Ask | None:
 
 
 def foreign_server(datagram: Datagram, message: Dhcp) -> ForeignServer | None:
-    """Return who answered a client; None when it was no server's answer.
+    """Returns the server that answered a client; None for any other message.
 
-    One that lends nothing is none either: it tells boot code where to boot from.
+    One that lends nothing does not count: it tells boot code where to boot from.
     """
     if message.op is not Op.REPLY or message.kind not in _ANSWERS:
         return None
-    if message.kind is not Kind.NAK and message.yiaddr == NO_ADDRESS:
+    if message.kind is not DhcpKind.NAK and message.yiaddr == NO_ADDRESS:
         return None
     address = message.address(Option.SERVER) or datagram.source
     return ForeignServer(address, datagram.mac)
+
+
+class AgentSource:
+    """Passes on what agents say; the owner of the link to the broker calls ``said``."""
+
+    def __init__(self) -> None:
+        self._handler: SightingHandler | None = None
+        self._boots: dict[str, str] = {}
+
+    async def start(self, handler: SightingHandler) -> None:
+        """Begins to pass on."""
+        self._handler = handler
+
+    async def stop(self) -> None:
+        """Stops; calling it twice is fine."""
+        self._handler = None
+
+    def said(self, node_id: str, details: Details, *, retained: bool) -> None:
+        """Handles the details of a node.
+
+        Args:
+            node_id: Identifies it; its first hardware address may change while it
+                runs, when an adapter is plugged in or a bridge takes another one.
+            details: As they arrived.
+            retained: They came out of the broker's store and may be old.
+        """
+        ask = born(details)
+        if ask is None:
+            return
+        # A new session of the same boot is not a start: the broker was away.
+        again = self._boots.get(node_id) == details.boot_id
+        self._boots[node_id] = details.boot_id
+        if self._handler and not (retained or again or details.reason):
+            self._handler.heard(ask)
+
+
+def born(details: Details) -> BoardHeard | None:
+    """Returns what details say about a board; None without a hardware address."""
+    try:
+        mac = normal_mac(details.macs[0])
+    except (IndexError, ValueError):
+        return None
+    ipv4 = filter(None, map(ipv4_text, details.addresses))
+    return BoardHeard(
+        mac=mac,
+        kind=HeardKind.BIRTH,
+        address=next(ipv4, ""),
+        hostname=shown(details.hostname),
+        model=shown(details.model),
+        serial=shown(details.serial)[-SERIAL_DIGITS:],
+    )

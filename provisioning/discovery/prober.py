@@ -1,4 +1,4 @@
-"""Asks questions on the rack's network: who has this address, who serves DHCP here."""
+"""Asks on the rack's network who has an address, and who serves DHCP."""
 
 import asyncio
 import contextlib
@@ -8,27 +8,25 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection
 from ipaddress import IPv4Address, IPv4Interface
 
+from provisioning.common.errors import NetworkError
+from provisioning.common.network import ArpAnswer, ForeignServer
 from provisioning.discovery import dhcp
-from provisioning.discovery.dhcp import Dhcp, Kind, Op, Option
-from provisioning.discovery.frame import (
+from provisioning.discovery.dhcp import Dhcp, DhcpKind, Op, Option
+from provisioning.discovery.packet_socket import (
+    ARP_FILTER,
     ARP_REPLY,
     ETH_P_ARP,
+    FRAME_BYTES,
     Datagram,
     decode_arp,
     decode_udp,
     encode_question,
     encode_udp,
-)
-from provisioning.discovery.packet_socket import (
-    ARP_FILTER,
-    FRAME_BYTES,
     interface_addresses,
     open_packet_socket,
     own_mac,
 )
-from provisioning.discovery.sniffer import NO_ADDRESS, foreign_server, open_dhcp_socket
-from provisioning.errors import NetworkError
-from provisioning.run.messages import Answer, ForeignServer
+from provisioning.discovery.sources import NO_ADDRESS, foreign_server, open_dhcp_socket
 
 ROUNDS = 2
 """Questions for each address: one frame may be lost."""
@@ -36,13 +34,13 @@ ROUNDS = 2
 Claims = dict[tuple[str, str], int]
 
 
-class Wire:
-    """The network behind one interface.
+class NetworkProber:
+    """Asks on the network behind one interface.
 
     Args:
-        interface: Where to ask.
+        interface: Its name.
         own: Our own address there.
-        random: Returns a random number of so many bits; names our own questions.
+        random: Returns a random number of so many bits.
     """
 
     def __init__(self, interface: str, own: str, random: Callable[[int], int]) -> None:
@@ -52,15 +50,11 @@ class Wire:
 
     async def probe(
         self, addresses: Collection[str], *, within_s: float
-    ) -> tuple[Answer, ...]:
-        """Return who answers at these addresses, with the most replies to one question.
+    ) -> tuple[ArpAnswer, ...]:
+        """Returns the devices that answer, with the most replies to one question.
 
         The questions name our own address as their sender, so that no client takes
         them for a conflict about an address it is about to use.
-
-        Args:
-            addresses: IPv4 addresses.
-            within_s: How long to listen, seconds.
 
         Raises:
             NetworkError: The interface cannot be used, or has no address there.
@@ -80,16 +74,12 @@ class Wire:
                 for key, count in claims.items():
                     best[key] = max(best.get(key, 0), count)
         return tuple(
-            Answer(address=address, mac=mac, replies=count)
+            ArpAnswer(address=address, mac=mac, replies=count)
             for (address, mac), count in sorted(best.items())
         )
 
     def _sender(self, ours: Collection[IPv4Interface], address: str) -> str:
-        """Return our address in the network of another one.
-
-        Raises:
-            NetworkError: We have none.
-        """
+        """Returns our address in the network of another one."""
         asked = IPv4Address(address)
         near = sorted(str(one.ip) for one in ours if asked in one.network)
         if self._own in near:
@@ -103,13 +93,10 @@ class Wire:
         raise NetworkError(text)
 
     async def servers(self, *, within_s: float) -> tuple[ForeignServer, ...]:
-        """Return the DHCP servers that make an offer and are not ours.
+        """Returns the DHCP servers that make an offer and are not ours.
 
         The question comes from an invented board, so no lease of a real one moves;
         always from the same one, so that asking again holds no second address.
-
-        Args:
-            within_s: How long to listen, seconds.
 
         Raises:
             NetworkError: The interface cannot be used.
@@ -135,7 +122,7 @@ class Wire:
     def _discover(self) -> Dhcp:
         return Dhcp(
             op=Op.REQUEST,
-            kind=Kind.DISCOVER,
+            kind=DhcpKind.DISCOVER,
             mac=self._invented,
             xid=self._random(32),
             options={Option.PARAMETERS: bytes([1, 3, 6])},
@@ -165,7 +152,7 @@ def _broadcast(mac: str, message: Dhcp) -> bytes:
 
 
 async def _collect(raw: socket.socket, wanted: set[str], within_s: float) -> Claims:
-    """Count the replies of everybody who says that an address is his."""
+    """Counts the replies of each device that says it has an address."""
     claims: Counter[tuple[str, str]] = Counter()
     async with contextlib.aclosing(_frames(raw, within_s)) as frames:
         async for frame in frames:
@@ -176,7 +163,7 @@ async def _collect(raw: socket.socket, wanted: set[str], within_s: float) -> Cla
 
 
 async def _frames(raw: socket.socket, within_s: float) -> AsyncGenerator[bytes, None]:
-    """Yield what others send, until the time is over."""
+    """Yields the frames that others send, until the time is over."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within_s
     while (left_s := end - loop.time()) > 0:

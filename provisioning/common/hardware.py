@@ -1,10 +1,10 @@
-"""Hardware addresses, what can be told from one, and what else a board says."""
+"""Hardware addresses, what can be told from one, and safe text of what a board says."""
 
 import re
 from ipaddress import IPv4Address
 
 MAX_SHOWN = 64
-"""Characters of what a board says of itself: more is no name."""
+"""Characters that are kept of a text of a board."""
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 ZERO = "00:00:00:00:00:00"
 
@@ -26,28 +26,28 @@ _RASPBERRY = frozenset(
 
 
 def mac_text(raw: bytes) -> str:
-    """Return six bytes as ``aa:bb:cc:dd:ee:ff``."""
+    """Returns six bytes as ``aa:bb:cc:dd:ee:ff``."""
     return raw.hex(":")
 
 
 def mac_bytes(text: str) -> bytes:
-    """Return the six bytes of ``aa:bb:cc:dd:ee:ff``.
+    """Returns the six bytes of ``aa:bb:cc:dd:ee:ff``.
 
     Raises:
-        ValueError: It is no hardware address.
+        ValueError: It is not a hardware address.
     """
     return bytes.fromhex(normal_mac(text).replace(":", ""))
 
 
 def normal_mac(text: str) -> str:
-    """Return a hardware address in the one form that is compared: lower case, colons.
+    """Returns a hardware address in the one form that is compared: lower case, colons.
 
     Raises:
-        ValueError: It is no hardware address.
+        ValueError: It is not a hardware address.
     """
     mac = text.strip().lower().replace("-", ":")
     if not _MAC.match(mac):
-        error = f"{text!r} is no hardware address; one looks like dc:a6:32:01:02:03"
+        error = f"{text!r} is not a hardware address; one looks like dc:a6:32:01:02:03"
         raise ValueError(error)
     return mac
 
@@ -63,7 +63,7 @@ def looks_like_a_pi(mac: str) -> bool:
 
 
 def ipv4_text(text: str) -> str:
-    """Return an IPv4 address as it is written; empty for what is none."""
+    """Returns an IPv4 address as it is written; empty for other text."""
     try:
         return str(IPv4Address(text))
     except ValueError:
@@ -71,5 +71,5 @@ def ipv4_text(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return what a board says of itself as it is safe to show: short, one line."""
+    """Returns what a board says of itself as it is safe to show: short, one line."""
     return "".join(c for c in text if c.isprintable())[:MAX_SHOWN]

@@ -1,0 +1,1 @@
+"""What every part of provisioning uses: errors, addresses, what the network tells."""
