@@ -31,10 +31,10 @@ from broker.contract.topics import (
 from master_service.commands.desk import Desk
 from master_service.commands.effects import ClearTopics, Effects, Request, Route
 from master_service.install.service import Installs
+from master_service.master_details import OtherMasters
 from master_service.presence.rack import Rack
 from master_service.rack.node import Node
 from master_service.rack.times import Moment
-from master_service.rivals import Rivals
 
 ECHO_S = 10.0
 """Seconds in which the echo of a clearing comes, if it comes."""
@@ -77,7 +77,7 @@ class Intake:
         self._desk = desk
         self._rejections = rejections
         self._installs = installs
-        self._rivals = Rivals(rack.outbox)
+        self._other_masters = OtherMasters(rack.outbox)
         self._by_heartbeat = rack.registry.by_heartbeat
         self._echoes: dict[str, float] = {}
         self._prune_due = 0.0
@@ -129,7 +129,7 @@ class Intake:
 
     def connected(self, session: str) -> None:
         """Know our own words by their session."""
-        self._rivals.connected(session)
+        self._other_masters.connected(session)
 
     def disconnected(self) -> None:
         """Expect no echoes any more."""
@@ -142,9 +142,8 @@ class Intake:
             case NodeTopic(node, leaf):
                 return self._from_node(node, leaf, message, at)
             case FixedTopic(Fixed.MASTER_DETAILS) if message.payload:
-                self._rivals.take(
-                    decode(message.payload, MasterDetails, self._rejections.value)
-                )
+                found = decode(message.payload, MasterDetails, self._rejections.value)
+                self._other_masters.heard(found)
                 return []
             case StackTopic(stack) if stack not in self._rack.stacks:
                 return [ClearTopics((message.topic,))] if message.payload else []

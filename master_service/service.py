@@ -26,8 +26,8 @@ from master_service.effect_runner import EffectRunner
 from master_service.healing.healer import Healer
 from master_service.install.service import Installs
 from master_service.install.setup import Setup
+from master_service.master_details import own_details
 from master_service.message_router import Intake, subscriptions
-from master_service.own_details import own_details
 from master_service.power.claiming import claim_all
 from master_service.power.outlets import Outlets
 from master_service.power.patrol import Patrol

@@ -1,4 +1,4 @@
-"""Two boards that claim to be one, and clocks that lie: faults with a name; pure.
+"""Two boards with one id, and clocks that are wrong: faults with a name; pure.
 
 Cloned cards are the usual cause. A broker that sees one client id twice ends the older
 connection, so two such boards throw each other off in turn: boot ids, serials, MACs or
@@ -19,7 +19,7 @@ SHARED = 2
 
 
 class Identities:
-    """What is watched over all nodes to tell two boards from one."""
+    """Detects duplicate ids and shared host names."""
 
     def __init__(self) -> None:
         self._past: dict[str, list[Details]] = {}
@@ -28,10 +28,10 @@ class Identities:
         self._hosts: dict[str, set[str]] = {}
 
     def duplicate(self, node: Node, details: Details, now: float) -> str:
-        """Return why these details show a second board with this id, or nothing.
+        """Returns why these details show a second board with this id, or nothing.
 
         Args:
-            node: The node as it was known until now.
+            node: The board as it was known until now.
             details: What it says now.
             now: Monotonic seconds.
         """
@@ -44,7 +44,7 @@ class Identities:
         return text
 
     def session_returned(self, node: Node, now: float) -> bool:
-        """Count a beat of the session before; return whether two boards send them."""
+        """Counts a beat of the session before; returns whether two boards send them."""
         count = self._returns.get(node.id, 0) + 1
         self._returns[node.id] = count
         if count < RETURNS_OF_SESSION:
@@ -53,7 +53,7 @@ class Identities:
         return True
 
     def over(self, node: Node, now: float) -> bool:
-        """Whether the last sign of a duplicate is long ago, or there was none."""
+        """Returns whether the last sign of a duplicate is long ago, or never was."""
         seen = self._seen_at.get(node.id)
         if seen is not None and now - seen < DUPLICATE_MEMORY_S:
             return False
@@ -62,10 +62,10 @@ class Identities:
         return True
 
     def hostname(self, node: Node, hostname: str) -> str:
-        """Takes a node's hostname; says so when it is the first that another has too.
+        """Takes a host name; returns a line when a second board has it, else nothing.
 
-        Equal hostnames are no fault: cards flashed from one image have them, and nodes
-        are told apart by their ids.
+        Equal host names are not a fault: cards flashed from one image have them, and
+        boards are told apart by their ids.
         """
         before = node.details.hostname if node.details is not None else ""
         if before and before != hostname:
@@ -82,7 +82,7 @@ class Identities:
         )
 
     def forget(self, node: Node) -> None:
-        """Drop a node."""
+        """Drops a board."""
         for memory in (self._past, self._returns, self._seen_at):
             memory.pop(node.id, None)
         self._leave(node.id, node.details.hostname if node.details else "")
@@ -95,10 +95,10 @@ class Identities:
 
 
 def clock_skew(skew_s: float, *, allowed_s: float, standing: bool) -> str:
-    """Say that a node's clock is wrong, or nothing.
+    """Returns that a board's clock is wrong; empty: it is not.
 
     Args:
-        skew_s: Node's time less the master's, seconds.
+        skew_s: Its time less the master's, seconds.
         allowed_s: From which it is a fault.
         standing: It is one already; then it ends at half of that, not at once.
     """
@@ -113,7 +113,7 @@ def _hardware(details: Details) -> tuple[str, tuple[str, ...], str]:
 
 
 def _other_board(past: list[Details], new: Details, node_id: str) -> str:
-    """Says how the board before the last one, which is back, differs from the last one.
+    """Returns how the board before the last, which is back, differs from the last.
 
     A board that changed for good (a new network card, the card in another board) does
     not come back; one boot of one board is not a turn either.
@@ -129,7 +129,7 @@ def _other_board(past: list[Details], new: Details, node_id: str) -> str:
 
 
 def changed(last: Details | None, new: Details) -> str:
-    """Says which hardware a node has now in the place of another, or nothing.
+    """Returns which hardware a board has in the place of another, or nothing.
 
     Args:
         last: What it said before; None: nothing.

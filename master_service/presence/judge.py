@@ -1,4 +1,4 @@
-"""One verdict per node, from everything that is known about it; pure.
+"""One verdict for each board, from everything that is known about it; pure.
 
 Relay, status, silence, ping and pending command are joined here and nowhere else.
 ``tests/master_service/test_presence.py`` is the table of cases.
@@ -102,7 +102,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def judge(facts: Facts) -> Finding:
-    """Return the verdict on one node."""
+    """Returns the verdict on one board."""
     if facts.link_down:
         return Finding(facts.before, "frozen: the master has no connection to a broker")
     plain = _asked_for(facts) or _switched_off(facts) or _talking(facts)
@@ -110,7 +110,7 @@ def judge(facts: Facts) -> Finding:
 
 
 def talking(facts: Facts) -> bool:
-    """Whether the agent was heard less than two intervals ago and did not leave."""
+    """Returns whether it was heard less than two intervals ago and did not leave."""
     return (
         facts.heard_at is not None
         and facts.now - facts.heard_at < LATE_INTERVALS * facts.interval_s
@@ -119,7 +119,7 @@ def talking(facts: Facts) -> bool:
 
 
 def _left(facts: Facts) -> bool:
-    """Whether ``offline`` is the last thing heard: a later heartbeat outweighs it."""
+    """Returns whether ``offline`` was heard last: a later heartbeat outweighs it."""
     return facts.status is Status.OFFLINE and (
         facts.heard_at is None or facts.status_at >= facts.heard_at
     )
@@ -149,7 +149,7 @@ def _switched_off(facts: Facts) -> Finding | None:
 
 
 def _heard_after(facts: Facts, outlet: Outlet) -> bool:
-    """Whether it speaks although its outlet has been off for longer than a beat."""
+    """Returns whether it speaks though its outlet has been off longer than a beat."""
     since = outlet.since if outlet.since is not None else -NEVER
     return (
         talking(facts)
@@ -172,7 +172,7 @@ def _talking(facts: Facts) -> Finding | None:
 
 
 def _coming(facts: Facts) -> Finding | None:
-    """Return a verdict for a node from which nothing can be expected yet."""
+    """Returns the verdict on a board that need not speak yet; None: it should."""
     on_since = _powered_since(facts)
     if on_since is not None:
         ready = on_since + BOOT_MARGIN * facts.boot_s
@@ -191,7 +191,7 @@ def _coming(facts: Facts) -> Finding | None:
 
 
 def _powered_since(facts: Facts) -> float | None:
-    """Return when its outlet came on, if nothing was heard after that."""
+    """Returns when its outlet came on, if nothing was heard after that."""
     outlet = facts.outlet
     if outlet is None or outlet.level is not Power.ON or outlet.since is None:
         return None
@@ -200,7 +200,7 @@ def _powered_since(facts: Facts) -> float | None:
 
 
 def _excused_until(facts: Facts) -> float:
-    """Return until when its silence says nothing."""
+    """Returns until when its silence says nothing."""
     if _news(facts):
         return 0.0
     seen_to_go = _left(facts) and facts.now >= facts.trusted_at
@@ -208,12 +208,12 @@ def _excused_until(facts: Facts) -> float:
 
 
 def _news(facts: Facts) -> bool:
-    """Whether it was heard since the broker is back: its silence is no old news."""
+    """Returns whether it was heard since the broker is back."""
     return facts.heard_at is not None and facts.heard_at >= facts.back_at
 
 
 def _silent(facts: Facts) -> Finding:
-    """Return the verdict on a node that should speak and does not."""
+    """Returns the verdict on a board that should speak and does not."""
     quiet = _quiet(facts)
     since = max(_silent_since(facts), _excused_until(facts))
     if not _left(facts) and facts.heard_at is not None:
@@ -229,7 +229,7 @@ def _silent(facts: Facts) -> Finding:
 
 
 def _silent_since(facts: Facts) -> float:
-    """Return from when on its silence meant something."""
+    """Returns from when on its silence meant something."""
     if _left(facts):
         return facts.status_at
     if facts.heard_at is None:
@@ -254,7 +254,7 @@ def _gone(facts: Facts, quiet: str, probe: Probe) -> Finding:
 
 
 def _back_without_agent(facts: Facts) -> Finding | None:
-    """Return the verdict on a board that answers ping again before its agent does."""
+    """Returns the verdict on a board that answers ping again before its agent."""
     if facts.before in {Verdict.LOST, Verdict.UNPOWERED}:
         began = facts.now
     elif facts.before is Verdict.BOOTING:
@@ -270,7 +270,7 @@ def _back_without_agent(facts: Facts) -> Finding | None:
 
 
 def _supply(facts: Facts) -> str:
-    """Say why a silence is that of the supply, and what the outlet tells of it."""
+    """Returns why a silence is that of the supply, and what the outlet reads."""
     boards = f"{facts.together} boards of its {facts.shares}"
     outlet = facts.outlet
     reads = f" while its outlet reads {outlet.level}" if outlet is not None else ""
@@ -282,7 +282,7 @@ def _supply(facts: Facts) -> str:
 
 
 def _quiet(facts: Facts) -> str:
-    """Say how it is silent; no running number, for that would be news every second."""
+    """Returns how it is silent, without a running number: that changes every second."""
     if _left(facts):
         return f"it left: {facts.goodbye}" if facts.goodbye else "its connection broke"
     if facts.heard_at is None:

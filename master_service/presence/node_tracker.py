@@ -1,8 +1,8 @@
-"""Watching the nodes: what they say, what their silence means; pure.
+"""What boards say about themselves, and what follows from it; pure.
 
-The watch is told what arrived and what time it is; what follows it leaves in the
-outbox. The way of a heartbeat through here is the hottest of the master: it makes no
-object and no text unless something is news.
+The tracker is told what arrived and when; what follows it leaves in the outbox. The way
+of a heartbeat through here is the hottest of the master: it makes no object and no text
+unless something is news.
 """
 
 import msgspec
@@ -25,7 +25,7 @@ from master_service.presence.identity import (
     changed,
     clock_skew,
 )
-from master_service.presence.verdicts import Judging
+from master_service.presence.verdicts import Verdicts
 from master_service.rack.events import Outbox
 from master_service.rack.node import NEVER, Node, Pending, Probe
 from master_service.rack.registry import Registry
@@ -38,13 +38,13 @@ FRESH_S = 3.0
 LONGEST_BOOT_S = 900.0
 
 
-class Watch:
-    """Takes in what nodes say; see ``Judging`` for what is made of it.
+class NodeTracker:
+    """Takes what boards say; ``Verdicts`` says what it means.
 
     Args:
-        registry: The nodes.
-        judging: Verdicts.
-        outbox: Where news go.
+        registry: The boards.
+        judging: Their verdicts.
+        outbox: For what changes.
         incidents: Told what may have a cause in common.
         clock_skew_s: Difference of clocks, seconds, from which it is a fault.
     """
@@ -52,7 +52,7 @@ class Watch:
     def __init__(
         self,
         registry: Registry,
-        judging: Judging,
+        judging: Verdicts,
         outbox: Outbox,
         incidents: Incidents,
         *,
@@ -66,13 +66,7 @@ class Watch:
         self._identities = Identities()
 
     def heartbeat(self, node: Node, beat: Heartbeat, now: float) -> None:
-        """Take a live heartbeat.
-
-        Args:
-            node: Who says it.
-            beat: What it says.
-            now: Monotonic seconds.
-        """
+        """Takes a live heartbeat."""
         node.heard_at = now
         if beat.session != node.session:
             self._session(node, beat.session, now)
@@ -92,10 +86,10 @@ class Watch:
     def details(
         self, node: Node, details: Details, now: float, *, stored: bool
     ) -> None:
-        """Take a node's details.
+        """Takes a board's details.
 
         Args:
-            node: Who says it.
+            node: The board.
             details: What it says.
             now: Monotonic seconds.
             stored: They may be old: the broker keeps them.
@@ -137,15 +131,15 @@ class Watch:
     def status(
         self, node: Node, status: Status, session: str, now: float, *, stored: bool
     ) -> bool:
-        """Take the word on a node's status topic; return False if it was fenced.
+        """Takes a message on a board's status topic; returns False if it was fenced.
 
-        The will of an older connection may come after the birth of the new one; with
-        the session tag of MQTT 5 it is known for what it is. The master's own word that
-        a node is dead comes back here too, and is no news.
+        The will of an older connection may come after the birth of the new one; the
+        session tag of MQTT 5 shows it. What the master itself publishes there, when it
+        declares a board dead, comes back here too and is not news.
 
         Args:
-            node: Whose status it is.
-            status: The word.
+            node: The board.
+            status: What is said.
             session: The tag; empty when there is none.
             now: Monotonic seconds.
             stored: It may be old: the broker keeps it.
@@ -155,14 +149,14 @@ class Watch:
             return False
         if status is Status.OFFLINE and node.declared_dead:
             if not node.contradicted_round:
-                return True  # our own word
-            node.declared_dead = False  # its will: it had denied our word before
+                return True  # we said it
+            node.declared_dead = False  # its will: it had contradicted us before
         if status is Status.OFFLINE:
             node.contradicted_round = 0
         again = node.status_round == self._judging.round
         node.status_round = self._judging.round
         if status is Status.ONLINE and stored and not again:
-            node.declared_dead = False  # the broker's store is older than our word
+            node.declared_dead = False  # the broker's store is older than what we said
         if status is Status.OFFLINE and node.status is not Status.OFFLINE:
             node.dropped_at = now
         node.status, node.status_at = status, now
@@ -182,13 +176,13 @@ class Watch:
         return True
 
     def spoke(self, node: Node, now: float) -> None:
-        """Take any other live word of a node: its agent is there."""
+        """Takes any other live message of a board: its agent is there."""
         node.heard_at = now
         if node.verdict is not Verdict.ONLINE:
             self._heard(node, now)
 
     def probed(self, node: Node, probe: Probe, note: str, now: float) -> None:
-        """Take what the board itself answered, or why it was not asked."""
+        """Takes what the board itself answered, or why it was not asked."""
         before = node.probe, node.answers_ping
         node.probe, node.probe_at, node.probe_note = probe, now, note
         connected = node.status is not Status.OFFLINE
@@ -200,7 +194,7 @@ class Watch:
         self._judging.judge(node, now)
 
     def expect(self, node: Node, pending: Pending | None, now: float) -> None:
-        """Say that a node is being rebooted or shut down, or no more."""
+        """Notes that a board is being rebooted or shut down, or (None) no more."""
         node.pending = pending
         if pending is not None:
             self._set_halted(node, "")
@@ -210,18 +204,18 @@ class Watch:
         self._judging.judge(node, now)
 
     def halted(self, node: Node, by: str, now: float) -> None:
-        """Say that a node was shut down, with proof."""
+        """Notes that a board was shut down, with proof."""
         node.pending = None
         self._set_halted(node, by or "a command")
         self._judging.judge(node, now)
 
     def forget(self, node: Node) -> None:
-        """Drop what is remembered about a node that is forgotten."""
+        """Drops what is remembered about a board that is forgotten."""
         self._incidents.forget(node)
         self._identities.forget(node)
 
     def fault(self, node: Node, name: str, text: str, incident: str = "") -> None:
-        """Raise a named fault, or end it with an empty text."""
+        """Raises a named fault; an empty text ends it."""
         if node.faults.get(name, "") == text:
             return
         standing = name in node.faults
@@ -236,14 +230,14 @@ class Watch:
         self._outbox.changed.add(node.id)
 
     def tick(self, now: float) -> None:
-        """Let time end faults and make incidents clear; once a second is enough."""
+        """Ends faults that are over, and lets incidents become clear."""
         self._incidents.tick(now)
         for node in self._registry.nodes.values():
             if DUPLICATE_ID in node.faults and self._identities.over(node, now):
                 self.fault(node, DUPLICATE_ID, "")
 
     def _heard(self, node: Node, now: float) -> None:
-        """Take note that a node spoke just now."""
+        """Notes that a board spoke just now."""
         self._met(node)
         node.declared_dead = False
         node.contradicted_round = 0
@@ -252,7 +246,7 @@ class Watch:
         self._news(node, now)
 
     def _met(self, node: Node) -> None:
-        """Take note that there is, or was, such a node."""
+        """Notes that there is, or was, such a board."""
         if node.known:
             return
         node.known = True

@@ -4,8 +4,8 @@ from broker.common.errors import TopicError
 from broker.contract.messages import EventKind
 from broker.contract.topics import Topics
 from master_service.incidents.incidents import Incidents
-from master_service.presence.node_tracker import Watch
-from master_service.presence.verdicts import Judging
+from master_service.presence.node_tracker import NodeTracker
+from master_service.presence.verdicts import Verdicts
 from master_service.rack import layout
 from master_service.rack.events import Outbox
 from master_service.rack.layout import FoundBoard, Placement, Stack
@@ -41,10 +41,10 @@ class Rack:
         self.incidents = Incidents(
             self.registry, self.panel, self.outbox, first=saved.seq
         )
-        self.judging = Judging(
+        self.judging = Verdicts(
             self.registry, self.panel, self.outbox, settings.master, self.incidents
         )
-        self.watch = Watch(
+        self.watch = NodeTracker(
             self.registry,
             self.judging,
             self.outbox,

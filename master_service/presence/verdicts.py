@@ -1,6 +1,6 @@
-"""When a node is judged and what a new verdict sets off; pure.
+"""When a board is judged, and what a new verdict sets off; pure.
 
-A node is judged when something about it is news, and when the moment comes at which
+A board is judged when something about it is news, and when the moment comes at which
 time alone may change its verdict (``deadline``). A heartbeat only moves that moment
 further away, so it does not touch it: the deadline is looked at when it comes.
 """
@@ -31,13 +31,13 @@ _NOT_YET = frozenset({Verdict.UNSEEN, Verdict.UNKNOWN})
 _OUT_OF_SERVICE = frozenset({Verdict.OFF, Verdict.UNSEEN, Verdict.STOPPING})
 
 
-class Judging:
-    """Keeps the verdict of every node right.
+class Verdicts:
+    """Finds the verdict of every board, whenever it may have changed.
 
     Args:
-        registry: The nodes.
+        registry: The boards.
         panel: The outlets.
-        outbox: Where news go.
+        outbox: For what changes.
         settings: ``[master]``.
         incidents: Told every new verdict.
     """
@@ -75,14 +75,14 @@ class Judging:
         return self._back_at + self._settings.grace_s
 
     def link_down(self, now: float) -> None:
-        """Freeze every verdict: without a broker nothing can be known."""
+        """Freezes every verdict: without a broker nothing can be known."""
         if not self._link_down:
             self._link_down = True
             self._down_at = now
             self._incidents.link_down(now)
 
     def link_up(self, now: float, wall: float) -> None:
-        """Begin the grace, and judge everything anew.
+        """Begins the grace, and judges every board again.
 
         Args:
             now: Monotonic seconds.
@@ -98,10 +98,10 @@ class Judging:
             self.judge(node, now)
 
     def connected_for(self, seconds: float, now: float) -> None:
-        """Take for how long a board has had its connection; so long the broker is up.
+        """Notes for how long a board has been connected, and the broker up at least.
 
-        If that is longer than the grace, whoever is not connected is so for a reason:
-        a stored ``offline`` is no news of an outage.
+        If that is longer than the grace, a board that is not connected is away for a
+        reason of its own: its stored ``offline`` does not come from an outage.
         """
         if seconds < self._settings.grace_s:
             return
@@ -111,7 +111,7 @@ class Judging:
                 node.deadline = now
 
     def frozen(self, now: float) -> str:
-        """Say why verdicts are not to be trusted yet; empty in normal operation."""
+        """Returns why verdicts are not to be trusted yet; empty in normal operation."""
         if self._link_down:
             return "the master has no connection to a broker"
         if self._quiet:
@@ -129,9 +129,9 @@ class Judging:
         return f"the broker was away for {away_s:.0f} s; {waiting}"
 
     def tick(self, now: float, wall: float) -> list[Node]:
-        """Judge those whose moment has come; return the boards to probe.
+        """Judges the boards whose moment has come; returns those to probe.
 
-        A loop over all: at 5 000 nodes it costs less than keeping a heap in order
+        A loop over all: at 5 000 boards it costs less than keeping a heap in order
         would on every heartbeat.
 
         Args:
@@ -168,7 +168,7 @@ class Judging:
         return self._quiet
 
     def outlet_moved(self, fed: Fed, now: float) -> None:
-        """Judge every node that an outlet feeds, for its level changed."""
+        """Judges every board that an outlet feeds, for its level changed."""
         if fed.level is Power.ON:
             self.power_came(fed)
         for node in self._registry.nodes.values():
@@ -196,7 +196,7 @@ class Judging:
             node.pings = PingMemory()
 
     def down_since(self, node: Node) -> float | None:
-        """Return when a node that now booted began to be away, monotonic seconds."""
+        """Returns when a board that now booted began to be away, monotonic seconds."""
         fed = self._panel.of_node(node)
         # After a time without an answer it is not known when the power came.
         edge = fed is not None and fed.before is not Power.UNKNOWN
@@ -205,7 +205,7 @@ class Judging:
         return max(known, default=None)
 
     def judge(self, node: Node, now: float) -> None:
-        """Find the verdict of a node and declare it if it is another one."""
+        """Finds the verdict of a board, and declares it if it is another one."""
         if self._link_down:
             return
         finding = judge(self._facts(node, now))
@@ -243,7 +243,7 @@ class Judging:
                 mate.deadline = now
 
     def _next_probe(self, node: Node, now: float) -> None:
-        """Ask a board soon at first, and ever less often while it stays the same."""
+        """Asks a board soon at first, and ever less often while it stays the same."""
         age_s = max(PROBE_SOON_S, now - node.verdict_at)
         pause_s = PROBE_SOON_S if node.pending is not None else age_s
         node.probe_due = now + min(pause_s, PROBE_LATER_S)
@@ -278,7 +278,7 @@ class Judging:
         )
 
     def _together(self, node: Node, mates: list[Node]) -> int:
-        """Count the boards that fell silent as one; 0 if any of its mates lives."""
+        """Counts the boards that fell silent as one; 0 if any of its mates lives."""
         window_s = TOGETHER_INTERVALS * (node.interval_s or self._settings.interval_s)
         count = 1
         for mate in mates:
@@ -290,7 +290,7 @@ class Judging:
         return count
 
     def _mates(self, node: Node, fed: Fed | None) -> list[Node]:
-        """Return the boards that share its supply: an outlet's, else its stack's."""
+        """Returns the boards that share its supply: an outlet's, else its stack's."""
         if fed is not None and len(fed.row.nodes) > 1:
             known = self._registry.nodes
             return [known[mate] for mate in fed.row.nodes if mate in known]
@@ -298,26 +298,26 @@ class Judging:
 
 
 def _answers(node: Node) -> bool:
-    """Whether a board answered a ping after its agent was heard last."""
+    """Returns whether a board answered a ping after its agent was heard last."""
     heard_at = -NEVER if node.heard_at is None else node.heard_at
     return node.probe is Probe.ANSWERED and node.probe_at > heard_at
 
 
 def _as_one(one: float | None, other: float | None, window_s: float) -> bool:
-    """Whether two boards were heard last at about the same time, or both never."""
+    """Returns whether two boards were heard last at the same time, or both never."""
     if one is None or other is None:
         return one is other
     return abs(one - other) <= window_s
 
 
 def _command(node: Node) -> Running | None:
-    """Return the command under way that explains whatever becomes of a node."""
+    """Returns the command under way that explains what becomes of a board."""
     running = node.running
     return running if running is not None and running.verb in DESTRUCTIVE else None
 
 
 def _line(node: Node, asked: Running | None, incident: str) -> Draft:
-    """Return the line of history about a node's new verdict."""
+    """Returns the line of history about a new verdict."""
     tail = f": {node.reason}" if node.reason else ""
     return Draft(
         kind=EventKind.VERDICT,

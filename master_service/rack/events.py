@@ -19,7 +19,7 @@ LINES_AT_ONCE, LINES_AN_HOUR = 12, 5
 COMMAND_LINES_AT_ONCE, COMMAND_LINES_AN_HOUR = 300, 300
 """Lines of history about the commands of one asker."""
 ALL_COMMAND_LINES_AT_ONCE, ALL_COMMAND_LINES_AN_HOUR = 3_000, 1_500
-"""Lines about all commands: an asker names itself, each time anew if it likes."""
+"""Lines about all commands: an asker names itself, and may do so differently."""
 _ALL = "all commands"
 _OF_A_BOARD = frozenset(
     {EventKind.VERDICT, EventKind.FAULT, EventKind.REGISTRY, EventKind.INCIDENT}
@@ -70,12 +70,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     incident: str = ""
 
     def event(self, *, seq: int, ts: float) -> Event:
-        """Return the event as it is published.
-
-        Args:
-            seq: Its number in the life of the rack.
-            ts: Unix time, seconds.
-        """
+        """Returns the event as it is published."""
         return Event(seq=seq, ts=ts, **msgspec.structs.asdict(self))
 
 
@@ -94,7 +89,7 @@ class Outbox:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything in it."""
+        """Whether anything is in it."""
         return bool(self.moved or self.changed or self.drafts or self.learnt)
 
     def note(
@@ -106,7 +101,7 @@ class Outbox:
         stack: int | None = None,
         incident: str = "",
     ) -> None:
-        """Add a line of history that nobody in particular caused."""
+        """Adds a line of history that no command caused."""
         self.drafts.append(
             Draft(kind=kind, text=text, node=node, stack=stack, incident=incident)
         )
@@ -205,7 +200,7 @@ class EventLog:
     Args:
         seq: First number to give.
         keep: Puts a line on disk, soon.
-        publish: Tells whoever listens; without a broker the line is kept all the same.
+        publish: Publishes a line; without a broker it is on disk all the same.
     """
 
     def __init__(
@@ -273,7 +268,7 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 200
 
     def means(self, event: Event) -> bool:
-        """Whether a line is asked for, apart from its time and number."""
+        """Returns whether a line is asked for, apart from its time and number."""
         return (
             self._about(event)
             and (not self.kinds or event.kind in self.kinds)
@@ -290,19 +285,19 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_last_day(kind: EventKind, wall: float) -> EventQuery:
-    """Return the query for every line of a kind within 24 hours."""
+    """Returns the query for every line of a kind within 24 hours."""
     kinds = frozenset({kind})
     return EventQuery(since=wall - DAY_S, kinds=kinds, limit=MOST_LINES)
 
 
 def insert(event: Event) -> Statement:
-    """Return the statement that appends a line."""
+    """Returns the statement that appends a line."""
     sql = "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)"
     return sql, (event.seq, event.ts, event.node, msgspec.json.encode(event))
 
 
 def prune(retention: Retention, *, seq: int, wall: float | None) -> list[Statement]:
-    """Return the statements that drop what is too old.
+    """Returns the statements that drop what is too old.
 
     Args:
         retention: How much is kept.
@@ -320,7 +315,7 @@ def prune(retention: Retention, *, seq: int, wall: float | None) -> list[Stateme
 
 
 def select(query: EventQuery) -> Statement:
-    """Return the statement for the lines of a time, newest first.
+    """Returns the statement for the lines of a time, newest first.
 
     What it leaves is for ``EventQuery.means``: a hundred thousand lines are read in a
     fraction of a second, and an index for every question would cost the card a write

@@ -1,9 +1,9 @@
-"""Who has reserved what: a node or a stack, by a name, until a time; pure.
+"""Locks: a board or a stack is reserved, by a name, until a time; pure.
 
-A lock is a courtesy between people and programs that say their names, not a wall: who
-may publish commands at all is the broker's business. It stops the destructive commands
-of everybody else, the rack's own self-healing included, and what would take a board out
-of it or hide it: ``place``, ``name``, ``tag`` and ``forget``.
+A lock is an agreement between people and programs that give their names; who may
+publish commands at all is decided by the broker. It stops the destructive commands of
+others, the rack's own self-healing included, and what would take a board out of it or
+hide it: ``place``, ``name``, ``tag`` and ``forget``.
 """
 
 from collections.abc import Iterable
@@ -21,89 +21,80 @@ LONGEST_S = 30 * 86_400.0
 
 
 class Locks:
-    """Every lock, by what it holds.
-
-    Args:
-        saved: From disk.
-    """
+    """Every lock, by what it reserves."""
 
     def __init__(self, saved: Iterable[Lock] = ()) -> None:
         self._held = {lock.scope: lock for lock in saved}
         self.run = ""
         """Id of the install run under way; empty: none."""
         self.of_run: frozenset[int] = frozenset()
-        """Stacks that an install run has: nobody else touches them until it is over."""
+        """Stacks that an install run has reserved until it is over."""
 
     def at(self, scope: str) -> Lock | None:
-        """Return the lock on exactly this node or stack."""
+        """Returns the lock on exactly this node or stack."""
         return self._held.get(scope)
 
     def of_node(self, node: Node) -> Lock | None:
-        """Return the lock that holds a node: its own, else its stack's."""
+        """Returns the lock that holds a board: its own, else its stack's."""
         own = self._held.get(node_scope(node.id))
         return own or (None if node.stack is None else self.of_stack(node.stack))
 
     def of_stack(self, stack: int) -> Lock | None:
-        """Return the lock on a stack as a whole."""
+        """Returns the lock on a stack as a whole."""
         return self._held.get(stack_scope(stack))
 
     def against(self, node: Node, by: str) -> str:
-        """Say why somebody must not interrupt a node; empty: he may.
-
-        Args:
-            node: The node.
-            by: Who would.
-        """
+        """Returns why ``by`` must not interrupt a board; empty: he may."""
         if node.stack in self.of_run:
             return self._taken(node.name, by)
         return self.against_change(node, by)
 
     def against_change(self, node: Node, by: str) -> str:
-        """Says why somebody must not rename or tag a node; empty: he may."""
+        """Returns why ``by`` must not rename or tag a board; empty: he may."""
         lock = self.of_node(node)
         return "" if lock is None or own(lock, by) else held(lock, node.name)
 
     def against_stack(self, stack: int, by: str) -> str:
-        """Say why somebody must not switch a stack; empty: its own lock allows it."""
+        """Returns why ``by`` must not switch a stack; empty: its own lock allows it."""
         if stack in self.of_run:
             return self._taken(f"stack {stack}", by)
         lock = self.of_stack(stack)
         return "" if lock is None or own(lock, by) else held(lock, f"stack {stack}")
 
     def give_run(self, run: str, stacks: Iterable[int]) -> None:
-        """Let an install run have some stacks, whoever has locked them: he was asked.
+        """Reserves stacks for an install run, also locked ones: their owner was asked.
 
         Args:
-            run: Its id, the name under which it switches; empty: nobody has them.
+            run: Its id, the name under which it switches; empty: the run is over.
             stacks: Numbers.
         """
         self.run, self.of_run = run, frozenset(stacks if run else ())
 
     def by_run(self, stacks: Iterable[int], by: str) -> str:
-        """Say which stack an install run has; empty: none, or it is asking itself."""
+        """Returns which stack an install run has; empty: none, or it asks itself."""
         theirs = sorted(self.of_run.intersection(stacks))
         return self._taken(f"stack {theirs[0]}", by) if theirs else ""
 
     def posing(self, by: str) -> str:
-        """Say that somebody gives himself out as the install run; empty: he does not.
+        """Returns that a command pretends to be of the install run; empty: it does not.
 
         Args:
             by: Who a command from outside says it is by.
         """
         if not by or by != self.run:
             return ""
-        return f"by={by} is the name of the install run under way; say your own"
+        return f"by={by} is the id of the install run under way; give your own name"
 
     def take(self, lock: Lock) -> None:
-        """Hold a lock, in the place of one on the same."""
+        """Adds a lock, in the place of one on the same."""
         self._held[lock.scope] = lock
 
     def release(self, scope: str) -> None:
-        """Let go."""
+        """Removes a lock, if there is one."""
         self._held.pop(scope, None)
 
     def over(self, wall: float) -> list[Lock]:
-        """Return the locks whose time is over, and let them go.
+        """Removes and returns the locks whose time is over.
 
         Args:
             wall: Unix time, seconds.
@@ -133,7 +124,7 @@ class Locks:
     def _taken(self, name: str, by: str) -> str:
         if by == self.run:
             return ""
-        return f"{name} is in the hands of {self.run}, the install run under way"
+        return f"{name} is reserved by {self.run}, the install run under way"
 
 
 def restored(
@@ -161,16 +152,16 @@ def _moment(ts: float) -> float:
 
 
 def own(lock: Lock, by: str) -> bool:
-    """Whether a lock is one's own."""
+    """Returns whether a lock is one's own."""
     return bool(by) and lock.by == by
 
 
 def held(lock: Lock, name: str) -> str:
-    """Say who holds something, until when and why.
+    """Returns who holds something, until when and why.
 
     Args:
         lock: The lock.
-        name: What people call what is hit.
+        name: What people call what it stops.
     """
     kind, _, stack = lock.scope.partition("/")
     what = f"{name}, in stack {stack}," if kind == ScopeKind.STACK else name
@@ -181,16 +172,16 @@ def held(lock: Lock, name: str) -> str:
 
 
 def node_scope(node_id: str) -> str:
-    """Return what a lock on a node holds."""
+    """Returns the scope of a lock on a board."""
     return str(Scope(ScopeKind.NODE, node_id))
 
 
 def stack_scope(stack: int) -> str:
-    """Return what a lock on a stack holds."""
+    """Returns the scope of a lock on a stack."""
     return str(Scope(ScopeKind.STACK, str(stack)))
 
 
 def locked_stack(scope: str) -> int | None:
-    """Return the stack that a lock holds; None where it holds a node."""
+    """Returns the stack that a lock holds; None where it holds a board."""
     kind, _, name = scope.partition("/")
     return int(name) if kind == ScopeKind.STACK else None

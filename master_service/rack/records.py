@@ -247,7 +247,7 @@ class Saved(msgspec.Struct, frozen=True):
 def load(
     database: sqlite3.Connection, *, wall: float = 0.0, clock_synced: bool = True
 ) -> Saved:
-    """Read everything; the tables are there.
+    """Reads everything; the tables are there.
 
     Args:
         database: Of the store.

@@ -34,8 +34,8 @@ class MasterSettings(msgspec.Struct, frozen=True, kw_only=True):
             node is ``unknown`` and never ``lost``.
         boot_s: Seconds a board is given to boot until its own time is learnt.
         answer_s: Seconds in which an agent must begin to answer an order.
-        run_s: Seconds without a word after which an order that was begun counts as
-            failed; an agent that is at it repeats itself.
+        run_s: Seconds without progress after which an order that was begun counts as
+            failed; an agent that is working on it says so again and again.
         stop_s: Seconds in which a shutdown must be proven.
         clock_skew_s: Difference of clocks, seconds, from which it is a fault.
         events_kept: Lines of history kept on disk.
@@ -343,7 +343,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(document: Document) -> Settings:
-    """Read the master's share of the configuration, each row for itself.
+    """Reads the master's tables of the configuration, each row for itself.
 
     Raises:
         ConfigError: A key or a value.
@@ -360,7 +360,7 @@ def parse(document: Document) -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Refuse rows that contradict each other, with both named.
+    """Refuses rows that contradict each other, and names both.
 
     Raises:
         ConfigError: The first contradiction found.
@@ -395,12 +395,12 @@ def check(settings: Settings) -> None:
 def _unique(what: str, values: list[str]) -> None:
     for value in values:
         if values.count(value) > 1:
-            text = f"{what} {value} stands twice; each may stand once"
+            text = f"{what} {value} is used twice; it must be unique"
             raise ConfigError(text)
 
 
 def command_words(command: CommandWords) -> tuple[str, ...]:
-    """Return a command's words.
+    """Returns the words of a command.
 
     Raises:
         ValueError: A quotation does not end, or there is no word.

@@ -29,22 +29,22 @@ class SpanError(PiRackError):
 
 
 def seconds(text: str) -> float:
-    """Return a span in seconds.
+    """Returns a span in seconds.
 
     Args:
         text: Numbers with units: s, m, h, d, w.
 
     Raises:
-        SpanError: It is no span.
+        SpanError: It is not a span.
     """
     if _SPAN.fullmatch(text) is None:
-        error = f"{text[:64]!r} is no span of time; write 90s, 30m, 2h, 1d12h or 1w"
+        error = f"{text[:64]!r} is not a span of time; write 90s, 30m, 2h, 1d12h or 1w"
         raise SpanError(error)
     return float(sum(int(n) * _UNITS_S[unit] for n, unit in _PART.findall(text)))
 
 
 def moment(text: str, wall: float) -> float:
-    """Return a moment as Unix time, seconds.
+    """Returns a moment as Unix time, seconds.
 
     Args:
         text: A span (so long ago), a date and time of ISO 8601 (UTC unless it says
@@ -64,7 +64,7 @@ def moment(text: str, wall: float) -> float:
         found = datetime.fromisoformat(text)
     except ValueError:
         error = (
-            f"{text[:64]!r} is no moment; write how long ago (2h), "
+            f"{text[:64]!r} is not a moment; write how long ago (2h), "
             "2026-03-01T08:00, or Unix seconds"
         )
         raise SpanError(error) from None
@@ -72,12 +72,12 @@ def moment(text: str, wall: float) -> float:
 
 
 def clock(ts: float) -> str:
-    """Return a moment for a sentence: ``2026-03-01 08:00:00 UTC``."""
+    """Returns a moment for a sentence: ``2026-03-01 08:00:00 UTC``."""
     return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def words(span_s: float) -> str:
-    """Return a span for a sentence, in its two largest units: ``1 h 30 min``."""
+    """Returns a span for a sentence, in its two largest units: ``1 h 30 min``."""
     left = max(0, round(span_s))
     said = []
     for name, unit_s in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):

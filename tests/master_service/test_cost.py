@@ -15,8 +15,8 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import Topics
 from master_service.incidents.incidents import Incidents
-from master_service.presence.node_tracker import Watch
-from master_service.presence.verdicts import Judging
+from master_service.presence.node_tracker import NodeTracker
+from master_service.presence.verdicts import Verdicts
 from master_service.rack.events import Outbox
 from master_service.rack.outlet_state import Panel
 from master_service.rack.registry import Registry
@@ -71,9 +71,9 @@ def test_a_known_node_takes_at_most_20_kb() -> None:
     before = tracemalloc.get_traced_memory()[0]
     registry, outbox = Registry(Topics("lab")), Outbox()
     incidents = Incidents(registry, Panel(()), outbox)
-    judging = Judging(registry, Panel(()), outbox, MasterSettings(), incidents)
+    judging = Verdicts(registry, Panel(()), outbox, MasterSettings(), incidents)
     judging.link_up(0.0, 0.0)
-    watch = Watch(registry, judging, outbox, incidents, clock_skew_s=10.0)
+    watch = NodeTracker(registry, judging, outbox, incidents, clock_skew_s=10.0)
     for number, (said, beaten) in enumerate(payloads):
         node: Node = registry.add(f"pi-{number:08x}")
         watch.details(node, decode(said, Details), 1.0, stored=False)

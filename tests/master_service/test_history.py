@@ -116,7 +116,7 @@ async def test_pages_turn_back_by_number(bench: Bench) -> None:
     ("words", "error"),
     [
         ("yesterday", "events 'yesterday' is not understood; write <name>=<value>"),
-        ("since=yesterday", "is no moment; write how long ago (2h)"),
+        ("since=yesterday", "is not a moment; write how long ago (2h)"),
         ("kind=gossip", "is not known; known: verdict, command"),
         ("limit=many", "limit='many'"),
         ("since=", "is not understood"),

@@ -176,8 +176,8 @@ async def test_force_takes_a_lock_away_and_says_whose_it_was(bench: Bench) -> No
     ("where", "payload", "words"),
     [
         ("node/s01n1 lock", "2h", "a lock needs a name: add by=<who>"),
-        ("node/s01n1 lock", "by=ann", "'' is no span of time; write 90s"),
-        ("node/s01n1 lock", "soon by=ann", "'soon' is no span of time"),
+        ("node/s01n1 lock", "by=ann", "'' is not a span of time; write 90s"),
+        ("node/s01n1 lock", "soon by=ann", "'soon' is not a span of time"),
         ("node/s01n1 lock", "0s by=ann", "between 1s and 30d"),
         ("node/s01n1 lock", "31d by=ann", "between 1s and 30d"),
         ("rack lock", "2h by=ann", "lock is for a node or a stack, not for rack"),
@@ -237,7 +237,7 @@ def test_spans_are_read_as_people_write_them(text: str, span_s: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "2", "h", "2 h", "-1h", "1y", "1h;rm"])
 def test_what_is_no_span_is_refused(text: str) -> None:
-    with pytest.raises(SpanError, match="is no span of time; write"):
+    with pytest.raises(SpanError, match="is not a span of time; write"):
         seconds(text)
 
 

@@ -58,13 +58,13 @@ def test_without_a_driver_there_are_no_outlets() -> None:
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({"node": [NODE, NODE]}, "id pi-1 stands twice"),
-        ({"node": [NODE, {**NODE, "id": "pi-2"}]}, "name a stands twice"),
-        ({"node": [NODE, {**NODE, "id": "pi-2", "name": "b"}]}, "3/6 stands twice"),
+        ({"node": [NODE, NODE]}, "id pi-1 is used twice"),
+        ({"node": [NODE, {**NODE, "id": "pi-2"}]}, "name a is used twice"),
+        ({"node": [NODE, {**NODE, "id": "pi-2", "name": "b"}]}, "3/6 is used twice"),
         ({"node": [{"id": "Pi 1"}]}, "must match"),
         ({"node": [{"id": "pi-1", "tags": ["a b"]}]}, "must match"),
-        ({"stack": [{"number": 1}, {"number": 1}]}, "stands twice"),
-        ({"outlet": [{"name": "a"}, {"name": "a"}]}, "stands twice"),
+        ({"stack": [{"number": 1}, {"number": 1}]}, "is used twice"),
+        ({"outlet": [{"name": "a"}, {"name": "a"}]}, "is used twice"),
         ({"master": {"probe": "telnet"}}, "probe"),
         ({"master": {"intervall_s": 1}}, "did you mean 'interval_s'?"),
     ],

@@ -143,9 +143,9 @@ async def test_a_refusal_is_exit_code_1_with_its_reason(
 ) -> None:
     broker = FakeBroker()
     told = await tells(broker, ())
-    told.error = "since='x' is no moment"
+    told.error = "since='x' is not a moment"
     assert await shown(broker, "--since", "x") == 1
-    assert "pirack events: since='x' is no moment" in capsys.readouterr().err
+    assert "pirack events: since='x' is not a moment" in capsys.readouterr().err
 
 
 async def test_following_shows_each_line_once_and_only_those_that_are_meant(

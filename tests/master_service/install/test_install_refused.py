@@ -28,7 +28,7 @@ async def test_who_gives_himself_out_as_the_run_is_refused(site: Site) -> None:
     run = site.state.run
     refused = await site.ask("stack/2 power", id="posing", args=("on",), by=run)
     assert refused.phase is Phase.REFUSED
-    assert f"by={run} is the name of the install run under way" in refused.error
+    assert f"by={run} is the id of the install run under way" in refused.error
 
 
 async def test_nobody_else_touches_the_stacks_of_a_run(site: Site) -> None:
@@ -37,7 +37,7 @@ async def test_nobody_else_touches_the_stacks_of_a_run(site: Site) -> None:
     for where, words in (("rack power", "cycle"), ("stack/2 power", "on")):
         refused = await site.ask(where, id=where[:5], args=(words,))
         assert refused.phase is Phase.REFUSED
-        assert f"in the hands of {run}, the install run under way" in refused.error
+        assert f"reserved by {run}, the install run under way" in refused.error
     row = (await site.ask("node/s02n1 reboot", id="r")).targets[0]
     assert run in row.error
     again = await site.install("start")
