@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # ships no types
 
 from broker.common import tasks
-from tests import warden
+from tests import run_cleanup
 from tests.virtual_time import Virtually, run_virtually
 
 settings.register_profile(
@@ -27,27 +27,27 @@ MOST_WORKERS = 8
 """A worker's Chromium, rack and page take half a gigabyte."""
 SHARED_RACK = "tests/system/deploy/"
 
-WARDEN = pytest.StashKey[subprocess.Popen[bytes]]()
+CLEANUP = pytest.StashKey[subprocess.Popen[bytes]]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """See to it that nothing is left, should this run be killed."""
-    session.config.stash[WARDEN] = warden.start()
+    """Starts what ends all that is left, should this run be killed."""
+    session.config.stash[CLEANUP] = run_cleanup.start()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End what is left now, before the run is over."""
-    if WARDEN in config.stash:
-        warden.stop(config.stash[WARDEN])
+    """Ends what is left, before the run is over."""
+    if CLEANUP in config.stash:
+        run_cleanup.stop(config.stash[CLEANUP])
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run two tests at a time on each processor: half of them wait for a process."""
+    """Runs two tests at a time on each processor: half of them wait for a process."""
     return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> "ByFile":
-    """Hand out the tests by file."""
+    """Hands out the tests by file."""
     return ByFile(config, log)
 
 
@@ -62,7 +62,7 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # of no type, as said a
 
 @pytest.fixture
 def virtually() -> Virtually:
-    """Return what runs a coroutine in no time at all."""
+    """Returns what runs a coroutine in no time at all."""
     return run_virtually
 
 
@@ -82,7 +82,7 @@ class _Unretrieved(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def no_dead_tasks(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test in which a background task ended with an exception.
+    """Fails a test in which a background task ended with an exception.
 
     A test that wants one has the mark ``dead_tasks``.
     """
@@ -102,7 +102,7 @@ def no_dead_tasks(request: pytest.FixtureRequest) -> Iterator[None]:
 def no_log_handlers_left() -> Iterator[None]:
     """Removes the handlers of a command that was run in this process.
 
-    Each writes to the standard error of its test, which is closed by now: whatever the
+    Each writes to the standard error of its test, which is closed by now: what the
     next test logs would be answered with a traceback.
     """
     before = set(logging.root.handlers)
@@ -114,7 +114,7 @@ def no_log_handlers_left() -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what drives Chromium last.
+    """Puts what drives Chromium last.
 
     Playwright keeps an event loop running in this thread until the session ends, and
     no test that awaits can run beside it.
@@ -126,7 +126,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure in CI, where every program a test needs is there."""
+    """Turns a skip into a failure in CI, where every program a test needs is there."""
     report = yield
     allowed = item.get_closest_marker("hardware") or hasattr(report, "wasxfail")
     if report.skipped and os.environ.get("CI") == "true" and not allowed:

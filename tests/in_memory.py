@@ -10,7 +10,7 @@ MEMORY = Path("/dev/shm")  # noqa: S108  # Linux's own; elsewhere it is a disk a
 
 
 def temporary() -> tempfile.TemporaryDirectory[str]:
-    """Make a folder, to be cleaned up; the name is how ``warden`` finds it."""
+    """Make a folder, to be cleaned up; the name is how ``run_cleanup`` finds it."""
     where = MEMORY if MEMORY.is_dir() else None
     return tempfile.TemporaryDirectory(prefix=f"pirack{os.getpid()}-", dir=where)
 

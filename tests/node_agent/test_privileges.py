@@ -8,7 +8,7 @@ import pytest
 from node_agent import actions, blink
 from node_agent.actions import Actions, NodeAction
 from node_agent.packages import UNITS, start_command
-from tests.shipped import DEPLOY, settings, text
+from tests.deploy_files import DEPLOY, settings, text
 
 DIRECTORIES = text("tmpfiles.d/pirack.conf")
 LOGIN = "org.freedesktop.login1."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pirack.doctor.install_machine import Machine
 from provisioning.common.network import ForeignServer
-from tests.shipped import text
+from tests.deploy_files import text
 
 ADDRESS = "192.168.23.1/24"
 RIVAL = ForeignServer("192.168.23.9", "00:aa:bb:cc:dd:ee")

@@ -15,7 +15,7 @@ from pirack.backup import archive, contents
 from pirack.backup.contents import DATA, Kind, Source
 from pirack.backup.swap import Note, Swap
 from pirack.init.plan import folders
-from tests.shipped import DEPLOY, text
+from tests.deploy_files import DEPLOY, text
 
 NOT_KEPT = {
     "/var/lib/pirack-powerd": "levels of this machine's pins",

@@ -11,6 +11,7 @@ from pirack.doctor.finding import Finding, Level
 from pirack.doctor.install_machine import Machine
 from provisioning.backends import files
 from provisioning.common.errors import NetworkError
+from tests.deploy_files import text
 from tests.pirack.install_tree import (
     ADDRESS,
     CONFIG,
@@ -19,7 +20,6 @@ from tests.pirack.install_tree import (
     put,
     with_units,
 )
-from tests.shipped import text
 
 Diagnosis = Callable[..., dict[str, Finding]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pirack.init.plan import DHCP_UNIT
-from tests.shipped import DEPLOY, settings, text
+from tests.deploy_files import DEPLOY, settings, text
 
 SERVICES = {
     "pirack-agent.service": "pirack",

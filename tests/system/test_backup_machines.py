@@ -14,7 +14,7 @@ import pytest
 
 from pirack.backup.restore import SYSTEMD
 from pirack.init.plan import BROKER_CONFIG, DROP_IN, UNITS
-from tests.shipped import DEPLOY
+from tests.deploy_files import DEPLOY
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(120)]
 

@@ -36,7 +36,7 @@ from broker.contract.messages import (
 )
 from broker.contract.protocol_doc import EXAMPLES
 from broker.contract.topics import NodeLeaf, Topics
-from tests.system.master_site import Site
+from tests.system.rack_processes import RackProcesses
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
@@ -140,13 +140,13 @@ class Liar:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    site = Site(tmp_path_factory.mktemp("site"))
+    processes = RackProcesses(tmp_path_factory.mktemp("processes"))
     try:
-        site.start_broker()
+        processes.start_broker()
     except BrokerError as error:
         pytest.skip(str(error))
-    yield site.port
-    site.stop()
+    yield processes.port
+    processes.stop()
 
 
 @pytest.fixture

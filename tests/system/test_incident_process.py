@@ -9,14 +9,14 @@ import pytest
 
 from broker.contract.messages import EventKind, Verdict
 from node_agent.simulator.settings import BoardPlace
-from tests.system.master_site import (
+from tests.system.rack_processes import (
     BOARDS,
     PATIENCE_S,
     TOPICS,
-    Asker,
-    Site,
-    asking,
-    running,
+    CommandClient,
+    RackProcesses,
+    connected_client,
+    running_rack,
 )
 
 if TYPE_CHECKING:
@@ -30,32 +30,32 @@ STACK = {BoardPlace(3, slot).id for slot in range(1, BOARDS + 1)}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running(tmp_path_factory.mktemp("incident")) as site:
-        yield site
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RackProcesses]:
+    with running_rack(tmp_path_factory.mktemp("incident")) as processes:
+        yield processes
 
 
 @pytest.fixture
-async def asker(site: Site) -> AsyncIterator[Asker]:
-    async with asking(site) as asker:
-        yield asker
+async def client(processes: RackProcesses) -> AsyncIterator[CommandClient]:
+    async with connected_client(processes) as client:
+        yield client
 
 
-async def history(asker: Asker, where: str, *words: str) -> list[Event]:
-    parts = await asker.ask(f"{where} events", *words)
+async def history(client: CommandClient, where: str, *words: str) -> list[Event]:
+    parts = await client.ask(f"{where} events", *words)
     assert parts[0].ok is True, parts[0].error
     return [event for part in parts for event in part.events]
 
 
-async def headlines(asker: Asker) -> list[Event]:
-    return await history(asker, "rack", "kind=incident")
+async def headlines(client: CommandClient) -> list[Event]:
+    return await history(client, "rack", "kind=incident")
 
 
-async def until_said(asker: Asker, words: str) -> Event:
+async def until_said(client: CommandClient, words: str) -> Event:
     """Ask until a headline has some words; return it."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
-        lines = await headlines(asker)
+        lines = await headlines(client)
         found = [event for event in lines if words in event.text]
         if found:
             return found[-1]
@@ -63,55 +63,57 @@ async def until_said(asker: Asker, words: str) -> Event:
         await asyncio.sleep(0.5)
 
 
-def fault(asker: Asker, name: str, words: bytes) -> None:
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/{name}", words, qos=1)
+def fault(client: CommandClient, name: str, words: bytes) -> None:
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/{name}", words, qos=1)
 
 
 async def test_a_brown_out_of_a_stack_is_one_incident_from_late_to_well(
-    asker: Asker,
+    client: CommandClient,
 ) -> None:
-    fault(asker, "brown-out", b"stack/3")
-    await asker.until(lambda: asker.eyes.with_verdict(Verdict.UNPOWERED) == BOARDS)
-    headline = await until_said(asker, "stack 3: all 4 boards fell silent")
+    fault(client, "brown-out", b"stack/3")
+    await client.until(
+        lambda: client.observed.with_verdict(Verdict.UNPOWERED) == BOARDS
+    )
+    headline = await until_said(client, "stack 3: all 4 boards fell silent")
     assert "all 4 boards fell silent together while outlet stack-3 reads on" in (
         headline.text
     )
-    fault(asker, "heal", b"stack/3")
-    await asker.all_online()
-    end = await until_said(asker, "stack 3 is well again after")
+    fault(client, "heal", b"stack/3")
+    await client.all_online()
+    end = await until_said(client, "stack 3 is well again after")
     assert end.incident == headline.incident
-    assert len(await headlines(asker)) == 2
-    lines = await history(asker, "rack", f"incident={headline.incident}")
+    assert len(await headlines(client)) == 2
+    lines = await history(client, "rack", f"incident={headline.incident}")
     assert {event.node for event in lines if event.node} == STACK
-    edges = await history(asker, "stack/3", "kind=verdict")
+    edges = await history(client, "stack/3", "kind=verdict")
     said = [event for event in edges if "is unpowered" in event.text]
     assert {event.incident for event in said} == {headline.incident}
 
 
 async def test_what_a_power_command_does_to_a_stack_is_no_incident(
-    asker: Asker,
+    client: CommandClient,
 ) -> None:
-    before = len(await headlines(asker))
-    (final,) = await asker.ask("stack/5 power", "cycle", confirm="stack/5")
+    before = len(await headlines(client))
+    (final,) = await client.ask("stack/5 power", "cycle", confirm="stack/5")
     assert final.ok is True, final.error
-    await asker.all_online()
-    lines = await history(asker, "rack", f"correlation={final.id}")
+    await client.all_online()
+    lines = await history(client, "rack", f"correlation={final.id}")
     kinds = {event.kind for event in lines}
     assert kinds == {EventKind.COMMAND, EventKind.POWER, EventKind.VERDICT}
     assert not [event for event in lines if event.incident]
-    assert len(await headlines(asker)) == before
+    assert len(await headlines(client)) == before
 
 
 async def test_a_lock_outlives_a_master_that_is_killed(
-    site: Site, asker: Asker
+    processes: RackProcesses, client: CommandClient
 ) -> None:
-    (locked,) = await asker.ask("stack/7 lock", "1h", "fan")
+    (locked,) = await client.ask("stack/7 lock", "1h", "fan")
     assert locked.ok is True, locked.error
-    site.kill("master")
-    asker.eyes.stacks.clear()
-    site.start("master")
-    await asker.until(lambda: 7 in asker.eyes.stacks)
-    shown = asker.eyes.stacks[7].lock
+    processes.kill("master")
+    client.observed.stacks.clear()
+    processes.start("master")
+    await client.until(lambda: 7 in client.observed.stacks)
+    shown = client.observed.stacks[7].lock
     assert shown is not None
     assert (shown.by, shown.reason) == ("test", "fan")
-    await asker.all_online()
+    await client.all_online()

@@ -26,20 +26,20 @@ from tests.pirack.install_script import (
     InstallMaster,
 )
 from tests.pirack.scripted_master import TOPICS
-from tests.system.master_site import Site
+from tests.system.rack_processes import RackProcesses
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    site = Site(tmp_path_factory.mktemp("site"))
+    processes = RackProcesses(tmp_path_factory.mktemp("processes"))
     try:
-        site.start_broker()
+        processes.start_broker()
     except BrokerError as error:
         pytest.skip(str(error))
-    yield site.port
-    site.stop()
+    yield processes.port
+    processes.stop()
 
 
 @pytest.fixture

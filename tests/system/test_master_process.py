@@ -1,6 +1,6 @@
 """The master as its own process, on a real Mosquitto, over a simulated rack."""
 
-# long: starting a site takes seconds, so all that is asked of one is asked here
+# long: starting a processes takes seconds, so all that is asked of one is asked here
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 from broker.contract.messages import Verdict
 from node_agent.simulator.settings import BoardPlace
-from tests.system.master_site import (
+from tests.system.rack_processes import (
     BOARDS,
     STACKS,
     TOPICS,
-    Asker,
-    Site,
-    asking,
-    running,
+    CommandClient,
+    RackProcesses,
+    connected_client,
+    running_rack,
 )
 
 if TYPE_CHECKING:
@@ -28,108 +28,112 @@ pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(240
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running(tmp_path_factory.mktemp("site")) as site:
-        yield site
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RackProcesses]:
+    with running_rack(tmp_path_factory.mktemp("processes")) as processes:
+        yield processes
 
 
 @pytest.fixture
-async def asker(site: Site) -> AsyncIterator[Asker]:
+async def client(processes: RackProcesses) -> AsyncIterator[CommandClient]:
     """A client that sees all 48 boards online."""
-    async with asking(site) as asker:
-        yield asker
+    async with connected_client(processes) as client:
+        yield client
 
 
-async def test_a_rack_wide_ping_is_answered_with_every_board(asker: Asker) -> None:
-    (final,) = await asker.ask("rack ping")
+async def test_a_rack_wide_ping_is_answered_with_every_board(
+    client: CommandClient,
+) -> None:
+    (final,) = await client.ask("rack ping")
     assert final.ok is True
     assert len(final.targets) == STACKS * BOARDS
 
 
-async def test_a_crashed_agent_is_hung_until_it_is_back(asker: Asker) -> None:
+async def test_a_crashed_agent_is_hung_until_it_is_back(client: CommandClient) -> None:
     board = BoardPlace(3, 2).id
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/crash", b"s03n2", qos=1)
-    await asker.until(lambda: asker.eyes.nodes[board].verdict is Verdict.HUNG)
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s03n2", qos=1)
-    await asker.all_online()
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/crash", b"s03n2", qos=1)
+    await client.until(lambda: client.observed.nodes[board].verdict is Verdict.HUNG)
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s03n2", qos=1)
+    await client.all_online()
 
 
-async def test_a_frozen_agent_is_late_until_it_is_back(asker: Asker) -> None:
+async def test_a_frozen_agent_is_late_until_it_is_back(client: CommandClient) -> None:
     board = BoardPlace(4, 1).id
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/freeze", b"s04n1", qos=1)
-    await asker.until(lambda: asker.eyes.nodes[board].verdict is Verdict.LATE)
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s04n1", qos=1)
-    await asker.all_online()
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/freeze", b"s04n1", qos=1)
+    await client.until(lambda: client.observed.nodes[board].verdict is Verdict.LATE)
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s04n1", qos=1)
+    await client.all_online()
 
 
 async def test_kill_9_of_the_master_loses_and_switches_nothing(
-    site: Site, asker: Asker
+    processes: RackProcesses, client: CommandClient
 ) -> None:
     board = BoardPlace(1, 1).id
-    assert (await asker.ask("node/s01n1 name", "alpha"))[0].ok is True
-    assert (await asker.ask("node/alpha tag", "db"))[0].ok is True
-    await asker.ask("stack/2 power", "off", confirm="stack/2")
-    await asker.until(lambda: str(asker.eyes.stacks[2].power) == "off")
-    before = site.relays
+    assert (await client.ask("node/s01n1 name", "alpha"))[0].ok is True
+    assert (await client.ask("node/alpha tag", "db"))[0].ok is True
+    await client.ask("stack/2 power", "off", confirm="stack/2")
+    await client.until(lambda: str(client.observed.stacks[2].power) == "off")
+    before = processes.relays
     for _ in range(3):
-        site.kill("master")
-        asker.eyes.nodes.clear()
-        asker.eyes.stacks.clear()
-        site.start("master")
-        await asker.until(lambda: all_but_one_stack(asker))
-        assert site.relays == before, "an outlet was switched"
-        assert asker.eyes.nodes[board].name == "alpha"
-        assert asker.eyes.nodes[board].tags == ("db",)
-        assert asker.eyes.stacks[2].wanted == "off"
-    (final,) = await asker.ask("stack/2 power", "on")
+        processes.kill("master")
+        client.observed.nodes.clear()
+        client.observed.stacks.clear()
+        processes.start("master")
+        await client.until(lambda: all_but_one_stack(client))
+        assert processes.relays == before, "an outlet was switched"
+        assert client.observed.nodes[board].name == "alpha"
+        assert client.observed.nodes[board].tags == ("db",)
+        assert client.observed.stacks[2].wanted == "off"
+    (final,) = await client.ask("stack/2 power", "on")
     assert final.ok is True, final.error
-    await asker.all_online()
+    await client.all_online()
 
 
-def all_but_one_stack(asker: Asker) -> bool:
+def all_but_one_stack(client: CommandClient) -> bool:
     """Whether stack 2 is told to be off, each board of it, and the others online."""
-    eyes = asker.eyes
+    observed = client.observed
     return (
-        eyes.with_verdict(Verdict.ONLINE) == (STACKS - 1) * BOARDS
-        and eyes.with_verdict(Verdict.OFF) == BOARDS
-        and 2 in eyes.stacks
-        and str(eyes.stacks[2].power) == "off"
+        observed.with_verdict(Verdict.ONLINE) == (STACKS - 1) * BOARDS
+        and observed.with_verdict(Verdict.OFF) == BOARDS
+        and 2 in observed.stacks
+        and str(observed.stacks[2].power) == "off"
     )
 
 
-async def test_a_stack_is_cycled_with_new_boot_ids_as_proof(asker: Asker) -> None:
-    (final,) = await asker.ask("stack/5 power", "cycle", confirm="stack/5")
+async def test_a_stack_is_cycled_with_new_boot_ids_as_proof(
+    client: CommandClient,
+) -> None:
+    (final,) = await client.ask("stack/5 power", "cycle", confirm="stack/5")
     assert final.ok is True, final.error
     assert final.verified
     assert len(final.targets) == BOARDS
-    await asker.all_online()
+    await client.all_online()
 
 
-async def test_a_reboot_is_proven(asker: Asker) -> None:
-    (final,) = await asker.ask("node/s06n1 reboot")
+async def test_a_reboot_is_proven(client: CommandClient) -> None:
+    (final,) = await client.ask("node/s06n1 reboot")
     assert final.ok is True, final.error
     assert final.verified
 
 
 async def test_kill_9_of_the_broker_makes_nothing_lost(
-    site: Site, asker: Asker
+    processes: RackProcesses, client: CommandClient
 ) -> None:
     seen: set[Verdict] = set()
-    site.kill("broker")
+    processes.kill("broker")
     await asyncio.sleep(3)
-    site.start_broker()
+    processes.start_broker()
 
     def watched() -> bool:
-        seen.update(state.verdict for state in asker.eyes.nodes.values())
-        rack = asker.eyes.rack
+        seen.update(state.verdict for state in client.observed.nodes.values())
+        rack = client.observed.rack
         return (
-            asker.link.connected
-            and asker.eyes.with_verdict(Verdict.ONLINE) == STACKS * BOARDS
+            client.link.connected
+            and client.observed.with_verdict(Verdict.ONLINE) == STACKS * BOARDS
             and rack is not None
             and rack.totals.get(Verdict.ONLINE) == STACKS * BOARDS
         )
 
-    asker.eyes.rack = None
-    await asker.until(watched)
+    client.observed.rack = None
+    await client.until(watched)
     assert Verdict.LOST not in seen
     assert Verdict.UNPOWERED not in seen

@@ -9,14 +9,14 @@ import pytest
 
 from broker.contract.messages import Power, Verdict
 from node_agent.simulator.settings import BoardPlace
-from tests.system.master_site import (
+from tests.system.rack_processes import (
     BOARDS,
     STACKS,
     TOPICS,
-    Asker,
-    Site,
-    asking,
-    running,
+    CommandClient,
+    RackProcesses,
+    connected_client,
+    running_rack,
 )
 
 if TYPE_CHECKING:
@@ -30,24 +30,30 @@ SPREAD = 3
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running(tmp_path_factory.mktemp("killed"), power="at_once = 4\n") as site:
-        yield site
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RackProcesses]:
+    with running_rack(
+        tmp_path_factory.mktemp("killed"), power="at_once = 4\n"
+    ) as processes:
+        yield processes
 
 
 @pytest.fixture
-async def asker(site: Site) -> AsyncIterator[Asker]:
-    async with asking(site) as asker:
-        yield asker
+async def client(processes: RackProcesses) -> AsyncIterator[CommandClient]:
+    async with connected_client(processes) as client:
+        yield client
 
 
-def finals(asker: Asker, verb: str, scope: str = "rack") -> list[Reply]:
-    replies = asker.eyes.replies
+def finals(client: CommandClient, verb: str, scope: str = "rack") -> list[Reply]:
+    replies = client.observed.replies
     return [r for r in replies if (r.verb, r.scope) == (verb, scope) and r.phase.final]
 
 
 async def killed_when(
-    site: Site, asker: Asker, where: str, words: str, due: Callable[[], bool]
+    processes: RackProcesses,
+    client: CommandClient,
+    where: str,
+    words: str,
+    due: Callable[[], bool],
 ) -> list[Reply]:
     """Ask, kill the master when something is seen, start it again; return the end.
 
@@ -55,89 +61,89 @@ async def killed_when(
     accepted is forgotten by a restart.
     """
     scope, verb = where.split()
-    asker.eyes.replies.clear()
+    client.observed.replies.clear()
     topic = f"{TOPICS.prefix}/{scope}/cmd/{verb}"
-    asker.link.publish(topic, f"{words} confirm={scope}".encode(), qos=1)
-    await asker.until(lambda: bool(asker.eyes.replies) and due())
-    site.kill("master")
+    client.link.publish(topic, f"{words} confirm={scope}".encode(), qos=1)
+    await client.until(lambda: bool(client.observed.replies) and due())
+    processes.kill("master")
     await asyncio.sleep(0.5)
-    site.start("master")
-    await asker.until(lambda: bool(finals(asker, verb, scope)))
-    return finals(asker, verb, scope)
+    processes.start("master")
+    await client.until(lambda: bool(finals(client, verb, scope)))
+    return finals(client, verb, scope)
 
 
 @pytest.mark.parametrize("switched", [1, STACKS // 2, STACKS, STACKS + SPREAD])
 async def test_a_cycle_of_the_rack_killed_midway_leaves_no_board_dark(
-    site: Site, asker: Asker, switched: int
+    processes: RackProcesses, client: CommandClient, switched: int
 ) -> None:
-    begun = len(site.relays.switchings)
+    begun = len(processes.relays.switchings)
     await killed_when(
-        site,
-        asker,
+        processes,
+        client,
         "rack power",
         "cycle",
-        lambda: len(site.relays.switchings) - begun >= switched,
+        lambda: len(processes.relays.switchings) - begun >= switched,
     )
-    calls = site.relays.switchings[begun:]
+    calls = processes.relays.switchings[begun:]
     for stack in range(1, STACKS + 1):
         mine = [one.on for one in calls if one.outlet == f"stack-{stack}"]
         assert mine in ([], [False, True], [False, True, True]), f"stack {stack}"
-    assert set(site.relays.levels.values()) == {Power.ON}
-    if asker.eyes.with_verdict(Verdict.ONLINE) < STACKS * BOARDS:
-        await bring_back(asker)
+    assert set(processes.relays.levels.values()) == {Power.ON}
+    if client.observed.with_verdict(Verdict.ONLINE) < STACKS * BOARDS:
+        await bring_back(client)
 
 
 async def test_killed_before_the_cut_nothing_is_cut_and_it_is_told(
-    site: Site, asker: Asker
+    processes: RackProcesses, client: CommandClient
 ) -> None:
-    begun = len(site.relays.switchings)
+    begun = len(processes.relays.switchings)
     board, stuck = BoardPlace(2, 1).id, BoardPlace(2, 2).id
     # One that does not go down holds up the cut for as long as the kill takes.
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/hang", b"s02n2", qos=1)
-    await asker.until(lambda: asker.eyes.nodes[stuck].verdict is Verdict.LATE)
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/hang", b"s02n2", qos=1)
+    await client.until(lambda: client.observed.nodes[stuck].verdict is Verdict.LATE)
 
     def stopping() -> bool:
-        return asker.eyes.nodes[board].verdict is Verdict.STOPPING
+        return client.observed.nodes[board].verdict is Verdict.STOPPING
 
-    (final, *_) = await killed_when(site, asker, "stack/2 power", "off", stopping)
-    assert not site.relays.switchings[begun:]
+    (final, *_) = await killed_when(processes, client, "stack/2 power", "off", stopping)
+    assert not processes.relays.switchings[begun:]
     assert "the master was restarted before the cut" in final.error
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s02n2", qos=1)
-    await bring_back(asker)
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s02n2", qos=1)
+    await bring_back(client)
 
 
 async def test_a_rack_reboots_in_waves_and_one_dead_board_is_named(
-    asker: Asker,
+    client: CommandClient,
 ) -> None:
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/network-cut", b"s07n3", qos=1)
-    await asker.until(
-        lambda: asker.eyes.nodes[BoardPlace(7, 3).id].verdict is Verdict.LOST
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/network-cut", b"s07n3", qos=1)
+    await client.until(
+        lambda: client.observed.nodes[BoardPlace(7, 3).id].verdict is Verdict.LOST
     )
-    parts = await asker.ask("rack reboot", wave=12, confirm="rack")
+    parts = await client.ask("rack reboot", wave=12, confirm="rack")
     rows = [row for part in parts for row in part.targets]
     bad = [row.name for row in rows if not row.verified]
     assert bad == ["s07n3"]
     assert len(rows) == STACKS * BOARDS
-    asker.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s07n3", qos=1)
-    await asker.all_online()
+    client.link.publish(f"{TOPICS.prefix}/sim/cmd/heal", b"s07n3", qos=1)
+    await client.all_online()
 
 
-async def bring_back(asker: Asker) -> None:
+async def bring_back(client: CommandClient) -> None:
     """Cycle what was shut down and not cut; a cycle needs nobody who speaks."""
     for stack in range(1, STACKS + 1):
         ids = [BoardPlace(stack, slot).id for slot in range(1, BOARDS + 1)]
-        if all(asker.eyes.nodes[one].verdict is Verdict.ONLINE for one in ids):
+        if all(client.observed.nodes[one].verdict is Verdict.ONLINE for one in ids):
             continue
-        await asker.until(
+        await client.until(
             lambda ids=ids: all(  # type: ignore[misc]  # ids is bound now, not later
-                asker.eyes.nodes[one].verdict is not Verdict.UNKNOWN for one in ids
+                client.observed.nodes[one].verdict is not Verdict.UNKNOWN for one in ids
             )
         )
-        (final,) = await asker.ask(
+        (final,) = await client.ask(
             f"stack/{stack} power",
             "cycle",
             "force",
             confirm=f"stack/{stack}",
         )
         assert final.ok is True, final.error
-    await asker.all_online()
+    await client.all_online()

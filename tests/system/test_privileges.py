@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shipped import DEPLOY, text
+from tests.deploy_files import DEPLOY, text
 
 pytestmark = pytest.mark.system
 

@@ -27,7 +27,7 @@ from tests.system.machines import debian
 from tests.system.provisioning_netns.namespace import enter
 
 PREFIX = "pirack"
-"""Of a namespace, before the id of the process that made it: see ``warden``."""
+"""Of a namespace, before the process id of the maker: see ``run_cleanup``."""
 
 RASPBERRY_PI = "b8:27:eb:00:00"
 """The first bytes of a board's MAC address: a block of the Raspberry Pi Foundation."""

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 MASTER, SWITCH, NEIGHBOUR = "m", "sw", "lan"
 PREFIX = "pirack"
-"""Of every namespace, before the id of the process that made it: see ``warden``."""
+"""Of every namespace, before the process id of the maker: see ``run_cleanup``."""
 
 SUBNET = Subnet(
     interface="eth1",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import warden
+from tests import run_cleanup
 from tests.system.provisioning_netns.lab import MASTER, Lab
 from tests.system.provisioning_netns.leftovers import leftovers, own_sockets
 from tests.system.provisioning_netns.pi import wait_until
@@ -33,14 +33,14 @@ def test_servers_clients_orphans_and_namespaces_end_with_the_lab(lab: Lab) -> No
 
 KILLED = """
 import os, pathlib, signal
-from tests import in_memory, warden
+from tests import in_memory, run_cleanup
 from tests.system.provisioning_netns.lab import Lab
-warden.start()
+run_cleanup.start()
 folder = in_memory.temporary()
 lab = Lab(pathlib.Path(folder.name))
 lab.open()
 lab.rival()
-print(os.environ[warden.MARK], folder.name, *lab.namespaces, flush=True)
+print(os.environ[run_cleanup.MARK], folder.name, *lab.namespaces, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -55,4 +55,4 @@ def test_what_a_killed_test_run_left_is_removed() -> None:
     assert len(namespaces) == 3
     left = [Path(folder), *(Path("/run/netns", name) for name in namespaces)]
     assert wait_until(lambda: not any(one.exists() for one in left))
-    assert warden.bearing(mark) == []
+    assert run_cleanup.processes_of(mark) == []

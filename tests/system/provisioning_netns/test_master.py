@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.client.link import Message, Subscription
-from broker.contract.messages import InstallStack, InstallState, ScanPhase, decode
-from broker.contract.topics import FixedTopic, InstallStackTopic
+from broker.client.link import Subscription
+from broker.contract.messages import ScanPhase
 from broker.mosquitto.program import find
-from tests.system.master_site import TOPICS, Asker, Eyes
 from tests.system.provisioning_netns.lab import MASTER, SUBNET, Lab
 from tests.system.provisioning_netns.outlets import serve_outlets
 from tests.system.provisioning_netns.rack import Rack
+from tests.system.rack_processes import TOPICS, CommandClient, InstallObserver
 
 if TYPE_CHECKING:
     import subprocess
@@ -78,32 +77,14 @@ status = ["{python}", "-S", "{script}", "{path}", "{stack}", "read"]
 """
 
 
-class InstallEyes(Eyes):
-    """Sees what is published of an install run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.install = InstallState()
-        self.scanned: dict[int, InstallStack] = {}
-
-    def on_message(self, message: Message) -> None:
-        match TOPICS.parse(message.topic):
-            case InstallStackTopic(stack=stack):
-                self.scanned[stack] = decode(message.payload, InstallStack)
-            case FixedTopic() if message.topic == TOPICS.install_state:
-                self.install = decode(message.payload, InstallState)
-            case _:
-                super().on_message(message)
-
-
-class Site:
+class MasterInLab:
     """Mosquitto and a master in the master's namespace of a lab."""
 
     master: subprocess.Popen[bytes]
 
     def __init__(self, lab: Lab, outlets: str) -> None:
         self._lab = lab
-        self.folder = lab.folder / "site"
+        self.folder = lab.folder / "parts"
         self.folder.mkdir()
         script = self.folder / "switch.py"
         script.write_text(SWITCH)
@@ -127,31 +108,31 @@ class Site:
         return self._lab.start(MASTER, *command, "--config", str(self._conf))
 
 
-async def story(site: Site) -> InstallEyes:
+async def story(parts: MasterInLab) -> InstallObserver:
     """Install the rack over MQTT; the master is killed on the way."""
-    eyes = InstallEyes()
+    observed = InstallObserver()
     more = [TOPICS.install_state, TOPICS.install_stack("+")]
-    asker = Asker(PORT, eyes, [Subscription(one, qos=1) for one in more])
-    await asker.link.start()
-    assert await asker.link.wait_connected(10.0)
+    client = CommandClient(PORT, observed, [Subscription(one, qos=1) for one in more])
+    await client.link.start()
+    assert await client.link.wait_connected(10.0)
     try:
-        await asker.until(lambda: eyes.install.backend == "dnsmasq", 20.0)
-        (begun,) = await asker.ask("rack install", "start")
+        await client.until(lambda: observed.install.backend == "dnsmasq", 20.0)
+        (begun,) = await client.ask("rack install", "start")
         assert "waits for `install confirm`" in begun.targets[0].stdout
-        await asker.until(lambda: eyes.install.step == "confirm", 20.0)
-        await asker.ask("rack install", "confirm")
-        await asker.until(lambda: phase(eyes, 1) is ScanPhase.PLACED, 30.0)
-        site.master.send_signal(signal.SIGKILL)
-        site.master.wait(5)
-        site.master = site.start_master()
-        await asker.until(lambda: eyes.install.step.startswith("done"), 60.0)
+        await client.until(lambda: observed.install.step == "confirm", 20.0)
+        await client.ask("rack install", "confirm")
+        await client.until(lambda: phase(observed, 1) is ScanPhase.PLACED, 30.0)
+        parts.master.send_signal(signal.SIGKILL)
+        parts.master.wait(5)
+        parts.master = parts.start_master()
+        await client.until(lambda: observed.install.step.startswith("done"), 60.0)
     finally:
-        await asker.link.stop()
-    return eyes
+        await client.link.stop()
+    return observed
 
 
-def phase(eyes: InstallEyes, stack: int) -> ScanPhase | None:
-    seen = eyes.scanned.get(stack)
+def phase(observed: InstallObserver, stack: int) -> ScanPhase | None:
+    seen = observed.scanned.get(stack)
     return seen.phase if seen else None
 
 
@@ -161,18 +142,18 @@ def test_a_rack_is_installed_over_mqtt_though_its_master_is_killed(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     rack = Rack(lab, 2, 2, lambda: 0.3)
     with serve_outlets(lab) as outlets:
-        site = Site(lab, outlets)
-        site.start_broker()
-        site.master = site.start_master()
-        eyes = lab.run(lambda: story(site))
-        site.master.terminate()
-        site.master.wait(10)
-    assert eyes.install.step == "done", eyes.install.problems
-    assert eyes.install.done == 4
-    assert {phase(eyes, n) for n in (1, 2)} == {ScanPhase.VERIFIED}
+        parts = MasterInLab(lab, outlets)
+        parts.start_broker()
+        parts.master = parts.start_master()
+        observed = lab.run(lambda: story(parts))
+        parts.master.terminate()
+        parts.master.wait(10)
+    assert observed.install.step == "done", observed.install.problems
+    assert observed.install.done == 4
+    assert {phase(observed, n) for n in (1, 2)} == {ScanPhase.VERIFIED}
     found = {
         board.mac: (board.address, board.name)
-        for stack in eyes.scanned.values()
+        for stack in observed.scanned.values()
         for board in stack.boards
     }
     assert found == {pi.mac: (pi.address, pi.hostname) for pi in rack.pis.values()}

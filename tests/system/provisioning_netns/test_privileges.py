@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shipped import settings
+from tests.deploy_files import settings
 from tests.system.provisioning_netns import driver_unprivileged
 from tests.system.provisioning_netns.lab import MASTER, Lab
 

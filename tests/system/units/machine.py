@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import warden
+from tests import run_cleanup
 
 BOOT = Path(__file__).with_name("boot")
 SPACES = ("unshare", "nsenter", "setpriv", "ip")
@@ -62,7 +62,7 @@ class Machine:
         if self._process is not None:
             self._process.kill()  # process 1 goes with it, and all others with that
             self._process.wait(10)
-            warden.remove_cgroups(self._cgroup)
+            run_cleanup.remove_cgroups(self._cgroup)
             self._process = None
 
     def run(self, *command: str, code: int = 0, timeout_s: float = COMMAND_S) -> str:
@@ -89,7 +89,7 @@ class Machine:
     def _try(
         self, *command: str, timeout_s: float
     ) -> "subprocess.CompletedProcess[str]":
-        mark = f"{warden.MARK}={os.environ[warden.MARK]}"
+        mark = f"{run_cleanup.MARK}={os.environ[run_cleanup.MARK]}"
         clean = ("env", "--ignore-environment", "--chdir=/", mark, f"PATH={PATH}")
         return subprocess.run(
             [*self._inside, *clean, "LANG=C.UTF-8", "HOME=/root", *command],

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pirack.deployment import own_wheel
-from tests.shipped import settings
+from tests.deploy_files import settings
 from tests.system.units.machine import Machine, require
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(300)]

@@ -17,7 +17,7 @@ from pathlib import Path
 MARK = "TEST_RUN"
 """In the environment of every process that a run starts."""
 LOOKS = 3
-"""In vain, one after the other: a process that becomes another one bears none."""
+"""In vain, one after the other: a process in the middle of exec shows no mark."""
 NAMESPACES = Path("/run/netns")
 REMOVE_CGROUPS = """
 mount -t cgroup2 pirack /mnt || exit 0
@@ -32,25 +32,25 @@ MEMORY = Path("/dev/shm")  # noqa: S108  # as in_memory.py
 
 
 def start() -> subprocess.Popen[bytes]:
-    """Mark what this process starts from now on, and let it end with this process."""
+    """Marks what this process starts from now on, so that it ends with this process."""
     run, mark = str(os.getpid()), f"{os.getpid()}-{time.time_ns()}"
-    warden = subprocess.Popen(
+    program = subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, run, mark],
         stdin=subprocess.PIPE,
         start_new_session=True,
         env={},  # no mark of a run around this one, whose end it is to outlive
     )
     os.environ[MARK] = mark
-    return warden
+    return program
 
 
-def stop(warden: subprocess.Popen[bytes]) -> None:
-    """Let it look, and end."""
-    warden.communicate()
+def stop(program: subprocess.Popen[bytes]) -> None:
+    """Has it end what is left, and end."""
+    program.communicate()
 
 
-def bearing(mark: str) -> list[int]:
-    """Return the processes that bear a mark."""
+def processes_of(mark: str) -> list[int]:
+    """Returns the processes that have a mark."""
     words, found = f"{MARK}={mark}".encode(), []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # just ended, or not ours to read
@@ -60,7 +60,7 @@ def bearing(mark: str) -> list[int]:
 
 
 def remove_cgroups(name: str) -> None:
-    """Remove the cgroups whose names begin so; their processes were killed."""
+    """Removes the cgroups whose names begin so; their processes were killed."""
     if os.geteuid() == 0:
         command = ["unshare", "--mount", "sh", "-c", REMOVE_CGROUPS, name]
         subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
@@ -69,10 +69,10 @@ def remove_cgroups(name: str) -> None:
 def main() -> None:
     run, mark = sys.argv[1:]
     sys.stdin.read()
-    nobody = 0
-    while nobody < LOOKS:
-        left = bearing(mark)
-        nobody = 0 if left else nobody + 1
+    gone = 0
+    while gone < LOOKS:
+        left = processes_of(mark)
+        gone = 0 if left else gone + 1
         for one in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests import warden
+from tests import run_cleanup
 
 pytestmark = pytest.mark.system
 
 RUN = """
 import os, signal, subprocess, sys
-from tests import warden
-warden.start()
+from tests import run_cleanup
+run_cleanup.start()
 hidden = ["setsid", sys.executable, "-c", "import time; time.sleep(600)"]
 subprocess.Popen(hidden, stdout=subprocess.DEVNULL)
-print(os.environ[warden.MARK], flush=True)
+print(os.environ[run_cleanup.MARK], flush=True)
 sys.stdin.read()
 """
 
@@ -38,9 +38,9 @@ def test_a_test_run_that_is_killed_leaves_no_process(number: signal.Signals) -> 
     with run:
         assert run.stdout is not None
         mark = run.stdout.readline().strip()
-        until(lambda: len(warden.bearing(mark)) == 1)
+        until(lambda: len(run_cleanup.processes_of(mark)) == 1)
         run.send_signal(number)
-    until(lambda: not warden.bearing(mark))
+    until(lambda: not run_cleanup.processes_of(mark))
 
 
 IN_CGROUP = """
@@ -54,7 +54,7 @@ exec sleep 600
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes cgroups")
 def test_cgroups_of_killed_processes_are_removed() -> None:
-    name = f"pirack{os.getpid()}-test-warden"
+    name = f"pirack{os.getpid()}-test-cleanup"
     words = ["unshare", "--mount", "sh", "-euc", IN_CGROUP, name]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -62,7 +62,7 @@ def test_cgroups_of_killed_processes_are_removed() -> None:
         cgroup = Path(f"/proc/{process.pid}/cgroup").read_text()
         assert f"/{name}/within" in cgroup
         process.kill()
-    warden.remove_cgroups(name)
+    run_cleanup.remove_cgroups(name)
     look = 'mount -t cgroup2 pirack /mnt && ls /mnt && ! ls -d "/mnt/$0"'
     subprocess.run(["unshare", "--mount", "sh", "-c", look, name], check=True)
 

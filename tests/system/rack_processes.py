@@ -21,6 +21,8 @@ from broker.client.mqtt_link import connector
 from broker.common.errors import BrokerError
 from broker.contract.messages import (
     Command,
+    InstallStack,
+    InstallState,
     NodeState,
     RackState,
     Reply,
@@ -31,6 +33,7 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import (
     FixedTopic,
+    InstallStackTopic,
     NodeTopic,
     ReplyTopic,
     Scope,
@@ -52,8 +55,8 @@ PATIENCE_S = 120.0
 """For what must come at all; how soon it comes is measured in ``bench/``."""
 
 
-class Eyes:
-    """Sees what the master publishes."""
+class RackObserver:
+    """Remembers what the master publishes."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeState] = {}
@@ -82,7 +85,31 @@ class Eyes:
         return sum(state.verdict is verdict for state in self.nodes.values())
 
 
-class Site:
+class InstallObserver(RackObserver):
+    """Remembers what is published of an install run, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.install = InstallState()
+        self.scanned: dict[int, InstallStack] = {}
+        self.master_was_away = False
+
+    def on_message(self, message: Message) -> None:
+        if not message.payload:
+            return
+        match TOPICS.parse(message.topic):
+            case InstallStackTopic(stack=stack):
+                self.scanned[stack] = decode(message.payload, InstallStack)
+            case FixedTopic() if message.topic == TOPICS.master_status:
+                if message.payload == b"offline":
+                    self.master_was_away, self.install = True, InstallState()
+            case FixedTopic() if message.topic == TOPICS.install_state:
+                self.install = decode(message.payload, InstallState)
+            case _:
+                super().on_message(message)
+
+
+class RackProcesses:
     """A broker, a simulated rack and a master, each its own process."""
 
     def __init__(
@@ -152,13 +179,16 @@ class Site:
         return msgspec.json.decode(path.read_bytes(), type=Relays)
 
 
-class Asker:
+class CommandClient:
     """A client that watches the master and sends commands."""
 
     def __init__(
-        self, port: int, eyes: Eyes | None = None, more: Sequence[Subscription] = ()
+        self,
+        port: int,
+        observed: RackObserver | None = None,
+        more: Sequence[Subscription] = (),
     ) -> None:
-        self.eyes = eyes or Eyes()
+        self.observed = observed or RackObserver()
         filters = [
             f"{TOPICS.prefix}/node/+/state",
             f"{TOPICS.prefix}/stack/+/state",
@@ -166,8 +196,8 @@ class Asker:
             *TOPICS.reply_filters(),
         ]
         self.link = connector(Endpoint(port=port))(
-            self.eyes,
-            client_id=f"asker-{time.monotonic_ns()}",
+            self.observed,
+            client_id=f"client-{time.monotonic_ns()}",
             subscriptions=[*(Subscription(one, qos=1) for one in filters), *more],
         )
 
@@ -192,7 +222,7 @@ class Asker:
         self.link.publish(topic, encode(command), qos=1)
 
         def parts() -> list[Reply]:
-            mine = [r for r in self.eyes.replies if r.id == command.id]
+            mine = [r for r in self.observed.replies if r.id == command.id]
             return [r for r in mine if r.phase.final]
 
         await self.until(
@@ -213,7 +243,7 @@ class Asker:
     async def all_online(self, limit_s: float = PATIENCE_S) -> float:
         whole = STACKS * BOARDS
         return await self.until(
-            lambda: self.eyes.with_verdict(Verdict.ONLINE) == whole, limit_s
+            lambda: self.observed.with_verdict(Verdict.ONLINE) == whole, limit_s
         )
 
 
@@ -223,37 +253,37 @@ def echo_port() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, power: str = "") -> Iterator[Site]:
-    """Run a site, each part its own process, until the block ends.
+def running_rack(folder: Path, power: str = "") -> Iterator[RackProcesses]:
+    """Runs a rack, each part its own process, until the block ends.
 
     Args:
         folder: For what it keeps.
         power: More lines for ``[power]``.
     """
-    site = Site(folder)
-    site.configure(echo_port())
-    conf = site.conf.read_text()
-    site.conf.write_text(conf.replace("[power]\n", f"[power]\n{power}"))
+    processes = RackProcesses(folder)
+    processes.configure(echo_port())
+    conf = processes.conf.read_text()
+    processes.conf.write_text(conf.replace("[power]\n", f"[power]\n{power}"))
     try:
-        site.start_broker()
+        processes.start_broker()
     except BrokerError as error:
         pytest.skip(str(error))
-    site.start("simulate")
-    site.start("master")
+    processes.start("simulate")
+    processes.start("master")
     try:
-        yield site
+        yield processes
     finally:
-        site.stop()
+        processes.stop()
 
 
 @contextlib.asynccontextmanager
-async def asking(site: Site) -> AsyncIterator[Asker]:
-    """Let in a client that sees all 48 boards online."""
-    asker = Asker(site.port)
-    await asker.link.start()
+async def connected_client(processes: RackProcesses) -> AsyncIterator[CommandClient]:
+    """Connects a client that sees all 48 boards online."""
+    client = CommandClient(processes.port)
+    await client.link.start()
     try:
-        assert await asker.link.wait_connected(PATIENCE_S)
-        await asker.all_online()
-        yield asker
+        assert await client.link.wait_connected(PATIENCE_S)
+        await client.all_online()
+        yield client
     finally:
-        await asker.link.stop()
+        await client.link.stop()
