@@ -24,9 +24,9 @@ from broker.common.tasks import first
 from broker.contract.messages import Event, EventKind
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
-from pirack import option_types, terminal, where
+from pirack import option_types, rack_config, terminal
 from pirack.rack_client import RACK, NoAnswerError, Question, RackClient, question
-from pirack.where import Place
+from pirack.rack_config import FoundRack
 
 HELP = "show the rack's history, and follow it"
 
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--follow", "-f", action="store_true", help="go on with new lines until Ctrl-C"
     )
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
-    where.add_options(parser)
+    rack_config.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     except TopicError as error:
         return _fail(str(error), EXIT_USAGE)
     try:
-        return asyncio.run(_run(where.find(args), asked, args))
+        return asyncio.run(_run(rack_config.find_rack(args), asked, args))
     except (ConfigError, TopicError) as error:
         code, text = EXIT_CONFIG, str(error)
     except LinkError as error:
@@ -155,8 +155,8 @@ def history(
     return question(scope, Verb.EVENTS, *words)
 
 
-async def _run(place: Place, asked: Question, args: argparse.Namespace) -> int:
-    return await show(await where.connect(place), place.topics, asked, args)
+async def _run(place: FoundRack, asked: Question, args: argparse.Namespace) -> int:
+    return await show(await rack_config.connect(place), place.topics, asked, args)
 
 
 async def show(

@@ -22,13 +22,13 @@ from broker.common.tasks import first
 from broker.contract.messages import Event, EventKind, InstallState, InstallStep
 from broker.contract.topics import Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
-from pirack import install_view, option_types, terminal, where
+from pirack import install_view, option_types, rack_config, terminal
 from pirack.install_view import RunLog, RunPicture
 from pirack.rack_client import RACK, NoAnswerError, RackClient, question
+from pirack.rack_config import FoundRack
 from pirack.receipt import Receipt
 from pirack.screen import is_redrawable
 from pirack.terminal import LineReader
-from pirack.where import Place
 from provisioning.run.state import Leave
 
 HELP = "find every board by its power, and give each its place and address"
@@ -145,14 +145,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain", action="store_true", help="no colour, no cursor movement: lines only"
     )
-    where.add_options(parser)
+    rack_config.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Does what is wanted and returns the exit code."""
     try:
         check_usage(args, terminal=sys.stdin.isatty())
-        return asyncio.run(_run(where.find(args, Verb.INSTALL), args))
+        return asyncio.run(_run(rack_config.find_rack(args, Verb.INSTALL), args))
     except UsageError as error:
         code, text = EXIT_USAGE, str(error)
     except (ConfigError, TopicError) as error:
@@ -210,13 +210,13 @@ def _check_words(action: str, words: list[str]) -> None:
     raise UsageError(text)
 
 
-async def _run(place: Place, args: argparse.Namespace) -> int:
+async def _run(place: FoundRack, args: argparse.Namespace) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     session = InstallSession(
-        await where.connect(place),
+        await rack_config.connect(place),
         place.topics,
         args,
         read_line=LineReader().line,

@@ -7,7 +7,7 @@ import msgspec
 
 from broker.common.errors import ConfigError
 from broker.mosquitto.certificates import check_host
-from pirack.house import TLS_PORT
+from pirack.rack_config import TLS_PORT
 
 HIGHEST = 65535
 LOCAL = ("localhost", "127.0.0.1")

@@ -24,7 +24,7 @@ from master_service.power.outlets import Outlets, PowerError
 from master_service.rack import layout
 from master_service.rack.outlet_state import outlet_rows
 from master_service.rack.settings import OutletRow, Settings, parse
-from pirack import house, runfile, terminal, where
+from pirack import rack_config, runfile, terminal
 from pirack.rack_client import RackClient
 from pirack.terminal import LineReader
 from pirack.up.data_directory import DataDirectory
@@ -103,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="say what would be done; no pin, plug or command is touched",
     )
-    where.add_options(test)
+    rack_config.add_options(test)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -150,7 +150,7 @@ async def _refuse_beside_a_master(args: argparse.Namespace) -> None:
         PowerError: One is running.
     """
     try:
-        place = where.find(args)
+        place = rack_config.find_rack(args)
     except (ConfigError, TopicError) as error:
         terminal.say(f"note: the broker was not asked for a master: {error}")
         return
@@ -190,7 +190,7 @@ def _configuration(args: argparse.Namespace) -> Path:
     told = DataDirectory(data, "").part("master")
     for path, meant in (
         (told, args.data or runfile.read(data)),
-        (house.PRODUCTION, args.data is None),
+        (rack_config.PRODUCTION, args.data is None),
         (told, True),
     ):
         if meant and path.exists():
@@ -198,7 +198,7 @@ def _configuration(args: argparse.Namespace) -> Path:
             return path
     text = (
         f"no outlets found: {data} has no rack of `pirack up`, and there is no "
-        f"{house.PRODUCTION}; give --config FILE"
+        f"{rack_config.PRODUCTION}; give --config FILE"
     )
     raise ConfigError(text)
 

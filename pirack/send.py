@@ -27,11 +27,10 @@ from broker.contract import command_text
 from broker.contract.messages import DEFAULT_TTL_S, Phase, RowCode, TargetRow
 from broker.contract.topics import Scope, ScopeKind, check_name
 from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE
-from pirack import option_types, terminal, where
-from pirack.house import ADMIN
+from pirack import option_types, rack_config, terminal
 from pirack.rack_client import NoAnswerError, Patience, Question, RackClient, person
+from pirack.rack_config import ADMIN, FoundRack
 from pirack.receipt import Receipt, row_lines, tells
-from pirack.where import Place
 
 HELP = "send a command to a node, stack, tag or the rack, and print the receipt"
 
@@ -115,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the whole receipt as one JSON object"
     )
-    where.add_options(parser)
+    rack_config.add_options(parser)
 
 
 def parse_target(text: str) -> Scope:
@@ -167,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
     printer = Printer(as_json=args.json)
     try:
         receipt = asyncio.run(
-            talk(where.find(args, asked.verb), asked, patience, printer)
+            talk(rack_config.find_rack(args, asked.verb), asked, patience, printer)
         )
     except (ConfigError, TopicError) as error:
         return _fail(str(error), EXIT_CONFIG)
@@ -196,7 +195,7 @@ def needs_confirm(asked: Question, receipt: Receipt) -> bool:
 
 
 async def talk(
-    place: Place, asked: Question, patience: Patience, printer: "Printer"
+    place: FoundRack, asked: Question, patience: Patience, printer: "Printer"
 ) -> Receipt:
     """Ask, print what comes, and return the receipt.
 
@@ -205,7 +204,7 @@ async def talk(
         NoAnswerError: The master is offline, or nothing answers.
     """
     client = RackClient(
-        await where.connect(place),
+        await rack_config.connect(place),
         place.topics,
         name="send",
         replies=[place.topics.reply(asked.scope, asked.verb)],

@@ -22,7 +22,7 @@ from broker.contract.messages import (
     Verdict,
 )
 from broker.contract.topics import Topics
-from pirack import terminal, where
+from pirack import rack_config, terminal
 from pirack.rack_client import RackClient
 from pirack.rack_picture import RackPicture, by_stack, overview
 from pirack.screen import (
@@ -94,13 +94,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain", action="store_true", help="no colour, no cursor movement"
     )
-    where.add_options(parser)
+    rack_config.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Watches until told to stop; returns the exit code."""
     try:
-        return asyncio.run(_run(where.find(args), args))
+        return asyncio.run(_run(rack_config.find_rack(args), args))
     except (ConfigError, TopicError) as error:
         terminal.complain(f"pirack watch: {error}\n")
         return EXIT_CONFIG
@@ -111,8 +111,8 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
 
 
-async def _run(place: where.Place, args: argparse.Namespace) -> int:
-    return await Watcher(await where.connect(place), place.topics, args).watch()
+async def _run(place: rack_config.FoundRack, args: argparse.Namespace) -> int:
+    return await Watcher(await rack_config.connect(place), place.topics, args).watch()
 
 
 class Watcher:

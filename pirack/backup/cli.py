@@ -13,7 +13,7 @@ from typing import IO
 
 from broker.common.errors import ConfigError
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
-from pirack import house, runfile, terminal
+from pirack import rack_config, runfile, terminal
 from pirack.backup import archive, contents
 from pirack.backup.archive import Manifest
 from pirack.backup.contents import DATA, Kind, Source
@@ -73,9 +73,9 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--etc",
         type=Path,
-        default=house.PRODUCTION.parent,
+        default=rack_config.PRODUCTION.parent,
         metavar="DIR",
-        help=f"as for `pirack init` (default: {house.PRODUCTION.parent})",
+        help=f"as for `pirack init` (default: {rack_config.PRODUCTION.parent})",
     )
     group.add_argument(
         "--state",

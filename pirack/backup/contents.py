@@ -24,7 +24,7 @@ from broker.common.service import TABLES
 from broker.mosquitto.dynsec import FILE_NAME
 from master_service.power import lock as outlet_lock
 from master_service.power.make import FAKE_FILE, LEDGER_FILE
-from pirack import house, runfile
+from pirack import rack_config, runfile
 from pirack.init.plan import BROKER_CONFIG
 from pirack.up import client_tools, data_directory, part_config
 
@@ -292,7 +292,7 @@ def elsewhere(source: Source) -> Iterator[str]:
             yield f"{running.config}, which the rack was started with"
         return
     ours = source.config.with_name("mosquitto.conf")
-    theirs = BROKER_CONFIG if source.config == house.PRODUCTION else ours
+    theirs = BROKER_CONFIG if source.config == rack_config.PRODUCTION else ours
     with contextlib.suppress(FileNotFoundError):
         if theirs.read_bytes() != ours.read_bytes():
             yield f"{theirs}, which is not a copy of {ours} any more"

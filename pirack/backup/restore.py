@@ -27,12 +27,12 @@ from master_service.rack.events import Retention
 from master_service.service import DATABASE
 from master_service.store import Store
 from node_agent.vitals import LinuxBoard
-from pirack import deploy_files, house, terminal
+from pirack import deploy_files, rack_config, terminal
 from pirack.backup import archive, cli, contents, swap
 from pirack.backup.archive import ArchiveError, Manifest
 from pirack.backup.contents import DATA, Kind, Source
 from pirack.backup.swap import Note, Swap
-from pirack.deployment.places import JOURNAL
+from pirack.deployment.targets import JOURNAL
 from pirack.init.plan import DHCP_UNIT, DROP_IN, SERVICES, UNITS
 from pirack.up import data_directory
 from provisioning.clock import LoopClock
@@ -244,7 +244,7 @@ def _running(target: Source, exchange: Swap) -> Iterator[str]:
                 yield str(error)
         return
     units: tuple[str, ...] = ()
-    if target.folders["etc"] == house.PRODUCTION.parent and SYSTEMD.is_dir():
+    if target.folders["etc"] == rack_config.PRODUCTION.parent and SYSTEMD.is_dir():
         units = asyncio.run(_active())
     if units:
         names = ", ".join(units)
@@ -423,7 +423,7 @@ def _next(manifest: Manifest, target: Source) -> Iterator[str]:
         )
         yield ""
     try:
-        known = house.read(config)
+        known = rack_config.read_access(config)
     except PiRackError as error:
         yield f"Look at the configuration: {error}"
         return

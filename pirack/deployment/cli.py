@@ -6,10 +6,10 @@ from pathlib import Path
 
 from broker.common.errors import LinkError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_USAGE
-from pirack import house, option_types, terminal
+from pirack import option_types, rack_config, terminal
 from pirack.node.cli import add_where
 from pirack.node.wish import check_packages
-from pirack.where import SEE_DOCTOR
+from pirack.rack_config import SEE_DOCTOR
 from provisioning.deploy.target import SSH_PORT
 from provisioning.deploy.visit import Pace
 
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     from pirack.deployment import command  # noqa: PLC0415  # asyncssh, an extra
 
     try:
-        found = house.find(args)
+        found = rack_config.find_access(args)
         if args.print_key:
             return command.print_key(found)
         if bool(args.board) + args.all + (args.stack is not None) != 1:

@@ -14,9 +14,8 @@ from pirack.deployment import show, targets
 from pirack.deployment.ear import Ear
 from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import place_them
-from pirack.deployment.places import folder, places
-from pirack.house import House
 from pirack.node import members
+from pirack.rack_config import RackAccess
 from provisioning.deploy import ssh
 from provisioning.deploy.deployer import Deployer
 from provisioning.deploy.host_keys import FILE_NAME, HostKeys
@@ -26,17 +25,17 @@ from provisioning.deploy.visit import Means, Pace
 from provisioning.deploy.wheels import WheelSupply
 
 
-def print_key(found: House) -> int:
+def print_key(found: RackAccess) -> int:
     """Print our public key, made at the first use.
 
     Raises:
         ConfigError: It cannot be read or made.
     """
-    print(ssh.public_line(ssh.own_key(folder(found))))
+    print(ssh.public_line(ssh.own_key(found.install_directory())))
     return EXIT_OK
 
 
-async def deploy(args: argparse.Namespace, found: House) -> int:
+async def deploy(args: argparse.Namespace, found: RackAccess) -> int:
     """Bring the agent to the boards that are meant, and return the exit code.
 
     Args:
@@ -47,11 +46,13 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
         PiRackError: The rack, its broker or a file does not allow it.
         OSError: A file cannot be written.
     """
-    directory = folder(found)
+    directory = found.install_directory()
     own = found.own_node
     async with Ear(found) as ear:
         known = targets.merge(
-            targets.from_places(places(directory), ear.details, args.ssh_port),
+            targets.from_places(
+                targets.found_places(directory), ear.details, args.ssh_port
+            ),
             targets.from_rack(ear.details, ear.states, args.ssh_port),
             own=own,
         )
@@ -83,7 +84,7 @@ async def deploy(args: argparse.Namespace, found: House) -> int:
 
 
 async def _bind(
-    found: House, reports: Iterable[Report], packer: HousePacker
+    found: RackAccess, reports: Iterable[Report], packer: HousePacker
 ) -> list[str]:
     """Bind boards to the client ids they got, and return what did not work."""
     fine = [report.node for report in reports if report.fine]

@@ -10,7 +10,7 @@ from broker.client.mqtt_link import check_connection, connector
 from broker.common.errors import ContractError, LinkError
 from broker.contract.messages import Details, NodeState, Status, decode
 from broker.contract.topics import NodeLeaf, NodeTopic
-from pirack.house import OPERATOR, House
+from pirack.rack_config import OPERATOR, RackAccess
 from pirack.rack_picture import cleaned
 
 CONNECT_S = 5.0
@@ -29,7 +29,7 @@ class Ear:
         house: The rack.
     """
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: RackAccess) -> None:
         self._house = house
         self._link: Link | None = None
         self._news = asyncio.Event()
@@ -50,7 +50,7 @@ class Ear:
             ConfigError: The operator's credentials cannot be read.
             LinkError: The broker cannot be reached.
         """
-        endpoint, topics = self._house.inside(OPERATOR), self._house.topics
+        endpoint, topics = self._house.local_endpoint(OPERATOR), self._house.topics
         await check_connection(endpoint)
         self._link = connector(endpoint)(
             self,

@@ -16,10 +16,10 @@ from broker.mosquitto.credentials import Credentials, generate_client_id
 from pirack import deploy_files
 from pirack.deployment import own_wheel
 from pirack.deployment.board import board_of
-from pirack.house import House
 from pirack.node import bundle, members
 from pirack.node.add import NotLetInError, let_in
 from pirack.node.board_id import BoardId
+from pirack.rack_config import RackAccess
 from provisioning.deploy.seams import Package
 from provisioning.deploy.snapshot import Snapshot
 from provisioning.deploy.wheels import WheelStore
@@ -40,7 +40,7 @@ class HousePacker:
 
     def __init__(
         self,
-        house: House,
+        house: RackAccess,
         states: Mapping[str, NodeState],
         *,
         wheel: Path | None = None,

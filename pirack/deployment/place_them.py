@@ -8,9 +8,9 @@ from broker.common.errors import PiRackError
 from broker.contract.messages import NodeState
 from broker.contract.verbs import Verb
 from pirack.deployment.ear import Ear
-from pirack.house import House
 from pirack.node import rack
 from pirack.node.add import NotLetInError, know, why
+from pirack.rack_config import RackAccess
 from provisioning.deploy.target import Report, Step
 from provisioning.deploy.trouble import Trouble
 
@@ -37,7 +37,7 @@ def wanted(report: Report, state: NodeState | None) -> list[tuple[str, ...]]:
 
 
 async def place_them(
-    house: House, ear: Ear, reports: Iterable[Report]
+    house: RackAccess, ear: Ear, reports: Iterable[Report]
 ) -> tuple[list[Report], list[str]]:
     """Has the master know each board that has its agent, with its name and place.
 

@@ -1,14 +1,19 @@
-"""Which boards are meant: names, ids, addresses, a stack, all of them; pure."""
+"""Which boards are meant: names, ids, addresses, a stack, all of them."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
 from broker.common.errors import ConfigError
 from broker.contract.messages import Details, NodeState
 from node_agent import identity
+from provisioning.clock import LoopClock
 from provisioning.deploy.target import SSH_PORT, Target, parse
+from provisioning.journal import SqliteJournal
 from provisioning.plan import Place
+
+JOURNAL = "install.sqlite"
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +31,23 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     def words(self) -> frozenset[str]:
         """What it is called."""
         return frozenset({self.target.name, self.node, self.target.mac} - {""})
+
+
+def found_places(directory: Path) -> tuple[Place, ...]:
+    """Returns who stands where; nothing where there was no install run yet.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+    path = directory / JOURNAL
+    if not path.exists():
+        return ()
+    journal = SqliteJournal(path, LoopClock())
+    journal.open()
+    try:
+        return journal.places()
+    finally:
+        journal.close()
 
 
 def from_places(

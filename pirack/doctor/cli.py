@@ -16,7 +16,7 @@ from broker.common.log import printable, printable_json
 from broker.common.service import EXIT_FAILED, EXIT_OK
 from dashboard.server.settings import DashboardSettings
 from master_service.rack.settings import MasterSettings
-from pirack import house, runfile, where
+from pirack import rack_config, runfile
 from pirack.doctor.finding import Finding, Level, fail, warn
 from pirack.runfile import RunFile
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="a JSON object a line for each finding"
     )
-    where.add_options(parser)
+    rack_config.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,13 +88,13 @@ def _configuration(args: argparse.Namespace) -> tuple[Path | None, RunFile | Non
     """
     named: Path | None = args.config
     try:
-        _, run = where.running(args)
+        _, run = rack_config.running(args)
     except ConfigError:
         return named, None  # named by the check of the rack
     if named or args.data or run:
         return named or (Path(run.config) if run and run.config else None), run
-    found = os.access(house.PRODUCTION, os.R_OK)
-    return house.PRODUCTION if found else None, None
+    found = os.access(rack_config.PRODUCTION, os.R_OK)
+    return rack_config.PRODUCTION if found else None, None
 
 
 def _data_directory(
@@ -105,7 +105,7 @@ def _data_directory(
     None where the file that would say it cannot be used, which is another finding.
     """
     if run is not None:
-        return where.running(args)[0]
+        return rack_config.running(args)[0]
     if config is None or not _is_for_good(config):
         return runfile.data_directory(args.data)
     try:
@@ -116,10 +116,10 @@ def _data_directory(
 
 def _is_for_good(config: Path) -> bool:
     """Returns whether a file is one that ``pirack init`` wrote."""
-    if config == house.PRODUCTION:
+    if config == rack_config.PRODUCTION:
         return True
     try:
-        return bool(load(config).table("enrol", house.EnrolSettings).host)
+        return bool(load(config).table("enrol", rack_config.EnrolSettings).host)
     except ConfigError:
         return False  # the check of the configuration says it
 
@@ -129,11 +129,11 @@ def _running(args: argparse.Namespace, config: Path | None) -> Iterator[Finding]
     from pirack.doctor import live, network  # noqa: PLC0415  # as in findings
 
     try:
-        place = where.find(args)
+        place = rack_config.find_rack(args)
     except (ConfigError, TopicError) as error:
         if config is None or not _is_for_good(config):  # else its own broker is there
             yield from _ports(config)
-        missing = isinstance(error, where.NoRackError)
+        missing = isinstance(error, rack_config.NoRackError)
         other = "mend that, or name another rack: --data, --config"
         advice = "start it: pirack up (or make run)" if missing else other
         yield warn("rack", str(error), advice)
@@ -144,7 +144,7 @@ def _running(args: argparse.Namespace, config: Path | None) -> Iterator[Finding]
         yield fail("broker", str(error), "correct it in the configuration")
         return
     if place.run:  # its description of the listener is in its data directory
-        data, _ = where.running(args)
+        data, _ = rack_config.running(args)
         yield from network.check(None, data)
     else:
         yield from network.check(args.config, args.data)

@@ -10,7 +10,7 @@ from broker.common.errors import LinkError, LinkRefusedError, PiRackError
 from broker.contract.messages import Command, Phase, RackState, Verdict
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
-from pirack import where
+from pirack import rack_config
 from pirack.doctor.finding import Finding, fail, ok, warn
 from pirack.rack_client import (
     SHORT_PATIENCE,
@@ -19,9 +19,9 @@ from pirack.rack_client import (
     RackClient,
     person,
 )
+from pirack.rack_config import FoundRack
 from pirack.rack_picture import RackPicture
 from pirack.receipt import Receipt
-from pirack.where import Place
 
 LISTEN_S = 0.5
 SERVER_ERROR = 500
@@ -29,10 +29,10 @@ NAMED = 5
 """How many bad nodes are named before the rest is counted."""
 
 
-async def rack(place: Place) -> list[Finding]:
+async def rack(place: FoundRack) -> list[Finding]:
     """Checks everything that goes through the broker, with one ping of the rack."""
     try:
-        connect = await where.connect(place)
+        connect = await rack_config.connect(place)
         topics, scope = place.topics, Scope(ScopeKind.RACK)
         pong = topics.reply(scope, Verb.PING)
         async with RackClient(connect, topics, name="doctor", replies=[pong]) as client:
@@ -55,10 +55,10 @@ async def rack(place: Place) -> list[Finding]:
 
 def _bare(error: LinkError) -> str:
     """Returns what is wrong without sending a person here."""
-    return str(error).removesuffix(where.SEE_DOCTOR).rstrip()
+    return str(error).removesuffix(rack_config.SEE_DOCTOR).rstrip()
 
 
-def _reached(place: Place) -> Finding:
+def _reached(place: FoundRack) -> Finding:
     return ok("broker", f"{place.broker} (found by {place.source})")
 
 

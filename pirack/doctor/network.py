@@ -13,10 +13,10 @@ from broker.common.errors import ConfigError, PiRackError
 from broker.mosquitto import credentials
 from broker.mosquitto.certificates import DAY_S
 from broker.mosquitto.dynsec import PEOPLE
-from pirack import house
+from pirack import rack_config
 from pirack.doctor.finding import Finding, fail, ok, warn
-from pirack.house import House
 from pirack.node import members
+from pirack.rack_config import RackAccess
 
 SOON_DAYS = 30
 TIMEOUT_S = 5.0
@@ -27,7 +27,7 @@ NAMED = 5
 def check(config: Path | None, data: Path | None) -> Iterator[Finding]:
     """Checks the door of the rack these name; the default is the rack found here."""
     try:
-        found = house.read(house.locate(config, data))
+        found = rack_config.read_access(rack_config.locate(config, data))
     except ConfigError:
         yield ok("for Pis", "no encrypted listener: only this machine connects")
         return
@@ -45,7 +45,7 @@ def check(config: Path | None, data: Path | None) -> Iterator[Finding]:
     yield client_ids(users.client_ids)
 
 
-def certificate(found: House, now: float) -> Finding:
+def certificate(found: RackAccess, now: float) -> Finding:
     """Checks by the door itself that nodes trust the broker, and for how long.
 
     Args:
@@ -132,7 +132,7 @@ def client_ids(bound: Mapping[str, str]) -> Finding:
     return warn("client ids", text, advice)
 
 
-def known(found: House) -> frozenset[str]:
+def known(found: RackAccess) -> frozenset[str]:
     """Returns who has a password here without being added as a node.
 
     Raises:
@@ -152,7 +152,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def _served(found: House) -> float:
+def _served(found: RackAccess) -> float:
     """Returns until when the certificate is good that the door shows, Unix time."""
     context = ssl.create_default_context(cafile=str(found.files.authority))
     place = (found.host, found.port)
@@ -178,7 +178,7 @@ class _Users(msgspec.Struct, frozen=True):
     client_ids: Mapping[str, str]
 
 
-async def _users(found: House) -> _Users:
+async def _users(found: RackAccess) -> _Users:
     control = await members.running(found)
     if control is None:
         text = "the broker is down, so it cannot be asked"

@@ -8,7 +8,7 @@ import msgspec
 
 from broker.common.errors import ConfigError
 from broker.mosquitto.dynsec import FILE_NAME, BrokerRole
-from pirack import house
+from pirack import rack_config
 from pirack.listen import Listen
 
 USERS = {
@@ -16,10 +16,10 @@ USERS = {
     "dashboard": BrokerRole.DASHBOARD,
     "dashboard-operator": BrokerRole.DASHBOARD_OPERATOR,
     "dashboard-admin": BrokerRole.DASHBOARD_ADMIN,
-    house.OPERATOR: BrokerRole.OPERATOR,
+    rack_config.OPERATOR: BrokerRole.OPERATOR,
     "viewer": BrokerRole.VIEWER,
-    house.ADMIN: BrokerRole.ADMIN,
-    house.BROKER_ADMIN: BrokerRole.BROKER_ADMIN,
+    rack_config.ADMIN: BrokerRole.ADMIN,
+    rack_config.BROKER_ADMIN: BrokerRole.BROKER_ADMIN,
 }
 LOCAL_PORT = 1883
 CREDENTIALS = "credentials.json"

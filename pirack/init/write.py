@@ -17,10 +17,10 @@ from broker.mosquitto import certificates, dynsec
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.dynsec import BrokerRole, BrokerUser
 from dashboard.server.users import ensure_admin
-from pirack import deploy_files, house, toml_writer
-from pirack.house import House
+from pirack import deploy_files, rack_config, toml_writer
 from pirack.init.plan import HEAD, USERS, Plan, broker_config, tables
 from pirack.node import members
+from pirack.rack_config import RackAccess
 from pirack.up import passwords
 
 
@@ -94,7 +94,7 @@ def _require_users(plan: Plan) -> None:
 
 
 def _certificate(plan: Plan) -> list[str]:
-    files = house.certificate_files(plan.secrets, plan.tls)
+    files = rack_config.certificate_files(plan.secrets, plan.tls)
     new = certificates.ensure(files, plan.names, rack=plan.rack, now=time.time())
     return [str(files.certificate)] if new else []
 
@@ -116,7 +116,7 @@ def _who_may_connect(
         return ()
     source = plan.config if plan.config.exists() else None
     described = load(source) if source else Document(tables(plan))
-    found = house.of(described, plan.config)
+    found = rack_config.access_of(described, plan.config)
     if found is None:
         return (f"{plan.config} has no [enrol]: the broker's users stay as they are",)
     try:
@@ -132,7 +132,7 @@ def _who_may_connect(
     )
 
 
-async def _change(found: House, users: list[BrokerUser]) -> tuple[str, ...]:
+async def _change(found: RackAccess, users: list[BrokerUser]) -> tuple[str, ...]:
     if await members.running(found) is not None:
         return await members.bring_up_to_date(found, users)
     before = found.dynsec.read_bytes()
@@ -151,7 +151,7 @@ def _keep(path: Path, text: str, mode: int) -> list[str]:
 
 def _give(plan: Plan) -> None:
     """Gives each file to who needs it, and to nobody else."""
-    files = house.certificate_files(plan.secrets, plan.tls)
+    files = rack_config.certificate_files(plan.secrets, plan.tls)
     for path, mode in (
         (plan.etc, 0o750),
         (plan.secrets, 0o750),

@@ -11,9 +11,9 @@ import msgspec
 from broker.common.errors import ConfigError, PiRackError
 from broker.contract.verbs import Verb
 from broker.mosquitto.credentials import Credentials
-from pirack.house import House
 from pirack.node import bundle, members, rack
 from pirack.node.board_id import BoardId
+from pirack.rack_config import RackAccess
 from pirack.receipt import Receipt
 
 KNOWN_S = 3.0
@@ -75,7 +75,7 @@ class Added(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
-def add(house: House, wish: Wish) -> Added:
+def add(house: RackAccess, wish: Wish) -> Added:
     """Let a board join, and put its bundle together.
 
     Raises:
@@ -100,7 +100,7 @@ def add(house: House, wish: Wish) -> Added:
 
 
 async def _place(
-    house: House, added: Added, secret: Credentials, *, new: bool
+    house: RackAccess, added: Added, secret: Credentials, *, new: bool
 ) -> Added:
     """Make the node known to the master, and tell it name and place."""
     wish, done, problems = added.wish, list[str](), list[str]()
@@ -124,7 +124,7 @@ async def _place(
     return msgspec.structs.replace(added, done=tuple(done), problems=tuple(problems))
 
 
-async def know(house: House, node: str) -> None:
+async def know(house: RackAccess, node: str) -> None:
     """Has the master know a node: one that was forgotten, or was never heard.
 
     Raises:
@@ -135,7 +135,7 @@ async def know(house: House, node: str) -> None:
         await let_in(house, node)
 
 
-async def let_in(house: House, node: str) -> None:
+async def let_in(house: RackAccess, node: str) -> None:
     """Has the master admit a node that it does not know, or has forgotten.
 
     Raises:
@@ -148,7 +148,7 @@ async def let_in(house: House, node: str) -> None:
         raise NotLetInError(text)
 
 
-async def known(house: House, node: str) -> bool:
+async def known(house: RackAccess, node: str) -> bool:
     """Return whether the master knows a node.
 
     Raises:

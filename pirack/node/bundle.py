@@ -9,8 +9,8 @@ from broker.common.atomic import replace
 from broker.mosquitto import credentials
 from broker.mosquitto.credentials import Credentials
 from pirack import deploy_files, toml_writer
-from pirack.house import House
 from pirack.node.board_id import BoardId
+from pirack.rack_config import RackAccess
 from provisioning.deploy.wheels import WheelStore
 
 AT = Path("/etc/pirack")
@@ -32,7 +32,7 @@ _HEAD = "# Written by `pirack node add`. [agent] may be extended: docs/agent.md.
 
 
 def write(
-    house: House,
+    house: RackAccess,
     board: BoardId,
     secret: Credentials,
     *,
@@ -82,7 +82,7 @@ def write(
     return directory
 
 
-def tables(house: House, board: BoardId, at: Path) -> dict[str, Any]:
+def tables(house: RackAccess, board: BoardId, at: Path) -> dict[str, Any]:
     """Return the node's configuration."""
     agent = {"agent": {"id": board.node}} if board.told else {}
     return {

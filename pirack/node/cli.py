@@ -11,11 +11,11 @@ from broker import VERSION
 from broker.common.errors import LinkError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.contract.messages import Verdict
-from pirack import house, option_types, terminal
-from pirack.house import House
+from pirack import option_types, rack_config, terminal
 from pirack.node import bundle, leave, rack
 from pirack.node.add import add, lines
 from pirack.node.wish import wished
+from pirack.rack_config import RackAccess
 from pirack.screen import span
 
 HELP = "let a real Pi join the rack, list those that may, forget one"
@@ -107,13 +107,13 @@ def _add(args: argparse.Namespace) -> int:
         at=args.at,
         wheel=args.wheel or bundle.built_wheel(VERSION),
     )
-    for line in lines(add(house.find(args), wish)):
+    for line in lines(add(rack_config.find_access(args), wish)):
         terminal.say(line)
     return EXIT_OK
 
 
 def _list(args: argparse.Namespace) -> int:
-    found = house.find(args)
+    found = rack_config.find_access(args)
     states, trouble = _states(found)
     for node in found.nodes():
         state = states.get(node)
@@ -131,7 +131,7 @@ def _list(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _states(found: House) -> tuple[rack.Picture, str]:
+def _states(found: RackAccess) -> tuple[rack.Picture, str]:
     """Return what the master says of the nodes, or why nobody says anything."""
     wanted = set(found.nodes())
     try:
@@ -142,7 +142,7 @@ def _states(found: House) -> tuple[rack.Picture, str]:
 
 
 def _forget(args: argparse.Namespace) -> int:
-    left = leave.forget(house.find(args), args.board)
+    left = leave.forget(rack_config.find_access(args), args.board)
     broker = "and its connection ended" if left.live else "from the next start on"
     print(f"{left.node} may not connect any more, {broker}.")
     for topic in left.cleared:

@@ -6,9 +6,9 @@ import msgspec
 
 from broker.common.errors import ConfigError, LinkError, PiRackError, TopicError
 from broker.contract.verbs import Verb
-from pirack.house import House
 from pirack.node import board_id, members, rack
 from pirack.node.add import why
+from pirack.rack_config import RackAccess
 
 LOOK_S = 3.0
 
@@ -29,7 +29,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def forget(house: House, word: str) -> Left:
+def forget(house: RackAccess, word: str) -> Left:
     """Take a node's password, end its connection, and have its topics cleared.
 
     First the broker, so that it can say nothing more; then the master.
@@ -64,7 +64,7 @@ def forget(house: House, word: str) -> Left:
     return msgspec.structs.replace(left, cleared=cleared)
 
 
-def resolve(house: House, word: str) -> str:
+def resolve(house: RackAccess, word: str) -> str:
     """Return the id of a node that was added.
 
     Raises:
@@ -85,7 +85,7 @@ def resolve(house: House, word: str) -> str:
     raise ConfigError(text)
 
 
-def _by_name(house: House, word: str) -> str:
+def _by_name(house: RackAccess, word: str) -> str:
     """Return the id of the node with this display name; empty where nobody says."""
     try:
         nodes = asyncio.run(rack.look(house, lambda _nodes: False, LOOK_S))

@@ -15,10 +15,10 @@ from broker.mosquitto.credentials import (
 )
 from broker.mosquitto.dynsec import BrokerRole, BrokerUser
 from broker.mosquitto.dynsec_control import DynsecControl
-from pirack.house import ADMIN, BROKER_ADMIN, House, added_nodes, node_file
+from pirack.rack_config import ADMIN, BROKER_ADMIN, RackAccess, added_nodes, node_file
 
 
-def secret(house: House, node: str, *, renew: bool) -> tuple[Credentials, bool]:
+def secret(house: RackAccess, node: str, *, renew: bool) -> tuple[Credentials, bool]:
     """Return a node's credentials, and whether they are new; made if missing.
 
     Kept before the broker hears of them: what breaks off in between is made whole by
@@ -46,7 +46,7 @@ def secret(house: House, node: str, *, renew: bool) -> tuple[Credentials, bool]:
     return made, True
 
 
-async def admit(house: House, whom: Credentials, *, renewed: bool) -> bool:
+async def admit(house: RackAccess, whom: Credentials, *, renewed: bool) -> bool:
     """Tell the broker; return whether it runs. If not, it will know when it starts.
 
     Raises:
@@ -90,7 +90,7 @@ def added(secrets: Path, others: Set[str]) -> list[BrokerUser]:
     ]
 
 
-async def bind(house: House, whom: Credentials) -> None:
+async def bind(house: RackAccess, whom: Credentials) -> None:
     """Lets a node connect only with the client id that its new credentials have.
 
     For a board that an earlier release enrolled, once the credentials are on it.
@@ -109,7 +109,7 @@ async def bind(house: House, whom: Credentials) -> None:
     await control.bind_client_id(as_node(whom))
 
 
-async def dismiss(house: House, node: str) -> bool:
+async def dismiss(house: RackAccess, node: str) -> bool:
     """Take a node's right to connect and its password; return whether the broker runs.
 
     Raises:
@@ -129,7 +129,7 @@ async def dismiss(house: House, node: str) -> bool:
     return control is not None
 
 
-async def running(house: House) -> DynsecControl | None:
+async def running(house: RackAccess) -> DynsecControl | None:
     """Return the running broker's door for changes; None while it is down.
 
     Raises:
@@ -140,7 +140,7 @@ async def running(house: House) -> DynsecControl | None:
     refusal = LinkError()
     # Of a rack that was set up by an earlier release the broker may know `admin` only.
     for user in (BROKER_ADMIN, ADMIN) if newer else (ADMIN,):
-        endpoint = house.inside(user)
+        endpoint = house.local_endpoint(user)
         try:
             await check_connection(endpoint)
         except (LinkRefusedError, SilentError) as error:
@@ -153,7 +153,7 @@ async def running(house: House) -> DynsecControl | None:
 
 
 async def bring_up_to_date(
-    house: House, users: Sequence[BrokerUser]
+    house: RackAccess, users: Sequence[BrokerUser]
 ) -> tuple[str, ...]:
     """Gives a running broker this release's users, rights and client ids.
 

@@ -6,8 +6,8 @@ from broker.client.mqtt_link import check_connection, connector
 from broker.contract.messages import NodeState
 from broker.contract.topics import Scope, ScopeKind
 from broker.mosquitto.credentials import Credentials
-from pirack.house import OPERATOR, House
 from pirack.rack_client import SHORT_PATIENCE, RackClient, question
+from pirack.rack_config import OPERATOR, RackAccess
 from pirack.rack_picture import overview
 from pirack.receipt import Receipt
 
@@ -15,7 +15,7 @@ Picture = dict[str, NodeState]
 
 
 async def look(
-    house: House, enough: Callable[[Picture], bool], timeout_s: float
+    house: RackAccess, enough: Callable[[Picture], bool], timeout_s: float
 ) -> Picture:
     """Returns the nodes as the master sees them; what is known when the time is over.
 
@@ -28,7 +28,7 @@ async def look(
         ConfigError: The operator's credentials cannot be read.
         LinkError: The broker cannot be reached.
     """
-    endpoint = house.inside(OPERATOR)
+    endpoint = house.local_endpoint(OPERATOR)
     await check_connection(endpoint)
     client = RackClient(
         connector(endpoint), house.topics, name="node", hears=overview(house.topics)
@@ -39,7 +39,7 @@ async def look(
         return picture.nodes
 
 
-async def command(house: House, node: str, verb: str, *args: str) -> Receipt:
+async def command(house: RackAccess, node: str, verb: str, *args: str) -> Receipt:
     """Asks the master something about one node.
 
     Raises:
@@ -47,7 +47,7 @@ async def command(house: House, node: str, verb: str, *args: str) -> Receipt:
         LinkError: The broker cannot be reached.
         NoAnswerError: There is no master.
     """
-    endpoint = house.inside(house.commander(verb))
+    endpoint = house.local_endpoint(house.commander(verb))
     await check_connection(endpoint)
     scope, topics = Scope(ScopeKind.NODE, node), house.topics
     replies = [topics.reply(scope, verb)]
@@ -57,7 +57,7 @@ async def command(house: House, node: str, verb: str, *args: str) -> Receipt:
         return await client.ask(asked, patience=SHORT_PATIENCE)
 
 
-async def sign_in(house: House, secret: Credentials) -> None:
+async def sign_in(house: RackAccess, secret: Credentials) -> None:
     """Signs in once as the node, by the door it will use, and publishes nothing.
 
     That proves the door, the certificate and the password from here. The connection
@@ -67,4 +67,4 @@ async def sign_in(house: House, secret: Credentials) -> None:
     Raises:
         LinkError: It would not work for the node either; says why.
     """
-    await check_connection(house.door(secret), secret.username)
+    await check_connection(house.tls_endpoint(secret), secret.username)

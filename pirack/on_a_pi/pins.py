@@ -22,10 +22,10 @@ from master_service.power import machine as machines
 from master_service.power.drivers import gpiod_lines, kernel
 from master_service.power.wiring import BUSES, LAST_PIN, PULLED_UP_BELOW
 from master_service.rack.settings import Driver, parse
-from pirack.house import PRODUCTION
 from pirack.on_a_pi.board import NO_PI, Machine, NoAnswerError
 from pirack.on_a_pi.jumper import FREE, BenchError, Pin
 from pirack.on_a_pi.report import Row, agrees, differs, ok, unknown
+from pirack.rack_config import PRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

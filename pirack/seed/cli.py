@@ -6,12 +6,12 @@ from pathlib import Path
 
 from broker.common.errors import LinkError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from pirack import deploy_files, house, option_types, terminal
+from pirack import deploy_files, option_types, rack_config, terminal
 from pirack.deployment import own_wheel
-from pirack.house import House
 from pirack.node.add import Added, add
 from pirack.node.cli import add_where
 from pirack.node.wish import HALF_A_PLACE, check_packages, wished
+from pirack.rack_config import RackAccess
 from pirack.seed import put, texts
 from pirack.seed.archive import ARCHIVE, pack
 from pirack.seed.put import System
@@ -166,7 +166,7 @@ def _shared(args: argparse.Namespace) -> int:
 
 
 def _node(args: argparse.Namespace) -> int:
-    found = house.find(args)
+    found = rack_config.find_access(args)
     wish = wished(args, args.node)
     check_packages(None, args.wheelhouse)
     told = card(args, wish.board.node)
@@ -204,15 +204,14 @@ def _key(args: argparse.Namespace) -> str:
     if args.ssh_key is not None:
         # Something else than a key is told as such, whatever bytes it has.
         return str(args.ssh_key.read_text(encoding="utf-8", errors="replace").strip())
-    return deploy_key(house.find(args))
+    return deploy_key(rack_config.find_access(args))
 
 
-def deploy_key(found: House) -> str:
+def deploy_key(found: RackAccess) -> str:
     """Returns the public key of ``pirack deploy``, made at the first use."""
-    from pirack.deployment.places import folder  # noqa: PLC0415  # an extra
-    from provisioning.deploy.ssh import own_key, public_line  # noqa: PLC0415  # likewise
+    from provisioning.deploy.ssh import own_key, public_line  # noqa: PLC0415  # an extra
 
-    return public_line(own_key(folder(found)))
+    return public_line(own_key(found.install_directory()))
 
 
 def contents(told: Card) -> dict[str, bytes]:

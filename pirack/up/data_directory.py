@@ -11,7 +11,7 @@ import msgspec
 
 from broker.common.errors import ConfigError
 from pirack import runfile
-from pirack.house import UP_FILE
+from pirack.rack_config import UP_FILE
 
 LOCK_FILE = "lock"
 

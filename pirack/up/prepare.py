@@ -24,7 +24,7 @@ from broker.mosquitto.dynsec import FILE_NAME, BrokerRole, BrokerUser
 from broker.mosquitto.program import Mosquitto
 from node_agent import identity
 from node_agent.vitals import LinuxBoard
-from pirack import house, listen, toml_writer
+from pirack import listen, rack_config, toml_writer
 from pirack.listen import Listen
 from pirack.node import members
 from pirack.runfile import Login, MqttAccess, RunFile
@@ -42,10 +42,10 @@ ROLES = {
     SIMULATOR: BrokerRole.SIMULATOR,
     "dashboard-operator": BrokerRole.DASHBOARD_OPERATOR,
     "dashboard-admin": BrokerRole.DASHBOARD_ADMIN,
-    house.OPERATOR: BrokerRole.OPERATOR,
+    rack_config.OPERATOR: BrokerRole.OPERATOR,
     "viewer": BrokerRole.VIEWER,
-    house.ADMIN: BrokerRole.ADMIN,
-    house.BROKER_ADMIN: BrokerRole.BROKER_ADMIN,
+    rack_config.ADMIN: BrokerRole.ADMIN,
+    rack_config.BROKER_ADMIN: BrokerRole.BROKER_ADMIN,
 }
 ROOT_WARNING = "should not be run as root"
 """Mosquitto's advice; another user's would not end with us (``die_with_parent``)."""
@@ -291,7 +291,7 @@ def _tls_listener(
     except CertificateError as error:
         text = f"--name: {error}"
         raise ConfigError(text) from error
-    files = house.certificate_files(paths.secrets, paths.tls)
+    files = rack_config.certificate_files(paths.secrets, paths.tls)
     try:
         certificates.ensure(files, names, rack=options.rack, now=time.time())
     except CertificateError as error:
@@ -343,11 +343,11 @@ def _users(decided: Decided) -> MqttAccess:
     ]
     users += members.added(paths.secrets, {user.name for user in users})
     dynsec.merge(paths.broker, users, Topics(decided.rack))
-    secret = next(user.password for user in users if user.name == house.ADMIN)
+    secret = next(user.password for user in users if user.name == rack_config.ADMIN)
     return MqttAccess(
         host=decided.mqtt_host,
         port=decided.mqtt_port,
-        username=house.ADMIN,
+        username=rack_config.ADMIN,
         password=secret,
     )
 

@@ -159,7 +159,7 @@ def test_a_file_that_is_closed_to_us_is_said_in_a_sentence(
     def closed(_: object) -> None:
         raise PermissionError(13, "Permission denied", "/data/etc/enrol.toml")
 
-    monkeypatch.setattr("pirack.where.find", closed)
+    monkeypatch.setattr("pirack.rack_config.find_rack", closed)
     assert main(["watch"]) == 3
     said = capsys.readouterr().err
     assert "/data/etc/enrol.toml: Permission denied; be its owner, or use sudo" in said

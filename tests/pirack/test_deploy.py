@@ -15,13 +15,13 @@ from broker.contract.messages import Details, NodeState, Verdict
 from broker.contract.topics import Topics
 from broker.mosquitto import credentials
 from broker.mosquitto.credentials import Credentials
-from pirack.deployment import own_wheel, places, show, targets
+from pirack.deployment import own_wheel, show, targets
 from pirack.deployment.board import board_of
 from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import wanted
-from pirack.house import House
 from pirack.node import bundle
 from pirack.node.board_id import BoardId
+from pirack.rack_config import RackAccess
 from provisioning.deploy.snapshot import Snapshot
 from provisioning.deploy.target import Report, Step, Target
 from provisioning.deploy.trouble import Trouble
@@ -156,12 +156,12 @@ def test_a_machine_without_serial_and_interface_has_no_id() -> None:
         board_of(Snapshot(files={}, answers={}))
 
 
-def house(directory: Path, text: str = "") -> House:
+def house(directory: Path, text: str = "") -> RackAccess:
     source = directory / "etc" / "enrol.toml"
     source.parent.mkdir(exist_ok=True)
     source.write_text(text)
     (directory / "ca.crt").write_text("authority")
-    return House(
+    return RackAccess(
         topics=Topics("lab"),
         broker=("127.0.0.1", 1883),
         host="rack.local",
@@ -176,7 +176,7 @@ def house(directory: Path, text: str = "") -> House:
 def test_what_goes_to_a_board_is_one_directory_that_only_root_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def admit(_house: House, _whom: Credentials, *, renewed: bool) -> bool:
+    async def admit(_house: RackAccess, _whom: Credentials, *, renewed: bool) -> bool:
         return renewed
 
     # The broker's own tests are elsewhere; here it takes everybody.
@@ -209,7 +209,7 @@ def test_what_goes_to_a_board_is_one_directory_that_only_root_reads(
 def test_wheels_that_a_board_made_go_to_those_of_its_kind_and_with_each_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def admit(_house: House, _whom: Credentials, *, renewed: bool) -> bool:
+    async def admit(_house: RackAccess, _whom: Credentials, *, renewed: bool) -> bool:
         return renewed
 
     monkeypatch.setattr("pirack.node.members.admit", admit)
@@ -236,7 +236,7 @@ def test_wheels_that_a_board_made_go_to_those_of_its_kind_and_with_each_bundle(
 def test_a_board_of_an_earlier_release_gets_a_client_id_that_is_kept_when_it_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def admit(_house: House, _whom: Credentials, *, renewed: bool) -> bool:
+    async def admit(_house: RackAccess, _whom: Credentials, *, renewed: bool) -> bool:
         return renewed
 
     monkeypatch.setattr("pirack.node.members.admit", admit)
@@ -278,15 +278,15 @@ def test_our_own_wheel_is_the_same_each_time_and_names_each_file_it_has() -> Non
 def test_keys_are_kept_where_the_install_run_keeps_its_own(
     tmp_path: Path, text: str, where: str
 ) -> None:
-    assert places.folder(house(tmp_path, text)) == tmp_path / where
-    assert places.places(tmp_path) == ()
+    assert house(tmp_path, text).install_directory() == tmp_path / where
+    assert targets.found_places(tmp_path) == ()
 
 
 def test_under_pirack_up_they_are_where_its_master_was_told(tmp_path: Path) -> None:
     described = house(tmp_path)
     told = '[install]\ndata_dir = "/data/racks/lab/install"\n'
     described.source.with_name("master.toml").write_text(told)
-    assert places.folder(described) == Path("/data/racks/lab/install")
+    assert described.install_directory() == Path("/data/racks/lab/install")
 
 
 TARGET = Target(host="192.168.23.22", name="s03n2", stack=3, slot=2)

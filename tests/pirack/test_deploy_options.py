@@ -43,7 +43,7 @@ def test_a_value_that_cannot_be_is_wrong_usage_and_says_what_can(
 def test_options_that_do_not_fit_are_refused(
     words: list[str], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pirack.house.find", lambda _args: None)
+    monkeypatch.setattr("pirack.rack_config.find_access", lambda _args: None)
     with pytest.raises(ConfigError, match=says):
         cli.run(options(*words))
 
@@ -54,6 +54,6 @@ def test_boards_are_meant_in_one_way_or_it_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("pirack.house.find", lambda _args: None)
+    monkeypatch.setattr("pirack.rack_config.find_access", lambda _args: None)
     assert cli.run(options(*words)) == 2
     assert "say which boards" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf, Topics
-from pirack import house, runfile
+from pirack import rack_config, runfile
 from pirack.cli import main
 from pirack.doctor import broker_program, files, live, machine, network
 from pirack.doctor.finding import Level
@@ -264,7 +264,7 @@ def test_a_rack_for_good_is_checked_where_its_master_keeps_its_state(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "etc.toml"
-    monkeypatch.setattr(house, "PRODUCTION", config)
+    monkeypatch.setattr(rack_config, "PRODUCTION", config)
     (tmp_path / "state").mkdir(mode=0o700)
     config.write_text(f"[master]\ndata_dir = '{tmp_path}/state'\n")
     found = doctor(capsys)

@@ -8,7 +8,7 @@ import pytest
 from broker.common.config import Document
 from broker.common.errors import ConfigError
 from broker.mosquitto import credentials
-from pirack import deploy_files, house
+from pirack import deploy_files, rack_config
 from pirack.init.cli import add_arguments, planned, steps
 from pirack.init.plan import Plan, broker_config, tables
 from pirack.listen import Listen
@@ -94,7 +94,7 @@ def test_a_shipped_file_that_lost_a_line_is_an_error_and_no_half_configuration()
 
 
 def test_what_is_written_is_what_pirack_node_reads() -> None:
-    found = house.of(Document(tables(plan())), ETC / "pirack.toml")
+    found = rack_config.access_of(Document(tables(plan())), ETC / "pirack.toml")
     assert found is not None
     assert (found.host, found.port) == ("rack.local", 8883)
     assert found.secrets == ETC / "secrets"

@@ -11,12 +11,12 @@ from broker.common.errors import ConfigError, TopicError
 from broker.contract.topics import Topics
 from broker.mosquitto import certificates, credentials
 from broker.mosquitto.credentials import Credentials
-from pirack import deploy_files, house
-from pirack.house import House
+from pirack import deploy_files, rack_config
 from pirack.node import board_id, bundle
 from pirack.node.add import Added, Wish, add, lines
 from pirack.node.board_id import BoardId
 from pirack.node.wish import wished
+from pirack.rack_config import RackAccess
 
 BOARD = BoardId("pi-1f3a9c2e", told=False)
 
@@ -44,8 +44,8 @@ def test_what_is_no_board_is_refused_with_the_right_forms(text: str) -> None:
         board_id.read(text)
 
 
-def rack(directory: Path) -> House:
-    return House(
+def rack(directory: Path) -> RackAccess:
+    return RackAccess(
         topics=Topics("lab"),
         broker=("127.0.0.1", 1883),
         host="rack.local",
@@ -146,24 +146,24 @@ def test_the_masters_own_agent_keeps_the_password_it_has(tmp_path: Path) -> None
 def test_a_rack_is_found_in_the_data_directory_else_where_init_put_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house, "PRODUCTION", tmp_path / "pirack.toml")
+    monkeypatch.setattr(rack_config, "PRODUCTION", tmp_path / "pirack.toml")
     with pytest.raises(ConfigError, match="pirack up --listen"):
-        house.locate(None, tmp_path)
+        rack_config.locate(None, tmp_path)
     (tmp_path / "pirack.toml").touch()
     with pytest.raises(ConfigError, match="pirack up --listen"):
-        house.locate(None, tmp_path)  # a directory that was named is meant
+        rack_config.locate(None, tmp_path)  # a directory that was named is meant
     monkeypatch.setenv("PIRACK_DATA", str(tmp_path))
-    assert house.locate(None, None) == tmp_path / "pirack.toml"
+    assert rack_config.locate(None, None) == tmp_path / "pirack.toml"
     (tmp_path / "etc").mkdir()
-    (tmp_path / house.UP_FILE).touch()
-    assert house.locate(None, None) == tmp_path / house.UP_FILE
+    (tmp_path / rack_config.UP_FILE).touch()
+    assert rack_config.locate(None, None) == tmp_path / rack_config.UP_FILE
 
 
 def test_a_configuration_without_a_door_says_who_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "pirack.toml"
     path.write_text('[rack]\nname = "lab"\n')
     with pytest.raises(ConfigError, match="pirack init"):
-        house.read(path)
+        rack_config.read_access(path)
 
 
 def test_a_certificate_is_for_checked_names_only() -> None:

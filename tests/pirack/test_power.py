@@ -22,7 +22,7 @@ from master_service.rack.settings import (
     PowerSettings,
     Settings,
 )
-from pirack import house, power
+from pirack import power, rack_config
 from pirack.power import (
     OutletOutcome,
     OutletTest,
@@ -219,15 +219,15 @@ def test_the_outlets_are_those_of_the_rack_that_is_found(
     up = tmp_path / ".pirack" / "etc" / "master.toml"
     monkeypatch.delenv("PIRACK_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(house, "PRODUCTION", tmp_path / "pirack.toml")
+    monkeypatch.setattr(rack_config, "PRODUCTION", tmp_path / "pirack.toml")
     with pytest.raises(ConfigError, match=r"no outlets found.*give --config FILE"):
         power.run(unnamed())
     up.parent.mkdir(parents=True)
     up.write_text(tables.replace("stack-1", "desk"))
     assert power.run(unnamed("desk")) == 0
-    house.PRODUCTION.write_text(tables)
+    rack_config.PRODUCTION.write_text(tables)
     assert power.run(unnamed("stack-1")) == 0
-    assert f"the outlets of {house.PRODUCTION}:" in capsys.readouterr().out
+    assert f"the outlets of {rack_config.PRODUCTION}:" in capsys.readouterr().out
     assert power.run(unnamed("desk", "--data", str(tmp_path / ".pirack"))) == 0
 
 

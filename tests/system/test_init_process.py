@@ -22,7 +22,7 @@ from broker.mosquitto import credentials, dynsec
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.certificates import DAY_S, SERVER_DAYS, Files, ensure, inspect
 from broker.mosquitto.dynsec import Rights
-from pirack import house
+from pirack import rack_config
 from pirack.node import members
 from tests.ports import free_port
 
@@ -248,12 +248,12 @@ def test_a_running_broker_of_an_earlier_release_is_brought_up_to_date(
 def test_a_deployed_board_of_an_earlier_release_is_bound_when_it_has_its_client_id(
     config: Path,
 ) -> None:
-    found = house.read(config)
+    found = rack_config.read_access(config)
     secret, _ = members.secret(found, NODE, renew=False)
     old = msgspec.structs.replace(secret, client_id="")
     credentials.write(found.node(NODE), old)
     asyncio.run(members.admit(found, old, renewed=True))
-    plain = msgspec.structs.replace(found.inside("viewer"), username=NODE)
+    plain = msgspec.structs.replace(found.local_endpoint("viewer"), username=NODE)
     plain = msgspec.structs.replace(plain, password=old.password)
     asyncio.run(check_connection(plain, NODE))
 

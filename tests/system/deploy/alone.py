@@ -8,8 +8,8 @@ from pathlib import Path
 from broker.contract.topics import Topics
 from broker.mosquitto.credentials import Credentials
 from pirack.deployment.board import board_of
-from pirack.house import House
 from pirack.node import bundle
+from pirack.rack_config import RackAccess
 from provisioning.deploy import ssh
 from provisioning.deploy.deployer import Deployer
 from provisioning.deploy.host_keys import HostKeys
@@ -31,7 +31,7 @@ class Alone:
 
     def __init__(self, directory: Path, files: tuple[Path, ...] = ()) -> None:
         self._files = files
-        self._house = House(
+        self._house = RackAccess(
             topics=Topics("lab"),
             broker=("127.0.0.1", 9),
             host="127.0.0.1",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pirack import house
-from pirack.deployment import places
+from pirack.deployment.targets import JOURNAL
+from pirack.rack_config import UP_FILE, read_access
 from provisioning.clock import LoopClock
 from provisioning.deploy.trouble import Trouble
 from provisioning.journal import SqliteJournal
@@ -117,8 +117,8 @@ def test_a_board_of_an_install_run_gets_the_name_and_place_of_its_slot(
         mac=pi.run("sort /sys/class/net/*/address | tail -n 1").strip(),
         serial=pi.node.removeprefix("pi-"),
     )
-    folder = places.folder(house.read(rack / house.UP_FILE))
-    journal = SqliteJournal(folder / places.JOURNAL, LoopClock())
+    folder = read_access(rack / UP_FILE).install_directory()
+    journal = SqliteJournal(folder / JOURNAL, LoopClock())
     journal.open()
     asyncio.run(journal.keep((slot,)))
     journal.close()
@@ -145,7 +145,7 @@ async def test_an_agent_that_cannot_speak_says_why_in_its_journal(
     rack: Path, boards: tuple[Pi, Pi, str], wheel: Path, tmp_path: Path
 ) -> None:
     pi, _, _ = boards
-    key = places.folder(house.read(rack / house.UP_FILE))
+    key = read_access(rack / UP_FILE).install_directory()
     told = ""
     while "ca.crt: cannot be used" not in told:  # on a busy machine it dies later
         report = await alone.deploy(pi, tmp_path, wheel, key=key)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack import deploy_files, house
+from pirack import deploy_files, rack_config
 from provisioning.deploy.wheels import RECIPE
 from tests.system.machines import armhf, debian
 from tests.system.machines.armhf import ArmMachine
@@ -162,7 +162,7 @@ def test_a_32_bit_board_builds_its_wheels_and_the_next_one_gets_them(
 
 
 def secrets(rack: Path) -> Path:
-    return house.read(rack / house.UP_FILE).secrets
+    return rack_config.read_access(rack / rack_config.UP_FILE).secrets
 
 
 def lose_power_while_building(switch: Switch, board: ArmMachine, rack: Path) -> None:
