@@ -8,7 +8,7 @@ from broker.common import kernel_clock, service
 from broker.common.config import BrokerSettings, Document
 from broker.mosquitto.credentials import endpoint
 from master_service.install import setup
-from master_service.power import make as make_outlets
+from master_service.power import rack_outlets
 from master_service.power.wiring import read
 from master_service.presence import probe
 from master_service.service import Master
@@ -84,7 +84,7 @@ def make(document: Document) -> Master:
         settings,
         connect=connector(endpoint(broker), rack=settings.rack.name),
         prober=probe.make(settings.master.probe),
-        outlets=make_outlets.here(settings, broker),
+        outlets=rack_outlets.here(settings, broker),
         setup=setup.read(document, settings),
         boot_id=boot_id(),
         clock_synced=kernel_clock.synced,

@@ -15,35 +15,31 @@ from typing import Any
 from broker.client.link import Link
 from broker.common.errors import LinkError, PayloadError
 from broker.common.tasks import Tasks, note
-from broker.contract.messages import Lock, Phase, encode
+from broker.contract.messages import Lock, encode
 from broker.contract.topics import NodeLeaf
-from master_service.commands.desk import Desk
-from master_service.commands.effects import (
-    Answer,
-    AskBoard,
-    ClearTopics,
-    Commit,
-    DoInstall,
-    Effect,
-    Effects,
-    Persist,
-    PublishAll,
-    ReadEvents,
-    SendOrder,
-    Switch,
-    Switched,
-)
-from master_service.commands.install import answer
-from master_service.install.service import Installs
-from master_service.install.verb import InstallVerb
+from master_service.commands.dispatcher import Dispatcher
 from master_service.message_router import Intake
-from master_service.power.switching import Brought, Switcher
+from master_service.power.switching import Switcher, SwitchResult
 from master_service.presence.probe import Answer as ProbeAnswer
 from master_service.presence.probe import ProbeQueue, Prober
 from master_service.presence.rack import Rack
+from master_service.rack.effects import (
+    BeginTask,
+    ClearTopics,
+    Commit,
+    Effect,
+    Effects,
+    OutletSwitched,
+    Persist,
+    PingBoard,
+    PublishAll,
+    SendOrder,
+    SendReply,
+    SwitchOutlet,
+)
 from master_service.rack.locks import locked_stack
 from master_service.rack.node import Node, Probe
-from master_service.rack.outlet_state import Fed
+from master_service.rack.outlet_state import OutletState
 from master_service.rack.records import (
     CommandEnded,
     LockEnd,
@@ -67,8 +63,8 @@ STOP_SWITCHING_S = 4.0
 STOP_COMMIT_S = 2.0
 """Seconds the rows that are queued may hold it up."""
 STOPPED = "the master stopped while the outlet was being switched"
-DROPPED_WHEN_FULL = (Answer, AskBoard, PublishAll, ReadEvents)
-_BEGINS = (AskBoard, DoInstall, ReadEvents, SendOrder, Switch)
+DROPPED_WHEN_FULL = (PingBoard, PublishAll, SendReply)
+_BEGINS = (BeginTask, PingBoard, SendOrder, SwitchOutlet)
 """Effects that do not happen any more once the master stops."""
 
 
@@ -94,14 +90,13 @@ class EffectRunner:
 
     Args:
         rack: The rack.
-        desk: Told the results of orders and switchings.
+        dispatcher: Told the results of orders and switchings.
         intake: Told which echoes of cleared topics to expect.
         publisher: Told which states to publish again.
         link: Sends orders.
         store: The database.
         prober: Pings boards.
         switcher: Switches outlets.
-        installs: Provisioning; told the last reply to each command.
         moment: Both clocks.
         settled: Called when something that took time may have changed the rack.
     """
@@ -110,29 +105,26 @@ class EffectRunner:
         self,
         *,
         rack: Rack,
-        desk: Desk,
+        dispatcher: Dispatcher,
         intake: Intake,
         publisher: Publisher,
         link: Link,
         store: Store,
         prober: Prober,
         switcher: Switcher,
-        installs: Installs,
         moment: Callable[[], Moment],
         settled: Callable[[], None],
     ) -> None:
         self._rack = rack
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._intake = intake
         self._publisher = publisher
         self._link = link
         self._store = store
         self._switcher = switcher
-        self._installs = installs
         self._moment = moment
         self._settled = settled
-        self._replies = ReplyPublisher(link, rack.topics, store, moment)
-        self._install_verb = InstallVerb(rack, desk, installs)
+        self.replies = ReplyPublisher(link, rack.topics)
         self._queue: deque[_Waiting] = deque()
         self._numbers = 0
         self._settled_number = 0
@@ -160,7 +152,7 @@ class EffectRunner:
     def errors(self) -> dict[str, int]:
         """Returns what was given up, by kind."""
         given_up = {
-            "replies given up": self._replies.lost,
+            "replies given up": self.replies.lost,
             "effects dropped": self.dropped,
         }
         return {kind: count for kind, count in given_up.items() if count}
@@ -173,7 +165,7 @@ class EffectRunner:
         """
         errors = ListErrors()
         for position, effect in enumerate(effects, start=1):
-            if isinstance(effect, DROPPED_WHEN_FULL) and self._full():
+            if _droppable(effect) and self._full():
                 continue
             if isinstance(effect, Persist | Commit):
                 self._numbers += 1
@@ -183,7 +175,7 @@ class EffectRunner:
 
     def publish_held(self) -> None:
         """Publishes the last replies that found no broker, or no place in its queue."""
-        self._replies.publish_held()
+        self.replies.publish_held()
 
     def probe(self, node: Node, *, urgent: bool = False) -> None:
         """Asks a board whether it is there, soon; see ``ProbeQueue.ask``."""
@@ -199,7 +191,7 @@ class EffectRunner:
         """
         self._spawn(name, self._then_settled(work))
 
-    def keep_outlet(self, fed: Fed) -> None:
+    def keep_outlet(self, fed: OutletState) -> None:
         """Queues an outlet's record for the disk."""
         self.perform([Persist(fed.record())])
 
@@ -221,7 +213,7 @@ class EffectRunner:
         self._stopping = True
         self._probes.clear()
         self._switcher.halt()
-        self._desk.halt()
+        self._dispatcher.halt()
 
     async def stop(self) -> None:
         """Ends everything under way, each within its time; twice is fine.
@@ -353,27 +345,21 @@ class EffectRunner:
                 self._undelivered(effect, errors.obstacle)
             case SendOrder():
                 self._send(effect)
-            case Switch():
+            case SwitchOutlet():
                 work = self._switch(effect, errors.obstacle)
                 _ = self.switchings.spawn(f"switch {effect.outlet}", work)
-            case Answer(reply, route):
+            case SendReply(reply, route):
                 if (told := errors.told(reply)) is not None:
-                    self._installs.told(told)
-                    self._replies.publish(Answer(told, route))
-            case AskBoard(node_id):
+                    self._dispatcher.replied(told)
+                    self.replies.publish(SendReply(told, route))
+            case PingBoard(node_id):
                 self._ask(node_id)
             case ClearTopics(topics):
                 self._clear(topics)
             case PublishAll():
                 self._publisher.everything()
-            case ReadEvents(asked):
-                work_ = self._replies.answer_query(effect)
-                self._spawn(f"events {asked.id}", work_)
-            case DoInstall(asked) if errors.obstacle:
-                self._replies.publish(answer(asked, Phase.FAILED, errors.obstacle))
-            case DoInstall(asked):
-                doing = self._install_verb.carry_out(effect, self._replies.publish)
-                self._spawn(f"install {asked.id}", doing)
+            case BeginTask(name, make):
+                self._spawn(name, make(errors.obstacle))
 
     def _persist(self, row: Record) -> None:
         self._store.put(row)
@@ -394,7 +380,9 @@ class EffectRunner:
 
     def _undelivered(self, effect: SendOrder, why: str) -> None:
         at = self._moment()
-        self.perform(self._desk.undelivered(effect.node, effect.order.id, why, at))
+        self.perform(
+            self._dispatcher.undelivered(effect.node, effect.order.id, why, at)
+        )
 
     def _ask(self, node_id: str) -> None:
         node = self._rack.registry.nodes.get(node_id)
@@ -423,12 +411,12 @@ class EffectRunner:
             self._rack.watch.probed(node, _probe(found), found.note, self._moment().now)
             self._settled()
 
-    async def _switch(self, effect: Switch, obstacle: str) -> None:
+    async def _switch(self, effect: SwitchOutlet, obstacle: str) -> None:
         """Switches and reads back."""
         fed = self._rack.panel.outlets[effect.outlet]
         if obstacle:
             fed.set_fault(obstacle)
-            brought = Brought(None, obstacle)
+            brought = SwitchResult(None, obstacle)
         else:
             try:
                 brought = await self._switcher.bring(
@@ -445,17 +433,23 @@ class EffectRunner:
                 moved = fed.was_switched(brought.level, brought.error, at)
             if moved:
                 self._rack.judging.outlet_moved(fed, at.now)
-        done = Switched(
+        done = OutletSwitched(
             effect.outlet,
             on=effect.on,
             error=brought.error,
             begun=not obstacle,
             already=brought.already,
         )
-        switched = self._desk.switched(done, self._moment())
+        switched = self._dispatcher.switched(done, self._moment())
         self.perform([Persist(fed.record()), Commit()])
         self.perform(switched)
         self._settled()
+
+
+def _droppable(effect: Effect) -> bool:
+    """Returns whether it is left out where too much waits for the disk."""
+    asks = isinstance(effect, BeginTask) and effect.droppable
+    return asks or isinstance(effect, DROPPED_WHEN_FULL)
 
 
 def _probe(found: ProbeAnswer) -> Probe:

@@ -28,11 +28,12 @@ from broker.contract.topics import (
     StackTopic,
     Topics,
 )
-from master_service.commands.desk import Desk
-from master_service.commands.effects import ClearTopics, Effects, Request, Route
+from master_service.commands.dispatcher import Dispatcher
 from master_service.install.service import Installs
 from master_service.master_details import OtherMasters
 from master_service.presence.rack import Rack
+from master_service.rack.command import CommandMessage
+from master_service.rack.effects import ClearTopics, Effects, Route
 from master_service.rack.node import Node
 from master_service.rack.times import Moment
 
@@ -65,16 +66,20 @@ class Intake:
 
     Args:
         rack: Told what nodes say.
-        desk: Told what people ask.
+        dispatcher: Told what people ask.
         rejections: Told what is bad.
         installs: Told what nodes say about themselves.
     """
 
     def __init__(
-        self, rack: Rack, desk: Desk, rejections: Rejections, installs: Installs
+        self,
+        rack: Rack,
+        dispatcher: Dispatcher,
+        rejections: Rejections,
+        installs: Installs,
     ) -> None:
         self._rack = rack
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._rejections = rejections
         self._installs = installs
         self._other_masters = OtherMasters(rack.outbox)
@@ -161,14 +166,12 @@ class Intake:
             self._inbox(message.response_topic),
             message.correlation,
         )
-        request = Request(
-            message.topic, route, message.payload, message.retain, outside=True
-        )
+        request = CommandMessage(message.topic, route, message.payload, message.retain)
         try:
-            return self._desk.accept(request, at)
+            return self._dispatcher.accept(request, at)
         except PayloadError as error:
             self._rejections.add("command", str(error))
-            return self._desk.misread(request, error, at)
+            return self._dispatcher.misread(request, error, at)
 
     def _unaddressed(self, message: Message, why: str, at: Moment) -> Effects:
         """Answer a command on a topic that is none of the contract's, as any other."""
@@ -188,8 +191,8 @@ class Intake:
             message.correlation,
             f"{self._rack.topics.prefix}/{named}/reply/{verb}",
         )
-        request = Request(message.topic, route, message.payload, message.retain)
-        return self._desk.unaddressed(request, named, verb, why)
+        request = CommandMessage(message.topic, route, message.payload, message.retain)
+        return self._dispatcher.unaddressed(request, named, verb, why)
 
     def _is_echo(self, message: Message, at: Moment) -> bool:
         """Whether this is the clearing of a topic, and no command without words."""
@@ -252,7 +255,7 @@ class Intake:
             known = registry.nodes.get(node_id)
             if known is not None:
                 watch.spoke(known, at.now)
-                return self._desk.result(known, result, at)
+                return self._dispatcher.result(known, result, at)
         return []
 
     def _node(self, node_id: str) -> Node:

@@ -1,12 +1,10 @@
-"""Publishes replies to commands, and the answers to questions about the history.
+"""Publishes replies to commands.
 
 A reply tells what failed among the effects before it: ``ListErrors``.
 """
 
 import logging
-import sqlite3
 from collections import deque
-from collections.abc import Callable
 
 import msgspec
 
@@ -15,11 +13,8 @@ from broker.common.errors import ContractError, LinkError
 from broker.common.log import RateLimited
 from broker.contract.messages import Phase, Reply, TargetRow, encode
 from broker.contract.topics import Topics
-from master_service.commands import history
-from master_service.commands.effects import Answer, Commit, Effect, Persist, ReadEvents
+from master_service.rack.effects import Commit, Effect, Persist, SendReply
 from master_service.rack.records import CommandBegun, OutletRecord, PartRecord
-from master_service.rack.times import Moment
-from master_service.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -85,18 +80,12 @@ class ReplyPublisher:
     Args:
         link: The connection.
         topics: Of the rack.
-        store: Where the history is.
-        moment: Both clocks.
     """
 
-    def __init__(
-        self, link: Link, topics: Topics, store: Store, moment: Callable[[], Moment]
-    ) -> None:
+    def __init__(self, link: Link, topics: Topics) -> None:
         self._link = link
         self._topics = topics
-        self._store = store
-        self._moment = moment
-        self._held: deque[Answer] = deque(maxlen=HELD_AT_MOST)
+        self._held: deque[SendReply] = deque(maxlen=HELD_AT_MOST)
         self._unsent = RateLimited(log)
         self._given_up = RateLimited(log, every_s=60.0)
 
@@ -112,7 +101,7 @@ class ReplyPublisher:
                 return
             self._held.popleft()
 
-    def publish(self, answer: Answer) -> None:
+    def publish(self, answer: SendReply) -> None:
         """Publishes one part of a reply, or keeps it for later if it is the last."""
         if not self._sent(answer) and answer.reply.phase.final:
             if len(self._held) == HELD_AT_MOST:
@@ -120,7 +109,7 @@ class ReplyPublisher:
                 self._given_up.say("%d replies wait for the broker already", most)
             self._held.append(answer)
 
-    def _sent(self, answer: Answer) -> bool:
+    def _sent(self, answer: SendReply) -> bool:
         """Publishes; returns False if it should be tried again."""
         route, final = answer.route, answer.reply.phase.final
         topic = route.topic or self._topics.reply(route.scope, route.verb)
@@ -140,23 +129,6 @@ class ReplyPublisher:
             self._unsent.say("no answer to %s %s: %s", route.scope, route.verb, error)
             return isinstance(error, ContractError)
         return True
-
-    async def answer_query(self, question: ReadEvents) -> None:
-        """Answers a question about the history, in numbered parts."""
-        asked = question.asked
-        try:
-            # What happened a moment ago is still queued.
-            await self._store.commit()
-            events = await self._store.events(question.query)
-        except (sqlite3.Error, OSError) as error:
-            log.exception("the history cannot be read")
-            text = f"the history cannot be read: {error}"
-            failed = asked.reply(Phase.FAILED, ok=False, error=text)
-            self.publish(Answer(failed, asked.route))
-            return
-        took_s = self._moment().now - asked.at.now
-        for reply in history.replies(asked, events, took_s):
-            self.publish(Answer(reply, asked.route))
 
 
 def _not_on_disk(reply: Reply, why: str) -> Reply | None:

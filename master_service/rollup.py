@@ -12,7 +12,7 @@ from broker.contract.messages import (
     StackState,
     Verdict,
 )
-from master_service.power import boards
+from master_service.power.evidence import latest_ruling
 from master_service.presence.rack import Rack
 from master_service.rack.node import Node
 
@@ -38,7 +38,7 @@ def node_state(rack: Rack, node: Node) -> NodeState:
     """Return what is published about a node."""
     fed = rack.panel.of_node(node)
     heard = node.heard_at
-    ruling = boards.latest_ruling(rack, node)
+    ruling = latest_ruling(rack, node)
     return NodeState(
         id=node.id,
         name=node.name,

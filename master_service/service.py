@@ -20,20 +20,22 @@ from broker.common.log import Rejections
 from broker.common.tasks import keep_running, noted
 from broker.contract.messages import Event, EventKind, encode
 from broker.contract.topics import Topics
-from master_service.commands.desk import Desk
-from master_service.commands.effects import Commit, Persist
+from broker.contract.verbs import Verb
+from master_service.commands.dispatcher import Dispatcher
+from master_service.commands.event_query import EventQueries
 from master_service.effect_runner import EffectRunner
 from master_service.healing.healer import Healer
+from master_service.install.install_command import InstallCommands
 from master_service.install.service import Installs
 from master_service.install.setup import Setup
 from master_service.master_details import own_details
 from master_service.message_router import Intake, subscriptions
-from master_service.power.claiming import claim_all
+from master_service.power.outlet_poller import OutletPoller, claim_all
 from master_service.power.outlets import Outlets
-from master_service.power.patrol import Patrol
 from master_service.power.switching import Switcher
 from master_service.presence.probe import Prober
 from master_service.presence.rack import Rack
+from master_service.rack.effects import Commit, Persist
 from master_service.rack.events import EventLog, Retention, of_last_day
 from master_service.rack.records import BootRecord, Saved
 from master_service.rack.settings import Settings
@@ -244,16 +246,16 @@ class Master:
         self.rack.watch.tick(at.now)
 
     def _read_outlets(self, at: Moment) -> None:
-        for outlet in self._patrol.due(at.now, self._desk.power.unsure(at.now)):
-            self._effects.begin(f"read {outlet}", self._patrol.visit(outlet))
+        for outlet in self._poller.due(at.now, self._dispatcher.power.unsure(at.now)):
+            self._effects.begin(f"read {outlet}", self._poller.visit(outlet))
 
     def _go_on_with_commands(self, at: Moment) -> None:
         self._effects.publish_held()
-        self._effects.perform(self._desk.tick(at))
+        self._effects.perform(self._dispatcher.tick(at))
 
     def _heal(self, at: Moment) -> None:
-        for request in self._healer.tick(at):
-            self._effects.perform(self._desk.accept(request, at))
+        for command in self._healer.tick(at):
+            _ = self._dispatcher.submit(command)  # told in the history
 
     def _publish(self, at: Moment) -> None:
         self._collect()
@@ -274,43 +276,53 @@ class Master:
     def _assemble(self, saved: Saved) -> None:
         """Put the parts together around what was on disk."""
         self.rack = Rack(self._settings, saved)
-        self._desk = Desk(self.rack, saved.done, self._new_id)
+        self._dispatcher = Dispatcher(
+            self.rack,
+            saved.done,
+            self._new_id,
+            perform=lambda effects: self._effects.perform(effects),  # noqa: PLW0108  # made below
+            moment=self._moment,
+        )
         self._healer = Healer(self.rack, self._new_id)
         self._installs = Installs(
             self._setup,
             self.rack,
-            self._desk,
+            self._dispatcher,
             self._outlets,
             self._link,
-            perform=lambda effects: self._effects.perform(effects),  # noqa: PLW0108  # made below
             moment=self._moment,
-            new_id=self._new_id,
         )
-        self._intake = Intake(self.rack, self._desk, self.rejections, self._installs)
+        self._intake = Intake(
+            self.rack, self._dispatcher, self.rejections, self._installs
+        )
         self._publisher = Publisher(
             self.rack, self._link, self.rejections, self._errors
         )
         self._events = EventLog(saved.seq, self._store.keep_event, self._publish_event)
         self._effects = EffectRunner(
             rack=self.rack,
-            desk=self._desk,
+            dispatcher=self._dispatcher,
             intake=self._intake,
             publisher=self._publisher,
             link=self._link,
             store=self._store,
             prober=self._prober,
             switcher=self._switcher,
-            installs=self._installs,
             moment=self._moment,
             settled=self._collect,
         )
-        self._patrol = Patrol(
+        reply = self._effects.replies.publish
+        queries = EventQueries(self.rack, self._store, reply=reply, moment=self._moment)
+        installing = InstallCommands(self.rack, self._dispatcher, self._installs, reply)
+        self._dispatcher.handlers[Verb.EVENTS] = queries.begin
+        self._dispatcher.handlers[Verb.INSTALL] = installing.begin
+        self._poller = OutletPoller(
             self.rack,
             self._outlets,
             self._switcher,
             moment=self._moment,
             kept=self._effects.keep_outlet,
-            awaited=self._desk.power.awaited,
+            awaited=self._dispatcher.power.awaited,
         )
 
     def _errors(self) -> dict[str, int]:
@@ -329,7 +341,7 @@ class Master:
         while outbox.moved:
             node = self.rack.registry.nodes.get(outbox.moved.pop())
             if node is not None:
-                self._effects.perform(self._desk.look(node, at))
+                self._effects.perform(self._dispatcher.look(node, at))
         registry = self.rack.registry
         learnt = outbox.learnt & registry.nodes.keys()
         records = [registry.record(registry.nodes[node_id]) for node_id in learnt]
@@ -368,11 +380,11 @@ class Master:
     def _take_up(self, saved: Saved, *, cold: bool) -> None:
         """Go on with what was under way, and bring outlets back after a mains cut."""
         at = self._moment()
-        effects = self._desk.resume(saved.parts, at)
+        effects = self._dispatcher.resume(saved.parts, at)
         if self._boot_id:
             effects.append(Persist(BootRecord(self._boot_id)))
         if cold:
             note = "this machine booted: outlets are brought to what they shall be"
             self.rack.outbox.note(EventKind.POWER, note)
-            effects += self._desk.cold_start(self._boot_id, at)
+            effects += self._dispatcher.cold_start(self._boot_id, at)
         self._effects.perform([*effects, Commit()])

@@ -17,9 +17,9 @@ from broker.common.errors import ConfigError, LinkError, TopicError
 from broker.common.service import EXIT_FAILED, EXIT_OK, TABLES
 from broker.contract.messages import Power, Status
 from broker.contract.topics import Topics
-from master_service.power import make, wiring
-from master_service.power.drivers.gpio import Wire
-from master_service.power.drivers.plug import resolve
+from master_service.power import rack_outlets, wiring
+from master_service.power.drivers.gpio import RelayWiring
+from master_service.power.drivers.mqtt import resolve
 from master_service.power.outlets import Outlets, PowerError
 from master_service.rack import layout
 from master_service.rack.outlet_state import outlet_rows
@@ -121,13 +121,13 @@ def run(args: argparse.Namespace) -> int:
         _forecast(rows, settings)
         return EXIT_OK
     broker = document.table("broker", BrokerSettings)
-    outlets = make.here(settings, broker, who="pirack power test")
+    outlets = rack_outlets.here(settings, broker, who="pirack power test")
     asyncio.run(_refuse_beside_a_master(args))
     return _report(asyncio.run(_test(settings, outlets, rows)), rows)
 
 
 async def _test(
-    settings: Settings, outlets: make.RackOutlets, rows: Sequence[OutletRow]
+    settings: Settings, outlets: rack_outlets.RackOutlets, rows: Sequence[OutletRow]
 ) -> list[OutletOutcome]:
     try:
         outlets.lock()
@@ -422,7 +422,7 @@ def _switching(row: OutletRow, *, on: bool) -> str:
     """Returns what switching an outlet does."""
     word = "on" if on else "off"
     if row.pin is not None and row.active_low is not None:
-        high = Wire(row.pin, row.active_low).high(on=on)
+        high = RelayWiring(row.pin, row.active_low).high(on=on)
         return f"{word}: GPIO{row.pin} becomes {'high' if high else 'low'}"
     if row.plug is not None:
         plug = resolve(row.plug)

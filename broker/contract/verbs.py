@@ -32,6 +32,14 @@ class Verb(enum.StrEnum):
     UNLOCK = "unlock"
 
 
+class PowerAction(enum.StrEnum):
+    """What ``power`` asks of an outlet; the first word of the command."""
+
+    ON = "on"
+    OFF = "off"
+    CYCLE = "cycle"
+
+
 ADMIN_VERBS = frozenset(
     {
         Verb.INSTALL.value,

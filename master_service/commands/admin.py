@@ -1,4 +1,4 @@
-"""Commands about the registry itself: name, place, tag, forget; pure."""
+"""Commands about the registry itself: name, place, tag and forget; pure."""
 
 from collections.abc import Iterable
 
@@ -6,18 +6,18 @@ from broker.common.errors import TopicError
 from broker.contract.messages import Order, Phase
 from broker.contract.topics import NodeLeaf, ScopeKind, stack_number
 from broker.contract.verbs import Verb
-from master_service.commands.effects import (
+from master_service.commands.reservations import require
+from master_service.presence.availability import interrupted_by
+from master_service.presence.rack import Rack
+from master_service.rack.command import CommandRefusedError
+from master_service.rack.command_run import CommandRow, CommandRun
+from master_service.rack.effects import (
     ClearTopics,
     Commit,
     Effects,
     Persist,
-    RefusedError,
     SendOrder,
 )
-from master_service.commands.reach import interrupted
-from master_service.commands.reserve import require
-from master_service.commands.run import Row, Run
-from master_service.presence.rack import Rack
 from master_service.rack.node import Node
 from master_service.rack.records import Tombstone
 from master_service.rack.settings import MAX_TAGS
@@ -48,23 +48,23 @@ class Admin:
         self._rack = rack
         self._registry = rack.registry
 
-    def begin(self, run: Run, nodes: list[Node], at: Moment) -> Effects:
-        """Do it for every target; all of it is over at once.
+    def begin(self, run: CommandRun, nodes: list[Node], at: Moment) -> Effects:
+        """Carries a command out for every target; all of it is over at once.
 
         Raises:
-            RefusedError: It makes no sense for so many targets.
+            CommandRefusedError: It makes no sense for so many targets.
         """
-        verb = run.asked.verb
+        verb = run.verb
         if verb in _ONE_ONLY and len(nodes) > 1:
             text = f"{verb} is for one node; {run.asked.scope} has {len(nodes)}"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         effects: Effects = []
         for node in nodes:
-            run.add(node.id, Row(node, node.name, at.now, at.now))
+            run.add(node.id, CommandRow(node, node.name, at.now, at.now))
             try:
                 self._require(run, node)
                 done = self._do(verb, node, run.asked.command.args)
-            except (TopicError, RefusedError) as error:
+            except (TopicError, CommandRefusedError) as error:
                 run.end(node.id, Phase.REFUSED, at.now, error=str(error))
                 continue
             effects += done
@@ -73,14 +73,14 @@ class Admin:
             run.end(node.id, Phase.DONE, at.now, verified=True)
         return [*effects, Commit(run.id)] if effects else []
 
-    def _require(self, run: Run, node: Node) -> None:
-        """Refuse to change a board that somebody else has reserved.
+    def _require(self, run: CommandRun, node: Node) -> None:
+        """Refuses to change a board that somebody else has reserved.
 
         Its place and name are what a lock holds it by, and tags are what commands find
         it by. An install run refuses only what takes a board away.
 
         Raises:
-            RefusedError: It is locked by another.
+            CommandRefusedError: It is locked by another.
         """
         asked = run.asked
         if run.destructive or asked.verb == Verb.PLACE:
@@ -88,13 +88,13 @@ class Admin:
             require(self._rack, asked, [node], [goal[0]] if goal else [])
         elif why := self._rack.locks.against_change(node, asked.command.by):
             text = f"{why}; ask there, or `unlock force`"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
 
-    def undo_forget(self, run: Run, at: Moment) -> Effects:
+    def undo_forget(self, run: CommandRun, at: Moment) -> Effects:
         """Lets a forgotten node come back, or admits one that was never heard.
 
         Raises:
-            RefusedError: It was never forgotten, or it is there already.
+            CommandRefusedError: It was never forgotten, or it is there already.
         """
         node_id = run.asked.scope.name
         forgotten = node_id in self._registry.tombstones
@@ -102,16 +102,14 @@ class Admin:
             forgotten or self._is_new(run)
         ):
             text = f"{run.asked.scope} was not forgotten, so there is nothing to undo"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         remembered = self._registry.remembers(node_id)
         text = BACK if remembered else f"{BACK}; {FORGOTTEN_FOR_GOOD}"
         if not forgotten:
             text = EXPECTED
         node = self._registry.unforget(node_id)
         self._rack.outbox.changed.add(node_id)
-        run.add(node_id, Row(node, node.name, at.now, at.now))
-        run.rows[node_id].text = text
-        run.end(node_id, Phase.DONE, at.now, verified=True)
+        run.add_done(node_id, CommandRow(node, node.name, at.now, at.now), text)
         return [
             Persist(Tombstone(node_id, lifted=True)),
             Persist(self._registry.record(node)),
@@ -120,12 +118,12 @@ class Admin:
             SendOrder(node_id, Order(id=run.id, verb=Verb.REFRESH)),
         ]
 
-    def wants_undo(self, run: Run) -> bool:
-        """Whether this is the undoing of a ``forget``."""
+    def wants_undo(self, run: CommandRun) -> bool:
+        """Returns whether a command undoes a ``forget``."""
         undo = ((_UNDO,), (_UNDO, _NEW))
-        return run.asked.verb == Verb.FORGET and run.asked.command.args in undo
+        return run.verb == Verb.FORGET and run.asked.command.args in undo
 
-    def _is_new(self, run: Run) -> bool:
+    def _is_new(self, run: CommandRun) -> bool:
         """Returns whether a node is to be admitted that no other is called like."""
         asked = run.asked
         return _NEW in asked.command.args and (
@@ -134,9 +132,9 @@ class Admin:
         )
 
     def _do(self, verb: str, node: Node, args: tuple[str, ...]) -> Effects:
-        if verb in _NOT_MEANWHILE and (why := interrupted(node)):
+        if verb in _NOT_MEANWHILE and (why := interrupted_by(node)):
             text = f"{why}; wait for its end, or `cancel` it"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         if verb == Verb.FORGET:
             return self._forget(node, args)
         if verb == Verb.NAME:
@@ -154,10 +152,10 @@ class Admin:
         self._registry.move(node, stack, position)
 
     def _slot(self, args: tuple[str, ...]) -> tuple[int, int] | None:
-        """Return the stack and slot that ``place`` names; None for ``none``.
+        """Returns the stack and slot that ``place`` names; None for ``none``.
 
         Raises:
-            RefusedError: There is no such slot.
+            CommandRefusedError: There is no such slot.
             TopicError: There is no such stack.
         """
         if args == (_NOWHERE,):
@@ -165,18 +163,18 @@ class Admin:
         words = args[0].split("/") if len(args) == 1 else list(args)
         if len(words) != 2 or not words[1].isdecimal():  # noqa: PLR2004  # stack and slot
             text = f"place {' '.join(args)!r}: write `<stack> <slot>`, `3/2` or `none`"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         stack, slot = stack_number(words[0]), int(words[1])
         slots = self._rack.stack(stack).slots
         if not 1 <= slot <= slots:
             text = f"slot {slot} is not in stack {stack}; it has 1 to {slots}"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         return stack, slot
 
     def _forget(self, node: Node, args: tuple[str, ...]) -> Effects:
         if args:
             text = f"forget {' '.join(args)!r}: write nothing, or `undo`"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         self._rack.watch.forget(node)
         self._registry.forget(node)
         self._rack.outbox.changed.discard(node.id)
@@ -185,7 +183,7 @@ class Admin:
 
 
 def retained_topics(rack: Rack, node_id: str) -> tuple[str, ...]:
-    """Return every topic a node has something stored on.
+    """Returns every topic a node has something stored on.
 
     Status first: whoever looks at it alone must not see a ghost. On its other topics
     nothing is stored, or the intake has cleared it; a clearing would be taken there for
@@ -196,7 +194,7 @@ def retained_topics(rack: Rack, node_id: str) -> tuple[str, ...]:
 
 
 def _cleared(effects: Effects) -> str:
-    """List the topics that are cleared, one a line."""
+    """Lists the topics that are cleared, one a line."""
     cleared = [one.topics for one in effects if isinstance(one, ClearTopics)]
     return "\n".join(topic for topics in cleared for topic in topics)
 
@@ -204,16 +202,16 @@ def _cleared(effects: Effects) -> str:
 def _one(args: tuple[str, ...], usage: str) -> str:
     if len(args) != 1:
         text = f"{len(args)} words given; write `{usage}`"
-        raise RefusedError(text)
+        raise CommandRefusedError(text)
     return args[0]
 
 
 def _tags(node: Node, args: Iterable[str]) -> set[str]:
-    """Return the tags after adding ``word`` or ``+word`` and taking ``-word`` away."""
+    """Returns the tags after adding ``word`` or ``+word`` and taking ``-word`` away."""
     words = list(args)
     if not words:
         text = "no tag given; write `tag web -spare` to add web and remove spare"
-        raise RefusedError(text)
+        raise CommandRefusedError(text)
     tags = set(node.tags)
     for word in words:
         if word.startswith("-"):
@@ -222,5 +220,5 @@ def _tags(node: Node, args: Iterable[str]) -> set[str]:
             tags.add(word.removeprefix("+"))
     if len(tags) > MAX_TAGS:
         text = f"{len(tags)} tags are too many; a node has at most {MAX_TAGS}"
-        raise RefusedError(text)
+        raise CommandRefusedError(text)
     return tags

@@ -9,23 +9,21 @@ from collections.abc import Iterable
 from broker.contract.messages import Phase
 from broker.contract.topics import ScopeKind
 from broker.contract.verbs import Verb
-from master_service.commands.effects import (
-    Asked,
-    Commit,
-    Effects,
-    Persist,
-    RefusedError,
-)
-from master_service.commands.run import Row, Run
+from master_service.commands.orders import Orders
 from master_service.power.switchboard import Switchboard
-from master_service.rack.outlet_state import Fed
+from master_service.rack.command import AskedCommand, CommandRefusedError
+from master_service.rack.command_run import CommandRow, CommandRun
+from master_service.rack.effects import Commit, Effects, Persist
+from master_service.rack.outlet_state import OutletState
 from master_service.rack.times import Moment
 
 _UNDER_WAY = "was begun there already and cannot be called back"
 
 
-def chosen(asked: Asked, runs: Iterable[Run], install: str) -> list[Run]:
-    """Return the commands that are meant.
+def chosen(
+    asked: AskedCommand, runs: Iterable[CommandRun], install: str
+) -> list[CommandRun]:
+    """Returns the commands that are meant.
 
     What an install run switches is not among them: it would take its own hand for a
     broken outlet.
@@ -36,12 +34,12 @@ def chosen(asked: Asked, runs: Iterable[Run], install: str) -> list[Run]:
         install: Id of the install run under way; empty: none.
 
     Raises:
-        RefusedError: There is none, or the words say nothing.
+        CommandRefusedError: There is none, or the words say nothing.
     """
     args = asked.command.args
     if len(args) > 1:
         text = f"cancel {' '.join(args)!r}: write nothing, or the id of a command"
-        raise RefusedError(text)
+        raise CommandRefusedError(text)
     everywhere = asked.scope.kind is ScopeKind.RACK
     free = [run for run in runs if not install or run.asked.command.by != install]
     within = [run for run in free if everywhere or run.asked.scope == asked.scope]
@@ -53,43 +51,45 @@ def chosen(asked: Asked, runs: Iterable[Run], install: str) -> list[Run]:
             text += f"; under way: {', '.join(map(_called, within))}"
         if install:
             text += f"; `install cancel` ends {install}"
-        raise RefusedError(text)
+        raise CommandRefusedError(text)
     return found
 
 
-def stop(by: Run, run: Run, power: Switchboard, at: Moment) -> Effects:
-    """Stop one command as far as it can be, with a row for each open target.
+def stop(
+    by: CommandRun, run: CommandRun, power: Switchboard, orders: Orders, at: Moment
+) -> Effects:
+    """Stops one command as far as it can be, with a row for each open target.
 
     Args:
         by: The cancelling command, which gets the rows.
         run: The command to stop.
         power: Stops what is about power.
+        orders: Stops what is about orders.
         at: This moment.
     """
     who = by.asked.command.by
     why = f"cancelled by {who}" if who else "cancelled"
     left = {key: row for key, row in run.rows.items() if row.open}
     effects: Effects = []
-    if run.asked.verb == Verb.POWER:
+    if run.verb == Verb.POWER:
         effects, goes_on = power.cancel(run, why, at)
     else:
-        if run.waves is not None:
-            run.waves.stop(why, at.now)
+        orders.stop(run, why, at.now)
         goes_on = {key: _UNDER_WAY for key, row in left.items() if row.open}
     for key, row in left.items():
         mine = f"{run.id} {key}"
-        by.add(mine, shown := Row(row.node, row.name, at.now, at.now))
+        shown = CommandRow(row.node, row.name, at.now, at.now)
         if key in goes_on:
+            by.add(mine, shown)
             error = f"{_called(run)}: {goes_on[key]}"
             by.end(mine, Phase.REFUSED, at.now, error=error)
         else:
-            shown.text = f"{_called(run)}: {row.error}"
-            by.end(mine, Phase.DONE, at.now, verified=True)
+            by.add_done(mine, shown, f"{_called(run)}: {row.error}")
     return effects
 
 
-def forgo(by: Run, fed: Fed, at: Moment) -> Effects:
-    """Try no more to switch an outlet on that did not come on.
+def forgo(by: CommandRun, fed: OutletState, at: Moment) -> Effects:
+    """Stops the attempts to switch an outlet on that did not come on.
 
     Args:
         by: The cancelling command, which gets a row.
@@ -98,11 +98,10 @@ def forgo(by: Run, fed: Fed, at: Moment) -> Effects:
     """
     fed.want(fed.wanted)
     key = f"outlet {fed.row.name}"
-    by.add(key, row := Row(None, key, at.now, at.now))
-    row.text = "it is not tried any more to switch it on"
-    by.end(key, Phase.DONE, at.now, verified=True)
+    text = "it is not tried any more to switch it on"
+    by.add_done(key, CommandRow(None, key, at.now, at.now), text)
     return [Persist(fed.record()), Commit(by.id)]
 
 
-def _called(run: Run) -> str:
-    return f"{run.asked.verb} {run.asked.scope} (id {run.id})"
+def _called(run: CommandRun) -> str:
+    return f"{run.verb} {run.asked.scope} (id {run.id})"

@@ -6,13 +6,13 @@ same boot, and an update says what it left.
 """
 
 from broker.contract import update_report
-from broker.contract.messages import Askable, Phase, Result, Status, Verdict
+from broker.contract.messages import Phase, Result, Status, Verdict
 from broker.contract.verbs import Verb
-from master_service.commands.effects import AskBoard, Effects
-from master_service.commands.reach import absence, reachable
-from master_service.commands.run import Row, Run
-from master_service.power.boards import ruling
+from master_service.power.evidence import is_down, note_halted, ruling
+from master_service.presence.availability import absence, reachable
 from master_service.presence.rack import Rack
+from master_service.rack.command_run import CommandRow, CommandRun
+from master_service.rack.effects import Effects, PingBoard
 from master_service.rack.node import Node, Pending, Probe
 
 BOARD_S = 2.5
@@ -42,37 +42,37 @@ class Proof:
         self._rack = rack
         self._settings = rack.settings.master
 
-    def result(self, run: Run, node: Node, result: Result, now: float) -> None:
-        """Take what a node answers."""
+    def result(self, run: CommandRun, node: Node, result: Result, now: float) -> None:
+        """Takes a node's answer."""
         row = run.rows[node.id]
         if not row.open or not row.told:
             return
         row.result = result
-        verb = run.asked.verb
+        verb = run.verb
         if not result.phase.final:
-            self._goes_on(run, row, node, now)
+            self._works_on(run, row, node, now)
         elif result.phase is not Phase.DONE:
             error = result.error or f"exit code {result.exit_code}"
             self._fail(run, row, error, now, result.phase)
         elif verb in LEAVING:
             run.mark(node.id, Phase.RUNNING, now)
         elif verb == Verb.RESTART_AGENT:
-            self._begins_anew(run, row, node, now)
+            self._restarts(run, row, node, now)
         elif verb == Verb.UPDATE:
             self._end_update(run, node, result, now)
         else:
             run.end(node.id, Phase.DONE, now, verified=verb == Verb.PING)
 
-    def undelivered(self, run: Run, key: str, why: str, now: float) -> None:
-        """Take that an order could not be sent: nothing comes of it."""
+    def undelivered(self, run: CommandRun, key: str, why: str, now: float) -> None:
+        """Ends the row of an order that could not be sent."""
         self._fail(run, run.rows[key], why, now, Phase.NOT_DELIVERED)
 
-    def look(self, run: Run, node: Node, now: float) -> Effects:
-        """Look whether the effect of an order is there, or cannot come any more."""
+    def look(self, run: CommandRun, node: Node, now: float) -> Effects:
+        """Checks whether the effect of an order is there, or cannot come any more."""
         row = run.rows[node.id]
         if not row.open or not (row.told or row.board_asked):
             return []
-        match run.asked.verb:
+        match run.verb:
             case Verb.REBOOT:
                 if node.boot_id != row.boot_id:
                     self._rack.watch.expect(node, None, now)
@@ -89,35 +89,35 @@ class Proof:
                 self._look_left(run, row, node, now)
         return []
 
-    def overdue(self, run: Run, key: str, now: float) -> Effects:
-        """Say that a target had time enough."""
+    def overdue(self, run: CommandRun, key: str, now: float) -> Effects:
+        """Ends the row of a target whose time is over."""
         row = run.rows[key]
         node = row.node
         if node is None:
             return []
         waited_s = row.deadline - row.began
-        if run.asked.verb == Verb.PING and not row.board_asked:
+        if run.verb == Verb.PING and not row.board_asked:
             return self.ask_board(run, node, now)
-        if run.asked.verb == Verb.REBOOT:
+        if run.verb == Verb.REBOOT:
             error = f"no other boot id within {waited_s:.0f} s; it is {node.verdict}"
-        elif run.asked.verb == Verb.SHUTDOWN:
+        elif run.verb == Verb.SHUTDOWN:
             if self._left_unproven(run, row, node, now):
                 return []
             error = f"not proven down within {waited_s:.0f} s; it is {node.verdict}"
-        elif run.asked.verb == Verb.RESTART_AGENT and row.phase is Phase.RUNNING:
+        elif run.verb == Verb.RESTART_AGENT and row.phase is Phase.RUNNING:
             error = f"no other session of it in {RESTART_S:.0f} s; it is {node.verdict}"
         elif _left_since(node, row.began):
             error = _left_early(node)
         elif row.phase is Phase.RUNNING:
             quiet_s = self._settings.run_s
-            error = f"not finished, and no word of it for {quiet_s:.0f} s"
+            error = f"still running, but no progress for {quiet_s:.0f} s"
         else:
             error = f"no answer in {waited_s:.0f} s"
         self._fail(run, row, error, now)
         return []
 
-    def ask_board(self, run: Run, node: Node, now: float) -> Effects:
-        """Ask the board itself, for a ping that no agent answers."""
+    def ask_board(self, run: CommandRun, node: Node, now: float) -> Effects:
+        """Pings the board itself, for a ``ping`` that no agent answers."""
         row = run.rows[node.id]
         row.board_asked = True
         row.deadline = now + BOARD_S
@@ -125,34 +125,30 @@ class Proof:
         if fresh and node.probe is not Probe.UNASKED:
             self._look_board(run, row, node, now)
             return []
-        return [AskBoard(node.id)]
+        return [PingBoard(node.id)]
 
-    def is_down(self, node: Node, now: float) -> bool:
-        """Whether there is evidence that a board is down."""
-        return ruling(self._rack, node, now).askable is Askable.DOWN
-
-    def halted(self, run: Run, row: Row, now: float) -> None:
-        """Remember that a board was shut down."""
-        row.down_at = now
-        if row.node is not None:
-            self._rack.watch.halted(row.node, run.asked.command.by, now)
-
-    def _goes_on(self, run: Run, row: Row, node: Node, now: float) -> None:
-        """Take that an agent is at it; it repeats itself while it is."""
+    def _works_on(
+        self, run: CommandRun, row: CommandRow, node: Node, now: float
+    ) -> None:
+        """Extends the deadline: the agent works on it, and repeats so while it does."""
         run.mark(node.id, Phase.RUNNING, now)
         run.news(node.id, now)
-        if run.asked.verb not in LEAVING:
+        if run.verb not in LEAVING:
             row.deadline = now + self._settings.run_s
 
-    def _begins_anew(self, run: Run, row: Row, node: Node, now: float) -> None:
-        """Take that an agent ends now: what it does not say meanwhile is no silence."""
+    def _restarts(
+        self, run: CommandRun, row: CommandRow, node: Node, now: float
+    ) -> None:
+        """Marks the agent as restarting, so that missing heartbeats are no outage."""
         run.mark(node.id, Phase.RUNNING, now)
         row.deadline = now + RESTART_S
         pending = Pending(Verb.RESTART_AGENT, run.asked.command.by, row.deadline)
         self._rack.watch.expect(node, pending, now)
 
-    def _end_update(self, run: Run, node: Node, result: Result, now: float) -> None:
-        """End with what was read back; an exit code alone proves nothing."""
+    def _end_update(
+        self, run: CommandRun, node: Node, result: Result, now: float
+    ) -> None:
+        """Ends an update with what was read back; an exit code alone proves nothing."""
         seen = update_report.found(result.stdout)
         error = "" if seen else "exit code 0, but it does not say what it left"
         if seen and seen.left:
@@ -160,10 +156,12 @@ class Proof:
         verified = seen is not None and not seen.left
         run.end(node.id, Phase.DONE, now, error=error, verified=verified)
 
-    def _look_restarted(self, run: Run, row: Row, node: Node, now: float) -> None:
-        """Look for another session, after the agent said that it begins anew.
+    def _look_restarted(
+        self, run: CommandRun, row: CommandRow, node: Node, now: float
+    ) -> None:
+        """Looks for another session, after the agent said that it restarts.
 
-        Without that word another session is only another connection.
+        Otherwise another session is only another connection.
         """
         said = row.result is not None and row.result.phase is Phase.DONE
         details = node.details
@@ -176,8 +174,10 @@ class Proof:
             error = "its boot id is another one: the board rebooted, not only its agent"
             run.end(node.id, Phase.FAILED, now, error=error)
 
-    def _look_left(self, run: Run, row: Row, node: Node, now: float) -> None:
-        """Look whether an agent left before it answered.
+    def _look_left(
+        self, run: CommandRun, row: CommandRow, node: Node, now: float
+    ) -> None:
+        """Checks whether an agent left before it answered.
 
         What runs for long goes on without a connection, and its agent tells the end of
         it when it is back; only what was just begun is given up with the connection.
@@ -189,13 +189,17 @@ class Proof:
         else:
             row.deadline = min(row.deadline, node.status_at + AWAY_S)
 
-    def _look_down(self, run: Run, row: Row, node: Node, now: float) -> None:
-        if _left_since(node, row.began) and self.is_down(node, now):
-            self.halted(run, row, now)
+    def _look_down(
+        self, run: CommandRun, row: CommandRow, node: Node, now: float
+    ) -> None:
+        if _left_since(node, row.began) and is_down(self._rack, node, now):
+            note_halted(self._rack, run, row, now)
             run.end(node.id, Phase.DONE, now, verified=True)
 
-    def _left_unproven(self, run: Run, row: Row, node: Node, now: float) -> bool:
-        """End a shutdown after which silence proves nothing, if it had all its time.
+    def _left_unproven(
+        self, run: CommandRun, row: CommandRow, node: Node, now: float
+    ) -> bool:
+        """Ends a shutdown after which silence proves nothing, if it had all its time.
 
         A board that never answered a ping, or cannot be pinged, said goodbye: that is
         all that will ever be known. It is done, and not verified.
@@ -205,12 +209,14 @@ class Proof:
         if not left or provable or node.probe is Probe.ANSWERED:
             return False
         error = f"not proven down: {ruling(self._rack, node, now).why}"
-        self.halted(run, row, now)
+        note_halted(self._rack, run, row, now)
         run.end(node.id, Phase.DONE, now, error=error)
         return True
 
-    def _look_board(self, run: Run, row: Row, node: Node, now: float) -> None:
-        """End a ping whose agent is silent with what the board answered."""
+    def _look_board(
+        self, run: CommandRun, row: CommandRow, node: Node, now: float
+    ) -> None:
+        """Ends a ``ping`` whose agent is silent with what the board answered."""
         if node.probe_at < row.began - FRESH_PROBE_S or node.probe is Probe.UNASKED:
             return
         board = {
@@ -226,13 +232,18 @@ class Proof:
             run.end(node.id, Phase.NOT_DELIVERED, now, error=error)
 
     def _fail(
-        self, run: Run, row: Row, error: str, now: float, phase: Phase = Phase.FAILED
+        self,
+        run: CommandRun,
+        row: CommandRow,
+        error: str,
+        now: float,
+        phase: Phase = Phase.FAILED,
     ) -> None:
         if row.node is None:
             return
         run.end(row.node.id, phase, now, error=error)
         pending = row.node.pending
-        if pending is not None and pending.verb == run.asked.verb:
+        if pending is not None and pending.verb == run.verb:
             self._rack.watch.expect(row.node, None, now)
 
 

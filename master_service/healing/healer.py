@@ -6,14 +6,15 @@ refused, proven and told like any other.
 
 from collections.abc import Callable, Iterable
 
-from broker.contract.messages import Command, Event, EventKind, Status, Verdict, encode
+from broker.contract.messages import Command, Event, EventKind, Status, Verdict
 from broker.contract.topics import Scope, ScopeKind
-from broker.contract.verbs import Verb
-from master_service.commands.effects import Request, Route
+from broker.contract.verbs import PowerAction, Verb
 from master_service.healing.escalation import SICK, Past, Patient, Plan, plan
 from master_service.healing.limits import Ward
-from master_service.power import boards
+from master_service.power.evidence import unasked
+from master_service.power.power_command import FORCE
 from master_service.presence.rack import Rack
+from master_service.rack.command import OwnCommand
 from master_service.rack.events import Draft
 from master_service.rack.node import Node
 from master_service.rack.settings import HealStep
@@ -68,7 +69,7 @@ class Healer:
         """Takes that the wall clock was set by so many seconds."""
         self._ward.clock_set(step_s)
 
-    def tick(self, at: Moment) -> list[Request]:
+    def tick(self, at: Moment) -> list[OwnCommand]:
         """Return the commands that are to be carried out now."""
         if not self._settings.enabled or at.now < self._due:
             return []
@@ -84,7 +85,7 @@ class Healer:
         requests = (self._look(node, at) for node in sick)
         return [request for request in requests if request is not None]
 
-    def _look(self, node: Node, at: Moment) -> Request | None:
+    def _look(self, node: Node, at: Moment) -> OwnCommand | None:
         ill = self._ill.setdefault(node.id, Illness())
         if ill.over:
             return None
@@ -106,14 +107,14 @@ class Healer:
 
     def _step(
         self, node: Node, step: HealStep, outlet: str, what: str
-    ) -> Request | None:
+    ) -> OwnCommand | None:
         """Say what is done, and return it as a command; in a dry run say it only."""
         if self._settings.dry_run:
             self._say(node, f"would do now: {what}", step=step)
             return None
         command_id = self._new_id()
         self._say(node, what, step=step, correlation=command_id)
-        return _request(self._rack, node, step, outlet, command_id)
+        return _command(node, step, outlet, command_id)
 
     def _leave(self, node: Node, ill: Illness, found: Plan, now: float) -> None:
         """Say why a board is left alone, once, and when a person is needed."""
@@ -152,7 +153,7 @@ class Healer:
     def _patient(self, node: Node, at: Moment) -> Patient:
         outlet, mates = _supply(self._rack, node)
         fed = self._rack.panel.of_node(node)
-        unasked = {} if fed is None else boards.unasked(self._rack, [fed], mates)
+        mute = {} if fed is None else unasked(self._rack, [fed], mates)
         siblings = [mate for mate in mates if mate.verdict not in _BAD | _GONE]
         locked = [self._rack.locks.against(mate, NAME) for mate in mates]
         own = self._rack.settings.master.node
@@ -167,7 +168,7 @@ class Healer:
             locked=self._rack.locks.against(node, NAME),
             outlet=outlet,
             siblings=tuple(sorted(mate.name for mate in siblings)),
-            unasked=tuple(sorted(unasked)),
+            unasked=tuple(sorted(mute)),
             sibling_locked=next(filter(None, locked), ""),
         )
 
@@ -226,16 +227,12 @@ def _words(node: Node, step: HealStep, patient: Patient, why: str) -> str:
     return what
 
 
-def _request(
-    rack: Rack, node: Node, step: HealStep, outlet: str, command_id: str
-) -> Request:
-    """Return a step as the command that a person would give."""
+def _command(node: Node, step: HealStep, outlet: str, command_id: str) -> OwnCommand:
+    """Returns a step as the command that a person would give."""
     scope, verb = Scope(ScopeKind.NODE, node.id), str(step)
     args: tuple[str, ...] = ()
     if step is HealStep.POWER:
         scope, verb = Scope.parse(outlet), Verb.POWER.value
-        args = ("cycle", f"force={node.id}")
+        args = (PowerAction.CYCLE.value, f"{FORCE}={node.id}")
     command = Command(id=command_id, args=args, confirm=str(scope), by=NAME)
-    topic = rack.topics.command(scope, verb)
-    route = Route(scope, verb)
-    return Request(topic, route, encode(command), attempt=True)
+    return OwnCommand(scope, verb, command, attempt=True)

@@ -7,18 +7,19 @@ step is on disk and in the history, and the inrush is limited.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from broker.contract.messages import Command, Power, Reply, Status, Verdict, encode
+from broker.contract.messages import Command, Power, Reply, Status, Verdict
 from broker.contract.topics import Scope, ScopeKind
-from broker.contract.verbs import Verb
-from master_service.commands.desk import Desk
-from master_service.commands.effects import Effects, Request, Route
-from master_service.power import boards, inrush
-from master_service.power.choice import FORCE, NOWAIT
+from broker.contract.verbs import PowerAction, Verb
+from master_service.commands.dispatcher import Dispatcher
+from master_service.power.evidence import unasked
 from master_service.power.outlets import Outlets, PowerError
+from master_service.power.pacing import has_room
+from master_service.power.power_command import FORCE, NOWAIT, fed_by, outlets_of
 from master_service.presence.judge import BOOT_MARGIN
 from master_service.presence.rack import Rack
+from master_service.rack.command import OwnCommand
 from master_service.rack.node import Node
-from master_service.rack.outlet_state import Fed
+from master_service.rack.outlet_state import OutletState
 from master_service.rack.times import Moment
 from provisioning.run.state import Run
 
@@ -33,11 +34,9 @@ class RackPower:
 
     Args:
         rack: The rack.
-        desk: Takes the commands.
+        dispatcher: Carries out the commands.
         outlets: Read directly.
-        perform: Does what the desk wants done.
         moment: Both clocks.
-        new_id: Makes ids of commands.
         run: Returns the run that switches.
         sleep: Waits so many seconds.
     """
@@ -45,24 +44,19 @@ class RackPower:
     def __init__(
         self,
         rack: Rack,
-        desk: Desk,
+        dispatcher: Dispatcher,
         outlets: Outlets,
         *,
-        perform: Callable[[Effects], None],
         moment: Callable[[], Moment],
-        new_id: Callable[[], str],
         run: Callable[[], Run | None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._rack = rack
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._outlets = outlets
-        self._perform = perform
         self._moment = moment
-        self._new_id = new_id
         self._run = run
         self._sleep = sleep
-        self._asked: dict[str, asyncio.Future[Reply]] = {}
         self._fed_at: dict[str, float] = {}
 
     @property
@@ -73,14 +67,8 @@ class RackPower:
         waits_s += settings.power.min_off_s + settings.master.grace_s
         return waits_s + BOOT_MARGIN * settings.master.boot_s + LONGEST_S
 
-    def told(self, reply: Reply) -> None:
-        """Take the last word about a command of ours."""
-        asked = self._asked.get(reply.id)
-        if asked is not None and reply.phase.final and not asked.done():
-            asked.set_result(reply)
-
     async def read(self, stack: int) -> Power:
-        """Return the level of a stack: on if any outlet of it is.
+        """Returns the level of a stack: on if any outlet of it is.
 
         Raises:
             PiRackError: It has no outlet, or it cannot be asked.
@@ -91,7 +79,7 @@ class RackPower:
         return Power.ON if Power.ON in levels else Power.UNKNOWN
 
     async def switch(self, stack: int, *, on: bool, consent: bool = False) -> None:
-        """Bring a stack to a level.
+        """Brings a stack to a level.
 
         Args:
             stack: Which.
@@ -125,7 +113,7 @@ class RackPower:
                 self._fed_at[fed.row.name] = self._moment().now
 
     def _require(self, wanted: Run | None) -> None:
-        """See that the run which switches is still under way.
+        """Checks that the run which switches is still under way.
 
         Raises:
             PowerError: A person ended it, and left the outlets as they were then.
@@ -136,28 +124,17 @@ class RackPower:
             raise PowerError(text)
 
     async def _ask(self, stack: int, words: tuple[str, ...]) -> Reply:
-        """Give the command that a person would, and wait for its end."""
+        """Gives the command that a person would, and waits for its end."""
         run = self._run()
         scope, by = Scope(ScopeKind.STACK, str(stack)), "" if run is None else run.id
-        command = Command(id=self._new_id(), args=words, confirm=str(scope), by=by)
-        route = Route(scope, Verb.POWER)
-        request = Request(
-            self._rack.topics.command(scope, Verb.POWER), route, encode(command)
-        )
-        asked: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._asked[command.id] = asked
-        try:
-            self._perform(self._desk.accept(request, self._moment()))
-            self._perform(self._desk.tick(self._moment()))
-            return await asked
-        finally:
-            del self._asked[command.id]
+        command = Command(args=words, confirm=str(scope), by=by)
+        return await self._dispatcher.submit(OwnCommand(scope, Verb.POWER, command))
 
-    def _feds(self, stack: int) -> list[Fed]:
-        return self._desk.power.choice.outlets(Scope(ScopeKind.STACK, str(stack)))
+    def _feds(self, stack: int) -> list[OutletState]:
+        return outlets_of(self._rack, Scope(ScopeKind.STACK, str(stack)))
 
-    def _require_askable(self, stack: int, feds: list[Fed]) -> None:
-        """See that every board with power can be asked to shut down.
+    def _require_askable(self, stack: int, feds: list[OutletState]) -> None:
+        """Checks that every board with power can be asked to shut down.
 
         Raises:
             PowerError: One cannot.
@@ -165,8 +142,8 @@ class RackPower:
         if all(fed.read and fed.level is Power.OFF for fed in feds):
             return
         run = self._run()
-        hit = self._desk.power.choice.hit(feds)
-        mute = boards.unasked(self._rack, feds, hit)
+        hit = fed_by(self._rack, feds)
+        mute = unasked(self._rack, feds, hit)
         named = [f"{name}: {why}" for name, why in mute.items()]
         known = {board.mac for board in self._rack.found}
         if run is not None and not run.over and run.stack.number == stack:
@@ -176,27 +153,29 @@ class RackPower:
             text = f"not all boards can be asked to shut down: {'; '.join(named)}"
             raise PowerError(text)
 
-    def _words(self, feds: list[Fed], *, on: bool, consent: bool) -> tuple[str, ...]:
+    def _words(
+        self, feds: list[OutletState], *, on: bool, consent: bool
+    ) -> tuple[str, ...]:
         if on:
-            return ("on", NOWAIT)
+            return (PowerAction.ON, NOWAIT)
         run = self._run()
         if run is not None and run.params.force:
-            return ("off", FORCE)
+            return (PowerAction.OFF, FORCE)
         if not consent:
-            return ("off",)
+            return (PowerAction.OFF,)
         # The consent to the run is for the boards it named, and for no others.
         named = () if run is None else run.params.mute
-        mute = boards.unasked(self._rack, feds, self._desk.power.choice.hit(feds))
-        return ("off", *(f"{FORCE}={name}" for name in mute if name in named))
+        mute = unasked(self._rack, feds, fed_by(self._rack, feds))
+        return (PowerAction.OFF, *(f"{FORCE}={name}" for name in mute if name in named))
 
-    def _obstacle(self, feds: list[Fed], began: float, *, on: bool) -> str:
-        """Say what must be over before a stack is switched; empty: nothing."""
+    def _obstacle(self, feds: list[OutletState], began: float, *, on: bool) -> str:
+        """Returns what must be over before a stack is switched; empty: nothing."""
         now = self._moment().now
-        if busy := self._desk.power.busy(feds):
+        if busy := self._dispatcher.power.busy(feds):
             return busy
         if on:
             return self._load(feds, now)
-        nodes = [node for node in self._desk.power.choice.hit(feds) if node.known]
+        nodes = [node for node in fed_by(self._rack, feds) if node.known]
         if not nodes or all(fed.level is Power.OFF for fed in feds):
             return ""
         if frozen := self._rack.judging.frozen(now):
@@ -206,8 +185,8 @@ class RackPower:
             return f"{leaving[0]} is on its way down" if leaving else ""
         return ""
 
-    def _load(self, feds: list[Fed], now: float) -> str:
-        """Say which stacks of ours must be up before more may come on."""
+    def _load(self, feds: list[OutletState], now: float) -> str:
+        """Returns which stacks of ours must be up before more may come on."""
         if all(fed.level is Power.ON for fed in feds):
             return ""
         outlets = self._rack.panel.outlets
@@ -215,15 +194,15 @@ class RackPower:
         power = self._rack.settings.power
         rows = [fed.row for fed in coming]
         since_s = now - max(self._fed_at.values(), default=-float("inf"))
-        if all(inrush.room(power, f.row, rows, since_last_s=since_s) for f in feds):
+        if all(has_room(power, f.row, rows, since_last_s=since_s) for f in feds):
             return ""
         names = ", ".join(row.name for row in rows) or "the last outlet"
         return f"{names} must be up first: the supply is limited"
 
     def _comes(self, name: str, now: float) -> bool:
-        """Whether the known boards of an outlet still boot."""
+        """Returns whether the known boards of an outlet still boot."""
         fed = self._rack.panel.outlets[name]
-        nodes = [node for node in self._desk.power.choice.hit([fed]) if node.known]
+        nodes = [node for node in fed_by(self._rack, [fed]) if node.known]
         default_s = self._rack.settings.master.boot_s
         boot_s = max((node.boot_s or default_s for node in nodes), default=0.0)
         late = now - self._fed_at[name] >= BOOT_MARGIN * boot_s
@@ -232,6 +211,6 @@ class RackPower:
 
 
 def _leaving(node: Node) -> bool:
-    """Whether its agent said goodbye and the board is not proven down."""
+    """Returns whether its agent said goodbye and the board is not proven down."""
     gone = node.status is Status.OFFLINE and bool(node.goodbye)
     return gone and node.verdict in {Verdict.LATE, Verdict.HUNG}

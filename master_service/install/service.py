@@ -11,9 +11,8 @@ from collections.abc import Callable
 from broker.client.link import Link
 from broker.common.errors import PiRackError
 from broker.common.tasks import keep_running
-from broker.contract.messages import Details, EventKind, InstallState, Reply
-from master_service.commands.desk import Desk
-from master_service.commands.effects import Effects
+from broker.contract.messages import Details, EventKind, InstallState
+from master_service.commands.dispatcher import Dispatcher
 from master_service.install.board import InstallBoard
 from master_service.install.power import RackPower
 from master_service.install.setup import Setup
@@ -44,25 +43,21 @@ class Installs:
     Args:
         setup: As configured.
         rack: The rack.
-        desk: Takes the commands that switch power.
+        dispatcher: Carries out the commands that switch power.
         outlets: Read.
         link: Publishes.
-        perform: Does what the desk wants done.
         moment: Both clocks.
-        new_id: Makes ids of commands.
     """
 
     def __init__(
         self,
         setup: Setup,
         rack: Rack,
-        desk: Desk,
+        dispatcher: Dispatcher,
         outlets: Outlets,
         link: Link,
         *,
-        perform: Callable[[Effects], None],
         moment: Callable[[], Moment],
-        new_id: Callable[[], str],
     ) -> None:
         self.settings = setup.settings
         self._setup = setup
@@ -80,11 +75,9 @@ class Installs:
         self.board = InstallBoard(rack, link, setup.settings, lambda: self.places)
         self.power = RackPower(
             rack,
-            desk,
+            dispatcher,
             outlets,
-            perform=perform,
             moment=moment,
-            new_id=new_id,
             run=lambda: self.last,
         )
 
@@ -235,10 +228,6 @@ class Installs:
         return self.settings.on and stack in self._rack.stacks
 
     # --- what the master hears --------------------------------------------------------
-
-    def told(self, reply: Reply) -> None:
-        """Take the last word about a command; most are not ours."""
-        self.power.told(reply)
 
     def said(self, node: Node, details: Details, *, retained: bool) -> None:
         """Take what a node says about itself.

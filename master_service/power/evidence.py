@@ -9,10 +9,19 @@ lost, without power as far as the master can tell, never heard, or that never an
 ping is not down: it may be running behind a dead switch or a firewall.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
-from broker.contract.messages import Askable, Power
-from master_service.rack.node import Probe
+from broker.contract.messages import Askable, Power, Status, Verdict
+from broker.contract.verbs import Verb
+from master_service.presence.availability import inability, reachable
+from master_service.presence.identity import DUPLICATE_ID
+from master_service.presence.rack import Rack
+from master_service.rack.command_run import CommandRow, CommandRun
+from master_service.rack.layout import FoundBoard
+from master_service.rack.node import NEVER, Node, Probe
+from master_service.rack.outlet_state import OutletState
 
 FRESH_S = 5.0
 """A ping without answer is evidence for so long, in seconds; then ask once more."""
@@ -68,7 +77,7 @@ class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
     absence: str = ""
 
 
-class Ruling(msgspec.Struct, frozen=True):
+class CutRuling(msgspec.Struct, frozen=True):
     """Whether a board may lose its power.
 
     Args:
@@ -82,53 +91,55 @@ class Ruling(msgspec.Struct, frozen=True):
     ping: bool = False
 
 
-def rule(facts: BoardFacts) -> Ruling:
-    """Return whether a board is down, or must or cannot be asked to shut down."""
+def rule(facts: BoardFacts) -> CutRuling:
+    """Returns whether a board is down, or must or cannot be asked to shut down."""
     if facts.outlet is Power.OFF and not facts.reachable:
         return _unpowered(facts)
     if facts.doubled:
-        return Ruling(Askable.CANNOT_BE_ASKED, facts.doubled)
+        return CutRuling(Askable.CANNOT_BE_ASKED, facts.doubled)
     if facts.reachable:
         return _running(facts)
     if not facts.heard:
         return _never_heard(facts)
     if facts.left_at is None or not facts.goodbye:
-        return Ruling(Askable.CANNOT_BE_ASKED, facts.absence or "its agent is silent")
+        return CutRuling(
+            Askable.CANNOT_BE_ASKED, facts.absence or "its agent is silent"
+        )
     return _left(facts)
 
 
-def _running(facts: BoardFacts) -> Ruling:
-    """Rule on a board that could be told to shut down.
+def _running(facts: BoardFacts) -> CutRuling:
+    """Rules on a board that could be told to shut down.
 
     If it does not answer pings, nothing would show when it has: its agent ends seconds
     after the order, its services may take a minute more.
     """
     if facts.unable:
-        return Ruling(Askable.CANNOT_BE_ASKED, facts.unable)
+        return CutRuling(Askable.CANNOT_BE_ASKED, facts.unable)
     if facts.answers_ping is None:
-        return Ruling(Askable.MUST_BE_ASKED, ping=True)
+        return CutRuling(Askable.MUST_BE_ASKED, ping=True)
     if facts.answers_ping and not _fresh(facts, Probe.SILENT, Probe.UNAVAILABLE):
-        return Ruling(Askable.MUST_BE_ASKED)
-    return Ruling(Askable.CANNOT_BE_ASKED, f"{NO_PROOF}: {_mute(facts)}", ping=True)
+        return CutRuling(Askable.MUST_BE_ASKED)
+    return CutRuling(Askable.CANNOT_BE_ASKED, f"{NO_PROOF}: {_mute(facts)}", ping=True)
 
 
-def _unpowered(facts: BoardFacts) -> Ruling:
+def _unpowered(facts: BoardFacts) -> CutRuling:
     came = -float("inf") if facts.outlet_at is None else facts.outlet_at
     if facts.probe is Probe.ANSWERED and facts.probe_at > came:
         why = "it answers ping although its outlet reads off; check the wiring"
-        return Ruling(Askable.CANNOT_BE_ASKED, why, ping=True)
-    return Ruling(Askable.DOWN, "its outlet reads off")
+        return CutRuling(Askable.CANNOT_BE_ASKED, why, ping=True)
+    return CutRuling(Askable.DOWN, "its outlet reads off")
 
 
-def _never_heard(facts: BoardFacts) -> Ruling:
+def _never_heard(facts: BoardFacts) -> CutRuling:
     if not facts.known_as:
-        return Ruling(Askable.NO_BOARD)
+        return CutRuling(Askable.NO_BOARD)
     why = f"no agent of it was ever heard ({facts.known_as})"
-    return Ruling(Askable.CANNOT_BE_ASKED, why)
+    return CutRuling(Askable.CANNOT_BE_ASKED, why)
 
 
-def _left(facts: BoardFacts) -> Ruling:
-    """Rule on a board whose agent said goodbye: was it the board that went down?"""
+def _left(facts: BoardFacts) -> CutRuling:
+    """Rules on a board whose agent said goodbye: was it the board that went down?"""
     left_at = facts.left_at or 0.0
     left = f"it left: {facts.goodbye}"
     why, ping = _runs_on(facts, left_at), False
@@ -137,12 +148,12 @@ def _left(facts: BoardFacts) -> Ruling:
     elif not why:
         why, ping = _not_silent(facts, left_at), True
     if why:
-        return Ruling(Askable.CANNOT_BE_ASKED, f"{left}; {why}", ping=ping)
-    return Ruling(Askable.DOWN, f"{left}, and does not answer ping any more")
+        return CutRuling(Askable.CANNOT_BE_ASKED, f"{left}; {why}", ping=ping)
+    return CutRuling(Askable.DOWN, f"{left}, and does not answer ping any more")
 
 
 def _runs_on(facts: BoardFacts, left_at: float) -> str:
-    """Says why a board that said goodbye may run or boot; empty: nothing shows it."""
+    """Returns why a board that said goodbye may be up or booting; empty: no sign."""
     if facts.left_for:
         return f"it was told to {facts.left_for}, and may be booting"
     if facts.outlet_at is not None and facts.outlet_at > left_at:
@@ -155,7 +166,7 @@ def _runs_on(facts: BoardFacts, left_at: float) -> str:
 
 
 def _not_silent(facts: BoardFacts, left_at: float) -> str:
-    """Says why its silence is not seen now; empty: it is."""
+    """Returns why its silence is not seen now; empty: it is."""
     asked = facts.probe is not Probe.UNASKED and facts.probe_at >= left_at
     if not asked or facts.now - facts.probe_at > FRESH_S:
         return "it was not pinged since"
@@ -167,7 +178,7 @@ def _not_silent(facts: BoardFacts, left_at: float) -> str:
 
 
 def _fresh(facts: BoardFacts, *probes: Probe) -> bool:
-    """Whether the last ping is fresh and found one of these."""
+    """Returns whether the last ping is fresh and found one of these."""
     return facts.probe in probes and facts.now - facts.probe_at <= FRESH_S
 
 
@@ -177,3 +188,201 @@ def _mute(facts: BoardFacts) -> str:
     if facts.answers_ping:
         return "it answered pings in this boot, and does not answer ping now"
     return "it did not answer a ping since it booted"
+
+
+def ruling(rack: Rack, node: Node, now: float) -> CutRuling:
+    """Returns whether a board is down, or must or cannot be asked to shut down.
+
+    Args:
+        rack: The rack.
+        node: The board.
+        now: Monotonic seconds; how fresh a ping must be is counted from then.
+    """
+    left = node.status is Status.OFFLINE and node.status_at >= (node.heard_at or -NEVER)
+    return rule(
+        msgspec.structs.replace(
+            _supply(rack.panel.of_node(node), now),
+            heard=node.known,
+            known_as=_known_as(rack, node),
+            reachable=reachable(node),
+            unable=inability(node, Verb.SHUTDOWN.value, ()),
+            doubled=node.faults.get(DUPLICATE_ID, ""),
+            goodbye=node.goodbye if left else "",
+            left_at=node.status_at if left else None,
+            left_for=_left_for(node),
+            answers_ping=node.answers_ping,
+            answered_at=node.pings.answered_at,
+            probe=node.probe,
+            probe_at=node.probe_at,
+            probe_note=node.probe_note,
+            stop_s=rack.settings.master.stop_s,
+            absence=f"{node.verdict}: {node.reason}",
+        )
+    )
+
+
+def is_down(rack: Rack, node: Node, now: float) -> bool:
+    """Returns whether there is evidence that a board is down."""
+    return ruling(rack, node, now).askable is Askable.DOWN
+
+
+def note_halted(rack: Rack, run: CommandRun, row: CommandRow, now: float) -> None:
+    """Notes that the board of a row was shut down by a command."""
+    row.down_at = now
+    if row.node is not None:
+        rack.watch.halted(row.node, run.asked.command.by, now)
+
+
+def latest_ruling(rack: Rack, node: Node) -> CutRuling:
+    """Returns the same by the last ping, however old it is.
+
+    It is what people are shown: a command pings once more before it cuts.
+    """
+    now = node.probe_at if node.status is Status.OFFLINE else NEVER
+    return ruling(rack, node, now)
+
+
+def unasked(
+    rack: Rack, outlets: list[OutletState], nodes: Iterable[Node]
+) -> dict[str, str]:
+    """Returns the boards on some outlets that cannot be asked to shut down, and why.
+
+    Args:
+        rack: The rack.
+        outlets: The outlets.
+        nodes: The nodes that they feed.
+
+    Returns:
+        Why not, by display name, or by the name of the slot for a board without an
+        agent.
+    """
+    rulings = [(node.name, latest_ruling(rack, node)) for node in nodes]
+    rulings += [
+        (board.name, found_ruling(fed, board, 0.0))
+        for fed, board in found(rack, outlets)
+    ]
+    return {
+        name: ruled.why
+        for name, ruled in rulings
+        if ruled.askable is Askable.CANNOT_BE_ASKED
+    }
+
+
+def found_ruling(fed: OutletState, board: FoundBoard, now: float) -> CutRuling:
+    """Returns the same of a board that was found and has no agent yet.
+
+    Args:
+        fed: The outlet that feeds it.
+        board: The board.
+        now: Monotonic seconds.
+    """
+    facts = _supply(fed, now)
+    known_as = f"MAC {board.mac}, {board.address}" if board.mac else board.name
+    return rule(msgspec.structs.replace(facts, heard=False, known_as=known_as))
+
+
+def found(
+    rack: Rack, outlets: Iterable[OutletState]
+) -> list[tuple[OutletState, FoundBoard]]:
+    """Returns the boards of some outlets that are no nodes: no agent of them was heard.
+
+    An install run found them, or the outlet names them by their id. A node of which no
+    details are known stands for the board found in its slot.
+    """
+    outlets = list(outlets)
+    nodes = list(rack.registry.nodes.values())
+    macs = {mac for node in nodes for mac in _macs(node)}
+    mute = {(node.stack, node.slot) for node in nodes if node.details is None}
+    by_stack = {fed.row.stack: fed for fed in outlets if fed.row.stack is not None}
+    gone = rack.registry.nodes.keys() | rack.registry.tombstones
+    listed = [
+        (fed, FoundBoard("", node_id, fed.row.stack or 0, 0, ""))
+        for fed in outlets
+        for node_id in fed.row.nodes
+        if node_id not in gone
+    ]
+    return listed + [
+        (by_stack[board.stack], board)
+        for board in rack.found
+        if board.stack in by_stack
+        and board.mac not in macs
+        and (board.stack, board.slot) not in mute
+    ]
+
+
+def row_ruling(
+    rack: Rack, fed: OutletState, row: CommandRow, now: float
+) -> CutRuling | None:
+    """Returns the same for a row of a power command; None if it is of an outlet alone.
+
+    Args:
+        rack: The rack.
+        fed: The outlet that feeds its board.
+        row: The row.
+        now: Monotonic seconds.
+    """
+    if row.node is not None:
+        return ruling(rack, row.node, now)
+    return None if row.found is None else found_ruling(fed, row.found, now)
+
+
+def came_back(node: Node, since: float) -> bool:
+    """Returns whether a board gave a sign of life after it counted as down.
+
+    Args:
+        node: The board.
+        since: When it counted as down, monotonic seconds.
+    """
+    spoke = node.heard_at is not None and node.heard_at > since
+    answered = node.pings.answered_at is not None and node.pings.answered_at > since
+    return spoke or answered or reachable(node)
+
+
+def cannot_come(node: Node, level: Power) -> str:
+    """Returns why switching on does not bring a board back; empty if it may."""
+    if not node.halted_by or level is not Power.ON:
+        return ""
+    return (
+        f"its outlet is on, but it was shut down by {node.halted_by}; "
+        "`power cycle` brings it back"
+    )
+
+
+def came(row: CommandRow, *, rebooted: bool) -> bool:
+    """Returns whether a board speaks.
+
+    Args:
+        row: Its row, with the boot it ran before.
+        rebooted: It must be another boot than that.
+    """
+    node = row.node
+    if node is None or node.verdict is not Verdict.ONLINE or not node.boot_id:
+        return False
+    return not rebooted or node.boot_id != row.boot_id
+
+
+def _supply(fed: OutletState | None, now: float) -> BoardFacts:
+    """Returns what is known of a board's outlet: a level on disk is not a reading."""
+    if fed is None:
+        return BoardFacts(now=now)
+    level = fed.level if fed.read else Power.UNKNOWN
+    return BoardFacts(now=now, outlet=level, outlet_at=fed.since)
+
+
+def _left_for(node: Node) -> str:
+    """Returns what a board left for, if its agent comes back after that by itself."""
+    boot_id, verb = node.pings.left_for
+    return verb if boot_id and boot_id == node.boot_id else ""
+
+
+def _known_as(rack: Rack, node: Node) -> str:
+    """Returns what shows that a node that was never heard is a board."""
+    place = node.stack, node.slot
+    found = (one for one in rack.found if (one.stack, one.slot) == place)
+    board = next(found, None) if node.stack is not None else None
+    return f"MAC {board.mac}, {board.address}" if board else f"node {node.id}"
+
+
+def _macs(node: Node) -> set[str]:
+    said = node.details.macs if node.details is not None else ()
+    return {mac.lower() for mac in said}

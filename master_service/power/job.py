@@ -6,37 +6,47 @@ A board that cannot be asked stops the whole command before any board is told; o
 does not go down keeps its outlet on. Only ``force`` cuts all the same, and such a row
 is never verified. See ``power/evidence.py``.
 
-Every step that matters is on disk before it is taken: see ``power/resume.py`` for what
-a restart makes of it.
+Every step that matters is on disk before it is taken. What a restart makes of it is in
+``docs/decisions/resume-or-report.md``: what brings power back goes on, a cut that had
+not happened never happens, and nothing is passed over in silence.
 """
 # long: one state machine, whose steps are only understood together.
 
+import enum
 from collections.abc import Callable
 
 from broker.contract.messages import Askable, Phase, Power, RowCode, Status
-from broker.contract.verbs import Verb
-from master_service.commands import remember
-from master_service.commands.effects import (
-    AskBoard,
-    Commit,
-    Effects,
-    Persist,
-    Switch,
-    Switched,
+from broker.contract.verbs import PowerAction, Verb
+from master_service.power.evidence import (
+    came,
+    came_back,
+    cannot_come,
+    is_down,
+    note_halted,
+    row_ruling,
 )
-from master_service.commands.orders import Orders
-from master_service.commands.reach import inability, reachable
-from master_service.commands.run import Row, Run
-from master_service.power.boards import came, came_back, cannot_come, row_ruling
-from master_service.power.choice import FORCE, awaited, given_up
-from master_service.power.steps import Action, Step
+from master_service.power.power_command import FORCE, awaited, given_up
+from master_service.power.switching import ATTEMPTS
+from master_service.presence.availability import inability, reachable
 from master_service.presence.judge import BOOT_MARGIN
 from master_service.presence.rack import Rack
+from master_service.rack.command_run import CommandRow, CommandRun
+from master_service.rack.effects import (
+    Commit,
+    Effects,
+    OutletSwitched,
+    Persist,
+    PingBoard,
+    SwitchOutlet,
+)
 from master_service.rack.node import Node, Probe
-from master_service.rack.outlet_state import UNTIL_ON, Fed
+from master_service.rack.outlet_state import UNTIL_ON, OutletState
 from master_service.rack.records import PartRecord
-from master_service.rack.settings import Settings
+from master_service.rack.settings import OutletRow
 from master_service.rack.times import Moment
+
+ShutDown = Callable[[CommandRun, Node, Moment], Effects]
+"""Returns the order to shut a board down; the dispatcher of commands has it."""
 
 LOOK_EVERY_S = 1.0
 """Between two readings of an outlet that may still move."""
@@ -55,6 +65,37 @@ BLIND = "the master was restarted at the cut, and the outlet does not tell its l
 NO_LEVEL = "its outlet was switched, but does not tell its level"
 
 
+class JobStep(enum.StrEnum):
+    """How far an outlet is.
+
+    ``off`` goes from looking to cutting, ``on`` from resting to booting, ``cycle``
+    from one end to the other.
+    """
+
+    PLANNED = "planned"
+    """Waits until every board was judged, then begins to stop them."""
+    LOOKING = "looking"
+    """Its boards are pinged and judged; none is told anything yet."""
+    STOPPING = "stopping"
+    """Boards were told to shut down, and are not all proven down."""
+    SETTLING = "settling"
+    """All are down; their cards finish."""
+    CUTTING = "cutting"
+    """The wanted state is on disk, and the outlet is being switched off."""
+    RESTING = "resting"
+    """Off, until it was so for long enough and its turn has come."""
+    FEEDING = "feeding"
+    """The wanted state is on disk, and the outlet is being switched on."""
+    BOOTING = "booting"
+    """On; the boards are not all back."""
+    ENDED = "ended"
+
+
+_BEFORE_THE_CUT = frozenset(
+    {JobStep.PLANNED, JobStep.LOOKING, JobStep.STOPPING, JobStep.SETTLING}
+)
+
+
 class Job:
     """One outlet under way.
 
@@ -64,6 +105,7 @@ class Job:
         fed: The outlet.
         action: What is asked.
         keys: Rows of the boards it feeds; one of its own if it feeds none.
+        shut_down: Gives the order to a board.
         alone: Come on only when no other outlet is coming on.
         before: The level it had when this began; None: as it is.
         wanted: What was wanted before; None: as it is.
@@ -72,16 +114,19 @@ class Job:
     def __init__(
         self,
         rack: Rack,
-        run: Run,
-        fed: Fed,
-        action: Action,
+        run: CommandRun,
+        fed: OutletState,
+        action: PowerAction,
         keys: list[str],
         *,
+        shut_down: ShutDown,
         alone: bool = False,
         before: Power | None = None,
         wanted: Power | None = None,
     ) -> None:
         self._rack = rack
+        self._settings = rack.settings
+        self._shut_down = shut_down
         self.run = run
         self.fed = fed
         self.action = action
@@ -89,7 +134,7 @@ class Job:
         self.before = fed.seen if before is None else before
         self.wanted = fed.wanted if wanted is None else wanted
         self._owed = fed.owed
-        self.step = Step.RESTING if action is Action.ON else Step.PLANNED
+        self.step = JobStep.RESTING if action is PowerAction.ON else JobStep.PLANNED
         self.keys = keys
         self._until = 0.0
         self._refusals: dict[str, str] = {}
@@ -101,19 +146,18 @@ class Job:
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
-        return self.step is Step.ENDED
+        return self.step is JobStep.ENDED
 
     @property
     def coming(self) -> bool:
         """Whether it was switched on and its boards still draw their most."""
-        return self._loads and self.step in {Step.FEEDING, Step.BOOTING}
+        return self._loads and self.step in {JobStep.FEEDING, JobStep.BOOTING}
 
     @property
     def record(self) -> PartRecord:
         """What belongs on disk."""
-        return remember.part(
-            self.run.asked,
-            {key: self.run.rows[key] for key in self.keys},
+        return self.run.record(
+            self.keys,
             outlet=self.fed.row.name,
             action=self.action.value,
             step=self.step.value,
@@ -122,12 +166,12 @@ class Job:
             alone=self.alone,
         )
 
-    def begin(self, settings: Settings, at: Moment) -> Effects:
-        """Ping the boards, or go straight to switching on."""
-        if self.action is Action.ON:
-            self.rest(settings, at)
+    def begin(self, at: Moment) -> Effects:
+        """Pings the boards, or goes straight to switching on."""
+        if self.action is PowerAction.ON:
+            self._rest(at)
             return []
-        self.step, self._until = Step.LOOKING, at.now + LOOK_S
+        self.step, self._until = JobStep.LOOKING, at.now + LOOK_S
         effects: Effects = []
         for node, row in self._boards():
             ruling = row_ruling(self._rack, self.fed, row, at.now)
@@ -136,7 +180,7 @@ class Job:
         return effects
 
     def look(self, now: float) -> tuple[bool, Effects]:
-        """Return whether pings are still awaited, and those that are sent once more."""
+        """Returns whether pings are still awaited, and those that are sent again."""
         waits, effects = False, Effects()
         for node, row in self._boards():
             if not row.pings or now >= self._until:
@@ -151,7 +195,7 @@ class Job:
         return waits, effects
 
     def judge(self, now: float) -> dict[str, str]:
-        """Return why boards cannot be asked, by row; none that ``force`` gives up."""
+        """Returns why boards cannot be asked, by row; none that ``force`` gives up."""
         against: dict[str, str] = {}
         for key, row in self._open():
             ruling = row_ruling(self._rack, self.fed, row, now)
@@ -171,7 +215,7 @@ class Job:
         return against
 
     def refuse_all(self, against: dict[str, str], now: float) -> Effects:
-        """Leave the outlet as it is: a board of the command cannot be asked.
+        """Leaves the outlet as it is: a board of the command cannot be asked.
 
         Args:
             against: Why, by row; also rows of other outlets.
@@ -187,74 +231,66 @@ class Job:
             self.run.end(key, Phase.REFUSED, now, error=error, code=code)
         return self._ended()
 
-    def stop_boards(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
+    def stop_boards(self, at: Moment) -> Effects:
         """Tells every board that is up and can hear it to shut down."""
-        self.step = Step.STOPPING
-        self._until = at.now + settings.master.stop_s
+        self.step = JobStep.STOPPING
+        self._until = at.now + self._settings.master.stop_s
         told: Effects = []
         for node, row in self._boards():
             able = reachable(node) and not inability(node, Verb.SHUTDOWN.value, ())
             if row.down_at is None and able:
-                told += orders.shut_down(self.run, node, at)
+                told += self._shut_down(self.run, node, at)
         return told
 
-    def advance(
-        self,
-        orders: Orders,
-        settings: Settings,
-        at: Moment,
-        may_come: Callable[["Job"], bool],
-    ) -> Effects:
-        """Go on if it is time to.
+    def advance(self, at: Moment, may_come: Callable[["Job"], bool]) -> Effects:
+        """Goes on if it is time to.
 
         Args:
-            orders: Sends the orders to shut down.
-            settings: The master's.
             at: This moment.
-            may_come: Whether there is room to switch an outlet on.
+            may_come: Returns whether there is room to switch an outlet on.
         """
         match self.step:
-            case Step.STOPPING:
-                return self._stopping(orders, settings, at)
-            case Step.SETTLING if at.now >= self._until:
+            case JobStep.STOPPING:
+                return self._stopping(at)
+            case JobStep.SETTLING if at.now >= self._until:
                 return self._cut(at.now)
-            case Step.RESTING if at.now >= self._until and may_come(self):
+            case JobStep.RESTING if at.now >= self._until and may_come(self):
                 return self._switch(at.now, on=True)
-            case Step.CUTTING | Step.FEEDING:
-                return self._switching(settings, at)
-            case Step.BOOTING:
+            case JobStep.CUTTING | JobStep.FEEDING:
+                return self._switching(at)
+            case JobStep.BOOTING:
                 return self._booting(at.now)
             case _:
                 return []
 
-    def switched(self, settings: Settings, done: Switched, at: Moment) -> Effects:
-        """Take what came of switching: the outlet was read back by now."""
+    def switched(self, done: OutletSwitched, at: Moment) -> Effects:
+        """Goes on with the result of a switching; the outlet was read back by now."""
         # What an earlier command had switched is no result of this one.
-        if self.step is not (Step.FEEDING if done.on else Step.CUTTING):
+        if self.step is not (JobStep.FEEDING if done.on else JobStep.CUTTING):
             return []
         if done.error:
             return self._failed(done.error, at.now, begun=done.begun)
         if done.already:
             self._end_halted(at.now)
-        if self.step is Step.FEEDING:
-            return self.feed(settings, at.now)
-        if self.action is Action.OFF:
-            return self.is_off(at.now)
-        self.rest(settings, at)
+        if self.step is JobStep.FEEDING:
+            return self._feed(at.now)
+        if self.action is PowerAction.OFF:
+            return self._is_off(at.now)
+        self._rest(at)
         return [Persist(self.record), Commit()]
 
-    def rest(self, settings: Settings, at: Moment) -> None:
-        """Wait until it was off for long enough and its turn has come."""
-        self.step, self._until = Step.RESTING, at.now
+    def _rest(self, at: Moment) -> None:
+        """Waits until it was off for long enough and its turn has come."""
+        self.step, self._until = JobStep.RESTING, at.now
         if self.fed.level is Power.OFF and self.fed.changed:
             since_off_s = max(0.0, self.fed.unchanged_s(at))
-            self._until += max(0.0, settings.power.min_off_s - since_off_s)
-        elif self.action is Action.CYCLE:
-            self._until += settings.power.min_off_s
+            self._until += max(0.0, self._settings.power.min_off_s - since_off_s)
+        elif self.action is PowerAction.CYCLE:
+            self._until += self._settings.power.min_off_s
 
-    def feed(self, settings: Settings, now: float) -> Effects:
-        """Wait for the boards to come; who was never known is not waited for."""
-        self.step, self._fed_at = Step.BOOTING, now
+    def _feed(self, now: float) -> Effects:
+        """Waits for the boards to come; one that was never known is not waited for."""
+        self.step, self._fed_at = JobStep.BOOTING, now
         patience_s = 0.0
         for key, _ in self._open():
             node = awaited(self.run, key)
@@ -262,20 +298,10 @@ class Job:
                 self._done(key, now, verified=self._reads_on)
                 continue
             self.run.mark(key, Phase.RUNNING, now)
-            boot_s = node.boot_s or settings.master.boot_s
+            boot_s = node.boot_s or self._settings.master.boot_s
             patience_s = max(patience_s, BOOT_MARGIN * boot_s)
         self._until = now + patience_s
         return self._booting(now) or [Persist(self.record), Commit()]
-
-    def look_again(self, seconds: float, at: Moment) -> None:
-        """Waits for what the outlet was told before a restart, and reads it meanwhile.
-
-        Args:
-            seconds: How long the outlet may take for what it was told.
-            at: This moment.
-        """
-        self.step, self._looking = Step.CUTTING, at.now + seconds
-        self._until = at.now + seconds + FIRST_LOOK_S
 
     def unsure(self, now: float) -> bool:
         """Returns whether the outlet is to be read now: it may still move."""
@@ -284,44 +310,99 @@ class Job:
         self._look_due = now + LOOK_EVERY_S
         return True
 
+    def resume(self, step: JobStep, at: Moment) -> Effects:
+        """Goes on after a restart, or reports that it was interrupted.
+
+        Args:
+            step: How far the outlet was, which was read by now if it answers.
+            at: This moment.
+        """
+        match step:
+            case JobStep.ENDED:
+                self.step = JobStep.ENDED
+                return []
+            case JobStep.RESTING | JobStep.FEEDING | JobStep.BOOTING:
+                return self._bring_back(at)
+            case JobStep.CUTTING:
+                return self._resume_cut(at)
+            case _:
+                return self._interrupted(at.now)
+
+    def cancel(self, why: str, now: float) -> tuple[Effects, str]:
+        """Stops where it can be stopped; no board is left without power by that.
+
+        Args:
+            why: Who cancelled it.
+            now: Monotonic seconds.
+
+        Returns:
+            What is to be done, and why it goes on; empty if it does not.
+        """
+        if self.step is JobStep.RESTING and self.action is PowerAction.ON:
+            # Also if it was owed: after a restart, or after an attempt that failed.
+            self.fed.want(self.wanted)
+            abandoned = self._abandon(why, now)
+            return [Persist(self.fed.record()), *abandoned, Commit()], ""
+        if self.step in _BEFORE_THE_CUT:
+            return self._abandon(why, now), ""
+        if self.action is PowerAction.CYCLE:
+            return [], "its power was cut already, so it goes on until it is back"
+        return [], f"its outlet is {self.step} already, so it goes on"
+
     @property
     def looking(self) -> bool:
         """Whether it waits to see what the outlet does."""
         return self._looking is not None
 
-    def after_cut(self, settings: Settings, at: Moment) -> Effects:
+    def _resume_cut(self, at: Moment) -> Effects:
+        """Goes on from a restart at the cut: did it happen, and may it still?"""
+        seconds = in_flight_s(self.fed.row)
+        if self.action is PowerAction.CYCLE:
+            # A cycle wants on, also where an older master wrote down "off" for its cut.
+            self.fed.want(Power.ON, owed=True)
+        if seconds or not self.fed.read:
+            self.step, self._looking = JobStep.CUTTING, at.now + seconds
+            self._until = at.now + seconds + FIRST_LOOK_S
+            return []
+        if self.fed.level is Power.ON:
+            return self._interrupted(at.now)
+        return self._after_cut(at)
+
+    def _after_cut(self, at: Moment) -> Effects:
         """Goes on from a cut that happened, or of which nothing is known."""
-        if self.action is Action.CYCLE:
-            return self.bring_back(settings, at)
+        if self.action is PowerAction.CYCLE:
+            return self._bring_back(at)
         if self.fed.level is Power.OFF:
             self.fed.want(Power.OFF)
-            return self.is_off(at.now)
-        return self.abandon(BLIND, at.now)
+            return self._is_off(at.now)
+        return self._abandon(BLIND, at.now)
 
-    def bring_back(self, settings: Settings, at: Moment) -> Effects:
+    def _bring_back(self, at: Moment) -> Effects:
         """Brings power back, or waits for the boards if it is back."""
         self._looking = None
         if self.fed.level is Power.ON:
             self.fed.want(Power.ON)
-            return [Persist(self.fed.record()), *self.feed(settings, at.now)]
+            return [Persist(self.fed.record()), *self._feed(at.now)]
         self.fed.want(Power.ON, owed=True)
-        self.rest(settings, at)
+        self._rest(at)
         return []
 
-    def interrupted(self, now: float) -> Effects:
-        """Says that it was interrupted; what is wanted is what was before."""
+    def _interrupted(self, now: float) -> Effects:
+        """Ends as interrupted; what is wanted is what was wanted before."""
         self.fed.want(self.wanted, owed=self._owed)
-        ended = self.abandon(RESTARTED, now)
+        ended = self._abandon(RESTARTED, now)
         return [Persist(self.fed.record()), *ended, Commit()]
 
-    def is_off(self, now: float) -> Effects:
-        """End with what the outlet reads, which is off if it tells."""
+    def _is_off(self, now: float) -> Effects:
+        """Ends with what the outlet reads, which is off if it tells."""
         verified = self.fed.level is Power.OFF
         error = "" if verified else NO_LEVEL
-        return self._end_all(Phase.DONE, now, error=error, verified=verified)
+        for key in self.keys:
+            self._done(key, now, error=error, verified=verified)
+        return self._ended()
 
-    def abandon(self, why: str, now: float) -> Effects:
-        """Leave the outlet as it is, and say so in the row of each board."""
+    def _abandon(self, why: str, now: float) -> Effects:
+        """Leaves the outlet as it is, and says so in the row of each board."""
         phase = Phase.NOT_DELIVERED
         if any(self.run.rows[key].told for key in self.keys):
             phase = Phase.FAILED
@@ -333,12 +414,12 @@ class Job:
         return self._ended()
 
     def refuse(self, key: str, error: str) -> None:
-        """Take that a board did not or will not shut down."""
+        """Notes why a board did not or will not shut down; the first reason stays."""
         self._refusals.setdefault(key, error)
 
     def waits_for(self, key: str) -> bool:
-        """Whether it waits for this board to go down."""
-        return self.step is Step.STOPPING and key in self.keys
+        """Returns whether it waits for this board to go down."""
+        return self.step is JobStep.STOPPING and key in self.keys
 
     @property
     def _reads_on(self) -> bool:
@@ -349,7 +430,7 @@ class Job:
         return self.run.asked.command.args
 
     def _force(self, board: str = "") -> str:
-        """Return the words that cut all the same: those of who asked."""
+        """Returns the words that cut all the same: those of who asked."""
         run, by = self._rack.locks.run, self.run.asked.command.by
         if run and by == run:
             return f"`install start {FORCE}`"
@@ -361,13 +442,13 @@ class Job:
         scope = self.run.asked.scope if stack is None else f"stack/{stack}"
         return f"`power cycle {scope}` brings it back"
 
-    def _open(self) -> list[tuple[str, Row]]:
-        """Return the rows that something is still to come of."""
+    def _open(self) -> list[tuple[str, CommandRow]]:
+        """Returns the rows that something is still to come of."""
         rows = [(key, self.run.rows[key]) for key in self.keys]
         return [(key, row) for key, row in rows if row.open]
 
-    def _boards(self) -> list[tuple[Node, Row]]:
-        """Return the nodes it feeds that something is still to come from."""
+    def _boards(self) -> list[tuple[Node, CommandRow]]:
+        """Returns the nodes it feeds that something is still to come from."""
         rows = [row for _, row in self._open()]
         return [(row.node, row) for row in rows if row.node is not None]
 
@@ -377,10 +458,10 @@ class Job:
             if error := cannot_come(node, self.fed.level):
                 self.run.end(node.id, Phase.FAILED, now, error=error)
 
-    def _stopping(self, orders: Orders, settings: Settings, at: Moment) -> Effects:
+    def _stopping(self, at: Moment) -> Effects:
         for node, row in self._boards():
-            if row.down_at is None and orders.proof.is_down(node, at.now):
-                orders.proof.halted(self.run, row, at.now)
+            if row.down_at is None and is_down(self._rack, node, at.now):
+                note_halted(self._rack, self.run, row, at.now)
         up = [key for key, row in self._open() if row.down_at is None]
         waiting = [
             key for key in up if self.run.rows[key].told and key not in self._refusals
@@ -388,10 +469,10 @@ class Job:
         if waiting and at.now < self._until:
             return []
         for key in waiting:
-            self.refuse(key, f"not down within {settings.master.stop_s:.0f} s")
+            self.refuse(key, f"not down within {self._settings.master.stop_s:.0f} s")
         if self._obstructed():
             return self._give_up(at.now)
-        self.step, settle_s = Step.SETTLING, settings.power.settle_s
+        self.step, settle_s = JobStep.SETTLING, self._settings.power.settle_s
         left = [
             n for n, row in self._boards() if row.told or _left(n, at.now, settle_s)
         ]
@@ -399,10 +480,10 @@ class Job:
         if not left:
             return self._cut(at.now)
         # Pinged once more: what one lost answer made of a board is seen before the cut.
-        return [AskBoard(node.id) for node in left]
+        return [PingBoard(node.id) for node in left]
 
     def _cut(self, now: float) -> Effects:
-        """Switch off, unless a board came back meanwhile."""
+        """Switches off, unless a board came back meanwhile."""
         for node, row in self._boards():
             if row.down_at is not None and came_back(node, row.down_at):
                 self.refuse(node.id, "it came back after it was down")
@@ -411,7 +492,7 @@ class Job:
         return self._switch(now, on=False)
 
     def _obstructed(self) -> bool:
-        """Whether a board that is not given up did not or will not go down."""
+        """Returns whether a board that is not given up did not or will not go down."""
         left = set(self._refusals)
         for key, why in self._refusals.items():
             row = self.run.rows[key]
@@ -421,7 +502,7 @@ class Job:
         return bool(left)
 
     def _give_up(self, now: float) -> Effects:
-        """Leave the outlet as it is, and tell each board's row why."""
+        """Leaves the outlet as it is, and writes into each board's row why."""
         names = _names([self.run.rows[key].name for key in self._refusals])
         for key in self.keys:
             row, own = self.run.rows[key], self._refusals.get(key)
@@ -435,21 +516,21 @@ class Job:
         return self._ended()
 
     def _done(self, key: str, now: float, *, error: str = "", verified: bool) -> None:
-        """End a row as done; what was cut without evidence is never verified."""
+        """Ends a row as done; what was cut without evidence is never verified."""
         row, code = self.run.rows[key], RowCode.NONE
-        if row.unproven and self.action is not Action.ON:
+        if row.unproven and self.action is not PowerAction.ON:
             cut = f"cut without evidence that it was down: {row.unproven}"
             error = "; ".join(filter(None, (error, cut)))
             verified, code = False, RowCode.CUT_UNASKED
         self.run.end(key, Phase.DONE, now, error=error, verified=verified, code=code)
 
     def _switch(self, now: float, *, on: bool) -> Effects:
-        """Put the wanted state on disk, and only then switch."""
-        off = self.action is Action.OFF
+        """Puts the wanted state on disk, and only then switches."""
+        off = self.action is PowerAction.OFF
         self.fed.want(Power.OFF if off else Power.ON, owed=not off)
         # An outlet that seems to be on is asked first: nothing would come of it.
-        look = on and self._reads_on and self.action is Action.ON
-        self.step = Step.FEEDING if on else Step.CUTTING
+        look = on and self._reads_on and self.action is PowerAction.ON
+        self.step = JobStep.FEEDING if on else JobStep.CUTTING
         self._until = now + SWITCH_S
         self._loads = on and not self._reads_on
         name = self.fed.row.name
@@ -457,7 +538,7 @@ class Job:
             Persist(self.fed.record()),
             Persist(self.record),
             Commit(),
-            Switch(name, on, look=look),
+            SwitchOutlet(name, on, look=look),
         ]
 
     def _failed(self, error: str, now: float, *, begun: bool = True) -> Effects:
@@ -469,10 +550,10 @@ class Job:
             begun: Whether the outlet was told at all.
         """
         self._looking = None
-        if self.step is Step.CUTTING and not begun:
+        if self.step is JobStep.CUTTING and not begun:
             self.fed.want(self.wanted, owed=self._owed)
             left = "" if self.fed.read else "; its level is not known"
-        elif self.action is Action.OFF:
+        elif self.action is PowerAction.OFF:
             self.fed.want(self.wanted)
             left = "" if self.fed.read else "; its level is not known"
         else:
@@ -482,42 +563,42 @@ class Job:
         self.fed.set_fault(error)
         for key in self.keys:
             row, told = self.run.rows[key], ""
-            if row.told and self.step is Step.CUTTING:
+            if row.told and self.step is JobStep.CUTTING:
                 told = f"; it was shut down: {self._way_back}"
             self.run.end(key, Phase.FAILED, now, error=error + left + told)
         return [Persist(self.fed.record()), *self._ended(), Commit()]
 
-    def _switching(self, settings: Settings, at: Moment) -> Effects:
+    def _switching(self, at: Moment) -> Effects:
         if self._looking is not None:
-            return self._look_again(settings, at)
+            return self._look_again(at)
         if at.now < self._until:
             return []
         error = f"outlet {self.fed.row.name} did not answer in {SWITCH_S:.0f} s"
         self.fed.lost_sight(error, switching=True)
         return self._failed(error, at.now)
 
-    def _look_again(self, settings: Settings, at: Moment) -> Effects:
+    def _look_again(self, at: Moment) -> Effects:
         """Looks what became of what the outlet was told before a restart."""
         if self.fed.level is Power.OFF:
             self._looking = None
-            return self.after_cut(settings, at)
+            return self._after_cut(at)
         if self._looking is None or at.now < self._looking:
             return []
         if self.fed.read and self.fed.level is Power.ON:
             self._looking = None
-            effects = self.interrupted(at.now)
-            if self.action is Action.CYCLE:
+            effects = self._interrupted(at.now)
+            if self.action is PowerAction.CYCLE:
                 # Told once more: it comes on again if it is later still with the cut.
                 self.fed.want(Power.ON, owed=True)
                 effects.append(Persist(self.fed.record()))
             return effects
-        if self.fed.read or at.now >= self._until or self.action is Action.CYCLE:
+        if self.fed.read or at.now >= self._until or self.action is PowerAction.CYCLE:
             self._looking = None
-            return self.after_cut(settings, at)
+            return self._after_cut(at)
         return []
 
     def _booting(self, now: float) -> Effects:
-        cycled = self.action is Action.CYCLE
+        cycled = self.action is PowerAction.CYCLE
         for node, row in self._boards():
             if came(row, rebooted=cycled):
                 self._done(node.id, now, verified=bool(row.boot_id) or not cycled)
@@ -527,36 +608,35 @@ class Job:
                 self.run.end(node.id, Phase.FAILED, now, error=error)
         return [] if self._boards() else self._ended()
 
-    def _end_all(
-        self, phase: Phase, now: float, *, error: str = "", verified: bool = False
-    ) -> Effects:
-        for key in self.keys:
-            if phase is Phase.DONE:
-                self._done(key, now, error=error, verified=verified)
-                continue
-            halted = self.step is Step.CUTTING and self.run.rows[key].told
-            way_back = f"; it was shut down: {self._way_back}" if halted else ""
-            self.run.end(key, phase, now, error=error + way_back)
-        return self._ended()
-
     def _ended(self) -> Effects:
-        self.step = Step.ENDED
+        self.step = JobStep.ENDED
         # A command that was over at once was never on disk: a record would stay there,
         # and the next start would take it up and answer it once more.
         return [Persist(self.record)] if self.run.kept else []
 
 
-def _ping(node: Node, row: Row, now: float) -> Effects:
+def in_flight_s(row: OutletRow) -> float:
+    """Returns how long an outlet may take for what it was told, seconds.
+
+    A plug, or what a program talks to, may still do what a master told it that was
+    killed since: one attempt after the other. A pin moves at once.
+    """
+    if row.commands is not None:
+        return ATTEMPTS * row.commands.timeout_s
+    return 0.0 if row.plug is None else ATTEMPTS * row.plug.timeout_s
+
+
+def _ping(node: Node, row: CommandRow, now: float) -> Effects:
     row.pings, row.pinged_at = row.pings + 1, now
-    return [AskBoard(node.id)]
+    return [PingBoard(node.id)]
 
 
 def _left(node: Node, now: float, settle_s: float) -> bool:
-    """Whether a board said goodbye so short a time ago that its card may be busy."""
+    """Returns whether a board left so lately that its card may be busy."""
     return node.status is Status.OFFLINE and now - node.status_at < settle_s
 
 
 def _names(names: list[str]) -> str:
-    """Return the first few of some names, and how many more there are."""
+    """Returns the first few of some names, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

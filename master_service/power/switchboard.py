@@ -3,30 +3,32 @@
 from broker.common.errors import TopicError
 from broker.contract.messages import EventKind, Phase, Power, Result
 from broker.contract.topics import Scope, ScopeKind
-from broker.contract.verbs import DESTRUCTIVE
-from master_service.commands.effects import (
-    Commit,
-    Effects,
-    Persist,
-    RefusedError,
-    Switch,
-    Switched,
+from broker.contract.verbs import DESTRUCTIVE, PowerAction
+from master_service.power import pacing
+from master_service.power.evidence import found
+from master_service.power.job import Job, JobStep, ShutDown
+from master_service.power.pacing import SwitchOnRetries
+from master_service.power.power_command import (
+    all_outlets,
+    fed_by,
+    outlets_of,
+    place,
+    requested,
 )
-from master_service.commands.orders import Orders
-from master_service.commands.run import Row, Run
-from master_service.power import coldstart, inrush
-from master_service.power.boards import found
-from master_service.power.choice import Choice, place
-from master_service.power.job import Job
-from master_service.power.resume import take_up
-from master_service.power.retries import Retries
-from master_service.power.steps import Action, Step
-from master_service.power.withdraw import withdraw
 from master_service.presence.judge import BOOT_MARGIN
 from master_service.presence.rack import Rack
+from master_service.rack.command import CommandRefusedError
+from master_service.rack.command_run import CommandRow, CommandRun
+from master_service.rack.effects import (
+    Commit,
+    Effects,
+    OutletSwitched,
+    Persist,
+    SwitchOutlet,
+)
 from master_service.rack.events import Draft
 from master_service.rack.node import NEVER, Node
-from master_service.rack.outlet_state import Fed
+from master_service.rack.outlet_state import OutletState
 from master_service.rack.records import PartRecord
 from master_service.rack.settings import OutletRow
 from master_service.rack.times import Moment
@@ -37,39 +39,40 @@ class Switchboard:
 
     Args:
         rack: The rack.
-        orders: Sends the orders to shut down.
+        shut_down: Gives a board the order to shut down.
     """
 
-    def __init__(self, rack: Rack, orders: Orders) -> None:
-        self.choice = Choice(rack)
+    def __init__(self, rack: Rack, shut_down: ShutDown) -> None:
         self._rack = rack
         self._settings = rack.settings
-        self._orders = orders
+        self._shut_down = shut_down
         self._jobs: dict[str, Job] = {}
-        self._retries = Retries(rack.outbox)
+        self._retries = SwitchOnRetries(rack.outbox)
         self._last_on = -NEVER
         self._since = -NEVER
 
-    def begin(self, run: Run, outlets: list[Fed], at: Moment) -> Effects:
+    def begin(self, run: CommandRun, outlets: list[OutletState], at: Moment) -> Effects:
         """Start on every outlet.
 
         Raises:
-            RefusedError: One of them is already on its way somewhere, or must not go.
+            CommandRefusedError: One of them is already on its way somewhere, or must
+                not go.
         """
-        action, force = self.choice.action(run)
+        action, force = requested(self._rack, run.asked.command.args)
         self._sweep(at.now)
-        hit = self.choice.hit(outlets)
+        hit = fed_by(self._rack, outlets)
         self._refuse_busy(outlets, hit, force=force)
-        if action is not Action.ON:
+        if action is not PowerAction.ON:
             self._refuse_own(outlets)
         effects: Effects = []
         for fed in outlets:
-            job = Job(self._rack, run, fed, action, self._rows(run, fed, at))
+            keys = self._rows(run, fed, at)
+            job = Job(self._rack, run, fed, action, keys, shut_down=self._shut_down)
             self._jobs[fed.row.name] = job
-            effects += job.begin(self._settings, at)
+            effects += job.begin(at)
         return effects + self.look(run, at)
 
-    def look(self, run: Run, at: Moment) -> Effects:
+    def look(self, run: CommandRun, at: Moment) -> Effects:
         """Tells the boards of a command to shut down, once all were pinged and judged.
 
         If one cannot be asked, none is told, and every outlet stays as it is.
@@ -77,7 +80,7 @@ class Switchboard:
         jobs = [
             job
             for job in self._jobs.values()
-            if job.run is run and job.step is Step.LOOKING
+            if job.run is run and job.step is JobStep.LOOKING
         ]
         effects: Effects = []
         # Outlets that a mains cut left otherwise than they shall be go each by itself.
@@ -102,31 +105,31 @@ class Switchboard:
             return effects
         orders: Effects = []
         for job in jobs:
-            orders += job.stop_boards(self._orders, self._settings, at)
+            orders += job.stop_boards(at)
         # That they are told is on disk first; at once, it is with the whole command.
         kept = [job for job in jobs if job.run.kept]
         parts: Effects = [Persist(job.record) for job in kept]
         return [*effects, *parts, *([Commit()] if kept else []), *orders]
 
-    def require_idle(self, outlets: list[Fed], *, force: bool) -> None:
+    def require_idle(self, outlets: list[OutletState], *, force: bool) -> None:
         """Refuse to cut outlets that are on their way, or must not go.
 
         Raises:
-            RefusedError: One of them is; the text says which and why.
+            CommandRefusedError: One of them is; the text says which and why.
         """
-        self._refuse_busy(outlets, self.choice.hit(outlets), force=force)
+        self._refuse_busy(outlets, fed_by(self._rack, outlets), force=force)
         self._refuse_own(outlets)
 
-    def busy(self, outlets: list[Fed]) -> str:
+    def busy(self, outlets: list[OutletState]) -> str:
         """Say what is under way with some outlets; empty: nothing."""
-        return self._busy(outlets, self.choice.hit(outlets), force=False)
+        return self._busy(outlets, fed_by(self._rack, outlets), force=False)
 
-    def records(self, run: Run) -> Effects:
+    def records(self, run: CommandRun) -> Effects:
         """Return what belongs on disk before anything is done about a command."""
         mine = (job for job in self._jobs.values() if job.run is run)
         return [Persist(job.record) for job in mine]
 
-    def cold_start(self, run: Run, at: Moment) -> Effects:
+    def cold_start(self, run: CommandRun, at: Moment) -> Effects:
         """Start on what a mains cut left otherwise than it shall be.
 
         Outlets come on one by one. What shall be off goes off by way of a clean
@@ -135,24 +138,32 @@ class Switchboard:
         self._since = at.now
         idle = [
             fed
-            for fed in self.choice.everything()
+            for fed in all_outlets(self._rack)
             if fed.row.name not in self._jobs
             and not self._own([fed])
             and not self._of_run(fed)
         ]
         effects: Effects = []
         for fed in idle:
-            if coldstart.target(fed, self._settings.power) is Power.OFF:
+            if pacing.level_after_mains_cut(fed, self._settings.power) is Power.OFF:
                 fed.want(fed.wanted)
-        for fed, action in coldstart.plan(idle, self._settings.power):
+        for fed, action in pacing.after_mains_cut(idle, self._settings.power):
             keys = self._rows(run, fed, at)
-            job = Job(self._rack, run, fed, action, keys, alone=True)
+            job = Job(
+                self._rack,
+                run,
+                fed,
+                action,
+                keys,
+                shut_down=self._shut_down,
+                alone=True,
+            )
             self._jobs[fed.row.name] = job
-            if action is Action.ON:
-                effects += job.begin(self._settings, at)
+            if action is PowerAction.ON:
+                effects += job.begin(at)
         return effects
 
-    def resume(self, run: Run, records: list[PartRecord], at: Moment) -> Effects:
+    def resume(self, run: CommandRun, records: list[PartRecord], at: Moment) -> Effects:
         """Go on with the outlets of a command from before the start."""
         effects: Effects = []
         for record in sorted(records, key=self._place):
@@ -167,18 +178,21 @@ class Switchboard:
                 self._rack,
                 run,
                 fed,
-                Action(record.action),
+                PowerAction(record.action),
                 keys,
+                shut_down=self._shut_down,
                 alone=record.alone,
                 before=Power(record.before),
                 wanted=Power(record.wanted or record.before),
             )
-            effects += take_up(job, Step(record.step), self._settings, at)
+            effects += job.resume(JobStep(record.step), at)
             if not job.ended:
                 self._jobs[fed.row.name] = job
         return effects
 
-    def cancel(self, run: Run, why: str, at: Moment) -> tuple[Effects, dict[str, str]]:
+    def cancel(
+        self, run: CommandRun, why: str, at: Moment
+    ) -> tuple[Effects, dict[str, str]]:
         """Stop what can be stopped of a command.
 
         Returns:
@@ -188,12 +202,12 @@ class Switchboard:
         goes_on: dict[str, str] = {}
         for job in self._jobs.values():
             if job.run is run and not job.ended:
-                done, obstacle = withdraw(job, why, at.now)
+                done, obstacle = job.cancel(why, at.now)
                 effects += done
                 goes_on |= dict.fromkeys(job.keys if obstacle else (), obstacle)
         return effects, goes_on
 
-    def result(self, run: Run, node: Node, result: Result, now: float) -> None:
+    def result(self, run: CommandRun, node: Node, result: Result, now: float) -> None:
         """Take what a node answers to its order to shut down."""
         if not result.phase.final or result.phase is Phase.DONE:
             return
@@ -202,7 +216,7 @@ class Switchboard:
                 job.refuse(node.id, result.error or f"exit code {result.exit_code}")
                 self._rack.watch.expect(node, None, now)
 
-    def undelivered(self, run: Run, key: str, why: str, now: float) -> bool:
+    def undelivered(self, run: CommandRun, key: str, why: str, now: float) -> bool:
         """Take that a board was not told to shut down, if it should: it runs on."""
         node = run.rows[key].node
         jobs = [j for j in self._jobs.values() if j.run is run and j.waits_for(key)]
@@ -212,14 +226,14 @@ class Switchboard:
                 self._rack.watch.expect(node, None, now)
         return bool(jobs)
 
-    def switched(self, done: Switched, at: Moment) -> Effects:
+    def switched(self, done: OutletSwitched, at: Moment) -> Effects:
         """Take what came of switching an outlet."""
         fed = self._rack.panel.outlets[done.outlet]
         self._retries.switched(fed, done, at)
         job = self._jobs.get(done.outlet)
         if job is None:
             return []
-        effects = job.switched(self._settings, done, at)
+        effects = job.switched(done, at)
         asked = job.run.asked
         text = f"outlet {done.outlet} was switched {job.fed.level}"
         if done.already:
@@ -240,7 +254,7 @@ class Switchboard:
         """Let every outlet go on, in order: the first that waits comes on first."""
         effects: Effects = []
         for job in list(self._jobs.values()):
-            if job.step is Step.LOOKING:
+            if job.step is JobStep.LOOKING:
                 effects += self.look(job.run, at)
             else:
                 effects += self._go_on(job, at)
@@ -256,37 +270,35 @@ class Switchboard:
         job = self._jobs.get(outlet)
         return job is not None and job.looking
 
-    def owed(self, scope: Scope) -> list[Fed]:
+    def owed(self, scope: Scope) -> list[OutletState]:
         """Return the outlets of a scope that are tried until they are on."""
         everywhere = scope.kind is ScopeKind.RACK
         try:
             meant = (
-                self.choice.everything() if everywhere else self.choice.outlets(scope)
+                all_outlets(self._rack) if everywhere else outlets_of(self._rack, scope)
             )
-        except (RefusedError, TopicError):
+        except (CommandRefusedError, TopicError):
             return []
         busy = {name for name, job in self._jobs.items() if not job.ended}
         return [fed for fed in meant if fed.owed and fed.row.name not in busy]
 
     def _retry(self, at: Moment) -> Effects:
-        """Switch on again what must come on and did not."""
+        """SwitchOutlet on again what must come on and did not."""
         effects: Effects = []
         for name, fed in self._rack.panel.outlets.items():
             if not fed.owed or name in self._jobs:
                 self._retries.forget(fed)
             elif self._retries.due(fed, at.now) and self._has_room(fed.row, at.now):
                 self._retries.begin(fed)
-                effects.append(Switch(name, on=True))
+                effects.append(SwitchOutlet(name, on=True))
         return effects
 
     def _go_on(self, job: Job, at: Moment) -> Effects:
-        if job.step is Step.PLANNED:
+        if job.step is JobStep.PLANNED:
             if not self._judged(at.now):
                 return []
-            return job.begin(self._settings, at)
-        return job.advance(
-            self._orders, self._settings, at, lambda one: self._may_come(one, at.now)
-        )
+            return job.begin(at)
+        return job.advance(at, lambda one: self._may_come(one, at.now))
 
     def _judged(self, now: float) -> bool:
         """Whether every board had time to boot after the mains came, and was heard."""
@@ -301,7 +313,7 @@ class Switchboard:
         return self._has_room(job.fed.row, now)
 
     def _has_room(self, row: OutletRow, now: float) -> bool:
-        may = inrush.room(
+        may = pacing.has_room(
             self._settings.power,
             row,
             [one.fed.row for one in self._jobs.values() if one.coming],
@@ -320,34 +332,34 @@ class Switchboard:
 
     def _relieve(self, job: Job, now: float) -> None:
         """Expect nothing any more of the boards of an outlet that is done."""
-        for node in self.choice.hit([job.fed]):
+        for node in fed_by(self._rack, [job.fed]):
             if node.pending is not None:
                 self._rack.watch.expect(node, None, now)
 
-    def _rows(self, run: Run, fed: Fed, at: Moment) -> list[str]:
+    def _rows(self, run: CommandRun, fed: OutletState, at: Moment) -> list[str]:
         """Add a row for each board an outlet feeds, or one for the outlet alone."""
         keys = []
-        for node in self.choice.hit([fed]):
-            row = Row(node, node.name, at.now, NEVER)
+        for node in fed_by(self._rack, [fed]):
+            row = CommandRow(node, node.name, at.now, NEVER)
             run.add(node.id, row)
             run.show(row)
             keys.append(node.id)
         for _, board in found(self._rack, [fed]):
-            row = Row(None, board.name, at.now, NEVER)
+            row = CommandRow(None, board.name, at.now, NEVER)
             row.found = board
             key = board.mac or board.name
             run.add(key, row)
             keys.append(key)
         if not keys:
             keys = [f"outlet {fed.row.name}"]
-            run.add(keys[0], Row(None, keys[0], at.now, NEVER))
+            run.add(keys[0], CommandRow(None, keys[0], at.now, NEVER))
         return keys
 
-    def _rows_again(self, run: Run, record: PartRecord, at: Moment) -> list[str]:
+    def _rows_again(self, run: CommandRun, record: PartRecord, at: Moment) -> list[str]:
         """Add the rows that a command had before the start."""
         for target in record.targets:
             node = self._rack.registry.nodes.get(target.key)
-            row = Row(node, target.name, at.now, NEVER)
+            row = CommandRow(node, target.name, at.now, NEVER)
             row.boot_id, row.told = target.boot_id, target.told
             row.unproven = target.unproven
             run.add(target.key, row)
@@ -363,14 +375,16 @@ class Switchboard:
         return [target.key for target in record.targets]
 
     def _refuse_busy(
-        self, outlets: list[Fed], nodes: list[Node], *, force: bool
+        self, outlets: list[OutletState], nodes: list[Node], *, force: bool
     ) -> None:
         why = self._busy(outlets, nodes, force=force)
         if why:
             text = f"busy: {why}"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
 
-    def _busy(self, outlets: list[Fed], nodes: list[Node], *, force: bool) -> str:
+    def _busy(
+        self, outlets: list[OutletState], nodes: list[Node], *, force: bool
+    ) -> str:
         for fed in outlets:
             if fed.row.name in self._jobs:
                 other = self._jobs[fed.row.name].run.asked
@@ -383,20 +397,20 @@ class Switchboard:
                 return f"{node.name}: {doing.verb} is {doing.phase}"
         return ""
 
-    def _refuse_own(self, outlets: list[Fed]) -> None:
+    def _refuse_own(self, outlets: list[OutletState]) -> None:
         """Refuse to cut our own power: nobody would be left to bring it back."""
         own = self._own(outlets)
         if own:
             text = f"{own[0]} is the master's own board; it cannot cut its own power"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
 
-    def _own(self, outlets: list[Fed]) -> list[str]:
+    def _own(self, outlets: list[OutletState]) -> list[str]:
         own = self._settings.master.node
-        return [node.name for node in self.choice.hit(outlets) if node.id == own]
+        return [node.name for node in fed_by(self._rack, outlets) if node.id == own]
 
-    def _of_run(self, fed: Fed) -> bool:
+    def _of_run(self, fed: OutletState) -> bool:
         """Whether it feeds a stack that an install run has."""
-        stacks = {fed.row.stack, *(node.stack for node in self.choice.hit([fed]))}
+        stacks = {fed.row.stack, *(node.stack for node in fed_by(self._rack, [fed]))}
         return not self._rack.locks.of_run.isdisjoint(stacks)
 
     def _place(self, record: PartRecord) -> tuple[int, str]:

@@ -22,7 +22,7 @@ ATTEMPT_S = 30.0
 T = TypeVar("T")
 
 
-class Brought(msgspec.Struct, frozen=True):
+class SwitchResult(msgspec.Struct, frozen=True):
     """Result of a switching or a reading.
 
     Args:
@@ -60,8 +60,8 @@ class Switcher:
         """Lets the attempt under way be the last of its outlet."""
         self._halted = True
 
-    async def bring(self, outlet: str, *, on: bool, look: bool = False) -> Brought:
-        """Switch and read back; what may work in a moment is tried again.
+    async def bring(self, outlet: str, *, on: bool, look: bool = False) -> SwitchResult:
+        """Switches and reads back; what may work in a moment is tried again.
 
         Args:
             outlet: Its name.
@@ -71,18 +71,18 @@ class Switcher:
         wanted = Power.ON if on else Power.OFF
         async with self._turns[outlet]:
             if look and await self._look(outlet) is wanted:
-                return Brought(wanted, already=True)
+                return SwitchResult(wanted, already=True)
             return await self._bring(outlet, on=on)
 
-    async def look(self, outlet: str) -> Brought:
-        """Read an outlet; not while it is switched, for then nothing holds yet."""
+    async def look(self, outlet: str) -> SwitchResult:
+        """Reads an outlet; not while it is switched, for then nothing holds yet."""
         async with self._turns[outlet]:
             try:
-                return Brought(await self._read(outlet))
+                return SwitchResult(await self._read(outlet))
             except PowerError as error:
-                return Brought(None, str(error))
+                return SwitchResult(None, str(error))
 
-    async def _bring(self, outlet: str, *, on: bool) -> Brought:
+    async def _bring(self, outlet: str, *, on: bool) -> SwitchResult:
         wanted = Power.ON if on else Power.OFF
         error, answered = "", True
         for attempt in range(1, ATTEMPTS + 1):
@@ -91,7 +91,7 @@ class Switcher:
             if attempt > 1:
                 await self._sleep(PAUSE_S * (attempt - 1))
                 if await self._look(outlet) is wanted:
-                    return Brought(wanted)
+                    return SwitchResult(wanted)
             try:
                 level = await self._attempt(outlet, on=on)
             except PowerRetryableError as busy:
@@ -102,19 +102,19 @@ class Switcher:
                 error = str(fatal)
                 break
             if level in {wanted, Power.UNKNOWN}:
-                return Brought(level)
+                return SwitchResult(level)
             answered = True
             error = f"outlet {outlet} reads {level}, not {wanted}"
             error += f" (tried {attempt} times)"
         found = await self._look(outlet)
         if found is wanted and not answered:
-            return Brought(wanted)
+            return SwitchResult(wanted)
         # What did not answer may still do what it was told: its present level is no
         # result, and a late answer to an earlier question is none either.
-        return Brought(found if answered else None, error)
+        return SwitchResult(found if answered else None, error)
 
     async def _attempt(self, outlet: str, *, on: bool) -> Power:
-        """Switch and read once.
+        """Switches and reads once.
 
         Raises:
             PowerError: It did not work.
@@ -126,7 +126,7 @@ class Switcher:
         return await within(ATTEMPT_S, outlet, self._outlets.read(outlet))
 
     async def _look(self, outlet: str) -> Power | None:
-        """Read an outlet after a failure; the failure is what is told."""
+        """Reads an outlet after a failure; the failure is what is told."""
         try:
             return await self._read(outlet)
         except PowerError:
@@ -134,7 +134,7 @@ class Switcher:
 
 
 async def within(seconds: float, outlet: str, call: Awaitable[T]) -> T:
-    """Wait for a driver, but not for ever, and whatever it raises.
+    """Waits for a driver, but not for ever, and whatever it raises.
 
     Args:
         seconds: How long.

@@ -9,7 +9,7 @@ import msgspec
 
 from broker.common.config import Document
 from broker.common.errors import ConfigError
-from master_service.power.drivers.plug import resolve
+from master_service.power.drivers.mqtt import resolve
 from master_service.rack import settings as tables
 from master_service.rack.settings import OutletRow, Settings, command_words
 

@@ -11,7 +11,7 @@ from master_service.incidents.incidents import Incidents
 from master_service.presence.judge import Facts, Finding, judge
 from master_service.rack.events import Draft, Outbox
 from master_service.rack.node import NEVER, Node, PingMemory, Probe
-from master_service.rack.outlet_state import Fed, Panel
+from master_service.rack.outlet_state import OutletState, Panel
 from master_service.rack.registry import Registry
 from master_service.rack.settings import MasterSettings
 
@@ -167,7 +167,7 @@ class Verdicts:
         )
         return self._quiet
 
-    def outlet_moved(self, fed: Fed, now: float) -> None:
+    def outlet_moved(self, fed: OutletState, now: float) -> None:
         """Judges every board that an outlet feeds, for its level changed."""
         if fed.level is Power.ON:
             self.power_came(fed)
@@ -176,7 +176,7 @@ class Verdicts:
                 self.judge(node, now)
                 self._outbox.moved.add(node.id)
 
-    def power_came(self, fed: Fed | None = None) -> None:
+    def power_came(self, fed: OutletState | None = None) -> None:
         """Forgets what was known of the boots that boards had before their power came.
 
         A board that was shut down boots now. Its goodbye, and that it answered pings,
@@ -289,7 +289,7 @@ class Verdicts:
             count += _as_one(node.heard_at, mate.heard_at, window_s)
         return count
 
-    def _mates(self, node: Node, fed: Fed | None) -> list[Node]:
+    def _mates(self, node: Node, fed: OutletState | None) -> list[Node]:
         """Returns the boards that share its supply: an outlet's, else its stack's."""
         if fed is not None and len(fed.row.nodes) > 1:
             known = self._registry.nodes

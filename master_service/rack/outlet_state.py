@@ -27,7 +27,7 @@ class Outlet(msgspec.Struct, frozen=True):
     since: float | None = None
 
 
-class Fed:
+class OutletState:
     """One outlet and what is known about it; nothing else writes its fields.
 
     Args:
@@ -183,9 +183,9 @@ class Panel:
         names = {row.name for row in rows}
         self.gone = tuple(one for one in records if one.name not in names)
         """Outlets on disk that the configuration has no more: nobody switches them."""
-        self.outlets: dict[str, Fed] = {}
+        self.outlets: dict[str, OutletState] = {}
         for row in rows:
-            self.outlets[row.name] = Fed(row, known.get(row.name))
+            self.outlets[row.name] = OutletState(row, known.get(row.name))
         self._by_stack = {
             fed.row.stack: fed
             for fed in self.outlets.values()
@@ -195,11 +195,11 @@ class Panel:
             node: fed for fed in self.outlets.values() for node in fed.row.nodes
         }
 
-    def of_stack(self, stack: int) -> Fed | None:
+    def of_stack(self, stack: int) -> OutletState | None:
         """Return the outlet that feeds a whole stack."""
         return self._by_stack.get(stack)
 
-    def of_node(self, node: Node) -> Fed | None:
+    def of_node(self, node: Node) -> OutletState | None:
         """Return the outlet that feeds a node: its own, else its stack's."""
         own = self._by_node.get(node.id)
         if own is not None or node.stack is None:

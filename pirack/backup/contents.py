@@ -22,8 +22,8 @@ from broker.common.config import RackSettings, load
 from broker.common.errors import ConfigError
 from broker.common.service import TABLES
 from broker.mosquitto.dynsec import FILE_NAME
-from master_service.power import lock as outlet_lock
-from master_service.power.make import FAKE_FILE, LEDGER_FILE
+from master_service.power import rack_outlets
+from master_service.power.rack_outlets import FAKE_FILE, LEVELS_FILE
 from pirack import rack_config, runfile
 from pirack.init.plan import BROKER_CONFIG
 from pirack.up import client_tools, data_directory, part_config
@@ -39,8 +39,8 @@ _OF_THIS_MACHINE = "is the level of this machine's relays"
 LEFT_OUT: tuple[tuple[str, str], ...] = (
     (f"{DATA}/{runfile.RUN_FILE}", "is there only while the rack runs"),
     (f"{DATA}/{data_directory.LOCK_FILE}", "is a lock"),
-    (f"*/{outlet_lock.FILE}", "is a lock"),
-    (f"*/{LEDGER_FILE}", _OF_THIS_MACHINE),
+    (f"*/{rack_outlets.LOCK_FILE}", "is a lock"),
+    (f"*/{LEVELS_FILE}", _OF_THIS_MACHINE),
     (f"*/{FAKE_FILE}", _OF_THIS_MACHINE),
     (f"{DATA}/{client_tools.DIRECTORY}/*", _AT_EACH_START),
     (f"{DATA}/etc/*", _AT_EACH_START),

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from broker.common.config import load
 from broker.common.errors import ConfigError
-from master_service.power import machine as machines
 from master_service.power import wiring
-from master_service.power.holder_link import HolderOutlets
-from master_service.power.machine import Machine
+from master_service.power.drivers import gpio_machine
+from master_service.power.drivers.gpio_machine import GpioMachine
 from master_service.power.outlets import PowerError
+from master_service.power.powerd_client import PowerdOutlets
 from master_service.rack import layout
 from master_service.rack.outlet_state import outlet_rows
 from master_service.rack.settings import Driver, OutletRow, Settings, parse
 from pirack.doctor.finding import Finding, Level, fail, ok, warn
 
 
-def check(config: Path | None, machine: Machine | None = None) -> Iterator[Finding]:
+def check(config: Path | None, machine: GpioMachine | None = None) -> Iterator[Finding]:
     """Checks the outlets of a configuration; without any, nothing is said.
 
     Args:
@@ -34,7 +34,7 @@ def check(config: Path | None, machine: Machine | None = None) -> Iterator[Findi
     rows = outlet_rows(settings, layout.stacks(settings))
     if not rows and settings.power.driver is Driver.NONE:
         return
-    here = machine or machines.here()
+    here = machine or gpio_machine.here()
     yield from wired(settings, here)
     for driver in (Driver.RPI_GPIO, Driver.GPIOD):
         own = tuple(row for row in rows if row.driver is driver)
@@ -45,7 +45,7 @@ def check(config: Path | None, machine: Machine | None = None) -> Iterator[Findi
                 yield from kept(driver, settings, own, here)
 
 
-def wired(settings: Settings, machine: Machine) -> Iterator[Finding]:
+def wired(settings: Settings, machine: GpioMachine) -> Iterator[Finding]:
     """Names every mistake in the wiring."""
     found = list(wiring.mistakes(settings))
     found += wiring.bus_conflicts(settings.outlets, machine.exists)
@@ -58,7 +58,7 @@ def wired(settings: Settings, machine: Machine) -> Iterator[Finding]:
         yield ok("wiring", f"{text}; `pirack power test` shows the rest")
 
 
-def usable(driver: Driver, machine: Machine) -> Finding:
+def usable(driver: Driver, machine: GpioMachine) -> Finding:
     """Checks that a driver could reach its pins."""
     try:
         place = machine.pins(driver).place()
@@ -68,7 +68,10 @@ def usable(driver: Driver, machine: Machine) -> Finding:
 
 
 def kept(
-    driver: Driver, settings: Settings, rows: tuple[OutletRow, ...], machine: Machine
+    driver: Driver,
+    settings: Settings,
+    rows: tuple[OutletRow, ...],
+    machine: GpioMachine,
 ) -> Iterator[Finding]:
     """Says whether outputs survive the process that holds them, and who holds them."""
     keeping = machine.keeping(driver)
@@ -89,13 +92,13 @@ def holder(path: Path, rows: tuple[OutletRow, ...]) -> Finding:
     advice = "systemctl status pirack-powerd; is this user in its group?"
     try:
         names = tuple(row.name for row in rows)
-        levels = asyncio.run(_levels(HolderOutlets(path, names), names))
+        levels = asyncio.run(_levels(PowerdOutlets(path, names), names))
     except PowerError as error:
         return fail("pirack-powerd", str(error), advice)
     return ok("pirack-powerd", ", ".join(f"{name} {level}" for name, level in levels))
 
 
 async def _levels(
-    outlets: HolderOutlets, names: tuple[str, ...]
+    outlets: PowerdOutlets, names: tuple[str, ...]
 ) -> list[tuple[str, str]]:
     return [(name, await outlets.read(name)) for name in names]

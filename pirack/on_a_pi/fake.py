@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from master_service.power.drivers.kernel import Keeping
+from master_service.power.drivers.gpio_machine import OutputKeeping
 from master_service.power.wiring import PULLED_UP_BELOW
 from pirack.on_a_pi.jumper import BenchError, Pin
 
@@ -62,9 +62,9 @@ class FakeBench:
         finally:
             made.kill()
 
-    def keeping(self, driver: Driver) -> Keeping:  # noqa: ARG002  # all are alike here
+    def keeping(self, driver: Driver) -> OutputKeeping:  # noqa: ARG002  # all are alike here
         """Returns what this was made with."""
-        return Keeping(keeps=self._said, why="so it was made")
+        return OutputKeeping(keeps=self._said, why="so it was made")
 
     def make_input(self, pin: int, pull: str) -> None:  # noqa: ARG002  # it never changed
         """Ends an output."""

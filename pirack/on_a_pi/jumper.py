@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from master_service.power.drivers.kernel import Keeping
+    from master_service.power.drivers.gpio_machine import OutputKeeping
 
 FREE = frozenset({"ip", "no"})
 """Functions of a pin that nothing uses, as ``pinctrl get`` shows them."""
@@ -82,7 +82,7 @@ class Bench(Protocol):
     def drive(self, driver: Driver, pin: int) -> AbstractContextManager[Driving]:
         """Starts a process that can drive a pin, which it has not touched yet."""
 
-    def keeping(self, driver: Driver) -> Keeping:
+    def keeping(self, driver: Driver) -> OutputKeeping:
         """Returns what PiRack expects of outputs whose process ends."""
 
     def make_input(self, pin: int, pull: str) -> None:

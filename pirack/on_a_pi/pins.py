@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from broker.common.config import load
 from broker.common.errors import ConfigError, PiRackError
-from master_service.power import machine as machines
-from master_service.power.drivers import gpiod_lines, kernel
+from master_service.power.drivers import gpio_machine, gpiod_lines
 from master_service.power.wiring import BUSES, LAST_PIN, PULLED_UP_BELOW
 from master_service.rack.settings import Driver, parse
 from pirack.on_a_pi.board import NO_PI, Machine, NoAnswerError
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
-    from master_service.power.drivers.kernel import Keeping
+    from master_service.power.drivers.gpio_machine import OutputKeeping
 
 OF_THE_SYSTEM = "/usr/lib/python3/dist-packages"
 """Where Debian's packages put RPi.GPIO or rpi-lgpio, which this Python has not."""
@@ -101,13 +100,13 @@ def usable() -> list[Driver]:
     found = []
     for driver in DRIVERS:
         with contextlib.suppress(PiRackError):
-            machines.here().pins(driver).place()
+            gpio_machine.here().pins(driver).place()
             found.append(driver)
     return found
 
 
 def _kernel(machine: Machine) -> Row:
-    known = kernel.keeping()
+    known = gpio_machine.kernel_keeping()
     seen = f"{'stay' if known.keeps else 'become inputs'}: {known.why}"
     if not machine.raspberry:
         return unknown("outputs whose process ends", NO_PI, seen)
@@ -127,7 +126,7 @@ def _drivers(machine: Machine) -> Iterator[Row]:
     for driver in DRIVERS:
         name = f"driver {driver}"
         try:
-            place = machines.here().pins(driver).place()
+            place = gpio_machine.here().pins(driver).place()
         except PiRackError as error:
             yield unknown(name, ABSENT if "not installed" in str(error) else str(error))
             continue
@@ -278,9 +277,9 @@ class BoardBench:
             process.join()
             mine.close()
 
-    def keeping(self, driver: Driver) -> Keeping:
+    def keeping(self, driver: Driver) -> OutputKeeping:
         """Returns what the master takes this kernel to do."""
-        return machines.here().keeping(driver)
+        return gpio_machine.here().keeping(driver)
 
     def make_input(self, pin: int, pull: str) -> None:
         """Requests a line as an input, and lets go of it."""
@@ -336,7 +335,7 @@ def _be_driver(driver: str, pin: int, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked for it ends it
     see_system_packages()
     try:
-        pins = machines.here().pins(Driver(driver))
+        pins = gpio_machine.here().pins(Driver(driver))
         while True:
             pins.drive(pin, high=connection.recv())
             connection.send(pins.level(pin))

@@ -171,7 +171,7 @@ class Lab:
     async def until_quiet(self, limit_s: float = 60.0) -> None:
         """Let time pass until no command is under way, or the master is dead."""
         end = self.now + limit_s
-        while not self.fuse.blown.is_set() and self.master._desk.running:  # noqa: SLF001  # there is no other word for it
+        while not self.fuse.blown.is_set() and self.master._dispatcher.running:  # noqa: SLF001  # there is no other word for it
             assert self.now < end, "a command does not end"
             await self.tick()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.contract.messages import Event, EventKind, Phase
-from master_service.commands import remember
+from master_service.rack.command_run import asked_before
 from master_service.rack.events import DAY_S, EventQuery, Retention
 from master_service.rack.records import PartRecord
 from master_service.rack.times import Moment
@@ -177,7 +177,7 @@ def test_the_age_of_a_command_is_the_shorter_span_that_a_clock_tells() -> None:
     )
 
     def age_s(now: float, wall: float, told: PartRecord = record) -> float:
-        return now - remember.asked(told, Moment(now, wall)).at.now
+        return now - asked_before(told, Moment(now, wall)).at.now
 
     assert age_s(510, 1e9 + 10) == 10
     assert age_s(510, 1e9 + YEAR_S) == 10, "the wall clock was set forward"

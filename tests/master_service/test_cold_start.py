@@ -36,7 +36,7 @@ async def test_after_a_mains_cut_stacks_come_back_one_by_one(
     await lab.until_quiet()
     await mains_cut(lab, Power.OFF)
     most = 0
-    while lab.master._desk.running:  # noqa: SLF001  # there is no other word for it
+    while lab.master._dispatcher.running:  # noqa: SLF001  # there is no other word for it
         await lab.tick()
         most = max(most, coming(lab))
     assert most == 1

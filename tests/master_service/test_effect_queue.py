@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from broker.contract.messages import Phase, TargetRow
 from broker.contract.topics import Scope, ScopeKind
 from master_service import effect_runner
-from master_service.commands.effects import (
-    Answer,
-    Asked,
+from master_service.commands.parse import read
+from master_service.effect_runner import EffectRunner
+from master_service.rack.command import AskedCommand
+from master_service.rack.effects import (
     Commit,
     Effect,
     Persist,
     Route,
-    Switch,
+    SendReply,
+    SwitchOutlet,
 )
-from master_service.commands.parse import read
-from master_service.effect_runner import EffectRunner
 from master_service.rack.records import CommandBegun, CommandEnded, PartRecord
 from master_service.rack.times import Moment
 
@@ -72,35 +72,35 @@ class Stage:
             name: cast("Any", SimpleNamespace())
             for name in ("intake", "prober", "link", "publisher")
         }
+        dispatcher = SimpleNamespace(halt=lambda: None, replied=lambda _reply: None)
         self.runner = EffectRunner(
             rack=cast("Any", SimpleNamespace(topics=None, panel=panel)),
-            desk=cast("Any", SimpleNamespace(halt=lambda: None)),
+            dispatcher=cast("Any", dispatcher),
             store=cast("Any", self.disk),
             switcher=cast("Any", self),
-            installs=cast("Any", SimpleNamespace(told=lambda _reply: None)),
             moment=lambda: Moment(0.0, 0.0),
             settled=lambda: None,
             **parts,
         )
-        self.runner._replies = cast("Any", self)  # noqa: SLF001  # its mouth is what is listened to
+        self.runner.replies = cast("Any", self)
         self.runner._switch = self._switch  # type: ignore[method-assign]  # noqa: SLF001  # what a switching does is tested elsewhere
 
-    def publish(self, answer: Answer) -> None:
+    def publish(self, answer: SendReply) -> None:
         self.replies.append(answer.reply)
         self.log.append(("reply", answer.reply.id, answer.reply.phase))
 
     def halt(self) -> None:
         """No attempt is under way."""
 
-    async def _switch(self, effect: Switch, obstacle: str) -> None:
+    async def _switch(self, effect: SwitchOutlet, obstacle: str) -> None:
         self.log.append(("switch", effect.outlet, obstacle))
 
 
-def answer(command_id: str, phase: Phase = Phase.DONE) -> Answer:
+def answer(command_id: str, phase: Phase = Phase.DONE) -> SendReply:
     route = Route(Scope(ScopeKind.RACK), "power")
-    asked = Asked(command_id, read(b""), route, Moment(0.0, 0.0))
+    asked = AskedCommand(command_id, read(b""), route, Moment(0.0, 0.0))
     row = TargetRow(node="", name="x", phase=phase, verified=True)
-    return Answer(asked.reply(phase, ok=True, targets=(row,), verified=True), route)
+    return SendReply(asked.reply(phase, ok=True, targets=(row,), verified=True), route)
 
 
 def part(command_id: str, step: str) -> PartRecord:
@@ -164,7 +164,7 @@ async def test_what_is_not_on_disk_is_neither_accepted_nor_done_nor_switched() -
             Persist(CommandBegun("one")),
             Commit("one"),
             answer("one", Phase.ACCEPTED),
-            Switch("stack-1", on=False),
+            SwitchOutlet("stack-1", on=False),
             answer("other"),
             answer("one"),
         ]
@@ -218,14 +218,14 @@ async def test_nothing_begins_to_switch_once_it_stops() -> None:
     stage = Stage()
     stage.disk.gate = asyncio.Event()
     stage.runner.perform(
-        [Persist(part("one", "cutting")), Commit(), Switch("stack-1", on=False)]
+        [Persist(part("one", "cutting")), Commit(), SwitchOutlet("stack-1", on=False)]
     )
     await asyncio.sleep(0)
     stopping = asyncio.create_task(stage.runner.stop())
     await asyncio.sleep(0)
     stage.disk.gate.set()
     await asyncio.wait_for(stopping, 10)
-    stage.runner.perform([Switch("stack-1", on=False)])
+    stage.runner.perform([SwitchOutlet("stack-1", on=False)])
     await stage.runner.settle()
     assert [line for line in stage.log if line[0] == "switch"] == []
     assert stage.disk.on_disk == [part("one", "cutting")]
@@ -254,7 +254,7 @@ LISTS = st.lists(
             st.builds(Persist, ROWS),
             st.builds(Commit),
             st.builds(answer, st.sampled_from("abc")),
-            st.builds(Switch, st.just("stack-1"), on=st.booleans()),
+            st.builds(SwitchOutlet, st.just("stack-1"), on=st.booleans()),
         ),
         max_size=6,
     ),
@@ -281,7 +281,7 @@ async def _in_order(lists: list[list[Effect]], pauses: list[int]) -> None:
     flat = [effect for effects in lists for effect in effects]
     rows = [effect.row for effect in flat if isinstance(effect, Persist)]
     assert stage.disk.on_disk == rows
-    replies = [one.reply for one in flat if isinstance(one, Answer)]
+    replies = [one.reply for one in flat if isinstance(one, SendReply)]
     assert stage.replies == replies
     _check_gates(lists, stage.log)
 
@@ -297,7 +297,7 @@ def _check_gates(lists: list[list[Effect]], log: list[Any]) -> None:
             rows += isinstance(effect, Persist)
             if isinstance(effect, Commit):
                 gate = rows
-            if isinstance(effect, Switch):
+            if isinstance(effect, SwitchOutlet):
                 gates.append(gate)
     switches = 0
     for line in log:

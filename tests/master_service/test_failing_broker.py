@@ -78,7 +78,7 @@ async def test_a_step_that_always_fails_keeps_no_other_from_its_work(
         raise RuntimeError(text)
 
     # What fails is a part of the master itself, which no fake stands for.
-    monkeypatch.setattr(bench.master._patrol, "due", fail)  # noqa: SLF001  # as said
+    monkeypatch.setattr(bench.master._poller, "due", fail)  # noqa: SLF001  # as said
     await bench.pass_time(30)
     await bench.ask(COMMAND)
     await bench.answer_all()

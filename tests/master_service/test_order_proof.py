@@ -119,7 +119,7 @@ async def test_an_agent_that_reports_no_more_fails(bench: Bench) -> None:
     board = bench.boards["pi-11"]
     board.answer(board.orders[0], Phase.RUNNING)
     await bench.pass_time(901)
-    assert "no word of it for 900 s" in bench.final(f"{NODE} update").error
+    assert "no progress for 900 s" in bench.final(f"{NODE} update").error
 
 
 async def test_a_long_update_outlives_a_broken_connection(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.contract.messages import Askable
-from master_service.power.boards import ruling
+from master_service.power.evidence import ruling
 
 if TYPE_CHECKING:
     from tests.master_service.bench import Bench

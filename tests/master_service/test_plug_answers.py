@@ -11,8 +11,7 @@ import pytest
 from broker.client.fake import FakeBroker
 from broker.client.link import Message, Subscription
 from broker.contract.messages import Power
-from master_service.power.drivers.mqtt import MqttOutlets
-from master_service.power.drivers.plug import resolve
+from master_service.power.drivers.mqtt import MqttOutlets, resolve
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from master_service.rack.settings import PlugRow, Preset
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.contract.messages import EventKind, Power, Verdict
-from master_service.power import claiming
-from master_service.power.drivers.mqtt import MqttOutlets
-from master_service.power.drivers.plug import resolve
+from master_service.power import outlet_poller
+from master_service.power.drivers.mqtt import MqttOutlets, resolve
 from master_service.power.fake import FakeOutlets
 from master_service.power.outlets import PowerRetryableError
 from tests.system.power.plugs import SimulatedPlug, Tasmota
@@ -45,7 +44,7 @@ async def slow(
     make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Bench, SlowOutlets]:
     """A master that started while an outlet was slow."""
-    monkeypatch.setattr(claiming, "CLAIM_S", 0.05)
+    monkeypatch.setattr(outlet_poller, "CLAIM_S", 0.05)
     bench = make_bench()
     outlets = SlowOutlets(bench)
     bench.master = bench.make(outlets)

@@ -10,26 +10,31 @@ import pytest
 
 from broker.contract.messages import Power
 from master_service.power.drivers import gpio
-from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
+from master_service.power.drivers.gpio import GpioOutlets, PinLevels, RelayWiring
+from master_service.power.drivers.gpio_machine import kernel_keeping
 from master_service.power.drivers.gpiod_lines import find_chip
-from master_service.power.drivers.kernel import keeping
 from master_service.power.drivers.rpi_gpio import RpiPins
 from master_service.power.fake import FakeOutlets
-from master_service.power.machine import stand_in
 from master_service.power.outlets import PowerFatalError
-from master_service.power.stand_in.gpiod import StandInGpiod
-from master_service.power.stand_in.header import Call, Edge, Header, What
-from master_service.power.stand_in.rpi_gpio import StandInGpio
+from master_service.power.simulated_pins import (
+    PinAction,
+    PinCall,
+    PinEdge,
+    SimulatedHeader,
+)
 from master_service.rack.settings import Driver
+from tests.gpio_stand_ins import StandInGpio, StandInGpiod, stand_in
 
-LOW_ACTIVE = {"stack-1": Wire(5, active_low=True)}
-HIGH_ACTIVE = {"stack-1": Wire(17, active_low=False)}
+LOW_ACTIVE = {"stack-1": RelayWiring(5, active_low=True)}
+HIGH_ACTIVE = {"stack-1": RelayWiring(17, active_low=False)}
 
 
 def outlets(
-    header: Header, wires: dict[str, Wire], ledger: Ledger | None = None
+    header: SimulatedHeader,
+    wires: dict[str, RelayWiring],
+    ledger: PinLevels | None = None,
 ) -> GpioOutlets:
-    return GpioOutlets(RpiPins(StandInGpio(header)), wires, ledger or Ledger())
+    return GpioOutlets(RpiPins(StandInGpio(header)), wires, ledger or PinLevels())
 
 
 @pytest.mark.parametrize("driver", [Driver.RPI_GPIO, Driver.GPIOD])
@@ -43,16 +48,16 @@ def outlets(
     ],
 )
 async def test_a_claim_is_one_call_with_direction_and_level(
-    driver: Driver, wires: dict[str, Wire], level: Power, *, high: bool
+    driver: Driver, wires: dict[str, RelayWiring], level: Power, *, high: bool
 ) -> None:
-    header = Header()
-    made = GpioOutlets(stand_in(header).pins(driver), wires, Ledger())
+    header = SimulatedHeader()
+    made = GpioOutlets(stand_in(header).pins(driver), wires, PinLevels())
     await made.claim("stack-1", level)
-    assert header.calls == [Call(What.OUTPUT, wires["stack-1"].pin, high)]
+    assert header.calls == [PinCall(PinAction.OUTPUT, wires["stack-1"].pin, high)]
 
 
 async def test_a_whole_life_makes_no_input_and_cleans_nothing_up() -> None:
-    header = Header()
+    header = SimulatedHeader()
     made = outlets(header, LOW_ACTIVE)
     await made.claim("stack-1", Power.ON)
     await made.switch("stack-1", on=False)
@@ -60,44 +65,44 @@ async def test_a_whole_life_makes_no_input_and_cleans_nothing_up() -> None:
     await made.switch("stack-1", on=True)
     await made.close()
     assert [(call.what, call.high) for call in header.calls] == [
-        (What.OUTPUT, False),
-        (What.LEVEL, True),
-        (What.READ, True),
-        (What.LEVEL, False),
+        (PinAction.OUTPUT, False),
+        (PinAction.LEVEL, True),
+        (PinAction.READ, True),
+        (PinAction.LEVEL, False),
     ]
     assert header.level(5) is False, "the relay stays as it is"
 
 
 async def test_a_level_that_nobody_knows_leaves_the_pin_alone() -> None:
-    header = Header()
+    header = SimulatedHeader()
     made = outlets(header, LOW_ACTIVE)
     await made.claim("stack-1", Power.UNKNOWN)
     assert await made.read("stack-1") is Power.UNKNOWN
     assert header.calls == []
     await made.switch("stack-1", on=False)
-    assert header.calls == [Call(What.OUTPUT, 5, high=True)]
+    assert header.calls == [PinCall(PinAction.OUTPUT, 5, high=True)]
 
 
 async def test_gpiod_looks_at_a_line_without_touching_it() -> None:
-    header = Header()
-    made = GpioOutlets(stand_in(header).pins(Driver.GPIOD), LOW_ACTIVE, Ledger())
+    header = SimulatedHeader()
+    made = GpioOutlets(stand_in(header).pins(Driver.GPIOD), LOW_ACTIVE, PinLevels())
     await made.claim("stack-1", Power.UNKNOWN)
     assert await made.read("stack-1") is Power.OFF, "pulled up, active low"
     assert header.edges == []
     await made.switch("stack-1", on=True)
-    assert header.edges == [Edge(5, high=False)]
+    assert header.edges == [PinEdge(5, high=False)]
 
 
 async def test_the_level_is_on_disk_before_the_pin_moves(tmp_path: Path) -> None:
     path = tmp_path / "pins.json"
     on_disk: list[object] = []
 
-    class Watched(Header):
-        def do(self, what: What, pin: int, *, high: bool | None = None) -> None:
+    class Watched(SimulatedHeader):
+        def do(self, what: PinAction, pin: int, *, high: bool | None = None) -> None:
             on_disk.append(msgspec.json.decode(path.read_bytes()))
             super().do(what, pin, high=high)
 
-    made = outlets(Watched(), LOW_ACTIVE, Ledger(path))
+    made = outlets(Watched(), LOW_ACTIVE, PinLevels(path))
     await made.claim("stack-1", Power.ON)
     await made.switch("stack-1", on=False)
     assert on_disk == [{"stack-1": "on"}, {"stack-1": "off"}]
@@ -106,8 +111,8 @@ async def test_the_level_is_on_disk_before_the_pin_moves(tmp_path: Path) -> None
 async def test_a_pin_does_not_move_when_the_level_cannot_be_put_on_disk(
     tmp_path: Path,
 ) -> None:
-    header = Header()
-    made = outlets(header, LOW_ACTIVE, Ledger(tmp_path / "no" / "folder"))
+    header = SimulatedHeader()
+    made = outlets(header, LOW_ACTIVE, PinLevels(tmp_path / "no" / "folder"))
     with pytest.raises(PowerFatalError, match="not switched, for the level cannot"):
         await made.switch("stack-1", on=False)
     assert header.calls == []
@@ -127,7 +132,7 @@ async def test_outlets_that_claim_at_the_same_time_read_the_ledger_once(
         return found
 
     monkeypatch.setattr(gpio, "_read", slow)
-    ledger = Ledger(path)
+    ledger = PinLevels(path)
     first = asyncio.create_task(ledger.write("stack-1", Power.ON))
     others = [ledger.level(f"stack-{n}") for n in (1, 2, 3)]
     await asyncio.gather(first, *others)
@@ -141,8 +146,8 @@ async def test_a_torn_ledger_is_put_aside_and_the_database_decides(
 ) -> None:
     path = tmp_path / "pins.json"
     path.write_bytes(torn)
-    header = Header()
-    made = outlets(header, LOW_ACTIVE, Ledger(path))
+    header = SimulatedHeader()
+    made = outlets(header, LOW_ACTIVE, PinLevels(path))
     await made.claim("stack-1", Power.OFF)
     assert await made.read("stack-1") is Power.OFF
     assert msgspec.json.decode(path.read_bytes()) == {"stack-1": "off"}
@@ -155,8 +160,8 @@ async def test_a_torn_ledger_moves_no_pin_of_which_nothing_is_known(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "pins.json").write_bytes(b"")
-    header = Header()
-    made = outlets(header, LOW_ACTIVE, Ledger(tmp_path / "pins.json"))
+    header = SimulatedHeader()
+    made = outlets(header, LOW_ACTIVE, PinLevels(tmp_path / "pins.json"))
     await made.claim("stack-1", Power.UNKNOWN)
     assert header.edges == []
 
@@ -173,8 +178,8 @@ async def test_a_torn_file_of_fake_outlets_is_put_aside(tmp_path: Path) -> None:
 
 async def test_a_pin_that_fails_is_not_written_down_as_moved(tmp_path: Path) -> None:
     path = tmp_path / "pins.json"
-    header = Header()
-    made = outlets(header, LOW_ACTIVE, Ledger(path))
+    header = SimulatedHeader()
+    made = outlets(header, LOW_ACTIVE, PinLevels(path))
     await made.claim("stack-1", Power.ON)
     header.broken.add(5)
     with pytest.raises(PowerFatalError, match=r"GPIO5: .*group gpio"):
@@ -188,19 +193,19 @@ def test_the_stand_in_glitches_where_the_real_ones_do(*, lgpio: bool) -> None:
 
     Its level was set before; ``setup`` without ``initial`` must not be used.
     """
-    header = Header()
-    header.do(What.OUTPUT, 17, high=True)
+    header = SimulatedHeader()
+    header.do(PinAction.OUTPUT, 17, high=True)
     header.edges.clear()
     module = StandInGpio(header, lgpio=lgpio)
     module.setmode(module.BCM)
     module.setup(17, module.OUT)
-    assert header.edges == ([Edge(17, high=False)] if lgpio else [])
+    assert header.edges == ([PinEdge(17, high=False)] if lgpio else [])
     module.cleanup()
-    assert header.edges == [Edge(17, high=False)]
+    assert header.edges == [PinEdge(17, high=False)]
 
 
 def test_the_stand_in_refuses_what_the_real_one_refuses() -> None:
-    module = StandInGpio(Header())
+    module = StandInGpio(SimulatedHeader())
     with pytest.raises(RuntimeError, match="set pin numbering mode"):
         module.setup(17, module.OUT, initial=1)
     with pytest.raises(ValueError, match="invalid mode"):
@@ -218,14 +223,14 @@ def test_the_stand_in_refuses_what_the_real_one_refuses() -> None:
 
 def test_a_header_with_a_file_outlives_its_process(tmp_path: Path) -> None:
     path = tmp_path / "pins.jsonl"
-    Header(path=path).do(What.OUTPUT, 17, high=True)
-    again = Header(path=path)
+    SimulatedHeader(path=path).do(PinAction.OUTPUT, 17, high=True)
+    again = SimulatedHeader(path=path)
     assert (again.level(17), again.is_output(17)) == (True, True)
-    assert again.calls == [Call(What.OUTPUT, 17, high=True)]
+    assert again.calls == [PinCall(PinAction.OUTPUT, 17, high=True)]
 
 
 async def test_a_line_that_somebody_else_has_is_not_taken() -> None:
-    header = Header()
+    header = SimulatedHeader()
     pins = stand_in(header).pins(Driver.GPIOD)
     other = StandInGpiod(header)
     pins.drive(5, high=True)
@@ -238,7 +243,7 @@ async def test_a_line_that_somebody_else_has_is_not_taken() -> None:
 
 def test_the_chip_is_found_by_label_whatever_its_number() -> None:
     module = StandInGpiod(
-        Header(),
+        SimulatedHeader(),
         {"/dev/gpiochip0": "brcmvirt-gpio", "/dev/gpiochip11": "pinctrl-bcm2711"},
     )
     paths = ["/dev/gpiochip0", "/dev/gpiochip10", "/dev/gpiochip11"]
@@ -275,6 +280,6 @@ def test_the_kernel_is_asked_whether_it_keeps_outputs(
         path = tmp_path / module / "parameters" / parameter
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-    found = keeping(tmp_path)
+    found = kernel_keeping(tmp_path)
     assert found.keeps is keeps
     assert re.search(why, found.why)

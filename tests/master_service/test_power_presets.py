@@ -4,7 +4,7 @@ import pytest
 
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
-from master_service.power.drivers.plug import Plug, resolve
+from master_service.power.drivers.mqtt import Plug, resolve
 from master_service.rack.settings import PlugRow, Preset
 
 TASMOTA = resolve(PlugRow(preset=Preset.TASMOTA, device="rack", channel=2))

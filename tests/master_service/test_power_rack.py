@@ -54,7 +54,7 @@ async def test_a_rack_comes_on_two_stacks_at_a_time_in_order_and_spaced(
         pi.boot_s = 3.0
     await lab.ask("rack power", "on")
     most = 0
-    while lab.master._desk.running:  # noqa: SLF001  # there is no other word for it
+    while lab.master._dispatcher.running:  # noqa: SLF001  # there is no other word for it
         await lab.tick()
         most = max(most, coming(lab))
     assert most == 2

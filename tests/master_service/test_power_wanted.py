@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from broker.contract.messages import EventKind, Phase, Power, StackState, decode
-from master_service.commands.effects import Switched
+from master_service.power.job import JobStep
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
-from master_service.power.steps import Step
+from master_service.rack.effects import OutletSwitched
 from master_service.rack.settings import CommandsRow, Driver, OutletRow
 from master_service.rack.times import Moment
 from tests.master_service.power_lab import Lab, all_off
@@ -100,7 +100,7 @@ async def test_a_cycle_wants_on_throughout(make_lab: Callable[..., Lab]) -> None
     await lab.start()
     seen = {wanted(lab)}
     await lab.ask("stack/1 power", "cycle")
-    while lab.master._desk.running:  # noqa: SLF001  # there is no other word for it
+    while lab.master._dispatcher.running:  # noqa: SLF001  # there is no other word for it
         await lab.tick()
         seen |= {wanted(lab), stack(lab).wanted or Power.UNKNOWN}
     assert seen == {Power.ON}
@@ -371,12 +371,12 @@ async def test_the_end_of_an_earlier_switching_is_no_result_of_a_later_command(
     lab = make_lab(1, 1)
     await lab.start()
     await lab.ask("stack/1 power", "off", id="c2")
-    power = lab.master._desk.power  # noqa: SLF001  # what is told is made up here
+    power = lab.master._dispatcher.power  # noqa: SLF001  # what is told is made up here
     job = power._jobs["stack-1"]  # noqa: SLF001  # as above
-    job.step = Step.CUTTING
-    late = Switched("stack-1", on=True)
-    assert job.switched(lab.settings, late, Moment(lab.now, lab.now)) == []
-    assert job.step is Step.CUTTING
+    job.step = JobStep.CUTTING
+    late = OutletSwitched("stack-1", on=True)
+    assert job.switched(late, Moment(lab.now, lab.now)) == []
+    assert job.step is JobStep.CUTTING
 
 
 def slow_row(lab: Lab, timeout_s: float) -> None:
@@ -460,7 +460,7 @@ async def test_cancel_of_a_command_that_waits_ends_the_attempts_too(
     fed = lab.master.rack.panel.outlets["stack-1"]
     fed.was_switched(Power.OFF, "", Moment(lab.now, lab.now))
     await lab.ask("stack/1 power", *words, id="c2")
-    assert lab.master._desk.running  # noqa: SLF001  # there is no other word for it
+    assert lab.master._dispatcher.running  # noqa: SLF001  # there is no other word for it
     await lab.ask("stack/1 cancel", id="c3")
     await lab.until_quiet()
     assert lab.final("c2").phase is Phase.NOT_DELIVERED

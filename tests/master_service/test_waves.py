@@ -8,7 +8,7 @@ import pytest
 
 from broker.contract.messages import Command, EventKind, Phase, encode
 from broker.contract.verbs import Verb
-from master_service.commands import waves
+from master_service.commands.orders import wave_size
 from master_service.rack.settings import MasterSettings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ async def boot_all(bench: Bench) -> None:
 def test_how_many_go_at_a_time(
     verb: str, wave: int | None, targets: int, expected: int
 ) -> None:
-    assert waves.size(verb, Command(wave=wave), targets) == expected
+    assert wave_size(verb, Command(wave=wave), targets) == expected
 
 
 async def test_the_next_wave_begins_when_the_last_is_proven_and_a_pause_is_over(

@@ -13,8 +13,8 @@ from broker.common.errors import ConfigError
 from broker.contract.messages import Power
 from broker.contract.topics import Topics
 from master_service.power.fake import FakeOutlets
-from master_service.power.lock import OutletLock
 from master_service.power.outlets import PowerError
+from master_service.power.rack_outlets import OutletLock
 from master_service.rack.settings import (
     Driver,
     NodeRow,

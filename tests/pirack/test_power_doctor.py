@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from master_service.power.machine import Machine, here, stand_in
-from master_service.power.stand_in.header import Header
+from master_service.power.drivers.gpio_machine import GpioMachine, here
+from master_service.power.simulated_pins import SimulatedHeader
 from pirack.doctor import power
 from pirack.doctor.finding import Finding, Level
+from tests.gpio_stand_ins import stand_in
 
 OUTLET = """
 [[outlet]]
@@ -22,7 +23,7 @@ active_low = {active_low}
 
 def findings(
     folder: Path,
-    machine: Machine,
+    machine: GpioMachine,
     *,
     driver: str = "gpiod",
     pin: int = 22,
@@ -43,14 +44,14 @@ def test_without_outlets_it_says_nothing(tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_keeps_outputs_needs_no_holder(tmp_path: Path) -> None:
-    found = findings(tmp_path, stand_in(Header()))
+    found = findings(tmp_path, stand_in(SimulatedHeader()))
     assert {one.level for one in found.values()} == {Level.OK}
     assert "/dev/gpiochip4 (pinctrl-rp1)" in found["gpio"].text
     assert "stay when the master ends" in found["gpio lines"].text
 
 
 def test_a_kernel_that_drops_outputs_needs_one(tmp_path: Path) -> None:
-    found = findings(tmp_path, stand_in(Header(), keeps=False))
+    found = findings(tmp_path, stand_in(SimulatedHeader(), keeps=False))
     assert found["gpio lines"].level is Level.FAIL
     assert "restart moves relays" in found["gpio lines"].text
     assert "run pirack-powerd" in found["gpio lines"].advice
@@ -58,7 +59,7 @@ def test_a_kernel_that_drops_outputs_needs_one(tmp_path: Path) -> None:
 
 def test_a_holder_that_does_not_run_fails(tmp_path: Path) -> None:
     more = f'[power]\nholder = "{tmp_path}/none.sock"\n'
-    found = findings(tmp_path, stand_in(Header(), keeps=False), more=more)
+    found = findings(tmp_path, stand_in(SimulatedHeader(), keeps=False), more=more)
     assert found["pirack-powerd"].level is Level.FAIL
     assert "systemctl status pirack-powerd" in found["pirack-powerd"].advice
     assert found["gpio lines"].level is Level.OK
@@ -76,7 +77,7 @@ def test_off_a_pi_the_missing_module_is_the_finding(
 
 
 def test_every_mistake_in_the_wiring_is_named_and_no_pin_moves(tmp_path: Path) -> None:
-    header = Header()
+    header = SimulatedHeader()
     path = tmp_path / "pirack.toml"
     path.write_text(
         OUTLET.format(driver="gpiod", pin=1, active_low="true")
@@ -94,7 +95,9 @@ def test_every_mistake_in_the_wiring_is_named_and_no_pin_moves(tmp_path: Path) -
 
 
 def test_a_pin_of_a_bus_in_use_is_named(tmp_path: Path) -> None:
-    machine = stand_in(Header())
-    busy = Machine(machine.pins, machine.keeping, lambda path: path == "/dev/serial0")
+    machine = stand_in(SimulatedHeader())
+    busy = GpioMachine(
+        machine.pins, machine.keeping, lambda path: path == "/dev/serial0"
+    )
     found = findings(tmp_path, busy, pin=14)
     assert "GPIO14 is in use by the serial console" in found["wiring"].text

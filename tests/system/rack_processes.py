@@ -41,7 +41,7 @@ from broker.contract.topics import (
     Topics,
 )
 from broker.mosquitto.program import find
-from master_service.power.fake import Relays
+from master_service.power.fake import FakeRelays
 from node_agent.simulator.settings import BoardPlace
 from tests.ports import free_port
 
@@ -172,11 +172,11 @@ class RackProcesses:
             process.wait(30)
 
     @property
-    def relays(self) -> Relays:
+    def relays(self) -> FakeRelays:
         path = self.folder / "master" / "fake-outlets.json"
         if not path.exists():
-            return Relays()
-        return msgspec.json.decode(path.read_bytes(), type=Relays)
+            return FakeRelays()
+        return msgspec.json.decode(path.read_bytes(), type=FakeRelays)
 
 
 class CommandClient:

@@ -18,7 +18,7 @@ from broker.contract.messages import Power
 from master_service.power.outlets import PowerError, PowerFatalError, unknown
 
 
-class Wire(msgspec.Struct, frozen=True):
+class RelayWiring(msgspec.Struct, frozen=True):
     """How one outlet's relay is connected.
 
     Args:
@@ -57,7 +57,7 @@ class Pins(Protocol):
         """Let go of every pin without changing any."""
 
 
-class Ledger:
+class PinLevels:
     """The level each outlet was last asked to have, on disk before its pin moves.
 
     Args:
@@ -133,13 +133,15 @@ class GpioOutlets:
     Args:
         pins: Drives them.
         wires: By outlet.
-        ledger: Where levels are written first.
+        levels: Where levels are written first.
     """
 
-    def __init__(self, pins: Pins, wires: Mapping[str, Wire], ledger: Ledger) -> None:
+    def __init__(
+        self, pins: Pins, wires: Mapping[str, RelayWiring], levels: PinLevels
+    ) -> None:
         self._pins = pins
         self._wires = dict(wires)
-        self._ledger = ledger
+        self._ledger = levels
         self._driven: set[str] = set()
         self._seen: set[str] = set()
 
@@ -176,7 +178,7 @@ class GpioOutlets:
         self._driven.clear()
         self._seen.clear()
 
-    async def _drive(self, outlet: str, wire: Wire, level: Power) -> None:
+    async def _drive(self, outlet: str, wire: RelayWiring, level: Power) -> None:
         before = await self._ledger.level(outlet)
         await self._ledger.write(outlet, level)
         try:
@@ -186,12 +188,12 @@ class GpioOutlets:
             raise
         self._driven.add(outlet)
 
-    def _look(self, outlet: str, wire: Wire) -> bool:
+    def _look(self, outlet: str, wire: RelayWiring) -> bool:
         if outlet not in self._seen and self._pins.look(wire.pin) is not None:
             self._seen.add(outlet)
         return outlet in self._seen
 
-    def _wire(self, outlet: str) -> Wire:
+    def _wire(self, outlet: str) -> RelayWiring:
         try:
             return self._wires[outlet]
         except KeyError:

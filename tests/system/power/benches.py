@@ -10,18 +10,14 @@ import msgspec
 
 from broker.contract.messages import Power
 from master_service.power.drivers.command import CommandOutlets
-from master_service.power.drivers.gpio import GpioOutlets, Ledger, Pins, Wire
+from master_service.power.drivers.gpio import GpioOutlets, PinLevels, Pins, RelayWiring
 from master_service.power.drivers.gpiod_lines import Gpiod, GpiodPins
-from master_service.power.drivers.mqtt import MqttOutlets
-from master_service.power.drivers.plug import resolve
+from master_service.power.drivers.mqtt import MqttOutlets, resolve
 from master_service.power.drivers.rpi_gpio import RpiPins
 from master_service.power.fake import FACTORY_LEVEL, FakeOutlets
-from master_service.power.holder import Holder
-from master_service.power.holder_link import HolderOutlets
-from master_service.power.machine import stand_in
-from master_service.power.stand_in.gpiod import StandInGpiod
-from master_service.power.stand_in.header import Header
-from master_service.power.stand_in.rpi_gpio import StandInGpio
+from master_service.power.powerd import PowerDaemon
+from master_service.power.powerd_client import PowerdOutlets
+from master_service.power.simulated_pins import SimulatedHeader
 from master_service.rack.settings import (
     CommandsRow,
     Driver,
@@ -29,6 +25,7 @@ from master_service.rack.settings import (
     PowerSettings,
     Settings,
 )
+from tests.gpio_stand_ins import StandInGpio, StandInGpiod, stand_in
 from tests.system.power.plugs import SimulatedPlug, Tasmota
 
 if TYPE_CHECKING:
@@ -46,7 +43,10 @@ if TYPE_CHECKING:
 NAMES = ("stack-1", "stack-2")
 BREAKS_S = 3.0
 """How long a driver waits for a plug, of which one is to stay silent."""
-WIRES = {"stack-1": Wire(17, active_low=True), "stack-2": Wire(5, active_low=False)}
+WIRES = {
+    "stack-1": RelayWiring(17, active_low=True),
+    "stack-2": RelayWiring(5, active_low=False),
+}
 
 
 class PowerBench(Protocol):
@@ -101,7 +101,7 @@ class FakeBench:
 class Relays:
     """Two relays on a header."""
 
-    header: Header
+    header: SimulatedHeader
 
     def level(self, outlet: str) -> bool:
         wire = WIRES[outlet]
@@ -118,7 +118,7 @@ class PinBench(Relays):
     """Relays on the stand-in header, through RPi.GPIO, rpi-lgpio or gpiod."""
 
     def __init__(self, folder: Path, kind: str) -> None:
-        self.header = Header()
+        self.header = SimulatedHeader()
         self._ledger = folder / "pins.json"
         self._kind = kind
         self.outlets = self._make()
@@ -131,7 +131,7 @@ class PinBench(Relays):
         else:
             lgpio = self._kind == "rpi-lgpio"
             pins = RpiPins(StandInGpio(self.header, lgpio=lgpio))
-        return GpioOutlets(pins, WIRES, Ledger(self._ledger))
+        return GpioOutlets(pins, WIRES, PinLevels(self._ledger))
 
     async def begin(self) -> None:
         pass
@@ -168,17 +168,17 @@ class HolderBench(Relays):
     """pirack-powerd on a kernel that drops outputs, in this process, on its socket."""
 
     def __init__(self, folder: Path) -> None:
-        self.header = Header(persists=False)
+        self.header = SimulatedHeader(persists=False)
         self._socket = folder / "powerd.sock"
         settings = holder_settings(self._socket, folder / "held")
-        self.holder = Holder(settings, stand_in(self.header, keeps=False))
-        self.outlets = HolderOutlets(self._socket, NAMES)
+        self.holder = PowerDaemon(settings, stand_in(self.header, keeps=False))
+        self.outlets = PowerdOutlets(self._socket, NAMES)
 
     async def begin(self) -> None:
         await self.holder.start()
 
     async def restart(self) -> None:
-        self.outlets = HolderOutlets(self._socket, NAMES)
+        self.outlets = PowerdOutlets(self._socket, NAMES)
 
     async def end(self) -> None:
         await self.holder.stop()

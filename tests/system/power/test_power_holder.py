@@ -19,15 +19,15 @@ import pytest
 
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
-from master_service.power import make
-from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
+from master_service.power import rack_outlets
+from master_service.power.drivers.gpio import GpioOutlets, PinLevels, RelayWiring
+from master_service.power.drivers.gpio_machine import VARIABLE
 from master_service.power.drivers.gpiod_lines import Gpiod, GpiodPins
-from master_service.power.holder_link import HolderOutlets
-from master_service.power.machine import VARIABLE, stand_in
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
-from master_service.power.stand_in.gpiod import StandInGpiod
-from master_service.power.stand_in.header import Header, What
+from master_service.power.powerd_client import PowerdOutlets
+from master_service.power.simulated_pins import PinAction, SimulatedHeader
 from master_service.rack.settings import Driver, OutletRow, Settings
+from tests.gpio_stand_ins import StandInGpiod, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,12 +52,14 @@ import asyncio, sys
 from pathlib import Path
 from broker.common.config import load
 from broker.contract.messages import Power
-from master_service.power import machine, make
+from master_service.power import rack_outlets
+from master_service.power.drivers import gpio_machine
 from master_service.power.wiring import read
 
 async def main():
     settings = read(load(Path(sys.argv[1])))
-    outlets = make.outlets(settings, machine=machine.here(), door=None)
+    machine = gpio_machine.here()
+    outlets = rack_outlets.outlets(settings, machine=machine, plug_link=None)
     for name in ("stack-1", "stack-2"):
         await outlets.claim(name, Power.UNKNOWN)
     await outlets.switch("stack-1", on=True)
@@ -79,7 +81,7 @@ class Site:
         self.configuration = folder / "pirack.toml"
         self.configuration.write_text(CONFIGURATION.format(folder=folder))
         self.journal = folder / "pins.jsonl"
-        self.outlets = HolderOutlets(folder / "powerd.sock", tuple(PINS))
+        self.outlets = PowerdOutlets(folder / "powerd.sock", tuple(PINS))
         self._processes: list[subprocess.Popen[str]] = []
 
     def start(self, *command: str) -> subprocess.Popen[str]:
@@ -94,7 +96,7 @@ class Site:
         return process
 
     def powerd(self) -> subprocess.Popen[str]:
-        main = "from master_service.power.holder import main; raise SystemExit(main())"
+        main = "from master_service.power.powerd import main; raise SystemExit(main())"
         return self.start("-c", main, "--config")
 
     def master(self) -> subprocess.Popen[str]:
@@ -123,9 +125,9 @@ class Site:
                     return
 
     @property
-    def header(self) -> Header:
+    def header(self) -> SimulatedHeader:
         """The pins as they are now, and all that was done to them."""
-        return Header(path=self.journal)
+        return SimulatedHeader(path=self.journal)
 
     def end(self) -> None:
         for process in self._processes:
@@ -142,11 +144,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 async def test_without_it_such_a_kernel_drops_the_relay(tmp_path: Path) -> None:
     """Why it is there: an active-high relay on a pulled-down pin goes off."""
-    header = Header(persists=False)
+    header = SimulatedHeader(persists=False)
     module = StandInGpiod(header)
     pins = GpiodPins(cast("Gpiod", module), paths=lambda: module.chips)
-    wires = {"stack-1": Wire(17, active_low=False)}
-    outlets = GpioOutlets(pins, wires, Ledger(tmp_path / "pins.json"))
+    wires = {"stack-1": RelayWiring(17, active_low=False)}
+    outlets = GpioOutlets(pins, wires, PinLevels(tmp_path / "pins.json"))
     await outlets.claim("stack-1", Power.ON)
     await outlets.close()
     assert header.level(17) is False
@@ -154,10 +156,12 @@ async def test_without_it_such_a_kernel_drops_the_relay(tmp_path: Path) -> None:
 
 def test_a_master_that_would_drop_its_lines_does_not_start() -> None:
     row = OutletRow(name="a", driver=Driver.GPIOD, stack=1, pin=17, active_low=True)
-    machine = stand_in(Header(persists=False), keeps=False)
+    machine = stand_in(SimulatedHeader(persists=False), keeps=False)
     with pytest.raises(ConfigError, match=r"run pirack-powerd and name its socket"):
-        make.outlets(
-            Settings(outlets=(row,)), machine=machine, door=lambda: pytest.fail("door")
+        rack_outlets.outlets(
+            Settings(outlets=(row,)),
+            machine=machine,
+            plug_link=lambda: pytest.fail("door"),
         )
 
 
@@ -175,7 +179,7 @@ async def test_the_end_of_the_master_at_any_moment_moves_no_pin(
         await site.until_still()  # what was asked last is still done
         assert site.header.level(PINS["stack-1"]) is False, "on, and active low"
         assert await site.outlets.read("stack-1") is Power.ON
-    assert not [call for call in site.header.calls if call.what is What.RELEASE]
+    assert not [call for call in site.header.calls if call.what is PinAction.RELEASE]
     moved = [edge for edge in site.header.edges if edge.pin == PINS["stack-1"]]
     assert moved == [], "stack 1 was on from the start"
 
@@ -185,7 +189,7 @@ async def test_the_next_master_finds_every_outlet_as_it_was(site: Site) -> None:
     await site.until_held()
     await site.outlets.switch("stack-1", on=False)
     edges = len(site.header.edges)
-    again = HolderOutlets(site.folder / "powerd.sock", tuple(PINS))
+    again = PowerdOutlets(site.folder / "powerd.sock", tuple(PINS))
     await again.claim("stack-1", Power.ON)  # an older record
     assert await again.read("stack-1") is Power.OFF
     assert len(site.header.edges) == edges
@@ -205,7 +209,9 @@ async def test_when_it_must_start_again_it_claims_each_line_at_its_level(
     await site.until_held()
     claims = site.header.calls[before:]
     first = {call.pin: call for call in reversed(claims)}
-    assert first[17].what is first[5].what is What.OUTPUT, "direct, no input before"
+    assert first[17].what is first[5].what is PinAction.OUTPUT, (
+        "direct, no input before"
+    )
     assert (first[17].high, first[5].high) == (True, False)
     assert await site.outlets.read("stack-1") is Power.OFF
     assert await site.outlets.read("stack-2") is Power.ON
@@ -232,7 +238,7 @@ async def test_it_says_no_word_to_whoever_talks_nonsense(site: Site) -> None:
             assert await reader.read() == b""
         writer.close()
     with pytest.raises(PowerFatalError, match="no outlet"):
-        await HolderOutlets(site.folder / "powerd.sock", ("x",)).read("x")
+        await PowerdOutlets(site.folder / "powerd.sock", ("x",)).read("x")
     assert await site.outlets.read("stack-1") in set(Power)
 
 

@@ -13,8 +13,7 @@ from broker.client.endpoint import Endpoint
 from broker.client.fake import FakeBroker
 from broker.client.mqtt_link import connector
 from broker.contract.messages import Power
-from master_service.power.drivers.mqtt import CONNECT_S, MqttOutlets
-from master_service.power.drivers.plug import resolve
+from master_service.power.drivers.mqtt import CONNECT_S, MqttOutlets, resolve
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from tests.ports import free_port
 from tests.system.power.plugs import HASTE_S, MAKES, EspHome, Make, SimulatedPlug

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from broker.mosquitto.certificates import inspect
-from master_service.power.stand_in.header import Call, What
+from master_service.power.simulated_pins import PinAction, PinCall
 from pirack.backup import archive, contents
 from pirack.backup.archive import Manifest
 from tests.ports import free_port
@@ -78,12 +78,14 @@ class Relays:
 
     def stand(self, pin: int, *, high: bool) -> None:
         with self.path.open("ab") as file:
-            file.write(msgspec.json.encode(Call(What.OUTPUT, pin, high)) + b"\n")
+            file.write(
+                msgspec.json.encode(PinCall(PinAction.OUTPUT, pin, high)) + b"\n"
+            )
 
-    def moves(self) -> list[Call]:
+    def moves(self) -> list[PinCall]:
         lines = self.path.read_bytes().splitlines() if self.path.exists() else []
-        calls = [msgspec.json.decode(line, type=Call) for line in lines]
-        harmless = {What.LOOK, What.READ, What.RELEASE}
+        calls = [msgspec.json.decode(line, type=PinCall) for line in lines]
+        harmless = {PinAction.LOOK, PinAction.READ, PinAction.RELEASE}
         return [call for call in calls if call.what not in harmless]
 
 

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from master_service.power import machine as machines
-from master_service.power.drivers import rpi_gpio
-from master_service.power.drivers.gpio import GpioOutlets, Ledger
-from master_service.power.holder import Holder
-from master_service.power.holder_link import HolderOutlets
+from master_service.power.drivers import gpio_machine, rpi_gpio
+from master_service.power.drivers.gpio import GpioOutlets, PinLevels
+from master_service.power.powerd import PowerDaemon
+from master_service.power.powerd_client import PowerdOutlets
 from master_service.rack.settings import Driver
 from tests.system.machines.on_a_pi.registers import Registers, Trace
 from tests.system.power.benches import NAMES, WIRES, holder_settings
@@ -111,8 +110,8 @@ class DriverBench(PiBench):
         drop(self._driver)
 
     def _make(self) -> GpioOutlets:
-        ledger = Ledger(self.folder / "pins.json")
-        return GpioOutlets(machines.here().pins(self._driver), WIRES, ledger)
+        ledger = PinLevels(self.folder / "pins.json")
+        return GpioOutlets(gpio_machine.here().pins(self._driver), WIRES, ledger)
 
 
 class HolderBench(PiBench):
@@ -122,8 +121,8 @@ class HolderBench(PiBench):
         super().__init__(folder, registers, trace)
         self._socket = self.folder / "powerd.sock"
         settings = holder_settings(self._socket, self.folder / "held")
-        self._holder = Holder(settings, machines.here())
-        self.outlets = HolderOutlets(self._socket, NAMES)
+        self._holder = PowerDaemon(settings, gpio_machine.here())
+        self.outlets = PowerdOutlets(self._socket, NAMES)
 
     async def begin(self) -> None:
         await self._holder.start()
@@ -131,7 +130,7 @@ class HolderBench(PiBench):
 
     async def restart(self) -> None:
         self._look()
-        self.outlets = HolderOutlets(self._socket, NAMES)
+        self.outlets = PowerdOutlets(self._socket, NAMES)
 
     async def end(self) -> None:
         self._close()
@@ -218,7 +217,7 @@ async def power_bench(
         made = HolderBench(tmp_path, registers, trace)
     else:
         driver = Driver(request.param)
-        if not machines.here().keeping(driver).keeps and cast(
+        if not gpio_machine.here().keeping(driver).keeps and cast(
             "pytest.Function", request.node
         ).originalname.startswith(ENDS):
             request.applymarker(pytest.mark.xfail(reason=DROPS, strict=True))

@@ -13,10 +13,9 @@ import pytest
 
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
-from master_service.power import machine as machines
-from master_service.power import make
-from master_service.power.drivers import rpi_gpio
-from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
+from master_service.power import rack_outlets
+from master_service.power.drivers import gpio_machine, rpi_gpio
+from master_service.power.drivers.gpio import GpioOutlets, PinLevels, RelayWiring
 from master_service.power.outlets import PowerFatalError
 from master_service.rack.settings import Driver, OutletRow, Settings
 from tests.system.machines.on_a_pi.benches import drop, forked, kill
@@ -32,7 +31,7 @@ DRIVERS = [Driver(name) for name in os.environ["PI_DRIVERS"].split(",")]
 """Those of this run: the two modules named RPi.GPIO cannot be there at once."""
 PINS = (4, 5, 6, 12, 13, 16, 19, 20, 22, 24, 26, 27)
 WIRES = {
-    f"stack-{number}": Wire(pin, active_low=number % 2 == 1)
+    f"stack-{number}": RelayWiring(pin, active_low=number % 2 == 1)
     for number, pin in enumerate(PINS, start=1)
 }
 HELD = 17
@@ -46,8 +45,8 @@ def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
 
 
 def outlets(driver: Driver, folder: Path) -> GpioOutlets:
-    pins = machines.here().pins(driver)
-    return GpioOutlets(pins, WIRES, Ledger(folder / "pins.json"))
+    pins = gpio_machine.here().pins(driver)
+    return GpioOutlets(pins, WIRES, PinLevels(folder / "pins.json"))
 
 
 def levels(registers: Registers) -> dict[str, Pin]:
@@ -80,7 +79,9 @@ def holder(driver: Driver) -> Iterator[int]:
     """Another process, which drives a pin high by the same driver."""
 
     def hold(ready: Callable[[], object]) -> None:
-        pins = machines.here().pins(driver)  # kept: gpiod lets go of what nobody has
+        pins = gpio_machine.here().pins(
+            driver
+        )  # kept: gpiod lets go of what nobody has
         pins.drive(HELD, high=True)
         ready()
         signal.pause()
@@ -98,9 +99,9 @@ def held_by_nobody(driver: Driver) -> bool:
 async def test_a_pin_that_another_process_holds_is_refused_and_stays(
     driver: Driver, tmp_path: Path, registers: Registers
 ) -> None:
-    wires = {"mine": Wire(HELD, active_low=True)}
-    pins = machines.here().pins(driver)
-    ledger = Ledger(tmp_path / "pins.json")
+    wires = {"mine": RelayWiring(HELD, active_low=True)}
+    pins = gpio_machine.here().pins(driver)
+    ledger = PinLevels(tmp_path / "pins.json")
     mine = GpioOutlets(pins, wires, ledger)
     if held_by_nobody(driver):
         await mine.switch("mine", on=True)
@@ -117,19 +118,19 @@ def test_what_the_end_of_a_process_does_to_its_pins_is_known(
 ) -> None:
     assert registers.pin(HELD) == Pin(output=True, high=True)
     kill(holder)
-    assert registers.pin(HELD).output is machines.here().keeping(driver).keeps
+    assert registers.pin(HELD).output is gpio_machine.here().keeping(driver).keeps
 
 
 def test_the_master_refuses_pins_that_would_end_with_it(driver: Driver) -> None:
-    keeping = machines.here().keeping(driver)
+    keeping = gpio_machine.here().keeping(driver)
     row = OutletRow(name="a", driver=driver, stack=1, pin=17, active_low=True)
     settings = Settings(outlets=(row,))
 
-    def no_plugs() -> make.Door:
+    def no_plugs() -> rack_outlets.PlugLink:
         pytest.fail("there are no plugs")
 
     if keeping.keeps:
-        make.outlets(settings, machine=machines.here(), door=no_plugs)
+        rack_outlets.outlets(settings, machine=gpio_machine.here(), plug_link=no_plugs)
         return
     with pytest.raises(ConfigError, match=r"persist_gpio_outputs.*run pirack-powerd"):
-        make.outlets(settings, machine=machines.here(), door=no_plugs)
+        rack_outlets.outlets(settings, machine=gpio_machine.here(), plug_link=no_plugs)

@@ -16,13 +16,12 @@ import pytest
 from broker.common.config import load
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
-from master_service.power import machine as machines
-from master_service.power import make
-from master_service.power.drivers.kernel import keeping
-from master_service.power.holder import Holder
-from master_service.power.holder_link import HolderOutlets
-from master_service.power.lock import FILE
+from master_service.power import rack_outlets
+from master_service.power.drivers import gpio_machine
+from master_service.power.drivers.gpio_machine import kernel_keeping
 from master_service.power.outlets import PowerRetryableError
+from master_service.power.powerd import PowerDaemon
+from master_service.power.powerd_client import PowerdOutlets
 from master_service.power.wiring import read
 from master_service.rack.settings import Settings
 from tests.system.machines.on_a_pi.benches import forked, kill
@@ -42,7 +41,9 @@ def be_master(settings: Settings, ready: Callable[[], object]) -> None:
     """Claims the outlets as the master does, and switches one of them for ever."""
 
     async def switch() -> None:
-        outlets = make.outlets(settings, machine=machines.here(), door=no_plugs)
+        outlets = rack_outlets.outlets(
+            settings, machine=gpio_machine.here(), plug_link=no_plugs
+        )
         for row in settings.outlets:
             await outlets.claim(row.name, Power.UNKNOWN)
         for number in itertools.count():
@@ -53,7 +54,7 @@ def be_master(settings: Settings, ready: Callable[[], object]) -> None:
     asyncio.run(switch())
 
 
-def no_plugs() -> make.Door:
+def no_plugs() -> rack_outlets.PlugLink:
     raise NotImplementedError  # none of the outlets is a plug on MQTT
 
 
@@ -73,8 +74,8 @@ class Site:
             f'[power]\nholder = "{folder}/powerd.sock"\nholder_dir = "{folder}/held"\n'
             f'[master]\ndata_dir = "{folder}/master"\n' + "".join(rows)
         )
-        self.outlets = HolderOutlets(folder / "powerd.sock", tuple(WIRES))
-        self._lock = folder / "held" / FILE
+        self.outlets = PowerdOutlets(folder / "powerd.sock", tuple(WIRES))
+        self._lock = folder / "held" / rack_outlets.LOCK_FILE
         self._processes: list[subprocess.Popen[str]] = []
 
     def powerd(self) -> subprocess.Popen[str]:
@@ -164,7 +165,7 @@ async def test_it_outlives_the_master_and_claims_its_lines_again_without_a_glitc
     }
     assert pins(registers) == expected
     with pytest.raises(ConfigError, match="in use by pirack-powerd, process"):
-        await Holder(site.settings(), machines.here()).start()
+        await PowerDaemon(site.settings(), gpio_machine.here()).start()
 
     # The master's side comes, is killed while it switches one outlet, and comes again.
     first = WIRES["stack-1"].pin
@@ -181,7 +182,7 @@ async def test_it_outlives_the_master_and_claims_its_lines_again_without_a_glitc
 
     powerd.kill()
     powerd.wait(30)
-    if keeping().keeps:
+    if kernel_keeping().keeps:
         assert pins(registers) == expected
     else:
         assert not any(state.output for state in pins(registers).values())

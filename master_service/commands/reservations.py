@@ -3,16 +3,9 @@
 from broker.contract.messages import EventKind, Lock, Phase, TargetRow
 from broker.contract.topics import ScopeKind
 from broker.contract.verbs import Verb
-from master_service.commands.effects import (
-    Answer,
-    Asked,
-    Commit,
-    Effects,
-    Persist,
-    RefusedError,
-)
-from master_service.commands.lines import line
 from master_service.presence.rack import Rack
+from master_service.rack.command import AskedCommand, CommandRefusedError
+from master_service.rack.effects import Commit, Effects, Persist, SendReply
 from master_service.rack.locks import (
     LONGEST_S,
     held,
@@ -31,7 +24,7 @@ _USAGE = "write `lock 2h <why>`: at most 30d"
 
 
 class Reservations:
-    """Gives and takes locks.
+    """Carries out ``lock`` and ``unlock``.
 
     Args:
         rack: The rack.
@@ -41,11 +34,11 @@ class Reservations:
         self._rack = rack
         self._locks = rack.locks
 
-    def begin(self, asked: Asked) -> Effects:
-        """Lock or unlock; it is over at once.
+    def begin(self, asked: AskedCommand) -> Effects:
+        """Locks or unlocks; it is over at once.
 
         Raises:
-            RefusedError: Somebody else holds it, or it makes no sense.
+            CommandRefusedError: Somebody else holds it, or it makes no sense.
             TopicError: The scope means nobody.
         """
         scope, name, nodes = self._what(asked)
@@ -58,11 +51,11 @@ class Reservations:
             said = self._unlock(asked, scope, name, nodes)
             kept = [Persist(LockEnd(scope)), Commit(asked.id)]
         self._rack.outbox.changed.update(node.id for node in nodes)
-        self._rack.outbox.drafts.append(line(self._rack.registry, asked, said))
+        self._rack.outbox.drafts.append(asked.history_line(self._rack.registry, said))
         return [*kept, _answer(asked, name, said, nodes)]
 
     def tick(self, at: Moment) -> Effects:
-        """End the locks whose time is over."""
+        """Ends the locks whose time is over."""
         effects: Effects = []
         for lock in self._locks.over(at.wall):
             nodes = self._nodes(lock.scope)
@@ -75,56 +68,60 @@ class Reservations:
             effects.append(Persist(LockEnd(lock.scope)))
         return effects
 
-    def _what(self, asked: Asked) -> tuple[str, str, list[Node]]:
-        """Return what is meant: its scope, its name, and the nodes it holds."""
+    def _what(self, asked: AskedCommand) -> tuple[str, str, list[Node]]:
+        """Returns what is meant: its scope, its name, and the nodes it holds."""
         scope = asked.scope
         if scope.kind is ScopeKind.NODE:
             (node,) = self._rack.registry.targets(scope)
             return node_scope(node.id), node.name, [node]
         if scope.kind is not ScopeKind.STACK:
             text = f"{asked.verb} is for a node or a stack, not for {scope}"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         stack = self._rack.stack(int(scope.name)).number
         nodes = list(self._rack.registry.in_stack(stack))
         return stack_scope(stack), f"stack {stack}", nodes
 
-    def _lock(self, asked: Asked, scope: str, name: str, nodes: list[Node]) -> Lock:
+    def _lock(
+        self, asked: AskedCommand, scope: str, name: str, nodes: list[Node]
+    ) -> Lock:
         by, args = asked.command.by, asked.command.args
         if not by:
             text = "a lock needs a name: add by=<who>, or the field `by` in JSON"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         standing = self._locks.at(scope)
         if standing is not None and not own(standing, by):
-            raise RefusedError(held(standing, name))
+            raise CommandRefusedError(held(standing, name))
         for node in nodes:
             if obstacle := self._locks.against(node, by):
-                raise RefusedError(obstacle)
+                raise CommandRefusedError(obstacle)
         try:
             span_s = seconds(args[0] if args else "")
         except SpanError as error:
             text = f"{error}; {_USAGE}"
-            raise RefusedError(text) from error
+            raise CommandRefusedError(text) from error
         if not 0 < span_s <= LONGEST_S:
             text = f"lock {args[0]!r} is not between 1s and 30d; {_USAGE}"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         reason = " ".join(args[1:])[:256]
         return Lock(scope=scope, by=by, until=asked.at.wall + span_s, reason=reason)
 
-    def _unlock(self, asked: Asked, scope: str, name: str, nodes: list[Node]) -> str:
+    def _unlock(
+        self, asked: AskedCommand, scope: str, name: str, nodes: list[Node]
+    ) -> str:
         by, args = asked.command.by, asked.command.args
         if args not in {(), (FORCE,)}:
             text = f"unlock {' '.join(args)!r}: write nothing, or `force`"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         lock = self._locks.at(scope)
         if lock is None:
             found = (self._locks.of_node(node) for node in nodes)
             others = sorted({one.scope for one in found if one is not None})
             hint = f"; {', '.join(others)} is" if others else ""
             text = f"{name} is not locked{hint}"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         if not own(lock, by) and not args:
             text = f"{held(lock, name)}; `unlock force` takes it away all the same"
-            raise RefusedError(text)
+            raise CommandRefusedError(text)
         self._locks.release(scope)
         return f"{name} was locked by {lock.by} until {clock(lock.until)}; it is free"
 
@@ -136,8 +133,10 @@ class Reservations:
         return [] if node is None else [node]
 
 
-def require(rack: Rack, asked: Asked, nodes: list[Node], stacks: list[int]) -> None:
-    """Refuse to hit boards or stacks that somebody else has reserved.
+def require(
+    rack: Rack, asked: AskedCommand, nodes: list[Node], stacks: list[int]
+) -> None:
+    """Refuses to hit boards or stacks that somebody else has reserved.
 
     Args:
         rack: The rack.
@@ -146,27 +145,27 @@ def require(rack: Rack, asked: Asked, nodes: list[Node], stacks: list[int]) -> N
         stacks: Every stack that would be switched.
 
     Raises:
-        RefusedError: One is locked by another; the text names owner and expiry.
+        CommandRefusedError: One is locked by another; the text names owner and expiry.
     """
     by = asked.command.by
     numbers = [*stacks, *(node.stack for node in nodes if node.stack is not None)]
     if obstacle := rack.locks.by_run(numbers, by):
         text = f"{obstacle}; wait for its end, or `install cancel`"
-        raise RefusedError(text)
+        raise CommandRefusedError(text)
     said = [rack.locks.against_stack(stack, by) for stack in stacks]
     said += [rack.locks.against(node, by) for node in nodes]
     why = next(filter(None, said), "")
     if why:
         text = f"{why}; ask there, or `unlock force`"
-        raise RefusedError(text)
+        raise CommandRefusedError(text)
 
 
 def _is_node(scope: str) -> bool:
     return scope.startswith(f"{ScopeKind.NODE}/")
 
 
-def _answer(asked: Asked, name: str, said: str, nodes: list[Node]) -> Answer:
+def _answer(asked: AskedCommand, name: str, said: str, nodes: list[Node]) -> SendReply:
     node = nodes[0].id if asked.scope.kind is ScopeKind.NODE else ""
     row = TargetRow(node=node, name=name, phase=Phase.DONE, verified=True, stdout=said)
     reply = asked.reply(Phase.DONE, ok=True, targets=(row,), verified=True)
-    return Answer(reply, asked.route)
+    return SendReply(reply, asked.route)

@@ -17,18 +17,18 @@ import msgspec
 from broker.common import service
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
-from master_service.power import machine as machines
-from master_service.power import make, wiring
-from master_service.power.drivers.gpio import Ledger
-from master_service.power.holder_link import LINE_BYTES, Answer, Do, Question
-from master_service.power.lock import OutletLock
-from master_service.power.machine import Machine
+from master_service.power import rack_outlets, wiring
+from master_service.power.drivers import gpio_machine
+from master_service.power.drivers.gpio import PinLevels
+from master_service.power.drivers.gpio_machine import GpioMachine
 from master_service.power.outlets import (
     Outlets,
     PowerError,
     PowerRetryableError,
     unknown,
 )
+from master_service.power.powerd_client import LINE_BYTES, Answer, Do, Question
+from master_service.power.rack_outlets import OutletLock
 from master_service.rack.settings import Driver, Settings
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ SOCKET_MODE = 0o660
 QUESTION_S = 5.0
 
 
-class Holder:
+class PowerDaemon:
     """The service; see ``broker.common.service.Service``.
 
     Args:
@@ -53,8 +53,8 @@ class Holder:
         ConfigError: There is nothing to hold, nowhere to listen, or no driver.
     """
 
-    def __init__(self, settings: Settings, machine: Machine) -> None:
-        rows = make.on_pins(settings)
+    def __init__(self, settings: Settings, machine: GpioMachine) -> None:
+        rows = rack_outlets.on_pins(settings)
         if not settings.power.holder or not rows:
             text = (
                 "pirack-powerd has nothing to do: it needs [power] holder, the path of "
@@ -63,13 +63,13 @@ class Holder:
             raise ConfigError(text)
         self._socket = Path(settings.power.holder)
         self._folder = Path(settings.power.holder_dir)
-        self._ledger = Ledger(self._folder / make.LEDGER_FILE)
+        self._levels = PinLevels(self._folder / rack_outlets.LEVELS_FILE)
         self._lock = OutletLock(self._folder, "pirack-powerd")
         self._drivers: dict[str, Outlets] = {}
         for driver in (Driver.RPI_GPIO, Driver.GPIOD):
             names = [row.name for row in rows if row.driver is driver]
             if names:
-                made = make.gpio(driver, rows, machine, self._ledger)
+                made = rack_outlets.gpio(driver, rows, machine, self._levels)
                 self._drivers |= dict.fromkeys(names, made)
         self._server: asyncio.Server | None = None
 
@@ -158,6 +158,6 @@ def main() -> int:
     args = service.parse(parser)
     try:
         settings = wiring.read(service.load_common(args))
-        return service.run(Holder(settings, machines.here()))
+        return service.run(PowerDaemon(settings, gpio_machine.here()))
     except ConfigError as error:
         parser.exit(service.EXIT_CONFIG, f"pirack-powerd: {error}\n")

@@ -1,5 +1,7 @@
-"""Puts together what switches the outlets of a configuration."""
+"""Every outlet of a rack, each with its driver, held by one process at a time."""
 
+import fcntl
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -7,31 +9,36 @@ import msgspec
 
 from broker.client.link import Connect
 from broker.client.mqtt_link import connector
+from broker.common.atomic import hand_over
 from broker.common.config import BrokerSettings
 from broker.common.errors import ConfigError
 from broker.contract.messages import Power
 from broker.mosquitto.credentials import endpoint
-from master_service.power import machine as machines
 from master_service.power import wiring
+from master_service.power.drivers import gpio_machine
 from master_service.power.drivers.command import CommandOutlets
-from master_service.power.drivers.gpio import GpioOutlets, Ledger, Wire
-from master_service.power.drivers.mqtt import MqttOutlets
-from master_service.power.drivers.plug import resolve
+from master_service.power.drivers.gpio import GpioOutlets, PinLevels, RelayWiring
+from master_service.power.drivers.gpio_machine import GpioMachine
+from master_service.power.drivers.mqtt import MqttOutlets, resolve
 from master_service.power.fake import FakeOutlets
-from master_service.power.holder_link import HolderOutlets
-from master_service.power.lock import OutletLock
-from master_service.power.machine import Machine
-from master_service.power.outlets import Outlets, Telling, unknown
+from master_service.power.outlets import (
+    Outlets,
+    PowerFatalError,
+    Telling,
+    unknown,
+)
+from master_service.power.powerd_client import PowerdOutlets
 from master_service.rack import layout
 from master_service.rack.outlet_state import outlet_rows
 from master_service.rack.settings import Driver, OutletRow, Settings
 
+LOCK_FILE = "outlets.lock"
 FAKE_FILE = "fake-outlets.json"
-LEDGER_FILE = "pins.json"
+LEVELS_FILE = "pins.json"
 PLUGS_CLIENT_ID = "pirack-power"
 
 
-class Door(msgspec.Struct, frozen=True):
+class PlugLink(msgspec.Struct, frozen=True):
     """How the plugs are reached.
 
     Args:
@@ -41,6 +48,54 @@ class Door(msgspec.Struct, frozen=True):
 
     connect: Connect
     client_id: str
+
+
+class OutletLock:
+    """A lock on the outlets of a rack; the kernel opens it when its process ends.
+
+    Args:
+        folder: The master's data folder; made when it is missing.
+        who: What the holder is called in the other's error.
+    """
+
+    def __init__(self, folder: Path, who: str) -> None:
+        self._path = folder / LOCK_FILE
+        self._who = who
+        self._handle: int | None = None
+
+    def take(self) -> None:
+        """Takes the lock; twice is fine.
+
+        Raises:
+            PowerFatalError: Another process has it, or there can be none.
+        """
+        if self._handle is not None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # As root we would write to whatever a link leads to.
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            handle = os.open(self._path, flags, 0o600)
+            hand_over(handle, self._path.parent)
+        except OSError as error:
+            text = f"{self._path}: the outlets cannot be locked: {error.strerror}"
+            raise PowerFatalError(text) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(handle, 100).decode("utf-8", "replace").strip()
+            os.close(handle)
+            text = f"the outlets are in use by {holder or 'another process'}"
+            raise PowerFatalError(text) from error
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{self._who}, process {os.getpid()}\n".encode())
+        self._handle = handle
+
+    def release(self) -> None:
+        """Gives the lock back; twice is fine."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
 
 class RackOutlets:
@@ -57,7 +112,7 @@ class RackOutlets:
         self._lock = lock
 
     def lock(self) -> None:
-        """Keep every other process from switching; any use does so too.
+        """Keeps every other process from switching; any use does so too.
 
         Raises:
             PowerFatalError: Another process has the outlets.
@@ -82,7 +137,7 @@ class RackOutlets:
         return {name for one in telling for name in one.news()}
 
     async def close(self) -> None:
-        """Close each driver once, then let others at the outlets."""
+        """Closes each driver once, then gives the lock back."""
         for driver in self._each:
             await driver.close()
         self._lock.release()
@@ -97,7 +152,7 @@ class RackOutlets:
 def here(
     settings: Settings, broker: BrokerSettings, who: str = "pirack master"
 ) -> RackOutlets:
-    """Return the outlets of a configuration on this machine.
+    """Returns the outlets of a configuration on this machine.
 
     Args:
         settings: The configuration.
@@ -108,29 +163,29 @@ def here(
         ConfigError: A driver cannot work on this machine, or would not keep its lines.
     """
 
-    def door() -> Door:
+    def plug_link() -> PlugLink:
         own = settings.power.plug_broker
         way = endpoint(own or broker)
         # On the rack's broker the user is the master, whose client id is taken: two
         # clients with one id would end each other for ever.
-        return Door(connector(way), (own and way.username) or PLUGS_CLIENT_ID)
+        return PlugLink(connector(way), (own and way.username) or PLUGS_CLIENT_ID)
 
-    return outlets(settings, machine=machines.here(), door=door, who=who)
+    return outlets(settings, machine=gpio_machine.here(), plug_link=plug_link, who=who)
 
 
 def outlets(
     settings: Settings,
     *,
-    machine: Machine,
-    door: Callable[[], Door],
+    machine: GpioMachine,
+    plug_link: Callable[[], PlugLink],
     who: str = "pirack master",
 ) -> RackOutlets:
-    """Return the outlets of a configuration; nothing is touched before the first claim.
+    """Returns the outlets of a configuration; none is touched before the first claim.
 
     Args:
         settings: The configuration.
         machine: This one.
-        door: Called if there are plugs.
+        plug_link: Called if there are plugs.
         who: What this process is called in another's error.
 
     Raises:
@@ -142,20 +197,20 @@ def outlets(
     for driver in Driver:
         own = tuple(row for row in rows if row.driver is driver)
         if own:
-            made = _make(driver, own, settings, machine, door)
+            made = _make(driver, own, settings, machine, plug_link)
             drivers |= dict.fromkeys((row.name for row in own), made)
     return RackOutlets(drivers, OutletLock(folder, who))
 
 
 def on_pins(settings: Settings) -> tuple[OutletRow, ...]:
-    """Return the outlets on GPIO pins."""
+    """Returns the outlets on GPIO pins."""
     return tuple(row for row in settings.outlets if row.driver.on_pins)
 
 
 def gpio(
-    driver: Driver, rows: Iterable[OutletRow], machine: Machine, ledger: Ledger
+    driver: Driver, rows: Iterable[OutletRow], machine: GpioMachine, levels: PinLevels
 ) -> GpioOutlets:
-    """Return outlets on pins that this process holds.
+    """Returns outlets on pins that this process holds.
 
     Raises:
         ConfigError: The driver is not installed, a bus is on one of its pins, or a row
@@ -165,15 +220,15 @@ def gpio(
     for mistake in wiring.bus_conflicts(own, machine.exists):
         raise ConfigError(str(mistake))
     wires = {row.name: _wire(row) for row in own}
-    return GpioOutlets(machine.pins(driver), wires, ledger)
+    return GpioOutlets(machine.pins(driver), wires, levels)
 
 
 def _make(
     driver: Driver,
     rows: tuple[OutletRow, ...],
     settings: Settings,
-    machine: Machine,
-    door: Callable[[], Door],
+    machine: GpioMachine,
+    plug_link: Callable[[], PlugLink],
 ) -> Outlets:
     folder = Path(settings.master.data_dir)
     names = tuple(row.name for row in rows)
@@ -183,10 +238,10 @@ def _make(
         return CommandOutlets({r.name: r.commands for r in rows if r.commands})
     if driver is Driver.MQTT:
         plugs = {row.name: resolve(row.plug) for row in rows if row.plug}
-        way = door()
-        return MqttOutlets(plugs, connect=way.connect, client_id=way.client_id)
+        link = plug_link()
+        return MqttOutlets(plugs, connect=link.connect, client_id=link.client_id)
     if settings.power.holder:
-        return HolderOutlets(Path(settings.power.holder), names)
+        return PowerdOutlets(Path(settings.power.holder), names)
     keeping = machine.keeping(driver)
     if not keeping.keeps:
         text = (
@@ -195,11 +250,11 @@ def _make(
             "relays; run pirack-powerd and name its socket in [power] holder"
         )
         raise ConfigError(text)
-    return gpio(driver, rows, machine, Ledger(folder / LEDGER_FILE))
+    return gpio(driver, rows, machine, PinLevels(folder / LEVELS_FILE))
 
 
-def _wire(row: OutletRow) -> Wire:
+def _wire(row: OutletRow) -> RelayWiring:
     if row.pin is None or row.active_low is None:
         text = f"[[outlet]] {row.name!r}: pin and active_low must be given"
         raise ConfigError(text)
-    return Wire(row.pin, row.active_low)
+    return RelayWiring(row.pin, row.active_low)

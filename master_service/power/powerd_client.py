@@ -58,7 +58,7 @@ class Answer(msgspec.Struct, frozen=True):
     again: bool = False
 
 
-class HolderOutlets:
+class PowerdOutlets:
     """Outlets whose lines ``pirack-powerd`` holds; see ``Outlets``.
 
     Args:
