@@ -25,7 +25,7 @@ from bench import (
     turns,
 )
 from bench.figures import Figure, notes, table
-from bench.workshop import ROOT, BenchError
+from bench.sandbox import ROOT, BenchError
 
 CASES: dict[str, Callable[[], list[Figure]]] = {
     agent.CASE: agent.measure,
@@ -48,7 +48,7 @@ EXIT_BROKEN = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for and return the exit code."""
+    """Measures what was asked for and returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     for name in options.names:
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def machine() -> str:
-    """Return what the figures were measured on, and when."""
+    """Returns what the figures were measured on, and when."""
     now = datetime.datetime.now(tz=datetime.UTC)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (

@@ -4,18 +4,21 @@ All four run at the same time, publish to the same broker at the same interval a
 measured over the same window, so that whatever disturbs one disturbs all.
 """
 
+import os
+import shlex
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from bench import environments, process, rivals
+from bench import process
 from bench.bus import Bus
 from bench.figures import Figure, Target, at_most
-from bench.unit import agent_unit
-from bench.workshop import ROOT, BenchError, Workshop
+from bench.sandbox import ROOT, BenchError, Sandbox
 
 CASE = "agent"
 INTERVAL_S = 10
@@ -41,6 +44,56 @@ sys.exit(main())
 """
 """What pip installs as ``pirack-agent``."""
 _PREPARE_S = 60.0
+_UNIT = ROOT / "deploy" / "pirack-agent.service"
+
+NODE = ("paho-mqtt", "psutil", "msgspec")
+"""What a node installs; a development environment has packages that msgspec and others
+import when they are there, and would make an agent look larger than it is."""
+
+RIVALS = ("psmqtt==2.6.2", "Glances==4.5.8", "certifi")
+"""Pinned, so that tables of different days compare; Glances' MQTT export imports
+certifi without asking for it."""
+
+_INSTALL_S = 300.0
+
+# psmqtt and Glances, with the values of our heartbeat
+_PSMQTT = """\
+logging:
+  level: WARNING
+  report_status_period_sec: 3600
+mqtt:
+  broker:
+    host: 127.0.0.1
+    port: {port}
+  clientid: psmqtt-bench
+  publish_topic_prefix: psmqtt
+schedule:
+  - cron: "every {interval_s} seconds"
+    tasks:
+      - {{task: boot_time}}
+      - {{task: cpu_percent}}
+      - {{task: getloadavg, params: ["*"]}}
+      - {{task: virtual_memory, params: [percent]}}
+      - {{task: swap_memory, params: [percent]}}
+      - {{task: disk_usage, params: [percent, "/"]}}
+      - {{task: disk_io_counters, params: [write_bytes]}}
+      - {{task: net_io_counters, params: [bytes_recv]}}
+      - {{task: net_io_counters, params: [bytes_sent]}}
+"""
+
+_GLANCES = """\
+[global]
+check_update=False
+[mqtt]
+host=127.0.0.1
+port={port}
+password=bench
+tls=False
+topic=glances
+topic_structure=per-plugin
+"""
+
+_GLANCES_PLUGINS = "cpu,load,mem,memswap,fs,diskio,network,sensors,uptime"
 
 
 class Runner(msgspec.Struct, frozen=True):
@@ -78,45 +131,47 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def measure() -> list[Figure]:
-    """Run all four for a minute and a quarter and return what each took."""
-    with Workshop() as workshop:
-        port = workshop.mosquitto()
+    """Runs all four for a minute and a quarter and returns what each took."""
+    with Sandbox() as sandbox:
+        port = sandbox.mosquitto()
         with Bus(port, "#") as bus:
-            runners = _start(workshop, port)
+            runners = _start(sandbox, port)
             time.sleep(WARM_UP_S)
             for runner in runners:
-                workshop.require(runner.child, runner.name)
+                sandbox.require(runner.child, runner.name)
             bus.forget()
             costs = _watch(runners)
             _require_heartbeats(bus, runners)
     return _figures(costs)
 
 
-def _start(workshop: Workshop, port: int) -> list[Runner]:
+def _start(sandbox: Sandbox, port: int) -> list[Runner]:
     interval = str(INTERVAL_S)
-    node = environments.prepared("node", environments.NODE) / "python"
-    venv = environments.prepared("rivals", environments.RIVALS)
-    psmqtt = workshop.write("psmqtt.yaml", rivals.psmqtt_config(port, INTERVAL_S))
-    glances = workshop.write("glances.conf", rivals.glances_config(port))
+    node = prepared("node", NODE) / "python"
+    venv = prepared("rivals", RIVALS)
+    psmqtt = sandbox.write(
+        "psmqtt.yaml", _PSMQTT.format(port=port, interval_s=INTERVAL_S)
+    )
+    glances = sandbox.write("glances.conf", _GLANCES.format(port=port))
     started = {
-        OURS: _start_ours(workshop, node, port),
-        "bare loop": workshop.start(
+        OURS: _start_ours(sandbox, node, port),
+        "bare loop": sandbox.start(
             "bare loop",
             [node, "-m", "bench.bare_agent", str(port), interval, "bare/vitals"],
             environment=ARENAS,
         ),
-        "psmqtt": workshop.start(
+        "psmqtt": sandbox.start(
             "psmqtt",
             [venv / "psmqtt"],
             environment=ARENAS | {"PSMQTTCONFIG": str(psmqtt)},
         ),
-        "Glances": workshop.start(
+        "Glances": sandbox.start(
             "Glances",
             [
                 venv / "glances",
-                *rivals.glances_arguments(glances, INTERVAL_S),
+                *_glances_arguments(glances),
             ],
-            environment=ARENAS | {"HOME": str(workshop.folder)},
+            environment=ARENAS | {"HOME": str(sandbox.folder)},
         ),
     }
     ends = {OURS: "/heartbeat", "psmqtt": "getloadavg/last1min", "Glances": "/load"}
@@ -126,20 +181,29 @@ def _start(workshop: Workshop, port: int) -> list[Runner]:
     ]
 
 
-def _start_ours(workshop: Workshop, node: Path, port: int) -> "subprocess.Popen[bytes]":
-    """Start our agent as its unit does, which first has the byte code written."""
-    config = workshop.write(
+def _glances_arguments(config: Path) -> list[str]:
+    """Returns the arguments that make Glances a quiet publisher of the same values."""
+    return [
+        *("--quiet", "--export", "mqtt", "--config", str(config)),
+        *("--time", str(INTERVAL_S), "--disable-check-update"),
+        *("--disable-plugin", "all", "--enable-plugin", _GLANCES_PLUGINS),
+    ]
+
+
+def _start_ours(sandbox: Sandbox, node: Path, port: int) -> "subprocess.Popen[bytes]":
+    """Starts our agent as its unit does, which first has the byte code written."""
+    config = sandbox.write(
         "pirack.toml",
-        _CONFIG.format(port=port, interval_s=INTERVAL_S, folder=workshop.folder),
+        _CONFIG.format(port=port, interval_s=INTERVAL_S, folder=sandbox.folder),
     )
-    program = workshop.write("pirack-agent", _PROGRAM)
-    unit = agent_unit(node, program, config, workshop.folder / "byte-code")
+    program = sandbox.write("pirack-agent", _PROGRAM)
+    unit = agent_unit(node, program, config, sandbox.folder / "byte-code")
     environment = ARENAS | {"PYTHONPATH": str(ROOT)}
-    prepared = workshop.start("byte code", unit.prepare, environment=environment)
+    prepared = sandbox.start("byte code", unit.prepare, environment=environment)
     if prepared.wait(_PREPARE_S) != 0:
-        text = f"no byte code: {workshop.log('byte code')}"
+        text = f"no byte code: {sandbox.log('byte code')}"
         raise BenchError(text)
-    return workshop.start(OURS, unit.start, environment=environment)
+    return sandbox.start(OURS, unit.start, environment=environment)
 
 
 def _require_heartbeats(bus: Bus, runners: list[Runner]) -> None:
@@ -234,3 +298,66 @@ def _figures(costs: dict[str, Cost]) -> list[Figure]:
         ),
         row("given to write(2)", "B", lambda cost: cost.write_bytes),
     ]
+
+
+class AgentUnit(msgspec.Struct, frozen=True):
+    """The unit's two commands.
+
+    Args:
+        prepare: Writes the byte code; to be run to its end before the other.
+        start: Is the agent.
+    """
+
+    prepare: list[str]
+    start: list[str]
+
+
+def agent_unit(python: Path, program: Path, config: Path, byte_code: Path) -> AgentUnit:
+    """Returns the commands with these paths in place of those of a Pi.
+
+    Args:
+        python: The interpreter.
+        program: The script ``pirack-agent``.
+        config: The agent's ``pirack.toml``.
+        byte_code: Folder that ``prepare`` fills.
+    """
+    text = _UNIT.read_text(encoding="utf-8")
+    for there, here in (
+        ("/opt/pirack/bin/python", python),
+        ("/opt/pirack/bin/pirack-agent", program),
+        ("/etc/pirack/pirack.toml", config),
+        ("/var/cache/pirack-agent", byte_code),
+    ):
+        text = text.replace(there, str(here))
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    prepare = lines["ExecStartPre"].removeprefix("-!")
+    return AgentUnit(shlex.split(prepare), shlex.split(lines["ExecStart"]))
+
+
+def prepared(name: str, packages: tuple[str, ...]) -> Path:
+    """Returns the ``bin`` folder of an environment; makes it if it is not there.
+
+    Args:
+        name: Of the environment.
+        packages: What pip is asked for.
+
+    Raises:
+        BenchError: It could not be installed, for example without a network.
+    """
+    folder = Path(tempfile.gettempdir()) / f"pirack-bench-{name}-{os.getuid()}"
+    marker = folder / "installed.txt"
+    wanted = " ".join((sys.version, *packages))
+    if not marker.exists() or marker.read_text() != wanted:
+        _run(sys.executable, "-m", "venv", "--clear", str(folder))
+        _run(str(folder / "bin" / "pip"), "install", "--quiet", *packages)
+        marker.write_text(wanted)
+    return folder / "bin"
+
+
+def _run(*argv: str) -> None:
+    try:
+        subprocess.run(argv, check=True, capture_output=True, timeout=_INSTALL_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        output = getattr(error, "stderr", b"") or b""
+        text = f"{' '.join(argv)}: {error} {output.decode(errors='replace')[-500:]}"
+        raise BenchError(text) from error

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 
 def vitals() -> dict[str, object]:
-    """Return what a heartbeat holds, read the shortest way."""
+    """Returns what a heartbeat holds, read the shortest way."""
     network = psutil.net_io_counters()
     sensors = psutil.sensors_temperatures()
     disks = psutil.disk_io_counters()
@@ -34,7 +34,7 @@ def vitals() -> dict[str, object]:
 
 
 def main(port: int, interval_s: float, topic: str, host: str = "127.0.0.1") -> None:
-    """Publish until the process is ended."""
+    """Publishes until the process is ended."""
     client = Client(CallbackAPIVersion.VERSION2)
     client.connect(host, port)
     client.loop_start()

@@ -12,17 +12,17 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 
 def order_topic(number: int) -> str:
-    """Return where client ``number`` is asked."""
+    """Returns where client ``number`` is asked."""
     return f"echo/{number}/order"
 
 
 def result_topic(number: int | str) -> str:
-    """Return where client ``number`` answers; ``+`` makes it a filter."""
+    """Returns where client ``number`` answers; ``+`` makes it a filter."""
     return f"echo/{number}/result"
 
 
 def start(port: int, number: int) -> None:
-    """Connect one client, on a thread of its own."""
+    """Connects one client, on a thread of its own."""
 
     def answer(client: Client, _data: object, message: MQTTMessage) -> None:
         client.publish(result_topic(number), message.payload, qos=1)
@@ -35,7 +35,7 @@ def start(port: int, number: int) -> None:
 
 
 def main(port: int, count: int) -> None:
-    """Answer until the process is ended."""
+    """Answers until the process is ended."""
     for number in range(count):
         start(port, number)
     threading.Event().wait()

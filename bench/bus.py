@@ -12,7 +12,7 @@ from typing import Any, Self
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from bench.workshop import BenchError
+from bench.sandbox import BenchError
 
 Arrival = tuple[float, str, bytes]
 """Monotonic time of receipt in seconds, topic, payload."""
@@ -46,7 +46,7 @@ class Bus:
         self._client.on_message = self._on_message
 
     def __enter__(self) -> Self:
-        """Connect and subscribe."""
+        """Connects and subscribe."""
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         if not self._ready.wait(10):
@@ -72,23 +72,23 @@ class Bus:
         qos: int = 0,
         retain: bool = False,
     ) -> None:
-        """Send one message."""
+        """Sends one message."""
         self._client.publish(topic, payload, qos=qos, retain=retain)
 
     def heard(self) -> list[Arrival]:
-        """Return everything heard so far, in order."""
+        """Returns everything heard so far, in order."""
         with self._changed:
             return list(self._heard)
 
     def forget(self) -> None:
-        """Drop what was heard so far."""
+        """Drops what was heard so far."""
         with self._changed:
             self._heard.clear()
 
     def wait(
         self, wanted: Callable[[str, bytes], object], timeout_s: float, what: str
     ) -> Arrival:
-        """Return the first message that is wanted, heard already or to come.
+        """Returns the first message that is wanted, heard already or to come.
 
         Raises:
             BenchError: None came within ``timeout_s`` seconds.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import msgspec
 from playwright.sync_api import Browser, Error, Page, ViewportSize, sync_playwright
 
-from bench.latency import Seen
-from bench.workshop import BenchError
+from bench.feeder import Seen
+from bench.sandbox import BenchError
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
@@ -59,7 +59,7 @@ class Tiles(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """Start Chromium without a window; leaving closes it.
+    """Starts Chromium without a window; leaving closes it.
 
     Raises:
         BenchError: It is not installed.
@@ -77,7 +77,7 @@ def browser() -> Iterator[Browser]:
 
 
 def observe(page: Page, tiles: Tiles) -> None:
-    """Begin to note when which node's temperature changes.
+    """Begins to note when which node's temperature changes.
 
     Raises:
         BenchError: The page never stayed: its server cannot feed it.
@@ -92,7 +92,7 @@ def observe(page: Page, tiles: Tiles) -> None:
 
 
 def seen(page: Page, numbers: dict[str, int]) -> list[Seen]:
-    """Return what changed since ``observe``; nothing if the page was loaded anew since.
+    """Returns what changed since ``observe``; nothing if it was loaded again.
 
     A page that its server cannot feed any more does that.
 

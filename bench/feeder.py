@@ -5,10 +5,13 @@ Each heartbeat of a node has another temperature, from a cycle longer than any s
 delay: whoever sees the number on a page knows which heartbeat it came from.
 """
 
+import bisect
 import itertools
 import random
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 
 from bench import invented
 from bench.raw import RawPublisher, publish_packet
@@ -33,6 +36,8 @@ COLUMNS = 4
 
 Sent = tuple[float, int, int]
 """Unix time in seconds, number of the node, temperature in °C."""
+Seen = tuple[float, int, int]
+"""The same of a number that a page now shows."""
 
 
 class Feeder(threading.Thread):
@@ -51,7 +56,7 @@ class Feeder(threading.Thread):
         self.sent: list[Sent] = []
 
     def run(self) -> None:
-        """Publish the state, then heartbeats when they are due."""
+        """Publishes the state, then heartbeats when they are due."""
         rng = random.Random(3)  # noqa: S311  # invented vitals, no secret
         due = time.monotonic()
         with RawPublisher(self._port, "feeder") as publisher:
@@ -64,7 +69,7 @@ class Feeder(threading.Thread):
                 self._beat(publisher, node, seq, rng)
 
     def stop(self) -> None:
-        """End the thread."""
+        """Ends the thread."""
         self._ended.set()
         self.join(10)
 
@@ -79,17 +84,35 @@ class Feeder(threading.Thread):
 
 
 def temperature(node: int, seq: int) -> int:
-    """Return the temperature of a heartbeat in °C; the next one's is another."""
+    """Returns the temperature of a heartbeat in °C; the next one's is another."""
     return COLDEST_C + (node * 7 + seq) % TEMPERATURES
 
 
 def name(node: int) -> str:
-    """Return the display name of a node, counted from 0."""
+    """Returns the display name of a node, counted from 0."""
     return f"s{node // BOARDS + 1:02d}n{node % BOARDS + 1}"
 
 
+def delays_s(sent: Iterable[Sent], seen: Iterable[Seen]) -> list[float]:
+    """Returns how old each number was when it was drawn, seconds.
+
+    A number belongs to the last heartbeat of that node with that temperature before it
+    was seen; one that nobody sent (a page that shows a stored value) is left out.
+    """
+    times: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for at, node, temperature_c in sent:
+        times[node, temperature_c].append(at)
+    found = []
+    for at, node, temperature_c in seen:
+        candidates = times.get((node, temperature_c), [])
+        before = bisect.bisect_right(candidates, at)
+        if before:
+            found.append(at - candidates[before - 1])
+    return found
+
+
 def _retained(nodes: int) -> bytes:
-    """Return everything a page finds on the broker when it starts."""
+    """Returns everything a page finds on the broker when it starts."""
     stacks = range(1, (nodes - 1) // BOARDS + 2)
     rack = RackState(
         rack=invented.RACK,

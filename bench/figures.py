@@ -33,7 +33,7 @@ class Target(msgspec.Struct, frozen=True):
         return value <= bound if self.sense is Sense.AT_MOST else value >= bound
 
     def text(self, unit: str) -> str:
-        """Return the target as it stands in the table."""
+        """Returns the target as it stands in the table."""
         if self.of:
             return f"{self.sense} {self.bound:.0%} of {self.of}"
         return f"{self.sense} {shown(self.bound, unit)}"
@@ -69,17 +69,17 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def at_most(bound: float) -> Target:
-    """Return a target that wants no more than ``bound``."""
+    """Returns a target that wants no more than ``bound``."""
     return Target(Sense.AT_MOST, bound)
 
 
 def at_least_share(share: float, rival: str) -> Target:
-    """Return a target that wants at least a share (0 to 1) of a rival's value."""
+    """Returns a target that wants at least a share (0 to 1) of a rival's value."""
     return Target(Sense.AT_LEAST, share, rival)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that ``percent`` of all values do not exceed.
+    """Returns the smallest value that ``percent`` of all values do not exceed.
 
     Nearest rank, without interpolation: a p99 is a value that was really measured.
 
@@ -94,7 +94,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def shown(value: float, unit: str) -> str:
-    """Return a value with three significant digits and its unit."""
+    """Returns a value with three significant digits and its unit."""
     if math.isinf(value):
         return "none"
     digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
@@ -109,7 +109,7 @@ _VERDICTS = {True: "yes", False: "NO", None: "-"}
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Return all figures as a Markdown table that also reads well in a terminal."""
+    """Returns all figures as a Markdown table that also reads well in a terminal."""
     rows = [_HEAD, *(_row(figure) for figure in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = [_line(row, widths) for row in rows]
@@ -118,7 +118,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def notes(figures: Sequence[Figure]) -> str:
-    """Return what must be known to judge the figures, one line each."""
+    """Returns what must be known to judge the figures, one line each."""
     return "\n".join(
         f"- {figure.case}, {figure.what}: {figure.note}"
         for figure in figures

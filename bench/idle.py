@@ -8,8 +8,8 @@ from bench import process, services
 from bench.bus import Bus
 from bench.figures import Figure
 from bench.invented import TOPICS
+from bench.sandbox import Sandbox, free_port
 from bench.servers import dashboard_table
-from bench.workshop import Workshop, free_port
 from broker.contract.topics import NodeLeaf
 
 CASE = "idle"
@@ -29,24 +29,24 @@ class Rest(msgspec.Struct, frozen=True):
 
 
 def measure() -> list[Figure]:
-    """Let a rack of 48 simulated boards rest and watch its services."""
-    with Workshop() as workshop:
-        port = workshop.mosquitto()
+    """Watches the services of a resting rack of 48 simulated boards."""
+    with Sandbox() as sandbox:
+        port = sandbox.mosquitto()
         settings = services.config(
-            workshop,
+            sandbox,
             port,
-            services.master_table(workshop),
+            services.master_table(sandbox),
             services.rack_tables(STACKS, BOARDS),
-            dashboard_table(workshop, free_port()),
+            dashboard_table(sandbox, free_port()),
         )
-        services.start_master(workshop, port, settings)
+        services.start_master(sandbox, port, settings)
         for name in SERVICES[1:]:
-            services.start(workshop, name, settings)
+            services.start(sandbox, name, settings)
         with Bus(port, TOPICS.node("+", NodeLeaf.STATE)) as bus:
             services.wait_online(bus, STACKS * BOARDS)
         time.sleep(REST_S)
         rests = _watch(
-            {name: workshop.children[name].pid for name in (*SERVICES, BROKER)}
+            {name: sandbox.children[name].pid for name in (*SERVICES, BROKER)}
         )
     return _figures(rests)
 

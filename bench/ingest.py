@@ -18,7 +18,7 @@ from bench import bare_subscriber, invented, process, services
 from bench.bus import Bus
 from bench.figures import Figure, at_least_share
 from bench.raw import RawPublisher, publish_packet
-from bench.workshop import BenchError, Workshop
+from bench.sandbox import BenchError, Sandbox
 from broker.contract.messages import Command, encode
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind
 
@@ -63,10 +63,10 @@ class Receiver(msgspec.Struct, frozen=True):
 
 
 def measure() -> list[Figure]:
-    """Let both receivers take bursts in turn and return their medians."""
+    """Sends bursts to both receivers in turn and returns their medians."""
     packets = burst()
-    with Workshop() as workshop:
-        port = workshop.mosquitto()
+    with Sandbox() as sandbox:
+        port = sandbox.mosquitto()
         with Bus(port, _DROPPED) as bus:
             turns = [
                 (take(port, _start_master, packets), take(port, _start_bare, packets))
@@ -78,7 +78,7 @@ def measure() -> list[Figure]:
 
 
 def burst() -> bytes:
-    """Return the packets: a heartbeat of each node in turn, as a rack sends them."""
+    """Returns the packets: a heartbeat of each node in turn, as a rack sends them."""
     rng = random.Random(1)  # noqa: S311  # invented vitals, no secret
     topics = [invented.topic(node, NodeLeaf.HEARTBEAT) for node in range(NODES)]
     return b"".join(
@@ -88,22 +88,20 @@ def burst() -> bytes:
     )
 
 
-def take(
-    port: int, start: Callable[[Workshop, int], Receiver], packets: bytes
-) -> Speed:
-    """Start a receiver, warm it up with one burst, measure the next, stop it."""
-    with Workshop() as workshop:
-        receiver = start(workshop, port)
+def take(port: int, start: Callable[[Sandbox, int], Receiver], packets: bytes) -> Speed:
+    """Starts a receiver, warm it up with one burst, measure the next, stop it."""
+    with Sandbox() as sandbox:
+        receiver = start(sandbox, port)
         with Bus(port, receiver.reply) as bus, RawPublisher(port) as publisher:
             introduce(publisher, NODES)
             _send(bus, publisher, receiver, packets)
             speed = _send(bus, publisher, receiver, packets)
-            workshop.require(receiver.child, receiver.done)
+            sandbox.require(receiver.child, receiver.done)
     return speed
 
 
 def introduce(publisher: RawPublisher, nodes: int) -> None:
-    """Say what invented nodes say when they connect."""
+    """Says what invented nodes say when they connect."""
     for node in range(nodes):
         status = invented.topic(node, NodeLeaf.STATUS)
         details = invented.topic(node, NodeLeaf.DETAILS)
@@ -127,21 +125,19 @@ def _send(
     return Speed(ended - began, process.cpu_s(receiver.child.pid) - cpu_s)
 
 
-def _start_master(workshop: Workshop, port: int) -> Receiver:
-    settings = services.config(workshop, port, services.master_table(workshop))
+def _start_master(sandbox: Sandbox, port: int) -> Receiver:
+    settings = services.config(sandbox, port, services.master_table(sandbox))
     return Receiver(
-        child=services.start_master(workshop, port, settings),
+        child=services.start_master(sandbox, port, settings),
         done=invented.TOPICS.command(_NOBODY, "ping"),
         reply=invented.TOPICS.reply(_NOBODY, "ping"),
         question=lambda mark: encode(Command(id=mark)),
     )
 
 
-def _start_bare(workshop: Workshop, port: int) -> Receiver:
+def _start_bare(sandbox: Sandbox, port: int) -> Receiver:
     heartbeats = invented.TOPICS.node("+", NodeLeaf.HEARTBEAT)
-    child = workshop.python(
-        "bare", "-m", "bench.bare_subscriber", str(port), heartbeats
-    )
+    child = sandbox.python("bare", "-m", "bench.bare_subscriber", str(port), heartbeats)
     receiver = Receiver(
         child=child,
         done=bare_subscriber.DONE,
@@ -153,7 +149,7 @@ def _start_bare(workshop: Workshop, port: int) -> Receiver:
 
 
 def _wait_for_bare(port: int, receiver: Receiver) -> None:
-    """Ask until it answers: it says nothing of itself when it is subscribed."""
+    """Asks until it answers: it says nothing of itself when it is subscribed."""
     with Bus(port, receiver.reply) as bus:
         deadline = time.monotonic() + services.START_S
         while not bus.heard():

@@ -12,22 +12,22 @@ _ALIASES = ("identify", "reboot", "refresh", "shutdown", "temperature", "update"
 
 
 def node_id(number: int) -> str:
-    """Return the id of an invented node, counted from 0."""
+    """Returns the id of an invented node, counted from 0."""
     return f"pi-{0x5200_0000 + number:08x}"
 
 
 def topic(number: int, leaf: NodeLeaf) -> str:
-    """Return one of an invented node's topics."""
+    """Returns one of an invented node's topics."""
     return TOPICS.node(node_id(number), leaf)
 
 
 def session(number: int) -> str:
-    """Return the id of an invented node's only connection."""
+    """Returns the id of an invented node's only connection."""
     return f"{number:016x}"
 
 
 def details(number: int, interval_s: float) -> bytes:
-    """Return what an invented node says about its board, about 900 bytes."""
+    """Returns what an invented node says about its board, about 900 bytes."""
     mac = (
         f"dc:a6:32:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
     )
@@ -58,7 +58,7 @@ def details(number: int, interval_s: float) -> bytes:
 def heartbeat(
     number: int, seq: int, rng: random.Random, *, temperature_c: float | None = None
 ) -> bytes:
-    """Return a heartbeat of about 300 bytes.
+    """Returns a heartbeat of about 300 bytes.
 
     Args:
         number: Of the node.

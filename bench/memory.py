@@ -7,7 +7,7 @@ from bench import invented, process, services
 from bench.figures import Figure, at_most
 from bench.ingest import introduce
 from bench.raw import RawPublisher, publish_packet
-from bench.workshop import BenchError, Workshop
+from bench.sandbox import BenchError, Sandbox
 from broker.contract.topics import NodeLeaf
 
 CASE = "memory"
@@ -18,17 +18,17 @@ CALM_S = 1.0
 
 def measure() -> list[Figure]:
     """Introduce the nodes and return what the master's memory grew by."""
-    with Workshop() as workshop:
-        port = workshop.mosquitto()
-        settings = services.config(workshop, port, services.master_table(workshop))
-        master = services.start_master(workshop, port, settings)
+    with Sandbox() as sandbox:
+        port = sandbox.mosquitto()
+        settings = services.config(sandbox, port, services.master_table(sandbox))
+        master = services.start_master(sandbox, port, settings)
         settle(master.pid)
         before = process.rss_bytes(master.pid)
         with RawPublisher(port) as publisher:
             introduce(publisher, NODES)
             publisher.send(_heartbeats())
             settle(master.pid)
-        workshop.require(master, "master")
+        sandbox.require(master, "master")
         grown = process.rss_bytes(master.pid) - before
     figure = Figure(
         case=CASE,
@@ -42,7 +42,7 @@ def measure() -> list[Figure]:
 
 
 def settle(pid: int) -> None:
-    """Wait until a process has little to do (under 5 % of a core for a second)."""
+    """Waits until a process has little to do (under 5 % of a core for a second)."""
     deadline = time.monotonic() + SETTLE_S
     while True:
         before = process.cpu_s(pid)

@@ -29,7 +29,7 @@ class Board:
 
 
 def listen(port: int, boards: list[Board]) -> None:
-    """Write every heartbeat into its board, on paho's own thread."""
+    """Writes every heartbeat into its board, on paho's own thread."""
     by_topic = {
         invented.topic(board.number, NodeLeaf.HEARTBEAT): board for board in boards
     }
@@ -49,7 +49,7 @@ def listen(port: int, boards: list[Board]) -> None:
 
 
 def draw(boards: list[Board]) -> None:
-    """Build the page: a card per stack, a row per board, a label per value."""
+    """Builds the page: a card per stack, a row per board, a label per value."""
     for first in range(0, len(boards), feeder.BOARDS):
         with ui.card():
             for board in boards[first : first + feeder.BOARDS]:
@@ -68,7 +68,7 @@ def _row(board: Board) -> None:
 
 
 def main(mqtt_port: int, http_port: int, nodes: int) -> None:
-    """Serve until the process is ended."""
+    """Serves until the process is ended."""
     boards = [Board(number) for number in range(nodes)]
     listen(mqtt_port, boards)
 

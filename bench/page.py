@@ -13,11 +13,10 @@ import msgspec
 from playwright.sync_api import Browser, BrowserContext
 
 from bench import chromium, invented, process, services
-from bench.feeder import Feeder
+from bench.feeder import Feeder, delays_s
 from bench.figures import Figure, Target, at_most, percentile
-from bench.latency import delays_s
+from bench.sandbox import BenchError, Sandbox, free_port
 from bench.servers import NAIVE, Server, naive, ours, serves
-from bench.workshop import BenchError, Workshop, free_port
 from broker.contract.topics import NodeLeaf
 
 CASE = "page"
@@ -72,7 +71,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def measure() -> list[Figure]:
-    """Put both pages under both loads."""
+    """Puts both pages under both loads."""
     figures: list[Figure] = []
     with chromium.browser() as browser:
         for load in LOADS:
@@ -85,14 +84,14 @@ def measure() -> list[Figure]:
 
 
 def _floor(load: Load) -> float:
-    """Return what only receiving the heartbeats costs: paho, percent of one core."""
-    with Workshop() as workshop:
-        port = workshop.mosquitto()
+    """Returns what only receiving the heartbeats costs: paho, percent of one core."""
+    with Sandbox() as sandbox:
+        port = sandbox.mosquitto()
         rack = Feeder(port, load.nodes)
         rack.start()
-        workshop.callback(rack.stop)
+        sandbox.callback(rack.stop)
         heartbeats = invented.TOPICS.node("+", NodeLeaf.HEARTBEAT)
-        child = workshop.python(
+        child = sandbox.python(
             BARE, "-m", "bench.bare_subscriber", str(port), heartbeats
         )
         time.sleep(SETTLE_S)
@@ -104,7 +103,7 @@ def _floor(load: Load) -> float:
 class _Visit(msgspec.Struct, frozen=True):
     """A started page and who looks at it."""
 
-    workshop: Workshop
+    sandbox: Sandbox
     context: BrowserContext
     server: Server
     load: Load
@@ -114,21 +113,21 @@ class _Visit(msgspec.Struct, frozen=True):
 
 
 def _run(browser: Browser, server: Server, load: Load) -> Cost:
-    with Workshop() as workshop:
-        mqtt_port, http_port = workshop.mosquitto(), free_port()
+    with Sandbox() as sandbox:
+        mqtt_port, http_port = sandbox.mosquitto(), free_port()
         rack = Feeder(mqtt_port, load.nodes)
         rack.start()
-        workshop.callback(rack.stop)
-        child = server.start(workshop, mqtt_port, http_port, load.nodes)
+        sandbox.callback(rack.stop)
+        child = server.start(sandbox, mqtt_port, http_port, load.nodes)
         url = f"http://127.0.0.1:{http_port}/"
-        workshop.wait(child, server.name, lambda: serves(url), services.START_S)
+        sandbox.wait(child, server.name, lambda: serves(url), services.START_S)
         context = browser.new_context(viewport=chromium.WINDOW)
-        workshop.callback(context.close)
-        return _watch(_Visit(workshop, context, server, load, rack, url, child.pid))
+        sandbox.callback(context.close)
+        return _watch(_Visit(sandbox, context, server, load, rack, url, child.pid))
 
 
 def _watch(visit: _Visit) -> Cost:
-    """Open Chromium, then the other tabs, and measure over the window.
+    """Opens Chromium, then the other tabs, and measures over the window.
 
     The first browser also makes the server load what it loads once; memory is counted
     from there, for each further one.
@@ -152,7 +151,7 @@ def _watch(visit: _Visit) -> Cost:
         memory_mb=grown / (visit.load.browsers - 1) / 1e6,
         delays_ms=[1000 * delay for delay in delays],
         seen_percent=100 * len(delays) / (len(visit.rack.sent) - sent_before),
-        tabs=1 + _tabs(visit.workshop),
+        tabs=1 + _tabs(visit.sandbox),
     )
 
 
@@ -162,19 +161,19 @@ def _open_tabs(visit: _Visit) -> None:
         for each in visit.context.cookies(visit.url)
     )
     count = visit.load.browsers - 1
-    tabs = visit.workshop.start(
+    tabs = visit.sandbox.start(
         "tabs",
         [sys.executable, "-m", "bench.tabs", visit.url, str(count)],
         environment={"BENCH_COOKIE": cookie},
     )
     deadline = time.monotonic() + TABS_S
-    while _tabs(visit.workshop) < count and time.monotonic() < deadline:
-        visit.workshop.require(tabs, "tabs")
+    while _tabs(visit.sandbox) < count and time.monotonic() < deadline:
+        visit.sandbox.require(tabs, "tabs")
         time.sleep(0.1)
 
 
-def _tabs(workshop: Workshop) -> int:
-    lines = [line for line in workshop.log("tabs").splitlines() if "tabs " in line]
+def _tabs(sandbox: Sandbox) -> int:
+    lines = [line for line in sandbox.log("tabs").splitlines() if "tabs " in line]
     return int(lines[-1].split()[1]) if lines else 0
 
 

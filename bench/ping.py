@@ -14,7 +14,7 @@ from bench import bare_echo, process, services
 from bench.bus import Bus
 from bench.figures import Figure, at_most, percentile
 from bench.invented import TOPICS
-from bench.workshop import BenchError, Workshop
+from bench.sandbox import BenchError, Sandbox
 from broker.contract.messages import Command, Phase, Reply, decode, encode
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind
 
@@ -75,10 +75,10 @@ def measure() -> list[Figure]:
 
 
 def _floor(clients: int) -> list[float]:
-    with Workshop() as workshop:
-        port = workshop.mosquitto()
+    with Sandbox() as sandbox:
+        port = sandbox.mosquitto()
         with Bus(port, bare_echo.result_topic("+")) as bus:
-            workshop.python("echo", "-m", "bench.bare_echo", str(port), str(clients))
+            sandbox.python("echo", "-m", "bench.bare_echo", str(port), str(clients))
             _until_all_echo(bus, clients)
             for _ in range(WARM_UP):
                 _echo(bus, clients)
@@ -114,18 +114,18 @@ def _echo(bus: Bus, clients: int) -> float:
 
 
 def _rack(stacks: int, pings: int) -> tuple[list[float], float]:
-    """Return how long each ping took, ms, and the cores the master used meanwhile."""
-    with Workshop() as workshop:
-        port = workshop.mosquitto()
+    """Returns how long each ping took, ms, and the cores the master used meanwhile."""
+    with Sandbox() as sandbox:
+        port = sandbox.mosquitto()
         settings = services.config(
-            workshop,
+            sandbox,
             port,
-            services.master_table(workshop),
+            services.master_table(sandbox),
             services.rack_tables(stacks, BOARDS),
         )
-        master = services.start_master(workshop, port, settings)
+        master = services.start_master(sandbox, port, settings)
         with Bus(port, TOPICS.node("+", NodeLeaf.STATE)) as bus:
-            services.start(workshop, "simulate", settings)
+            services.start(sandbox, "simulate", settings)
             services.wait_online(bus, stacks * BOARDS)
         reply = TOPICS.reply(_RACK, "ping")
         with Bus(port, reply) as bus:
@@ -160,7 +160,7 @@ def _ping(bus: Bus, nodes: int) -> float:
 
 
 def _repeat(once: Callable[[], float], times: int) -> list[float]:
-    """Measure at uneven distances, so that no timer of ours is met in step."""
+    """Measures at uneven distances, so that no timer of ours is met in step."""
     rng = random.Random(7)  # noqa: S311  # spacing, no secret
     values = []
     for _ in range(times):

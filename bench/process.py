@@ -10,7 +10,7 @@ _SHARE = re.compile(r"(?P<which>Rss|Pss):\s+(?P<kilobytes>\d+) kB")
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor time of all threads of a process, seconds.
+    """Returns the processor time of all threads of a process, seconds.
 
     The kernel's clock of another process (``clock_getcpuclockid``), in nanoseconds;
     ``/proc/<pid>/stat`` counts in hundredths of a second, more than a heartbeat takes.
@@ -19,12 +19,12 @@ def cpu_s(pid: int) -> float:
 
 
 def pss_bytes(pid: int) -> int:
-    """Return the memory of a process, with each shared page split among its users."""
+    """Returns the memory of a process, with each shared page split among its users."""
     return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss") * 1024
 
 
 def alone_bytes(pid: int) -> int:
-    """Return what ``pss_bytes`` would be if no other Python ran on the machine.
+    """Returns what ``pss_bytes`` would be if no other Python ran on the machine.
 
     The interpreter and its extensions count in full; the C library, OpenSSL and what
     else the system's programs use are split among their users as they are.
@@ -39,12 +39,12 @@ def alone_bytes(pid: int) -> int:
 
 
 def rss_bytes(pid: int) -> int:
-    """Return the resident memory of a process, shared pages counted in full."""
+    """Returns the resident memory of a process, shared pages counted in full."""
     return _kilobytes(Path(f"/proc/{pid}/status"), "VmRSS") * 1024
 
 
 def written_bytes(pid: int) -> int:
-    """Return how much a process has made dirty on block devices since it began.
+    """Returns how much a process has made dirty on block devices since it began.
 
     Sockets do not count, pipes and tmpfs neither; a log on disk does.
     """
@@ -52,7 +52,7 @@ def written_bytes(pid: int) -> int:
 
 
 def passed_to_write_bytes(pid: int) -> int:
-    """Return how much a process gave to ``write(2)``: files and pipes, not sockets."""
+    """Returns how much a process gave to ``write(2)``: files and pipes, not sockets."""
     return _number(Path(f"/proc/{pid}/io"), "wchar")
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from bench.figures import Figure, at_most, percentile
-from bench.workshop import ROOT, BenchError
+from bench.sandbox import ROOT, BenchError
 from provisioning.common.errors import BackendError
 from provisioning.run.state import Run
 
@@ -28,7 +28,7 @@ class Dated(list[str]):
         self.heard: dict[str, float] = {}
 
     def append(self, line: str) -> None:
-        """Keep a line; one that says a board asked is dated."""
+        """Keeps a line; one that says a board asked is dated."""
         super().append(line)
         words = line.split()
         if "asked after" in line:
@@ -36,7 +36,7 @@ class Dated(list[str]):
 
 
 def measure() -> list[Figure]:
-    """Install a rack of namespaces: dnsmasq, udhcpc and real packets."""
+    """Installs a rack of namespaces: dnsmasq, udhcpc and real packets."""
     if os.geteuid() != 0:
         text = "network namespaces need root"
         raise BenchError(text)

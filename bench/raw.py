@@ -12,7 +12,7 @@ _CONNACK_OK = b"\x20\x02\x00\x00"
 
 
 def publish_packet(topic: str, payload: bytes, *, retain: bool = False) -> bytes:
-    """Return a QoS 0 PUBLISH (MQTT 3.1.1, section 3.3)."""
+    """Returns a QoS 0 PUBLISH (MQTT 3.1.1, section 3.3)."""
     return bytes([0x31 if retain else 0x30]) + _sized(_text(topic) + payload)
 
 
@@ -22,7 +22,7 @@ def _text(text: str) -> bytes:
 
 
 def _sized(body: bytes) -> bytes:
-    """Put the remaining length before a packet's body, seven bits a byte."""
+    """Puts the remaining length before a packet's body, seven bits a byte."""
     length, digits = len(body), bytearray()
     while True:
         length, digit = divmod(length, 128)
@@ -45,7 +45,7 @@ class RawPublisher:
         self._socket = socket.socket()
 
     def __enter__(self) -> Self:
-        """Connect."""
+        """Connects."""
         self._socket.settimeout(60)
         self._socket.connect(("127.0.0.1", self._port))
         self._socket.sendall(b"\x10" + _sized(_CONNECT + _text(self._name)))
@@ -61,10 +61,10 @@ class RawPublisher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Say goodbye and close."""
+        """Says goodbye and close."""
         self._socket.sendall(b"\xe0\x00")
         self._socket.close()
 
     def send(self, packets: bytes) -> None:
-        """Write packets, as fast as the broker takes them."""
+        """Writes packets, as fast as the broker takes them."""
         self._socket.sendall(packets)

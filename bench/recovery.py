@@ -17,8 +17,8 @@ from bench import chromium, services
 from bench.bus import Bus
 from bench.figures import Figure, at_most
 from bench.invented import TOPICS
+from bench.sandbox import BenchError, Sandbox, free_port
 from bench.servers import PASSWORD, dashboard_table, serves, sign_in
-from bench.workshop import BenchError, Workshop, free_port
 from broker.contract.messages import NodeState, Verdict, decode
 from broker.contract.topics import NodeLeaf
 
@@ -53,14 +53,14 @@ class Rack(msgspec.Struct, frozen=True):
     """Everything that runs.
 
     Args:
-        workshop: Where it runs.
+        sandbox: Where it runs.
         settings: The pirack.toml of all parts.
         port: Of the broker.
         broker: Its process.
         page: The Overview, in Chromium.
     """
 
-    workshop: Workshop
+    sandbox: Sandbox
     settings: Path
     port: int
     broker: "subprocess.Popen[bytes]"
@@ -77,8 +77,8 @@ class Death(msgspec.Struct, frozen=True):
 
 def measure() -> list[Figure]:
     """Kill, freeze, kill the broker; return how long each was unknown."""
-    with Workshop() as workshop, chromium.browser() as browser:
-        rack = _build(workshop, browser.new_page(viewport=chromium.WINDOW))
+    with Sandbox() as sandbox, chromium.browser() as browser:
+        rack = _build(sandbox, browser.new_page(viewport=chromium.WINDOW))
         states = TOPICS.node("+", NodeLeaf.STATE)
         status = TOPICS.node(services.HERE, NodeLeaf.STATUS)
         with Bus(rack.port, states, status) as bus:
@@ -88,31 +88,31 @@ def measure() -> list[Figure]:
     return _figures(deaths, late_s, back_s, lost)
 
 
-def _build(workshop: Workshop, page: Page) -> Rack:
-    port, http_port, echo_port = workshop.mosquitto(), free_port(), free_port()
+def _build(sandbox: Sandbox, page: Page) -> Rack:
+    port, http_port, echo_port = sandbox.mosquitto(), free_port(), free_port()
     settings = services.config(
-        workshop,
+        sandbox,
         port,
-        services.master_table(workshop, f"echo:{echo_port}"),
+        services.master_table(sandbox, f"echo:{echo_port}"),
         services.rack_tables(STACKS, BOARDS, echo_port),
-        services.agent_tables(workshop, INTERVAL_S),
-        dashboard_table(workshop, http_port),
+        services.agent_tables(sandbox, INTERVAL_S),
+        dashboard_table(sandbox, http_port),
     )
-    services.start_master(workshop, port, settings)
-    services.start(workshop, "simulate", settings)
+    services.start_master(sandbox, port, settings)
+    services.start(sandbox, "simulate", settings)
     with Bus(port, TOPICS.node("+", NodeLeaf.STATE)) as bus:
         services.wait_online(bus, STACKS * BOARDS)
-    dashboard = services.start(workshop, "dashboard", settings)
+    dashboard = services.start(sandbox, "dashboard", settings)
     url = f"http://127.0.0.1:{http_port}/"
-    workshop.wait(dashboard, "dashboard", lambda: serves(url), services.START_S)
+    sandbox.wait(dashboard, "dashboard", lambda: serves(url), services.START_S)
     sign_in(page, url, "admin", PASSWORD)
-    broker = workshop.children["mosquitto"]
-    return Rack(workshop, settings, port, broker, page)
+    broker = sandbox.children["mosquitto"]
+    return Rack(sandbox, settings, port, broker, page)
 
 
 def _start_agent(rack: Rack, bus: Bus) -> "subprocess.Popen[bytes]":
     bus.forget()
-    child = services.start(rack.workshop, "agent", rack.settings)
+    child = services.start(rack.sandbox, "agent", rack.settings)
     bus.wait(_is_online, services.ONLINE_S, "the agent online")
     rack.page.wait_for_function(_TILE_ONLINE, arg=services.HERE)
     time.sleep(REST_S)
@@ -132,7 +132,7 @@ def _death(rack: Rack, bus: Bus) -> Death:
 
 
 def _freeze(rack: Rack, bus: Bus) -> float:
-    """Stop the agent in its tracks; its connection stays, only the beats end."""
+    """Stops the agent in its tracks; its connection stays, only the beats end."""
     agent = _start_agent(rack, bus)
     bus.forget()
     frozen = time.monotonic()
@@ -149,7 +149,7 @@ def _freeze(rack: Rack, bus: Bus) -> float:
 
 
 def _lose_broker(rack: Rack) -> tuple[float, int]:
-    """Return after how long all were online again, and how many were called lost.
+    """Returns after how long all were online again, and how many were called lost.
 
     Online is what a node says and the master says: either alone could be a memory.
     """
@@ -157,7 +157,7 @@ def _lose_broker(rack: Rack) -> tuple[float, int]:
     rack.broker.wait()
     time.sleep(BROKER_AWAY_S)
     back = time.monotonic()
-    rack.workshop.start_mosquitto(rack.port)
+    rack.sandbox.start_mosquitto(rack.port)
     states, statuses = (
         TOPICS.node("+", leaf) for leaf in (NodeLeaf.STATE, NodeLeaf.STATUS)
     )
@@ -197,7 +197,7 @@ def _is_no_longer_online(topic: str, payload: bytes) -> bool:
 
 
 def _verdict(topic: str, payload: bytes) -> Verdict | None:
-    """Return the verdict on our agent; None where the message is about another."""
+    """Returns the verdict on our agent; None where the message is about another."""
     if topic != TOPICS.node(services.HERE, NodeLeaf.STATE):
         return None
     return decode(payload, NodeState).verdict

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from bench import invented, services
 from bench.chromium import Tiles
-from bench.workshop import Workshop
+from bench.sandbox import Sandbox
 from dashboard.server.users import ensure_admin
 
 OURS = "PiRack"
@@ -30,14 +30,14 @@ class Server(msgspec.Struct, frozen=True):
     """
 
     name: str
-    start: Callable[[Workshop, int, int, int], "subprocess.Popen[bytes]"]
+    start: Callable[[Sandbox, int, int, int], "subprocess.Popen[bytes]"]
     sign_in: Callable[[Page, str], None]
     tiles: Tiles
     key: Callable[[int], str]
 
 
 def ours() -> Server:
-    """Return the real dashboard in its own process."""
+    """Returns the real dashboard in its own process."""
     return Server(
         name=OURS,
         start=_start_dashboard,
@@ -48,7 +48,7 @@ def ours() -> Server:
 
 
 def naive() -> Server:
-    """Return the page of label bindings."""
+    """Returns the page of label bindings."""
     return Server(
         name=NAIVE,
         start=_start_naive,
@@ -59,32 +59,30 @@ def naive() -> Server:
 
 
 def _start_naive(
-    workshop: Workshop, mqtt_port: int, http_port: int, nodes: int
+    sandbox: Sandbox, mqtt_port: int, http_port: int, nodes: int
 ) -> "subprocess.Popen[bytes]":
     words = (str(mqtt_port), str(http_port), str(nodes))
-    return workshop.python(NAIVE, "-m", "bench.naive_page", *words)
+    return sandbox.python(NAIVE, "-m", "bench.naive_page", *words)
 
 
 def _start_dashboard(
-    workshop: Workshop, mqtt_port: int, http_port: int, nodes: int
+    sandbox: Sandbox, mqtt_port: int, http_port: int, nodes: int
 ) -> "subprocess.Popen[bytes]":
     del nodes
-    settings = services.config(
-        workshop, mqtt_port, dashboard_table(workshop, http_port)
-    )
-    return services.start(workshop, "dashboard", settings)
+    settings = services.config(sandbox, mqtt_port, dashboard_table(sandbox, http_port))
+    return services.start(sandbox, "dashboard", settings)
 
 
-def dashboard_table(workshop: Workshop, http_port: int) -> str:
-    """Make the page's only user and return its ``[dashboard]`` table."""
-    data = workshop.folder / "dashboard"
+def dashboard_table(sandbox: Sandbox, http_port: int) -> str:
+    """Makes the page's only user and returns its ``[dashboard]`` table."""
+    data = sandbox.folder / "dashboard"
     data.mkdir()
     ensure_admin(data / "users.json", password=lambda: PASSWORD)
     return f'[dashboard]\nhttp_port = {http_port}\ndata = "{data}"\n'
 
 
 def sign_in(page: Page, url: str, user: str, password: str) -> None:
-    """Open the page; sign in where it asks for it."""
+    """Opens the page; sign in where it asks for it."""
     page.goto(url)
     if page.locator("[name=password]").count():
         page.locator("[name=name]").fill(user)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.bus import Bus
 from bench.invented import RACK, TOPICS
-from bench.workshop import BenchError, Workshop
+from bench.sandbox import BenchError, Sandbox
 from broker.contract.messages import NodeState, Verdict, decode
 from broker.contract.topics import NodeLeaf
 from node_agent.simulator.settings import boards as places
@@ -20,25 +20,25 @@ PIRACK = "import sys; from pirack.cli import main; sys.exit(main())"
 """The ``pirack`` command, without asking where its script is installed."""
 
 
-def config(workshop: Workshop, port: int, *tables: str) -> Path:
-    """Write a pirack.toml.
+def config(sandbox: Sandbox, port: int, *tables: str) -> Path:
+    """Writes a pirack.toml.
 
     Args:
-        workshop: Where to.
+        sandbox: Where to.
         port: Of the broker.
         tables: Further tables, as TOML.
     """
     head = f'[rack]\nname = "{RACK}"\n[broker]\nport = {port}\n'
-    return workshop.write("pirack.toml", head + "\n".join(tables))
+    return sandbox.write("pirack.toml", head + "\n".join(tables))
 
 
-def master_table(workshop: Workshop, probe: str = "none") -> str:
-    """Return a ``[master]`` table with its state in the workshop."""
-    return f'[master]\ndata_dir = "{workshop.folder}/master"\nprobe = "{probe}"\n'
+def master_table(sandbox: Sandbox, probe: str = "none") -> str:
+    """Returns a ``[master]`` table with its state in the sandbox."""
+    return f'[master]\ndata_dir = "{sandbox.folder}/master"\nprobe = "{probe}"\n'
 
 
 def rack_tables(stacks: int, boards: int, echo_port: int = 0) -> str:
-    """Return the tables of a regular rack of simulated boards, and of this machine."""
+    """Returns the tables of a regular rack of simulated boards, and of this machine."""
     simulator = (
         f"[simulator]\nstacks = {stacks}\nboards = {boards}\necho_port = {echo_port}\n"
     )
@@ -53,40 +53,38 @@ def rack_tables(stacks: int, boards: int, echo_port: int = 0) -> str:
     return simulator + "\n".join(rows)
 
 
-def agent_tables(workshop: Workshop, interval_s: float = 10.0) -> str:
-    """Return the tables of a real agent on this machine."""
+def agent_tables(sandbox: Sandbox, interval_s: float = 10.0) -> str:
+    """Returns the tables of a real agent on this machine."""
     return (
         f'[agent]\nid = "{HERE}"\ninterval_s = {interval_s}\n'
-        f'state_dir = "{workshop.folder}/agent"\n'
+        f'state_dir = "{sandbox.folder}/agent"\n'
         f'[[node]]\nid = "{HERE}"\nname = "{HERE_NAME}"\n'
     )
 
 
-def start(
-    workshop: Workshop, service: str, settings: Path
-) -> "subprocess.Popen[bytes]":
-    """Start one service (``master``, ``agent``, ``simulate``, ``dashboard``)."""
-    return workshop.python(
+def start(sandbox: Sandbox, service: str, settings: Path) -> "subprocess.Popen[bytes]":
+    """Starts one service (``master``, ``agent``, ``simulate``, ``dashboard``)."""
+    return sandbox.python(
         service, "-c", PIRACK, service, "--config", settings, "--log-level", "warning"
     )
 
 
 def start_master(
-    workshop: Workshop, port: int, settings: Path
+    sandbox: Sandbox, port: int, settings: Path
 ) -> "subprocess.Popen[bytes]":
-    """Start the master and wait until it says online."""
+    """Starts the master and waits until it says online."""
     with Bus(port, TOPICS.master_status) as bus:
-        child = start(workshop, "master", settings)
+        child = start(sandbox, "master", settings)
         try:
             bus.wait(lambda _, payload: payload == b"online", START_S, "the master")
         except BenchError:
-            workshop.require(child, "master")
+            sandbox.require(child, "master")
             raise
     return child
 
 
 def wait_online(bus: Bus, nodes: int, timeout_s: float = ONLINE_S) -> float:
-    """Wait until the master calls so many nodes online; return when, monotonic.
+    """Waits until the master calls so many nodes online; returns when, monotonic.
 
     Args:
         bus: Subscribed to ``P/node/+/state``.

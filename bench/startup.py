@@ -16,8 +16,8 @@ from playwright.sync_api import Page
 
 from bench import chromium, services
 from bench.figures import Figure, at_most
+from bench.sandbox import BenchError, Sandbox, free_port, stop
 from bench.servers import sign_in
-from bench.workshop import BenchError, Workshop, free_port, stop
 from pirack import runfile
 from pirack.runfile import RunFile
 
@@ -35,13 +35,13 @@ _SHOWS_ALL = f"""
 
 
 def measure() -> list[Figure]:
-    """Start the rack once to prepare it, then again and again."""
-    with Workshop() as workshop, chromium.browser() as browser:
+    """Starts the rack once to prepare it, then again and again."""
+    with Sandbox() as sandbox, chromium.browser() as browser:
         page = browser.new_page(viewport=chromium.WINDOW)
         ports = (free_port(), free_port())
-        first_s = _start(workshop, page, ports)
-        took_s = [_start(workshop, page, ports) for _ in range(ROUNDS)]
-        floor_s = _timed(_import_nicegui) + _timed(workshop.mosquitto)
+        first_s = _start(sandbox, page, ports)
+        took_s = [_start(sandbox, page, ports) for _ in range(ROUNDS)]
+        floor_s = _timed(_import_nicegui) + _timed(sandbox.mosquitto)
     again = Figure(
         case=CASE,
         what=f"again, until the page shows {NODES} online",
@@ -64,32 +64,32 @@ def measure() -> list[Figure]:
     return [again, first]
 
 
-def _start(workshop: Workshop, page: Page, ports: tuple[int, int]) -> float:
-    """Start the rack, wait until the page shows all of it, stop it."""
-    data = workshop.folder / "data"
+def _start(sandbox: Sandbox, page: Page, ports: tuple[int, int]) -> float:
+    """Starts the rack, waits until the page shows all of it, stops it."""
+    data = sandbox.folder / "data"
     began = time.monotonic()
-    child = workshop.python(
+    child = sandbox.python(
         "up",
         *("-c", services.PIRACK, "up", "--data", data),
         *("--simulate", f"{STACKS}x{BOARDS}"),
         *("--mqtt-port", str(ports[0]), "--http-port", str(ports[1])),
     )
     try:
-        run = _run_file(workshop, child, data)
-        workshop.wait(child, "up", lambda: _opens(page, run), ONLINE_S)
+        run = _run_file(sandbox, child, data)
+        sandbox.wait(child, "up", lambda: _opens(page, run), ONLINE_S)
         page.wait_for_function(_SHOWS_ALL, timeout=ONLINE_S * 1000, polling=50)
         return time.monotonic() - began
     except BrowserError as error:
-        text = f"the page did not show {NODES} online: {error}; {workshop.log('up')}"
+        text = f"the page did not show {NODES} online: {error}; {sandbox.log('up')}"
         raise BenchError(text) from error
     finally:
         stop(child)
 
 
 def _run_file(
-    workshop: Workshop, child: "subprocess.Popen[bytes]", data: Path
+    sandbox: Sandbox, child: "subprocess.Popen[bytes]", data: Path
 ) -> RunFile:
-    workshop.wait(child, "up", lambda: runfile.read(data), ONLINE_S)
+    sandbox.wait(child, "up", lambda: runfile.read(data), ONLINE_S)
     run = runfile.read(data)
     if run is None:
         text = f"{data}: run.json is gone again"

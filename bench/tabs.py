@@ -42,7 +42,7 @@ class Tab:
         self._next_message = 0
 
     async def stay(self) -> None:
-        """Keep the page open until cancelled; load it again when thrown out."""
+        """Keeps the page open until cancelled; load it again when thrown out."""
         while True:
             try:
                 await self._visit()
@@ -120,7 +120,7 @@ _present = 0
 
 
 def say(change: int) -> None:
-    """Tell how many tabs are at it, when that changes."""
+    """Tells how many tabs are at it, when that changes."""
     global _present  # noqa: PLW0603  # one process, one count
     _present += change
     if change:
@@ -128,7 +128,7 @@ def say(change: int) -> None:
 
 
 async def main(url: str, count: int) -> None:
-    """Open the tabs one after the other and keep them."""
+    """Opens the tabs one after the other and keep them."""
     cookie = os.environ.get("BENCH_COOKIE", "")
     async with asyncio.TaskGroup() as group:
         for _ in range(count):

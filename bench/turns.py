@@ -17,7 +17,7 @@ import msgspec
 
 from bench.figures import Figure
 from bench.raw import RawPublisher, publish_packet
-from bench.workshop import BenchError, Workshop
+from bench.sandbox import BenchError, Sandbox
 from broker.client.endpoint import Endpoint
 from broker.client.link import Connect, Link
 from broker.client.mqtt_link import connector
@@ -48,7 +48,7 @@ class Turns(msgspec.Struct, frozen=True):
 
 
 def measure() -> list[Figure]:
-    """Run each service idle and under random messages."""
+    """Runs each service idle and under random messages."""
     figures = []
     for service in SERVICES:
         idle, busy = _run(service, rate=0), _run(service, rate=RATE)
@@ -69,21 +69,21 @@ def measure() -> list[Figure]:
 
 
 def _run(service: str, *, rate: int) -> Turns:
-    with Workshop() as workshop:
-        port = workshop.mosquitto()
-        answer = workshop.folder / "turns.json"
+    with Sandbox() as sandbox:
+        port = sandbox.mosquitto()
+        answer = sandbox.folder / "turns.json"
         argv = ("-m", "bench.turns", service, str(port), answer)
-        child = workshop.python(service, *argv)
+        child = sandbox.python(service, *argv)
         with RawPublisher(port) as publisher:
             _feed(publisher, rate)
         if child.wait(30.0):
-            text = f"{service}: {workshop.log(service)}"
+            text = f"{service}: {sandbox.log(service)}"
             raise BenchError(text)
         return msgspec.json.decode(answer.read_bytes(), type=Turns)
 
 
 def _feed(publisher: RawPublisher, rate: int) -> None:
-    """Send random messages for as long as the service is timed."""
+    """Sends random messages for as long as the service is timed."""
     random_ = RandomMessages(1, nodes=NODES)
     end = time.monotonic() + WARM_S + SECONDS + 1.0
     while time.monotonic() < end:
@@ -97,10 +97,10 @@ class Service(Protocol):
     """What is timed."""
 
     async def start(self) -> None:
-        """Begin."""
+        """Begins."""
 
     async def stop(self) -> None:
-        """End."""
+        """Ends."""
 
 
 class TimedSelector(selectors.DefaultSelector):
@@ -115,7 +115,7 @@ class TimedSelector(selectors.DefaultSelector):
     def select(
         self, timeout: float | None = None
     ) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for events, and time what was done since the last ones."""
+        """Waits for events, and time what was done since the last ones."""
         if self._back_at is not None:
             self.longest_s = max(self.longest_s, time.perf_counter() - self._back_at)
             self.count += 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.unit import AgentUnit, agent_unit
+from bench.agent import AgentUnit, agent_unit
 from broker.contract.messages import Phase
 from broker.contract.topics import NodeLeaf
 from tests.system.agent.process import ID, INTERVAL_S, ROOT, Broker, Observer

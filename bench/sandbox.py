@@ -34,7 +34,7 @@ class BenchError(Exception):
     """A measurement could not be made; the text says what was missing."""
 
 
-class Workshop(contextlib.ExitStack):
+class Sandbox(contextlib.ExitStack):
     """A temporary folder and everything started in it; leaving it stops and removes."""
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class Workshop(contextlib.ExitStack):
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         """The latest process of each name."""
 
-    def __enter__(self) -> "Workshop":
-        """Make the folder."""
+    def __enter__(self) -> "Sandbox":
+        """Makes the folder."""
         super().__enter__()
         folder = tempfile.TemporaryDirectory(
             prefix="pirack-bench-", ignore_cleanup_errors=True
@@ -59,7 +59,7 @@ class Workshop(contextlib.ExitStack):
         *,
         environment: Mapping[str, str] | None = None,
     ) -> "subprocess.Popen[bytes]":
-        """Start a process in the repository; its output goes to ``<name>.log``.
+        """Starts a process in the repository; its output goes to ``<name>.log``.
 
         Args:
             name: Of the log.
@@ -80,22 +80,22 @@ class Workshop(contextlib.ExitStack):
         return process
 
     def python(self, name: str, *arguments: str | Path) -> "subprocess.Popen[bytes]":
-        """Start this Python with arguments, for example ``-m bench.publisher``."""
+        """Starts this Python with arguments, for example ``-m bench.publisher``."""
         return self.start(name, [sys.executable, *arguments])
 
     def write(self, name: str, text: str) -> Path:
-        """Write a file into the folder and return its path."""
+        """Writes a file into the folder and returns its path."""
         path = self.folder / name
         path.write_text(text)
         return path
 
     def log(self, name: str) -> str:
-        """Return the end of what a process said."""
+        """Returns the end of what a process said."""
         path = self._log_path(name)
         return path.read_text(errors="replace")[-2000:] if path.exists() else ""
 
     def require(self, child: "subprocess.Popen[bytes]", name: str) -> None:
-        """Do nothing while a process lives.
+        """Does nothing while a process lives.
 
         Raises:
             BenchError: It has ended; the text is the end of its log.
@@ -111,7 +111,7 @@ class Workshop(contextlib.ExitStack):
         condition: Callable[[], object],
         timeout_s: float,
     ) -> None:
-        """Wait for what a process must bring about; its end ends the wait.
+        """Waits for what a process must bring about; its end ends the wait.
 
         Raises:
             BenchError: It has ended, or ``timeout_s`` seconds have passed.
@@ -124,13 +124,13 @@ class Workshop(contextlib.ExitStack):
         wait_for(ready, timeout_s, name)
 
     def mosquitto(self) -> int:
-        """Start a Mosquitto of our own on a free port of loopback; return the port."""
+        """Starts our own Mosquitto on a free port of loopback; returns the port."""
         port = free_port()
         self.start_mosquitto(port)
         return port
 
     def start_mosquitto(self, port: int) -> None:
-        """Start a Mosquitto that keeps nothing on disk and wait until it answers."""
+        """Starts a Mosquitto that keeps nothing on disk and waits until it answers."""
         config = self.write(
             f"mosquitto-{port}.conf", _MOSQUITTO_CONFIG.format(port=port)
         )
@@ -142,7 +142,7 @@ class Workshop(contextlib.ExitStack):
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment, but byte code is kept, as it is where one installs.
+    """Returns our environment, but byte code is kept, as it is where one installs.
 
     Compiling its sources at every start would make a process larger and later.
     """
@@ -152,7 +152,7 @@ def _environment() -> dict[str, str]:
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process: politely, then not; one that has ended is fine."""
+    """Ends a process: politely, then not; one that has ended is fine."""
     if process.poll() is not None:
         return
     process.terminate()
@@ -164,7 +164,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Wait until a condition is true, looking every 10 ms.
+    """Waits until a condition is true, looking every 10 ms.
 
     Raises:
         BenchError: It was not within ``timeout_s`` seconds.
@@ -178,7 +178,7 @@ def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> No
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that nobody listens on at this moment."""
+    """Returns a TCP port of loopback that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -186,7 +186,7 @@ def free_port() -> int:
 
 
 def mosquitto_path() -> str:
-    """Return where Mosquitto is.
+    """Returns where Mosquitto is.
 
     Raises:
         BenchError: It is not installed.

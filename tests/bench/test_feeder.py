@@ -1,5 +1,5 @@
 from bench import feeder
-from bench.latency import delays_s
+from bench.feeder import delays_s
 
 
 def test_a_number_belongs_to_the_last_heartbeat_that_carried_it() -> None:
