@@ -36,17 +36,17 @@ class CounterNode(Node):
     count = 0
 
     async def extra(self) -> Mapping[str, float]:
-        """Return the numbers to report; the unit stands in the name."""
+        """Returns the numbers to report; the unit stands in the name."""
         self.count += 1
         return {"counted_beats": self.count}
 
     def on_master(self, details: MasterDetails) -> None:
-        """Take note of the master of the rack."""
+        """Takes note of the master of the rack."""
         log.info("our master is %s, version %s", details.hostname, details.version)
 
 
 def main() -> int:
-    """Run it until Ctrl-C."""
+    """Runs it until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--id", help="id of this node (default: its broker username)")
     service.add_common(parser)  # --config, --log-level, --log-file
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def make(asked: argparse.Namespace) -> CounterNode:
-    """Return the node that the options and the configuration describe.
+    """Returns the node that the options and the configuration describe.
 
     Raises:
         PiRackError: The configuration cannot be used.

@@ -48,12 +48,8 @@ class NodeAction(msgspec.Struct, frozen=True, kw_only=True):
     """One alias, ready to be given its arguments.
 
     Args:
-        verb: The alias.
         words: Program and arguments, some of them with placeholders.
-        placeholders: Their names, in the order they appear.
-        timeout_s: Seconds after which it is killed.
         probe: Words of the command that tells whether it can work; may be empty.
-        note: What it does.
         withheld: Why it must not be done here; empty when it may.
     """
 
@@ -308,13 +304,7 @@ class ProbedActions(msgspec.Struct, frozen=True):
 async def probe(
     actions: Actions, runner: Runner, own: tuple[Ability, ...] = OWN
 ) -> ProbedActions:
-    """Returns what is found by asking the runner about every action once.
-
-    Args:
-        actions: The aliases.
-        runner: Would run them.
-        own: What the agent answers itself.
-    """
+    """Returns what is found by asking the runner about every action once."""
     found = ProbedActions(own)
     async for found in probing(actions, runner, own):  # noqa: B007  # the last is the answer
         pass
@@ -334,9 +324,6 @@ async def probing(
     One at a time: while a board boots, many at once are answered by none in time.
 
     Args:
-        actions: The aliases.
-        runner: Would run them.
-        own: What the agent answers itself.
         before: What was known: it holds until there is an answer.
         again: Ask also about what was answered before.
     """

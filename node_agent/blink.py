@@ -20,7 +20,7 @@ HALF_PERIOD_S = 0.25
 
 
 def find(root: Path = Path("/")) -> Path | None:
-    """Return the directory of the light to blink, or None where there is none."""
+    """Returns the directory of the light to blink, or None where there is none."""
     leds = root / "sys/class/leds"
     return next((leds / name for name in LEDS if (leds / name).is_dir()), None)
 
@@ -30,12 +30,7 @@ def _may_write(file: Path) -> bool:
 
 
 def why_not(led: Path | None, *, may_write: Callable[[Path], bool] = _may_write) -> str:
-    """Return why a light cannot be blinked; empty when it can.
-
-    Args:
-        led: Its directory in ``/sys/class/leds``; None where there is none.
-        may_write: Whether this user may write a file.
-    """
+    """Returns why a light cannot be blinked; empty when it can."""
     if led is None:
         return "this machine has no ACT light in /sys/class/leds"
     for name in ("trigger", "brightness"):
@@ -45,13 +40,7 @@ def why_not(led: Path | None, *, may_write: Callable[[Path], bool] = _may_write)
 
 
 def blink(led: Path, seconds: float, sleep: Callable[[float], None]) -> None:
-    """Blink a light and put its trigger back, whatever happens.
-
-    Args:
-        led: Its directory.
-        seconds: For how long.
-        sleep: Waits, seconds.
-    """
+    """Blinks a light and puts its trigger back in any case."""
     with _borrowed(led):
         for _ in range(max(1, round(seconds / (2 * HALF_PERIOD_S)))):
             (led / "brightness").write_text("255")
@@ -62,7 +51,7 @@ def blink(led: Path, seconds: float, sleep: Callable[[float], None]) -> None:
 
 @contextlib.contextmanager
 def _borrowed(led: Path) -> Iterator[None]:
-    """Take the light away from its trigger for a while."""
+    """Takes the light away from its trigger for a while."""
     trigger = led / "trigger"
     before = _chosen(trigger.read_text(encoding="ascii"))
     trigger.write_text("none")
@@ -73,13 +62,13 @@ def _borrowed(led: Path) -> Iterator[None]:
 
 
 def _chosen(triggers: str) -> str:
-    """Return the one in brackets: ``none [mmc0] timer``."""
+    """Returns the one in brackets: ``none [mmc0] timer``."""
     words = triggers.split()
     return next((word[1:-1] for word in words if word.startswith("[")), "none")
 
 
 def main() -> int:
-    """Blink, or with ``--check`` only say whether that would work."""
+    """Blinks, or with ``--check`` only says whether that would work."""
     parser = argparse.ArgumentParser(description="Blink the board's ACT light.")
     parser.add_argument("--check", action="store_true", help="only say if it can work")
     parser.add_argument("--seconds", type=float, default=15.0)

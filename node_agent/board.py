@@ -12,7 +12,7 @@ import msgspec
 from broker.contract.messages import Throttled
 
 
-class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
+class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What changes rarely; the board's share of ``Details``.
 
     Args:
@@ -24,9 +24,6 @@ class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
         addresses: IP addresses, of wired interfaces first, without loopback.
         os: Distribution and version.
         kernel: Kernel release.
-        architecture: Machine type, for example ``aarch64``.
-        cpu_count: Logical processors.
-        memory_bytes: Installed memory, bytes.
         disk_bytes: Size of the root file system, bytes.
         clock_synced: Whether the kernel says its clock is set; None if not known.
         disk_errors: Errors that the root file system has recorded; None where none are
@@ -53,7 +50,7 @@ class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool = False
 
 
-Facts = BoardFacts
+Facts = MachineFacts
 """The name of earlier releases, for nodes of one's own that import it."""
 
 
@@ -94,7 +91,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 class Board(Protocol):
     """A machine that is asked about itself on the agent's loop: answers are quick."""
 
-    def facts(self) -> BoardFacts:
+    def facts(self) -> MachineFacts:
         """Returns what changes rarely; asked at every connect."""
 
     def vitals(self) -> Vitals:
@@ -108,7 +105,7 @@ class FakeBoard:
     """A board that says what a test tells it to: assign to its attributes."""
 
     def __init__(self) -> None:
-        self.facts_now = BoardFacts(
+        self.facts_now = MachineFacts(
             boot_id="3f1c5d0e-0000-4000-8000-000000000001",
             hostname="raspberrypi",
             clock_synced=True,
@@ -124,14 +121,14 @@ class FakeBoard:
         self.now = 1_700_000_000.0
         """What its clock shows, Unix seconds."""
 
-    def facts(self) -> BoardFacts:
-        """Return ``facts_now``."""
+    def facts(self) -> MachineFacts:
+        """Returns ``facts_now``."""
         return self.facts_now
 
     def vitals(self) -> Vitals:
-        """Return ``vitals_now``."""
+        """Returns ``vitals_now``."""
         return self.vitals_now
 
     def wall_time(self) -> float:
-        """Return ``now``."""
+        """Returns ``now``."""
         return self.now

@@ -11,7 +11,7 @@ MODULES = ("node_agent.cli", "concurrent.futures.thread", "ctypes", "encodings.i
 
 
 def main() -> None:
-    """Import it."""
+    """Imports it."""
     for name in MODULES:
         importlib.import_module(name)
 

@@ -112,8 +112,6 @@ class Restart:
     its process id.
 
     Args:
-        environ: Of this process.
-        execute: Puts a program in the place of this one.
         end: Asks the service to end, as SIGTERM does.
     """
 
@@ -284,9 +282,6 @@ async def _show(
     """Prints what the agent would publish.
 
     Args:
-        node_id: Its id.
-        board: The machine.
-        settings: ``[agent]``.
         address: Of this machine toward the broker; may be empty.
     """
     loaded, _ = _actions(settings)
@@ -345,8 +340,6 @@ def _own_id(settings: AgentSettings, document: Document, *, keep: bool = True) -
     """Returns the id of this machine.
 
     Args:
-        settings: ``[agent]``.
-        document: The whole configuration.
         keep: Make one at random and keep it where the hardware gives none.
 
     Raises:

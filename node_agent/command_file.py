@@ -35,7 +35,6 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         name: Lower case; the verb that runs it.
         command: As written; empty takes away an alias of the built-in file.
-        note: The comment above it.
         where: File and line, for error texts.
     """
 
@@ -64,7 +63,7 @@ class Section(msgspec.Struct, kw_only=True):
 
 
 def read(path: Path) -> list[Section]:
-    """Read a command file.
+    """Reads a command file.
 
     Raises:
         ConfigError: It cannot be read, or a line is not understood.
@@ -75,16 +74,16 @@ def read(path: Path) -> list[Section]:
         reason = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(reason) from error
     except UnicodeDecodeError as error:
-        reason = f"{path}: is no UTF-8 text: {error}"
+        reason = f"{path}: is not UTF-8 text: {error}"
         raise ConfigError(reason) from error
     return parse(text, str(path))
 
 
 def damage(path: Path) -> str:
-    """Return why a command file cannot be what a person wrote; empty if it can.
+    """Returns why a command file cannot be what a person wrote; empty if it can.
 
     A power cut leaves files empty or full of NUL, a dying card cannot be read. That is
-    no mistake of a person, who is told of those before anything runs.
+    not a mistake of a person, which is reported before anything runs.
     """
     try:
         content = path.read_bytes()
@@ -96,10 +95,9 @@ def damage(path: Path) -> str:
 
 
 def parse(text: str, source: str) -> list[Section]:
-    """Read the text of a command file.
+    """Reads the text of a command file.
 
     Args:
-        text: All of it.
         source: What to call it in an error.
 
     Raises:
@@ -128,7 +126,7 @@ def _header(line: str, where: str) -> Section:
 
 
 def _entry(line: str, where: str, sections: list[Section], note: str) -> None:
-    """Put one ``key = value`` into the section it stands in."""
+    """Puts one ``key = value`` into the section it stands in."""
     key, equals, value = (part.strip() for part in line.partition("="))
     if not equals:
         error = f"{where}: {line!r} must be written alias = command"
@@ -147,7 +145,7 @@ def _entry(line: str, where: str, sections: list[Section], note: str) -> None:
 
 
 def _set(section: Section, key: str, value: str, where: str) -> None:
-    """Apply one setting of a section."""
+    """Applies one setting of a section."""
     if section.aliases:
         error = f"{where}: {key} must stand above the aliases of its section"
         raise ConfigError(error)
@@ -182,7 +180,7 @@ def _seconds(value: str, where: str) -> float:
 
 
 def _check_alias(name: str, where: str) -> None:
-    """Refuse a name no topic could carry, and a setting written wrong."""
+    """Refuses a name that no topic could carry, and a misspelt setting."""
     if "_" in name or name in _MISTAKEN:
         import difflib  # noqa: PLC0415  # a node that is well never needs it
 

@@ -19,9 +19,6 @@ class Mount(msgspec.Struct, frozen=True):
     """A mounted file system.
 
     Args:
-        point: Where.
-        kind: Type of the file system.
-        source: Its device.
         device: Major and minor number; empty where not known.
         options: Of its superblock: they hold for everybody, unlike those of one mount,
             which systemd makes read-only for a confined service.
@@ -34,13 +31,13 @@ class Mount(msgspec.Struct, frozen=True):
     options: tuple[str, ...]
 
     def option(self, name: str) -> str:
-        """Return the value of an option; empty where it is not set."""
+        """Returns the value of an option; empty where it is not set."""
         found = (one.partition("=") for one in self.options)
         return next((value for key, _, value in found if key == name), "")
 
 
 def mounts_of(root: Path) -> list[Mount]:
-    """Return what is mounted, in the order it was; from ``mounts`` on a bare tree.
+    """Returns what is mounted, in the order it was; from ``mounts`` on a bare tree.
 
     What is mounted elsewhere than on ``/`` only counts beside an overlay or lxcfs.
     """
@@ -62,7 +59,7 @@ def mounts_of(root: Path) -> list[Mount]:
 
 
 def _mount_of(line: str) -> Mount | None:
-    """Read one line of ``mountinfo``; see proc(5)."""
+    """Reads one line of ``mountinfo``; see proc(5)."""
     before, _, after = line.partition(" - ")
     left, right = before.split(" "), after.split(" ")
     if len(left) < 6 or len(right) < 3:  # noqa: PLR2004  # as the man page has them
@@ -72,7 +69,7 @@ def _mount_of(line: str) -> Mount | None:
 
 
 def _plain(text: str) -> str:
-    """Return a path without the kernel's escapes for blanks and backslashes."""
+    """Returns a path without the kernel's escapes for blanks and backslashes."""
     if "\\" in text:
         for escape, character in _ESCAPES:
             text = text.replace(escape, character)
@@ -80,12 +77,12 @@ def _plain(text: str) -> str:
 
 
 def _root_mount(mounts: Sequence[Mount]) -> Mount | None:
-    """Return what is mounted last on ``/``."""
+    """Returns what is mounted last on ``/``."""
     return next((one for one in reversed(mounts) if one.point == "/"), None)
 
 
 def _card_mount(mounts: Sequence[Mount]) -> Mount | None:
-    """Return the file system below ``/``: under an overlay that of its lowest layer.
+    """Returns the file system below ``/``: under an overlay that of its lowest layer.
 
     A card is protected by an overlay in memory, and what may fill or fail is the card.
     Where its layer cannot be seen, as in a container, it is the overlay itself.
@@ -103,7 +100,7 @@ def _card_mount(mounts: Sequence[Mount]) -> Mount | None:
 
 
 def measured_path(root: Path, mounts: Sequence[Mount]) -> str:
-    """Return where to ask for the size and use of the card."""
+    """Returns where to ask for the size and use of the card."""
     mount = _card_mount(mounts)
     if mount is None or mount.point == "/":
         return str(root)
@@ -124,7 +121,7 @@ def takes_no_writes(mounts: Sequence[Mount]) -> bool:
 
 
 def recorded_errors(root: Path, mounts: Sequence[Mount]) -> int | None:
-    """Return the errors that ext4 has recorded; None for other file systems.
+    """Returns the errors that ext4 has recorded; None for other file systems.
 
     Linux 6.12 to 6.14 shows nothing else of a file system that takes no writes.
     """

@@ -60,8 +60,6 @@ class Interface(msgspec.Struct, frozen=True, order=True):
         assigned: Its address is not the permanent one of its device.
         wireless: It has no cable.
         usb: It can be unplugged.
-        name: For example ``eth0``.
-        mac: Hardware address.
     """
 
     inside: bool
@@ -80,7 +78,7 @@ class Interface(msgspec.Struct, frozen=True, order=True):
 
 
 def node_id(serial: str, macs: tuple[str, ...]) -> str:
-    """Return ``pi-`` and eight hex digits of the serial, else of the first address.
+    """Returns ``pi-`` and eight hex digits of the serial, else of the first address.
 
     Args:
         serial: Board serial, hex; empty where there is none.
@@ -100,34 +98,25 @@ def node_id(serial: str, macs: tuple[str, ...]) -> str:
 
 
 def names_board(serial: str) -> bool:
-    """Whether a serial is one, and not what a maker left in its place.
-
-    Args:
-        serial: Hex digits; may be empty.
-    """
+    """Whether a serial is one, and not what a maker left in its place."""
     if len(serial) < _ID_DIGITS or len(set(serial)) == 1:
         return False
     return serial.lower() not in _COUNTED
 
 
 def hardware_id(root: Path) -> str:
-    """Return the node id that the hardware gives; empty where it gives none.
-
-    Args:
-        root: Where the file systems are.
-    """
+    """Returns the node id that the hardware gives; empty where it gives none."""
     macs = tuple(one.mac for one in interfaces(root) if one.identifies)
     board = serial(root)
     return node_id(board, macs) if names_board(board) or macs else ""
 
 
 def known_id(root: Path, kept: Path, username: str = "") -> str:
-    """Return the id of this machine's agent, which stays what it is; empty if none.
+    """Returns the id of this machine's agent, which stays what it is; empty if none.
 
     The board's serial, else an id that was kept, else a permanent hardware address.
 
     Args:
-        root: Where the file systems are.
         kept: File of an id at random; see ``make_kept``.
         username: As which the agent signs in: an agent that was enrolled by an
             address that would not be taken now keeps its id.
@@ -143,7 +132,7 @@ def known_id(root: Path, kept: Path, username: str = "") -> str:
 
 
 def read_kept(path: Path) -> str:
-    """Return the id in a file; empty where there is none, or a broken one put aside."""
+    """Returns the id in a file; empty if there is none, or a broken one, put aside."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
@@ -158,10 +147,9 @@ def read_kept(path: Path) -> str:
 
 
 def make_kept(path: Path, chosen: str = "") -> str:
-    """Write an id to a file and return it.
+    """Writes an id to a file and returns it.
 
     Args:
-        path: The file.
         chosen: The id; empty makes one at random.
 
     Raises:
@@ -189,12 +177,12 @@ def make_kept(path: Path, chosen: str = "") -> str:
 
 
 def random_id() -> str:
-    """Return a node id for a machine whose hardware gives none."""
+    """Returns a node id for a machine whose hardware gives none."""
     return f"pi-{secrets.token_hex(_ID_DIGITS // 2)}"
 
 
 def model(root: Path) -> str:
-    """Return the board's model; a PC's product name; empty where there is neither."""
+    """Returns the board's model; a PC's product name; empty where there is neither."""
     return _device_tree(root, "model") or read_text(
         root / "sys/class/dmi/id/product_name"
     )
@@ -206,13 +194,13 @@ def is_raspberry(root: Path) -> bool:
 
 
 def serial(root: Path) -> str:
-    """Return the board's serial from the device tree, lower-case hex; else empty."""
+    """Returns the board's serial from the device tree, lower-case hex; else empty."""
     found = _device_tree(root, "serial-number").lower()
     return found if found and set(found) <= set("0123456789abcdef") else ""
 
 
 def interfaces(root: Path) -> tuple[Interface, ...]:
-    """Return the Ethernet and wireless interfaces, the preferred one first."""
+    """Returns the Ethernet and wireless interfaces, the preferred one first."""
     try:
         directories = list((root / "sys/class/net").iterdir())
     except OSError:
@@ -221,7 +209,7 @@ def interfaces(root: Path) -> tuple[Interface, ...]:
 
 
 def hardware_addresses(root: Path) -> tuple[str, ...]:
-    """Return the hardware addresses, those that stay first, each once."""
+    """Returns the hardware addresses, those that stay first, each once."""
     return tuple(dict.fromkeys(one.mac for one in interfaces(root)))
 
 
@@ -243,7 +231,7 @@ def named_inside(name: str) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """Return a small file's text without padding; empty when it cannot be read."""
+    """Returns a small file's text without padding; empty when it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -252,14 +240,14 @@ def read_text(path: Path) -> str:
 
 
 def _earlier_ids(root: Path) -> set[str]:
-    """Return the ids that a release before may have made of this machine."""
+    """Returns the ids that a release before may have made of this machine."""
     board = serial(root)
     sources = [mac.replace(":", "") for mac in hardware_addresses(root)]
     return {f"pi-{source[-_ID_DIGITS:]}" for source in (board, *sources) if source}
 
 
 def linked_to(path: Path) -> str:
-    """Return the last name of what a symbolic link leads to; empty if it is none."""
+    """Returns the last name of what a symbolic link leads to; empty if it is none."""
     try:
         return path.readlink().name
     except OSError:

@@ -54,16 +54,9 @@ class Node:
 
     Args:
         node_id: Stable id, ``pi-`` and eight hex digits; also its MQTT client id.
-        board: The machine it reports.
         actions: The aliases it obeys.
-        runner: Runs them.
-        connect: Makes its link to the broker.
-        topics: Of its rack.
         interval_s: Seconds between heartbeats.
         memory: Remembers obeyed orders, also across a reboot.
-        clock: Monotonic clock, seconds.
-        sleep: Waits, seconds.
-        rng: Source of the random delays.
         at_once: How many programs it runs at the same time.
         restart: Ends this agent and starts it again; None where nothing would start
             it, and ``restart-agent`` is refused.
@@ -338,8 +331,6 @@ def next_beat(due: float, now: float, interval_s: float) -> float:
 
     Args:
         due: When the last beat was due, seconds of a monotonic clock.
-        now: The same clock now.
-        interval_s: Seconds between beats.
     """
     following = due + interval_s
     return following if following > now else now + interval_s

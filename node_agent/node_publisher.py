@@ -17,7 +17,7 @@ from broker.contract.messages import Ability, Result, encode
 from broker.contract.messages.node import Status
 from broker.contract.topics import NodeLeaf, Topics
 from node_agent import report
-from node_agent.board import Board, BoardFacts, Vitals
+from node_agent.board import Board, MachineFacts, Vitals
 
 UNSENT_RESULTS = 32
 """Results that ended while the broker was away; they are sent when it is back."""
@@ -26,17 +26,7 @@ T = TypeVar("T")
 
 
 class NodePublisher:
-    """Publishes for one node on its link.
-
-    Args:
-        node_id: Of the node.
-        board: The machine it reports.
-        link: Its connection.
-        topics: Of its rack.
-        interval_s: Seconds between heartbeats.
-        rejections: Where failures are counted.
-        clock: Monotonic clock, seconds.
-    """
+    """Publishes for one node on its link."""
 
     def __init__(
         self,
@@ -68,7 +58,7 @@ class NodePublisher:
         self._result = topics.node(node_id, NodeLeaf.RESULT)
         self._session = ""
         self._seq = 0
-        self._facts: BoardFacts | None = None
+        self._facts: MachineFacts | None = None
         self._wrong: dict[str, str] = {}
         """What is wrong with the heartbeats now, by part."""
         self._published: tuple[object, ...] = ()
@@ -171,7 +161,7 @@ class NodePublisher:
             )
         )
 
-    def _send_details(self, facts: BoardFacts, reason: str = "") -> None:
+    def _send_details(self, facts: MachineFacts, reason: str = "") -> None:
         self.details_at = self._clock()
         self._published = self._beside_facts()
         payload = self._ask("details", lambda: self._details_payload(facts, reason))
@@ -182,7 +172,7 @@ class NodePublisher:
         """Returns what details have beside the board's facts, as it is now."""
         return (dict(self._wrong), self.abilities, self.unable, self.unprobed)
 
-    def _details_payload(self, facts: BoardFacts, reason: str) -> bytes:
+    def _details_payload(self, facts: MachineFacts, reason: str) -> bytes:
         addresses = facts.addresses
         # An invented board has an invented address, whatever connection it shares.
         if not facts.simulated:

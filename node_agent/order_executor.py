@@ -43,9 +43,7 @@ def judge(
     """Decides about an order at the moment it is received; pure.
 
     Args:
-        order: The order.
         retained: The broker had it stored: it may be of any age.
-        seen: Its id was seen before.
         wall_time: The node's own clock, Unix seconds; None while that is not set, for
             then only ``ttl_s`` counts.
 
@@ -87,12 +85,8 @@ class OrderExecutor:
     """Executes the orders of one node.
 
     Args:
-        actions: The aliases it obeys.
-        runner: Runs them.
-        memory: Which orders were seen already.
         answer: Publishes a result, whose session it fills in.
         refresh: Has everything sent again.
-        clock: Monotonic clock, seconds.
         at_once: How many programs run at the same time.
         restart: Ends the agent and starts it again; None where it would stay dead.
     """
@@ -151,8 +145,6 @@ class OrderExecutor:
         """Decides about an order, answers it, and begins to perform it.
 
         Args:
-            order: As received.
-            retained: Whether the broker had it stored.
             wall_time: The node's own clock; None while that is not set.
         """
         # What was retained is not noted: the same id may still be sent properly.

@@ -34,7 +34,6 @@ class OrderMemory:
     Args:
         path: Where destructive ids are kept; None keeps them in memory only.
         kept: Ids found there, oldest first.
-        replace: Puts new content in the place of a file.
         volatile: Where they are kept until the next boot if ``path`` cannot be written;
             None: nowhere.
     """
@@ -55,10 +54,9 @@ class OrderMemory:
 
     @classmethod
     def load(cls, path: Path, volatile: Path | None = None) -> "OrderMemory":
-        """Read what an earlier process kept; a broken file is put aside, loudly.
+        """Reads what an earlier process kept; a broken file is put aside, loudly.
 
         Args:
-            path: The file on disk.
             volatile: The file that stands in for it where it cannot be written.
         """
         kept = (*_read(path), *(_read(volatile) if volatile is not None else ()))
@@ -74,7 +72,7 @@ class OrderMemory:
         return known
 
     def keep(self, order_id: str) -> str:
-        """Put a destructive order's id on disk; blocks, so call it in a thread.
+        """Puts a destructive order's id on disk; blocks, so call it in a thread.
 
         Returns:
             Why it could be kept until the next boot only; empty when it is on disk.
@@ -102,7 +100,7 @@ class OrderMemory:
 
 
 def volatile_file(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the file below ``/run`` that stands in for one on disk; None if none can.
+    """Returns the file below ``/run`` that stands in for one on disk; None if none can.
 
     Args:
         environment: Of the process; systemd names the directory of the unit there.
@@ -115,7 +113,7 @@ def volatile_file(environment: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def _read(path: Path) -> tuple[str, ...]:
-    """Return the ids in a file; a broken one is put aside, loudly."""
+    """Returns the ids in a file; a broken one is put aside, loudly."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -32,24 +32,23 @@ _KEPT = 20
 
 
 def start_command(work: str, *, sudo: bool) -> tuple[str, ...]:
-    """Return what starts a unit and waits for its end.
+    """Returns what starts a unit and waits for its end.
 
     Args:
-        work: ``upgrade`` or ``lists``.
-        sudo: Ask sudo for it and not polkit.
+        sudo: Asks sudo for it instead of polkit.
     """
     prefix = ("sudo", "-n") if sudo else ()
     return (*prefix, "systemctl", "--no-ask-password", "start", UNITS[work])
 
 
 def versions(listing: str) -> dict[str, str]:
-    """Read ``package version`` lines of dpkg-query."""
+    """Reads ``package version`` lines of dpkg-query."""
     pairs = (line.split(" ", 1) for line in listing.splitlines() if " " in line)
     return {name: version for name, version in pairs if version}
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Say which packages have another version."""
+    """Returns which packages have another version."""
     names = sorted(before.keys() | after.keys())
     return [
         f"{name} {before.get(name, 'none')} -> {after.get(name, 'none')}"
@@ -59,13 +58,13 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def pending(simulation: str) -> list[str]:
-    """Return what ``apt-get --simulate upgrade`` would still install."""
+    """Returns what ``apt-get --simulate upgrade`` would still install."""
     lines = simulation.splitlines()
     return [line.split()[1] for line in lines if line.startswith(_INSTALLS)]
 
 
 def summary(changed: list[str], left: list[str], *, reboot: bool) -> Iterator[str]:
-    """Return what a person reads at the end, the most important line last."""
+    """Returns what a person reads at the end, the most important line last."""
     yield from changed[:_KEPT]
     if len(changed) > _KEPT:
         yield f"… and {len(changed) - _KEPT} more"
@@ -76,7 +75,7 @@ def summary(changed: list[str], left: list[str], *, reboot: bool) -> Iterator[st
 
 
 def main() -> int:
-    """Do the work named; with ``--check`` only say whether that could work."""
+    """Does the work named; with ``--check`` only says whether that could work."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("work", choices=UNITS)
     parser.add_argument("--check", action="store_true", help="only say if it can work")
@@ -100,7 +99,7 @@ def main() -> int:
 
 
 def _start(command: tuple[str, ...], unit: str) -> int:
-    """Start a unit, show its journal, and return the exit code of what it ran."""
+    """Starts a unit, shows its journal, and returns the exit code of what it ran."""
     follow = ("journalctl", "--follow", "--lines=0", "--output=cat", f"--unit={unit}")
     with subprocess.Popen(follow) as journal:  # noqa: S603  # a unit of ours, no input
         code = _run(command).returncode
@@ -113,7 +112,7 @@ def _start(command: tuple[str, ...], unit: str) -> int:
 
 
 def _check(unit: str, command: tuple[str, ...]) -> int:
-    """Say on standard error what is missing; return 0 if nothing is."""
+    """Prints what is missing to standard error; returns 0 if nothing is."""
     if _run(("systemctl", "cat", unit), quiet=True).returncode:
         sys.stderr.write(f"{unit} is not installed; it is in deploy/\n")
         return 1
@@ -134,7 +133,7 @@ def _left() -> list[str]:
 
 
 def _said(*command: str) -> str:
-    """Return what a program says; end with its error, for silence proves nothing."""
+    """Returns a program's output; ends with its error, as no output proves nothing."""
     answer = _run(command, quiet=True)
     if answer.returncode:
         sys.exit(f"{command[0]}: {answer.stderr.strip()}")
@@ -144,7 +143,7 @@ def _said(*command: str) -> str:
 def _run(
     command: tuple[str, ...], *, quiet: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program of this file; its output is ours unless it is quiet."""
+    """Runs a program of this file; its output is ours unless it is quiet."""
     return subprocess.run(command, capture_output=quiet, text=True, check=False)  # noqa: S603  # as above
 
 

@@ -16,7 +16,7 @@ from broker.common.errors import PayloadError
 from broker.contract.messages import Ability, Details, Heartbeat, Result, encode
 from broker.contract.messages.codec import LATEST, LONGEST_S
 from broker.contract.messages.node import MAX_EXTRAS
-from node_agent.board import BoardFacts, Vitals
+from node_agent.board import MachineFacts, Vitals
 
 MAX_TEXT = 256
 MAX_TOKEN = 64
@@ -36,7 +36,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def details(
-    facts: BoardFacts,
+    facts: MachineFacts,
     *,
     session: str,
     interval_s: float,
@@ -46,14 +46,9 @@ def details(
     unprobed: Mapping[str, str] = _NONE,
     reason: str = "",
 ) -> Details:
-    """Return a node's details.
+    """Returns a node's details.
 
     Args:
-        facts: What the board says.
-        session: Of the connection.
-        interval_s: Seconds between heartbeats.
-        abilities: What it can do.
-        ts: The node's clock, Unix seconds.
         unable: Why it cannot do the rest, by alias.
         unprobed: Why it is not known yet whether it can, by alias.
         reason: Why it goes offline right after; empty while online.
@@ -89,14 +84,10 @@ def details(
 def heartbeat(
     vitals: Vitals, *, session: str, seq: int, ts: float, extra: Mapping[str, float]
 ) -> Heartbeat:
-    """Return a node's heartbeat.
+    """Returns a node's heartbeat.
 
     Args:
-        vitals: What the board says.
-        session: Of the connection.
         seq: Number of this heartbeat within the session.
-        ts: The node's clock, Unix seconds.
-        extra: Numbers of the node's own, already usable.
     """
     return Heartbeat(
         session=session,
@@ -119,7 +110,7 @@ def heartbeat(
 
 
 def usable(numbers: Mapping[str, float]) -> tuple[dict[str, float], str]:
-    """Return the numbers that may go out, and what is wrong with the first other one.
+    """Returns the numbers that may go out, and what is wrong with the first other one.
 
     JSON has no NaN and no infinity, a name is at most 64 characters, and there are at
     most 32 of them. What is not a mapping has no usable number.
@@ -143,7 +134,7 @@ def usable(numbers: Mapping[str, float]) -> tuple[dict[str, float], str]:
 
 
 def encode_details(message: Details) -> bytes:
-    """Return details as bytes; without descriptions where they do not fit.
+    """Returns details as bytes; without descriptions where they do not fit.
 
     Raises:
         PayloadError: Even the bare list of abilities is too long.
@@ -159,7 +150,7 @@ def encode_details(message: Details) -> bytes:
 
 
 def encode_result(result: Result) -> bytes:
-    """Return a result as bytes; its output is halved, tail kept, until it fits."""
+    """Returns a result as bytes; its output is halved, tail kept, until it fits."""
     try:
         return encode(result)
     except PayloadError:
@@ -185,7 +176,7 @@ def is_address(text: str) -> bool:
 
 
 def reaching(ours: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
-    """Return addresses with the one that reaches the broker first.
+    """Returns addresses with the one that reaches the broker first.
 
     Args:
         ours: That one; a loopback address, or none, changes nothing.
@@ -197,7 +188,7 @@ def reaching(ours: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def shown(value: object) -> str:
-    """Return a value as an error text has it, whatever it is."""
+    """Returns a value as an error text has it, whatever it is."""
     try:
         return repr(value)[:MAX_TEXT]
     except Exception:  # noqa: BLE001  # of a class of anyone's, or an integer of 5000 digits
@@ -205,7 +196,7 @@ def shown(value: object) -> str:
 
 
 def clip(text: str) -> str:
-    """Return a text as the contract allows it: not too long, and valid UTF-8."""
+    """Returns a text as the contract allows it: not too long, and valid UTF-8."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + _CUT
 
@@ -229,20 +220,20 @@ def _tail_half(text: str) -> str:
 
 
 def _within(value: float | None, most: float) -> float:
-    """Return a number that no message may lack: 0 where it cannot be true."""
+    """Returns a number that no message may lack: 0 where it cannot be true."""
     known = _finite(value)
     return known if known is not None and 0 <= known <= most else 0.0
 
 
 def _finite(value: float | None) -> float | None:
-    """Return a number that JSON can carry as a float; None for any other."""
+    """Returns a number that JSON can carry as a float; None for any other."""
     if value is None or not abs(value) <= MAX_NUMBER:  # a NaN compares as False
         return None
     return value
 
 
 def _percent(value: float | None) -> float | None:
-    """Return a share of the whole; what is off by rounding is brought into range."""
+    """Returns a share of the whole; what is off by rounding is brought into range."""
     known = _finite(value)
     if known is None or not -_ROUNDING <= known <= 100 + _ROUNDING:
         return None

@@ -70,12 +70,7 @@ class Runner(Protocol):
     async def run(
         self, invocation: Invocation, progress: Progress = silently
     ) -> Outcome:
-        """Runs to the end or the timeout; never raises for what the command does.
-
-        Args:
-            invocation: What to run.
-            progress: Called with the output of one that runs long.
-        """
+        """Runs to the end or the timeout; never raises for what the command does."""
 
     async def why_not(self, invocation: Invocation) -> str:
         """Returns why it cannot work here, in words; empty when it can.

@@ -26,8 +26,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         temperature: Type of the thermal zone to report, as in
             ``/sys/class/thermal/thermal_zone*/type``; empty looks for the processor's.
         at_once: How many commands run at the same time.
-        withheld: Aliases this machine must not obey, each with the reason that whoever
-            asks is told.
+        withheld: Aliases this machine must not obey, each with the reason that its
+            refusal gives.
     """
 
     id: Annotated[str, msgspec.Meta(pattern="^([a-z0-9-]{1,32})?$")] = ""
@@ -39,11 +39,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     withheld: dict[str, str] = msgspec.field(default_factory=dict)
 
     def command_file(self) -> Path | None:
-        """Return the path of one's own command file, or None."""
+        """Returns the path of one's own command file, or None."""
         return Path(self.commands) if self.commands else None
 
     def state_directory(self) -> Path:
-        """Return where the agent keeps what must outlive it.
+        """Returns where the agent keeps what must outlive it.
 
         Raises:
             ConfigError: No directory was named, and the user has no home.

@@ -34,20 +34,20 @@ _BITS = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})\s*")
 _NO_PERMISSION = "no permission: add the agent's user to the group video"
 
 
-class Answer(Protocol):
-    """A program that was started and may have ended."""
+class FirmwareQuery(Protocol):
+    """A program that was started to ask the firmware, and may have ended."""
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while it runs."""
+        """Returns the exit code, or None while it runs."""
 
     def communicate(self) -> tuple[str, str]:
-        """Return output and errors of one that has ended."""
+        """Returns output and errors of one that has ended."""
 
     def kill(self) -> None:
-        """End it, whatever it waits for."""
+        """Ends it at once."""
 
 
-Ask = Callable[[], Answer]
+Ask = Callable[[], FirmwareQuery]
 
 
 class _Program:
@@ -78,8 +78,8 @@ class _Program:
                 pipe.close()
 
 
-def ask_firmware() -> Answer:
-    """Start ``vcgencmd``.
+def ask_firmware() -> FirmwareQuery:
+    """Starts ``vcgencmd``.
 
     Raises:
         OSError: It is not installed or may not be run.
@@ -88,10 +88,9 @@ def ask_firmware() -> Answer:
 
 
 def decode(text: str, seen: int = 0) -> tuple[Throttled, int]:
-    """Read the bits: ``50005`` from sysfs, ``throttled=0x50005`` from vcgencmd.
+    """Reads the bits: ``50005`` from sysfs, ``throttled=0x50005`` from vcgencmd.
 
     Args:
-        text: What was read.
         seen: Bits of earlier readings of this boot: some kernels clear the firmware's
             memory when they read it themselves.
 
@@ -115,10 +114,8 @@ class Throttle:
     """Reads the bits of one board.
 
     Args:
-        root: Where the file systems are; ``/`` but in tests.
         raspberry: Whether the board is a Raspberry Pi; others without the sysfs file
             have no such firmware.
-        clock: Monotonic clock, seconds.
         ask: Starts the program that asks the firmware.
     """
 
@@ -134,7 +131,7 @@ class Throttle:
         self._raspberry = raspberry
         self._clock = clock
         self._ask = ask
-        self._asked: Answer | None = None
+        self._asked: FirmwareQuery | None = None
         self._asked_at = 0.0
         self._killed = False
         self._installed = True
@@ -146,7 +143,7 @@ class Throttle:
         """What the program answered."""
 
     def read(self) -> Throttled | None:
-        """Return the bits as last known; None on a machine without that firmware."""
+        """Returns the bits as last known; None on a machine without that firmware."""
         try:
             text = self._sysfs.read_text(encoding="utf-8")
         except PermissionError:
@@ -162,7 +159,7 @@ class Throttle:
         return Throttled(now=also.now, since_boot=_words(self._seen))
 
     def _asked_firmware(self) -> Throttled | None:
-        """Collect the answer to an earlier question, and ask again when it is time."""
+        """Collects the answer to an earlier question, and asks again when it is due."""
         now = self._clock()
         if self._asked is not None and self._asked.poll() is not None:
             if not self._killed:
@@ -186,15 +183,15 @@ class Throttle:
             text = f"{VCGENCMD[0]} cannot be started: {error.strerror}"
             self._known = Throttled(unknown=text)
 
-    def _give_up(self, answer: Answer) -> None:
-        """End a program that hangs; the next is started when it is gone, not before."""
+    def _give_up(self, answer: FirmwareQuery) -> None:
+        """Ends a program that hangs; the next starts only when it is gone."""
         self._known = Throttled(unknown=f"{VCGENCMD[0]} does not answer")
         if not self._killed:
             self._killed = True
             self._ask_at = self._clock() + ASK_EVERY_S
             answer.kill()
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: FirmwareQuery) -> None:
         output, errors = answer.communicate()
         if answer.poll() == 0:
             self._known, self._seen = decode(output, self._seen)

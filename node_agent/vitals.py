@@ -21,7 +21,7 @@ import psutil
 
 from broker.common import kernel_clock
 from node_agent import disk, identity, report
-from node_agent.board import BoardFacts, Vitals
+from node_agent.board import MachineFacts, Vitals
 from node_agent.throttle import Ask, Throttle, ask_firmware
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,6 @@ class LinuxBoard:
 
     Args:
         root: Where its file systems are; anything but ``/`` is a recorded tree.
-        clock: Monotonic clock, seconds.
         ask: Starts the program that asks the firmware for its throttle bits.
         clock_synced: Says whether the clock is set.
         temperature: Type of the thermal zone to read; empty chooses one.
@@ -86,18 +85,17 @@ class LinuxBoard:
         self._logged: set[str] = set()
         self.vitals()
 
-    def facts(self) -> BoardFacts:
-        """Return what changes rarely."""
+    def facts(self) -> MachineFacts:
+        """Returns what changes rarely."""
         with _psutil_reads(self._root / "proc"):
-            return self._facts()
+            return self._facts(self._root)
 
-    def _facts(self) -> BoardFacts:
-        root = self._root
+    def _facts(self, root: Path) -> MachineFacts:
         if self._zone is None:
             self._zone = _cpu_zone(root, self._wanted_zone)
         mounts = disk.mounts_of(root)
         unreadable, self._failed = self._failed, dict(self._failing)
-        return BoardFacts(
+        return MachineFacts(
             boot_id=identity.read_text(root / "proc/sys/kernel/random/boot_id")
             or "unknown",
             hostname=identity.read_text(root / "proc/sys/kernel/hostname"),
@@ -119,57 +117,50 @@ class LinuxBoard:
         )
 
     def vitals(self) -> Vitals:
-        """Return what changes from one heartbeat to the next."""
+        """Returns what changes from one heartbeat to the next."""
         with _psutil_reads(self._root / "proc"):
-            return self._vitals()
+            return self._vitals(self._root)
 
-    def _vitals(self) -> Vitals:
-        root, read = self._root, self._read
-        mounts = disk.mounts_of(root)
-        received, sent = read(
-            ("rx_bytes", "tx_bytes"), lambda: _network_bytes(root)
-        ) or (None, None)
+    def _vitals(self, root: Path) -> Vitals:
+        read, mounts = self._read, disk.mounts_of(root)
+        received, sent = read(lambda: _network_bytes(root), "rx_bytes", "tx_bytes") or (
+            None,
+            None,
+        )
         return Vitals(
             uptime_s=_uptime_s(root),
-            cpu_percent=read(("cpu_percent",), self._cpu_percent),
-            load=read(("load",), lambda: _load(root)),
+            cpu_percent=read(self._cpu_percent, "cpu_percent"),
+            load=read(lambda: _load(root), "load"),
             memory_percent=read(
-                ("memory_percent",), lambda: _memory_percent(root, mounts)
+                lambda: _memory_percent(root, mounts), "memory_percent"
             ),
-            swap_percent=read(("swap_percent",), lambda: psutil.swap_memory().percent),
-            disk_percent=read(
-                ("disk_percent",),
-                lambda: _disk_percent(disk.measured_path(root, mounts)),
-            ),
-            disk_read_only=read(
-                ("disk_read_only",), lambda: disk.takes_no_writes(mounts)
-            ),
-            temperature_c=read(("temperature_c",), self._temperature),
-            throttled=read(("throttled",), self._throttle.read),
+            swap_percent=read(lambda: psutil.swap_memory().percent, "swap_percent"),
+            disk_percent=read(lambda: _disk_percent(root, mounts), "disk_percent"),
+            disk_read_only=read(lambda: disk.takes_no_writes(mounts), "disk_read_only"),
+            temperature_c=read(self._temperature, "temperature_c"),
+            throttled=read(self._throttle.read, "throttled"),
             rx_bytes=received,
             tx_bytes=sent,
-            disk_written_bytes=read(
-                ("disk_written_bytes",), lambda: _written_bytes(root)
-            ),
+            disk_written_bytes=read(lambda: _written_bytes(root), "disk_written_bytes"),
         )
 
     def wall_time(self) -> float:
-        """Return the machine's own clock, Unix seconds."""
+        """Returns the machine's own clock, Unix seconds."""
         return time.time()
 
-    def _read(self, names: Sequence[str], reading: Callable[[], T]) -> T | None:
-        """Return one group of vitals; None and a reason in details if that fails."""
+    def _read(self, reading: Callable[[], T], *names: str) -> T | None:
+        """Returns one or more vitals; None and a reason in details if that fails."""
         try:
             value = reading()
         except Exception as error:  # noqa: BLE001  # psutil raises anything for a file it does not know
             for name in names:
-                self._cannot_read(name, error)
+                self._note_failure(name, error)
             return None
         for name in names:
             self._failing.pop(name, None)
         return value
 
-    def _cannot_read(self, name: str, error: Exception) -> None:
+    def _note_failure(self, name: str, error: Exception) -> None:
         # The first reason stays: one with a counter in it would change all the time.
         reason = self._failing.setdefault(name, _reason(error))
         self._failed[name] = reason
@@ -178,7 +169,7 @@ class LinuxBoard:
             log.warning("%s cannot be read: %s (logged once)", name, reason)
 
     def _cpu_percent(self) -> float | None:
-        """Return the busy share since the last reading; None for the first."""
+        """Returns the busy share since the last reading; None for the first."""
         before, now = self._cpu_before, psutil.cpu_times()
         self._cpu_before = now
         if before is None:
@@ -206,7 +197,7 @@ class LinuxBoard:
 
 @contextlib.contextmanager
 def _psutil_reads(proc: Path) -> Iterator[None]:
-    """Let psutil read another ``proc``: it knows one for the whole process."""
+    """Makes psutil read another ``proc``: it knows one for the whole process."""
     before, psutil.PROCFS_PATH = psutil.PROCFS_PATH, str(proc)
     try:
         yield
@@ -215,7 +206,7 @@ def _psutil_reads(proc: Path) -> Iterator[None]:
 
 
 def architecture(machine: str, *, wide: bool = sys.maxsize > 2**32) -> str:
-    """Return the kernel's machine type; with the programs' where that differs.
+    """Returns the kernel's machine type; with the programs' where that differs.
 
     Args:
         machine: As ``uname`` says.
@@ -245,10 +236,9 @@ def _guest(times: psutil._pslinux.scputimes) -> float:
 
 
 def _cpu_zone(root: Path, wanted: str = "") -> Path | None:
-    """Return the thermal zone of the processor, the first one if none says so.
+    """Returns the thermal zone of the processor, the first one if none says so.
 
     Args:
-        root: Where the file systems are.
         wanted: Its type; empty looks for the processor's.
     """
     zones = sorted((root / "sys/class/thermal").glob("thermal_zone*"))
@@ -266,7 +256,7 @@ def _cpu_zone(root: Path, wanted: str = "") -> Path | None:
 
 
 def _uptime_s(root: Path) -> float:
-    """Return the uptime; from the kernel's clock where the file cannot be read."""
+    """Returns the uptime; from the kernel's clock where the file cannot be read."""
     try:
         uptime_s = float(identity.read_text(root / "proc/uptime").split()[0])
     except (ValueError, IndexError):
@@ -288,7 +278,7 @@ def _load(root: Path) -> tuple[float, float, float]:
 
 
 def _memory_percent(root: Path, mounts: Sequence[disk.Mount]) -> float:
-    """Return the memory in use, without what ZFS gives back when it is wanted."""
+    """Returns the memory in use, without what ZFS gives back when it is wanted."""
     memory = psutil.virtual_memory()
     if memory.total <= 0:
         text = "meminfo says that there is no memory"
@@ -300,7 +290,8 @@ def _memory_percent(root: Path, mounts: Sequence[disk.Mount]) -> float:
     return round(100 * (memory.total - free) / memory.total, 1)
 
 
-def _disk_percent(path: str) -> float:
+def _disk_percent(root: Path, mounts: Sequence[disk.Mount]) -> float:
+    path = disk.measured_path(root, mounts)
     usage = psutil.disk_usage(path)
     if usage.total <= 0:
         text = f"{path} says that it has no size"
@@ -309,7 +300,7 @@ def _disk_percent(path: str) -> float:
 
 
 def _zfs_cache(root: Path, mounts: Sequence[disk.Mount]) -> int:
-    """Return how many bytes the ARC of ZFS would give back; 0 in a container.
+    """Returns how many bytes the ARC of ZFS would give back; 0 in a container.
 
     There ``meminfo`` is lxcfs's, which does not count the host's cache as used.
     """
@@ -327,7 +318,7 @@ def _zfs_cache(root: Path, mounts: Sequence[disk.Mount]) -> int:
 
 
 def _network_bytes(root: Path) -> tuple[int, int]:
-    """Return bytes received and sent by the interfaces that lead out of the machine.
+    """Returns bytes received and sent by the interfaces that lead out of the machine.
 
     Those with a device; in a container, where none has one, all that are not bridges,
     tunnels or cables to further containers. What passes such a one passes an interface
@@ -338,9 +329,7 @@ def _network_bytes(root: Path) -> tuple[int, int]:
     if not counters:
         text = "/proc/net/dev lists no interface"
         raise LookupError(text)
-    counted = [
-        one for name, one in counters.items() if (net / name / "device").exists()
-    ]
+    counted = [one for name, one in counters.items() if _has_device(net / name)]
     if not counted:
         counted = [
             one
@@ -358,7 +347,7 @@ def _has_device(directory: Path) -> bool:
 
 
 def _written_bytes(root: Path) -> int:
-    """Return bytes written to real disks; a partition or a loop would count twice."""
+    """Returns bytes written to real disks; a partition or a loop would count twice."""
     counters = psutil.disk_io_counters(perdisk=True, nowrap=False) or {}
     block = root / "sys/block"
     return sum(
@@ -367,7 +356,7 @@ def _written_bytes(root: Path) -> int:
 
 
 def _addresses(root: Path) -> tuple[str, ...]:
-    """Return IP addresses without loopback and link-local, the likeliest first.
+    """Returns IP addresses without loopback and link-local, the likeliest first.
 
     That of the interface with the default route; then those with a device, wired ones
     first; those of container networks last.
@@ -389,7 +378,7 @@ def _addresses(root: Path) -> tuple[str, ...]:
 
 
 def _default_interface(root: Path) -> str:
-    """Return the name of the interface with the default route; empty if none has it."""
+    """Returns the interface with the default route; empty if none has it."""
     lines = identity.read_text(root / "proc/net/route").splitlines()[1:]
     rows = [line.split() for line in lines]
     default = [
@@ -401,7 +390,7 @@ def _default_interface(root: Path) -> str:
 
 
 def _os_name(release: str) -> str:
-    """Return the distribution's own name for itself, from ``os-release``."""
+    """Returns the distribution's own name for itself, from ``os-release``."""
     for line in release.splitlines():
         key, _, value = line.partition("=")
         if key == "PRETTY_NAME":

@@ -34,7 +34,6 @@ class BoardState(msgspec.Struct, frozen=True, kw_only=True):
     """What a board is doing, and since when; each method returns what follows.
 
     Args:
-        phase: What it is doing.
         boot: Number of the present boot, or of the last one; every boot has its own.
         booted_s: When the kernel of that boot started, seconds.
         ready_s: When a booting board will run, seconds.
@@ -50,7 +49,6 @@ class BoardState(msgspec.Struct, frozen=True, kw_only=True):
 
         Args:
             on: Whether there is power now.
-            now_s: The moment, seconds.
             boot_s: How long this board takes to boot, seconds.
         """
         if on is (self.phase is not BoardPhase.OFF):
@@ -155,7 +153,6 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One fault asked for.
 
     Args:
-        fault: What to do.
         target: Node id or name, ``stack/<n>`` or ``rack``; not resolved yet.
         for_s: Seconds until it ends by itself; None: it stays until it is healed.
         after_s: Seconds until it begins.
@@ -186,7 +183,6 @@ def parse_words(name: str, words: list[str]) -> FaultRequest:
     """Reads a fault whose name is already known, as on MQTT.
 
     Args:
-        name: The fault.
         words: Target first, then options in any order.
 
     Raises:

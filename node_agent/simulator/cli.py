@@ -108,7 +108,6 @@ def board_connections(
     """Returns how the node of an id connects.
 
     Args:
-        broker: Where it is.
         passwords: By node id; empty for anonymous connections.
     """
     if not passwords:

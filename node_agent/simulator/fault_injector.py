@@ -26,11 +26,7 @@ MakeNode = Callable[[Connect], Node]
 
 
 class FaultInjector:
-    """The ``Link`` an agent gets, and the ``Listener`` its real link gets.
-
-    Args:
-        connect: Makes the real link.
-    """
+    """The ``Link`` an agent gets, and the ``Listener`` its real link gets."""
 
     def __init__(self, connect: BreakableConnect) -> None:
         self._connect = connect
@@ -161,12 +157,7 @@ class FaultInjector:
 
 
 class AgentRun:
-    """One run of the agent's program; it is started once and ended once.
-
-    Args:
-        make_node: Makes the node.
-        connect: Makes its real link.
-    """
+    """One run of the agent's program; it is started once and ended once."""
 
     def __init__(self, make_node: MakeNode, connect: BreakableConnect) -> None:
         self.link = FaultInjector(connect)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 
 from broker.common.errors import TopicError
 from broker.contract.messages import Phase, TargetRow
@@ -25,26 +24,18 @@ TICK_S = 0.05
 
 
 class SimulatedRack:
-    """The nodes of a rack, by place.
+    """The nodes of a rack, by place."""
 
-    Args:
-        places: Which boards there are.
-        context: What they share.
-        seed: The same seed gives the same rack.
-    """
-
-    def __init__(
-        self, places: Iterable[BoardPlace], context: RackContext, seed: int
-    ) -> None:
-        self._context = context
-        self.nodes = {place: _node(place, context, seed) for place in places}
+    def __init__(self, context: RackContext) -> None:
+        self._scheduler = context.scheduler
+        self.nodes = {place: _node(place, context) for place in context.settings.places}
         self._by_address = {place.address: node for place, node in self.nodes.items()}
 
     def begin(self) -> float:
         """Makes the boards appear one after another; returns how long that takes, s."""
         per_tick = max(1, round(STARTS_PER_S * TICK_S))
         for index, node in enumerate(self.nodes.values()):
-            self._context.scheduler.after(index // per_tick * TICK_S, node.begin)
+            self._scheduler.after(index // per_tick * TICK_S, node.begin)
         return len(self.nodes) / per_tick * TICK_S
 
     async def stop(self) -> None:
@@ -110,7 +101,7 @@ class SimulatedRack:
                 if row.error:
                     log.warning("simulator: %s", row.error)
 
-        self._context.scheduler.after(request.after_s, begin)
+        self._scheduler.after(request.after_s, begin)
         note = f"{request.fault} in {request.after_s:g} s"
         return tuple(
             TargetRow(node=one.id, name=one.name, phase=Phase.DONE, stdout=note)
@@ -124,8 +115,8 @@ def _means(target: str, place: BoardPlace) -> bool:
     return target == f"{ScopeKind.STACK}/{place.stack}"
 
 
-def _node(place: BoardPlace, context: RackContext, seed: int) -> SimulatedNode:
-    own = mix(seed, place.stack, place.slot)
+def _node(place: BoardPlace, context: RackContext) -> SimulatedNode:
+    own = mix(context.settings.seed, place.stack, place.slot)
     return SimulatedNode(
         Blueprint(place.id, facts_of(place, own), own),
         context,

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import random
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -29,15 +28,10 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import CommandTopic, Scope, ScopeKind, StackTopic, Topics
 from node_agent import actions
-from node_agent.board import Board
-from node_agent.node import Node
-from node_agent.order_memory import OrderMemory
-from node_agent.runner import Runner
 from node_agent.simulator.board_state import parse_words
 from node_agent.simulator.ping_responder import PingResponder
 from node_agent.simulator.rack import SimulatedRack
 from node_agent.simulator.settings import SIMULATOR, SimulatorSettings
-from node_agent.simulator.simulated_board import mix
 from node_agent.simulator.simulated_node import RackContext, Scheduler
 
 log = logging.getLogger(__name__)
@@ -60,9 +54,6 @@ class SimulatorService:
     """Many nodes in one process.
 
     Args:
-        settings: ``[simulator]``.
-        topics: Of the rack.
-        connect: Makes the simulator's own link.
         connect_as: Returns how the node of an id connects.
         clock: Monotonic clock, seconds.
         wall: The right time, Unix seconds.
@@ -83,23 +74,22 @@ class SimulatorService:
     ) -> None:
         self.settings = settings
         """What it was made with."""
-        self._topics = topics
         self._clock = clock
         self._began_s = clock()
-        self._actions = actions.load()
         self._faults = settings.requests()
         self._begun = False
         self.scheduler = Scheduler(self._now)
         """What is still to happen; a test runs it by its own clock."""
         context = RackContext(
+            settings=settings,
+            topics=topics,
+            actions=actions.load(),
             scheduler=self.scheduler,
             now=self._now,
             wall=wall,
-            boot_s=settings.boot_s,
             connect_as=connect_as,
-            make_node=self._make_node,
         )
-        self.rack = SimulatedRack(settings.places, context, settings.seed)
+        self.rack = SimulatedRack(context)
         self._control = SimulatorControl(
             self.rack, topics, connect, wall=wall, connected=self._on_connected
         )
@@ -155,41 +145,11 @@ class SimulatorService:
     def _now(self) -> float:
         return self._clock() - self._began_s
 
-    def _make_node(
-        self,
-        node_id: str,
-        *,
-        board: Board,
-        runner: Runner,
-        memory: OrderMemory,
-        connect: Connect,
-        restart: Callable[[], None],
-    ) -> Node:
-        """Makes the agent that also runs on a Pi."""
-        return Node(
-            node_id,
-            board=board,
-            actions=self._actions,
-            runner=runner,
-            connect=connect,
-            topics=self._topics,
-            interval_s=self.settings.interval_s,
-            memory=memory,
-            restart=restart,
-            clock=self._now,
-            sleep=self.scheduler.sleep,
-            rng=random.Random(mix(self.settings.seed, int(node_id[-8:], 16))),  # noqa: S311  # delays, not secrets
-        )
-
 
 class SimulatorControl:
     """Answers ``P/sim/cmd/<fault>`` and follows ``P/stack/+/state``.
 
     Args:
-        rack: The nodes.
-        topics: Of the rack.
-        connect: Makes its link.
-        wall: The right time, Unix seconds.
         connected: Called whenever the link is up.
     """
 

@@ -64,10 +64,6 @@ class BoardPlace(msgspec.Struct, frozen=True, order=True):
 def boards(stacks: int, boards: int) -> tuple[BoardPlace, ...]:
     """Lists the boards of a rack, stack by stack and top first.
 
-    Args:
-        stacks: How many.
-        boards: How many in each stack.
-
     Raises:
         ValueError: A number is outside what the contract can address.
     """
@@ -88,8 +84,6 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``[simulator]``: an invented rack.
 
     Args:
-        stacks: How many.
-        boards: How many in each stack.
         interval_s: Seconds between heartbeats.
         seed: The same seed invents the same boards.
         boot_s: How long a board takes to boot, seconds, give or take a fifth.

@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from broker.contract.messages import Throttled, ThrottleFlag
-from node_agent.board import BoardFacts, Vitals
+from node_agent.board import MachineFacts, Vitals
 from node_agent.simulator.settings import MAX_BOARDS, BoardPlace
 
 WINDOW_S = 600.0
@@ -79,7 +79,6 @@ class BoardModel(msgspec.Struct, frozen=True):
         oui: First half of its hardware address.
         memory_bytes: What Linux sees of it.
         kernel: Release its Raspberry Pi OS runs.
-        count: How many of ten boards are of this model.
     """
 
     name: str
@@ -87,6 +86,7 @@ class BoardModel(msgspec.Struct, frozen=True):
     memory_bytes: int
     kernel: str
     count: int
+    """How many of ten boards are of this model."""
 
 
 _V8 = "6.12.34+rpt-rpi-v8"
@@ -112,15 +112,14 @@ def model_of(seed: int) -> BoardModel:
     return MODELS[-1]
 
 
-def facts_of(place: BoardPlace, seed: int) -> BoardFacts:
+def facts_of(place: BoardPlace, seed: int) -> MachineFacts:
     """Returns what the board says of itself, without a boot id: it has not booted.
 
     Args:
         place: Where it is; its serial and the tail of its hardware address follow.
-        seed: Of the board.
     """
     model = model_of(seed)
-    return BoardFacts(
+    return MachineFacts(
         boot_id="",
         hostname=place.name,
         model=model.name,
@@ -138,7 +137,7 @@ def facts_of(place: BoardPlace, seed: int) -> BoardFacts:
     )
 
 
-def twin_of(place: BoardPlace, seed: int) -> BoardFacts:
+def twin_of(place: BoardPlace, seed: int) -> MachineFacts:
     """Returns another board that claims the same serial, as a cloned identity does.
 
     Its hostname and addresses are its own; that is how the clone is found out.
@@ -211,10 +210,6 @@ class LoadModel:
 
         The exact answer of a first-order lag: what a load average does with load, and
         a heat sink with heat.
-
-        Args:
-            now_s: The moment, seconds.
-            lag_s: Time constant, seconds.
         """
         waves = sum(
             w.amplitude
@@ -335,8 +330,6 @@ class SimulatedBoard:
     """A ``Board`` made of formulas, from one boot to the next.
 
     Args:
-        facts: What it says of itself.
-        seed: Of the board; the same seed gives the same vitals.
         booted_s: When its kernel started, on the clock of ``now``.
         now: Seconds since the simulated rack began.
         wall: The right time, Unix seconds.
@@ -344,7 +337,7 @@ class SimulatedBoard:
 
     def __init__(
         self,
-        facts: BoardFacts,
+        facts: MachineFacts,
         seed: int,
         *,
         booted_s: float,
@@ -366,7 +359,7 @@ class SimulatedBoard:
         self._under_voltage = on
         self._was_under_voltage |= on
 
-    def facts(self) -> BoardFacts:
+    def facts(self) -> MachineFacts:
         """Returns what changes rarely; a wrong clock is one that was never set."""
         return msgspec.structs.replace(self._facts, clock_synced=self.skew_s == 0.0)
 

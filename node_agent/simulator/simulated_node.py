@@ -4,18 +4,19 @@ import asyncio
 import heapq
 import itertools
 import logging
+import random
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
 from broker.client.link import BreakableConnect, Connect
+from broker.contract.topics import Topics
 from broker.contract.verbs import Verb
-from node_agent.board import Board, BoardFacts
+from node_agent.actions import Actions
+from node_agent.board import MachineFacts
 from node_agent.node import Node
 from node_agent.order_memory import OrderMemory
-from node_agent.runner import Runner
 from node_agent.simulator.board_state import (
     SOFTWARE_FAULTS,
     BoardPhase,
@@ -27,7 +28,8 @@ from node_agent.simulator.board_state import (
     link_fault,
 )
 from node_agent.simulator.fault_injector import AgentRun
-from node_agent.simulator.simulated_board import SimulatedBoard, between, boot_id
+from node_agent.simulator.settings import SimulatorSettings
+from node_agent.simulator.simulated_board import SimulatedBoard, between, boot_id, mix
 from node_agent.simulator.simulated_runner import SimulatedRunner
 
 log = logging.getLogger(__name__)
@@ -45,11 +47,7 @@ _OLDEST_BOOT_S = 12 * 86_400.0
 
 
 class Scheduler:
-    """Runs callbacks later, in order, on one timer of the loop for a whole rack.
-
-    Args:
-        clock: Monotonic clock, seconds.
-    """
+    """Runs callbacks later, in order, on one timer of the loop for a whole rack."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -112,33 +110,15 @@ def _wake(sleeper: asyncio.Future[None]) -> None:
         sleeper.set_result(None)
 
 
-class MakeNode(Protocol):
-    """Makes the agent that also runs on a Pi."""
-
-    def __call__(
-        self,
-        node_id: str,
-        *,
-        board: Board,
-        runner: Runner,
-        memory: OrderMemory,
-        connect: Connect,
-        restart: Callable[[], None],
-    ) -> Node:
-        """Makes one; it is not started yet."""
-
-
 class Blueprint(msgspec.Struct, frozen=True):
     """What makes a board this one.
 
     Args:
-        id: Node id.
         facts: What it says of itself, without a boot id.
-        seed: Of everything about it that is invented.
     """
 
     id: str
-    facts: BoardFacts
+    facts: MachineFacts
     seed: int
 
 
@@ -149,17 +129,16 @@ class RackContext(msgspec.Struct, frozen=True, kw_only=True):
         scheduler: Its clock is ``now``.
         now: Seconds since the simulated rack began.
         wall: The right time, Unix seconds.
-        boot_s: How long a board takes to boot, seconds, give or take.
         connect_as: Returns how the node of an id connects.
-        make_node: Makes an agent.
     """
 
+    settings: SimulatorSettings
+    topics: Topics
+    actions: Actions
     scheduler: Scheduler
     now: Callable[[], float]
     wall: Callable[[], float]
-    boot_s: float
     connect_as: Callable[[str], BreakableConnect]
-    make_node: MakeNode
 
 
 class SimulatedNode:
@@ -347,25 +326,32 @@ class SimulatedNode:
             self._twin.set_outlet(on=wanted and self._outlet_on)
 
     def _start_agent(self) -> None:
-        board = self._board
+        connect = self._context.connect_as(self.id)
+        self._agent = AgentRun(self._make_node, connect)
+        self._agent.start(after=self._last_agent)
+
+    def _make_node(self, connect: Connect) -> Node:
+        """Makes the agent that also runs on a Pi."""
+        context, sleep = self._context, self._scheduler.sleep
         acts = {
             Verb.REBOOT: self.reboot,
             Verb.SHUTDOWN: self.shutdown,
             Verb.IDENTIFY: self.identify,
         }
-        runner = SimulatedRunner(board, acts, self._scheduler.sleep)
-        self._agent = AgentRun(
-            lambda connect: self._context.make_node(
-                self.id,
-                board=board,
-                runner=runner,
-                memory=self._orders,
-                connect=connect,
-                restart=self.restart_agent,
-            ),
-            self._context.connect_as(self.id),
+        return Node(
+            self.id,
+            board=self._board,
+            actions=context.actions,
+            runner=SimulatedRunner(self._board, acts, sleep),
+            connect=connect,
+            topics=context.topics,
+            interval_s=context.settings.interval_s,
+            memory=self._orders,
+            restart=self.restart_agent,
+            clock=context.now,
+            sleep=sleep,
+            rng=random.Random(mix(context.settings.seed, int(self.id[-8:], 16))),  # noqa: S311  # delays, not secrets
         )
-        self._agent.start(after=self._last_agent)
 
     def _end_agent(self, end: Callable[[AgentRun], None]) -> None:
         if self._agent is not None:
@@ -387,7 +373,9 @@ class SimulatedNode:
         if slow is not None:
             return slow.amount_s
         keys = (self.blueprint.seed, 51, self._state.boot)
-        return self._context.boot_s * between(1 - BOOT_JITTER, 1 + BOOT_JITTER, *keys)
+        return self._context.settings.boot_s * between(
+            1 - BOOT_JITTER, 1 + BOOT_JITTER, *keys
+        )
 
     def _make_board(self, booted_s: float = 0.0) -> SimulatedBoard:
         """Returns the board as it is from one boot to the next."""

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from broker.contract import update_report
 from broker.contract.verbs import Verb
-from node_agent.board import Board, BoardFacts, Vitals
+from node_agent.board import Board, MachineFacts, Vitals
 from node_agent.runner import Invocation, Outcome, Progress, silently
 
 NOT_FOUND = 127
@@ -26,9 +26,7 @@ class SimulatedRunner:
     """A ``Runner`` that starts no program.
 
     Args:
-        board: Whose command it is.
         acts: What reboot, shutdown and identify do to the board.
-        sleep: Waits, seconds.
     """
 
     def __init__(
@@ -107,7 +105,7 @@ def _starts(words: tuple[str, ...], any_of: tuple[tuple[str, ...], ...]) -> bool
 
 # -- what programs print, in the format of the real ones --------------------------
 
-Print = Callable[[BoardFacts, Vitals, tuple[str, ...]], str]
+Print = Callable[[MachineFacts, Vitals, tuple[str, ...]], str]
 """Standard output of a program, from what the board is and measures, and its words."""
 
 _GIB = 1024**3
@@ -115,12 +113,12 @@ _MIB = 1024**2
 _THERMAL = "thermal_zone"
 
 
-def _awk(_facts: BoardFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
+def _awk(_facts: MachineFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
     """Only the built-in temperature alias is known."""
     return _celsius(vitals) if any(_THERMAL in word for word in words) else ""
 
 
-def _cat(_facts: BoardFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
+def _cat(_facts: MachineFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
     """The thermal zone counts in thousandths of a degree."""
     if any(_THERMAL in word for word in words):
         return f"{round((vitals.temperature_c or 0.0) * 1000)}\n"
@@ -131,7 +129,7 @@ def _celsius(vitals: Vitals) -> str:
     return f"{vitals.temperature_c or 0.0:.1f} °C\n"
 
 
-def _vcgencmd(_facts: BoardFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
+def _vcgencmd(_facts: MachineFacts, vitals: Vitals, words: tuple[str, ...]) -> str:
     if words[:1] != ("get_throttled",):
         return f"temp={vitals.temperature_c or 0.0:.1f}'C\n"
     throttled = vitals.throttled
@@ -140,14 +138,14 @@ def _vcgencmd(_facts: BoardFacts, vitals: Vitals, words: tuple[str, ...]) -> str
     return f"throttled={now | since_boot:#x}\n"
 
 
-def _uptime(_facts: BoardFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
+def _uptime(_facts: MachineFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     minutes = int(vitals.uptime_s // 60)
     days, hours, left = minutes // 1440, minutes // 60 % 24, minutes % 60
     load = ", ".join(f"{value:.2f}" for value in vitals.load or ())
     return f" up {days} days, {hours:2}:{left:02},  0 users,  load average: {load}\n"
 
 
-def _free(facts: BoardFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
+def _free(facts: MachineFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     total = facts.memory_bytes / _MIB
     used = total * (vitals.memory_percent or 0.0) / 100.0
     return (
@@ -156,7 +154,7 @@ def _free(facts: BoardFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     )
 
 
-def _df(facts: BoardFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
+def _df(facts: MachineFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     size = facts.disk_bytes / _GIB
     used = size * (vitals.disk_percent or 0.0) / 100.0
     return (
@@ -166,13 +164,13 @@ def _df(facts: BoardFacts, vitals: Vitals, _words: tuple[str, ...]) -> str:
     )
 
 
-def _journal(facts: BoardFacts, _vitals: Vitals, words: tuple[str, ...]) -> str:
+def _journal(facts: MachineFacts, _vitals: Vitals, words: tuple[str, ...]) -> str:
     units = [word.partition("=")[2] for word in words if word.startswith("--unit=")]
     unit = units[0] if units else "init.scope"
     return f"{facts.hostname} systemd[1]: Started {unit}.\n"
 
 
-def _apt_get(_facts: BoardFacts, _vitals: Vitals, words: tuple[str, ...]) -> str:
+def _apt_get(_facts: MachineFacts, _vitals: Vitals, words: tuple[str, ...]) -> str:
     if "update" in words or "lists" in words:
         return "Hit:1 http://deb.debian.org/debian bookworm InRelease\n"
     said = "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded."

@@ -28,7 +28,7 @@ from provisioning.common.hardware import looks_like_a_pi
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from node_agent.board import BoardFacts, Vitals
+    from node_agent.board import MachineFacts, Vitals
 
 DEADLINE_S = 20.0
 SYSTEMS = {("debian", "12"), ("debian", "13"), ("raspbian", "12"), ("raspbian", "13")}
@@ -93,7 +93,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.board = LinuxBoard(self.root)
-        self.facts: BoardFacts = self.board.facts()
+        self.facts: MachineFacts = self.board.facts()
         self.raspberry = identity.is_raspberry(self.root)
 
     def text(self, path: str) -> str:

@@ -64,7 +64,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "my.ini").write_bytes(b"[a]\nx = \xff")
-    with pytest.raises(ConfigError, match=r"my\.ini: is no UTF-8 text"):
+    with pytest.raises(ConfigError, match=r"my\.ini: is not UTF-8 text"):
         read(tmp_path / "my.ini")
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from broker.contract.messages import Phase
-from node_agent.board import BoardFacts
+from node_agent.board import MachineFacts
 from node_agent.order_executor import AT_ONCE
 from node_agent.runner import FakeRunner, Invocation, Outcome, Progress, silently
 from tests.node_agent.harness import ORDER, HeldRunner, NodeHarness
@@ -75,7 +75,7 @@ async def test_an_order_that_expired_by_a_set_clock_is_answered(
 
 
 async def test_a_clock_that_is_not_set_expires_nothing(node: NodeHarness) -> None:
-    node.board.facts_now = BoardFacts(boot_id="b", hostname="h", clock_synced=False)
+    node.board.facts_now = MachineFacts(boot_id="b", hostname="h", clock_synced=False)
     await node.order("uptime", expires=node.board.now - 1_000_000)
     assert node.results[-1].phase is Phase.DONE
 

@@ -19,17 +19,17 @@ from broker.contract.messages import (
     encode,
 )
 from node_agent import report
-from node_agent.board import BoardFacts, FakeBoard
+from node_agent.board import FakeBoard, MachineFacts
 
 
-def details_of(facts: BoardFacts, *abilities: Ability) -> Details:
+def details_of(facts: MachineFacts, *abilities: Ability) -> Details:
     return report.details(
         facts, session="s", interval_s=10, abilities=abilities, ts=1.0, reason="why"
     )
 
 
 def test_long_texts_are_cut_so_that_details_are_never_refused() -> None:
-    facts = BoardFacts(boot_id="b" * 99, hostname="h" * 999, os="o" * 999)
+    facts = MachineFacts(boot_id="b" * 99, hostname="h" * 999, os="o" * 999)
     read = decode(report.encode_details(details_of(facts)), Details)
     assert len(read.hostname) == report.MAX_TEXT
     assert read.hostname.endswith("…")
@@ -37,14 +37,14 @@ def test_long_texts_are_cut_so_that_details_are_never_refused() -> None:
 
 
 def test_a_board_without_a_boot_id_still_has_details() -> None:
-    read = decode(encode(details_of(BoardFacts(boot_id="", hostname=""))), Details)
+    read = decode(encode(details_of(MachineFacts(boot_id="", hostname=""))), Details)
     assert read.boot_id == "unknown"
 
 
 def test_descriptions_give_way_when_details_are_too_long() -> None:
     abilities = [Ability(verb=f"v{n}", note="n" * 256) for n in range(100)]
     payload = report.encode_details(
-        details_of(BoardFacts(boot_id="b", hostname="h"), *abilities)
+        details_of(MachineFacts(boot_id="b", hostname="h"), *abilities)
     )
     read = decode(payload, Details)
     assert [ability.verb for ability in read.abilities] == [f"v{n}" for n in range(100)]
@@ -53,7 +53,7 @@ def test_descriptions_give_way_when_details_are_too_long() -> None:
 
 @pytest.mark.parametrize("where", ["unable", "unprobed"])
 def test_reasons_give_way_too(where: str) -> None:
-    facts = BoardFacts(boot_id="b", hostname="h", unreadable={"load": "r" * 300})
+    facts = MachineFacts(boot_id="b", hostname="h", unreadable={"load": "r" * 300})
     many: dict[str, Any] = {where: {f"v{n}": "\x01" * 256 for n in range(60)}}
     details = report.details(
         facts, session="s", interval_s=10, abilities=(), ts=1.0, **many
@@ -64,7 +64,7 @@ def test_reasons_give_way_too(where: str) -> None:
 
 def test_a_host_of_many_containers_still_has_details() -> None:
     many = tuple(f"10.0.{number // 250}.{number % 250}" for number in range(2000))
-    facts = BoardFacts(
+    facts = MachineFacts(
         boot_id="b", hostname="h", addresses=many, macs=("m" * 17,) * 2000
     )
     read = decode(report.encode_details(details_of(facts)), Details)
@@ -72,7 +72,7 @@ def test_a_host_of_many_containers_still_has_details() -> None:
 
 
 def test_text_that_is_not_unicode_costs_its_own_characters() -> None:
-    facts = BoardFacts(boot_id="b", hostname="h\udcff", unreadable={"load": "\udcfe"})
+    facts = MachineFacts(boot_id="b", hostname="h\udcff", unreadable={"load": "\udcfe"})
     read = decode(report.encode_details(details_of(facts)), Details)
     assert (read.hostname, read.unreadable) == ("h?", {"load": "?"})
 
