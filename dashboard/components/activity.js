@@ -1,12 +1,11 @@
 // The Activity page: one sentence for what belongs together, live, back to the beginning.
 
 import { publishLine } from "pirack/actions.js";
+import { FailureNotice, showFailures } from "pirack/connection.js";
 import { CopyButton } from "pirack/dialogs.js";
-import { EventEntry, fold } from "pirack/events.js";
-import { FailureNotice, showFailures } from "pirack/failure_notice.js";
-import { goTo } from "pirack/links.js";
-import { askEvents } from "pirack/recent_events.js";
-import { aimed } from "pirack/steady.js";
+import { askEvents, EventEntry, fold } from "pirack/events.js";
+import { aimed } from "pirack/layout.js";
+import { goTo } from "pirack/navigation.js";
 import { blocked, boards, listen, merge, store } from "pirack/store.js";
 import { byName, stackName } from "pirack/words.js";
 import { computed, onUnmounted, ref, shallowReactive, watch } from "vue";

@@ -4,8 +4,8 @@
 import { useConnection } from "pirack/connection.js";
 import { closeDialog, dialogs } from "pirack/dialogs.js";
 import { Icon } from "pirack/icons.js";
-import { goKeys, help, typing } from "pirack/keys.js";
 import { ActionMenu, menu } from "pirack/menu.js";
+import { goKeys, help, typing } from "pirack/navigation.js";
 import { Receipts } from "pirack/receipts.js";
 import { apply, begin, blocked, notify, startClock, store } from "pirack/store.js";
 import { computed, onMounted, onUnmounted, ref, watch } from "vue";

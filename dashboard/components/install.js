@@ -1,6 +1,6 @@
 // The Install page: what a run would do, what it does, how it ended, and what is next.
 
-import { FailureNotice, showFailures } from "pirack/failure_notice.js";
+import { FailureNotice, showFailures } from "pirack/connection.js";
 import { InstallProgress } from "pirack/install_progress.js";
 import { InstallRack } from "pirack/install_rack.js";
 import { InstallReport } from "pirack/install_report.js";

@@ -1,22 +1,17 @@
 // The Overview: figures, filters, the rack, what needs a look, and one board in full.
 
 import { rackTarget, stackTarget, tagTarget } from "pirack/actions.js";
-import { Attention } from "pirack/attention.js";
-import { BoardCard } from "pirack/board_card.js";
-import { BoardSheet } from "pirack/board_sheet.js";
-import { Services } from "pirack/connection.js";
-import { FailureNotice, showFailures } from "pirack/failure_notice.js";
+import { BoardCard, BoardSheet } from "pirack/board_sheet.js";
+import { FailureNotice, Services, showFailures } from "pirack/connection.js";
+import { RecentEvents } from "pirack/events.js";
 import { Icon } from "pirack/icons.js";
-import { leads, neighbour, typing } from "pirack/keys.js";
 import { menu, openMenu } from "pirack/menu.js";
+import { leads, neighbour, SearchBox, typing } from "pirack/navigation.js";
 import { describe, Legend, Rack } from "pirack/rack.js";
-import { RecentEvents } from "pirack/recent_events.js";
-import { SearchBox } from "pirack/search_box.js";
+import { Attention, UnderWay } from "pirack/side_column.js";
 import { boardOf } from "pirack/slot.js";
-
 import { boards, filtering, frozen, setFilter, shown, store } from "pirack/store.js";
 import { Figures, StateFilter } from "pirack/summary.js";
-import { UnderWay } from "pirack/under_way.js";
 import { moment } from "pirack/words.js";
 import { computed, nextTick, onMounted, onUnmounted, ref, watch } from "vue";
 

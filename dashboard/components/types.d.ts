@@ -134,11 +134,28 @@ interface PageSettings {
   adminVerbs: string[];
   destructive: string[];
   waves: Record<string, number>;
+  verbs: Record<string, VerbWords>;
+  /** The words of the verb power. */
+  power: Record<string, VerbWords>;
+  commonVerbs: string[];
+  lastVerbs: string[];
+  /** What the master can do for every board. */
+  masterVerbs: string[];
+  /** Examples of a search, each with what it finds. */
+  search: Record<string, string>;
   phases: Record<string, string>;
   phasesUnderWay: string[];
   kinds: Record<string, { title: string; label: string }>;
   throttleFlags: Record<string, string>;
   install: InstallVocabulary;
+}
+
+interface VerbWords {
+  label: string;
+  icon: string;
+  note: string;
+  doing: string;
+  consequence: string;
 }
 
 /** The install run's closed sets, each with its words. */
@@ -196,6 +213,7 @@ interface Action {
   placeholders: string[];
   icon?: string;
   note?: string;
+  consequence?: string;
   /** Whether it interrupts boards, so that it is asked first. */
   danger?: boolean;
   red?: boolean;
@@ -235,7 +253,7 @@ interface InstallBoard {
   serial: string;
   model: string;
   verdict: string;
-  verified: number;
+  verified: boolean;
   node: string;
 }
 

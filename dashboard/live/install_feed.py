@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from broker.contract.messages import (
-    InstallBoard,
     InstallStack,
     InstallState,
     InstallStep,
@@ -41,11 +40,9 @@ _COUNTS_VERIFIED = frozenset(
     {InstallStep.VERIFY, InstallStep.DONE, InstallStep.PROBLEMS}
 )
 
-Row = list[Any]
-
 
 def words(install: InstallState | None) -> str:
-    """Return how far the latest run is; empty when there was none."""
+    """Returns how far the latest run is; empty when there was none."""
     if install is None or not install.run:
         return ""
     stack = "the stack" if install.stack is None else f"stack {install.stack}"
@@ -67,7 +64,7 @@ def trouble(install: InstallState | None) -> bool:
 
 
 def hint(install: InstallState | None) -> str:
-    """Return what the navigation shows of a run under way: ``17 %``, ``…`` or ``!``.
+    """Returns what the navigation shows of a run under way: ``17 %``, ``…`` or ``!``.
 
     The last says that it waits for a person; empty when there is none.
     """
@@ -81,7 +78,7 @@ def hint(install: InstallState | None) -> str:
 
 
 def share(install: InstallState) -> int:
-    """Return how much of the whole run is done, percent."""
+    """Returns how much of the whole run is done, percent."""
     done = install.done / max(install.total, 1)
     if install.step.over:
         return 100
@@ -90,30 +87,23 @@ def share(install: InstallState) -> int:
     return _FOUND if install.step is InstallStep.ALL_ON else int(_FOUND * done)
 
 
-def stack_row(stack: InstallStack, nodes: dict[str, str]) -> Row:
-    """Return ``stack, run, phase, boards``.
+def stack_object(stack: InstallStack, nodes: dict[str, str]) -> dict[str, Any]:
+    """Returns a stack of the run; each board with the ``node`` that it is.
 
     Args:
         stack: As the master said.
         nodes: Wired hardware address to the id of the node that has it.
     """
-    boards = [_board_row(board, nodes) for board in stack.boards]
-    return [stack.stack, stack.run, stack.phase.value, boards]
-
-
-def _board_row(board: InstallBoard, nodes: dict[str, str]) -> Row:
-    """Return ``slot, name, address, mac, serial, model, verdict, verified, node``."""
-    return [
-        board.slot,
-        board.name,
-        board.address,
-        board.mac,
-        board.serial,
-        board.model,
-        board.verdict.value,
-        int(board.verified),
-        nodes.get(board.mac.lower(), ""),
+    boards = [
+        msgspec.structs.asdict(board) | {"node": nodes.get(board.mac.lower(), "")}
+        for board in stack.boards
     ]
+    return {
+        "number": stack.stack,
+        "run": stack.run,
+        "phase": stack.phase,
+        "boards": boards,
+    }
 
 
 class InstallFeed:
@@ -127,13 +117,13 @@ class InstallFeed:
         self._model = model
         self._state: InstallState | None = None
         self._heard_at = 0.0
-        self._stacks: dict[int, Row] = {}
+        self._stacks: dict[int, dict[str, Any]] = {}
         self._rested = True
         self.delta: dict[str, Any] = {}
         """What is new since the look before; empty when nothing is."""
 
     def look(self, wall: float, *, wanted: bool) -> None:
-        """Take notice of what is new, before the model's marks are taken off.
+        """Notes what is new, before the marks of the model are cleared.
 
         Args:
             wall: Unix time, seconds.
@@ -146,20 +136,20 @@ class InstallFeed:
             self.delta["state"] = self._state_row()
         self._rested = self._rested or not wanted
         if wanted and (self._rested or model.installs_changed or model.moved):
-            self._draw_up()
+            self._renew()
             self._rested = False
 
     def whole(self) -> dict[str, Any]:
-        """Return all of it, as of the last look."""
+        """Returns all of it, as of the last look."""
         stacks = list(self._stacks.values())
         return {"whole": True, "state": self._state_row(), "stacks": stacks}
 
-    def _draw_up(self) -> None:
-        """Make the rows again, and note which of them are others now."""
+    def _renew(self) -> None:
+        """Makes the stacks again, and notes which of them differ now."""
         nodes = self._by_address()
         known = self._model.install_stacks
         before = self._stacks
-        self._stacks = {n: stack_row(stack, nodes) for n, stack in known.items()}
+        self._stacks = {n: stack_object(stack, nodes) for n, stack in known.items()}
         changed = [row for n, row in self._stacks.items() if before.get(n) != row]
         if changed:
             self.delta["stacks"] = changed
@@ -168,7 +158,7 @@ class InstallFeed:
         self._model.installs_changed = False
 
     def _state_row(self) -> dict[str, Any] | None:
-        """Return every field of the state, and two more.
+        """Returns every field of the state, and two more.
 
         ``heard`` is when it was said, by our clock, or 0; ``share`` is in percent.
         """

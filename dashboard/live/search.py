@@ -58,6 +58,16 @@ class Field(enum.StrEnum):
     MODEL = "model"
 
 
+_PLACES = {Field.TAG, Field.STATE, Field.VERDICT, Field.STACK}
+HELP = {
+    "s03|s04": "either word in id, name, host, address, MAC, serial or tag",
+    "state:offline|stale": ", ".join(state.name.lower() for state in State),
+    "stack:3 tag:gpu": "both at once; stack:none for boards without a place",
+    "temp:>70 cpu:>=80": f"vitals: {', '.join(Metric)}",
+    "ip:10.0 mac:dca6": "one field: "
+    + ", ".join(field for field in Field if field not in _PLACES),
+}
+"""Examples, each with what it finds."""
 _KNOWN = [*(field.value for field in Field), *(metric.value for metric in Metric)]
 
 

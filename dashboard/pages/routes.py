@@ -2,7 +2,9 @@
 
 import html
 import platform
+import re
 from collections.abc import Callable
+from importlib import resources
 
 import msgspec
 import nicegui
@@ -66,7 +68,8 @@ class Pages:
         ui.add_head_html(
             f'<script src="{self._static}/theme.js"></script>{sheets}'
             '<meta name="theme-color" content="#c51a4a">'
-            f'<script type="application/json" id="vocabulary">{_words()}</script>',
+            f'<script type="application/json" id="vocabulary">{_words()}</script>'
+            f'<template id="icons">{_icons()}</template>',
             shared=True,
         )
 
@@ -126,6 +129,12 @@ class Pages:
 def _words() -> str:
     """Returns the vocabulary as JSON that no HTML parser takes for markup."""
     return msgspec.json.encode(vocabulary()).decode().replace("<", "\\u003c")
+
+
+def _icons() -> str:
+    """Returns the pictures; components/parts/icons.js draws them."""
+    file = resources.files("dashboard") / "components" / "icons.svg"
+    return re.sub(r"\n *", "", file.read_text("utf-8"))
 
 
 def _text(tag: str, text: str) -> None:

@@ -6,6 +6,8 @@ person reads for it stands here.
 
 from typing import Any
 
+import msgspec
+
 from broker.contract.messages import (
     EventKind,
     InstallStep,
@@ -14,7 +16,8 @@ from broker.contract.messages import (
     ScanPhase,
     ThrottleFlag,
 )
-from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE, WAVES
+from broker.contract.verbs import ADMIN_VERBS, DESTRUCTIVE, WAVES, Verb
+from dashboard.live import search
 from dashboard.live.tile import State
 from dashboard.server.users import PageRole
 
@@ -65,6 +68,87 @@ _KINDS = {
 }
 _PHASES = {Phase.ACCEPTED: "waiting"}
 """Where the word of the wire is not the word for a person."""
+
+
+class VerbWords(msgspec.Struct, frozen=True):
+    """What the page says of a verb, or of a word of ``power``.
+
+    Args:
+        label: On its button.
+        icon: Name in components/icons.svg.
+        note: Beside the button.
+        doing: What a stack does meanwhile.
+        consequence: What a person is told before boards are interrupted.
+    """
+
+    label: str
+    icon: str
+    note: str = ""
+    doing: str = ""
+    consequence: str = ""
+
+
+_VERBS = {
+    Verb.PING: VerbWords("Ping", "ping", "Ask the agent, else the network"),
+    Verb.REFRESH: VerbWords("Refresh", "refresh", "Send everything again"),
+    Verb.IDENTIFY: VerbWords("Identify", "identify", "Blink the activity LED"),
+    "temperature": VerbWords("Temperature", "temperature", "Read the sensor now"),
+    Verb.RESTART_AGENT: VerbWords("Restart agent", "reboot"),
+    Verb.UPDATE: VerbWords(
+        "Update",
+        "update",
+        doing="updating",
+        consequence="The board's update command runs; the agent may restart.",
+    ),
+    Verb.REBOOT: VerbWords(
+        "Reboot",
+        "reboot",
+        doing="rebooting",
+        consequence="What runs there stops; a board is away for about a minute.",
+    ),
+    Verb.SHUTDOWN: VerbWords(
+        "Shut down",
+        "shutdown",
+        doing="stopping",
+        consequence=(
+            "What runs there stops; a board stays off until its power is cycled."
+        ),
+    ),
+    Verb.POWER: VerbWords("Power", "power", doing="switching"),
+    Verb.INSTALL: VerbWords("Install", "install", doing="installing"),
+    Verb.LOCK: VerbWords(
+        "Reserve", "lock", "Refuse the destructive commands of others until a time"
+    ),
+    Verb.UNLOCK: VerbWords("Free", "unlock", "End the reservation"),
+    Verb.CANCEL: VerbWords("Cancel", "close", "What has not begun never does"),
+}
+_POWER = {
+    "on": VerbWords(
+        "Power on",
+        "power",
+        consequence="The outlet is switched on; boards that were shut down start.",
+    ),
+    "cycle": VerbWords(
+        "Power-cycle",
+        "reboot",
+        consequence=(
+            "Every board is asked to shut down and seen to be down, then the outlet "
+            "goes off and on again."
+        ),
+    ),
+    "off": VerbWords(
+        "Power off",
+        "unplugged",
+        consequence=(
+            "Every board is asked to shut down and seen to be down, then the outlet "
+            "is switched off."
+        ),
+    ),
+}
+_COMMON_VERBS = (Verb.PING, Verb.IDENTIFY, Verb.REFRESH, "temperature")
+_LAST_VERBS = (Verb.UPDATE, Verb.REBOOT, Verb.SHUTDOWN)
+_MASTER_VERBS = (Verb.PING, Verb.REFRESH, Verb.POWER, Verb.LOCK, Verb.UNLOCK)
+"""Verbs that the master can do for every board, whatever its agent offers."""
 
 _STAGES = (
     ("Check", (InstallStep.PREFLIGHT,)),
@@ -176,7 +260,7 @@ _SCAN_PHASES = {
 
 
 def vocabulary() -> dict[str, Any]:
-    """Return the closed sets; components/types.d.ts declares their shape."""
+    """Returns the closed sets; components/types.d.ts declares their shape."""
     return {
         "states": [
             {"key": state.name.lower(), "label": _STATES[state]} for state in State
@@ -187,6 +271,12 @@ def vocabulary() -> dict[str, Any]:
         "adminVerbs": sorted(ADMIN_VERBS),
         "destructive": sorted(verb.value for verb in DESTRUCTIVE),
         "waves": dict(WAVES),
+        "verbs": _VERBS,
+        "power": _POWER,
+        "commonVerbs": _COMMON_VERBS,
+        "lastVerbs": _LAST_VERBS,
+        "masterVerbs": _MASTER_VERBS,
+        "search": search.HELP,
         "phases": {
             phase.value: _PHASES.get(phase, phase.value.replace("-", " "))
             for phase in Phase
@@ -211,7 +301,7 @@ def vocabulary() -> dict[str, Any]:
 
 
 def _marked(words: dict[Any, tuple[str, str]]) -> dict[str, dict[str, str]]:
-    """Return mark and words by value."""
+    """Returns mark and words by value."""
     return {
         str(key): {"mark": mark, "words": said} for key, (mark, said) in words.items()
     }

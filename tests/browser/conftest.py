@@ -29,7 +29,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-GO = "async (path) => (await import('pirack/links.js')).goTo(path)"
+GO = "async (path) => (await import('pirack/navigation.js')).goTo(path)"
 """As a link of the page goes to another."""
 LEAVE = """() => {
   localStorage.clear();

@@ -92,7 +92,8 @@ def test_only_a_tab_that_shows_the_page_is_sent_the_boards(bench: Bench) -> None
     assert whole["state"]["backend"] == "dnsmasq"
     assert whole["state"]["heard"] == WALL
     assert whole["state"]["problems"] == []  # the page gets defaults, too
-    assert whole["stacks"][0][:3] == [1, "7", "placed"]
+    stack = whole["stacks"][0]
+    assert (stack["number"], stack["run"], stack["phase"]) == (1, "7", "placed")
     assert told(other) == []
 
 
@@ -122,7 +123,7 @@ def test_then_it_is_sent_the_stacks_that_changed_until_it_leaves(bench: Bench) -
     bench.hub.tick()
 
     _, changed, gone = told(port)
-    assert [row[0] for row in changed["stacks"]] == [2]
+    assert [each["number"] for each in changed["stacks"]] == [2]
     assert gone == {"gone": [1]}
 
 
@@ -136,7 +137,7 @@ def test_a_board_is_known_by_its_hardware_address_once_its_agent_speaks(
     bench.node(1)
     bench.hub.tick()
 
-    nodes = [each["stacks"][0][3][0][-1] for each in told(port)]
+    nodes = [each["stacks"][0]["boards"][0]["node"] for each in told(port)]
     assert nodes == ["", "pi-1"]
 
 
@@ -153,7 +154,7 @@ def test_what_happened_while_nobody_looked_is_in_the_first_message(
     view.follow_install(on=True)
     bench.hub.tick()
 
-    assert told(port)[-1]["stacks"][0][3][0][-1] == "pi-1"
+    assert told(port)[-1]["stacks"][0]["boards"][0]["node"] == "pi-1"
 
 
 def test_a_tab_that_missed_something_gets_all_of_it(bench: Bench) -> None:

@@ -1,11 +1,11 @@
 """The pure parts of the page's scripts, tested by node with NiceGUI's own Vue."""
 
-import json
 import os
 import re
 import subprocess
 from pathlib import Path
 
+import msgspec
 import nicegui
 import pytest
 
@@ -24,7 +24,7 @@ def node() -> Path:
 
 def test_every_script_test_passes(tmp_path: Path) -> None:
     settings = tmp_path / "settings.json"
-    settings.write_text(json.dumps(vocabulary()), "utf-8")
+    settings.write_bytes(msgspec.json.encode(vocabulary()))
     tests = sorted(SCRIPTS.glob("*.test.js"))
     command: list[str | Path] = [
         node(),

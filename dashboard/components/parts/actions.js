@@ -4,29 +4,6 @@ import { shallowReactive } from "vue";
 import { boards, listen, members, store } from "./store.js";
 import { capital, misleads, plainJson, quote, stackName } from "./words.js";
 
-/** @type {Record<string, { label: string, icon: string, note?: string }>} */
-const KNOWN = {
-  ping: { label: "Ping", icon: "ping", note: "Ask the agent, else the network" },
-  refresh: { label: "Refresh", icon: "refresh", note: "Send everything again" },
-  identify: { label: "Identify", icon: "identify", note: "Blink the activity LED" },
-  temperature: { label: "Temperature", icon: "temperature", note: "Read the sensor now" },
-  "restart-agent": { label: "Restart agent", icon: "reboot" },
-  update: { label: "Update", icon: "update" },
-  reboot: { label: "Reboot", icon: "reboot" },
-  shutdown: { label: "Shut down", icon: "shutdown" },
-  lock: { label: "Reserve", icon: "lock", note: "Refuse the destructive commands of others until a time" },
-  unlock: { label: "Free", icon: "unlock", note: "End the reservation" },
-  cancel: { label: "Cancel", icon: "close", note: "What has not begun never does" },
-};
-const COMMON = ["ping", "identify", "refresh", "temperature"];
-const LAST = ["update", "reboot", "shutdown"];
-const OF_THE_MASTER = ["ping", "refresh", "power", "lock", "unlock"];
-const POWER = [
-  ["on", "Power on", "power"],
-  ["cycle", "Power-cycle", "reboot"],
-  ["off", "Power off", "unplugged"],
-];
-
 /** @param {Board} node @returns {Target} */
 export const nodeTarget = (node) => ({ scope: `node/${node.id}`, title: node.name, nodes: [node], lock: node.lock });
 
@@ -70,18 +47,23 @@ export const bystanders = (target) =>
 /** Whether a node has said that it can do this; the rest is the master's.
  * @param {Board} node @param {string} verb */
 export const canDo = (node, verb) =>
-  OF_THE_MASTER.includes(verb) || (store.abilities[node.abilities] ?? []).some(([name]) => name === verb);
+  store.settings.masterVerbs.includes(verb) || (store.abilities[node.abilities] ?? []).some(([name]) => name === verb);
 
 /** @param {string} verb @param {string[]} placeholders @returns {Action} */
 function make(verb, placeholders = [], note = "") {
-  const known = KNOWN[verb] ?? {
-    label: capital(verb.replaceAll(/[-_]/g, " ")),
-    icon: "run",
-    note: `Runs ${verb} of the board's command file`,
-  };
+  const alias = { label: capital(verb.replaceAll(/[-_]/g, " ")), icon: "run" };
+  const words = store.settings.verbs[verb] ?? { ...alias, note: `Runs ${verb} of the board's command file` };
   const danger = store.settings.destructive.includes(verb);
-  return { verb, placeholders, args: [], ...known, note: note || known.note || "", danger };
+  return { verb, placeholders, args: [], ...words, note: note || words.note, danger };
 }
+
+/** The verb power with one of its words: on, cycle or off. @param {string} word @returns {Action} */
+export const switchTo = (word) => ({
+  ...make("power"),
+  ...store.settings.power[word],
+  args: [word],
+  red: word !== "on",
+});
 
 /** Power where an outlet feeds it. A board that shares its outlet is switched with its
  * stack: alone, the master would refuse. @param {Target} target @returns {Action[]} */
@@ -91,14 +73,7 @@ function switching(target) {
   const stack = shares ? store.stacks.get(target.nodes[0].stack ?? -1) : undefined;
   const where = stack && `${stackName(stack)} as a whole: its boards share one outlet`;
   const whole = stack && { target: stackTarget(stack), where };
-  return POWER.map(([word, label, icon]) => ({
-    ...make("power"),
-    args: [word],
-    label,
-    icon,
-    red: word !== "on",
-    ...whole,
-  }));
+  return Object.keys(store.settings.power).map((word) => ({ ...switchTo(word), ...whole }));
 }
 
 /** Actions in the order they are shown, without those the role lacks: `common` first,
@@ -112,14 +87,15 @@ export function offered(target) {
     }
   }
   const pick = (/** @type {string[]} */ verbs) => verbs.flatMap((verb) => found.get(verb) ?? []);
-  const own = [...found.values()].filter(({ verb }) => !COMMON.includes(verb) && !LAST.includes(verb));
+  const { commonVerbs, lastVerbs } = store.settings;
+  const own = [...found.values()].filter(({ verb }) => ![...commonVerbs, ...lastVerbs].includes(verb));
   const [on, ...cuts] = switching(target);
   const held = target.lock && target.lock.scope === target.scope;
   const reserving = /^(node|stack)\//.test(target.scope) ? [make(held ? "unlock" : "lock")] : [];
-  const last = [on, ...pick(LAST), ...cuts].filter(Boolean);
+  const last = [on, ...pick(lastVerbs), ...cuts].filter(Boolean);
   const may = (/** @type {Action[]} */ actions) => actions.filter(({ verb }) => allowed(verb));
   return {
-    common: may([...pick(COMMON), ...reserving]),
+    common: may([...pick(commonVerbs), ...reserving]),
     own: may(own.sort((a, b) => a.label.localeCompare(b.label))),
     last: may(last.map((action) => ({ ...action, red: action.red ?? action.danger }))),
   };
@@ -154,8 +130,7 @@ export const cancelling = ({ id, verb, word = "" }) => ({
 
 /** What a command under way is called; `word` says which way a power goes.
  * @param {string} verb */
-export const labelOf = (verb, word = "") =>
-  (verb === "power" && POWER.find(([each]) => each === word)?.[1]) || make(verb).label;
+export const labelOf = (verb, word = "") => ((verb === "power" && store.settings.power[word]) || make(verb)).label;
 
 /** The command's confirm field: needed for destructive verbs on more than one.
  * @param {Target} target @param {Action} action */

@@ -1,18 +1,16 @@
 // One board in full: a sheet at the side, on a phone from below.
 
-import { computed, onMounted, ref } from "vue";
+import { computed, nextTick, onMounted, onUnmounted, ref, shallowRef } from "vue";
 import { nodeTarget, underWay } from "./actions.js";
-import { facts, faults, figures, noFlags, throttleFlags } from "./board_facts.js";
 import { CopyButton } from "./dialogs.js";
+import { RecentEvents } from "./events.js";
 import { Glyph, Icon } from "./icons.js";
+import { keepInPlace } from "./layout.js";
 import { ActionList } from "./menu.js";
-import { RecentEvents } from "./recent_events.js";
-import { phrase } from "./slot.js";
-import { covered, sparkarea, sparkline } from "./sparkline.js";
-import { keepInPlace } from "./steady.js";
+import { WorkList } from "./side_column.js";
+import { boardOf, covered, phrase, sparkarea, sparkline } from "./slot.js";
 import { boards, frozen, level, now, State, store } from "./store.js";
-import { WorkList } from "./under_way.js";
-import { age, moment, stackName } from "./words.js";
+import { age, byName, bytes, list, moment, plural, span, stackName, stamp } from "./words.js";
 
 const WIDTH = 320;
 const HEIGHT = 56;
@@ -200,3 +198,180 @@ export const BoardSheet = {
     </div>
   </section>`,
 };
+
+/** @param {any} value */
+const known = (value) => value !== null && value !== undefined;
+
+/** Its outlet: read back, wanted, and who else hangs on it.
+ * @param {Board} node @param {Stack | undefined} stack @param {Board[]} all */
+export function powerWords(node, stack, all) {
+  if (!node.outlet) return "no outlet feeds it that we can switch";
+  const wanted = stack?.wanted && stack.wanted !== node.power ? `, but ${stack.wanted} is wanted` : "";
+  const others = byName(all.filter((each) => each !== node && each.outlet === node.outlet));
+  const shared = others.length
+    ? `; shared with ${list(
+        others.map(({ name }) => name),
+        5,
+      )}`
+    : "";
+  return `${node.outlet} reads back ${node.power ?? "nothing"}${wanted}${shared}`;
+}
+
+/** Where it stands, what it is, how it is reached: term, words, and whether they are code
+ * or to be copied. @param {Board} node @param {any} details @param {any} state @param {Board[]} all */
+export function facts(node, details, state, all) {
+  const stack = store.stacks.get(state?.stack);
+  const d = details ?? {};
+  const clock = known(d.clock_synced) ? (d.clock_synced ? "set" : "not set") : "";
+  const unreadable = Object.entries(d.unreadable ?? {}).map(([vital, why]) => `${vital}: ${why}`);
+  // Of a board that is online it is old: the master says it again with other news.
+  const heard = state?.last_seen && state.verdict !== "online" ? stamp(state.last_seen) : "";
+  const memory = `${bytes(d.memory_bytes ?? 0)} memory, ${bytes(d.disk_bytes ?? 0)} disk`;
+  const rows = [
+    ["Place", stack ? `${stackName(stack)}, slot ${state.slot}` : "no place in the rack"],
+    ["Power", powerWords(node, stack, all)],
+    ["Tags", (state?.tags ?? []).join(", ")],
+    ["Id", node.id, "code copy"],
+    ["Hostname", d.hostname, "code"],
+    ["Address", (d.addresses ?? []).join(", "), "code copy"],
+    ["MAC", (d.macs ?? []).join(", "), "code"],
+    ["Serial", d.serial, "code"],
+    ["Model", d.model],
+    ["System", d.os],
+    ["Kernel", d.kernel && `${d.kernel} ${d.architecture ?? ""}`],
+    ["Hardware", d.cpu_count && `${plural(d.cpu_count, "processor")}, ${memory}`],
+    ["Agent", d.agent_version && `${d.agent_version}, every ${d.interval_s} s${d.simulated ? ", simulated" : ""}`],
+    ["Not readable", unreadable.join("; ")],
+    ["Disk errors", d.disk_errors ? `${d.disk_errors} recorded by the file system` : ""],
+    ["Clock", clock],
+    ["Last heard", heard],
+    ["Topic", `${store.settings.prefix}/node/${node.id}/#`, "code copy"],
+  ];
+  const told = rows.filter(([, text]) => known(text) && text !== "" && text !== 0);
+  return told.map(([term, text, kind = ""]) => {
+    return { term, text, code: kind.includes("code"), copy: kind.includes("copy") };
+  });
+}
+
+/** Figures of a heartbeat; as many rows before the first: what is below does not move.
+ * @param {any} beat */
+export function figures(beat) {
+  const network = known(beat?.rx_bytes) && known(beat?.tx_bytes);
+  return {
+    Load: beat?.load?.map((/** @type {number} */ value) => value.toFixed(2)).join("  ") ?? "–",
+    Uptime: beat ? span(beat.uptime_s) : "–",
+    Network: network ? `${bytes(beat.rx_bytes)} in, ${bytes(beat.tx_bytes)} out` : "–",
+    "Disk writes": known(beat?.disk_written_bytes) ? `${bytes(beat.disk_written_bytes)} since boot` : "–",
+  };
+}
+
+/** The throttle bits; what is on now and named above is not named again.
+ * @param {Board} node @param {any} state @param {any} bits */
+export function throttleFlags(node, state, bits) {
+  const above = [node.reason, ...(state?.faults ?? [])].join(" ").replaceAll("-", " ");
+  return Object.entries(store.settings.throttleFlags).flatMap(([flag, words]) => {
+    const now = (bits.now ?? []).includes(flag);
+    const before = (bits.since_boot ?? []).includes(flag);
+    if (now && above.includes(words)) return [];
+    const [level, when] = now ? ["crit", "now"] : before ? ["warn", "since boot"] : [null, "never"];
+    return [{ flag, level, glyph: State[(level ?? "ok").toUpperCase()], text: `${words}: ${when}` }];
+  });
+}
+
+/** Why there are no throttle bits to show; empty if there are. @param {any} bits */
+export function noFlags(bits) {
+  if (!bits) return "The firmware of this machine has no throttle bits.";
+  return bits.unknown ? `Throttle bits unknown: ${bits.unknown}` : "";
+}
+
+/** What is wrong and the sentence above does not say: it has what decided the state.
+ * @param {Board} node @param {any} state @param {any} beat @returns {string[]} */
+export function faults(node, state, beat) {
+  const unsaid = (state?.faults ?? []).filter((/** @type {string} */ text) => !node.reason.includes(text));
+  return beat?.disk_read_only ? [...unsaid, "disk is read-only: the card may be failing"] : unsaid;
+}
+
+const WAIT_MS = 320;
+
+/** The figures of a board that are worth a glance. @param {Board} node */
+function glance(node) {
+  const { label } = store.settings.states[node.state];
+  if (node.state >= State.STALE && node.state !== State.UNSEEN) return { [label]: age(now() - node.since) };
+  if (node.cpu < 0) return {};
+  return {
+    CPU: `${node.cpu} %`,
+    ...(node.memory >= 0 && { Memory: `${node.memory} %` }),
+    ...(node.temperature >= 0 && { Temperature: `${node.temperature} °C` }),
+  };
+}
+
+/** Follows pointer and focus inside `area`. */
+export const BoardCard = {
+  props: { area: Object },
+  /** @param {{ area: HTMLElement }} props */
+  setup(props, { expose }) {
+    const element = ref();
+    const shown = shallowRef(/** @type {Board | null} */ (null));
+    /** @type {HTMLElement | null} */
+    let board = null;
+    let timer = 0;
+    const hide = () => {
+      window.clearTimeout(timer);
+      board = null;
+      shown.value = null;
+    };
+    const show = async () => {
+      shown.value = (board?.isConnected && store.ids.get(board.dataset.node ?? "")) || null;
+      if (!board || !shown.value) return hide();
+      await nextTick();
+      if (board) place(element.value, board);
+    };
+    const aim = (/** @type {Event} */ event, /** @type {number} */ wait_ms) => {
+      const found = boardOf(event);
+      if (found === board) return;
+      hide();
+      board = found;
+      if (board) timer = window.setTimeout(show, wait_ms);
+    };
+    const over = (/** @type {PointerEvent} */ event) => event.pointerType === "mouse" && aim(event, WAIT_MS);
+    const focus = (/** @type {FocusEvent} */ event) =>
+      /** @type {Element} */ (event.target).matches(":focus-visible") && aim(event, 0);
+    onMounted(() => {
+      props.area.addEventListener("pointerover", over);
+      props.area.addEventListener("focusin", focus);
+      for (const kind of ["pointerleave", "pointerdown", "focusout"]) props.area.addEventListener(kind, hide);
+      window.addEventListener("scroll", hide, { passive: true });
+    });
+    onUnmounted(() => {
+      window.clearTimeout(timer);
+      window.removeEventListener("scroll", hide);
+    });
+    expose({ hide });
+    const view = computed(() => {
+      const node = store.rows >= 0 ? shown.value : null;
+      if (!node) return null;
+      const stack = store.stacks.get(node.stack ?? -1);
+      const { key, label } = store.settings.states[node.state];
+      const where = stack ? `${stackName(stack)} · slot ${node.slot}` : "no place";
+      return { key, name: node.name, where, words: node.reason || phrase(node) || label, facts: glance(node) };
+    });
+    return { element, view };
+  },
+  template: `
+  <div ref="element" class="hover-card" aria-hidden="true" :hidden="!view" :data-state="view?.key">
+    <template v-if="view">
+      <b>{{ view.name }}</b><span class="hover-where">{{ view.where }}</span>
+      <p>{{ view.words }}</p>
+      <dl><div v-for="(value, term) in view.facts"><dt>{{ term }}</dt><dd>{{ value }}</dd></div></dl>
+    </template>
+  </div>`,
+};
+
+/** @param {HTMLElement} card @param {HTMLElement} board */
+function place(card, board) {
+  const from = board.getBoundingClientRect();
+  const { width, height } = card.getBoundingClientRect();
+  const left = Math.max(8, Math.min(from.left + 12, innerWidth - width - 8));
+  const below = from.bottom + height + 12 < innerHeight;
+  card.style.transform = `translate(${left}px, ${below ? from.bottom + 6 : from.top - height - 6}px)`;
+}

@@ -1,8 +1,8 @@
 // How live this page is, in four words at the top and a banner when it is not; and how the
 // broker and the master stand.
 
-import { computed, watch } from "vue";
-import { now, silence, store } from "./store.js";
+import { computed, onErrorCaptured, watch } from "vue";
+import { fail, now, silence, store } from "./store.js";
 import { age, clock, moment } from "./words.js";
 
 const SILENT_S = 12;
@@ -74,4 +74,24 @@ export const Services = {
     <dl><div v-for="{ name, good, text } in rows" :key="name">
       <dt>{{ name }}</dt><dd :data-good="good ? 'yes' : 'no'">{{ text }}</dd></div></dl>
   </section>`,
+};
+
+/** Let what fails inside a page be shown by its FailureNotice. */
+export function showFailures() {
+  store.failure = "";
+  onErrorCaptured((error) => {
+    fail(error);
+    return false;
+  });
+}
+
+export const FailureNotice = {
+  setup: () => ({ store, reload: () => window.location.reload() }),
+  template: `
+  <div v-if="store.failure" class="empty">
+    <h2>Part of this page failed</h2>
+    <p>What is shown may be incomplete. Reloading usually helps; if it comes back, please report this line:</p>
+    <code>{{ store.failure }}</code>
+    <button class="button" type="button" @click="reload">Reload</button>
+  </div>`,
 };

@@ -7,15 +7,6 @@ import { Glyph } from "./icons.js";
 import { blocked, State, store } from "./store.js";
 import { byName, list, moment, plural, stackName } from "./words.js";
 
-/** @type {Record<string, string>} */
-const CONSEQUENCE = {
-  reboot: "What runs there stops; a board is away for about a minute.",
-  shutdown: "What runs there stops; a board stays off until its power is cycled.",
-  update: "The board's update command runs; the agent may restart.",
-  on: "The outlet is switched on; boards that were shut down start.",
-  cycle: "Every board is asked to shut down and seen to be down, then the outlet goes off and on again.",
-  off: "Every board is asked to shut down and seen to be down, then the outlet is switched off.",
-};
 const SPANS = { "30m": "30 minutes", "2h": "2 hours", "8h": "8 hours", "1d": "1 day" };
 
 /** Ask where it can hurt or needs words; else send at once. `named`: boards that the
@@ -161,13 +152,12 @@ const ConsentDialog = {
       };
     });
 
-    const consequence = CONSEQUENCE[action.args[0] ?? action.verb] ?? "";
-    return { view, form, inWaves, waves, names, word, consequence, asksForce: cuts(action) };
+    return { view, form, inWaves, waves, names, word, asksForce: cuts(action) };
   },
   template: `
   <Modal :title="view.title" danger wary @close="$emit('close')">
     <div class="dialog-body">
-      <p>{{ consequence }}</p>
+      <p>{{ action.consequence }}</p>
       <div class="objections" :hidden="!view.against.length">
         <p v-for="text in view.against" class="why">{{ text }}</p>
       </div>

@@ -5,7 +5,7 @@ import { computed, ref, shallowRef, watch } from "vue";
 import { send } from "./actions.js";
 import { Icon, Mark } from "./icons.js";
 import * as run from "./install_run.js";
-import { layOut, useWidth } from "./rack_layout.js";
+import { layOut, useWidth } from "./layout.js";
 import { openSlotFinder } from "./slot_finder.js";
 import { store } from "./store.js";
 import { plural, stackName } from "./words.js";
@@ -14,7 +14,7 @@ const CARD_PX = 236;
 const CELL_CARD_PX = 96;
 /** Racks up to this size are drawn with a line per board, larger ones with a mark. */
 const LINES_UP_TO = 120;
-const NOBODY = { name: "", address: "", mac: "", serial: "", model: "", verdict: "", verified: 0, node: "" };
+const NOBODY = { name: "", address: "", mac: "", serial: "", model: "", verdict: "", verified: false, node: "" };
 
 /** Slots nobody has said anything of yet. @param {number} slots @returns {InstallBoard[]} */
 const unknown = (slots) => Array.from({ length: slots }, (_, index) => ({ ...NOBODY, slot: index + 1 }));

@@ -5,21 +5,13 @@ import { allowed, rackTarget } from "./actions.js";
 import { blocked, frozen, now, State, store } from "./store.js";
 import { capital, list, plural, stackName } from "./words.js";
 
-const BOARD = ["slot", "name", "address", "mac", "serial", "model", "verdict", "verified", "node"];
-
 /** @type {{ state: InstallState | null, stacks: Map<number, InstallStack>, heard: boolean, learnt: number }} */
 export const install = shallowReactive({ state: null, stacks: new Map(), heard: false, learnt: 0 });
-
-/** @param {any[]} row @returns {InstallStack} */
-export function readStack([number, run, phase, boards]) {
-  const read = (/** @type {any[]} */ row) => Object.fromEntries(BOARD.map((key, at) => [key, row[at]]));
-  return { number, run, phase, boards: boards.map(read) };
-}
 
 /** Take what is new of the run. @param {any} news */
 export function learn({ whole, state, stacks, gone }) {
   const known = new Map(whole ? [] : install.stacks);
-  for (const row of stacks ?? []) known.set(row[0], readStack(row));
+  for (const stack of stacks ?? []) known.set(stack.number, stack);
   for (const number of gone ?? []) known.delete(number);
   install.stacks = known;
   if (state !== undefined) Object.assign(install, { state, learnt: now() });

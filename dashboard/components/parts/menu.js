@@ -5,7 +5,7 @@ import { cancelling, offered, publishLine, rackTarget, renewed, underWay } from 
 import { begin } from "./consent.js";
 import { CopyButton } from "./dialogs.js";
 import { Icon } from "./icons.js";
-import { aroundChanges } from "./steady.js";
+import { aroundChanges } from "./layout.js";
 import { blocked, store } from "./store.js";
 import { plural } from "./words.js";
 

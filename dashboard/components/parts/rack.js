@@ -3,7 +3,7 @@
 import { computed, nextTick, onMounted, onUnmounted, ref, toRaw, watch } from "vue";
 import { underWay } from "./actions.js";
 import { Icon } from "./icons.js";
-import { layOut, useWidth } from "./rack_layout.js";
+import { layOut, useWidth } from "./layout.js";
 import { boardOf, Cell, METRICS, Slot } from "./slot.js";
 import { boards, countStates, filtering, listen, State, shown, store } from "./store.js";
 import { byName, list, moment, plural, stackName } from "./words.js";
@@ -12,14 +12,6 @@ const SLOT_CARD_PX = 224;
 const CELL_PX = 24;
 const FEW = 2;
 const BORDERED = ["crit", "offline", "warn"];
-/** @type {Record<string, string>} */
-const DOING = {
-  reboot: "rebooting",
-  shutdown: "stopping",
-  update: "updating",
-  power: "switching",
-  install: "installing",
-};
 
 /** @typedef {{ key: string, stack: Stack | null, nodes: Board[], places: (Board | string)[], title: string }} Card */
 
@@ -59,7 +51,7 @@ function rollWords(nodes) {
   const [work] = underWay(nodes);
   if (work) {
     const { verb, running, queued, by } = work;
-    const doing = `${DOING[verb] ?? verb} ${running.length} of ${nodes.length}`;
+    const doing = `${store.settings.verbs[verb]?.doing || verb} ${running.length} of ${nodes.length}`;
     const title = `${running.length} running, ${queued.length} waiting${by ? `; asked by ${by}` : ""}`;
     return { text: running.length ? doing : `${queued.length} of ${nodes.length} waiting`, title, busy: "" };
   }

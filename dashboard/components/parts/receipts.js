@@ -4,7 +4,7 @@ import { computed, onMounted, onUnmounted, ref, watch } from "vue";
 import { cancelling, dismiss, rackTarget, receipts, send } from "./actions.js";
 import { begin } from "./consent.js";
 import { Glyph, Icon } from "./icons.js";
-import { aimed } from "./steady.js";
+import { aimed } from "./layout.js";
 import { State, store } from "./store.js";
 import { byName, list, plural, took } from "./words.js";
 
@@ -115,7 +115,7 @@ const ReceiptCardView = {
     };
     const size = live ? { "--rows": Math.min(total, ROWS_SEEN) } : {};
     const words = { dismiss, list, phaseWords, plural };
-    return { element, keep, open, view, label, cancel, again, size, State, ...words };
+    return { element, keep, open, view, label, cancel, again, size, State, store, ...words };
   },
   template: `
   <article ref="element" class="receipt" :data-phase="view.phase" @pointerenter="keep" @focusin="keep">
@@ -127,7 +127,7 @@ const ReceiptCardView = {
       <b>{{ label }}</b><span class="receipt-target">{{ card.target.title }}</span>
       <span class="receipt-phase">{{ view.standing }}</span>
       <button v-if="card.action.danger" class="button small" type="button" :hidden="!view.stoppable"
-        title="What has not begun never does" @click="cancel">Cancel</button>
+        :title="store.settings.verbs.cancel.note" @click="cancel">Cancel</button>
       <button class="icon-button" type="button" aria-label="Dismiss" @click="dismiss(card)">
         <Icon name="close" :size="16"/></button>
     </header>

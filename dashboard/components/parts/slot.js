@@ -2,11 +2,8 @@
 // because a thousand of them change twice a second: measured 2 to 10 times cheaper.
 
 import { glyphAttributes, glyphShape } from "./icons.js";
-import { sparkline } from "./sparkline.js";
-import { level, now, State, shown, store } from "./store.js";
+import { HISTORY, level, NO_SAMPLE, now, SAMPLE_MS, State, shown, store } from "./store.js";
 import { age } from "./words.js";
-
-export { sparkline };
 
 /** The element of the board an event is about. @param {Event} event @returns {HTMLElement | null} */
 export const boardOf = ({ target }) => (target instanceof Element ? target.closest("[data-node]") : null);
@@ -22,6 +19,61 @@ function worded(node) {
   if (node.state === State.WARN || node.state === State.CRIT) return (node.levels & 63) === 0;
   return node.state !== State.OK || node.cpu < 0;
 }
+
+const LEAST_SPAN = 2;
+const LEAST_TOP = 25;
+
+/** @param {ArrayLike<number>} history */
+function firstKnown(history) {
+  const first = Array.from(history).findIndex((value) => value !== NO_SAMPLE);
+  return first < 0 ? HISTORY - LEAST_SPAN : Math.min(first, HISTORY - LEAST_SPAN);
+}
+
+/** Over how long a line of samples goes. @param {ArrayLike<number>} history */
+export const covered = (history) => age(((HISTORY - firstKnown(history)) * SAMPLE_MS) / 1000);
+
+/** The unbroken runs of samples as points, over the time that is known (up to 3 min): a
+ * fresh page is not blank, and a flat rack is not blown up.
+ * @param {ArrayLike<number>} history @param {number} width @param {number} height */
+function runs(history, width, height) {
+  let top = LEAST_TOP;
+  for (let i = 0; i < HISTORY; i += 1) if (history[i] !== NO_SAMPLE && history[i] > top) top = history[i];
+  /** @type {string[][]} */
+  const found = [];
+  if (!history.length) return found;
+  const first = firstKnown(history);
+  /** @type {string[] | null} */
+  let run = null;
+  for (let i = first; i < HISTORY; i += 1) {
+    if (history[i] === NO_SAMPLE) {
+      if (run?.length === 1) found.pop(); // one sample before a gap shows no course
+      run = null;
+      continue;
+    }
+    const x = (((i - first) / (HISTORY - 1 - first)) * width).toFixed(1);
+    const y = (height - 1.5 - (history[i] / top) * (height - 3)).toFixed(1);
+    if (!run) {
+      run = [];
+      found.push(run);
+    }
+    run.push(`${x} ${y}`);
+  }
+  return found;
+}
+
+/** Samples as a line with gaps; the newest, if alone, is a dot.
+ * @param {ArrayLike<number>} history @param {number} width @param {number} height */
+export const sparkline = (history, width, height) =>
+  runs(history, width, height)
+    .map((run) => `M${run.join("L")}${run.length === 1 ? "h0" : ""}`)
+    .join("");
+
+/** What lies below that line.
+ * @param {ArrayLike<number>} history @param {number} width @param {number} height */
+export const sparkarea = (history, width, height) =>
+  runs(history, width, height)
+    .map((run) => `M${run.join("L")}V${height}H${run[0].split(" ")[0]}Z`)
+    .join("");
 
 /** Set text only where it differs: an equal write still costs a layout.
  * @param {Element} element @param {string} text */

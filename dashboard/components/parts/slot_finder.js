@@ -2,7 +2,7 @@
 // person says where; two boards that are the wrong way round are swapped.
 
 import { computed, nextTick, onMounted, ref, shallowReactive, watch } from "vue";
-import { ask, publishLine, stackTarget } from "./actions.js";
+import { ask, publishLine, stackTarget, switchTo } from "./actions.js";
 import { begin } from "./consent.js";
 import { LineBox, Modal, openDialog } from "./dialogs.js";
 import { Icon, Mark } from "./icons.js";
@@ -10,14 +10,6 @@ import { hindrance, install, installAction, installTarget, nameOf, occupied } fr
 import { State, store } from "./store.js";
 
 const IDENTIFY = { verb: "identify", args: [], label: "Blink", confirm: "", danger: false, placeholders: [] };
-const POWER_CYCLE = {
-  verb: "power",
-  args: ["cycle"],
-  label: "Power-cycle",
-  placeholders: [],
-  danger: true,
-  red: true,
-};
 
 /** What is asked while a board is looked for. @param {InstallBoard} board @param {Board | undefined} node
  * @param {boolean} awake @param {string} stack */
@@ -192,7 +184,7 @@ const SlotFinder = {
     const cycle = (/** @type {() => void} */ close) => {
       const stack = store.stacks.get(finder.state.stack);
       close();
-      if (stack) begin(stackTarget(stack), POWER_CYCLE);
+      if (stack) begin(stackTarget(stack), switchTo("cycle"));
     };
     const { state, blink, next, go, line } = finder;
     /** The pointer says more of what is meant than the focus. */

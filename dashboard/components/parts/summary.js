@@ -2,8 +2,8 @@
 
 import { computed, onUnmounted, ref, shallowRef } from "vue";
 import { Glyph } from "./icons.js";
-import { sparkline } from "./sparkline.js";
-import { steady } from "./steady.js";
+import { steady } from "./layout.js";
+import { sparkline } from "./slot.js";
 import {
   boards,
   boardsEachSecond,

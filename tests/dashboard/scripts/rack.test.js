@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { concerns } from "../../../dashboard/components/parts/attention.js";
 import { fold, sentence } from "../../../dashboard/components/parts/events.js";
-import { nearest } from "../../../dashboard/components/parts/keys.js";
+import { layOut } from "../../../dashboard/components/parts/layout.js";
+import { nearest } from "../../../dashboard/components/parts/navigation.js";
 import { describe, outletWords, worst } from "../../../dashboard/components/parts/rack.js";
-import { layOut } from "../../../dashboard/components/parts/rack_layout.js";
-import { sparkline } from "../../../dashboard/components/parts/sparkline.js";
+import { concerns } from "../../../dashboard/components/parts/side_column.js";
+import { sparkline } from "../../../dashboard/components/parts/slot.js";
 import { HISTORY, NO_SAMPLE, State, store } from "../../../dashboard/components/parts/store.js";
 import { figures, onlineFigure } from "../../../dashboard/components/parts/summary.js";
 import { board, rack } from "./rack.js";
