@@ -2,11 +2,11 @@
 
 import { publishLine } from "pirack/actions.js";
 import { FailureNotice, showFailures } from "pirack/connection.js";
-import { CopyButton } from "pirack/dialogs.js";
 import { askEvents, EventEntry, fold } from "pirack/events.js";
-import { aimed } from "pirack/layout.js";
+import { aimed, aroundChanges } from "pirack/layout.js";
 import { goTo } from "pirack/navigation.js";
 import { blocked, boards, listen, merge, store } from "pirack/store.js";
+import { CopyButton } from "pirack/widgets.js";
 import { byName, stackName } from "pirack/words.js";
 import { computed, onUnmounted, ref, shallowReactive, watch } from "vue";
 
@@ -32,22 +32,17 @@ function byDay(events) {
   });
 }
 
-/** Keep the entry that is read where it is while the list changes.
+/** Keeps the entry that is read where it is while the list changes.
  * @param {{ value: HTMLElement }} list @param {() => unknown} source */
 function keepReading(list, source) {
-  /** @type {Element | undefined} */
-  let read;
-  let top = 0;
-  const look = () => {
+  const top = (entry) => entry.getBoundingClientRect().top;
+  const before = () => {
     const entries = list.value ? [...list.value.querySelectorAll(":scope > li[data-key]")] : [];
     const at = /** @type {HTMLElement | null} */ (list.value?.closest(".log-page"))?.offsetTop ?? 0;
-    read = window.scrollY > 0 ? entries.find((each) => each.getBoundingClientRect().bottom > at) : undefined;
-    top = read?.getBoundingClientRect().top ?? 0;
+    const read = window.scrollY > 0 && entries.find((each) => each.getBoundingClientRect().bottom > at);
+    return read ? { read, at: top(read) } : null;
   };
-  watch(source, look, { flush: "pre" });
-  watch(source, () => read?.isConnected && window.scrollBy(0, read.getBoundingClientRect().top - top), {
-    flush: "post",
-  });
+  aroundChanges(before, (found) => found?.read.isConnected && window.scrollBy(0, top(found.read) - found.at), source);
 }
 
 export default {
@@ -77,7 +72,7 @@ export default {
       window.history.replaceState(window.history.state, "", now.size ? `?${now}` : window.location.pathname);
       load();
     };
-    const choose = (/** @type {string} */ kind) => {
+    const choose = (kind) => {
       const others = chosen.kinds.filter((each) => each !== kind);
       chosen.kinds = !kind ? [] : others.length < chosen.kinds.length ? others : [...others, kind];
     };
@@ -89,7 +84,7 @@ export default {
       const fresh = store.events.filter((each) => each.seq > last && fits(each, chosen.scope, chosen.kinds));
       if (fresh.length) history.events = merge(history.events, fresh).slice(-MOST);
     };
-    const take = (/** @type {Change} */ change) => {
+    const take = (change) => {
       if ((change.snapshot && !history.waiting) || (change.connection && history.error && !blocked())) return restart();
       due ||= Boolean(change.events);
       if (due && !aimed(list.value)) live();
@@ -117,7 +112,7 @@ export default {
       const target = { scope: chosen.scope, title: "", nodes: [], lock: null };
       return publishLine(target, { verb: "events", args: words(), label: "", placeholders: [], confirm: "" });
     };
-    const open = (/** @type {string} */ id) => goTo(`/?node=${encodeURIComponent(id)}`);
+    const open = (id) => goTo(`/?node=${encodeURIComponent(id)}`);
     const view = { entries, note, more, scopes };
     return { list, chosen, choose, load, line, open, blocked, stackName, store, ...view };
   },

@@ -2,12 +2,11 @@
 // messages come in and what the tab asks for goes out.
 
 import { useConnection } from "pirack/connection.js";
-import { closeDialog, dialogs } from "pirack/dialogs.js";
-import { Icon } from "pirack/icons.js";
 import { ActionMenu, menu } from "pirack/menu.js";
 import { goKeys, help, typing } from "pirack/navigation.js";
 import { Receipts } from "pirack/receipts.js";
 import { apply, begin, blocked, notify, startClock, store } from "pirack/store.js";
+import { closeDialog, dialogs, Icon } from "pirack/widgets.js";
 import { computed, onMounted, onUnmounted, ref, watch } from "vue";
 
 const PAGES = [
@@ -29,7 +28,7 @@ function useTheme() {
     window.localStorage.setItem(key, theme.value);
     window.localStorage.setItem("pirack-theme", theme.value);
   };
-  const set = (/** @type {string} */ name) => {
+  const set = (name) => {
     document.documentElement.dataset.theme = name;
   };
   watch(theme, set, { immediate: true });
@@ -43,12 +42,12 @@ async function signInAgain() {
   if (known === false) window.location.reload();
 }
 
-/** Note when the tab loses the dashboard, and when it is back. */
+/** Notes when the tab loses the dashboard, and when it is back. */
 function watchSocket() {
   const { socket } = window;
   if (!socket) return;
   let timer = 0;
-  const set = (/** @type {boolean} */ up) => {
+  const set = (up) => {
     store.socket = up;
     notify({ rows: new Set(), connection: true });
   };
@@ -87,7 +86,6 @@ export default {
   components: { ActionMenu, Icon, Receipts },
   props: { settings: Object, page: String },
   emits: ["say"],
-  /** @param {{ settings: PageSettings, page: string }} props */
   setup(props, { emit, expose }) {
     const vocabulary = document.getElementById("vocabulary")?.textContent ?? "";
     begin({ ...JSON.parse(vocabulary), ...props.settings });
@@ -99,7 +97,7 @@ export default {
     };
     watch(label, setTitle, { immediate: true });
     const go = goKeys((path) => element.value.querySelector(`.rail-link[href="${path}"]`)?.click());
-    const key = (/** @type {KeyboardEvent} */ event) => onKey(event, go);
+    const key = (event) => onKey(event, go);
     let stopClock = () => {};
     onMounted(() => {
       stopClock = startClock();
@@ -115,8 +113,7 @@ export default {
     const hint = computed(installHint);
     const connection = useConnection();
     expose({
-      apply: (/** @type {number} */ number, /** @type {string} */ shared, /** @type {string} */ own) =>
-        apply(number, JSON.parse(shared), JSON.parse(own)),
+      apply: (number, shared, own) => apply(number, JSON.parse(shared), JSON.parse(own)),
     });
     const parts = { PAGES, closeDialog, connection, dialogs, help, hint, label, menu, prefix, skip };
     return { element, ...useTheme(), ...parts };

@@ -4,14 +4,13 @@ import { rackTarget, stackTarget, tagTarget } from "pirack/actions.js";
 import { BoardCard, BoardSheet } from "pirack/board_sheet.js";
 import { FailureNotice, Services, showFailures } from "pirack/connection.js";
 import { RecentEvents } from "pirack/events.js";
-import { Icon } from "pirack/icons.js";
 import { menu, openMenu } from "pirack/menu.js";
 import { leads, neighbour, SearchBox, typing } from "pirack/navigation.js";
 import { describe, Legend, Rack } from "pirack/rack.js";
-import { Attention, UnderWay } from "pirack/side_column.js";
 import { boardOf } from "pirack/slot.js";
 import { boards, filtering, frozen, setFilter, shown, store } from "pirack/store.js";
-import { Figures, StateFilter } from "pirack/summary.js";
+import { Attention, Figures, StateFilter, UnderWay } from "pirack/summary.js";
+import { Icon } from "pirack/widgets.js";
 import { moment } from "pirack/words.js";
 import { computed, nextTick, onMounted, onUnmounted, ref, watch } from "vue";
 
@@ -79,7 +78,7 @@ function openRackMenu(event) {
   const tags = [...new Set(boards().flatMap((node) => node.tags))].sort();
   const button = event.currentTarget;
   const words = (/** @type {Target} */ { nodes }) => describe(nodes);
-  const open = async (/** @type {string} */ tag) => {
+  const open = async (tag) => {
     menu.value = null;
     await nextTick();
     openMenu(/** @type {any} */ ({ currentTarget: button }), tagTarget(tag), words);
@@ -88,7 +87,7 @@ function openRackMenu(event) {
 }
 
 /** What is searched, chosen and open, as in the address. @param {{ value: string }} search */
-function useAddress(search, /** @type {(id: string) => void} */ open) {
+function useAddress(search, open) {
   const url = new URLSearchParams(window.location.search);
   setFilter((url.get("state") ?? "").split(",").filter(Boolean));
   const begin = () => {
@@ -113,7 +112,7 @@ function useAddress(search, /** @type {(id: string) => void} */ open) {
 function useOpenBoard(rack) {
   /** @type {Element | null} */
   let opener = null;
-  const open = (/** @type {string} */ id) => {
+  const open = (id) => {
     if (!store.open) opener = document.activeElement;
     store.open = id;
     store.say({ kind: "open", node: id });
@@ -166,7 +165,7 @@ export default {
       search.value = "";
       setFilter([]);
     };
-    const key = (/** @type {KeyboardEvent} */ event) => {
+    const key = (event) => {
       if (event.key === "Escape" && !document.querySelector("dialog[open], :popover-open")) {
         if (store.open) close();
         else if (filtering()) clear();

@@ -132,7 +132,7 @@ def _words() -> str:
 
 
 def _icons() -> str:
-    """Returns the pictures; components/parts/icons.js draws them."""
+    """Returns the pictures; components/parts/widgets.js draws them."""
     file = resources.files("dashboard") / "components" / "icons.svg"
     return re.sub(r"\n *", "", file.read_text("utf-8"))
 

@@ -86,14 +86,14 @@ export function offered(target) {
       if (verb !== "run" && !found.has(verb)) found.set(verb, make(verb, placeholders, note));
     }
   }
-  const pick = (/** @type {string[]} */ verbs) => verbs.flatMap((verb) => found.get(verb) ?? []);
+  const pick = (verbs) => verbs.flatMap((verb) => found.get(verb) ?? []);
   const { commonVerbs, lastVerbs } = store.settings;
   const own = [...found.values()].filter(({ verb }) => ![...commonVerbs, ...lastVerbs].includes(verb));
   const [on, ...cuts] = switching(target);
   const held = target.lock && target.lock.scope === target.scope;
   const reserving = /^(node|stack)\//.test(target.scope) ? [make(held ? "unlock" : "lock")] : [];
   const last = [on, ...pick(lastVerbs), ...cuts].filter(Boolean);
-  const may = (/** @type {Action[]} */ actions) => actions.filter(({ verb }) => allowed(verb));
+  const may = (actions) => actions.filter(({ verb }) => allowed(verb));
   return {
     common: may([...pick(commonVerbs), ...reserving]),
     own: may(own.sort((a, b) => a.label.localeCompare(b.label))),
@@ -159,7 +159,7 @@ let lastReference = 0;
  * @type {Map<number | string, (answer: Answer) => void>} */
 const waiting = new Map();
 
-/** Ask; `take` gets the command's id, then its receipts, or why it was not sent.
+/** Asks; `take` gets the command's id, then its receipts, or why it was not sent.
  * @param {Target} target @param {Action} action @param {string[]} args
  * @param {(answer: Answer) => void} take @param {object} options */
 export function ask(target, action, args, take, options = {}) {
@@ -191,7 +191,7 @@ const RECEIPTS_KEPT = 5;
 /** The commands of this tab that are shown. @type {ReceiptCard[]} */
 export const receipts = shallowReactive([]);
 
-/** Send it, and show its receipt.
+/** Sends it, and shows its receipt.
  * @param {Target} target @param {Action} action @param {string[]} args @param {object} options */
 export function send(target, action, args = action.args, options = {}) {
   const card = shallowReactive({
@@ -215,7 +215,7 @@ export function send(target, action, args = action.args, options = {}) {
   ask(target, action, args, take, options);
 }
 
-/** Show a receipt no more. @param {ReceiptCard} card */
+/** Shows a receipt no more. @param {ReceiptCard} card */
 export function dismiss(card) {
   const at = receipts.indexOf(card);
   if (at >= 0) receipts.splice(at, 1);

@@ -1,16 +1,15 @@
-// One board in full: a sheet at the side, on a phone from below.
+// One board: in full on a sheet at the side, and at a glance on a card beside the pointer.
 
 import { computed, nextTick, onMounted, onUnmounted, ref, shallowRef } from "vue";
 import { nodeTarget, underWay } from "./actions.js";
-import { CopyButton } from "./dialogs.js";
 import { RecentEvents } from "./events.js";
-import { Glyph, Icon } from "./icons.js";
 import { keepInPlace } from "./layout.js";
 import { ActionList } from "./menu.js";
-import { WorkList } from "./side_column.js";
 import { boardOf, covered, phrase, sparkarea, sparkline } from "./slot.js";
 import { boards, frozen, level, now, State, store } from "./store.js";
-import { age, byName, bytes, list, moment, plural, span, stackName, stamp } from "./words.js";
+import { WorkList } from "./summary.js";
+import { CopyButton, Glyph, Icon } from "./widgets.js";
+import { age, byName, bytes, list, lockWords, plural, span, stackName, stamp } from "./words.js";
 
 const WIDTH = 320;
 const HEIGHT = 56;
@@ -44,7 +43,6 @@ function vitals(node, beat) {
 const Vitals = {
   components: { Glyph },
   props: { vitals: Array, heartbeat: String, history: Array, figures: Object, flags: Array, note: String },
-  /** @param {{ history: number[] }} props */
   setup(props) {
     const line = computed(() => sparkline(props.history, WIDTH, HEIGHT));
     const area = computed(() => sparkarea(props.history, WIDTH, HEIGHT));
@@ -93,12 +91,10 @@ const Facts = {
   </section>`,
 };
 
-/** A board's lock in words. @param {Board} node */
-function lockWords({ lock, stack: number }) {
-  if (!lock) return "";
+/** Who has reserved a board, alone or with its stack. @param {Board} node */
+function reservation({ lock, stack: number }) {
   const stack = store.stacks.get(number ?? -1);
-  const whole = stack && lock.scope.startsWith("stack/") ? ` with ${stackName(stack)}` : "";
-  return `Reserved${whole} by ${lock.by} until ${moment(lock.until)}${lock.reason ? `: ${lock.reason}` : ""}`;
+  return lock ? lockWords(lock, stack && lock.scope.startsWith("stack/") ? ` with ${stackName(stack)}` : "") : "";
 }
 
 /** How it is, in a sentence. @param {Board} node */
@@ -146,7 +142,6 @@ export const BoardSheet = {
   components: { ActionList, Facts, Glyph, Icon, RecentEvents, Vitals, WorkList },
   props: { id: String },
   emits: ["close"],
-  /** @param {{ id: string }} props */
   setup(props) {
     const title = ref();
     const body = ref();
@@ -164,7 +159,7 @@ export const BoardSheet = {
         key: store.settings.states[node.state].key,
         target: nodeTarget(node),
         works: underWay([node]),
-        lock: lockWords(node),
+        lock: reservation(node),
         ...(heard.value ? bodyOf(node, store.node) : bodyBefore(node)),
       };
     });
@@ -258,7 +253,7 @@ export function facts(node, details, state, all) {
 export function figures(beat) {
   const network = known(beat?.rx_bytes) && known(beat?.tx_bytes);
   return {
-    Load: beat?.load?.map((/** @type {number} */ value) => value.toFixed(2)).join("  ") ?? "–",
+    Load: beat?.load?.map((value) => value.toFixed(2)).join("  ") ?? "–",
     Uptime: beat ? span(beat.uptime_s) : "–",
     Network: network ? `${bytes(beat.rx_bytes)} in, ${bytes(beat.tx_bytes)} out` : "–",
     "Disk writes": known(beat?.disk_written_bytes) ? `${bytes(beat.disk_written_bytes)} since boot` : "–",
@@ -287,7 +282,7 @@ export function noFlags(bits) {
 /** What is wrong and the sentence above does not say: it has what decided the state.
  * @param {Board} node @param {any} state @param {any} beat @returns {string[]} */
 export function faults(node, state, beat) {
-  const unsaid = (state?.faults ?? []).filter((/** @type {string} */ text) => !node.reason.includes(text));
+  const unsaid = (state?.faults ?? []).filter((text) => !node.reason.includes(text));
   return beat?.disk_read_only ? [...unsaid, "disk is read-only: the card may be failing"] : unsaid;
 }
 
@@ -308,7 +303,6 @@ function glance(node) {
 /** Follows pointer and focus inside `area`. */
 export const BoardCard = {
   props: { area: Object },
-  /** @param {{ area: HTMLElement }} props */
   setup(props, { expose }) {
     const element = ref();
     const shown = shallowRef(/** @type {Board | null} */ (null));
@@ -326,16 +320,15 @@ export const BoardCard = {
       await nextTick();
       if (board) place(element.value, board);
     };
-    const aim = (/** @type {Event} */ event, /** @type {number} */ wait_ms) => {
+    const aim = (event, wait_ms) => {
       const found = boardOf(event);
       if (found === board) return;
       hide();
       board = found;
       if (board) timer = window.setTimeout(show, wait_ms);
     };
-    const over = (/** @type {PointerEvent} */ event) => event.pointerType === "mouse" && aim(event, WAIT_MS);
-    const focus = (/** @type {FocusEvent} */ event) =>
-      /** @type {Element} */ (event.target).matches(":focus-visible") && aim(event, 0);
+    const over = (event) => event.pointerType === "mouse" && aim(event, WAIT_MS);
+    const focus = (event) => /** @type {Element} */ (event.target).matches(":focus-visible") && aim(event, 0);
     onMounted(() => {
       props.area.addEventListener("pointerover", over);
       props.area.addEventListener("focusin", focus);

@@ -1,5 +1,5 @@
-// How live this page is, in four words at the top and a banner when it is not; and how the
-// broker and the master stand.
+// How live this page is, in four words at the top and a banner when it is not; how the broker
+// and the master stand; and what is said when a part of the page failed.
 
 import { computed, onErrorCaptured, watch } from "vue";
 import { fail, now, silence, store } from "./store.js";
@@ -10,7 +10,7 @@ const SILENT_S = 12;
 /** How the page stands: its kind, a few words, and a sentence where something is wrong. */
 export function judge() {
   const { broker, since, master, frozen, slowed, why } = store.connection;
-  const said = (/** @type {string} */ kind, /** @type {string} */ short, text = "") => ({ kind, short, text });
+  const said = (kind, short, text = "") => ({ kind, short, text });
   if (!store.socket) {
     const ago = `This page lost the dashboard ${age(silence())} ago and is trying again.`;
     return said("lost", "Reconnecting…", `${ago} What you see is from then.`);
@@ -76,7 +76,7 @@ export const Services = {
   </section>`,
 };
 
-/** Let what fails inside a page be shown by its FailureNotice. */
+/** Lets what fails inside a page be shown by its FailureNotice. */
 export function showFailures() {
   store.failure = "";
   onErrorCaptured((error) => {

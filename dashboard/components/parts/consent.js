@@ -2,14 +2,13 @@
 
 import { computed, reactive, watch } from "vue";
 import { bystanders, canDo, hit, publishLine, renewed, send } from "./actions.js";
-import { LineBox, Modal, openDialog } from "./dialogs.js";
-import { Glyph } from "./icons.js";
 import { blocked, State, store } from "./store.js";
+import { Glyph, LineBox, Modal, openDialog } from "./widgets.js";
 import { byName, list, moment, plural, stackName } from "./words.js";
 
 const SPANS = { "30m": "30 minutes", "2h": "2 hours", "8h": "8 hours", "1d": "1 day" };
 
-/** Ask where it can hurt or needs words; else send at once. `named`: boards that the
+/** Asks where it can hurt or needs words; else sends at once. `named`: boards that the
  * master said cannot be asked to shut down, and that no node of the page stands for.
  * @param {Target} asked @param {Action} action @param {string[]} named */
 export function begin(asked, action, named = []) {
@@ -93,7 +92,6 @@ function question(target, action) {
 const HitList = {
   components: { Glyph },
   props: { target: Object, action: Object },
-  /** @param {{ target: Target, action: Action }} props */
   setup(props) {
     const rows = computed(() =>
       byName(hit(props.target, props.action)).map((node) => {
@@ -119,7 +117,6 @@ const ConsentDialog = {
   components: { HitList, LineBox, Modal },
   props: { asked: Object, action: Object, named: Array },
   emits: ["close"],
-  /** @param {{ asked: Target, action: Action, named: string[] }} props */
   setup(props) {
     const { action } = props;
     const target = computed((before) => renewed(props.asked) ?? before ?? props.asked);
@@ -151,7 +148,6 @@ const ConsentDialog = {
         send: () => send(now, action, words, options),
       };
     });
-
     return { view, form, inWaves, waves, names, word, asksForce: cuts(action) };
   },
   template: `
@@ -189,7 +185,6 @@ const ConsentDialog = {
       <LineBox :line="view.line"/>
     </div>
     <template #buttons="{ close }">
-      
       <button :class="['button primary', { danger: action.red !== false }]" type="button" :disabled="view.held"
         @click="close(); view.send()">{{ view.label }}</button>
     </template>
@@ -209,7 +204,6 @@ const FormDialog = {
     boards: Boolean,
   },
   emits: ["close"],
-  /** @param {{ target: Target, action: Action, fields: any[], words: (values: any) => string[] }} props */
   setup(props) {
     const values = reactive(Object.fromEntries(props.fields.map(({ name, value = "" }) => [name, value])));
     const line = computed(() => publishLine(props.target, props.action, props.words(values)));
@@ -231,7 +225,6 @@ const FormDialog = {
       <LineBox :line="line"/>
     </form>
     <template #buttons>
-
       <button :class="['button primary', { danger: action.danger }]" type="submit" form="command-form">
         {{ action.label }}</button>
     </template>
@@ -242,7 +235,7 @@ const FormDialog = {
 function askWords(target, action) {
   const { placeholders, label, note } = action;
   const fields = placeholders.map((name) => ({ name, required: true }));
-  const words = (/** @type {any} */ values) => placeholders.map((name) => `${name}=${values[name]}`);
+  const words = (values) => placeholders.map((name) => `${name}=${values[name]}`);
   openDialog(FormDialog, { title: `${label} on ${target.title}`, target, action, fields, words, note, boards: true });
 }
 

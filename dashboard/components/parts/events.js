@@ -1,4 +1,5 @@
-// The rack's history as a person reads it: what belongs together is one entry.
+// The rack's history as a person reads it: what belongs together is one entry; and the last
+// events of the rack, or of one board.
 
 import { computed, onUnmounted, ref, shallowReactive, watch } from "vue";
 import { ask } from "./actions.js";
@@ -98,7 +99,7 @@ const OF_RACK = 12;
 const OF_NODE = 8;
 const LINES_ASKED = 40;
 
-/** Ask the master for lines of history; `state` gets `events`, `error` and `waiting`. An
+/** Asks the master for lines of history; `state` gets `events`, `error` and `waiting`. An
  * answer to an older question is dropped.
  * @param {{ events: RackEvent[], error: string, waiting: boolean, got: number }} state
  * @param {string} scope @param {string[]} args */
@@ -122,7 +123,6 @@ export const RecentEvents = {
   components: { EventEntry },
   props: { node: { type: String, default: "" } },
   emits: ["open"],
-  /** @param {{ node: string }} props */
   setup(props) {
     const element = ref();
     const { node } = props;
@@ -148,7 +148,7 @@ export const RecentEvents = {
     });
     const path = `/activity${node ? `?scope=node/${encodeURIComponent(node)}` : ""}`;
     const href = `${window.path_prefix ?? ""}${path}`;
-    return { element, entries, words, href, go: (/** @type {MouseEvent} */ event) => follow(event, path) };
+    return { element, entries, words, href, go: (event) => follow(event, path) };
   },
   template: `
   <section ref="element" class="activity" :aria-label="node ? 'Activity of the board' : 'Activity'">

@@ -2,10 +2,9 @@
 
 import { computed, ref } from "vue";
 import { publishLine, send } from "./actions.js";
-import { CopyButton, LineBox, Modal } from "./dialogs.js";
-import { Icon } from "./icons.js";
 import { hindrance, installAction, installTarget, upper } from "./install_run.js";
 import { store } from "./store.js";
+import { CopyButton, Icon, LineBox, Modal } from "./widgets.js";
 
 /** A button that asks for `words` of `install`, with its copy button. `guard` says why it
  * is held back; with a listener for `ask` that stands between the button and the command. */
@@ -20,7 +19,6 @@ export const Control = {
     guard: String,
     onAsk: Function,
   },
-  /** @param {{ says: string, words: string[], stack: number, guard: string, onAsk?: () => void }} props */
   setup(props) {
     const why = computed(() => hindrance() || props.guard || "");
     const action = () => installAction(props.says ?? "Install", ...props.words);
@@ -40,12 +38,11 @@ export const Control = {
 export const OneStack = {
   components: { Control },
   props: { label: String, chosen: { type: Number, default: null } },
-  /** @param {{ chosen: number | null }} props */
   setup(props) {
     const wish = ref(props.chosen);
     const numbers = computed(() => [...store.stacks.keys()].sort((a, b) => a - b));
     const stack = computed(() => (numbers.value.includes(wish.value ?? -1) ? wish.value : numbers.value[0]));
-    const choose = (/** @type {any} */ event) => {
+    const choose = (event) => {
       wish.value = Number(event.target.value);
     };
     return { numbers, stack, choose };
@@ -76,7 +73,6 @@ export const CancelDialog = {
   components: { LineBox, Modal },
   props: { waiting: Boolean },
   emits: ["close"],
-  /** @param {{ waiting: boolean }} props */
   setup(props) {
     const way = ref(WAYS[0][0]);
     const action = () => installAction("Cancel install", "cancel", ...(props.waiting ? [] : [way.value]));
@@ -106,7 +102,6 @@ export const ForceDialog = {
   components: { LineBox, Modal },
   props: { stack: { type: Number, default: null }, problems: Array },
   emits: ["close"],
-  /** @param {{ stack: number | null }} props */
   setup(props) {
     const target = installTarget(props.stack);
     const action = installAction("Install", "start", "force");

@@ -1,12 +1,11 @@
 // The head of the Install page: what it does, what will happen, how far it is, how it ended.
 
 import { computed, onMounted, ref, watch } from "vue";
-import { CopyButton, openDialog } from "./dialogs.js";
-import { Icon, Mark } from "./icons.js";
 import { CancelDialog, Control, ForceDialog, Hindrance, OneStack } from "./install_controls.js";
 import * as run from "./install_run.js";
 import { openSlotFinder } from "./slot_finder.js";
 import { boards, frozen, now, store } from "./store.js";
+import { CopyButton, Icon, Mark, openDialog } from "./widgets.js";
 import { capital, list, plural, stackName } from "./words.js";
 
 const TOML = `[install]
@@ -45,7 +44,6 @@ const Warnings = {
 const Stages = {
   components: { Icon },
   props: { step: String },
-  /** @param {{ step: string }} props */
   setup(props) {
     const { stages } = store.settings.install;
     const at = computed(() => stages.findIndex(({ steps }) => steps.includes(props.step)));
@@ -113,7 +111,7 @@ function needs(state) {
 const Idle = {
   components: { Control, Hindrance, Mark, OneStack, Warnings },
   props: { state: Object },
-  setup: (/** @type {{ state: InstallState }} */ props) => ({ rows: computed(() => needs(props.state)) }),
+  setup: (props) => ({ rows: computed(() => needs(props.state)) }),
   template: `
   <div class="in-head"><div><h2>Find, place and address every board</h2>
     <p class="in-lead">PiRack switches the stacks on one by one, hears which boards ask for an address, and gives each
@@ -159,7 +157,6 @@ const Preflight = {
 const Confirm = {
   components: { Control, Hindrance, Mark, Points, Stages, Warnings },
   props: { state: Object },
-  /** @param {{ state: InstallState }} props */
   setup(props) {
     const typed = ref("");
     const word = computed(() => (props.state.only === null ? store.rack : ""));
@@ -203,7 +200,6 @@ const Confirm = {
 const Running = {
   components: { Control, Hindrance, Stages, Verdicts },
   props: { state: Object },
-  /** @param {{ state: InstallState }} props */
   setup(props) {
     const eta = computed(() => {
       const { eta_s, heard } = props.state;
@@ -261,7 +257,7 @@ const DryEnd = {
 const BadEnd = {
   components: { Control, More, OneStack },
   props: { state: Object },
-  setup(/** @type {{ state: InstallState }} */ { state }) {
+  setup({ state }) {
     const early = state.step === "failed" && state.problems.length > 0 && !state.done;
     const label = state.only === null ? "Try again" : `Try ${run.nameOf(state.only)} again`;
     return { early, label, force: () => openDialog(ForceDialog, { stack: state.only, problems: state.problems }) };
@@ -277,7 +273,7 @@ const BadEnd = {
 const GoodEnd = {
   components: { Control, CopyButton, Icon, More, OneStack },
   props: { state: Object },
-  setup(/** @type {{ state: InstallState }} */ { state }) {
+  setup({ state }) {
     const silent = computed(() => run.withoutAgent(run.install.stacks));
     const stacks = computed(() => run.occupied(run.install.stacks));
     const find = () => openSlotFinder(stacks.value.includes(state.only ?? -1) ? Number(state.only) : stacks.value[0]);
@@ -307,7 +303,6 @@ const GoodEnd = {
 const Over = {
   components: { BadEnd, DryEnd, GoodEnd, Hindrance, Mark, Verdicts },
   props: { state: Object },
-  /** @param {{ state: InstallState }} props */
   setup({ state }) {
     const [title, text] = run.endWords(state);
     const bad = state.step === "failed" || (state.step === "cancelled" && !state.done);

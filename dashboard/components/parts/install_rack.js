@@ -3,11 +3,11 @@
 
 import { computed, ref, shallowRef, watch } from "vue";
 import { send } from "./actions.js";
-import { Icon, Mark } from "./icons.js";
 import * as run from "./install_run.js";
 import { layOut, useWidth } from "./layout.js";
 import { openSlotFinder } from "./slot_finder.js";
 import { store } from "./store.js";
+import { Icon, Mark } from "./widgets.js";
 import { plural, stackName } from "./words.js";
 
 const CARD_PX = 236;
@@ -28,7 +28,7 @@ export function boardView(board, phase, now) {
     .replace(/^Raspberry Pi /, "Pi ")
     .replace(/ Rev .*$/, "")
     .replace(" Model ", " ");
-  const join = (/** @type {string[]} */ ...parts) => parts.filter(Boolean).join(" · ");
+  const join = (...parts) => parts.filter(Boolean).join(" · ");
   return {
     mark,
     words,
@@ -68,13 +68,10 @@ const InstallCard = {
     hindered: Boolean,
     area: String,
   },
-  /** @param {any} props */
   setup(props) {
     const phase = computed(() => (props.mine ? props.row.phase : "untouched"));
     const words = computed(() => phaseWords(props.row, phase.value, props.stack, props.cut, props.here));
-    const ended = computed(
-      () => !props.now && (props.row?.boards ?? []).some((/** @type {InstallBoard} */ each) => each.mac),
-    );
+    const ended = computed(() => !props.now && (props.row?.boards ?? []).some((each) => each.mac));
     const boards = computed(() => {
       const known = props.row?.boards.length ? props.row.boards : unknown(props.stack.slots);
       return run.arrange(known, phase.value);
@@ -84,7 +81,7 @@ const InstallCard = {
     watch(
       () => [props.row?.run, boards.value],
       ([now], [past, drawn]) => {
-        before.value = now === past ? new Set(drawn.map((/** @type {InstallBoard} */ each) => each.mac)) : null;
+        before.value = now === past ? new Set(drawn.map((each) => each.mac)) : null;
       },
     );
     const views = computed(() =>

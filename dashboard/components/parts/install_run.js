@@ -8,7 +8,7 @@ import { capital, list, plural, stackName } from "./words.js";
 /** @type {{ state: InstallState | null, stacks: Map<number, InstallStack>, heard: boolean, learnt: number }} */
 export const install = shallowReactive({ state: null, stacks: new Map(), heard: false, learnt: 0 });
 
-/** Take what is new of the run. @param {any} news */
+/** Takes what is new of the run. @param {any} news */
 export function learn({ whole, state, stacks, gone }) {
   const known = new Map(whole ? [] : install.stacks);
   for (const stack of stacks ?? []) known.set(stack.number, stack);
@@ -126,7 +126,7 @@ export function troubleWords(boards) {
  * the stack's phase already say them to whoever sees.
  * @param {InstallBoard} board @param {string} phase @param {boolean} now */
 export function boardWords({ verdict, verified, mac, slot }, phase, now) {
-  const said = (/** @type {string} */ mark, /** @type {string} */ words, quiet = false) => ({ mark, words, quiet });
+  const said = (mark, words, quiet = false) => ({ mark, words, quiet });
   if (verified) return said("verified", "verified", true);
   if (verdict === "missing") return said("missing", mac ? "not heard" : "no board heard");
   if (verdict && verdict !== "ok") return said("trouble", verdictWords(verdict).words);

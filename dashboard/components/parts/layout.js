@@ -1,4 +1,5 @@
-// What a person points at or reads stays where it is while news come in.
+// Where stacks stand on the page; and what a person points at or reads stays where it is while
+// news come in.
 
 import { computed, onMounted, onUnmounted, ref, shallowRef, watch } from "vue";
 import { store } from "./store.js";
@@ -8,7 +9,7 @@ const AIMING_MS = 4000;
 let pointedAt = null;
 let pointedWhen = Number.NEGATIVE_INFINITY;
 for (const kind of globalThis.window ? ["pointermove", "pointerdown"] : []) {
-  const note = (/** @type {Event} */ event) => {
+  const note = (event) => {
     pointedAt = event.target;
     pointedWhen = performance.now();
   };
@@ -40,30 +41,26 @@ export function steady(source, place) {
   return kept;
 }
 
-/** Look before each change of the store is drawn, and again after it.
+/** Looks before each change is drawn, and again after it.
  * @template T @param {() => T} before @param {(found: T) => void} after */
-export function aroundChanges(before, after) {
+export function aroundChanges(before, after, source = () => /** @type {unknown} */ (store.revision)) {
   /** @type {T} */
   let found;
   const look = () => {
     found = before();
   };
-  watch(() => store.revision, look, { flush: "pre" });
-  watch(
-    () => store.revision,
-    () => after(found),
-    { flush: "post" },
-  );
+  watch(source, look, { flush: "pre" });
+  watch(source, () => after(found), { flush: "post" });
 }
 
-/** Keep what is under the pointer, or else what is read, where it is in a scrolling element.
+/** Keeps what is under the pointer, or else what is read, where it is in a scrolling element.
  * @param {{ value: HTMLElement | null }} scroller */
 export function keepInPlace(scroller) {
-  const top = (/** @type {Element} */ element) => element.getBoundingClientRect().top;
+  const top = (element) => element.getBoundingClientRect().top;
   const before = () => {
     const place = scroller.value;
     if (!place) return null;
-    const read = (/** @type {Element} */ each) => each.getBoundingClientRect().bottom > top(place) + 8;
+    const read = (each) => each.getBoundingClientRect().bottom > top(place) + 8;
     const kept = place.querySelector(":scope > :hover") ?? (place.scrollTop > 0 && [...place.children].find(read));
     return kept ? { kept, at: top(kept) } : null;
   };
@@ -76,7 +73,7 @@ export function keepInPlace(scroller) {
 const TALL = 16;
 const GAP_PX = 12;
 
-/** Put stacks at their x,y where there is room for all columns, `least` pixels each.
+/** Puts stacks at their x,y where there is room for all columns, `least` pixels each.
  * @param {Stack[]} stacks @param {number} least @param {number} width */
 export function layOut(stacks, least, width) {
   const columns = Math.max(0, ...stacks.map(({ x }) => x)) + 1;
@@ -86,7 +83,7 @@ export function layOut(stacks, least, width) {
   const fits = !tower && columns * (least + GAP_PX) <= width && spots.size === stacks.length && columns > 1;
   return {
     style: { "--least": `${least}px`, gridTemplateColumns: fits ? `repeat(${columns}, minmax(0, 1fr))` : "" },
-    area: (/** @type {Stack | null | undefined} */ stack) => (fits && stack ? `${stack.y + 1} / ${stack.x + 1}` : ""),
+    area: (stack) => (fits && stack ? `${stack.y + 1} / ${stack.x + 1}` : ""),
   };
 }
 

@@ -3,10 +3,9 @@
 import { computed, onMounted, ref, shallowRef } from "vue";
 import { cancelling, offered, publishLine, rackTarget, renewed, underWay } from "./actions.js";
 import { begin } from "./consent.js";
-import { CopyButton } from "./dialogs.js";
-import { Icon } from "./icons.js";
 import { aroundChanges } from "./layout.js";
 import { blocked, store } from "./store.js";
+import { CopyButton, Icon } from "./widgets.js";
 import { plural } from "./words.js";
 
 /** One command: do it, or copy it. */
@@ -14,7 +13,6 @@ const ActionRow = {
   components: { CopyButton, Icon },
   props: { of: Object, action: Object },
   emits: ["done"],
-  /** @param {{ of: Target, action: Action }} props */
   setup(props, { emit }) {
     const target = () => props.action.target ?? props.of;
     const label = computed(() => {
@@ -48,7 +46,6 @@ export const ActionList = {
   components: { ActionRow },
   props: { target: Object },
   emits: ["done"],
-  /** @param {{ target: Target }} props */
   setup(props) {
     const groups = computed(() => {
       const { common, own, last } = offered(props.target);
@@ -93,7 +90,7 @@ export const ActionList = {
 export const menu = shallowRef(null);
 let lastKey = 0;
 
-/** Open the actions of a target beside the button that asked. `note(target)` says what it
+/** Opens the actions of a target beside the button that asked. `note(target)` says what it
  * is; `tags` offers the menus of tags as well.
  * @param {Event} event @param {Target} target @param {(target: Target) => string} note
  * @param {{ tags: string[], open: (tag: string) => void } | null} more */
@@ -107,7 +104,6 @@ export const ActionMenu = {
   components: { ActionList },
   props: { button: Object, asked: Object, note: Function, more: Object },
   emits: ["close"],
-  /** @param {{ button: HTMLElement, asked: Target }} props */
   setup(props) {
     const element = ref();
     const target = computed((before) => {
@@ -117,7 +113,7 @@ export const ActionMenu = {
     });
     const done = () => element.value.hidePopover();
     const rowsTop = () => element.value?.querySelector("ul")?.getBoundingClientRect().top ?? 0;
-    const move = (/** @type {number} */ before) => {
+    const move = (before) => {
       if (!element.value?.matches(":popover-open")) return;
       const moved = rowsTop() - before; // its head says more now, or less
       if (moved) element.value.style.top = `${Math.max(8, element.value.offsetTop - moved)}px`;
@@ -129,7 +125,7 @@ export const ActionMenu = {
       place(element.value, props.button);
       (element.value.querySelector("button:not([disabled])") ?? element.value).focus();
     });
-    const key = (/** @type {KeyboardEvent} */ event) => {
+    const key = (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
@@ -151,7 +147,7 @@ export const ActionMenu = {
   </div>`,
 };
 
-/** Put a menu below its button, or where there is room. @param {HTMLElement} menu @param {HTMLElement} button */
+/** Puts a menu below its button, or where there is room. @param {HTMLElement} menu @param {HTMLElement} button */
 function place(menu, button) {
   const from = button.getBoundingClientRect();
   const { width, height } = menu.getBoundingClientRect();

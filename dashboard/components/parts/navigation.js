@@ -2,10 +2,9 @@
 // that could hurt.
 
 import { computed, onUnmounted, ref, useId, watch } from "vue";
-import { Modal, openDialog } from "./dialogs.js";
-import { Icon } from "./icons.js";
 import { narrow } from "./layout.js";
 import { boards, shown, store } from "./store.js";
+import { Icon, Modal, openDialog } from "./widgets.js";
 
 const KEYS = {
   "/": "search",
@@ -39,7 +38,7 @@ const HelpDialog = {
   </Modal>`,
 };
 
-/** Show what the keys do. */
+/** Shows what the keys do. */
 export const help = () => openDialog(HelpDialog);
 
 /** @type {Record<string, [number, number]>} */
@@ -85,7 +84,7 @@ const TOGETHER_MS = 1000;
  * @param {(path: string) => void} go */
 export function goKeys(go) {
   let armed = Number.NEGATIVE_INFINITY;
-  return (/** @type {KeyboardEvent} */ event) => {
+  return (event) => {
     const path = { o: "/", i: "/install", a: "/activity" }[event.key];
     if (path && performance.now() - armed < TOGETHER_MS) go(path);
     armed = event.key === "g" ? performance.now() : Number.NEGATIVE_INFINITY;
@@ -99,7 +98,6 @@ export const SearchBox = {
   components: { Icon },
   props: { text: String },
   emits: ["open", "update:text"],
-  /** @param {{ text: string }} props */
   setup(props, { emit }) {
     const input = ref();
     let timer = 0;
@@ -117,7 +115,7 @@ export const SearchBox = {
       },
     );
     onUnmounted(stop);
-    const key = (/** @type {KeyboardEvent} */ event) => {
+    const key = (event) => {
       if (event.key === "Escape") {
         event.stopPropagation();
         if (typed.value) typed.value = "";
@@ -152,14 +150,14 @@ function focusFirst() {
   if (first instanceof HTMLElement) first.focus();
 }
 
-/** Go to another of our pages, `path` with its query: NiceGUI's own links change the
+/** Goes to another of our pages, `path` with its query: NiceGUI's own links change the
  * address only after the page was built, too late for a page that reads it. @param {string} path */
 export function goTo(path) {
   window.history.pushState({ page: path }, "", `${window.path_prefix ?? ""}${path}`);
   window.dispatchEvent(new Event("pushstate")); // NiceGUI shows what the address says
 }
 
-/** Let a click on a link do that; a click for a new tab is left alone.
+/** Lets a click on a link do that; a click for a new tab is left alone.
  * @param {MouseEvent} event @param {string} path */
 export function follow(event, path) {
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

@@ -2,11 +2,11 @@
 
 import { computed, nextTick, onMounted, onUnmounted, ref, toRaw, watch } from "vue";
 import { underWay } from "./actions.js";
-import { Icon } from "./icons.js";
 import { layOut, useWidth } from "./layout.js";
 import { boardOf, Cell, METRICS, Slot } from "./slot.js";
 import { boards, countStates, filtering, listen, State, shown, store } from "./store.js";
-import { byName, list, moment, plural, stackName } from "./words.js";
+import { Icon } from "./widgets.js";
+import { byName, list, lockWords, plural, stackName } from "./words.js";
 
 const SLOT_CARD_PX = 224;
 const CELL_PX = 24;
@@ -27,7 +27,7 @@ export const worst = (nodes) => bySeverity(nodes)[0]?.key ?? "ok";
 
 /** One sentence on what a set of nodes is. @param {Board[]} nodes */
 export function describe(nodes) {
-  const label = (/** @type {string} */ key) => store.settings.states[State[key.toUpperCase()]].label.toLowerCase();
+  const label = (key) => store.settings.states[State[key.toUpperCase()]].label.toLowerCase();
   const said = bySeverity(nodes).map(({ key, count }) => `${count} ${label(key)}`);
   return `${plural(nodes.length, "board")}: ${list(said, 9)}`;
 }
@@ -60,9 +60,6 @@ function rollWords(nodes) {
   const some = online === nodes.length ? "" : `${online} of ${nodes.length} online`;
   return { text: !nodes.length ? "empty" : off ? "off" : some, title: null, busy: null };
 }
-
-/** @param {BoardLock} lock */
-const lockWords = ({ by, until, reason }) => `Reserved by ${by} until ${moment(until)}${reason ? `: ${reason}` : ""}`;
 
 /** What stands at the head of a stack, as it is now. @param {Card} card @param {string} view */
 function headOf({ stack: known, nodes, title }, view) {
@@ -115,7 +112,6 @@ function placesOf({ slots, found }, nodes) {
 /** The boards of a stack, drawn by hand (slot.js). */
 const StackBody = {
   props: { places: Array, make: Function },
-  /** @param {{ places: (Board | string)[], make: (place: Board | string) => Element }} props */
   setup(props) {
     const body = ref();
     const fill = () => {
@@ -136,7 +132,7 @@ const StackBody = {
 function useBoards(props, element) {
   /** @type {Map<Board, Slot | Cell>} */
   const drawn = new Map();
-  const makeIn = (/** @type {string} */ view) => (/** @type {Board | string} */ place) => {
+  const makeIn = (view) => (place) => {
     if (typeof place === "string") {
       const empty = document.createElement("div");
       empty.className = view === "cells" ? "cell empty" : "slot empty";
@@ -149,7 +145,7 @@ function useBoards(props, element) {
   };
   const make = computed(() => makeIn(props.view));
   watch(make, () => drawn.clear(), { flush: "sync" });
-  const every = (/** @type {(board: Slot | Cell) => void} */ run) => drawn.forEach(run);
+  const every = (run) => drawn.forEach(run);
   watch(
     () => props.metric,
     () => every((board) => board.update()),
@@ -167,12 +163,12 @@ function useBoards(props, element) {
   return make;
 }
 
-/** Keep the focus on its board when boards are drawn anew, one board in the order of Tab,
+/** Keeps the focus on its board when boards are drawn again, one board in the order of Tab,
  * and the open one marked. @param {{ value: HTMLElement }} element @param {{ value: unknown }} make */
 function keepFocus(element, make) {
   /** @type {string | undefined} */
   let focused;
-  const find = (/** @type {string} */ id) =>
+  const find = (id) =>
     /** @type {HTMLElement | null} */ (element.value?.querySelector(`[data-node="${CSS.escape(id)}"]`));
   const changes = () => [store.structure, make.value];
   const look = () => {
@@ -189,7 +185,7 @@ function keepFocus(element, make) {
     element.value?.querySelector("[aria-current]")?.removeAttribute("aria-current");
     if (store.open) find(store.open)?.setAttribute("aria-current", "true");
   };
-  const after = (/** @type {() => void} */ run) => () => nextTick(run); // the bodies of stacks are filled by then
+  const after = (run) => () => nextTick(run); // the bodies of stacks are filled by then
   watch(changes, look, { flush: "pre" });
   watch(changes, after(restore), { flush: "post" });
   watch(() => [store.open, ...changes()], after(mark), { flush: "post" });
@@ -201,7 +197,6 @@ export const Rack = {
   components: { Icon, StackBody },
   props: { view: String, metric: String },
   emits: ["menu", "open"],
-  /** @param {{ view: string, metric: keyof typeof METRICS }} props */
   setup(props) {
     const element = ref();
     const width = useWidth(element);
@@ -228,7 +223,7 @@ export const Rack = {
         return { card, head, style, few, memo: JSON.stringify([head, style, few]) };
       });
     });
-    const rove = (/** @type {FocusEvent} */ event) => {
+    const rove = (event) => {
       const board = boardOf(event);
       if (!board) return;
       for (const each of element.value.querySelectorAll('[tabindex="0"]')) each.setAttribute("tabindex", "-1");

@@ -3,9 +3,9 @@
 import { computed, onMounted, onUnmounted, ref, watch } from "vue";
 import { cancelling, dismiss, rackTarget, receipts, send } from "./actions.js";
 import { begin } from "./consent.js";
-import { Glyph, Icon } from "./icons.js";
 import { aimed } from "./layout.js";
 import { State, store } from "./store.js";
+import { Glyph, Icon } from "./widgets.js";
 import { byName, list, plural, took } from "./words.js";
 
 /** A command that interrupts shows every board from the start, up to this many. */
@@ -65,15 +65,14 @@ export function trouble({ answer, refused, rows }) {
 const ReceiptCardView = {
   components: { Glyph, Icon },
   props: { card: Object },
-  /** @param {{ card: ReceiptCard }} props */
   setup(props) {
     const { card } = props;
     const { action, total } = card;
     const element = ref();
     let timer = 0;
     const keep = () => window.clearTimeout(timer);
-    /** Go after a time, and not while somebody aims at a receipt beside it. */
-    const leave = (/** @type {number} */ wait_ms) => {
+    /** Goes after a time, and not while somebody aims at a receipt beside it. */
+    const leave = (wait_ms) => {
       const due = () => (aimed(element.value?.parentElement) ? leave(1000) : dismiss(card));
       timer = window.setTimeout(due, wait_ms);
     };

@@ -1,8 +1,8 @@
 // One board: a row with bars in the slots view, a square in the cells view. Made by hand,
 // because a thousand of them change twice a second: measured 2 to 10 times cheaper.
 
-import { glyphAttributes, glyphShape } from "./icons.js";
 import { HISTORY, level, NO_SAMPLE, now, SAMPLE_MS, State, shown, store } from "./store.js";
+import { glyphAttributes, glyphShape } from "./widgets.js";
 import { age } from "./words.js";
 
 /** The element of the board an event is about. @param {Event} event @returns {HTMLElement | null} */
@@ -75,7 +75,7 @@ export const sparkarea = (history, width, height) =>
     .map((run) => `M${run.join("L")}V${height}H${run[0].split(" ")[0]}Z`)
     .join("");
 
-/** Set text only where it differs: an equal write still costs a layout.
+/** Sets text only where it differs: an equal write still costs a layout.
  * @param {Element} element @param {string} text */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -110,7 +110,7 @@ class BoardElement {
     this.state = -1;
   }
 
-  /** Draw the state, and its glyph into `place`; a square shows none while all is well.
+  /** Draws the state, and its glyph into `place`; a square shows none while all is well.
    * @param {Element} place @param {number} size */
   drawState(place, size, always = true) {
     const { state } = this.node;
@@ -131,7 +131,7 @@ class BoardElement {
   sampled() {}
 }
 
-const BAR = (/** @type {string} */ kind) => `<span class="bar bar-${kind}"><span class="bar-fill"></span></span>`;
+const BAR = (kind) => `<span class="bar bar-${kind}"><span class="bar-fill"></span></span>`;
 const ROW = `<span class="slot-glyph"></span><span class="slot-name"></span>
   <span class="slot-bars" aria-hidden="true">${BAR("cpu")}${BAR("memory")}</span>
   <span class="slot-words"></span><span class="slot-temp"></span>

@@ -4,10 +4,9 @@
 import { computed, nextTick, onMounted, ref, shallowReactive, watch } from "vue";
 import { ask, publishLine, stackTarget, switchTo } from "./actions.js";
 import { begin } from "./consent.js";
-import { LineBox, Modal, openDialog } from "./dialogs.js";
-import { Icon, Mark } from "./icons.js";
 import { hindrance, install, installAction, installTarget, nameOf, occupied } from "./install_run.js";
 import { State, store } from "./store.js";
+import { Icon, LineBox, Mark, Modal, openDialog } from "./widgets.js";
 
 const IDENTIFY = { verb: "identify", args: [], label: "Blink", confirm: "", danger: false, placeholders: [] };
 
@@ -45,12 +44,12 @@ function useFinder(first) {
     const name = node.value?.id ?? (board.value?.name || "?");
     return { scope: `node/${name}`, title: "", nodes: [], lock: null };
   };
-  const swapAction = (/** @type {number | null} */ slot) => {
+  const swapAction = (slot) => {
     const other = boards.value.find((each) => each.slot === slot);
     return installAction("Swap", "swap", board.value?.name ?? "", other?.name ?? "");
   };
-  /** Ask without a receipt on the page; `done` where it went well. */
-  const quietly = (/** @type {Target} */ target, /** @type {Action} */ action, done = () => {}) => {
+  /** Asks without a receipt on the page; `done` where it went well. */
+  const quietly = (target, action, done = () => {}) => {
     state.error = "";
     ask(target, action, action.args, ({ refused, receipt }) => {
       if (refused) state.error = refused;
@@ -72,12 +71,12 @@ function useFinder(first) {
     state.mac = (skip ? open[(at + 1) % Math.max(open.length, 1)] : open[0])?.mac ?? "";
     blink();
   };
-  const go = (/** @type {number} */ stack) => {
+  const go = (stack) => {
     Object.assign(state, { stack, mac: "", error: "" });
     next();
   };
   /** A person sees the board blink in a slot. */
-  const here = (/** @type {number | null} */ slot) => {
+  const here = (slot) => {
     const { mac } = /** @type {InstallBoard} */ (board.value);
     if (slot === board.value?.slot) {
       state.error = "";
@@ -154,7 +153,6 @@ const SlotFinder = {
   components: { Icon, LineBox, Mark, Modal },
   props: { first: Number },
   emits: ["close"],
-  /** @param {{ first: number }} props */
   setup(props) {
     const finder = useFinder(props.first);
     const body = ref();
@@ -169,7 +167,7 @@ const SlotFinder = {
       nextTick(focusAnswer);
     });
     /** Who answers by keyboard goes on where the next answer is. */
-    const answer = async (/** @type {number | null} */ slot) => {
+    const answer = async (slot) => {
       finder.here(slot);
       await nextTick();
       if (!finder.state.swapping) focusAnswer();
@@ -181,14 +179,14 @@ const SlotFinder = {
         if (!swapping && (document.activeElement === document.body || !document.activeElement)) focusAnswer();
       },
     );
-    const cycle = (/** @type {() => void} */ close) => {
+    const cycle = (close) => {
       const stack = store.stacks.get(finder.state.stack);
       close();
       if (stack) begin(stackTarget(stack), switchTo("cycle"));
     };
     const { state, blink, next, go, line } = finder;
     /** The pointer says more of what is meant than the focus. */
-    const look = (/** @type {number} */ slot) => {
+    const look = (slot) => {
       if (state.pointed < 0) state.shown = slot;
     };
     return { body, view, state, blink, next, go, line, answer, look, cycle, nameOf };
@@ -231,9 +229,8 @@ const SlotFinder = {
       </div>
       <LineBox :line="line" :hidden="!view.now"/>
     </div></template>
-    
   </Modal>`,
 };
 
-/** Open it at a stack. @param {number} first */
+/** Opens it at a stack. @param {number} first */
 export const openSlotFinder = (first) => openDialog(SlotFinder, { first });

@@ -38,7 +38,7 @@ export const store = shallowReactive({
 /** Numbers of a board's states by name, as the server sends them. @type {Record<string, number>} */
 export const State = {};
 
-/** Take what the server tells once. @param {PageSettings} settings */
+/** Takes what the server tells once. @param {PageSettings} settings */
 export function begin(settings) {
   store.settings = settings;
   settings.states.forEach(({ key }, number) => {
@@ -53,14 +53,14 @@ let serverNow = Date.now() / 1000;
 let heardAt = performance.now();
 let heardOnce = false;
 
-/** Call `run` after each message, for what is no state: an answer, a board to draw again.
+/** Calls `run` after each message, for what is no state: an answer, a board to draw again.
  * @param {(change: Change) => void} run */
 export function listen(run) {
   listeners.add(run);
   return () => listeners.delete(run);
 }
 
-/** Tell everybody what changed; resolves when it is drawn. @param {Change} change */
+/** Tells everybody what changed; resolves when it is drawn. @param {Change} change */
 export function notify(change) {
   store.revision += 1;
   if (change.rows.size) store.rows += 1;
@@ -76,7 +76,7 @@ export function notify(change) {
   return nextTick();
 }
 
-/** Show that a part of the page failed. @param {unknown} error */
+/** Shows that a part of the page failed. @param {unknown} error */
 export function fail(error) {
   console.error(error);
   store.failure = String(error);
@@ -115,7 +115,7 @@ export function countStates(nodes) {
   return counts;
 }
 
-/** Take one message of the hub. @param {number} number @param {any} shared @param {any} own */
+/** Takes one message of the hub. @param {number} number @param {any} shared @param {any} own */
 export function apply(number, shared, own) {
   if (!shared.snapshot && number !== lastNumber + 1) return store.say({ kind: "resync" });
   if (shared.snapshot) reset();
@@ -190,7 +190,7 @@ function takeStacks(shared, change) {
   if (!shared.stacks?.length && !shared.stacksGone?.length) return;
   const stacks = new Map(store.stacks);
   for (const stack of shared.stacks ?? []) {
-    const shape = (/** @type {Stack} */ each) => JSON.stringify([each.found, each.x, each.y, each.slots, each.name]);
+    const shape = (each) => JSON.stringify([each.found, each.x, each.y, each.slots, each.name]);
     const before = stacks.get(stack.number);
     if (!before || shape(before) !== shape(stack)) change.structure = true;
     stacks.set(stack.number, stack);
@@ -201,7 +201,7 @@ function takeStacks(shared, change) {
 
 /** @param {any} shared @param {Change} change */
 function takeRows(shared, change) {
-  const set = (/** @type {number} */ index, /** @type {Partial<Board>} */ values) => {
+  const set = (index, values) => {
     const node = store.nodes.get(index);
     if (node) change.rows.add(Object.assign(node, values));
   };
@@ -234,7 +234,7 @@ export function shown(node) {
 /** Whether anything is filtered at all. */
 export const filtering = () => store.match !== null || store.filter.size > 0;
 
-/** Show other states from now on. @param {Iterable<string>} keys */
+/** Shows other states from now on. @param {Iterable<string>} keys */
 export function setFilter(keys) {
   store.filter = new Set(keys);
   notify({ rows: new Set(), filter: true });
@@ -252,7 +252,7 @@ export function members(number) {
   return byName(found).sort((a, b) => (a.slot ?? 999) - (b.slot ?? 999));
 }
 
-/** Note each board's use of its processor for the lines of the last minutes. */
+/** Notes each board's use of its processor for the lines of the last minutes. */
 export function sample() {
   if (frozen()) return;
   for (const node of store.nodes.values()) {
@@ -262,7 +262,7 @@ export function sample() {
   notify({ rows: new Set(), sampled: true });
 }
 
-/** Keep the clock of ages and the samples going; returns how to stop. */
+/** Keeps the clock of ages and the samples going; returns how to stop. */
 export function startClock() {
   const say = () => store.say({ kind: document.hidden ? "pause" : "resume" });
   const sampler = setInterval(sample, SAMPLE_MS);

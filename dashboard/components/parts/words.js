@@ -52,6 +52,10 @@ export function moment(unix, today = Date.now() / 1000) {
   return `${day.getDate()} ${day.toLocaleDateString("en-GB", { month: "long" }).slice(0, 3)}, ${clock(unix)}`;
 }
 
+/** Who has reserved what is named before, until when and why. */
+export const lockWords = ({ by, until, reason }, what = "") =>
+  `Reserved${what} by ${by} until ${moment(until)}${reason ? `: ${reason}` : ""}`;
+
 /** Unix seconds to ISO date and time, for titles. */
 export function stamp(unix) {
   const date = new Date((unix - new Date(unix * 1000).getTimezoneOffset() * 60) * 1000);
@@ -107,7 +111,7 @@ export function plainJson(value) {
 /** A text with a capital at its start. */
 export const capital = (text) => text.replace(/^./, (letter) => letter.toUpperCase());
 
-/** Quote for a POSIX shell. */
+/** Quotes for a POSIX shell. */
 export function quote(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }

@@ -4,10 +4,9 @@ import { fold, sentence } from "../../../dashboard/components/parts/events.js";
 import { layOut } from "../../../dashboard/components/parts/layout.js";
 import { nearest } from "../../../dashboard/components/parts/navigation.js";
 import { describe, outletWords, worst } from "../../../dashboard/components/parts/rack.js";
-import { concerns } from "../../../dashboard/components/parts/side_column.js";
 import { sparkline } from "../../../dashboard/components/parts/slot.js";
 import { HISTORY, NO_SAMPLE, State, store } from "../../../dashboard/components/parts/store.js";
-import { figures, onlineFigure } from "../../../dashboard/components/parts/summary.js";
+import { concerns, figures, onlineFigure } from "../../../dashboard/components/parts/summary.js";
 import { board, rack } from "./rack.js";
 
 const all = () => [...store.nodes.values()];

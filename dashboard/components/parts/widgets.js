@@ -1,13 +1,58 @@
-// Dialogs, and what stands in many of them: a line to paste, a button that copies.
+// What components are made of: pictures (icons, states of a board, marks of an install run),
+// dialogs, a line to paste, a button that copies.
 
-import { computed, onMounted, ref, shallowReactive, useId } from "vue";
-import { Icon } from "./icons.js";
+import { computed, h, onMounted, ref, shallowReactive, useId } from "vue";
+import { store } from "./store.js";
+
+/** @type {Map<string, string>} */
+const shapes = new Map();
+
+/** What stands inside a picture: the head of the page has components/icons.svg. @param {string} id */
+function shape(id) {
+  if (!shapes.has(id)) {
+    const sheet = /** @type {HTMLTemplateElement} */ (document.getElementById("icons"));
+    shapes.set(id, sheet.content.getElementById(id)?.innerHTML ?? "");
+  }
+  return shapes.get(id) ?? "";
+}
+
+/** Attributes of a state's picture; `label` false where the words stand beside it. */
+export function glyphAttributes(state, size = 16, label = true) {
+  const { key, label: words } = store.settings.states[state];
+  const said = label ? { role: "img", "aria-label": words } : { "aria-hidden": "true" };
+  return { viewBox: "0 0 16 16", width: size, height: size, class: `glyph g-${key}`, ...said };
+}
+
+/** @param {number} state */
+export const glyphShape = (state) => shape(`glyph-${store.settings.states[state].key}`);
+
+export const Glyph = ({ state, size = 16, label = true }) =>
+  h("svg", { ...glyphAttributes(state, size, label), innerHTML: glyphShape(state) });
+Glyph.props = ["state", "size", "label"];
+
+/** A picture beside words that say the same. */
+const decoration = (grid, size, kind, innerHTML) =>
+  h("svg", {
+    viewBox: `0 0 ${grid} ${grid}`,
+    width: size,
+    height: size,
+    class: kind,
+    "aria-hidden": "true",
+    innerHTML,
+  });
+
+export const Icon = ({ name, size = 18 }) =>
+  decoration(24, size, `icon i-${name}`, shape(`icon-${name}`) || shape("icon-run"));
+Icon.props = ["name", "size"];
+
+export const Mark = ({ name, size = 15 }) => decoration(16, size, `glyph m-${name}`, shape(`mark-${name}`));
+Mark.props = ["name", "size"];
 
 /** The dialogs that are open; the frame draws them. @type {{ key: number, is: object, props: object }[]} */
 export const dialogs = shallowReactive([]);
 let lastKey = 0;
 
-/** Open a dialog: a component around a Modal. @param {object} is @param {object} props */
+/** Opens a dialog: a component around a Modal. @param {object} is @param {object} props */
 export function openDialog(is, props = {}) {
   lastKey += 1;
   dialogs.push({ key: lastKey, is, props });
@@ -42,7 +87,7 @@ export const Modal = {
   </dialog>`,
 };
 
-/** Copy text; also on plain http, where browsers hide the clipboard interface. @param {string} text */
+/** Copies text; also on plain http, where browsers hide the clipboard interface. @param {string} text */
 async function copyText(text) {
   if (window.isSecureContext && navigator.clipboard) {
     try {
@@ -69,7 +114,6 @@ const SAID_MS = 1600;
 export const CopyButton = {
   components: { Icon },
   props: { read: Function, label: String, small: Boolean, title: { type: String, default: "Copy as mosquitto_pub" } },
-  /** @param {{ read: () => string, label: string }} props */
   setup(props) {
     const said = ref("");
     const words = computed(() => ({ check: "Copied", close: "Select and copy by hand" })[said.value] ?? props.label);
