@@ -5,6 +5,7 @@ Everything runs on the service's loop.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -32,6 +33,10 @@ _LATE_S = 0.5
 _SLOWEST_S = 2.0
 _MAX_WAITING = 50
 """Private items kept for a tab that does not listen; the newest win."""
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 class Port(Protocol):
@@ -111,44 +116,25 @@ class View:
         waiting.append(item)
         del waiting[:-_MAX_WAITING]
 
-    def deliver(
-        self,
-        shared: str,
-        changed: Iterable[Record],
-        nodes: dict[str, Record],
-        snapshot: Callable[[], str],
-        install: install_feed.InstallFeed,
-        *,
-        now: float,
-        wall: float,
-    ) -> None:
-        """Sends what is new, in at most one message.
-
-        Args:
-            shared: JSON for all tabs; empty when there is nothing.
-            changed: Nodes that changed in this tick.
-            nodes: All nodes by id.
-            snapshot: Makes the JSON of everything.
-            install: The latest install run.
-            now: Monotonic time, seconds.
-            wall: Unix time, seconds.
-        """
+    def deliver(self, news: "TickNews") -> None:
+        """Sends what is new, in at most one message."""
+        shared = news.shared
         if self.paused or not self.port.open:
             self._fresh = False
             return
         if not self._fresh:
-            shared, self._number, self._fresh = snapshot(), -1, True
+            shared, self._number, self._fresh = news.snapshot(), -1, True
             self._all_due, self._matches, self._details_sent = True, None, None
             self._install_due = True
-        looked_at = list(nodes.values()) if self._all_due else changed
-        self._match(looked_at, nodes)
-        self._follow(looked_at, nodes, now, wall)
+        looked_at = list(news.nodes.values()) if self._all_due else news.changed
+        self._match(looked_at, news.nodes)
+        self._follow(looked_at, news)
         self._all_due = False
-        self._watch(install)
+        self._watch(news.install)
         if not shared and not self._private:
             return
         self._number += 1
-        private = msgspec.json.encode(self._private).decode()
+        private = _json(self._private)
         self._private = {}
         self.port.send(self._number, shared or "{}", private)
 
@@ -173,25 +159,41 @@ class View:
             self._matches = found
             self._private["match"] = sorted(found)
 
-    def _follow(
-        self,
-        looked_at: Iterable[Record],
-        nodes: dict[str, Record],
-        now: float,
-        wall: float,
-    ) -> None:
+    def _follow(self, looked_at: Iterable[Record], news: "TickNews") -> None:
         seen = any(each.id == self._node for each in looked_at)
         if not self._node or not (seen or self._all_due):
             return
-        record = nodes.get(self._node)
+        record = news.nodes.get(self._node)
         if record is None:
             self._private["node"] = {"id": self._node, "unknown": True}
             return
-        found = rows.vitals(record, now, wall)
+        found = rows.vitals(record, news.now, news.wall)
         if record.details is not self._details_sent:
             self._details_sent = record.details
             found["details"] = rows.details(record)
         self._private["node"] = found
+
+
+class TickNews(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tick has for every view.
+
+    Args:
+        shared: JSON for all tabs; empty when there is nothing.
+        snapshot: Makes the JSON of everything, once for all that need it.
+        changed: Nodes that changed in this tick.
+        nodes: All nodes by id.
+        install: The latest install run.
+        now: Monotonic time, seconds.
+        wall: Unix time, seconds.
+    """
+
+    shared: str
+    snapshot: Callable[[], str]
+    changed: list[Record]
+    nodes: dict[str, Record]
+    install: install_feed.InstallFeed
+    now: float
+    wall: float
 
 
 class TickPace:
@@ -337,26 +339,18 @@ class Hub:
         wanted = any(view.installing for view in self.views)
         self._install.look(wall, wanted=wanted)
         delta = self._delta(now, wall)
-        looked_at = delta and self.views
-        shared = msgspec.json.encode(delta).decode() if looked_at else ""
-        made: list[str] = []
-
-        def snapshot() -> str:
-            if not made:
-                made.append(msgspec.json.encode(self._snapshot(wall)).decode())
-            return made[0]
-
+        news = TickNews(
+            shared=_json(delta) if delta and self.views else "",
+            snapshot=functools.cache(lambda: _json(self._snapshot(wall))),
+            changed=changed,
+            nodes=self.model.nodes,
+            install=self._install,
+            now=now,
+            wall=wall,
+        )
         for view in tuple(self.views):
             try:
-                view.deliver(
-                    shared,
-                    changed,
-                    self.model.nodes,
-                    snapshot,
-                    self._install,
-                    now=now,
-                    wall=wall,
-                )
+                view.deliver(news)
             except Exception as error:  # noqa: BLE001  # one tab's trouble stays its own
                 view.failed(error)
 

@@ -4,6 +4,7 @@ Pure: everything comes in as arguments, so the whole vocabulary is a table of te
 """
 
 import enum
+import math
 
 import msgspec
 
@@ -109,34 +110,28 @@ _WORKING = {
     Verb.SHUTDOWN: "Shutting down",
     Verb.POWER: "Switching",
 }
-
-
 _STEPS = {Verdict.STOPPING: "Shutting down", Verdict.BOOTING: "Booting"}
 """What a board is at within a longer command, for example a power cycle."""
 
 
 def grade(
-    value: float, warn: float, crit: float, before: TileLevel = TileLevel.OK
+    value: float | None, warn: float, crit: float, before: TileLevel = TileLevel.OK
 ) -> TileLevel:
     """Returns how bad a value is; a level once reached is left two units lower.
 
     Args:
-        value: The measured value.
+        value: What was measured; None is not bad.
         warn: From here on it is a warning.
         crit: From here on it is critical.
         before: The level it had, so that a value on the line does not flicker.
     """
+    if value is None:
+        return TileLevel.OK
     if value >= crit - (_HYSTERESIS if before is TileLevel.CRIT else 0):
         return TileLevel.CRIT
     if value >= warn - (_HYSTERESIS if before is not TileLevel.OK else 0):
         return TileLevel.WARN
     return TileLevel.OK
-
-
-def _grade_known(
-    value: float | None, warn: float, crit: float, before: TileLevel
-) -> TileLevel:
-    return TileLevel.OK if value is None else grade(value, warn, crit, before)
 
 
 def grade_vitals(
@@ -151,26 +146,15 @@ def grade_vitals(
         cpu_mean: Processor use over the last three minutes, percent; None while that
             is not known.
     """
-    cpu = grade(cpu_mean or 0, limits.cpu_warn_percent, float("inf"), before.cpu)
-    memory = _grade_known(
-        beat.memory_percent,
-        limits.memory_warn_percent,
-        limits.memory_crit_percent,
-        before.memory,
+    memory = limits.memory_warn_percent, limits.memory_crit_percent
+    temperature = limits.temperature_warn_c, limits.temperature_crit_c
+    disk = limits.disk_warn_percent, limits.disk_crit_percent
+    return Levels(
+        grade(cpu_mean, limits.cpu_warn_percent, math.inf, before.cpu),
+        grade(beat.memory_percent, *memory, before.memory),
+        grade(beat.temperature_c, *temperature, before.temperature),
+        grade(beat.disk_percent, *disk, before.disk),
     )
-    temperature = _grade_known(
-        beat.temperature_c,
-        limits.temperature_warn_c,
-        limits.temperature_crit_c,
-        before.temperature,
-    )
-    disk = _grade_known(
-        beat.disk_percent,
-        limits.disk_warn_percent,
-        limits.disk_crit_percent,
-        before.disk,
-    )
-    return Levels(cpu, memory, temperature, disk)
 
 
 def make_tile(
