@@ -101,8 +101,8 @@ class FakePort:
         self.sent.append((number, shared, private))
 
 
-class Bench:
-    """A model, a hub, and the hands to feed them."""
+class Harness:
+    """A model, a hub, and what publishes to them."""
 
     def __init__(self) -> None:
         self.topics = Topics("lab")
@@ -157,8 +157,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def harness() -> Harness:
+    return Harness()
 
 
 @pytest.fixture

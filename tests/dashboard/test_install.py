@@ -11,9 +11,9 @@ from broker.contract.messages import (
     ScanPhase,
 )
 from dashboard.live.install_feed import hint, words
-from tests.dashboard.conftest import WALL, Bench, FakePort
+from tests.dashboard.conftest import WALL, FakePort, Harness
 
-MAC = "dc:a6:32:01:02:03"  # what details() of the bench says
+MAC = "dc:a6:32:01:02:03"  # what details() of the harness says
 
 
 def told(port: FakePort) -> list[dict[str, Any]]:
@@ -22,10 +22,10 @@ def told(port: FakePort) -> list[dict[str, Any]]:
     return [each["install"] for each in private if "install" in each]
 
 
-def say_stack(bench: Bench, stack: int, **board: object) -> None:
+def say_stack(harness: Harness, stack: int, **board: object) -> None:
     boards = (InstallBoard(slot=1, name=f"s{stack:02}n1", **board),)  # type: ignore[arg-type]  # as the test says
     one = InstallStack(stack=stack, run="7", phase=ScanPhase.PLACED, boards=boards)
-    bench.say(bench.topics.install_stack(stack), one)
+    harness.say(harness.topics.install_stack(stack), one)
 
 
 @pytest.mark.parametrize(
@@ -77,15 +77,15 @@ def test_a_rack_without_a_run_has_no_words_for_it() -> None:
     assert words(None) == words(InstallState(backend="dnsmasq")) == hint(None) == ""
 
 
-def test_only_a_tab_that_shows_the_page_is_sent_the_boards(bench: Bench) -> None:
-    view, port = bench.view()
-    _, other = bench.view()
+def test_only_a_tab_that_shows_the_page_is_sent_the_boards(harness: Harness) -> None:
+    view, port = harness.view()
+    _, other = harness.view()
     state = InstallState(run="7", backend="dnsmasq")
-    bench.say(bench.topics.install_state, state, retain=False)
-    say_stack(bench, 1, mac=MAC)
-    bench.hub.tick()
+    harness.say(harness.topics.install_state, state, retain=False)
+    say_stack(harness, 1, mac=MAC)
+    harness.hub.tick()
     view.follow_install(on=True)
-    bench.hub.tick()
+    harness.hub.tick()
 
     (whole,) = told(port)
     assert whole["whole"]
@@ -97,30 +97,32 @@ def test_only_a_tab_that_shows_the_page_is_sent_the_boards(bench: Bench) -> None
     assert told(other) == []
 
 
-def test_a_stored_state_is_not_said_to_be_of_now(bench: Bench) -> None:
-    view, port = bench.view()
+def test_a_stored_state_is_not_said_to_be_of_now(harness: Harness) -> None:
+    view, port = harness.view()
     view.follow_install(on=True)
-    bench.say(bench.topics.install_state, InstallState(run="7"), retain=True)
-    bench.hub.tick()
+    harness.say(harness.topics.install_state, InstallState(run="7"), retain=True)
+    harness.hub.tick()
 
     assert told(port)[0]["state"]["heard"] == 0
 
 
-def test_then_it_is_sent_the_stacks_that_changed_until_it_leaves(bench: Bench) -> None:
-    view, port = bench.view()
+def test_then_it_is_sent_the_stacks_that_changed_until_it_leaves(
+    harness: Harness,
+) -> None:
+    view, port = harness.view()
     view.follow_install(on=True)
-    say_stack(bench, 1)
-    say_stack(bench, 2)
-    bench.hub.tick()
+    say_stack(harness, 1)
+    say_stack(harness, 2)
+    harness.hub.tick()
 
-    say_stack(bench, 1)
-    say_stack(bench, 2, verified=True)
-    bench.hub.tick()
-    bench.say(bench.topics.install_stack(1), b"")
-    bench.hub.tick()
+    say_stack(harness, 1)
+    say_stack(harness, 2, verified=True)
+    harness.hub.tick()
+    harness.say(harness.topics.install_stack(1), b"")
+    harness.hub.tick()
     view.follow_install(on=False)
-    say_stack(bench, 2)
-    bench.hub.tick()
+    say_stack(harness, 2)
+    harness.hub.tick()
 
     _, changed, gone = told(port)
     assert [each["number"] for each in changed["stacks"]] == [2]
@@ -128,41 +130,41 @@ def test_then_it_is_sent_the_stacks_that_changed_until_it_leaves(bench: Bench) -
 
 
 def test_a_board_is_known_by_its_hardware_address_once_its_agent_speaks(
-    bench: Bench,
+    harness: Harness,
 ) -> None:
-    view, port = bench.view()
+    view, port = harness.view()
     view.follow_install(on=True)
-    say_stack(bench, 1, mac=MAC.upper())
-    bench.hub.tick()
-    bench.node(1)
-    bench.hub.tick()
+    say_stack(harness, 1, mac=MAC.upper())
+    harness.hub.tick()
+    harness.node(1)
+    harness.hub.tick()
 
     nodes = [each["stacks"][0]["boards"][0]["node"] for each in told(port)]
     assert nodes == ["", "pi-1"]
 
 
 def test_what_happened_while_nobody_looked_is_in_the_first_message(
-    bench: Bench,
+    harness: Harness,
 ) -> None:
-    view, port = bench.view()
+    view, port = harness.view()
     view.follow_install(on=True)
-    bench.hub.tick()
+    harness.hub.tick()
     view.follow_install(on=False)
-    say_stack(bench, 3, mac=MAC)
-    bench.node(1)
-    bench.hub.tick()
+    say_stack(harness, 3, mac=MAC)
+    harness.node(1)
+    harness.hub.tick()
     view.follow_install(on=True)
-    bench.hub.tick()
+    harness.hub.tick()
 
     assert told(port)[-1]["stacks"][0]["boards"][0]["node"] == "pi-1"
 
 
-def test_a_tab_that_missed_something_gets_all_of_it(bench: Bench) -> None:
-    view, port = bench.view()
+def test_a_tab_that_missed_something_gets_all_of_it(harness: Harness) -> None:
+    view, port = harness.view()
     view.follow_install(on=True)
-    say_stack(bench, 1)
-    bench.hub.tick()
+    say_stack(harness, 1)
+    harness.hub.tick()
     view.resync()
-    bench.hub.tick()
+    harness.hub.tick()
 
     assert [each["whole"] for each in told(port)] == [True, True]

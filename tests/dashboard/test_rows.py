@@ -18,42 +18,44 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import NodeLeaf
 from dashboard.live import rows
-from tests.dashboard.conftest import Bench
+from tests.dashboard.conftest import Harness
 
 LOCK = Lock(scope="stack/1", by="ada", until=1_700_000_000.9, reason="soldering")
 
 
-def test_a_node_tells_its_outlet_what_it_does_and_who_holds_it(bench: Bench) -> None:
+def test_a_node_tells_its_outlet_what_it_does_and_who_holds_it(
+    harness: Harness,
+) -> None:
     running = Running(id="c-1", verb="power", phase=Phase.RUNNING, by="ada", word="off")
-    record = bench.node(outlet="left", power=Power.ON, running=running, lock=LOCK)
+    record = harness.node(outlet="left", power=Power.ON, running=running, lock=LOCK)
 
     row = rows.meta_row(record, 3)
 
     assert row[6:] == [3, "on", "left", running, LOCK, None]
 
 
-def test_a_node_nobody_holds_tells_so_in_the_same_places(bench: Bench) -> None:
-    row = rows.meta_row(bench.node(), 1)
+def test_a_node_nobody_holds_tells_so_in_the_same_places(harness: Harness) -> None:
+    row = rows.meta_row(harness.node(), 1)
 
     assert row[6:] == [1, None, "", None, None, None]
 
 
-def test_a_node_that_cannot_be_asked_tells_why(bench: Bench) -> None:
+def test_a_node_that_cannot_be_asked_tells_why(harness: Harness) -> None:
     why = "offline since noon: lost"
-    mute = bench.node(askable=Askable.CANNOT_BE_ASKED, askable_why=why)
+    mute = harness.node(askable=Askable.CANNOT_BE_ASKED, askable_why=why)
     assert rows.meta_row(mute, 1)[-1] == why
-    down = bench.node(askable=Askable.DOWN, askable_why="its outlet reads off")
+    down = harness.node(askable=Askable.DOWN, askable_why="its outlet reads off")
     assert rows.meta_row(down, 1)[-1] is None
 
 
-def test_a_new_outlet_or_lock_reaches_the_tabs(bench: Bench) -> None:
-    bench.node()
-    _, port = bench.view()
-    bench.hub.tick()
+def test_a_new_outlet_or_lock_reaches_the_tabs(harness: Harness) -> None:
+    harness.node()
+    _, port = harness.view()
+    harness.hub.tick()
     port.sent.clear()
 
-    bench.node(outlet="left", lock=LOCK)
-    bench.hub.tick()
+    harness.node(outlet="left", lock=LOCK)
+    harness.hub.tick()
 
     assert '"left"' in port.sent[0][1]
     assert '"soldering"' in port.sent[0][1]
@@ -80,16 +82,16 @@ def test_a_line_of_history_has_every_field_and_a_whole_second() -> None:
 
 
 def test_abilities_no_board_has_any_more_are_forgotten(
-    bench: Bench, make_details: Callable[..., Details]
+    harness: Harness, make_details: Callable[..., Details]
 ) -> None:
-    topic = bench.topics.node("pi-1", NodeLeaf.DETAILS)
-    bench.node(1)
-    bench.hub.tick()
+    topic = harness.topics.node("pi-1", NodeLeaf.DETAILS)
+    harness.node(1)
+    harness.hub.tick()
     for word in ("identify", "update"):
-        bench.say(topic, make_details(abilities=(Ability(verb=word),)))
-        bench.hub.tick()
-    _, port = bench.view()
-    bench.hub.tick()
+        harness.say(topic, make_details(abilities=(Ability(verb=word),)))
+        harness.hub.tick()
+    _, port = harness.view()
+    harness.hub.tick()
 
     shared = json.loads(port.sent[-1][1])
 

@@ -4,13 +4,13 @@ from broker.contract.messages import Verdict
 from dashboard.live.model import Record
 from dashboard.live.search import MAX_QUERY_CHARACTERS, parse
 from dashboard.server.settings import Thresholds
-from tests.dashboard.conftest import Bench
+from tests.dashboard.conftest import Harness
 
 
 @pytest.fixture
-def node(bench: Bench) -> Record:
-    record = bench.node()
-    bench.beat(temperature_c=72, cpu_percent=88, load=(3.5, 1, 1))
+def node(harness: Harness) -> Record:
+    record = harness.node()
+    harness.beat(temperature_c=72, cpu_percent=88, load=(3.5, 1, 1))
     record.judge(Thresholds(), 0)
     return record
 
@@ -107,8 +107,8 @@ def test_what_makes_sense_beside_nonsense_still_counts(node: Record) -> None:
     assert not compiled.matches(node)
 
 
-def test_a_silent_node_has_no_temperature_to_compare(bench: Bench) -> None:
-    record = bench.node(verdict=Verdict.LOST)
+def test_a_silent_node_has_no_temperature_to_compare(harness: Harness) -> None:
+    record = harness.node(verdict=Verdict.LOST)
     record.judge(Thresholds(), 0)
 
     assert not parse("temp:>0").matches(record)
