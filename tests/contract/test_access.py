@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,11 +15,9 @@ from broker.common.errors import LinkRefusedError
 from broker.contract.messages import Status
 from broker.contract.topics import NodeLeaf, Scope, Topics
 from broker.contract.verbs import ADMIN_VERBS, READING_VERBS, Verb
-from broker.mosquitto import dynsec
-from broker.mosquitto import program as mosquitto
-from broker.mosquitto.child import MosquittoChild, MosquittoConfig
 from broker.mosquitto.credentials import generate_client_id
 from broker.mosquitto.dynsec import BrokerRole, BrokerUser
+from tests.contract.brokers import Recorder, running_mosquitto
 from tests.ports import free_port
 
 pytestmark = pytest.mark.mosquitto
@@ -48,17 +45,14 @@ USERS = (
     BrokerUser(name=OTHER, password=PASSWORD, role=BrokerRole.NODE),
 )
 
-Recorder = Callable[[], Any]
 
-
-class House:
+class ConnectedUsers:
     """A broker with all kinds of users, and a master who hears everything."""
 
-    def __init__(self, port: int, new_recorder: Recorder) -> None:
+    def __init__(self, port: int) -> None:
         self._port = port
-        self._new_recorder = new_recorder
         self._links: list[Link] = []
-        self.heard = new_recorder()
+        self.heard = Recorder()
         self.master: Link
 
     def endpoint(self, user: str, password: str = PASSWORD) -> Endpoint:
@@ -68,10 +62,10 @@ class House:
         self,
         user: str,
         *subscriptions: Subscription,
-        recorder: Any = None,  # noqa: ANN401  # the class lives in conftest
+        recorder: Recorder | None = None,
     ) -> Link:
         link = connector(self.endpoint(user))(
-            recorder or self._new_recorder(),
+            recorder or Recorder(),
             client_id=user,
             subscriptions=subscriptions,
         )
@@ -79,8 +73,10 @@ class House:
         await link.start()
         return link
 
-    async def enter(self, user: str, *subscriptions: Subscription) -> tuple[Link, Any]:
-        recorder = self._new_recorder()
+    async def enter(
+        self, user: str, *subscriptions: Subscription
+    ) -> tuple[Link, Recorder]:
+        recorder = Recorder()
         link = await self.open(user, *subscriptions, recorder=recorder)
         assert await link.wait_connected(DEADLINE_S)
         return link, recorder
@@ -88,7 +84,7 @@ class House:
     async def close(self) -> None:
         await asyncio.gather(*(link.stop() for link in self._links))
 
-    async def heard_by(self, recorder: Any, count: int) -> None:  # noqa: ANN401  # a Recorder, whose class cannot be imported
+    async def heard_by(self, recorder: Recorder, count: int) -> None:
         """Wait until so many messages were heard, and a little for what must not."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DEADLINE_S):
@@ -102,32 +98,20 @@ class House:
         assert sorted(one.topic for one in self.heard.messages) == sorted(topics)
 
 
-@contextlib.asynccontextmanager
-async def running(directory: Path, users: Sequence[BrokerUser]) -> AsyncIterator[int]:
-    """Run a broker with these users and return its port."""
-    found = mosquitto.find()
-    dynsec.write(directory, users, TOPICS)
-    plan = MosquittoConfig(directory=directory, plugin=found.plugin, port=free_port())
-    child = MosquittoChild(found, plan)
-    await child.start()
-    try:
-        yield plan.port
-    finally:
-        await child.stop()
-
-
 @pytest.fixture
-async def house(tmp_path: Path, recorder: Recorder) -> AsyncIterator[House]:
-    async with running(tmp_path, USERS) as port:
-        made = House(port, recorder)
+async def users(tmp_path: Path) -> AsyncIterator[ConnectedUsers]:
+    async with running_mosquitto(tmp_path, USERS) as port:
+        made = ConnectedUsers(port)
         made.master = await made.open("master", EVERYTHING, recorder=made.heard)
         assert await made.master.wait_connected(DEADLINE_S)
         yield made
         await made.close()
 
 
-async def test_a_node_says_its_own_things_and_nothing_else(house: House) -> None:
-    node, _ = await house.enter(NODE)
+async def test_a_node_says_its_own_things_and_nothing_else(
+    users: ConnectedUsers,
+) -> None:
+    node, _ = await users.enter(NODE)
     own = [
         TOPICS.node(NODE, leaf)
         for leaf in NodeLeaf
@@ -146,18 +130,18 @@ async def test_a_node_says_its_own_things_and_nothing_else(house: House) -> None
     ]
     for topic in (*own, *foreign, *masters):
         node.publish(topic, b"x", qos=1)
-    await house.hears(*own)
+    await users.hears(*own)
 
 
-async def test_a_node_may_clear_an_order_that_was_stored(house: House) -> None:
+async def test_a_node_may_clear_an_order_that_was_stored(users: ConnectedUsers) -> None:
     order = TOPICS.node(NODE, NodeLeaf.ORDER)
-    node, _ = await house.enter(NODE)
+    node, _ = await users.enter(NODE)
     node.publish(order, b"", qos=1, retain=True)
-    await house.hears(order)
+    await users.hears(order)
 
 
 async def test_a_node_hears_its_orders_and_the_master_but_no_other_node(
-    house: House,
+    users: ConnectedUsers,
 ) -> None:
     allowed = [
         TOPICS.node(NODE, NodeLeaf.ORDER),
@@ -170,21 +154,21 @@ async def test_a_node_hears_its_orders_and_the_master_but_no_other_node(
         TOPICS.rack_state,
         f"{TOPICS.prefix}/node/+/result",
     ]
-    _, heard = await house.enter(
+    _, heard = await users.enter(
         NODE, *(Subscription(one, qos=1) for one in (*allowed, *refused))
     )
     hidden = (*refused[:2], TOPICS.node(OTHER, NodeLeaf.RESULT))
     for topic in (*allowed, *hidden):
-        house.master.publish(topic, b"x", qos=1)
-    await house.heard_by(heard, len(allowed))
+        users.master.publish(topic, b"x", qos=1)
+    await users.heard_by(heard, len(allowed))
     assert [one.topic for one in heard.messages] == allowed
 
 
-async def test_nobody_takes_the_client_id_of_another(house: House) -> None:
-    victim, seen = await house.enter(NODE)
+async def test_nobody_takes_the_client_id_of_another(users: ConnectedUsers) -> None:
+    victim, seen = await users.enter(NODE)
     for user in (OTHER, "dashboard", "simulator"):
         with pytest.raises(LinkRefusedError):
-            await check_connection(house.endpoint(user), NODE)
+            await check_connection(users.endpoint(user), NODE)
     assert victim.connected
     assert seen.losses == []
 
@@ -194,16 +178,16 @@ SCOPES = ("rack", "stack/3", "tag/blue", "node/s03n2")
 
 @pytest.mark.parametrize("user", ["operator", "admin"])
 async def test_who_operates_hears_all_and_commands_every_scope(
-    house: House, user: str
+    users: ConnectedUsers, user: str
 ) -> None:
-    link, heard = await house.enter(user, EVERYTHING)
+    link, heard = await users.enter(user, EVERYTHING)
     asked = [TOPICS.command(Scope.parse(scope), "ping") for scope in (*SCOPES, "sim")]
     for topic in asked:
         link.publish(topic, b"", qos=1)
     link.publish(TOPICS.node(NODE, NodeLeaf.ORDER), b"{}", qos=1)
     link.publish(TOPICS.node(NODE, NodeLeaf.STATUS), b"offline", qos=1, retain=True)
     link.publish(TOPICS.rack_state, b"{}", qos=1)
-    await house.hears(*asked)
+    await users.hears(*asked)
     assert [one.topic for one in heard.messages] == asked
 
 
@@ -219,9 +203,9 @@ async def test_who_operates_hears_all_and_commands_every_scope(
     ],
 )
 async def test_a_role_sends_its_verbs_in_every_scope_and_no_others(
-    house: House, user: str, may: frozenset[str]
+    users: ConnectedUsers, user: str, may: frozenset[str]
 ) -> None:
-    link, _ = await house.enter(user)
+    link, _ = await users.enter(user)
     verbs = sorted(frozenset(Verb) | ADMIN_VERBS | {"temperature"})
     topics = {
         TOPICS.command(Scope.parse(scope), verb): verb
@@ -230,32 +214,34 @@ async def test_a_role_sends_its_verbs_in_every_scope_and_no_others(
     }
     for topic in topics:
         link.publish(topic, b"", qos=1)
-    await house.hears(*(topic for topic, verb in topics.items() if verb in may))
+    await users.hears(*(topic for topic, verb in topics.items() if verb in may))
 
 
-async def test_who_views_hears_all_and_commands_nothing(house: House) -> None:
-    link, heard = await house.enter("viewer", EVERYTHING)
+async def test_who_views_hears_all_and_commands_nothing(users: ConnectedUsers) -> None:
+    link, heard = await users.enter("viewer", EVERYTHING)
     link.publish(TOPICS.command(Scope.parse("rack"), "ping"), b"", qos=1)
-    node, _ = await house.enter(NODE)
+    node, _ = await users.enter(NODE)
     status = TOPICS.node(NODE, NodeLeaf.STATUS)
     node.publish(status, Status.ONLINE.encode(), qos=1)
-    await house.hears(status)
+    await users.hears(status)
     assert [one.topic for one in heard.messages] == [status]
 
 
-async def test_the_simulator_answers_faults_and_sees_outlets(house: House) -> None:
+async def test_the_simulator_answers_faults_and_sees_outlets(
+    users: ConnectedUsers,
+) -> None:
     fault = TOPICS.command(Scope.parse("sim"), "crash")
-    link, heard = await house.enter(
+    link, heard = await users.enter(
         "simulator",
         Subscription(TOPICS.stack("+"), qos=1),
         Subscription(f"{TOPICS.prefix}/sim/cmd/+", qos=1),
     )
-    operator, _ = await house.enter("operator")
+    operator, _ = await users.enter("operator")
     operator.publish(fault, b"s01n1", qos=1)
     reply = TOPICS.reply(Scope.parse("sim"), "crash")
     link.publish(reply, b"{}", qos=1)
     link.publish(TOPICS.stack(1), b"{}", qos=1)
-    await house.hears(fault, reply)
+    await users.hears(fault, reply)
     assert [one.topic for one in heard.messages] == [fault]
 
 
@@ -263,15 +249,15 @@ async def test_the_simulator_answers_faults_and_sees_outlets(house: House) -> No
     ("user", "password"), [(NODE, "wrong"), ("stranger", "secret"), ("", "")]
 )
 async def test_without_the_right_name_and_password_nobody_gets_in(
-    house: House, user: str, password: str
+    users: ConnectedUsers, user: str, password: str
 ) -> None:
     with pytest.raises(LinkRefusedError):
-        await check_connection(house.endpoint(user, password), "somebody")
+        await check_connection(users.endpoint(user, password), "somebody")
 
 
 @pytest.mark.parametrize("user", ["viewer", "operator", "admin"])
 async def test_a_persons_password_takes_no_connection_by_guessed_client_ids(
-    tmp_path: Path, recorder: Recorder, user: str
+    tmp_path: Path, user: str
 ) -> None:
     """The ids are those of the services and of a board, without their random part."""
     names = ("master", "dashboard", NODE)
@@ -281,7 +267,7 @@ async def test_a_persons_password_takes_no_connection_by_guessed_client_ids(
         else one
         for one in USERS
     ]
-    async with running(tmp_path, users) as port:
+    async with running_mosquitto(tmp_path, users) as port:
         endpoint = Endpoint(port=port, password=PASSWORD)
         victims = []
         for one in users:
@@ -289,7 +275,7 @@ async def test_a_persons_password_takes_no_connection_by_guessed_client_ids(
                 own = msgspec.structs.replace(
                     endpoint, username=one.name, client_id=one.client_id
                 )
-                seen = recorder()
+                seen = Recorder()
                 link = connector(own)(seen, client_id=one.name, subscriptions=())
                 await link.start()
                 assert await link.wait_connected(DEADLINE_S)
@@ -304,20 +290,20 @@ async def test_a_persons_password_takes_no_connection_by_guessed_client_ids(
 
 
 async def test_a_board_whose_new_client_id_the_broker_does_not_know_yet_gets_in(
-    tmp_path: Path, recorder: Recorder
+    tmp_path: Path,
 ) -> None:
-    async with running(tmp_path, USERS) as port:
+    async with running_mosquitto(tmp_path, USERS) as port:
         early = Endpoint(
             port=port, username=NODE, password=PASSWORD, client_id=f"{NODE}-0123456789"
         )
-        link = connector(early)(recorder(), client_id=NODE, subscriptions=())
+        link = connector(early)(Recorder(), client_id=NODE, subscriptions=())
         await link.start()
         assert await link.wait_connected(DEADLINE_S)
         await link.stop()
 
 
 async def test_repeated_takeovers_raise_an_alarm(
-    recorder: Recorder, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A stand-in that says so; Mosquitto 2.0.11 only closes the connection."""
 
@@ -329,7 +315,7 @@ async def test_repeated_takeovers_raise_an_alarm(
 
     port = free_port()
     async with await asyncio.start_server(serve, "127.0.0.1", port):
-        seen = recorder()
+        seen = Recorder()
         link = connector(Endpoint(port=port))(seen, client_id=NODE, subscriptions=())
         await link.start()
         async with asyncio.timeout(DEADLINE_S):
@@ -341,12 +327,12 @@ async def test_repeated_takeovers_raise_an_alarm(
 
 
 async def test_takeovers_raise_it_whether_or_not_the_broker_names_them(
-    house: House, caplog: pytest.LogCaptureFixture
+    users: ConnectedUsers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a client id that others know, as boards of earlier releases have."""
-    victim, seen = await house.enter(NODE)
+    victim, seen = await users.enter(NODE)
     for count in range(SHORT_LIVES):
-        await check_connection(house.endpoint("viewer"), NODE)
+        await check_connection(users.endpoint("viewer"), NODE)
         async with asyncio.timeout(DEADLINE_S):
             while len(seen.losses) <= count or not victim.connected:  # noqa: ASYNC110  # a state, not an event
                 await asyncio.sleep(0.01)
