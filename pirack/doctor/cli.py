@@ -17,7 +17,7 @@ from broker.common.service import EXIT_FAILED, EXIT_OK
 from dashboard.server.settings import DashboardSettings
 from master_service.rack.settings import MasterSettings
 from pirack import rack_config, runfile
-from pirack.doctor.finding import Finding, Level, fail, warn
+from pirack.doctor.check_result import CheckResult, Severity, fail, warn
 from pirack.runfile import RunFile
 
 HELP = "check everything a person would, and say what to do"
@@ -35,8 +35,8 @@ exit codes
   0 nothing failed (warnings may be there)   1 something failed   2 wrong usage
 """
 
-_MARK = {Level.OK: "ok  ", Level.WARN: "warn", Level.FAIL: "FAIL"}
-_COLOUR = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "1;31"}
+_MARK = {Severity.OK: "ok  ", Severity.WARN: "warn", Severity.FAIL: "FAIL"}
+_COLOUR = {Severity.OK: "32", Severity.WARN: "33", Severity.FAIL: "1;31"}
 _SUBJECT_WIDTH = 18
 
 
@@ -53,28 +53,28 @@ def run(args: argparse.Namespace) -> int:
     worst = EXIT_OK
     for finding in findings(args):
         print(_json(finding) if args.json else _words(finding), flush=True)
-        if finding.level is Level.FAIL:
+        if finding.level is Severity.FAIL:
             worst = EXIT_FAILED
     return worst
 
 
-def findings(args: argparse.Namespace) -> Iterator[Finding]:
+def findings(args: argparse.Namespace) -> Iterator[CheckResult]:
     """Checks from the inside out: this machine, its files, then the running rack."""
     # Only now: completion and --help need none of what the checks read.
     from broker.common import kernel_clock  # noqa: PLC0415  # as above
-    from pirack.doctor import broker_program, files, install, machine, power  # noqa: PLC0415  # as above
+    from pirack.doctor import install, machine, power  # noqa: PLC0415  # as above
 
     yield machine.python(sys.version_info[:3])
     yield from machine.dependencies()
-    yield from broker_program.check()
+    yield from machine.broker_program()
     yield machine.clock(synced=kernel_clock.synced())
     yield machine.icmp()
     config, run = _configuration(args)
     data = _data_directory(args, config, run)
     if data is not None:
         yield machine.data_directory(data.absolute())
-        yield from broker_program.stores(data)
-    yield from files.configuration(config)
+        yield from machine.broker_stores(data)
+    yield from machine.configuration_file(config)
     yield from power.check(config)
     yield from install.check(config)
     yield from _running(args, config)
@@ -124,9 +124,9 @@ def _is_for_good(config: Path) -> bool:
         return False  # the check of the configuration says it
 
 
-def _running(args: argparse.Namespace, config: Path | None) -> Iterator[Finding]:
+def _running(args: argparse.Namespace, config: Path | None) -> Iterator[CheckResult]:
     """Checks the rack the options name; where none runs, whether one could."""
-    from pirack.doctor import live, network  # noqa: PLC0415  # as in findings
+    from pirack.doctor import listener, live  # noqa: PLC0415  # as in findings
 
     try:
         place = rack_config.find_rack(args)
@@ -145,13 +145,13 @@ def _running(args: argparse.Namespace, config: Path | None) -> Iterator[Finding]
         return
     if place.run:  # its description of the listener is in its data directory
         data, _ = rack_config.running(args)
-        yield from network.check(None, data)
+        yield from listener.check(None, data)
     else:
-        yield from network.check(args.config, args.data)
+        yield from listener.check(args.config, args.data)
     yield live.page(place.run.url if place.run else _page_url(config))
 
 
-def _ports(config: Path | None) -> Iterator[Finding]:
+def _ports(config: Path | None) -> Iterator[CheckResult]:
     from pirack.doctor import machine  # noqa: PLC0415  # as in findings
 
     document = _document(config)
@@ -175,7 +175,7 @@ def _document(config: Path | None) -> Document:
         return Document()
 
 
-def _words(finding: Finding) -> str:
+def _words(finding: CheckResult) -> str:
     mark = _MARK[finding.level]
     if sys.stdout.isatty():
         mark = f"\x1b[{_COLOUR[finding.level]}m{mark}\x1b[0m"
@@ -186,6 +186,6 @@ def _words(finding: Finding) -> str:
     return f"{line}\n{'':5}{'':{_SUBJECT_WIDTH}} → {advice}"
 
 
-def _json(finding: Finding) -> str:
+def _json(finding: CheckResult) -> str:
     text = json.dumps(msgspec.to_builtins(finding), ensure_ascii=False)
     return printable_json(text)

@@ -11,7 +11,7 @@ from broker.contract.messages import Command, Phase, RackState, Verdict
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics
 from broker.contract.verbs import Verb
 from pirack import rack_config
-from pirack.doctor.finding import Finding, fail, ok, warn
+from pirack.doctor.check_result import CheckResult, fail, ok, warn
 from pirack.rack_client import (
     SHORT_PATIENCE,
     NoAnswerError,
@@ -29,7 +29,7 @@ NAMED = 5
 """How many bad nodes are named before the rest is counted."""
 
 
-async def rack(place: FoundRack) -> list[Finding]:
+async def rack(place: FoundRack) -> list[CheckResult]:
     """Checks everything that goes through the broker, with one ping of the rack."""
     try:
         connect = await rack_config.connect(place)
@@ -58,7 +58,7 @@ def _bare(error: LinkError) -> str:
     return str(error).removesuffix(rack_config.SEE_DOCTOR).rstrip()
 
 
-def _reached(place: FoundRack) -> Finding:
+def _reached(place: FoundRack) -> CheckResult:
     return ok("broker", f"{place.broker} (found by {place.source})")
 
 
@@ -66,7 +66,9 @@ def _ping() -> Command:
     return Command(id=uuid.uuid4().hex, by=f"doctor of {person()}")
 
 
-def nodes(receipt: Receipt, off: Collection[str] = frozenset()) -> Iterator[Finding]:
+def nodes(
+    receipt: Receipt, off: Collection[str] = frozenset()
+) -> Iterator[CheckResult]:
     """Says from a ping of the rack how master and nodes are.
 
     Args:
@@ -97,7 +99,7 @@ def nodes(receipt: Receipt, off: Collection[str] = frozenset()) -> Iterator[Find
         yield ok("nodes", f"all {len(receipt.rows) - resting} answer{aside}")
 
 
-def errors(rack: RackState | None) -> Iterator[Finding]:
+def errors(rack: RackState | None) -> Iterator[CheckResult]:
     """Says what went wrong in the master itself since it started."""
     if rack is not None and rack.errors:
         said = ", ".join(f"{kind}: {count}" for kind, count in rack.errors.items())
@@ -130,7 +132,7 @@ def off_on_purpose(picture: RackPicture) -> frozenset[str]:
 
 async def retained_commands(
     connect: Connect, topics: Topics, listen_s: float = LISTEN_S
-) -> Finding:
+) -> CheckResult:
     """Checks that no command lies on the broker for whoever starts next.
 
     Args:
@@ -158,7 +160,7 @@ async def retained_commands(
     )
 
 
-def page(url: str, timeout_s: float = 5.0) -> Finding:
+def page(url: str, timeout_s: float = 5.0) -> CheckResult:
     """Checks that the page answers.
 
     Args:

@@ -1,4 +1,4 @@
-"""Checks of this machine: what is installed, what may be done, what is free."""
+"""Checks of this machine: what is installed and configured, what is free."""
 
 import errno
 import importlib.metadata
@@ -9,12 +9,17 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from broker.common.errors import ConfigError
+from broker.common.config import load
+from broker.common.errors import BrokerError, ConfigError, PiRackError
 from broker.common.extras import how_to_add
-from pirack.doctor.finding import Finding, fail, ok, warn
-from pirack.up import ports
+from broker.mosquitto import program as mosquitto
+from broker.mosquitto.child import BROKEN, STORE
+from pirack import configuration
+from pirack.doctor.check_result import CheckResult, fail, ok, warn
+from pirack.up import client_tools, ports
 
 OLDEST_PYTHON = (3, 11)
+OLDEST_MOSQUITTO = (2, 0)
 BASE = ("paho-mqtt", "psutil", "msgspec")
 EXTRAS = {"nicegui": "the page", "rich": "coloured tables", "shtab": "completion"}
 LOW_DISK_BYTES = 200 * 1024 * 1024
@@ -22,7 +27,7 @@ LOW_DISK_BYTES = 200 * 1024 * 1024
 Version = Callable[[str], str]
 
 
-def python(version: tuple[int, ...]) -> Finding:
+def python(version: tuple[int, ...]) -> CheckResult:
     """Checks the interpreter."""
     text = ".".join(map(str, version[:3]))
     if version >= OLDEST_PYTHON:
@@ -30,7 +35,9 @@ def python(version: tuple[int, ...]) -> Finding:
     return fail("python", f"{text} is too old", "install Python 3.11 or newer")
 
 
-def dependencies(version: Version = importlib.metadata.version) -> Iterator[Finding]:
+def dependencies(
+    version: Version = importlib.metadata.version,
+) -> Iterator[CheckResult]:
     """Checks what must be and what may be installed.
 
     Args:
@@ -61,7 +68,49 @@ def _versions(names: tuple[str, ...], version: Version) -> tuple[list[str], list
     return found, missing
 
 
-def data_directory(path: Path) -> Finding:
+def broker_program() -> Iterator[CheckResult]:
+    """Checks what ``pirack up`` would start."""
+    try:
+        found = mosquitto.find()
+        version = found.version()
+    except BrokerError as error:
+        what = str(error).removesuffix(f"; {mosquitto.HINT}")
+        yield fail("mosquitto", what, mosquitto.HINT)
+        return
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if numbers >= OLDEST_MOSQUITTO:
+        yield ok("mosquitto", f"{version}, {found.program}, with {found.plugin.name}")
+    else:
+        yield fail(
+            "mosquitto", f"{version} at {found.program} is too old", mosquitto.HINT
+        )
+    publish = client_tools.find("mosquitto_pub", found.program)
+    if shutil.which(publish):
+        yield ok("mosquitto tools", shutil.which(publish) or publish)
+    else:
+        advice = "to paste lines: sudo apt-get install mosquitto-clients"
+        yield warn("mosquitto tools", "mosquitto_pub is not installed", advice)
+
+
+def broker_stores(data: Path) -> Iterator[CheckResult]:
+    """Checks whether the broker's store had to be put aside.
+
+    Args:
+        data: Where the rack keeps its state.
+    """
+    pattern = f"{STORE}{BROKEN}*"
+    found = sorted([*data.glob(pattern), *data.glob(f"*/{pattern}")])
+    if found:
+        moment = found[-1].name.rpartition(BROKEN)[2]
+        text = f"could not be read, and was put aside at {moment} UTC as {found[-1]}"
+        advice = (
+            "a power cut does that, a dying card too: look at the card (dmesg | grep "
+            "mmc), then remove the file"
+        )
+        yield warn("broker store", text, advice)
+
+
+def data_directory(path: Path) -> CheckResult:
     """Checks that what must be kept can be kept."""
     nearest = next(one for one in (path, *path.parents) if one.exists())
     if not os.access(nearest, os.W_OK | os.X_OK):
@@ -78,7 +127,7 @@ def data_directory(path: Path) -> Finding:
     return ok("data directory", f"{path}, {state}, {free // 2**30} GiB free")
 
 
-def port(subject: str, host: str, number: int) -> Finding:
+def port(subject: str, host: str, number: int) -> CheckResult:
     """Checks that ``pirack up`` could listen where it is told to."""
     try:
         free = ports.is_free(host, number)
@@ -92,7 +141,7 @@ def port(subject: str, host: str, number: int) -> Finding:
     return warn(subject, f"{host}:{number} is taken", advice)
 
 
-def clock(*, synced: bool | None) -> Finding:
+def clock(*, synced: bool | None) -> CheckResult:
     """Checks that the machine knows the time.
 
     Args:
@@ -110,7 +159,7 @@ def clock(*, synced: bool | None) -> Finding:
 _CLOCK_ADVICE = "see: timedatectl; switch on: sudo timedatectl set-ntp true"
 
 
-def icmp() -> Finding:
+def icmp() -> CheckResult:
     """Checks that the master may ping boards that went silent."""
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         try:
@@ -126,3 +175,27 @@ def icmp() -> Finding:
     return warn(
         "ping", "this user may not: `hung` and `lost` look the same then", advice
     )
+
+
+def configuration_file(path: Path | None) -> Iterator[CheckResult]:
+    """Checks a configuration file, each table by its owner.
+
+    Args:
+        path: None: there is none, and built-in values are used.
+    """
+    if path is None:
+        yield ok("configuration", "none given: built-in values")
+        return
+    try:
+        document = load(path)
+    except ConfigError as error:
+        other = "name another file with --config"
+        advice = "correct it in the file" if path.exists() else other
+        yield fail("configuration", str(error), advice)
+        return
+    try:
+        configuration.check(document)
+    except PiRackError as error:
+        yield fail("configuration", str(error), "correct that key in the file")
+    else:
+        yield ok("configuration", f"{path}: every table and key is known")

@@ -17,10 +17,12 @@ from master_service.power.powerd_client import PowerdOutlets
 from master_service.rack import layout
 from master_service.rack.outlet_state import outlet_rows
 from master_service.rack.settings import Driver, OutletRow, Settings, parse
-from pirack.doctor.finding import Finding, Level, fail, ok, warn
+from pirack.doctor.check_result import CheckResult, Severity, fail, ok, warn
 
 
-def check(config: Path | None, machine: GpioMachine | None = None) -> Iterator[Finding]:
+def check(
+    config: Path | None, machine: GpioMachine | None = None
+) -> Iterator[CheckResult]:
     """Checks the outlets of a configuration; without any, nothing is said.
 
     Args:
@@ -41,11 +43,11 @@ def check(config: Path | None, machine: GpioMachine | None = None) -> Iterator[F
         if own:
             pins = usable(driver, here)
             yield pins
-            if pins.level is Level.OK:
+            if pins.level is Severity.OK:
                 yield from kept(driver, settings, own, here)
 
 
-def wired(settings: Settings, machine: GpioMachine) -> Iterator[Finding]:
+def wired(settings: Settings, machine: GpioMachine) -> Iterator[CheckResult]:
     """Names every mistake in the wiring."""
     found = list(wiring.mistakes(settings))
     found += wiring.bus_conflicts(settings.outlets, machine.exists)
@@ -58,7 +60,7 @@ def wired(settings: Settings, machine: GpioMachine) -> Iterator[Finding]:
         yield ok("wiring", f"{text}; `pirack power test` shows the rest")
 
 
-def usable(driver: Driver, machine: GpioMachine) -> Finding:
+def usable(driver: Driver, machine: GpioMachine) -> CheckResult:
     """Checks that a driver could reach its pins."""
     try:
         place = machine.pins(driver).place()
@@ -72,7 +74,7 @@ def kept(
     settings: Settings,
     rows: tuple[OutletRow, ...],
     machine: GpioMachine,
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Says whether outputs survive the process that holds them, and who holds them."""
     keeping = machine.keeping(driver)
     if settings.power.holder:
@@ -87,7 +89,7 @@ def kept(
         yield fail("gpio lines", text, advice)
 
 
-def holder(path: Path, rows: tuple[OutletRow, ...]) -> Finding:
+def holder(path: Path, rows: tuple[OutletRow, ...]) -> CheckResult:
     """Checks that ``pirack-powerd`` holds the lines."""
     advice = "systemctl status pirack-powerd; is this user in its group?"
     try:

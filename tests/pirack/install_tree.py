@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pirack.doctor.install_machine import Machine
+from pirack.doctor.install import InstallMachine
 from provisioning.common.network import ForeignServer
 from tests.deploy_files import text
 
@@ -37,12 +37,12 @@ def put(root: Path, name: str, content: str) -> Path:
     return path
 
 
-def make_machine(root: Path) -> Machine:
+def make_machine(root: Path) -> InstallMachine:
     """Return a machine on which nothing is wrong and no unit is installed."""
     for name, content in FILES.items():
         put(root, name, content)
     (root / "var/lib/pirack-install").mkdir(parents=True)
-    return Machine(
+    return InstallMachine(
         root=root,
         addresses=lambda _: (ADDRESS,),
         user_id=lambda _: os.geteuid(),
@@ -52,7 +52,7 @@ def make_machine(root: Path) -> Machine:
     )
 
 
-def with_units(machine: Machine) -> Machine:
+def with_units(machine: InstallMachine) -> InstallMachine:
     """Put what deploy/master installs."""
     for unit in ("pirack-master.service", "pirack-dhcp.service"):
         put(machine.root, f"etc/systemd/system/{unit}", text(unit))

@@ -21,8 +21,8 @@ from broker.contract.messages import (
 from broker.contract.topics import NodeLeaf, Topics
 from pirack import rack_config, runfile
 from pirack.cli import main
-from pirack.doctor import broker_program, files, live, machine, network
-from pirack.doctor.finding import Level
+from pirack.doctor import listener, live, machine
+from pirack.doctor.check_result import Severity
 from pirack.receipt import Receipt
 from pirack.runfile import Login, MqttAccess, RunFile
 
@@ -37,15 +37,15 @@ def version(*missing: str) -> machine.Version:
 
 
 def test_an_old_python_fails() -> None:
-    assert machine.python((3, 10, 9)).level is Level.FAIL
-    assert machine.python((3, 11, 2)).level is Level.OK
+    assert machine.python((3, 10, 9)).level is Severity.FAIL
+    assert machine.python((3, 11, 2)).level is Severity.OK
 
 
 def test_a_missing_base_package_fails_and_a_missing_extra_only_warns() -> None:
     base, extras = machine.dependencies(version("psutil", "rich"))
-    assert (base.level, base.text) == (Level.FAIL, "missing: psutil")
+    assert (base.level, base.text) == (Severity.FAIL, "missing: psutil")
     assert (extras.level, extras.text) == (
-        Level.WARN,
+        Severity.WARN,
         "not installed: rich (coloured tables)",
     )
 
@@ -57,29 +57,30 @@ def test_a_page_that_nobody_serves_is_told_in_plain_words() -> None:
 
 
 def test_a_broker_store_that_was_put_aside_warns(tmp_path: Path) -> None:
-    assert list(broker_program.stores(tmp_path)) == []
+    assert list(machine.broker_stores(tmp_path)) == []
     aside = tmp_path / "broker/mosquitto.db.broken-20260102T030405"
     aside.parent.mkdir()
     aside.touch()
-    (finding,) = broker_program.stores(tmp_path)
-    assert finding.level is Level.WARN
+    (finding,) = machine.broker_stores(tmp_path)
+    assert finding.level is Severity.WARN
     assert "at 20260102T030405 UTC" in finding.text
 
 
 def test_a_data_directory_that_others_can_read_warns(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     finding = machine.data_directory(tmp_path)
-    assert finding.level is Level.WARN
+    assert finding.level is Severity.WARN
     assert finding.advice.endswith(f"chmod 700 {tmp_path}")
     tmp_path.chmod(0o700)
-    assert machine.data_directory(tmp_path).level is Level.OK
-    assert machine.data_directory(tmp_path / "not/yet").level is Level.OK
+    assert machine.data_directory(tmp_path).level is Severity.OK
+    assert machine.data_directory(tmp_path / "not/yet").level is Severity.OK
 
 
 @pytest.mark.parametrize(
-    ("synced", "level"), [(True, Level.OK), (False, Level.WARN), (None, Level.WARN)]
+    ("synced", "level"),
+    [(True, Severity.OK), (False, Severity.WARN), (None, Severity.WARN)],
 )
-def test_a_clock_that_is_not_set_warns(*, synced: bool | None, level: Level) -> None:
+def test_a_clock_that_is_not_set_warns(*, synced: bool | None, level: Severity) -> None:
     assert machine.clock(synced=synced).level is level
 
 
@@ -95,12 +96,12 @@ def test_a_wrong_key_in_the_file_is_named_whichever_package_owns_it(
         ("[rack", "TOML"),
     ):
         path.write_text(text)
-        (finding,) = files.configuration(path)
-        assert finding.level is Level.FAIL
+        (finding,) = machine.configuration_file(path)
+        assert finding.level is Severity.FAIL
         assert word in finding.text
     path.write_text("[rack]\nname = 'attic'\n")
-    (finding,) = files.configuration(path)
-    assert finding.level is Level.OK
+    (finding,) = machine.configuration_file(path)
+    assert finding.level is Severity.OK
 
 
 def test_a_file_that_cannot_be_read_is_no_reason_to_start_a_rack(
@@ -125,60 +126,60 @@ def test_nodes_that_do_not_answer_are_named_with_their_reason() -> None:
         node="pi-2", name="s2", phase=Phase.NOT_DELIVERED, error="offline since 12:00"
     )
     master, nodes = live.nodes(receipt(well, away))
-    assert master.level is Level.OK
-    assert nodes.level is Level.WARN
+    assert master.level is Severity.OK
+    assert nodes.level is Severity.WARN
     assert nodes.text == "1 of 2 did not answer: s2: offline since 12:00"
 
 
 def test_a_master_that_does_not_finish_fails() -> None:
     (master,) = live.nodes(receipt(phase=Phase.ACCEPTED))
-    assert master.level is Level.FAIL
+    assert master.level is Severity.FAIL
 
 
 async def test_a_command_left_on_the_broker_is_found() -> None:
     broker, topics = FakeBroker(), Topics("lab")
     finding = await live.retained_commands(broker.connect, topics, 0)
-    assert finding.level is Level.OK
+    assert finding.level is Severity.OK
     broker.publish("pirack/v1/lab/node/s1/cmd/reboot", b"now", retain=True)
     finding = await live.retained_commands(broker.connect, topics, 0)
-    assert finding.level is Level.WARN
+    assert finding.level is Severity.WARN
     assert finding.advice.endswith("-t pirack/v1/lab/node/s1/cmd/reboot")
 
 
 def test_a_certificate_that_ends_soon_warns_with_the_way_to_renew_it() -> None:
-    assert network.expiry("rack.local:8883", 400).level is Level.OK
-    soon = network.expiry("rack.local:8883", 20)
-    assert soon.level is Level.WARN
+    assert listener.expiry("rack.local:8883", 400).level is Severity.OK
+    soon = listener.expiry("rack.local:8883", 20)
+    assert soon.level is Severity.WARN
     assert "pirack init" in soon.advice
 
 
 def test_who_was_not_added_and_who_the_broker_lost_are_named() -> None:
     mine = frozenset({"master", "operator"})
     added = frozenset({"pi-1", "pi-2"})
-    (fine,) = network.members_known(mine | added, mine, added)
-    assert (fine.level, fine.text[:17]) == (Level.OK, "2 nodes were adde")
+    (fine,) = listener.members_known(mine | added, mine, added)
+    assert (fine.level, fine.text[:17]) == (Severity.OK, "2 nodes were adde")
     clients = mine | {"pi-1", "stranger"}
-    stranger, lost = network.members_known(clients, mine, added)
-    assert (stranger.level, lost.level) == (Level.WARN, Level.FAIL)
+    stranger, lost = listener.members_known(clients, mine, added)
+    assert (stranger.level, lost.level) == (Severity.WARN, Severity.FAIL)
     assert stranger.text.endswith(": stranger")
     assert lost.text.endswith(": pi-2")
 
 
 def test_rights_of_an_earlier_release_fail_and_client_ids_are_counted() -> None:
-    assert network.rights(()).level is Level.OK
-    old = network.rights(("operator", "dashboard"))
-    assert (old.level, old.text[-19:]) == (Level.FAIL, "dashboard, operator")
+    assert listener.rights(()).level is Severity.OK
+    old = listener.rights(("operator", "dashboard"))
+    assert (old.level, old.text[-19:]) == (Severity.FAIL, "dashboard, operator")
     assert "pirack init" in old.advice
-    fine = network.client_ids({"master": "master-01", "pi-1": "pi-1-02"})
-    assert fine.level is Level.OK
-    bare = network.client_ids({"master": "master-01", "pi-1": "pi-1", "pi-2": "pi-2"})
-    assert (bare.level, bare.text[:6]) == (Level.WARN, "2 of 3")
+    fine = listener.client_ids({"master": "master-01", "pi-1": "pi-1-02"})
+    assert fine.level is Severity.OK
+    bare = listener.client_ids({"master": "master-01", "pi-1": "pi-1", "pi-2": "pi-2"})
+    assert (bare.level, bare.text[:6]) == (Severity.WARN, "2 of 3")
     assert "pirack deploy" in bare.advice
 
 
 def test_a_rack_on_loopback_alone_is_fine(tmp_path: Path) -> None:
-    (finding,) = network.check(None, tmp_path)
-    assert finding.level is Level.OK
+    (finding,) = listener.check(None, tmp_path)
+    assert finding.level is Severity.OK
     assert "only this machine" in finding.text
 
 
@@ -186,7 +187,7 @@ def test_boards_that_are_off_on_purpose_are_no_warning() -> None:
     well = TargetRow(node="pi-1", name="s1", phase=Phase.DONE)
     away = TargetRow(node="pi-2", name="s2", phase=Phase.NOT_DELIVERED)
     _, nodes = live.nodes(receipt(well, away), off={"pi-2"})
-    assert (nodes.level, nodes.text) == (Level.OK, "all 1 answer; 1 off on purpose")
+    assert (nodes.level, nodes.text) == (Severity.OK, "all 1 answer; 1 off on purpose")
 
 
 async def test_what_is_off_is_read_from_the_retained_states() -> None:
@@ -205,7 +206,7 @@ async def test_errors_of_the_master_itself_are_told() -> None:
     broker.publish(topics.rack_state, encode(state), retain=True)
     picture = await live.pictured(broker.connect, topics, 0)
     (finding,) = live.errors(picture.rack)
-    assert finding.level is Level.WARN
+    assert finding.level is Severity.WARN
     assert finding.text == "KeyError in on_message: 3"
     assert list(live.errors(RackState(rack="lab"))) == []
 

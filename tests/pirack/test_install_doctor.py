@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from pirack.doctor import install
-from pirack.doctor.finding import Finding, Level
-from pirack.doctor.install_machine import Machine
+from pirack.doctor.check_result import CheckResult, Severity
+from pirack.doctor.install import InstallMachine
 from provisioning.backends import files
 from provisioning.common.errors import NetworkError
 from tests.deploy_files import text
@@ -21,21 +21,21 @@ from tests.pirack.install_tree import (
     with_units,
 )
 
-Diagnosis = Callable[..., dict[str, Finding]]
+Diagnosis = Callable[..., dict[str, CheckResult]]
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path) -> InstallMachine:
     return make_machine(tmp_path / "root")
 
 
 @pytest.fixture
-def diagnose(tmp_path: Path, machine: Machine) -> Diagnosis:
+def diagnose(tmp_path: Path, machine: InstallMachine) -> Diagnosis:
     """Check a configuration on a machine; findings by subject."""
 
     def check(
-        on: Machine = machine, *, backend: str = "dnsmasq", more: str = ""
-    ) -> dict[str, Finding]:
+        on: InstallMachine = machine, *, backend: str = "dnsmasq", more: str = ""
+    ) -> dict[str, CheckResult]:
         path = put(tmp_path, "pirack.toml", CONFIG.format(backend=backend, more=more))
         return {one.subject: one for one in install.check(path, on)}
 
@@ -53,43 +53,43 @@ def test_where_provisioning_is_off_nothing_is_said(diagnose: Diagnosis) -> None:
 
 def test_addresses_that_contradict_each_other_are_named(diagnose: Diagnosis) -> None:
     found = diagnose(more='pool_last = "192.168.23.201"')
-    assert found["install"].level is Level.FAIL
+    assert found["install"].level is Severity.FAIL
     assert "at least 8" in found["install"].text
 
 
 @pytest.mark.parametrize("more", ["", UNIT])
 def test_a_machine_that_is_right_has_no_finding_but_good_ones(
-    diagnose: Diagnosis, machine: Machine, more: str
+    diagnose: Diagnosis, machine: InstallMachine, more: str
 ) -> None:
     found = diagnose(with_units(machine) if more else machine, more=more)
-    assert {one.level for one in found.values()} == {Level.OK}, found
+    assert {one.level for one in found.values()} == {Severity.OK}, found
     assert len(found) == 10
 
 
 def test_an_interface_that_is_not_there_or_down_ends_the_checks(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     put(machine.root, "sys/class/net/eth1/flags", "0x1002")
     found = diagnose()
-    assert (len(found), found["install interface"].level) == (1, Level.FAIL)
+    assert (len(found), found["install interface"].level) == (1, Severity.FAIL)
     assert found["install interface"].advice == "sudo ip link set eth1 up"
     (machine.root / "sys/class/net/eth1").rename(machine.root / "sys/class/net/usb0")
     assert "this machine has eth0, usb0" in diagnose()["install interface"].text
 
 
 def test_an_interface_without_a_link_warns(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     put(machine.root, "sys/class/net/eth1/carrier", "0")
-    assert diagnose()["install interface"].level is Level.WARN
+    assert diagnose()["install interface"].level is Severity.WARN
 
 
 def test_an_interface_with_another_address_says_how_to_give_it_this_one(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     other = msgspec.structs.replace(machine, addresses=lambda _: ("10.0.0.7/24",))
     found = diagnose(other)["install address"]
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert "eth1 has 10.0.0.7/24, not 192.168.23.1/24" in found.text
     assert f"sudo ip address add {ADDRESS} dev eth1" in found.advice
 
@@ -102,27 +102,27 @@ PROFILE = "[connection]\nuuid=u-1\n[ipv4]\nmethod={}\n[ipv6]\nmethod=auto\n"
     [("auto", "asks for an address"), ("shared", "runs a DHCP server"), ("manual", "")],
 )
 def test_networkmanager_warns_unless_its_profile_is_a_fixed_address(
-    diagnose: Diagnosis, machine: Machine, method: str, words: str
+    diagnose: Diagnosis, machine: InstallMachine, method: str, words: str
 ) -> None:
     state = "[device]\nmanaged=true\nconnection-uuid=u-1\n"
     put(machine.root, "run/NetworkManager/devices/3", state)
     folder = "etc/NetworkManager/system-connections"
     put(machine.root, f"{folder}/eth1.nmconnection", PROFILE.format(method))
     found = diagnose()["install manager"]
-    assert found.level is (Level.WARN if words else Level.OK)
+    assert found.level is (Severity.WARN if words else Severity.OK)
     assert words in found.text
     assert not words or "ipv4.method manual" in found.advice
 
 
 def test_a_profile_that_was_written_by_hand_without_a_uuid_is_found(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     state = "[device]\nmanaged=true\nconnection-uuid=made-up\n"
     put(machine.root, "run/NetworkManager/devices/3", state)
     text = "[connection]\ninterface-name=eth1\n[ipv4]\nmethod=manual\n"
     folder = "etc/NetworkManager/system-connections"
     put(machine.root, f"{folder}/rack.nmconnection", text)
-    assert diagnose()["install manager"].level is Level.OK
+    assert diagnose()["install manager"].level is Severity.OK
 
 
 @pytest.mark.parametrize(
@@ -134,46 +134,50 @@ def test_a_profile_that_was_written_by_hand_without_a_uuid_is_found(
     ],
 )
 def test_networkd_warns_if_it_asks_for_or_serves_addresses(
-    diagnose: Diagnosis, machine: Machine, network: str, words: str
+    diagnose: Diagnosis, machine: InstallMachine, network: str, words: str
 ) -> None:
     state = "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/x.network\n"
     put(machine.root, "run/systemd/netif/links/3", state)
     put(machine.root, "etc/systemd/network/x.network", network)
     found = diagnose()["install manager"]
-    assert found.level is (Level.WARN if words else Level.OK)
+    assert found.level is (Severity.WARN if words else Severity.OK)
     assert words in found.text
 
 
 @pytest.mark.parametrize(
     ("gateway", "forwards", "level"),
     [
-        ("192.168.23.1", "0", Level.WARN),
-        ("192.168.23.1", "1", Level.OK),
-        ("192.168.23.254", "0", Level.OK),
-        ("10.0.0.1", "0", Level.FAIL),
-        ("router", "0", Level.FAIL),
+        ("192.168.23.1", "0", Severity.WARN),
+        ("192.168.23.1", "1", Severity.OK),
+        ("192.168.23.254", "0", Severity.OK),
+        ("10.0.0.1", "0", Severity.FAIL),
+        ("router", "0", Severity.FAIL),
     ],
 )
 def test_the_router_boards_are_told_can_be_reached_and_forwards(
-    diagnose: Diagnosis, machine: Machine, gateway: str, forwards: str, level: Level
+    diagnose: Diagnosis,
+    machine: InstallMachine,
+    gateway: str,
+    forwards: str,
+    level: Severity,
 ) -> None:
     put(machine.root, "proc/sys/net/ipv4/ip_forward", forwards)
     assert diagnose(more=f'gateway = "{gateway}"')["install gateway"].level is level
 
 
 def test_somebody_else_on_port_67_is_named_and_our_own_server_is_not(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     row = "  0: 00000000:0043 00000000:0000 07 0:0 00:00 00000000 0 0 {} 2\n"
     put(machine.root, "proc/net/udp", "head\n" + row.format(77))
     unseen = diagnose()["install port 67"]
-    assert (unseen.level, "only root sees" in unseen.text) == (Level.FAIL, True)
+    assert (unseen.level, "only root sees" in unseen.text) == (Severity.FAIL, True)
     process = machine.root / "proc/123"
     put(machine.root, "proc/123/cmdline", "/usr/sbin/dnsmasq\0-x\0/run/dnsmasq.pid\0")
     (process / "fd").mkdir()
     (process / "fd/4").symlink_to("socket:[77]")
     found = diagnose()["install port 67"]
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert "dnsmasq (pid 123) has it" in found.text
     assert "systemctl disable --now dnsmasq" in found.advice
     ours = "dnsmasq\0--conf-file=/var/lib/pirack-install/dhcp/dnsmasq.conf\0"
@@ -182,46 +186,46 @@ def test_somebody_else_on_port_67_is_named_and_our_own_server_is_not(
 
 
 def test_a_program_that_is_missing_is_named_with_its_package(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     bare = msgspec.structs.replace(machine, program=files.find)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "FOLDERS", ())
         patch.setenv("PATH", "/nowhere")
         found = diagnose(bare, backend="kea")["install server"]
-    assert (found.level, found.text) == (Level.FAIL, "kea-dhcp4 is not installed")
+    assert (found.level, found.text) == (Severity.FAIL, "kea-dhcp4 is not installed")
     assert found.advice == "sudo apt-get install kea-dhcp4-server"
 
 
 def test_without_the_right_to_hear_packets_it_says_so_and_asks_nobody(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     def refuse(interface: str) -> None:
         text = f"no right to listen on {interface}"
         raise NetworkError(text)
 
     found = diagnose(msgspec.structs.replace(machine, listens=refuse))
-    assert found["install rights"].level is Level.FAIL
+    assert found["install rights"].level is Severity.FAIL
     assert "other DHCP" not in found
 
 
 @pytest.mark.parametrize("line", ["AmbientCapabilities=CAP_NET_RAW", " AF_PACKET"])
 def test_a_unit_that_lost_a_right_is_named(
-    diagnose: Diagnosis, machine: Machine, line: str
+    diagnose: Diagnosis, machine: InstallMachine, line: str
 ) -> None:
     unit = text("pirack-master.service").replace(line, "")
     put(with_units(machine).root, "etc/systemd/system/pirack-master.service", unit)
     found = diagnose(more=UNIT)["install rights"]
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert line.rsplit("=", maxsplit=1)[-1].strip() in found.text
     assert "deploy/master/install" in found.advice
 
 
 def test_a_master_without_rights_needs_the_unit(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     found = diagnose(with_units(machine))["install unit"]
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert "pirack-master, as whom the master runs, may not open port 67" in found.text
     assert UNIT in found.advice
 
@@ -234,16 +238,16 @@ def test_a_master_without_rights_needs_the_unit(
     ],
 )
 def test_a_unit_or_rule_that_is_missing_is_named(
-    diagnose: Diagnosis, machine: Machine, missing: str, words: str
+    diagnose: Diagnosis, machine: InstallMachine, missing: str, words: str
 ) -> None:
     (with_units(machine).root / missing).unlink()
     found = diagnose(more=UNIT)["install unit"]
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert words in found.text
 
 
 def test_a_unit_that_reads_another_folder_is_named(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     unit = text("pirack-dhcp.service").replace("/var/lib/pirack-install", "/srv")
     put(with_units(machine).root, "etc/systemd/system/pirack-dhcp.service", unit)
@@ -251,18 +255,18 @@ def test_a_unit_that_reads_another_folder_is_named(
 
 
 def test_a_folder_that_is_another_users_is_named_with_its_way_out(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     stranger = msgspec.structs.replace(with_units(machine), user_id=lambda _: 4321)
     found = diagnose(stranger, more=UNIT)["install folder"]
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert "sudo chown -R pirack-master: /var/lib/pirack-install" in found.advice
     (machine.root / "var/lib/pirack-install").rmdir()
     assert "is not there" in diagnose(stranger, more=UNIT)["install folder"].text
 
 
 def test_boot_files_must_be_there_for_everybody(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     more = 'netboot = "/srv/tftp"'
     assert "dnsmasq would not start" in diagnose(more=more)["install netboot"].text
@@ -270,17 +274,17 @@ def test_boot_files_must_be_there_for_everybody(
     folder.mkdir(parents=True, mode=0o750)
     assert "chmod o+rx" in diagnose(more=more)["install netboot"].advice
     folder.chmod(0o755)
-    assert diagnose(more=more)["install netboot"].level is Level.OK
+    assert diagnose(more=more)["install netboot"].level is Severity.OK
 
 
 def test_another_dhcp_server_fails_and_beside_it_is_what_observe_expects(
-    diagnose: Diagnosis, machine: Machine
+    diagnose: Diagnosis, machine: InstallMachine
 ) -> None:
     beside = msgspec.structs.replace(machine, servers=lambda _: (RIVAL,))
     found = diagnose(beside)["other DHCP"]
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert "192.168.23.9 (00:aa:bb:cc:dd:ee) serves eth1 too" in found.text
     observed = diagnose(beside, backend="observe")
-    assert observed["other DHCP"].level is Level.OK
+    assert observed["other DHCP"].level is Severity.OK
     assert "install port 67" not in observed
-    assert diagnose(backend="observe")["other DHCP"].level is Level.WARN
+    assert diagnose(backend="observe")["other DHCP"].level is Severity.WARN

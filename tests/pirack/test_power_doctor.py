@@ -8,7 +8,7 @@ import pytest
 from master_service.power.drivers.gpio_machine import GpioMachine, here
 from master_service.power.simulated_pins import SimulatedHeader
 from pirack.doctor import power
-from pirack.doctor.finding import Finding, Level
+from pirack.doctor.check_result import CheckResult, Severity
 from tests.gpio_stand_ins import stand_in
 
 OUTLET = """
@@ -29,7 +29,7 @@ def findings(
     pin: int = 22,
     active_low: str = "false",
     more: str = "",
-) -> dict[str, Finding]:
+) -> dict[str, CheckResult]:
     path = folder / "pirack.toml"
     outlet = OUTLET.format(driver=driver, pin=pin, active_low=active_low)
     path.write_text(more + outlet)
@@ -45,14 +45,14 @@ def test_without_outlets_it_says_nothing(tmp_path: Path) -> None:
 
 def test_a_kernel_that_keeps_outputs_needs_no_holder(tmp_path: Path) -> None:
     found = findings(tmp_path, stand_in(SimulatedHeader()))
-    assert {one.level for one in found.values()} == {Level.OK}
+    assert {one.level for one in found.values()} == {Severity.OK}
     assert "/dev/gpiochip4 (pinctrl-rp1)" in found["gpio"].text
     assert "stay when the master ends" in found["gpio lines"].text
 
 
 def test_a_kernel_that_drops_outputs_needs_one(tmp_path: Path) -> None:
     found = findings(tmp_path, stand_in(SimulatedHeader(), keeps=False))
-    assert found["gpio lines"].level is Level.FAIL
+    assert found["gpio lines"].level is Severity.FAIL
     assert "restart moves relays" in found["gpio lines"].text
     assert "run pirack-powerd" in found["gpio lines"].advice
 
@@ -60,9 +60,9 @@ def test_a_kernel_that_drops_outputs_needs_one(tmp_path: Path) -> None:
 def test_a_holder_that_does_not_run_fails(tmp_path: Path) -> None:
     more = f'[power]\nholder = "{tmp_path}/none.sock"\n'
     found = findings(tmp_path, stand_in(SimulatedHeader(), keeps=False), more=more)
-    assert found["pirack-powerd"].level is Level.FAIL
+    assert found["pirack-powerd"].level is Severity.FAIL
     assert "systemctl status pirack-powerd" in found["pirack-powerd"].advice
-    assert found["gpio lines"].level is Level.OK
+    assert found["gpio lines"].level is Severity.OK
 
 
 @pytest.mark.skipif(Path("/dev/gpiochip0").exists(), reason="this machine has pins")
@@ -71,7 +71,7 @@ def test_off_a_pi_the_missing_module_is_the_finding(
     tmp_path: Path, driver: str
 ) -> None:
     found = findings(tmp_path, here({}), driver=driver)
-    assert found["gpio"].level is Level.FAIL
+    assert found["gpio"].level is Severity.FAIL
     assert f"{sys.executable} -m pip install" in found["gpio"].text
     assert "gpio lines" not in found
 

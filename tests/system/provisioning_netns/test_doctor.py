@@ -24,8 +24,8 @@ data_dir = "DATA"
 """
 DOCTOR = """
 import pathlib, sys
-from pirack.doctor import install, install_machine
-for one in install.check(pathlib.Path(sys.argv[1]), install_machine.here(0.4)):
+from pirack.doctor import install
+for one in install.check(pathlib.Path(sys.argv[1]), install.here(0.4)):
     print(one.level, one.subject, one.text, sep="|")
 """
 

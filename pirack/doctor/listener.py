@@ -1,4 +1,4 @@
-"""Checks of the door for real Pis: its certificate, and who may come in."""
+"""Checks of the encrypted listener: its certificate, and who may connect."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from broker.mosquitto import credentials
 from broker.mosquitto.certificates import DAY_S
 from broker.mosquitto.dynsec import PEOPLE
 from pirack import rack_config
-from pirack.doctor.finding import Finding, fail, ok, warn
+from pirack.doctor.check_result import CheckResult, fail, ok, warn
 from pirack.node import members
 from pirack.rack_config import RackAccess
 
@@ -24,8 +24,8 @@ NAMED = 5
 """How many names are listed before the rest is counted."""
 
 
-def check(config: Path | None, data: Path | None) -> Iterator[Finding]:
-    """Checks the door of the rack these name; the default is the rack found here."""
+def check(config: Path | None, data: Path | None) -> Iterator[CheckResult]:
+    """Checks the listener of the rack these name, else of the rack found here."""
     try:
         found = rack_config.read_access(rack_config.locate(config, data))
     except ConfigError:
@@ -45,12 +45,12 @@ def check(config: Path | None, data: Path | None) -> Iterator[Finding]:
     yield client_ids(users.client_ids)
 
 
-def certificate(found: RackAccess, now: float) -> Finding:
-    """Checks by the door itself that nodes trust the broker, and for how long.
+def certificate(found: RackAccess, now: float) -> CheckResult:
+    """Checks by a connection that nodes trust the broker, and for how long.
 
     Args:
         found: The rack.
-        now: Unix time, seconds.
+        now: Unix time.
     """
     where = f"{found.host}:{found.port}"
     try:
@@ -65,7 +65,7 @@ def certificate(found: RackAccess, now: float) -> Finding:
     return expiry(where, (expires - now) / DAY_S)
 
 
-def expiry(where: str, days: float) -> Finding:
+def expiry(where: str, days: float) -> CheckResult:
     """Says for how many days a certificate is good."""
     text = f"{where}: trusted, for {days:.0f} more days"
     if days > SOON_DAYS:
@@ -81,7 +81,7 @@ _RENEW = (
 
 def members_known(
     clients: frozenset[str], mine: frozenset[str], added: frozenset[str]
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Compares whom the broker lets in with whom we gave a password; pure.
 
     Args:
@@ -104,7 +104,7 @@ def members_known(
         yield ok(subject, f"{len(added)} {nodes} added; the broker knows no others")
 
 
-def rights(outdated: Collection[str]) -> Finding:
+def rights(outdated: Collection[str]) -> CheckResult:
     """Says whether the broker's roles allow what this release needs, and no more."""
     if not outdated:
         return ok("rights", "the broker's roles are those of this release")
@@ -113,7 +113,7 @@ def rights(outdated: Collection[str]) -> Finding:
     return fail("rights", text, advice)
 
 
-def client_ids(bound: Mapping[str, str]) -> Finding:
+def client_ids(bound: Mapping[str, str]) -> CheckResult:
     """Says how many nodes and services connect with an id that others can guess.
 
     Args:
@@ -153,7 +153,7 @@ def _some(names: list[str]) -> str:
 
 
 def _served(found: RackAccess) -> float:
-    """Returns until when the certificate is good that the door shows, Unix time."""
+    """Returns until when the listener's certificate is good, Unix time."""
     context = ssl.create_default_context(cafile=str(found.files.authority))
     place = (found.host, found.port)
     with (
