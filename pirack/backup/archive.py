@@ -25,7 +25,7 @@ import msgspec
 from broker import VERSION
 from broker.common.errors import PiRackError
 from pirack.backup.contents import DATA, SQLITE, Found, Kind, Source, walk
-from pirack.init.plan import folders
+from pirack.init.rack_files import folders
 
 FORMAT = 1
 """Grows when an older release could not read what a newer one writes."""

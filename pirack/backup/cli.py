@@ -17,7 +17,7 @@ from pirack import rack_config, runfile, terminal
 from pirack.backup import archive, contents
 from pirack.backup.archive import Manifest
 from pirack.backup.contents import DATA, Kind, Source
-from pirack.init.plan import folders
+from pirack.init.rack_files import folders
 
 HELP = "write all that makes up a rack into one file"
 

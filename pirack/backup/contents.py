@@ -25,7 +25,7 @@ from broker.mosquitto.dynsec import FILE_NAME
 from master_service.power import rack_outlets
 from master_service.power.rack_outlets import FAKE_FILE, LEVELS_FILE
 from pirack import rack_config, runfile
-from pirack.init.plan import BROKER_CONFIG
+from pirack.init.rack_files import BROKER_CONFIG
 from pirack.up import client_tools, data_directory, part_config
 
 DATA = "data"

@@ -33,7 +33,7 @@ from pirack.backup.archive import ArchiveError, Manifest
 from pirack.backup.contents import DATA, Kind, Source
 from pirack.backup.swap import Note, Swap
 from pirack.deployment.targets import JOURNAL
-from pirack.init.plan import DHCP_UNIT, DROP_IN, SERVICES, UNITS
+from pirack.init.rack_files import DHCP_UNIT, DROP_IN, SERVICES, UNITS
 from pirack.up import data_directory
 from provisioning.clock import LoopClock
 from provisioning.journal import SqliteJournal

@@ -12,15 +12,16 @@ from broker.mosquitto import credentials
 from node_agent import identity
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, listen, terminal
-from pirack.init.plan import (
+from pirack.init.rack_files import (
     BROKER_CONFIG,
     CREDENTIALS,
     DROP_IN,
     SERVICES,
     UNITS,
-    Plan,
+    InitPlan,
+    Written,
+    write,
 )
-from pirack.init.write import Written, write
 
 HELP = "set up a rack for good, with the system's Mosquitto and services"
 
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def planned(args: argparse.Namespace) -> Plan:
+def planned(args: argparse.Namespace) -> InitPlan:
     """Returns what the options ask for.
 
     Raises:
@@ -119,7 +120,7 @@ def planned(args: argparse.Namespace) -> Plan:
     """
     door = listen.parse(args.listen)
     facts = LinuxBoard().facts()
-    return Plan(
+    return InitPlan(
         rack=check_name(args.rack, "rack"),
         listen=door,
         names=listen.names(door, args.name, facts.addresses, platform.node()),
@@ -147,7 +148,7 @@ def _own_id(kept: Path) -> str:
     return identity.hardware_id(Path("/")) or identity.random_id()
 
 
-def told(plan: Plan, done: Written) -> Iterator[str]:
+def told(plan: InitPlan, done: Written) -> Iterator[str]:
     """Returns what the person is told."""
     for path in done.made:
         yield f"made  {path}"
@@ -170,7 +171,7 @@ def told(plan: Plan, done: Written) -> Iterator[str]:
     yield "  sudo pirack node add <its id, serial or MAC address>"
 
 
-def steps(plan: Plan) -> tuple[str, ...]:
+def steps(plan: InitPlan) -> tuple[str, ...]:
     """Returns the lines that install and start the services.
 
     Raises:

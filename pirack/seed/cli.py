@@ -11,11 +11,8 @@ from pirack.deployment import own_wheel
 from pirack.node.add import Added, add
 from pirack.node.cli import add_where
 from pirack.node.wish import HALF_A_PLACE, check_packages, wished
-from pirack.rack_config import RackAccess
-from pirack.seed import put, texts
-from pirack.seed.archive import ARCHIVE, pack
-from pirack.seed.put import System
-from pirack.seed.texts import FIRSTRUN, META_DATA, USER_DATA, Card
+from pirack.seed import card
+from pirack.seed.card import ARCHIVE, FIRSTRUN, META_DATA, USER_DATA, Card, System
 
 HELP = "prepare cards whose boards join the rack at their first boot"
 
@@ -153,12 +150,12 @@ def _wrong(args: argparse.Namespace) -> str:
 
 
 def _shared(args: argparse.Namespace) -> int:
-    made = contents(card(args, "shared"))
+    made = card.texts(_card(args, "shared"))
     if args.to is None:
         print(made[args.printed].decode(), end="")
         return EXIT_OK
-    which = args.os or put.system(args.to)
-    put.check(args.to, which, force=args.force)
+    which = args.os or card.system_of(args.to)
+    card.check(args.to, which, force=args.force)
     _put(args, made, which)
     user = "" if args.user == DEPLOY_USER else f" --user {args.user}"
     print(f"When the boards have started: pirack deploy --all{user}")
@@ -169,28 +166,21 @@ def _node(args: argparse.Namespace) -> int:
     found = rack_config.find_access(args)
     wish = wished(args, args.node)
     check_packages(None, args.wheelhouse)
-    told = card(args, wish.board.node)
-    which = args.os or put.system(args.to)
-    put.check(args.to, which, force=args.force)
+    told = _card(args, wish.board.node)
+    which = args.os or card.system_of(args.to)
+    card.check(args.to, which, force=args.force)
     wheel = None if wish.wheel else own_wheel.build()
     added = add(found, wish)
     for line in _joined(added):
         terminal.say(line)
-    secret = pack(added.bundle, wish.board, wheel=wheel, wheelhouse=args.wheelhouse)
-    _put(args, contents(told) | {ARCHIVE: secret}, which)
+    secret = card.pack(
+        added.bundle, wish.board, wheel=wheel, wheelhouse=args.wheelhouse
+    )
+    _put(args, card.texts(told) | {ARCHIVE: secret}, which)
     return EXIT_OK
 
 
-def card(args: argparse.Namespace, what: str) -> Card:
-    """Returns what the card is told.
-
-    Args:
-        args: From the command line.
-        what: Whom it is for, in a word.
-
-    Raises:
-        ConfigError: There is no key, or this installation lacks the scripts.
-    """
+def _card(args: argparse.Namespace, what: str) -> Card:
     script = deploy_files.directory() / "seed" / "first-boot"
     return Card(
         user=args.user,
@@ -201,30 +191,17 @@ def card(args: argparse.Namespace, what: str) -> Card:
 
 
 def _key(args: argparse.Namespace) -> str:
+    """Returns the public key that is let in; that of ``pirack deploy`` may be made."""
     if args.ssh_key is not None:
         # Something else than a key is told as such, whatever bytes it has.
         return str(args.ssh_key.read_text(encoding="utf-8", errors="replace").strip())
-    return deploy_key(rack_config.find_access(args))
-
-
-def deploy_key(found: RackAccess) -> str:
-    """Returns the public key of ``pirack deploy``, made at the first use."""
     from provisioning.deploy.ssh import own_key, public_line  # noqa: PLC0415  # an extra
 
-    return public_line(own_key(found.install_directory()))
-
-
-def contents(told: Card) -> dict[str, bytes]:
-    """Returns the texts by their names."""
-    return {
-        USER_DATA: texts.user_data(told).encode(),
-        META_DATA: texts.meta_data(told).encode(),
-        FIRSTRUN: texts.firstrun(told).encode(),
-    }
+    return public_line(own_key(rack_config.find_access(args).install_directory()))
 
 
 def _put(args: argparse.Namespace, made: dict[str, bytes], which: System) -> None:
-    notes = put.put(made, args.to, which)
+    notes = card.write(made, args.to, which)
     written = [name for name in made if name in {ARCHIVE, *which.files}]
     print(f"wrote {', '.join(written)} to {args.to}")
     for note in notes:

@@ -18,9 +18,21 @@ from broker.mosquitto.credentials import (
 from broker.mosquitto.dynsec import PEOPLE, BrokerRole, BrokerUser
 from dashboard.server.users import PageRole, Users, make_user
 from dashboard.server.users import generate_password as readable_password
+from pirack import rack_config
 from pirack.runfile import Login
 
-ADMIN = "admin"
+PAGE_ADMIN = "admin"
+ROLES = {
+    "master": Role.MASTER,
+    "dashboard": Role.DASHBOARD,
+    "dashboard-operator": Role.DASHBOARD_OPERATOR,
+    "dashboard-admin": Role.DASHBOARD_ADMIN,
+    rack_config.OPERATOR: Role.OPERATOR,
+    "viewer": Role.VIEWER,
+    rack_config.ADMIN: Role.ADMIN,
+    rack_config.BROKER_ADMIN: Role.BROKER_ADMIN,
+}
+"""The services and people of every rack, by the names of their users."""
 
 T = TypeVar("T")
 
@@ -105,7 +117,7 @@ def page_login(path: Path, users_file: Path) -> Login:
     if login is not None and users.get(login.username) is not None:
         return login
     if login is None or not mended:
-        login = Login(username=ADMIN, password=readable_password())
+        login = Login(username=PAGE_ADMIN, password=readable_password())
     users.put(make_user(login.username, PageRole.ADMIN, login.password))
     _write(path, login)
     return login

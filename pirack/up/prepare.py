@@ -36,17 +36,6 @@ from pirack.up.supervisor import RackSupervisor, Say
 
 ECHO_PORT = 7007
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # what cannot be connected to
-ROLES = {
-    part_config.MASTER: BrokerRole.MASTER,
-    part_config.DASHBOARD: BrokerRole.DASHBOARD,
-    SIMULATOR: BrokerRole.SIMULATOR,
-    "dashboard-operator": BrokerRole.DASHBOARD_OPERATOR,
-    "dashboard-admin": BrokerRole.DASHBOARD_ADMIN,
-    rack_config.OPERATOR: BrokerRole.OPERATOR,
-    "viewer": BrokerRole.VIEWER,
-    rack_config.ADMIN: BrokerRole.ADMIN,
-    rack_config.BROKER_ADMIN: BrokerRole.BROKER_ADMIN,
-}
 ROOT_WARNING = "should not be run as root"
 """Mosquitto's advice; another user's would not end with us (``die_with_parent``)."""
 SUB_COMMANDS = {SIMULATOR: "simulate"}
@@ -324,7 +313,7 @@ def _users(decided: Decided) -> MqttAccess:
     The owner of a rack that runs from a terminal is its admin, as on the page.
     """
     paths = decided.paths
-    roles = ROLES | {decided.node: BrokerRole.NODE}
+    roles = passwords.ROLES | {SIMULATOR: Role.SIMULATOR, decided.node: Role.NODE}
     users = [
         passwords.mqtt_user(paths.credentials(name), name, role)
         for name, role in roles.items()

@@ -9,13 +9,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.shipped import DEPLOY, text
 
 from broker.common.errors import ConfigError
 from pirack.backup import archive, contents
 from pirack.backup.contents import DATA, Kind, Source
 from pirack.backup.swap import Note, Swap
-from pirack.init.plan import folders
-from tests.deploy_files import DEPLOY, text
+from pirack.init.rack_files import folders
 
 NOT_KEPT = {
     "/var/lib/pirack-powerd": "levels of this machine's pins",

@@ -10,7 +10,7 @@ from broker.common.errors import ConfigError
 from broker.mosquitto import credentials
 from pirack import deploy_files, rack_config
 from pirack.init.cli import add_arguments, planned, steps
-from pirack.init.plan import Plan, broker_config, tables
+from pirack.init.rack_files import InitPlan, broker_config, tables
 from pirack.listen import Listen
 
 PLUGIN = Path("/usr/lib/x/mosquitto_dynamic_security.so")
@@ -19,8 +19,8 @@ EVERYWHERE = Listen("0.0.0.0", 8883)
 UNITS = deploy_files.directory()
 
 
-def plan(listen: Listen = EVERYWHERE) -> Plan:
-    return Plan(
+def plan(listen: Listen = EVERYWHERE) -> InitPlan:
+    return InitPlan(
         rack="lab",
         listen=listen,
         names=("rack.local",),

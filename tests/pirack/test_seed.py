@@ -13,10 +13,8 @@ from broker.common.errors import ConfigError
 from pirack import deploy_files
 from pirack.cli import main
 from pirack.node.board_id import BoardId
-from pirack.seed import put, texts
-from pirack.seed.archive import ARCHIVE, pack
-from pirack.seed.put import System
-from pirack.seed.texts import HOOK, Card
+from pirack.seed import card
+from pirack.seed.card import ARCHIVE, HOOK, Card, System, pack
 
 KEY = f"ssh-ed25519 {base64.b64encode(bytes(51)).decode()} pirack deploy, o'brien"
 SCRIPT = (deploy_files.directory() / "seed/first-boot").read_text()
@@ -35,7 +33,7 @@ def read(text: str) -> dict[str, object]:
 
 
 def test_cloud_init_runs_the_first_boot_script_with_the_masters_key() -> None:
-    text = texts.user_data(CARD)
+    text = card.user_data(CARD)
     assert text.startswith("#cloud-config\n")
     told = read(text)
     assert told["write_files"] == [
@@ -50,7 +48,7 @@ def test_cloud_init_runs_the_first_boot_script_with_the_masters_key() -> None:
 
 
 def test_a_board_keeps_its_hostname_and_restarts_only_when_all_went_well() -> None:
-    told = read(texts.user_data(CARD))
+    told = read(card.user_data(CARD))
     assert told["preserve_hostname"] is True
     assert "hostname" not in told
     power = told["power_state"]
@@ -61,7 +59,7 @@ def test_a_board_keeps_its_hostname_and_restarts_only_when_all_went_well() -> No
 
 
 def test_another_preparation_makes_cloud_init_run_once_more() -> None:
-    told = read(texts.meta_data(CARD))
+    told = read(card.meta_data(CARD))
     assert told == {"dsmode": "local", "instance-id": "pirack-shared-c0ffee01"}
 
 
@@ -71,14 +69,14 @@ def test_another_preparation_makes_cloud_init_run_once_more() -> None:
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_every_script_is_one_that_a_shell_reads(shell: str, tmp_path: Path) -> None:
     made = tmp_path / "firstrun.sh"
-    made.write_text(texts.firstrun(CARD))
+    made.write_text(card.firstrun(CARD))
     seed = deploy_files.directory() / "seed"
     for script in (made, seed / "first-boot", seed / "enrol"):
         subprocess.run([shell, "-n", script], check=True)
 
 
 def test_firstrun_holds_the_script_as_it_is_and_always_ends_well() -> None:
-    text = texts.firstrun(CARD)
+    text = card.firstrun(CARD)
     assert f"<<'END_OF_FIRST_BOOT'\n{SCRIPT}END_OF_FIRST_BOOT\n" in text
     assert "END_OF_FIRST_BOOT" not in SCRIPT
     assert text.endswith('rm -f "$boot/firstrun.sh"\n' + _undo(text) + "exit 0\n")
@@ -92,18 +90,18 @@ def test_what_the_hook_adds_to_the_command_line_firstrun_takes_away_again(
     tmp_path: Path,
 ) -> None:
     hooked = tmp_path / "cmdline.txt"
-    hooked.write_text(texts.hooked(CMDLINE))
+    hooked.write_text(card.hooked(CMDLINE))
     assert hooked.read_text() == f"{CMDLINE.strip()} {' '.join(HOOK)}\n"
-    undo = _undo(texts.firstrun(CARD)).replace("$boot", str(tmp_path))
+    undo = _undo(card.firstrun(CARD)).replace("$boot", str(tmp_path))
     subprocess.run(["sh", "-c", undo], check=True)
     assert hooked.read_text() == CMDLINE
 
 
 def test_the_hook_is_put_in_once_and_never_beside_another() -> None:
-    once = texts.hooked(CMDLINE)
-    assert texts.hooked(once) == once
+    once = card.hooked(CMDLINE)
+    assert card.hooked(once) == once
     with pytest.raises(ConfigError, match="Raspberry Pi Imager"):
-        texts.hooked(f"{CMDLINE.strip()} systemd.run=/boot/firstrun.sh\n")
+        card.hooked(f"{CMDLINE.strip()} systemd.run=/boot/firstrun.sh\n")
 
 
 @pytest.mark.parametrize("user", ["", "root", "Pi", "a b", "x;reboot", "ALL\nx"])
@@ -155,7 +153,7 @@ def test_a_board_that_does_not_know_its_id_is_not_asked_for_it(tmp_path: Path) -
 # --- on a card ------------------------------------------------------------------------
 
 
-def card(tmp_path: Path, **files: str) -> Path:
+def boot_partition(tmp_path: Path, **files: str) -> Path:
     """Return a boot partition with these files; ``_`` stands for ``-``."""
     for name, text in {"cmdline.txt": CMDLINE, **files}.items():
         (tmp_path / name.replace("_", "-")).write_text(text)
@@ -163,43 +161,44 @@ def card(tmp_path: Path, **files: str) -> Path:
 
 
 FILES = {
-    texts.USER_DATA: texts.user_data(CARD).encode(),
-    texts.META_DATA: texts.meta_data(CARD).encode(),
-    texts.FIRSTRUN: texts.firstrun(CARD).encode(),
+    **card.texts(CARD),
     ARCHIVE: b"secret",
 }
 
 
 def test_what_a_card_has_is_seen_from_its_boot_partition(tmp_path: Path) -> None:
-    assert put.system(tmp_path) is System.ANY
-    assert put.system(card(tmp_path)) is System.BOOKWORM
-    assert put.system(card(tmp_path, user_data="#cloud-config")) is System.CLOUD_INIT
+    assert card.system_of(tmp_path) is System.ANY
+    assert card.system_of(boot_partition(tmp_path)) is System.BOOKWORM
+    assert (
+        card.system_of(boot_partition(tmp_path, user_data="#cloud-config"))
+        is System.CLOUD_INIT
+    )
 
 
 def test_a_bookworm_card_gets_the_script_and_its_hook_and_no_more(
     tmp_path: Path,
 ) -> None:
-    to = card(tmp_path)
-    assert put.put(FILES, to, System.BOOKWORM) == []
+    to = boot_partition(tmp_path)
+    assert card.write(FILES, to, System.BOOKWORM) == []
     assert {one.name for one in to.iterdir()} == {
         *("cmdline.txt", "firstrun.sh", "pirack-seed.tar")
     }
-    assert (to / "cmdline.txt").read_text() == texts.hooked(CMDLINE)
+    assert (to / "cmdline.txt").read_text() == card.hooked(CMDLINE)
 
 
 def test_only_its_owner_reads_the_archive(tmp_path: Path) -> None:
-    put.put(FILES, tmp_path, System.ANY)
+    card.write(FILES, tmp_path, System.ANY)
     modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}
     assert modes.pop(ARCHIVE) == 0o600
     assert set(modes.values()) == {0o644}
 
 
 def test_what_is_there_is_replaced_only_by_force_and_then_kept(tmp_path: Path) -> None:
-    to = card(tmp_path, user_data="#cloud-config\nmine: 1\n")
+    to = boot_partition(tmp_path, user_data="#cloud-config\nmine: 1\n")
     with pytest.raises(ConfigError, match=r"user-data is there already.*--force"):
-        put.check(to, System.CLOUD_INIT, force=False)
-    put.check(to, System.CLOUD_INIT, force=True)
-    (note,) = put.put(FILES, to, System.CLOUD_INIT)
+        card.check(to, System.CLOUD_INIT, force=False)
+    card.check(to, System.CLOUD_INIT, force=True)
+    (note,) = card.write(FILES, to, System.CLOUD_INIT)
     assert note == f"kept {to / 'user-data.before'}"
     assert (to / "user-data.before").read_text() == "#cloud-config\nmine: 1\n"
     assert (to / "cmdline.txt").read_text() == CMDLINE
@@ -209,17 +208,17 @@ def test_a_link_is_never_followed_to_what_is_kept(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of root")
     (tmp_path / "user-data").symlink_to(tmp_path / "secret")
     with pytest.raises(ConfigError, match="user-data: is a link"):
-        put.check(tmp_path, System.ANY, force=True)
+        card.check(tmp_path, System.ANY, force=True)
 
 
 def test_a_card_of_ours_can_be_prepared_again_without_force(tmp_path: Path) -> None:
-    put.put(FILES, tmp_path, System.ANY)
-    put.check(tmp_path, System.ANY, force=False)
+    card.write(FILES, tmp_path, System.ANY)
+    card.check(tmp_path, System.ANY, force=False)
 
 
 def test_a_card_for_anybody_keeps_no_boards_password(tmp_path: Path) -> None:
-    put.put(FILES, tmp_path, System.ANY)
-    removed, _ = put.put({texts.USER_DATA: b""}, tmp_path, System.ANY)
+    card.write(FILES, tmp_path, System.ANY)
+    removed, _ = card.write({card.USER_DATA: b""}, tmp_path, System.ANY)
     assert not (tmp_path / ARCHIVE).exists()
     assert "it held one board's password" in removed
 
@@ -227,7 +226,7 @@ def test_a_card_for_anybody_keeps_no_boards_password(tmp_path: Path) -> None:
 def test_a_folder_gets_everything_and_the_words_to_append_by_hand(
     tmp_path: Path,
 ) -> None:
-    (note,) = put.put(FILES, tmp_path, System.ANY)
+    (note,) = card.write(FILES, tmp_path, System.ANY)
     assert {one.name for one in tmp_path.iterdir()} == set(FILES)
     assert note.endswith(" ".join(HOOK))
 
@@ -242,12 +241,12 @@ def key(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", [texts.USER_DATA, texts.META_DATA, texts.FIRSTRUN])
+@pytest.mark.parametrize("name", [card.USER_DATA, card.META_DATA, card.FIRSTRUN])
 def test_a_shared_card_is_printed_and_needs_no_rack_to_be_made(
     name: str, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["seed", "--shared", "--ssh-key", key, "--print", name]) == 0
-    assert texts.OURS in capsys.readouterr().out
+    assert card.OURS in capsys.readouterr().out
 
 
 def test_a_shared_card_is_written_and_says_what_is_next(

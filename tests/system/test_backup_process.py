@@ -21,7 +21,7 @@ from broker.common.service import EXIT_FAILED
 from broker.contract.messages import InstallStep
 from pirack.backup import archive
 from pirack.backup.swap import Note, Swap
-from pirack.init.plan import folders
+from pirack.init.rack_files import folders
 from provisioning.journal import SqliteJournal
 from tests.provisioning.test_journal import RUN, Clock
 
