@@ -81,7 +81,7 @@ COMMANDS = (
     Command("install", "pirack.install", "find, place and address every board"),
     Command("power", "pirack.power", "test the relays, with a person who looks"),
     Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
-    Command("backup", "pirack.backup.cli", "write all of a rack into one file"),
+    Command("backup", "pirack.backup.backup", "write all of a rack into one file"),
     Command("restore", "pirack.backup.restore", "bring a rack back from such a file"),
     Command("agent", "node_agent.cli", "report this machine and obey orders"),
     Command(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from broker.common.log import printable
 from broker.contract.messages import Event, Phase, Reply, TargetRow
-from master_service.presence.rack import times as spans
+from master_service.rack import times as spans
 
 _SYMBOL = {
     Phase.DONE: "✓",

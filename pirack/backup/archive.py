@@ -5,6 +5,7 @@ the manifest, and the manifest with what a backup can hold, before anything is w
 """
 
 import contextlib
+import enum
 import errno
 import gzip
 import hashlib
@@ -16,7 +17,7 @@ import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -24,9 +25,10 @@ import msgspec
 
 from broker import VERSION
 from broker.common.errors import PiRackError
-from pirack.backup.contents import DATA, SQLITE, Found, Kind, Source, walk
 from pirack.init.rack_files import folders
 
+DATA = "data"
+"""The one folder of a rack of ``pirack up``."""
 FORMAT = 1
 """Grows when an older release could not read what a newer one writes."""
 MANIFEST = "manifest.json"
@@ -38,6 +40,8 @@ MOST_IDS = 2**32 - 1
 MANIFEST_BYTES = 64 * 1024 * 1024
 HEADER_BYTES = 1024 * 1024
 """Most that may stand before a member; ``tarfile`` reads that in one piece."""
+SQLITE = b"SQLite format 3\0"
+"""How a database begins."""
 _CHUNK = 1 << 20
 _DATABASE_S = 30.0
 """Longest wait for a database that somebody holds, seconds."""
@@ -50,10 +54,6 @@ _BEFORE = frozenset(
         tarfile.GNUTYPE_LONGLINK,
     }
 )
-_ROLES = {
-    Kind.INSTALLED: frozenset(folders(Path("/etc/x"), Path("/var/x"))),
-    Kind.UP: frozenset({DATA}),
-}
 
 
 class ArchiveError(PiRackError):
@@ -65,8 +65,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Args:
         name: Begins with one of the manifest's folders.
-        owner: Name of the user, or a number that has none.
-        group: The group of the same.
+        owner: Name of the user, or a number without one; so too the group.
         mode: Permission bits, octal.
         size_bytes: Of a file.
         sha256: Of a file, hex; empty: it is a folder.
@@ -85,6 +84,56 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return int(self.mode, 8) & MODES
 
 
+class RackKind(enum.StrEnum):
+    """How a rack is run."""
+
+    INSTALLED = "installed"
+    """Set up by ``pirack init``, run by services of the system."""
+    UP = "up"
+    """Run by ``pirack up``."""
+
+
+_ROLES = {
+    RackKind.INSTALLED: frozenset(folders(Path("/etc/x"), Path("/var/x"))),
+    RackKind.UP: frozenset({DATA}),
+}
+
+
+class RackFolders(msgspec.Struct, frozen=True):
+    """The folders of one rack.
+
+    Args:
+        kind: How it is run.
+        folders: By the name each has in the archive; the one with the passwords comes
+            last, so that every user that the broker knows has one.
+    """
+
+    kind: RackKind
+    folders: Mapping[str, Path]
+
+    @property
+    def config(self) -> Path | None:
+        """The configuration that is its owner's; None: there is none in the folders."""
+        etc = self.folders.get("etc")
+        return etc / "pirack.toml" if etc else None
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder or a file that belongs into the archive.
+
+    Args:
+        entry: What the manifest says of it; size and hash come when it is read.
+        path: Here.
+        content: Open for reading, of the file; None: it is a folder.
+        mtime: Unix time of its last change.
+    """
+
+    entry: Entry
+    path: Path
+    content: int | None
+    mtime: float
+
+
 class _Header(tarfile.TarInfo):
     """The header of a member; one of the sort that says more of the next is bounded."""
 
@@ -101,13 +150,10 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     """What a manifest says first; any later format begins so too.
 
     Args:
-        format: See ``FORMAT``.
         pirack: Version that wrote it.
-        kind: How the rack was run.
-        rack: Its name.
-        created: When, UTC, as ISO 8601 has it.
-        hostname: Of the machine.
-        folders: Where each folder was there.
+        kind: How the rack was run: a ``RackKind``, or one of a newer release.
+        created: In UTC, as ISO 8601 has it.
+        folders: Where each folder was on that machine.
     """
 
     format: int
@@ -129,13 +175,10 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(About, frozen=True, kw_only=True):
-    """All that is in an archive.
-
-    Args:
-        entries: Folders before what is in them.
-    """
+    """All that is in an archive."""
 
     entries: tuple[Entry, ...]
+    """Folders before what is in them."""
 
     @property
     def files(self) -> tuple[Entry, ...]:
@@ -153,7 +196,13 @@ class Manifest(About, frozen=True, kw_only=True):
 
 
 def write(
-    source: Source, rack: str, hostname: str, out: IO[bytes], room: Path
+    source: RackFolders,
+    contents: Iterable[Found],
+    out: IO[bytes],
+    *,
+    rack: str,
+    hostname: str,
+    room: Path,
 ) -> Manifest:
     """Writes a backup.
 
@@ -162,9 +211,10 @@ def write(
 
     Args:
         source: The rack.
-        rack: Its name.
-        hostname: Of this machine.
+        contents: What is in its folders; each is read before the next is asked for.
         out: Where to; need not be a file.
+        rack: Its name.
+        hostname: Name of this machine.
         room: A folder that has room for the copies.
 
     Raises:
@@ -174,21 +224,14 @@ def write(
     entries: list[Entry] = []
     times: list[float] = []
     with tempfile.TemporaryFile(dir=room) as spool:
-        for found in walk(source):
-            size_bytes, sha256 = 0, ""
-            if found.content is not None:
-                size_bytes, sha256 = _collect(found, spool, room)
-            times.append(found.mtime)
+        for found in contents:
+            size_bytes, sha256 = _collect(found, spool, room)
             entries.append(
-                Entry(
-                    name=found.name,
-                    owner=found.owner,
-                    group=found.group,
-                    mode=f"{found.mode:04o}",
-                    size_bytes=size_bytes,
-                    sha256=sha256,
+                msgspec.structs.replace(
+                    found.entry, size_bytes=size_bytes, sha256=sha256
                 )
             )
+            times.append(found.mtime)
         manifest = Manifest(
             format=FORMAT,
             pirack=VERSION,
@@ -206,7 +249,8 @@ def write(
 
 def _collect(found: Found, spool: IO[bytes], room: Path) -> tuple[int, str]:
     """Appends a file to what is collected; returns its size and hash."""
-    assert found.content is not None  # noqa: S101  # a file, see write
+    if found.content is None:
+        return 0, ""
     if os.pread(found.content, len(SQLITE), 0) == SQLITE:
         with tempfile.TemporaryDirectory(dir=room, prefix=".pirack-backup-") as made:
             copy = Path(made) / "database"
@@ -290,9 +334,6 @@ def _header(name: str, mode: int, size_bytes: int, mtime: float) -> tarfile.TarI
 def check(file: IO[bytes]) -> Manifest:
     """Reads an archive to its end and returns its manifest; nothing is written.
 
-    Args:
-        file: At any position; is read from its beginning.
-
     Raises:
         ArchiveError: It is damaged, of a newer release, or holds what no backup does.
     """
@@ -374,7 +415,7 @@ def check_entries(manifest: Manifest) -> None:
         ArchiveError: The first that is found.
     """
     try:
-        roles = _ROLES[Kind(manifest.kind)]
+        roles = _ROLES[RackKind(manifest.kind)]
     except ValueError as error:
         text = f"it is of a rack of a kind that is not known: {manifest.kind!r}"
         raise ArchiveError(text) from error
@@ -397,7 +438,7 @@ def check_entries(manifest: Manifest) -> None:
             wrong = "has no folder"
         elif not parent and entry.sha256:
             wrong = "is a file, and must be a folder"
-        elif not _is_octal(entry.mode) or entry.size_bytes < 0:
+        elif not re.fullmatch("[0-7]{1,4}", entry.mode) or entry.size_bytes < 0:
             wrong = "has no mode or no size"
         elif not (_is_id(entry.owner) and _is_id(entry.group)):
             wrong = "has an owner that no system has"
@@ -407,10 +448,6 @@ def check_entries(manifest: Manifest) -> None:
         seen.add(entry.name)
         if not entry.sha256:
             kept_folders.add(entry.name)
-
-
-def _is_octal(text: str) -> bool:
-    return re.fullmatch("[0-7]{1,4}", text) is not None
 
 
 def _is_id(text: str) -> bool:

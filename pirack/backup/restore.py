@@ -28,9 +28,14 @@ from master_service.service import DATABASE
 from master_service.store import Store
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, rack_config, terminal
-from pirack.backup import archive, cli, contents, swap
-from pirack.backup.archive import ArchiveError, Manifest
-from pirack.backup.contents import DATA, Kind, Source
+from pirack.backup import archive, backup, swap
+from pirack.backup.archive import (
+    DATA,
+    ArchiveError,
+    Manifest,
+    RackFolders,
+    RackKind,
+)
 from pirack.backup.swap import Note, Swap
 from pirack.deployment.targets import JOURNAL
 from pirack.init.rack_files import DHCP_UNIT, DROP_IN, SERVICES, UNITS
@@ -85,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="only check, and say what would happen"
     )
-    cli.add_where(parser)
+    backup.add_where(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         PiRackError: The archive or this machine is not as it must be.
     """
-    cli.unwind_at_signals()
+    backup.unwind_at_signals()
     try:
         with args.file.open("rb") as file:
             return _run(file, args)
@@ -128,7 +133,7 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
         terminal.say("A dry run: nothing was changed.")
         return EXIT_OK
     with contextlib.ExitStack() as held:
-        if target.kind is Kind.UP and exchange.folders[DATA].is_dir():
+        if target.kind is RackKind.UP and exchange.folders[DATA].is_dir():
             held.enter_context(data_directory.locked(exchange.folders[DATA]))
         note = begun or held.enter_context(_unpacked(file, manifest, exchange, target))
         try:
@@ -142,18 +147,18 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
     return _done(note, manifest, target, kept)
 
 
-def _target(manifest: Manifest, args: argparse.Namespace) -> Source:
+def _target(manifest: Manifest, args: argparse.Namespace) -> RackFolders:
     """Returns where the rack belongs on this machine; the archive has no say in it.
 
     Raises:
         ConfigError: The options are for the other kind of rack.
     """
-    if manifest.kind == Kind.UP:
-        return cli.of_up(args)
+    if manifest.kind == RackKind.UP:
+        return backup.of_up(args)
     if args.data is not None:
         text = f"{args.file} is of a rack of `pirack init`; leave out --data"
         raise ConfigError(text)
-    return cli.installed(args)
+    return backup.installed(args)
 
 
 def _would(manifest: Manifest, exchange: Swap) -> Iterator[str]:
@@ -169,12 +174,12 @@ def _would(manifest: Manifest, exchange: Swap) -> Iterator[str]:
 
 
 def _holds_something(role: str, folder: Path) -> bool:
-    return folder.is_dir() and not contents.is_bare(role, folder)
+    return folder.is_dir() and not backup.is_bare(role, folder)
 
 
 def _against(
     manifest: Manifest,
-    target: Source,
+    target: RackFolders,
     exchange: Swap,
     args: argparse.Namespace,
     *,
@@ -184,7 +189,7 @@ def _against(
     yield from _running(target, exchange)
     if begun is not None:
         return
-    if target.kind is Kind.INSTALLED and os.geteuid() == 0:
+    if target.kind is RackKind.INSTALLED and os.geteuid() == 0:
         yield from _missing_users(manifest)
     there = [
         str(folder)
@@ -232,9 +237,9 @@ def _bad_places(manifest: Manifest, exchange: Swap) -> Iterator[str]:
         yield f"{parent} has no room: {manifest.size_bytes / 1e6:.1f} MB are needed"
 
 
-def _running(target: Source, exchange: Swap) -> Iterator[str]:
+def _running(target: RackFolders, exchange: Swap) -> Iterator[str]:
     """Returns what uses the folders now, and how it is stopped."""
-    if target.kind is Kind.UP:
+    if target.kind is RackKind.UP:
         data = exchange.folders[DATA]
         if (data / data_directory.LOCK_FILE).exists():
             try:
@@ -296,7 +301,7 @@ def _leads_to(link: Path) -> str:
 
 @contextlib.contextmanager
 def _unpacked(
-    file: IO[bytes], manifest: Manifest, exchange: Swap, target: Source
+    file: IO[bytes], manifest: Manifest, exchange: Swap, target: RackFolders
 ) -> Iterator[Note]:
     """Unpacks beside the folders, and makes it fit for another machine's relays.
 
@@ -314,9 +319,9 @@ def _unpacked(
         roles = tuple(filter(manifest.has, exchange.folders))
         for role in roles:
             _detach(exchange.staged(role), manifest)
-        owners = target.kind is Kind.INSTALLED and os.geteuid() == 0
+        owners = target.kind is RackKind.INSTALLED and os.geteuid() == 0
         exchange.hand_over(manifest, owners=owners)
-        if target.kind is Kind.UP:
+        if target.kind is RackKind.UP:
             held.enter_context(data_directory.locked(exchange.staged(DATA)))
         yield Note(
             archive=_digest(manifest),
@@ -383,7 +388,7 @@ async def _end_run(path: Path) -> None:
 
 
 def _done(
-    note: Note, manifest: Manifest, target: Source, kept: tuple[Path, ...]
+    note: Note, manifest: Manifest, target: RackFolders, kept: tuple[Path, ...]
 ) -> int:
     """Says what was done and what is next; returns the exit code."""
     terminal.say("")
@@ -397,13 +402,13 @@ def _done(
         )
         return EXIT_FAILED
     terminal.say("")
-    lines = _next_up(target) if target.kind is Kind.UP else _next(manifest, target)
+    lines = _next_up(target) if target.kind is RackKind.UP else _next(manifest, target)
     for line in lines:
         terminal.say(line)
     return EXIT_OK
 
 
-def _next_up(target: Source) -> Iterator[str]:
+def _next_up(target: RackFolders) -> Iterator[str]:
     data = target.folders[DATA]
     yield "Next, with the options that it had:"
     for one in sorted(data.glob("racks/*")):
@@ -413,7 +418,7 @@ def _next_up(target: Source) -> Iterator[str]:
         yield f"  pirack up --data {data} --rack {rack}{shape}"
 
 
-def _next(manifest: Manifest, target: Source) -> Iterator[str]:
+def _next(manifest: Manifest, target: RackFolders) -> Iterator[str]:
     """Returns what a person must do so that the rack runs here."""
     config = target.folders["etc"] / "pirack.toml"
     if manifest.hostname != platform.node():

@@ -19,7 +19,7 @@ import msgspec
 from broker.common.atomic import replace
 from broker.common.errors import ConfigError
 from pirack.backup.archive import Entry, Manifest, read
-from pirack.backup.contents import STAYS, is_bare
+from pirack.backup.backup import STAYS, is_bare
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):

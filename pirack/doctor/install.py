@@ -20,19 +20,19 @@ import msgspec
 from broker.common.config import load
 from broker.common.errors import ConfigError
 from master_service.install.setup import plans
-from master_service.presence.rack import layout
-from master_service.presence.rack import settings as master
+from master_service.rack import layout
+from master_service.rack import settings as master
 from pirack.doctor.check_result import CheckResult, Severity, fail, ok, warn
 from provisioning import settings as provisioning
 from provisioning.backends import dhcpd, dnsmasq, files, kea
-from provisioning.backends.process_table import dhcp_servers
+from provisioning.backends.checks import dhcp_servers
+from provisioning.common.errors import BackendError, NetworkError
 from provisioning.common.network import ForeignServer
-from provisioning.discovery.sniffer import open_dhcp_socket
-from provisioning.discovery.wire import Wire
+from provisioning.common.subnet import Subnet
+from provisioning.discovery.prober import NetworkProber
+from provisioning.discovery.sources import open_dhcp_socket
 from provisioning.effects import SEARCH_S
-from provisioning.errors import BackendError, NetworkError
 from provisioning.settings import BackendName, InstallSettings
-from provisioning.subnet import Subnet
 
 MASTER_UNIT = "pirack-master.service"
 OUR_UNIT = "pirack-dhcp.service"
@@ -133,9 +133,9 @@ def _listens(interface: str) -> None:
 
 
 def _servers(search_s: float, subnet: Subnet) -> tuple[ForeignServer, ...]:
-    wire = Wire(subnet.interface, str(subnet.own), secrets.randbits)
+    prober = NetworkProber(subnet.interface, str(subnet.own), secrets.randbits)
     try:
-        return asyncio.run(wire.servers(within_s=search_s))
+        return asyncio.run(prober.servers(within_s=search_s))
     except NetworkError:
         return ()  # the interface's own finding says why
 
@@ -365,7 +365,7 @@ def _program(settings: InstallSettings, machine: InstallMachine) -> CheckResult:
             "install server", f"{settings.backend}: {machine.program(name, package)}"
         )
     except BackendError as error:
-        text, _, advice = str(error).partition("; way out: ")
+        text, _, advice = str(error).partition("; install it with: ")
         return fail("install server", text, advice)
 
 

@@ -23,14 +23,14 @@ from pirack.runfile import Login
 
 PAGE_ADMIN = "admin"
 ROLES = {
-    "master": Role.MASTER,
-    "dashboard": Role.DASHBOARD,
-    "dashboard-operator": Role.DASHBOARD_OPERATOR,
-    "dashboard-admin": Role.DASHBOARD_ADMIN,
-    rack_config.OPERATOR: Role.OPERATOR,
-    "viewer": Role.VIEWER,
-    rack_config.ADMIN: Role.ADMIN,
-    rack_config.BROKER_ADMIN: Role.BROKER_ADMIN,
+    "master": BrokerRole.MASTER,
+    "dashboard": BrokerRole.DASHBOARD,
+    "dashboard-operator": BrokerRole.DASHBOARD_OPERATOR,
+    "dashboard-admin": BrokerRole.DASHBOARD_ADMIN,
+    rack_config.OPERATOR: BrokerRole.OPERATOR,
+    "viewer": BrokerRole.VIEWER,
+    rack_config.ADMIN: BrokerRole.ADMIN,
+    rack_config.BROKER_ADMIN: BrokerRole.BROKER_ADMIN,
 }
 """The services and people of every rack, by the names of their users."""
 

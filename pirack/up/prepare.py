@@ -313,10 +313,10 @@ def _users(decided: Decided) -> MqttAccess:
     The owner of a rack that runs from a terminal is its admin, as on the page.
     """
     paths = decided.paths
-    roles = passwords.ROLES | {SIMULATOR: Role.SIMULATOR, decided.node: Role.NODE}
+    ours = {SIMULATOR: BrokerRole.SIMULATOR, decided.node: BrokerRole.NODE}
     users = [
         passwords.mqtt_user(paths.credentials(name), name, role)
-        for name, role in roles.items()
+        for name, role in (passwords.ROLES | ours).items()
     ]
     simulated = passwords.node_passwords(
         paths.simulated, (one.id for one in part_config.places(decided.shape))

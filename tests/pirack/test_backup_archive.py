@@ -11,9 +11,15 @@ import msgspec
 import pytest
 
 from broker.common.errors import ConfigError
-from pirack.backup import archive
-from pirack.backup.archive import ArchiveError, Entry, Manifest
-from pirack.backup.contents import DATA, Kind, Source
+from pirack.backup import archive, backup
+from pirack.backup.archive import (
+    DATA,
+    ArchiveError,
+    Entry,
+    Manifest,
+    RackFolders,
+    RackKind,
+)
 
 Member = tuple[tarfile.TarInfo, bytes]
 CONTENT = b"secret"
@@ -227,8 +233,16 @@ def test_no_flipped_bit_passes_as_something_else() -> None:
 
 def write(folder: Path) -> tuple[Manifest, io.BytesIO]:
     out = io.BytesIO()
-    source = Source(Kind.UP, {DATA: folder})
-    return archive.write(source, "lab", "attic", out, folder.parent), out
+    source = RackFolders(RackKind.UP, {DATA: folder})
+    made = archive.write(
+        source,
+        backup.walk(source),
+        out,
+        rack="lab",
+        hostname="attic",
+        room=folder.parent,
+    )
+    return made, out
 
 
 def test_what_is_written_is_read_as_it_was(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.shipped import DEPLOY, text
 
 from broker.common.errors import ConfigError
-from pirack.backup import archive, contents
-from pirack.backup.contents import DATA, Kind, Source
+from pirack.backup import archive, backup
+from pirack.backup.archive import DATA, RackFolders, RackKind
 from pirack.backup.swap import Note, Swap
 from pirack.init.rack_files import folders
+from tests.deploy_files import DEPLOY, text
 
 NOT_KEPT = {
     "/var/lib/pirack-powerd": "levels of this machine's pins",
@@ -23,8 +23,8 @@ NOT_KEPT = {
 }
 
 
-def names(source: Source) -> set[str]:
-    return {found.name for found in contents.walk(source)}
+def names(source: RackFolders) -> set[str]:
+    return {found.entry.name for found in backup.walk(source)}
 
 
 def test_every_folder_that_the_installation_makes_is_kept_or_named() -> None:
@@ -54,14 +54,14 @@ def test_links_sockets_and_locks_are_left_out(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(str(data / "socket"))
     os.mkfifo(data / "fifo")
-    assert names(Source(Kind.UP, {DATA: data})) == {
+    assert names(RackFolders(RackKind.UP, {DATA: data})) == {
         "data",
         "data/racks",
         "data/racks/lab",
         "data/racks/lab/master",
         "data/racks/lab/master/kept.json",
     }
-    assert list(contents.links(Source(Kind.UP, {DATA: data}))) == [
+    assert list(backup.links(RackFolders(RackKind.UP, {DATA: data}))) == [
         f"{data}/elsewhere, which is a link to /etc",
         f"{data}/shadow, which is a link to /etc/shadow",
     ]
@@ -72,7 +72,7 @@ def test_an_owners_own_files_are_kept_whatever_they_are_called(tmp_path: Path) -
     (etc / "secrets").mkdir(parents=True)
     for name in ("commands.ini", "lock", "secrets/plugs.json", "x", "x-wal"):
         (etc / name).write_text("mine")
-    source = Source(Kind.INSTALLED, {"etc": etc})
+    source = RackFolders(RackKind.INSTALLED, {"etc": etc})
     assert names(source) >= {
         "etc/commands.ini",
         "etc/lock",
@@ -118,7 +118,7 @@ def test_a_database_nobody_has_open_is_copied_and_nothing_is_left_beside_it(
 
 def test_a_damaged_database_is_not_taken_for_a_backup(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    path.write_bytes(contents.SQLITE + b"\xff" * 5000)
+    path.write_bytes(archive.SQLITE + b"\xff" * 5000)
     with pytest.raises(archive.ArchiveError, match="cannot be copied"):
         archive.copy_database(path, tmp_path / "copy")
 
@@ -135,8 +135,15 @@ class Rack:
         self.archive = room / "archive"
         self.fill("new")
         with self.archive.open("wb") as out:
-            source = Source(Kind.INSTALLED, self.folders)
-            archive.write(source, "lab", "attic", out, room)
+            source = RackFolders(RackKind.INSTALLED, self.folders)
+            archive.write(
+                source,
+                backup.walk(source),
+                out,
+                rack="lab",
+                hostname="attic",
+                room=room,
+            )
         self.fill("old")
         self.swap = Swap(self.folders)
 
@@ -276,6 +283,6 @@ def test_what_is_unpacked_goes_nowhere_through_a_link(tmp_path: Path) -> None:
 
 def test_relays_that_a_file_stands_for_stay_as_they_are(tmp_path: Path) -> None:
     rack = Rack(tmp_path)
-    (rack.folders["state"] / contents.STAYS).write_text("these relays")
+    (rack.folders["state"] / backup.STAYS).write_text("these relays")
     rack.restore()
-    assert (rack.folders["state"] / contents.STAYS).read_text() == "these relays"
+    assert (rack.folders["state"] / backup.STAYS).read_text() == "these relays"

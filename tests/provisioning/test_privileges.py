@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.shipped import DEPLOY, settings, text
 
 from pirack.init.rack_files import DHCP_UNIT
+from tests.deploy_files import DEPLOY, settings, text
 
 SERVICES = {
     "pirack-agent.service": "pirack",

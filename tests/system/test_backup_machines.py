@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.shipped import DEPLOY
 
 from pirack.backup.restore import SYSTEMD
 from pirack.init.rack_files import BROKER_CONFIG, DROP_IN, UNITS
+from tests.deploy_files import DEPLOY
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto, pytest.mark.timeout(120)]
 

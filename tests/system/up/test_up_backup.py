@@ -20,8 +20,9 @@ import pytest
 
 from broker.mosquitto.certificates import inspect
 from master_service.power.simulated_pins import PinAction, PinCall
-from pirack.backup import archive, contents
+from pirack.backup import archive
 from pirack.backup.archive import Manifest
+from pirack.backup.backup import left_out
 from tests.ports import free_port
 from tests.system.up.process import NODES, Up, command, environment, wait_until
 from tests.system.up.test_up_upgrade import STORED
@@ -46,7 +47,7 @@ KEPT = (
     "data/tls/server.key",
 )
 """Every file that a rack keeps. One that is not here: is it whole at any moment it may
-be copied, is it true on another machine? Then add it; else see backup/contents.py."""
+be copied, is it true on another machine? Then add it; else see backup/backup.py."""
 
 OUTLETS = """
 [[outlet]]
@@ -171,7 +172,7 @@ def test_every_file_of_a_rack_is_known_to_the_backup(first: First) -> None:
     for name in names(first.up.data):
         beside = name.removesuffix("-wal").removesuffix("-shm")
         kept = any(fnmatch.fnmatchcase(beside, like) for like in KEPT)
-        if not (kept or contents.left_out(name)):
+        if not (kept or left_out(name)):
             unknown.append(name)
     assert not unknown, "see KEPT above"
 
@@ -187,7 +188,7 @@ def test_it_is_whole_and_secret_while_the_databases_are_written(first: First) ->
         stop.set()
         for writer in writers:
             writer.join()
-    expected = [name for name in names(first.up.data) if not contents.left_out(name)]
+    expected = [name for name in names(first.up.data) if not left_out(name)]
     expected = [name for name in expected if not name.endswith(("-wal", "-shm"))]
     for number, one in enumerate(done):
         assert one.returncode == 0, one.stderr
