@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.figures import Figure, at_most, percentile
 from bench.sandbox import ROOT, BenchError
 from provisioning.common.errors import BackendError
-from provisioning.run.state import Run
+from provisioning.run.state import InstallRun
 
 CASE = "provisioning"
 STACKS = 12
@@ -67,7 +67,7 @@ def measure() -> list[Figure]:
     return _figures(run, late, (took_s - sum(boots)) / STACKS)
 
 
-def _figures(run: Run, late: list[float], overhead_s: float) -> list[Figure]:
+def _figures(run: InstallRun, late: list[float], overhead_s: float) -> list[Figure]:
     return [
         Figure(
             case=CASE,

@@ -7,22 +7,23 @@ from pathlib import Path
 from provisioning.backends import dhcpd, dnsmasq, kea
 from provisioning.backends.backend import Backend, LeaseSource, Observe
 from provisioning.backends.daemon import ChildDaemon, Daemon, SystemdDaemon
-from provisioning.clock import LoopClock
 from provisioning.common.network import RackNetwork, SightingSource
 from provisioning.discovery.packet_socket import own_hardware_addresses
 from provisioning.discovery.prober import NetworkProber
 from provisioning.discovery.sources import Sniffer
-from provisioning.effects import Hands
+from provisioning.effects import InstallEffects
+from provisioning.fake import FakeBackend, FakeRack, SimulatedNetwork
 from provisioning.installer import Installer
+from provisioning.interfaces import MasterParts
 from provisioning.journal import SqliteJournal
-from provisioning.seams import Seams
+from provisioning.run.plan import reservations
 from provisioning.settings import BackendName, InstallSettings
 
 ID_BYTES = 3
 
 
 def make_backend(settings: InstallSettings) -> Backend:
-    """Return the configured DHCP back end, not started yet.
+    """Returns the configured DHCP back end, not started yet.
 
     Raises:
         BackendError: Its program is not installed.
@@ -55,12 +56,12 @@ def _daemon(
     return ChildDaemon(argv, folder, environment)
 
 
-def make_installer(settings: InstallSettings, seams: Seams) -> Installer:
-    """Return an installer on the real network, not started yet.
+def make_installer(settings: InstallSettings, parts: MasterParts) -> Installer:
+    """Returns an installer on the real network, not started yet.
 
     Args:
         settings: ``[install]``, with a back end.
-        seams: What the master gives.
+        parts: What the master gives.
 
     Raises:
         BackendError: The server's program is not installed.
@@ -70,41 +71,34 @@ def make_installer(settings: InstallSettings, seams: Seams) -> Installer:
     heard: list[SightingSource] = [Sniffer(subnet.interface, str(subnet.own))]
     if backend.reserves:
         heard.append(LeaseSource(backend))
-    wire = NetworkProber(subnet.interface, str(subnet.own), secrets.randbits)
-    return assemble(seams, backend, wire, heard)
+    network = NetworkProber(subnet.interface, str(subnet.own), secrets.randbits)
+    return _assemble(parts, backend, network, heard)
 
 
-def assemble(
-    seams: Seams,
+def make_simulated(settings: InstallSettings, parts: MasterParts) -> Installer:
+    """Returns an installer for a simulated rack: no server, no packets; not started."""
+    served = reservations(parts.journal.places())  # as a real server remembers
+    backend = FakeBackend(FakeRack(settings.subnet()), served)
+    return _assemble(parts, backend, SimulatedNetwork(backend, parts.talking))
+
+
+def _assemble(
+    parts: MasterParts,
     backend: Backend,
     network: RackNetwork,
     sources: Iterable[SightingSource] = (),
 ) -> Installer:
-    """Return an installer of these parts, not started yet.
-
-    Args:
-        seams: What the master gives.
-        backend: The DHCP server.
-        network: Asks questions on the network.
-        sources: What hears boards beside those of the master.
-    """
     return Installer(
-        journal=seams.journal,
+        journal=parts.journal,
         backend=backend,
-        hands=Hands(power=seams.power, backend=backend, network=network),
-        sources=(*sources, *seams.sources),
-        announcer=seams.announcer,
-        clock=LoopClock(),
-        new_id=_new_run_id,
+        effects=InstallEffects(power=parts.power, backend=backend, network=network),
+        sources=(*sources, *parts.sources),
+        announcer=parts.announcer,
+        new_id=lambda: f"install-{secrets.token_hex(ID_BYTES)}",
         own=own_hardware_addresses,
     )
 
 
-def _new_run_id() -> str:
-    """Return the id of a run that begins."""
-    return f"install-{secrets.token_hex(ID_BYTES)}"
-
-
 def make_journal(settings: InstallSettings) -> SqliteJournal:
-    """Return the journal in the configured folder, not open yet."""
-    return SqliteJournal(settings.folder / "install.sqlite", LoopClock())
+    """Returns the journal in the configured folder, not open yet."""
+    return SqliteJournal(settings.folder / "install.sqlite")

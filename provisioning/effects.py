@@ -1,4 +1,4 @@
-"""Does what a run asks for and says how it went; never raises for what can go wrong."""
+"""Performs the actions of a run; failures outside become answers, not exceptions."""
 
 import asyncio
 import logging
@@ -10,43 +10,36 @@ from broker.contract.messages import Power
 from provisioning.backends.backend import Backend
 from provisioning.common.errors import Problem
 from provisioning.common.network import RackNetwork
+from provisioning.interfaces import StackPower
 from provisioning.run.messages import (
-    Act,
-    Applied,
-    Apply,
-    Check,
-    Checked,
-    Lengthen,
-    Probe,
-    Probed,
-    Search,
-    Searched,
-    Switch,
-    Switched,
+    Action,
+    ActionAnswer,
+    AddressesProbed,
+    ApplyReservations,
+    CheckReadiness,
+    LengthenLeases,
+    ProbeAddresses,
+    ReadinessChecked,
+    ReservationsApplied,
+    SearchServers,
+    ServersSearched,
+    StackSwitched,
+    SwitchStack,
 )
 from provisioning.run.state import Params
-from provisioning.run.words import rival
-from provisioning.seams import StackPower
+from provisioning.run.texts import rival
 
 log = logging.getLogger(__name__)
 
 SEARCH_S = 3.5
 """Seconds to listen for other DHCP servers; ISC dhcpd answers after a ping of 1 s."""
 
-
 FAILURES = (PiRackError, OSError)
-"""What may go wrong outside; a driver that lets an OSError through costs no run."""
+"""What may go wrong outside; a driver that raises OSError must not end the run."""
 
 
-class Hands:
-    """Performs the effects of a run.
-
-    Args:
-        power: Switches stacks.
-        backend: The DHCP server.
-        network: Asks questions on the network.
-        search_s: How long to listen for other DHCP servers, seconds.
-    """
+class InstallEffects:
+    """Performs the actions of a run; ``search_s`` is the time of a search, seconds."""
 
     def __init__(
         self,
@@ -63,36 +56,31 @@ class Hands:
         self._outlets: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def perform(
-        self, effect: Act, params: Params
-    ) -> Checked | Switched | Probed | Applied | Searched:
-        """Do it and return the answer.
-
-        Args:
-            effect: What is wanted.
-            params: Of the run.
-        """
+        self, effect: Action, params: Params
+    ) -> ActionAnswer | ServersSearched:
+        """Performs an action and returns the answer."""
         match effect:
-            case Check():
+            case CheckReadiness():
                 return await self._check(effect, params)
-            case Switch():
+            case SwitchStack():
                 return await self._switch(effect)
-            case Probe():
+            case ProbeAddresses():
                 return await self._probe(effect, params)
-            case Apply():
+            case ApplyReservations():
                 return await self._apply(effect)
-            case Lengthen():
+            case LengthenLeases():
                 return await self._lengthen()
-            case Search():
+            case SearchServers():
                 return await self._search()
 
-    async def _check(self, effect: Check, params: Params) -> Checked:
+    async def _check(self, effect: CheckReadiness, params: Params) -> ReadinessChecked:
         stacks = [stack.number for stack in params.stacks]
         own, servers, (levels, dark) = await asyncio.gather(
             self._own_problems(effect), self._servers(params), self._levels(stacks)
         )
-        return Checked(effect.turn, (*own, *servers, *dark), levels)
+        return ReadinessChecked(effect.turn, (*own, *servers, *dark), levels)
 
-    async def _own_problems(self, effect: Check) -> tuple[Problem, ...]:
+    async def _own_problems(self, effect: CheckReadiness) -> tuple[Problem, ...]:
         try:
             return await self._backend.check(effect.reservations)
         except FAILURES as error:
@@ -108,16 +96,16 @@ class Hands:
         if not search.servers:
             text = (
                 "no DHCP server answers on the network, and the observe back end is "
-                "none: boards will ask in vain, though they are found"
+                "none: boards get no address, though they are found"
             )
             return (Problem(text=text),)
         return ()
 
-    async def _search(self) -> Searched:
+    async def _search(self) -> ServersSearched:
         try:
-            return Searched(await self._network.servers(within_s=self._search_s))
+            return ServersSearched(await self._network.servers(within_s=self._search_s))
         except FAILURES as error:
-            return Searched((), str(error))
+            return ServersSearched((), str(error))
 
     async def _levels(
         self, stacks: Sequence[int]
@@ -138,7 +126,7 @@ class Hands:
             text = f"the outlet of stack {stack} cannot be read: {error}"
             return Problem(text=text, fatal=True)
 
-    async def _switch(self, effect: Switch) -> Switched:
+    async def _switch(self, effect: SwitchStack) -> StackSwitched:
         # A cancelled run may want the same outlet back while the old switch is on.
         async with self._outlets[effect.stack]:
             try:
@@ -147,17 +135,19 @@ class Hands:
                 )
                 level = await self._power.read(effect.stack)
             except FAILURES as error:
-                return Switched(effect.turn, effect.stack, Power.UNKNOWN, str(error))
-        return Switched(effect.turn, effect.stack, level)
+                return StackSwitched(
+                    effect.turn, effect.stack, Power.UNKNOWN, str(error)
+                )
+        return StackSwitched(effect.turn, effect.stack, level)
 
-    async def _probe(self, effect: Probe, params: Params) -> Probed:
+    async def _probe(self, effect: ProbeAddresses, params: Params) -> AddressesProbed:
         try:
             answers = await self._network.probe(
                 effect.addresses, within_s=params.pace.probe_s
             )
         except FAILURES as error:
-            return Probed(effect.turn, (), error=str(error))
-        return Probed(effect.turn, answers)
+            return AddressesProbed(effect.turn, (), error=str(error))
+        return AddressesProbed(effect.turn, answers)
 
     async def _pool_used(self) -> int:
         try:
@@ -167,16 +157,16 @@ class Hands:
         reserved = {row.address for row in self._backend.applied()}
         return sum(1 for lease in leases if lease.address not in reserved)
 
-    async def _apply(self, effect: Apply) -> Applied:
+    async def _apply(self, effect: ApplyReservations) -> ReservationsApplied:
         try:
             await self._backend.apply(effect.reservations, brief=True)
         except FAILURES as error:
-            return Applied(effect.turn, str(error))
-        return Applied(effect.turn, pool_used=await self._pool_used())
+            return ReservationsApplied(effect.turn, str(error))
+        return ReservationsApplied(effect.turn, pool_used=await self._pool_used())
 
-    async def _lengthen(self) -> Applied:
+    async def _lengthen(self) -> ReservationsApplied:
         try:
             await self._backend.apply(self._backend.applied())
         except FAILURES as error:  # short leases do no harm; the next start ends them
             log.warning("leases stay short: %s", error)
-        return Applied(0)
+        return ReservationsApplied(0)

@@ -1,10 +1,10 @@
-"""A rack in memory: outlets, boards that boot and ask, a DHCP server, strangers.
+"""A rack in memory: outlets, boards that boot and ask, a DHCP server, other devices.
 
 For tests, and for the install page of a simulated rack. Time is the event loop's.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import IPv4Address
 
 from broker.contract.messages import InstallState, Power
@@ -19,14 +19,15 @@ from provisioning.common.network import (
     SightingHandler,
 )
 from provisioning.common.subnet import Change, Reservation, Subnet, difference, validate
-from provisioning.run.state import Run
+from provisioning.run.plan import Place
+from provisioning.run.state import InstallRun
 
 RENEW_S = 30.0
 """Seconds after which a board with a short lease asks again."""
 
 
-class FakeBoard:
-    """A board, or a stranger that is on no outlet.
+class RackBoard:
+    """A board, or another device that is on no outlet.
 
     Args:
         mac: Hardware address.
@@ -64,14 +65,14 @@ class FakeBoard:
 
 
 class FakeRack:
-    """Boards on outlets, with everything the installer asks for.
+    """Boards on outlets, with everything an installer needs.
 
     Args:
         subnet: The network.
-        boards: Who is there; more can be plugged in and pulled out at any time.
+        boards: Those that are there; more can be added and removed at any time.
     """
 
-    def __init__(self, subnet: Subnet, boards: Iterable[FakeBoard] = ()) -> None:
+    def __init__(self, subnet: Subnet, boards: Iterable[RackBoard] = ()) -> None:
         self.subnet = subnet
         self.boards = list(boards)
         self.levels: dict[int, Power] = {}
@@ -83,10 +84,10 @@ class FakeRack:
         self.network = FakeNetwork(self)
         self.backend = FakeBackend(self)
         self.source = FakeSource()
-        self._boots: dict[FakeBoard, asyncio.TimerHandle] = {}
+        self._boots: dict[RackBoard, asyncio.TimerHandle] = {}
 
     def switch(self, stack: int, *, on: bool) -> None:
-        """Switch an outlet and everything on it."""
+        """Switches an outlet and everything on it."""
         self.switches.append((stack, on))
         if stack in self.stuck:
             return
@@ -99,27 +100,27 @@ class FakeRack:
                 self._power(board, on=on)
 
     def set_alive(self, *, yes: bool) -> None:
-        """Let the DHCP server die or come back."""
+        """Makes the DHCP server die or come back."""
         self.alive = yes
 
-    def speak(self, board: FakeBoard, *, after_s: float) -> None:
-        """Let a board ask for an address after a while."""
+    def speak(self, board: RackBoard, *, after_s: float) -> None:
+        """Makes a board ask for an address after a while."""
         loop = asyncio.get_running_loop()
         self._boots[board] = loop.call_later(after_s, self._ask, board)
 
-    def hush(self, board: FakeBoard) -> None:
-        """Lets a board keep its address and ask for nothing any more."""
+    def hush(self, board: RackBoard) -> None:
+        """Makes a board keep its address and ask for nothing any more."""
         timer = self._boots.pop(board, None)
         if timer is not None:
             timer.cancel()
 
-    def _power(self, board: FakeBoard, *, on: bool) -> None:
+    def _power(self, board: RackBoard, *, on: bool) -> None:
         board.address = board.static
         self.hush(board)
         if on and not board.silent and not board.static:
             self.speak(board, after_s=board.boot_s)
 
-    def _ask(self, board: FakeBoard) -> None:
+    def _ask(self, board: RackBoard) -> None:
         self.source.hear(
             BoardHeard(
                 mac=board.mac, kind=HeardKind.DISCOVER, client_id=board.client_id
@@ -134,12 +135,12 @@ class FakeRack:
         if self.backend.soon(board.mac):
             self.speak_again(board)
 
-    def _request(self, board: FakeBoard) -> None:
+    def _request(self, board: RackBoard) -> None:
         ask = BoardHeard(mac=board.mac, kind=HeardKind.REQUEST, address=board.address)
         self.source.hear(ask)
 
-    def _renew(self, board: FakeBoard) -> None:
-        """Asks again for the address; begins from the start if that is another now."""
+    def _renew(self, board: RackBoard) -> None:
+        """Asks again for the address; starts over if the board now gets another one."""
         self._request(board)
         if self.alive and self.backend.lend(board.mac) == board.address:
             if self.backend.soon(board.mac):
@@ -147,8 +148,8 @@ class FakeRack:
             return
         self._ask(board)
 
-    def speak_again(self, board: FakeBoard) -> None:
-        """Lets a board renew its lease after a while."""
+    def speak_again(self, board: RackBoard) -> None:
+        """Makes a board renew its lease after a while."""
         loop = asyncio.get_running_loop()
         self._boots[board] = loop.call_later(RENEW_S, self._renew, board)
 
@@ -160,10 +161,10 @@ class FakePower:
         self._rack = rack
 
     async def switch(self, stack: int, *, on: bool, consent: bool = False) -> None:
-        """Switch at once; a stuck outlet keeps its level.
+        """Switches at once; a stuck outlet keeps its level.
 
         Raises:
-            BackendError: A board of it cannot be asked, and nobody agreed to its cut.
+            BackendError: A board cannot be asked, and no person agreed to its cut.
         """
         mute = sorted(
             board.mac
@@ -177,7 +178,7 @@ class FakePower:
         self._rack.switch(stack, on=on)
 
     async def read(self, stack: int) -> Power:
-        """Return the level; off until it was switched."""
+        """Returns the level; off until it was switched."""
         return self._rack.levels.get(stack, Power.OFF)
 
 
@@ -190,7 +191,7 @@ class FakeNetwork:
     async def probe(
         self, addresses: Collection[str], *, within_s: float
     ) -> tuple[ArpAnswer, ...]:
-        """Return who has the addresses; boards of one hardware address add up."""
+        """Returns who has the addresses; boards of one hardware address add up."""
         await asyncio.sleep(within_s)
         counts: dict[tuple[str, str], int] = {}
         for board in self._rack.boards:
@@ -204,7 +205,7 @@ class FakeNetwork:
         )
 
     async def servers(self, *, within_s: float) -> tuple[ForeignServer, ...]:
-        """Return the rack's rivals."""
+        """Returns the rack's rivals."""
         await asyncio.sleep(within_s)
         return self._rack.rivals
 
@@ -213,25 +214,25 @@ class FakeSource:
     """Hears every board of a fake rack."""
 
     def __init__(self) -> None:
-        self._ear: SightingHandler | None = None
+        self._handler: SightingHandler | None = None
 
-    async def start(self, ear: SightingHandler) -> None:
-        """Begin to listen."""
-        self._ear = ear
+    async def start(self, handler: SightingHandler) -> None:
+        """Begins to listen."""
+        self._handler = handler
 
     async def stop(self) -> None:
-        """Stop to listen."""
-        self._ear = None
+        """Stops listening."""
+        self._handler = None
 
     def hear(self, ask: BoardHeard) -> None:
-        """Pass on what a board said, if somebody listens."""
-        if self._ear is not None:
-            self._ear.heard(ask)
+        """Passes on what a board said, if the source was started."""
+        if self._handler is not None:
+            self._handler.heard(ask)
 
     def rival(self, server: ForeignServer) -> None:
-        """Passes on the sign of another DHCP server, likewise."""
-        if self._ear is not None:
-            self._ear.server(server)
+        """Passes on the sign of another DHCP server, if the source was started."""
+        if self._handler is not None:
+            self._handler.server(server)
 
 
 class FakeBackend:
@@ -248,27 +249,27 @@ class FakeBackend:
         self.refusals = 0
 
     async def start(self) -> None:
-        """Serve."""
+        """Does nothing: it always serves."""
 
     async def stop(self) -> None:
-        """Do nothing: a fake server outlives its installer, as a real one does."""
+        """Does nothing: it outlives its installer, as a real server does."""
 
     async def check(self, want: Collection[Reservation]) -> tuple[Problem, ...]:
-        """Return why it would be refused."""
+        """Returns why a set would be refused."""
         return address_problems(want, self._rack.subnet)
 
     async def alive(self) -> bool:
-        """Whether the rack says so."""
+        """Whether the rack's server is alive."""
         return self._rack.alive
 
     async def leases(self) -> tuple[Lease, ...]:
-        """Return what is lent."""
+        """Returns what is lent."""
         return tuple(Lease(m, a, float("inf")) for m, a in self._lent.items())
 
     async def apply(
         self, want: Collection[Reservation], *, brief: bool = False
     ) -> Change:
-        """Serve this set; refuse as many times as ``refusals`` says."""
+        """Serves this set; refuses as many times as ``refusals`` says."""
         if self.refusals:
             self.refusals -= 1
             text = "the fake server was told to refuse"
@@ -285,11 +286,11 @@ class FakeBackend:
         return self.brief or all(row.mac != mac for row in self._served)
 
     def applied(self) -> tuple[Reservation, ...]:
-        """Return the set that is served."""
+        """Returns the set that is served."""
         return self._served
 
     def lend(self, mac: str) -> str:
-        """Return the address a board gets; empty when the pool is exhausted."""
+        """Returns the address a board gets; empty when the pool is exhausted."""
         for row in self.applied():
             if row.mac == mac:
                 self._lent.pop(mac, None)
@@ -302,21 +303,85 @@ class FakeBackend:
         return self._lent[mac]
 
 
+class SimulatedNetwork:
+    """The network of a simulated rack: answers for the boards that talk over MQTT.
+
+    Those boards really lose power and boot; only the network is invented. A board that
+    talks answers at the address that the server in memory would have lent it.
+
+    Args:
+        backend: Lends addresses.
+        talking: Returns the hardware addresses of the boards that talk.
+    """
+
+    def __init__(
+        self, backend: FakeBackend, talking: Callable[[], Collection[str]]
+    ) -> None:
+        self._backend = backend
+        self._talking = talking
+
+    async def probe(
+        self, addresses: Collection[str], *, within_s: float
+    ) -> tuple[ArpAnswer, ...]:
+        """Returns the boards with a fixed address that have one of these.
+
+        Others do not answer: when such a board lost power a moment ago, its agent's
+        silence does not show that yet.
+        """
+        await asyncio.sleep(within_s)
+        talking = set(self._talking())
+        return tuple(
+            ArpAnswer(address=row.address, mac=row.mac)
+            for row in self._backend.applied()
+            if row.address in addresses and row.mac in talking
+        )
+
+    async def servers(self, *, within_s: float) -> tuple[ForeignServer, ...]:
+        """Returns none: there is no network another server could be on."""
+        del within_s
+        return ()
+
+
+class FakeJournal:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.runs: list[InstallRun] = []
+        self._places: tuple[Place, ...] = ()
+
+    def last(self) -> InstallRun | None:
+        """Returns the latest run."""
+        return self.runs[-1].with_(places=self._places) if self.runs else None
+
+    def places(self) -> tuple[Place, ...]:
+        """Returns every place."""
+        return self._places
+
+    async def save(self, run: InstallRun) -> None:
+        """Keeps a run and its places."""
+        self.runs.append(run)
+        await self.keep(run.places)
+
+    async def keep(self, places: tuple[Place, ...]) -> None:
+        """Keeps places."""
+        self._places = places
+
+
 class FakeAnnouncer:
-    """Keeps what it was told."""
+    """Collects what is published."""
 
     def __init__(self) -> None:
         self.states: list[InstallState] = []
         self.events: list[str] = []
 
     def state(self, state: InstallState) -> None:
-        """Keep a state."""
+        """Collects a state."""
         self.states.append(state)
 
-    def run(self, run: Run) -> None:
-        """Keep nothing: tests ask the installer."""
+    def run(self, run: InstallRun) -> None:
+        """Does nothing: tests ask the installer."""
 
     def event(self, text: str, *, stack: int | None = None, mac: str = "") -> None:
-        """Keep a line."""
+        """Collects a line."""
         del stack, mac
         self.events.append(text)

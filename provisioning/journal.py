@@ -1,14 +1,15 @@
 """Runs and places on disk: one SQLite file, one transaction for each turn of a run.
 
-Written in a thread, for a card may take a second to sync, and waited for: the effects
-that follow must not begin before the bytes are down. Read at the start, on the loop.
+Written in a thread, for a card may take a second to sync, and waited for: the actions
+that follow must not begin before the bytes are on disk. Read at the start, on the loop.
 """
 
 import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,9 +17,8 @@ import msgspec
 from broker.common.atomic import put_aside
 from broker.contract.messages import InstallVerdict
 from provisioning.common.errors import JournalError
-from provisioning.plan import Place
-from provisioning.run.state import Run
-from provisioning.seams import Clock
+from provisioning.run.plan import Place
+from provisioning.run.state import InstallRun
 
 SCHEMA = 1
 
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS place (
 """
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Run).decode
+_decode = msgspec.msgpack.Decoder(InstallRun).decode
 
 
 class SqliteJournal:
@@ -44,26 +44,26 @@ class SqliteJournal:
 
     Args:
         path: The file; made when it is missing, as is its folder.
-        clock: Dates the runs.
+        now: Returns Unix time, seconds, which dates the runs.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         self._path = path
-        self._clock = clock
+        self._now = now
         self._database: sqlite3.Connection | None = None
         self._busy = threading.Lock()
         self._places: tuple[Place, ...] | None = None
         """As they are on disk; None: not read yet."""
 
     def open(self) -> None:
-        """Open the file; twice is fine.
+        """Opens the file; calling it twice is fine.
 
-        One that is empty or damaged is put aside, with a line in the log: the next
-        install run finds the boards, which keep their addresses as long as the DHCP
-        server has their reservations.
+        An empty or damaged one is put aside, with a line in the log: the next install
+        run finds the boards, which keep their addresses as long as the DHCP server has
+        their reservations.
 
         Raises:
-            JournalError: It cannot be opened, or is no journal of this version.
+            JournalError: It cannot be opened, or has a version we cannot read.
         """
         if self._database is not None:
             return
@@ -97,19 +97,19 @@ class SqliteJournal:
             database.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def close(self) -> None:
-        """Close the file; calling it twice is fine."""
+        """Closes the file; calling it twice is fine."""
         with self._busy:  # a write whose waiter was cancelled ends first
             if self._database is not None:
                 self._database.close()
                 self._database = self._places = None
 
-    def last(self) -> Run | None:
-        """Return the latest run, over or not; None: there was none.
+    def last(self) -> InstallRun | None:
+        """Returns the latest run, over or not; None: there was none.
 
         Raises:
             JournalError: It cannot be read.
         """
-        # Not by time: without a clock of its own a Pi may begin one "before" the last.
+        # Not by time: a Pi without a clock may begin a run "before" the last one.
         query = "SELECT state FROM run ORDER BY rowid DESC LIMIT 1"
         with self._translated():
             row = self._open.execute(query).fetchone()
@@ -118,7 +118,7 @@ class SqliteJournal:
             return _decode(row[0]).with_(places=self.places())
 
     def places(self) -> tuple[Place, ...]:
-        """Return every place of the rack.
+        """Returns every place of the rack.
 
         Raises:
             JournalError: It cannot be read.
@@ -133,15 +133,15 @@ class SqliteJournal:
             self._places = tuple(map(_place, self._open.execute(query)))
         return self._places
 
-    async def save(self, run: Run) -> None:
-        """Keep a run and its places, both or neither.
+    async def save(self, run: InstallRun) -> None:
+        """Writes a run and its places, both or neither.
 
         Raises:
             JournalError: It cannot be written, or two boards would share a place.
         """
-        await asyncio.to_thread(self._save, run, self._clock.wall())
+        await asyncio.to_thread(self._save, run, self._now())
 
-    def _save(self, run: Run, now: float) -> None:
+    def _save(self, run: InstallRun, now: float) -> None:
         # Places live in their own table: one truth, and the file checks it.
         state = _encode(run.with_(places=()))
         with self._transaction() as database:
@@ -155,7 +155,7 @@ class SqliteJournal:
         self._places = _in_order(run.places)
 
     async def keep(self, places: tuple[Place, ...]) -> None:
-        """Keep places that a person changed between two runs.
+        """Writes places that a person changed between two runs.
 
         Raises:
             JournalError: It cannot be written, or two boards would share a place.
@@ -197,11 +197,11 @@ class SqliteJournal:
 
 
 def _damage(path: Path) -> str:
-    """Returns why a file is no database any more; empty: it is one, or is not there.
+    """Returns why a file is not a database any more; empty: it is, or is missing.
 
     Raises:
         OSError: It cannot be read.
-        sqlite3.OperationalError: Likewise, or another program holds it.
+        sqlite3.OperationalError: It cannot be read, or another program holds it.
     """
     if not path.exists():
         return ""
@@ -218,7 +218,7 @@ def _damage(path: Path) -> str:
 
 
 def _write(database: sqlite3.Connection, places: tuple[Place, ...]) -> None:
-    """Replace all places: 48 rows, and boards that change places never collide."""
+    """Replaces all places, so that boards that change places never collide."""
     database.execute("DELETE FROM place")
     database.executemany(
         "INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, places)

@@ -1,7 +1,7 @@
 """Takes a run from turn to turn: writes each one to disk, then does what it asks for.
 
-One loop owns the run. What it is told goes through one queue, so that nothing happens
-beside something else, and whatever a step wants done is a task of its own.
+One loop owns the run. Its messages go through one queue, so that nothing happens beside
+something else, and each action is a task of its own.
 """
 
 import asyncio
@@ -11,22 +11,28 @@ from collections.abc import AsyncIterator, Callable
 
 from broker.common.log import RateLimited
 from broker.common.tasks import Tasks
-from broker.contract.messages import InstallStep
+from broker.contract.messages import InstallState, InstallStep
 from provisioning.common.errors import BusyError, JournalError
 from provisioning.common.network import BoardHeard, ForeignServer
-from provisioning.effects import Hands
+from provisioning.effects import InstallEffects
+from provisioning.interfaces import Announcer, RunJournal
 from provisioning.run import machine
-from provisioning.run.messages import Act, Effect, Lengthen, Message, Say, Tick
-from provisioning.run.state import Run
-from provisioning.run.turns import Outcome
-from provisioning.seams import Announcer, Clock, Journal
-from provisioning.teller import Teller
+from provisioning.run.messages import (
+    Action,
+    Effect,
+    HistoryLine,
+    LengthenLeases,
+    Message,
+    Tick,
+)
+from provisioning.run.report import run_state
+from provisioning.run.state import InstallRun
+from provisioning.run.transitions import Outcome
 
 log = logging.getLogger(__name__)
 
 KEEP_S = 5.0
-"""Seconds between two attempts to write down that a run was stopped."""
-
+"""Seconds between two attempts to write that a run was stopped."""
 
 WAITING_AT_MOST = 1_000
 """Messages that wait for their turn, each of which is written to the disk."""
@@ -37,27 +43,33 @@ class RunLoop:
 
     Args:
         journal: Where runs are kept; open.
-        hands: Performs effects.
-        announcer: Who is told.
-        clock: The time.
+        effects: Performs the actions of a run.
+        announcer: Publishes.
+        now: Returns monotonic seconds.
     """
 
     def __init__(
-        self, *, journal: Journal, hands: Hands, announcer: Announcer, clock: Clock
+        self,
+        *,
+        journal: RunJournal,
+        effects: InstallEffects,
+        announcer: Announcer,
+        now: Callable[[], float],
     ) -> None:
         self._journal = journal
-        self._hands = hands
-        self._teller = Teller(announcer)
-        self._clock = clock
-        self._run: Run | None = None
+        self._effects = effects
+        self._announcer = announcer
+        self._announced: InstallState | None = None
+        self._now = now
+        self._run: InstallRun | None = None
         self._inbox: asyncio.Queue[tuple[str, Message]] = asyncio.Queue()
         self.dropped = RateLimited(log)
-        """Counts what was heard on the network and found no place."""
+        """Counts what was heard on the network and found no room in the queue."""
         self._turn = asyncio.Lock()  # held from a decision until it is on disk
         self._tasks = Tasks()
 
     @property
-    def run(self) -> Run | None:
+    def run(self) -> InstallRun | None:
         """The latest run, over or not; None: there was none."""
         return self._run
 
@@ -67,39 +79,39 @@ class RunLoop:
         return self._run is not None and not self._run.over
 
     async def start(self) -> None:
-        """Go on with a run that was interrupted, and take what comes."""
+        """Goes on with a run that was interrupted, and handles messages."""
         self._run = self._journal.last()
         await self._advance(None)
         _ = self._tasks.keep_running("install run", self._serve)
 
     async def stop(self) -> None:
-        """Stop where it is: the next start goes on; calling it twice is fine."""
+        """Stops where it is: the next start goes on; calling it twice is fine."""
         await self._tasks.stop()
 
     async def begin(self, first: Callable[[float], Outcome]) -> str:
-        """Begin a run and return its id.
+        """Begins a run and returns its id.
 
         Args:
-            first: Takes monotonic seconds and returns its first turn.
+            first: Takes monotonic seconds and returns the run's first turn.
 
         Raises:
             BusyError: One is under way.
-            JournalError: It cannot be written down.
+            JournalError: It cannot be written.
         """
         async with self._turn:
             if self._run is not None and self.live:
                 text = f"run {self._run.id} is at {self._run.step}; cancel it, or wait"
                 raise BusyError(text)
-            run, effects = first(self._clock.monotonic())
+            run, effects = first(self._now())
             await self._journal.save(run)
             self._show(run, effects)
-            self.tell(Tick())  # it waits for the run before this one
+            self.tell(Tick())  # the queue waits for the run before this one
             return run.id
 
     def tell(self, message: Message) -> None:
-        """Tells the run something; without a run it is dropped.
+        """Queues a message for the run; without a run it is dropped.
 
-        Of a storm on the network the last questions of boards are dropped: they ask
+        In a storm on the network the last messages of boards are dropped: boards ask
         again. Signs of other servers come by the same way.
         """
         if self._run is None or not self.live:
@@ -115,7 +127,7 @@ class RunLoop:
 
     @contextlib.asynccontextmanager
     async def at_rest(self, what: str) -> AsyncIterator[None]:
-        """Let nobody begin a run while a person changes the latest one.
+        """Prevents a run from beginning while a person changes the latest one.
 
         Args:
             what: What can be done once no run is under way.
@@ -129,51 +141,51 @@ class RunLoop:
                 raise BusyError(text)
             yield
 
-    def replace(self, run: Run | None) -> None:
-        """Take the latest run as a person changed it when it was over."""
+    def replace(self, run: InstallRun | None) -> None:
+        """Replaces the latest run, which is over, by one that a person changed."""
         self._run = run
 
     async def _serve(self) -> None:
         while True:
             run_id, message = await self._next()
             async with self._turn:
-                # What was meant for a run before this one counts for nothing.
+                # A message for an earlier run does not count.
                 if self._run is not None and self._run.id == run_id:
                     await self._advance(message)
 
     async def _next(self) -> tuple[str, Message]:
-        """Return what comes first, and for which run: a message, or the time."""
+        """Returns what comes first, a message or the time, with the id of its run."""
         run = self._run
         if run is None or run.over:
             return await self._inbox.get()
-        left_s = run.wake - self._clock.monotonic()
+        left_s = run.wake - self._now()
         if left_s <= 0:
             return run.id, Tick()
         try:
-            # Not wait_for: of Python 3.11 it keeps a stop to itself that comes with a
-            # message.
+            # Not wait_for: that of Python 3.11 swallows a cancellation that comes
+            # together with a message.
             async with asyncio.timeout(left_s):
                 return await self._inbox.get()
         except TimeoutError:
             return run.id, Tick()
 
     async def _advance(self, message: Message | None) -> None:
-        """Take a turn, None: after a restart; a mistake of ours ends the run."""
-        run, now = self._run, self._clock.monotonic()
+        """Makes a turn; None: after a restart. A bug of ours ends the run."""
+        run, now = self._run, self._now()
         if run is None:
             return
         try:
-            await self._take(
+            run, effects = (
                 machine.resume(run, now)
                 if message is None
                 else machine.step(run, message, now)
             )
+            await self._write(run, effects)
         except Exception as error:  # noqa: BLE001  # else the stacks were held for ever
             await self._fail(error)
 
-    async def _take(self, outcome: Outcome) -> None:
-        """Write the new state down, then do what it asks for."""
-        run, effects = outcome
+    async def _write(self, run: InstallRun, effects: tuple[Effect, ...]) -> None:
+        """Writes the new state, then does what it asks for."""
         if self._run is None or self._run.durable != run.durable:
             try:
                 await self._journal.save(run)
@@ -184,7 +196,7 @@ class RunLoop:
         self._show(run, effects)
 
     async def _fail(self, error: Exception) -> None:
-        """End the run for good: a restart would only meet the same mistake again."""
+        """Ends the run for good: a restart would only meet the same bug again."""
         log.error("the install run met a mistake in PiRack", exc_info=error)
         if self._run is None or self._run.over:
             return
@@ -195,19 +207,23 @@ class RunLoop:
         )
         await self._end(self._run, text)
 
-    async def _end(self, run: Run, text: str) -> None:
-        """Stop acting, and say so."""
-        self._run = ended = run.with_(
-            step=InstallStep.FAILED, problems=(*run.problems, text)
-        )
-        self._teller.stopped(ended, text)
+    async def _end(self, run: InstallRun, text: str) -> None:
+        """Stops acting, and publishes that."""
+        problems = (*run.problems, text)
+        self._run = ended = run.with_(step=InstallStep.FAILED, problems=problems)
+        log.error("%s", text)
+        try:
+            self._announce(ended)
+        except Exception:  # the history must have it all the same
+            log.exception("the end of the install run could not be announced")
+        self._announcer.event(text)
         if not await self._kept(ended):
             _ = self._tasks.spawn("keep the end of an install run", self._keep(ended))
 
-    async def _keep(self, ended: Run) -> None:
-        """Write the end down once that can be done, unless another run began.
+    async def _keep(self, ended: InstallRun) -> None:
+        """Writes the end once that is possible, unless another run began.
 
-        Else the next start would go on with it: days later, and unasked.
+        Otherwise the next start would go on with the run: days later, and unasked.
         """
         kept = False
         while not kept:
@@ -215,30 +231,39 @@ class RunLoop:
             async with self._turn:
                 kept = self._run is not ended or await self._kept(ended)
 
-    async def _kept(self, run: Run) -> bool:
+    async def _kept(self, run: InstallRun) -> bool:
         try:
             await self._journal.save(run)
         except JournalError:
             return False
         return True
 
-    def _show(self, run: Run, effects: tuple[Effect, ...]) -> None:
-        """Do and tell what is on disk by now."""
+    def _show(self, run: InstallRun, effects: tuple[Effect, ...]) -> None:
+        """Performs and publishes a turn that is on disk."""
         self._run = run
         for effect in effects:
-            if isinstance(effect, Say):
-                self._teller.say(effect)
+            if isinstance(effect, HistoryLine):
+                log.info("%s", effect.text)
+                self._announcer.event(effect.text, stack=effect.stack, mac=effect.mac)
             else:
                 _ = self._tasks.spawn("step of an install run", self._act(run, effect))
-        self._teller.announce(run)
+        self._announce(run)
 
-    async def _act(self, run: Run, effect: Act) -> None:
-        if isinstance(effect, Lengthen):
+    def _announce(self, run: InstallRun) -> None:
+        """Publishes a run; its state only when that changed."""
+        self._announcer.run(run)  # first: it decides who holds the stacks
+        state = run_state(run)
+        if state != self._announced:
+            self._announced = state
+            self._announcer.state(state)
+
+    async def _act(self, run: InstallRun, action: Action) -> None:
+        if isinstance(action, LengthenLeases):
             async with self._turn:  # before a swap, or after: never in its middle
-                await self._hands.perform(effect, run.params)
+                await self._effects.perform(action, run.params)
             return
         try:
-            answer = await self._hands.perform(effect, run.params)
+            answer = await self._effects.perform(action, run.params)
         except Exception as error:  # noqa: BLE001  # the run would wait for it in vain
             async with self._turn:
                 if self._run and self._run.id == run.id:

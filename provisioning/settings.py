@@ -11,8 +11,8 @@ from broker.common.errors import ConfigError
 from provisioning.backends.dnsmasq import Netboot
 from provisioning.common.errors import SubnetError
 from provisioning.common.subnet import Subnet, check_subnet
-from provisioning.plan import Layout, StackPlan
-from provisioning.run.state import Pace, Params
+from provisioning.run.plan import AddressLayout, StackPlan
+from provisioning.run.state import Params, RunPace
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
@@ -109,9 +109,9 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
             lease_s=self.lease_s,
         )
 
-    def pace(self) -> Pace:
+    def pace(self) -> RunPace:
         """Return the waiting times."""
-        return Pace(
+        return RunPace(
             quiet_s=self.quiet_s,
             window_s=self.window_s,
             settle_s=self.settle_s,
@@ -185,7 +185,7 @@ def params(
     subnet = settings.subnet()
     return Params(
         stacks=scanned,
-        layout=Layout(first=settings.first, per_stack=_largest(stacks)),
+        layout=AddressLayout(first=settings.first, per_stack=_largest(stacks)),
         network=str(subnet.network),
         pool_size=subnet.pool_size,
         whole=only is None,

@@ -10,9 +10,9 @@ from broker.client.link import Link
 from broker.common.errors import LinkError, PayloadError
 from broker.contract.messages import InstallState, Payload, encode
 from master_service.presence.rack import Rack
-from provisioning.plan import Place
-from provisioning.run import rows
-from provisioning.run.state import Run
+from provisioning.run import report
+from provisioning.run.plan import Place
+from provisioning.run.state import InstallRun
 from provisioning.settings import InstallSettings
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class InstallBoard:
         self._settings = settings
         self._places = places
         self._state = InstallState()
-        self._run: Run | None = None
+        self._run: InstallRun | None = None
         self._said: dict[str, Payload] = {}
         self._due: asyncio.TimerHandle | None = None
         self._last = -float("inf")
@@ -55,7 +55,7 @@ class InstallBoard:
         self._state = state
         self.look()
 
-    def turn(self, run: Run | None) -> None:
+    def turn(self, run: InstallRun | None) -> None:
         """Take the run itself, of which the stacks are shown."""
         self._run = run
         self.look()
@@ -85,7 +85,9 @@ class InstallBoard:
             return
         topics = self._rack.topics
         if self._settings.on:
-            for one in rows.stacks(self._run, self._places(), self._rack.stacks):
+            for one in report.stack_states(
+                self._run, self._places(), self._rack.stacks
+            ):
                 self._put(topics.install_stack(one.stack), one)
         # Last, so that who reads "done" has every stack as it ended.
         self._put(topics.install_state, self._whole())

@@ -21,7 +21,7 @@ from master_service.rack.command import OwnCommand
 from master_service.rack.node import Node
 from master_service.rack.outlet_state import OutletState
 from master_service.rack.times import Moment
-from provisioning.run.state import Run
+from provisioning.run.state import InstallRun
 
 POLL_S = 0.1
 """Between two looks at what is in the way of switching."""
@@ -48,7 +48,7 @@ class RackPower:
         outlets: Outlets,
         *,
         moment: Callable[[], Moment],
-        run: Callable[[], Run | None],
+        run: Callable[[], InstallRun | None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._rack = rack
@@ -112,7 +112,7 @@ class RackPower:
             if on:
                 self._fed_at[fed.row.name] = self._moment().now
 
-    def _require(self, wanted: Run | None) -> None:
+    def _require(self, wanted: InstallRun | None) -> None:
         """Checks that the run which switches is still under way.
 
         Raises:

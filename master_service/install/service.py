@@ -25,10 +25,10 @@ from provisioning.build import make_journal
 from provisioning.common.errors import NoRunError
 from provisioning.discovery.sources import AgentSource
 from provisioning.installer import Installer
-from provisioning.plan import Place
-from provisioning.run.progress import progress
-from provisioning.run.state import Run
-from provisioning.seams import Seams
+from provisioning.interfaces import MasterParts
+from provisioning.run.plan import Place
+from provisioning.run.report import run_state
+from provisioning.run.state import InstallRun
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Installs:
         self._births = AgentSource()
         self.seating = rack.placement
         self._installer: Installer | None = None
-        self._before: Run | None = None
+        self._before: InstallRun | None = None
         self._places: tuple[Place, ...] = ()
         self._starting: asyncio.Task[None] | None = None
         self.tried = asyncio.Event()
@@ -97,7 +97,7 @@ class Installs:
             return
         if self._before is not None:
             self.run(self._before)
-            self.state(progress(self._before))
+            self.state(run_state(self._before))
 
     def start(self) -> None:
         """Begin to serve and listen, and go on with what was under way."""
@@ -131,7 +131,7 @@ class Installs:
         installer, works = None, False
         try:
             self._journal.open()
-            seams = Seams(
+            seams = MasterParts(
                 power=self.power,
                 announcer=self,
                 journal=self._journal,
@@ -169,7 +169,7 @@ class Installs:
     # --- what is known ----------------------------------------------------------------
 
     @property
-    def last(self) -> Run | None:
+    def last(self) -> InstallRun | None:
         """The latest run, over or not."""
         return self._before if self._installer is None else self._installer.run
 
@@ -193,13 +193,13 @@ class Installs:
         text = self.board.trouble or "provisioning is just being started"
         raise NoRunError(text)
 
-    # --- what the run says (provisioning.seams.Announcer) -----------------------------
+    # --- what the run says (provisioning.interfaces.Announcer) ------------------------
 
     def state(self, state: InstallState) -> None:
-        """Publish the run's progress."""
+        """Publish the run's run_state."""
         self.board.show(state)
 
-    def run(self, run: Run) -> None:
+    def run(self, run: InstallRun) -> None:
         """Publish its stacks, and keep others off them while it is under way."""
         live = not run.over and not run.params.dry
         numbers = [stack.number for stack in run.params.stacks]

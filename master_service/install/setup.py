@@ -9,18 +9,17 @@ from broker.common.errors import ConfigError
 from master_service.rack import layout
 from master_service.rack.settings import Settings
 from provisioning import settings as provisioning
-from provisioning.build import make_installer
+from provisioning.build import make_installer, make_simulated
 from provisioning.installer import Installer
-from provisioning.plan import StackPlan
-from provisioning.seams import Seams
+from provisioning.interfaces import MasterParts
+from provisioning.run.plan import StackPlan
 from provisioning.settings import BackendName, InstallSettings
-from provisioning.simulated import make_simulated
 
-Make = Callable[[InstallSettings, Seams], Installer]
+Make = Callable[[InstallSettings, MasterParts], Installer]
 """Makes an installer, not started yet; see ``make``."""
 
 
-def make(settings: InstallSettings, seams: Seams) -> Installer:
+def make(settings: InstallSettings, seams: MasterParts) -> Installer:
     """Return an installer on the real network, or on that of a simulated rack.
 
     Args:

@@ -16,7 +16,7 @@ from master_service.rack.records import NodeRecord
 from master_service.rack.registry import Registry
 from master_service.rack.settings import NodeRow, Settings, StackRow
 from provisioning.common.hardware import normal_mac
-from provisioning.plan import Place
+from provisioning.run.plan import Place
 
 
 class Stack(msgspec.Struct, frozen=True):

@@ -40,7 +40,6 @@ from pirack.backup.swap import Note, Swap
 from pirack.deployment.targets import JOURNAL
 from pirack.init.rack_files import DHCP_UNIT, DROP_IN, SERVICES, UNITS
 from pirack.up import data_directory
-from provisioning.clock import LoopClock
 from provisioning.journal import SqliteJournal
 
 HELP = "bring a rack back from a backup, on this machine or another"
@@ -373,7 +372,7 @@ async def _detach_master(path: Path, text: str) -> None:
 
 async def _end_run(path: Path) -> None:
     """Ends an install run that was under way: it would go on, and switch."""
-    journal = SqliteJournal(path, LoopClock())
+    journal = SqliteJournal(path)
     journal.open()
     try:
         found = journal.last()

@@ -8,10 +8,9 @@ import msgspec
 from broker.common.errors import ConfigError
 from broker.contract.messages import Details, NodeState
 from node_agent import identity
-from provisioning.clock import LoopClock
 from provisioning.deploy.target import SSH_PORT, Target, parse
 from provisioning.journal import SqliteJournal
-from provisioning.plan import Place
+from provisioning.run.plan import Place
 
 JOURNAL = "install.sqlite"
 
@@ -42,7 +41,7 @@ def found_places(directory: Path) -> tuple[Place, ...]:
     path = directory / JOURNAL
     if not path.exists():
         return ()
-    journal = SqliteJournal(path, LoopClock())
+    journal = SqliteJournal(path)
     journal.open()
     try:
         return journal.places()

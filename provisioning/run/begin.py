@@ -1,46 +1,45 @@
 """The beginning of a run: preflight, a person's word, all off, baseline; pure."""
 
 from broker.contract.messages import InstallStep, Power
-from provisioning import plan
 from provisioning.common.network import ArpAnswer, BoardHeard, HeardKind
-from provisioning.run import finish, scan, settle, sightings, words
+from provisioning.run import finish, plan, rescan, scan, sightings, texts
 from provisioning.run.messages import (
-    Applied,
-    Apply,
-    Check,
-    Checked,
-    Confirmed,
-    Probe,
-    Probed,
-    Say,
-    Switch,
-    Switched,
+    AddressesProbed,
+    ApplyReservations,
+    CheckReadiness,
+    HistoryLine,
+    ProbeAddresses,
+    ReadinessChecked,
+    ReservationsApplied,
+    RunConfirmed,
+    StackSwitched,
+    SwitchStack,
 )
-from provisioning.run.state import Leave, Run
-from provisioning.run.turns import Outcome, enter, found, note, trouble
+from provisioning.run.state import InstallRun, Leave
+from provisioning.run.transitions import Outcome, enter, found, note, trouble
 
 
-def preflight(run: Run, now: float) -> Outcome:
+def preflight(run: InstallRun, now: float) -> Outcome:
     """Ask whether the run may begin."""
     params = run.params
     places = plan.prepare(run.places, params.layout, params.stacks)
     wake = now + params.pace.preflight_s
     run = enter(run, InstallStep.PREFLIGHT, wake, places=places, busy=True)
-    return run, (Check(run.turn, sightings.reservations(places)),)
+    return run, (CheckReadiness(run.turn, plan.reservations(places)),)
 
 
-def checked(run: Run, message: Checked, now: float) -> Outcome:
+def checked(run: InstallRun, message: ReadinessChecked, now: float) -> Outcome:
     """Go on, or end: with problems, or because it was asked only to say."""
     run = run.with_(
         before=dict(message.levels),
         problems=tuple(problem.text for problem in message.problems),
         passing=tuple(one.text for one in message.problems if one.passing),
     )
-    run = run.with_(forecast=words.forecast(run))
+    run = run.with_(forecast=texts.forecast(run))
     fatal = [problem.text for problem in message.problems if problem.fatal]
     stops = bool(fatal) and not run.params.force
     if run.params.dry:
-        said = tuple(Say(f"would: {line}") for line in run.forecast)
+        said = tuple(HistoryLine(f"would: {line}") for line in run.forecast)
         ending = InstallStep.FAILED if stops else InstallStep.DONE
         return enter(run, ending, float("inf")), said + _warnings(run)
     if stops:
@@ -53,24 +52,26 @@ def checked(run: Run, message: Checked, now: float) -> Outcome:
     return ended, _warnings(run) + effects
 
 
-def _warnings(run: Run) -> tuple[Say, ...]:
-    return tuple(Say(f"problem: {text}") for text in run.problems)
+def _warnings(run: InstallRun) -> tuple[HistoryLine, ...]:
+    return tuple(HistoryLine(f"problem: {text}") for text in run.problems)
 
 
-def preflight_time(run: Run, now: float) -> Outcome:
+def preflight_time(run: InstallRun, now: float) -> Outcome:
     """Time passed: a check that never ends is a problem of its own."""
     return finish.fail(run, now, "the checks before the run did not end in time")
 
 
-def confirm(run: Run, now: float) -> Outcome:
+def confirm(run: InstallRun, now: float) -> Outcome:
     """Wait for a person who has read the forecast."""
     if run.params.confirmed:
         return all_off(run, now)
     run = enter(run, InstallStep.CONFIRM, now + run.params.pace.confirm_s)
-    return run, tuple(Say(f"waiting for a word: {line}") for line in run.forecast)
+    return run, tuple(
+        HistoryLine(f"waiting for a word: {line}") for line in run.forecast
+    )
 
 
-def confirmed(run: Run, message: Confirmed, now: float) -> Outcome:
+def confirmed(run: InstallRun, message: RunConfirmed, now: float) -> Outcome:
     """Begin for real."""
     by = f" by {message.by}" if message.by else ""
     run, said = note(run, f"install run confirmed{by}")
@@ -78,37 +79,37 @@ def confirmed(run: Run, message: Confirmed, now: float) -> Outcome:
     return run, said + effects
 
 
-def confirm_time(run: Run, now: float) -> Outcome:
+def confirm_time(run: InstallRun, now: float) -> Outcome:
     """Time passed and nobody agreed: nothing was touched."""
-    wait = words.minutes(run.params.pace.confirm_s)
+    wait = texts.minutes(run.params.pace.confirm_s)
     run, said = trouble(run, f"nobody agreed within {wait}: nothing was switched")
     run, effects = finish.restore(run, now, InstallStep.CANCELLED, Leave.LEAVE)
     return run, said + effects
 
 
-def all_off(run: Run, now: float) -> Outcome:
+def all_off(run: InstallRun, now: float) -> Outcome:
     """Cut the stacks that are to be scanned."""
     run = run.with_(elsewhere=(), swept=False, taken={}, outage_at=None)
     return _switch_off(enter(run, InstallStep.ALL_OFF, now, waiting=run.cut), now)
 
 
-def _switch_off(run: Run, now: float) -> Outcome:
+def _switch_off(run: InstallRun, now: float) -> Outcome:
     wake = now + run.params.pace.switch_s
     run = run.with_(busy=True, wake=wake, cutting=run.waiting)
     consent = not run.settling or run.params.force
     return run, tuple(
-        Switch(run.turn, stack, on=False, consent=consent) for stack in run.waiting
+        SwitchStack(run.turn, stack, on=False, consent=consent) for stack in run.waiting
     )
 
 
-def switched_off(run: Run, message: Switched, now: float) -> Outcome:
+def switched_off(run: InstallRun, message: StackSwitched, now: float) -> Outcome:
     """Count the outlets that are off; one that is not ends the run."""
     if message.stack not in run.waiting:
         return run, ()
     if message.error or message.level is Power.ON:
         why = message.error or "its outlet reads back on"
         if run.settling:
-            return settle.refused(run, why, now)
+            return rescan.refused(run, why, now)
         text = f"stack {message.stack} could not be switched off ({why})"
         return finish.fail(run, now, f"{text}: without that no board can be placed")
     waiting = tuple(stack for stack in run.waiting if stack != message.stack)
@@ -119,14 +120,14 @@ def switched_off(run: Run, message: Switched, now: float) -> Outcome:
     return run.with_(busy=False, wake=now + run.params.pace.settle_s), ()
 
 
-def off_time(run: Run, now: float) -> Outcome:
+def off_time(run: InstallRun, now: float) -> Outcome:
     """Time passed while stacks are cut, or die."""
     if run.waiting and not run.busy:
         return _switch_off(run, now)
     if run.busy:
-        why = f"{words.stacks(run.waiting)} did not go off in time: check the outlets"
+        why = f"{texts.stacks(run.waiting)} did not go off in time: check the outlets"
         if run.settling:
-            return settle.refused(run, why, now)
+            return rescan.refused(run, why, now)
         return finish.fail(run, now, why)
     return enter(run, InstallStep.BASELINE, now + run.params.pace.baseline_s), ()
 
@@ -134,32 +135,36 @@ def off_time(run: Run, now: float) -> Outcome:
 # --- baseline -------------------------------------------------------------------------
 
 
-def overheard(run: Run, ask: BoardHeard) -> Outcome:
+def overheard(run: InstallRun, ask: BoardHeard) -> Outcome:
     """Judge whoever talks with all scanned stacks off."""
     at_home = any(p.mac == ask.mac and p.stack not in run.cut for p in run.places)
     lease = ask.kind is HeardKind.LEASE
     if ask.mac in run.foreign or ask.mac in run.suspects or at_home or lease:
         return run, ()
     if len(run.foreign) >= sightings.most(0):
-        return trouble(run, words.crowd("with all stacks off", len(run.foreign)))
+        return trouble(run, texts.crowd("with all stacks off", len(run.foreign)))
     run = run.with_(foreign=(*run.foreign, ask.mac))
-    return found(run, words.talks_while_off(run, ask.mac))
+    return found(run, texts.talks_while_off(run, ask.mac))
 
 
-def baseline_time(run: Run, now: float) -> Outcome:
+def baseline_time(run: InstallRun, now: float) -> Outcome:
     """Time passed: ask who answers, then shorten the leases."""
     if run.busy:
         if run.swept:
-            return baseline_applied(run, Applied(run.turn, "it did not answer"), now)
-        return swept(run, Probed(run.turn, (), error="the question was lost"), now)
+            return baseline_applied(
+                run, ReservationsApplied(run.turn, "it did not answer"), now
+            )
+        return swept(
+            run, AddressesProbed(run.turn, (), error="the question was lost"), now
+        )
     if run.swept:
         run = run.with_(busy=True, brief=True, wake=now + run.params.pace.apply_s)
-        return run, (Apply(run.turn, sightings.reservations(run.places)),)
+        return run, (ApplyReservations(run.turn, plan.reservations(run.places)),)
     run = run.with_(busy=True, wake=now + run.params.pace.probe_s + finish.ANSWER_S)
-    return run, (Probe(run.turn, sightings.everywhere(run)),)
+    return run, (ProbeAddresses(run.turn, sightings.everywhere(run)),)
 
 
-def swept(run: Run, message: Probed, now: float) -> Outcome:
+def swept(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
     """Takes who answers although the stacks are off."""
     if message.error:
         if finish.tries_left(run):
@@ -172,7 +177,7 @@ def swept(run: Run, message: Probed, now: float) -> Outcome:
     return run, said + effects
 
 
-def _answering(run: Run, answers: tuple[ArpAnswer, ...]) -> Outcome:
+def _answering(run: InstallRun, answers: tuple[ArpAnswer, ...]) -> Outcome:
     places = {place.mac: place for place in run.places if place.mac}
     owners = {p.address: p for p in run.places if p.stack in run.cut}
     macs = sorted({answer.mac for answer in answers})
@@ -191,14 +196,16 @@ def _answering(run: Run, answers: tuple[ArpAnswer, ...]) -> Outcome:
             if answer.address in owners and owners[answer.address].mac != answer.mac
         },
     )
-    run, said = found(run, *(words.talks_while_off(run, mac) for mac in stuck))
+    run, said = found(run, *(texts.talks_while_off(run, mac) for mac in stuck))
     if strange:
-        run, more = note(run, words.neighbours(len(strange)))
+        run, more = note(run, texts.neighbours(len(strange)))
         said += more
     return run, said
 
 
-def baseline_applied(run: Run, message: Applied, now: float) -> Outcome:
+def baseline_applied(
+    run: InstallRun, message: ReservationsApplied, now: float
+) -> Outcome:
     """All strangers are known: begin with the stack whose turn it is."""
     if not message.error:
         return scan.scan(run, now)

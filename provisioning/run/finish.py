@@ -4,20 +4,20 @@ import msgspec
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning.common.network import ArpAnswer, BoardHeard, HeardKind
-from provisioning.plan import Place
-from provisioning.run import hindrance, settle, sightings, words
+from provisioning.run import plan, rescan, sightings, texts
 from provisioning.run.messages import (
-    Apply,
+    AddressesProbed,
+    ApplyReservations,
     Effect,
-    Lengthen,
-    Probe,
-    Probed,
-    Say,
-    Switch,
-    Switched,
+    HistoryLine,
+    LengthenLeases,
+    ProbeAddresses,
+    StackSwitched,
+    SwitchStack,
 )
-from provisioning.run.state import Finding, Leave, Run
-from provisioning.run.turns import MAX_TRIES, Outcome, enter, found, note, trouble
+from provisioning.run.plan import Place
+from provisioning.run.state import InstallFinding, InstallRun, Leave
+from provisioning.run.transitions import MAX_TRIES, Outcome, enter, found, note, trouble
 
 ANSWER_S = 10.0
 """Seconds beyond its own listening time after which a probe counts as lost."""
@@ -30,7 +30,7 @@ fault of the rack."""
 # --- leaving the outlets --------------------------------------------------------------
 
 
-def restore(run: Run, now: float, ending: InstallStep, leave: Leave) -> Outcome:
+def restore(run: InstallRun, now: float, ending: InstallStep, leave: Leave) -> Outcome:
     """Bring the outlets where they are to be left, then end.
 
     Args:
@@ -52,30 +52,30 @@ def restore(run: Run, now: float, ending: InstallStep, leave: Leave) -> Outcome:
     return _next(run, now) if waiting else _ended(run, ending)
 
 
-def fail(run: Run, now: float, text: str) -> Outcome:
+def fail(run: InstallRun, now: float, text: str) -> Outcome:
     """End the run because of something it cannot work around."""
     run, said = trouble(run, text)
     run, effects = restore(run, now, InstallStep.FAILED, Leave.RESTORE)
     return run, said + effects
 
 
-def _next(run: Run, now: float) -> Outcome:
+def _next(run: InstallRun, now: float) -> Outcome:
     """Switch the first outlet that waits."""
     stack = run.waiting[0]
     run = run.with_(busy=True, wake=now + run.params.pace.switch_s)
     on = _target(run, stack)
     # The person who began the run agreed to the cut at its beginning, and to no other.
     agreed = run.params.force or (stack in run.cutting and not run.settling)
-    return run, (Switch(run.turn, stack, on=on, consent=agreed and not on),)
+    return run, (SwitchStack(run.turn, stack, on=on, consent=agreed and not on),)
 
 
-def _target(run: Run, stack: int) -> bool:
+def _target(run: InstallRun, stack: int) -> bool:
     """Return the level an outlet goes to next."""
     # Boards that were told to shut down come back by a cut only.
     return stack not in run.cutting and _stays(run, stack)
 
 
-def _stays(run: Run, stack: int) -> bool:
+def _stays(run: InstallRun, stack: int) -> bool:
     """Return the level an outlet is left at."""
     if run.leave is Leave.OFF:
         return False
@@ -83,7 +83,7 @@ def _stays(run: Run, stack: int) -> bool:
     return run.before.get(stack) is not Power.OFF
 
 
-def switched(run: Run, message: Switched, now: float) -> Outcome:
+def switched(run: InstallRun, message: StackSwitched, now: float) -> Outcome:
     """Take the answer of an outlet and go to the next one."""
     if not run.waiting or message.stack != run.waiting[0]:
         return run, ()
@@ -106,7 +106,7 @@ def switched(run: Run, message: Switched, now: float) -> Outcome:
     return run, said + effects
 
 
-def _not_there(message: Switched, wanted: Power) -> str:
+def _not_there(message: StackSwitched, wanted: Power) -> str:
     if message.level in {wanted, Power.UNKNOWN}:
         return ""
     return (
@@ -115,26 +115,26 @@ def _not_there(message: Switched, wanted: Power) -> str:
     )
 
 
-def switch_time(run: Run, now: float) -> Outcome:
+def switch_time(run: InstallRun, now: float) -> Outcome:
     """Time passed while outlets are switched."""
     if not run.busy:
         return _next(run, now)
     stack = run.waiting[0]
     text = f"the outlet of stack {stack} did not answer: check its driver"
-    return switched(run, Switched(run.turn, stack, Power.UNKNOWN, text), now)
+    return switched(run, StackSwitched(run.turn, stack, Power.UNKNOWN, text), now)
 
 
 # --- verify ---------------------------------------------------------------------------
 
 
-def verify(run: Run, now: float) -> Outcome:
+def verify(run: InstallRun, now: float) -> Outcome:
     """Ask who answers at each board's address."""
     until = now + run.params.pace.verify_s
     run = enter(run, InstallStep.VERIFY, until, until=until, verified=())
     return _probe(run, now)
 
 
-def expected(run: Run) -> dict[str, Place]:
+def expected(run: InstallRun) -> dict[str, Place]:
     """Return the boards that must come up, by the address they must have."""
     numbers = {stack.number for stack in run.params.stacks}
     return {
@@ -146,48 +146,50 @@ def expected(run: Run) -> dict[str, Place]:
     }
 
 
-def _address(run: Run, place: Place) -> str:
+def _address(run: InstallRun, place: Place) -> str:
     return place.address if run.params.reserves else run.heard.get(place.mac, "")
 
 
-def _probe(run: Run, now: float) -> Outcome:
+def _probe(run: InstallRun, now: float) -> Outcome:
     # All of them each time: a twin of a board that is up may boot later than it.
     run = run.with_(busy=True, wake=now + run.params.pace.probe_s + ANSWER_S)
-    return run, (Probe(run.turn, tuple(expected(run))),)
+    return run, (ProbeAddresses(run.turn, tuple(expected(run))),)
 
 
-def probed(run: Run, message: Probed, now: float) -> Outcome:
+def probed(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
     """Take who answered; ask again until all did or the patience ends."""
     run, joined = _join(run, message.answers)
     run, effects = _compared(run, message, now)
     return run, joined + effects
 
 
-def _join(run: Run, answers: tuple[ArpAnswer, ...]) -> Outcome:
+def _join(run: InstallRun, answers: tuple[ArpAnswer, ...]) -> Outcome:
     """Takes second interfaces out of the slots they were given."""
     places = expected(run)
     second = sightings.legs(places, answers)
     if not second:
         return run, ()
     found_ = [
-        words.one_board(place, second[place.mac])
+        texts.one_board(place, second[place.mac])
         for place in places.values()
         if place.mac in second
     ]
     gone = (*run.elsewhere, *second)
     places_ = sightings.without(run.places, second)
     run, said = found(run.with_(places=places_, elsewhere=gone), *found_)
-    return run, (*said, Apply(run.turn, sightings.reservations(run.places)))
+    return run, (*said, ApplyReservations(run.turn, plan.reservations(run.places)))
 
 
-def _compared(run: Run, message: Probed, now: float) -> Outcome:
+def _compared(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
     places = expected(run)
     right, wrong = _compare(places, _of_boards(run, message.answers))
     new = tuple(mac for mac in right if mac not in run.verified)
     kept = tuple(mac for mac in run.verified if mac not in wrong)
     run = run.with_(verified=kept + new, busy=False)
     said: tuple[Effect, ...] = tuple(
-        Say(f"{place.name} answers at {address}: {place.mac}", place.stack, place.mac)
+        HistoryLine(
+            f"{place.name} answers at {address}: {place.mac}", place.stack, place.mac
+        )
         for address, place in places.items()
         if place.mac in new
     )
@@ -195,22 +197,24 @@ def _compared(run: Run, message: Probed, now: float) -> Outcome:
         run = run.with_(wake=min(now + run.params.pace.retry_s, run.until))
         return run, said
     unverified = {place.stack for place in _unverified(run)}
-    stack = settle.pending(run, tuple(unverified))
+    stack = rescan.pending(run, tuple(unverified))
     if stack and not message.error and run.outage_at is None:
-        run, effects = settle.begin(run, stack, now)
+        run, effects = rescan.begin(run, stack, now)
     else:
         run, effects = _conclude(run, wrong, message.error)
     return run, said + effects
 
 
-def _of_boards(run: Run, answers: tuple[ArpAnswer, ...]) -> tuple[ArpAnswer, ...]:
+def _of_boards(
+    run: InstallRun, answers: tuple[ArpAnswer, ...]
+) -> tuple[ArpAnswer, ...]:
     """Return the answers but those of second interfaces of boards."""
     second = {f.mac for f in run.findings if f.verdict is InstallVerdict.CONFLICT}
     placed = {place.mac for place in run.places}
     return tuple(a for a in answers if a.mac in placed or a.mac not in second)
 
 
-def _twin_may_come(run: Run, now: float) -> bool:
+def _twin_may_come(run: InstallRun, now: float) -> bool:
     """Whether an empty slot may hold the twin of a board, which is still booting."""
     numbers = {stack.number for stack in run.params.stacks}
     gaps = any(
@@ -221,7 +225,7 @@ def _twin_may_come(run: Run, now: float) -> bool:
     return gaps and now < booted
 
 
-def _unverified(run: Run) -> list[Place]:
+def _unverified(run: InstallRun) -> list[Place]:
     return [
         place
         for place in run.places
@@ -234,41 +238,65 @@ def _unverified(run: Run) -> list[Place]:
 
 def _compare(
     places: dict[str, Place], answers: tuple[ArpAnswer, ...]
-) -> tuple[list[str], dict[str, Finding]]:
+) -> tuple[list[str], dict[str, InstallFinding]]:
     """Return who is right where, and what is wrong with the others."""
     right: list[str] = []
-    wrong: dict[str, Finding] = {}
+    wrong: dict[str, InstallFinding] = {}
     for answer in answers:
         place = places.get(answer.address)
         if place is None:
             continue
         if answer.mac != place.mac:
-            wrong[place.mac] = words.usurped(place, answer.address, answer.mac)
+            wrong[place.mac] = texts.usurped(place, answer.address, answer.mac)
         elif answer.replies > 1:
-            wrong[place.mac] = words.twins(place, answer.address)
+            wrong[place.mac] = texts.twins(place, answer.address)
         else:
             right.append(place.mac)
     return [mac for mac in right if mac not in wrong], wrong
 
 
-def _conclude(run: Run, wrong: dict[str, Finding], error: str) -> Outcome:
+def _conclude(run: InstallRun, wrong: dict[str, InstallFinding], error: str) -> Outcome:
     """Judge who did not come up, and end."""
     silent = {
         place.mac: wrong.get(place.mac)
-        or words.silent(place, run.params.pace.verify_s, run.declined.get(place.mac))
+        or texts.silent(place, run.params.pace.verify_s, run.declined.get(place.mac))
         for place in _unverified(run)
     }
     run = run.with_(places=tuple(_verdict(p, silent) for p in run.places))
-    run, why = hindrance.named(run, error) if silent else (run, ())
+    run, why = _blockers(run, error) if silent else (run, ())
     run, said = found(run, *silent.values())
-    run, late = settle.leftover(run)
+    run, late = rescan.leftover(run)
     run, copied = _copied(run)
     bad = any(finding.verdict not in HARMLESS for finding in run.findings)
     run, effects = _ended(run, InstallStep.PROBLEMS if bad else InstallStep.DONE)
     return run, why + said + late + copied + effects
 
 
-def _copied(run: Run) -> Outcome:
+def _blockers(run: InstallRun, error: str) -> Outcome:
+    """Adds what keeps boards from answering and is not their fault.
+
+    Args:
+        run: The run, at the end of its patience.
+        error: Why the network could not be asked at last; empty: it was.
+    """
+    said: tuple[Effect, ...] = ()
+    if error:
+        text = (
+            f"nothing could be asked on the network at last: {error}; boards that are "
+            "reported as missing may be up"
+        )
+        run, said = trouble(run, text)
+    if run.outage_at is not None:
+        text = (
+            "the DHCP server is away: boards that are reported as missing may only "
+            "lack an address; `pirack doctor` finds the reason"
+        )
+        run, more = trouble(run, text)
+        said += more
+    return run, said
+
+
+def _copied(run: InstallRun) -> Outcome:
     """Name the boards whose cards are copies of one: it costs none its address here."""
     owners: dict[str, list[str]] = {}
     for mac, card in sorted(run.cards.items()):
@@ -276,46 +304,47 @@ def _copied(run: Run) -> Outcome:
     said: tuple[Effect, ...] = ()
     for macs in owners.values():
         if len(macs) > 1:
-            run, more = trouble(run, words.copied(tuple(macs)))
+            run, more = trouble(run, texts.copied(tuple(macs)))
             said += more
     return run, said
 
 
-def _verdict(place: Place, silent: dict[str, Finding]) -> Place:
+def _verdict(place: Place, silent: dict[str, InstallFinding]) -> Place:
     finding = silent.get(place.mac)
     if finding is None:
         return place
     return msgspec.structs.replace(place, verdict=finding.verdict)
 
 
-def verify_time(run: Run, now: float) -> Outcome:
+def verify_time(run: InstallRun, now: float) -> Outcome:
     """Time passed while boards come up."""
     if not run.busy:
         return _probe(run, now)
-    return probed(run, Probed(run.turn, (), error="the probe was lost"), now)
+    return probed(run, AddressesProbed(run.turn, (), error="the probe was lost"), now)
 
 
-def asked(run: Run, ask: BoardHeard) -> Outcome:
+def asked(run: InstallRun, ask: BoardHeard) -> Outcome:
     """Note the address a board asks for while no more stack comes on."""
     if ask.mac not in run.heard and len(run.heard) >= sightings.most(run.boards):
-        return trouble(run, words.crowd("with all stacks on", len(run.heard)))
+        return trouble(run, texts.crowd("with all stacks on", len(run.heard)))
     heard = {**run.heard, ask.mac: ask.address or run.heard.get(ask.mac, "")}
     run = run.with_(heard=heard)
     if ask.kind is HeardKind.DECLINE:
         run = run.with_(declined={**run.declined, ask.mac: ask.address})
-        return note(run, words.declined(ask.mac, ask.address))
+        return note(run, texts.declined(ask.mac, ask.address))
     known = {*run.foreign, *run.elsewhere, *run.suspects}
     if ask.mac in known or any(place.mac == ask.mac for place in run.places):
         return run, ()
     if ask.kind is HeardKind.LEASE or any(f.mac == ask.mac for f in run.findings):
         return run, ()
     return note(
-        run.with_(suspects={**run.suspects, ask.mac: 0}), words.latecomer(ask.mac)
+        run.with_(suspects={**run.suspects, ask.mac: 0}),
+        texts.latecomer(ask.mac),
     )
 
 
-def _ended(run: Run, step: InstallStep) -> Outcome:
-    lengthen: tuple[Effect, ...] = (Lengthen(),) if run.brief else ()
+def _ended(run: InstallRun, step: InstallStep) -> Outcome:
+    lengthen: tuple[Effect, ...] = (LengthenLeases(),) if run.brief else ()
     run = enter(run, step, float("inf"), brief=False)
     here = {stack.number for stack in run.params.stacks}
     theirs = (p for p in run.places if p.stack in here and p.mac)
@@ -328,10 +357,10 @@ def _ended(run: Run, step: InstallStep) -> Outcome:
         InstallStep.FAILED: "install run failed: " + "; ".join(run.problems[-1:]),
         InstallStep.CANCELLED: f"install run cancelled; outlets: {run.leave}",
     }[step]
-    return run, (*lengthen, Say(text))
+    return run, (*lengthen, HistoryLine(text))
 
 
-def not_applied(run: Run, error: str, now: float) -> Outcome:
+def not_applied(run: InstallRun, error: str, now: float) -> Outcome:
     """Tells the DHCP server once more, or end the run.
 
     One that is away is waited for as long as boards would be.
@@ -343,6 +372,6 @@ def not_applied(run: Run, error: str, now: float) -> Outcome:
     return fail(run, now, f"the DHCP server does not take the reservations: {error}")
 
 
-def tries_left(run: Run) -> bool:
+def tries_left(run: InstallRun) -> bool:
     """Whether the present effect may be tried once more."""
     return run.tries + 1 < MAX_TRIES

@@ -9,24 +9,26 @@ from collections.abc import Callable
 
 from broker.contract.messages import InstallStep
 from provisioning.common.network import BoardHeard, ForeignServer
-from provisioning.plan import Place
-from provisioning.run import begin, finish, rivals, scan, words
+from provisioning.run import begin, finish, scan, texts
 from provisioning.run.messages import (
-    Applied,
-    Cancelled,
-    Checked,
-    Confirmed,
+    ActionAnswer,
+    AddressesProbed,
+    Effect,
+    HistoryLine,
     Message,
-    Probed,
-    Say,
-    Searched,
+    ReadinessChecked,
+    ReservationsApplied,
+    RunCancelled,
+    RunConfirmed,
     ServerSeen,
-    Switch,
-    Switched,
+    ServersSearched,
+    StackSwitched,
+    SwitchStack,
     Tick,
 )
-from provisioning.run.state import VERSION, Params, Run
-from provisioning.run.turns import Outcome, note
+from provisioning.run.plan import Place
+from provisioning.run.state import VERSION, InstallRun, Params
+from provisioning.run.transitions import Outcome, note, trouble
 
 
 def start(
@@ -40,36 +42,36 @@ def start(
         places: What earlier runs found.
         now: Monotonic seconds.
     """
-    run = Run(id=run_id, params=params, places=places, version=VERSION)
+    run = InstallRun(id=run_id, params=params, places=places, version=VERSION)
     run, effects = begin.preflight(run, now)
     by = f" by {params.by}" if params.by else ""
-    numbers = words.stacks(stack.number for stack in params.stacks)
+    numbers = texts.stacks(stack.number for stack in params.stacks)
     dry = ", only to say what it would do" if params.dry else ""
-    return run, (Say(f"install run over {numbers} asked{by}{dry}"), *effects)
+    return run, (HistoryLine(f"install run over {numbers} asked{by}{dry}"), *effects)
 
 
-def resume(run: Run, now: float) -> Outcome:
+def resume(run: InstallRun, now: float) -> Outcome:
     """Go on with a run whose process died; no stack that is on is cut for that."""
     if run.over:
         return run, ()
     run = run.with_(outage_at=None)
     if run.version < VERSION and run.step not in _ANY_VERSION:
-        return finish.fail(run, now, words.OUTDATED)
+        return finish.fail(run, now, texts.OUTDATED)
     run = run.with_(version=VERSION)
     again, effects = _RESUME[run.step](run, now)
-    said = Say(f"install run goes on after a restart, at {run.step}")
+    said = HistoryLine(f"install run goes on after a restart, at {run.step}")
     return again, (said, *effects, *_relight(again))
 
 
-def _relight(run: Run) -> tuple[Switch, ...]:
+def _relight(run: InstallRun) -> tuple[SwitchStack, ...]:
     """Switch on again what was on: the mains may have been away, too."""
     if run.over or run.step is InstallStep.RESTORE:
         return ()
     busy = {run.stack.number} if run.step is InstallStep.SCAN else set(run.waiting)
-    return tuple(Switch(run.turn, n, on=True) for n in run.lit if n not in busy)
+    return tuple(SwitchStack(run.turn, n, on=True) for n in run.lit if n not in busy)
 
 
-def _restore(run: Run, now: float) -> Outcome:
+def _restore(run: InstallRun, now: float) -> Outcome:
     return finish.restore(run, now, run.ending, run.leave)
 
 
@@ -78,7 +80,7 @@ _ANY_VERSION = frozenset(
 )
 """Steps at which a run of an older version does what one of this version does."""
 
-_RESUME: dict[InstallStep, Callable[[Run, float], Outcome]] = {
+_RESUME: dict[InstallStep, Callable[[InstallRun, float], Outcome]] = {
     InstallStep.PREFLIGHT: begin.preflight,
     InstallStep.CONFIRM: begin.confirm,
     InstallStep.ALL_OFF: begin.all_off,
@@ -89,7 +91,7 @@ _RESUME: dict[InstallStep, Callable[[Run, float], Outcome]] = {
     InstallStep.RESTORE: _restore,
 }
 
-_TIME: dict[InstallStep, Callable[[Run, float], Outcome]] = {
+_TIME: dict[InstallStep, Callable[[InstallRun, float], Outcome]] = {
     InstallStep.PREFLIGHT: begin.preflight_time,
     InstallStep.CONFIRM: begin.confirm_time,
     InstallStep.ALL_OFF: begin.off_time,
@@ -100,26 +102,28 @@ _TIME: dict[InstallStep, Callable[[Run, float], Outcome]] = {
     InstallStep.RESTORE: finish.switch_time,
 }
 
-_SWITCHED: dict[InstallStep, Callable[[Run, Switched, float], Outcome]] = {
+_SWITCHED: dict[InstallStep, Callable[[InstallRun, StackSwitched, float], Outcome]] = {
     InstallStep.ALL_OFF: begin.switched_off,
     InstallStep.SCAN: scan.powered,
     InstallStep.RESTORE: finish.switched,
 }
 
 
-_PROBED: dict[InstallStep, Callable[[Run, Probed, float], Outcome]] = {
+_PROBED: dict[InstallStep, Callable[[InstallRun, AddressesProbed, float], Outcome]] = {
     InstallStep.BASELINE: begin.swept,
     InstallStep.SCAN: scan.answering,
     InstallStep.VERIFY: finish.probed,
 }
 
-_APPLIED: dict[InstallStep, Callable[[Run, Applied, float], Outcome]] = {
+_APPLIED: dict[
+    InstallStep, Callable[[InstallRun, ReservationsApplied, float], Outcome]
+] = {
     InstallStep.BASELINE: begin.baseline_applied,
     InstallStep.COMMIT: scan.applied,
 }
 
 
-def step(run: Run, message: Message, now: float) -> Outcome:
+def step(run: InstallRun, message: Message, now: float) -> Outcome:
     """Tell the run something.
 
     Args:
@@ -134,48 +138,44 @@ def step(run: Run, message: Message, now: float) -> Outcome:
             outcome = _TIME[run.step](run, now)
         case BoardHeard():
             outcome = _asked(run, message, now)
-        case Cancelled():
+        case RunCancelled():
             outcome = _cancelled(run, message, now)
         case ServerSeen():
             outcome = _server(run, message, now)
         case ForeignServer():
-            outcome = rivals.heard(run, message, now)
-        case Searched():
-            outcome = rivals.searched(run, message, now)
-        case Confirmed() if run.step is InstallStep.CONFIRM:
+            outcome = _rival(run, message, now)
+        case ServersSearched():
+            outcome = _searched(run, message, now)
+        case RunConfirmed() if run.step is InstallStep.CONFIRM:
             outcome = begin.confirmed(run, message, now)
-        case Checked() | Switched() | Probed() | Applied():
-            outcome = _answered(run, message, now)
         case _:
-            outcome = run, ()
+            outcome = _answered(run, message, now)
     return outcome
 
 
-def _answered(
-    run: Run, message: Checked | Switched | Probed | Applied, now: float
-) -> Outcome:
+def _answered(run: InstallRun, message: Message, now: float) -> Outcome:
     match message:
-        case Checked() if run.step is InstallStep.PREFLIGHT:
+        case ReadinessChecked() if run.step is InstallStep.PREFLIGHT:
             return begin.checked(run, message, now)
-        case Switched() if run.step in _SWITCHED:
+        case StackSwitched() if run.step in _SWITCHED:
             return _SWITCHED[run.step](run, message, now)
-        case Probed() if run.step in _PROBED:
+        case AddressesProbed() if run.step in _PROBED:
             return _PROBED[run.step](run, message, now)
-        case Applied() if run.step in _APPLIED:
+        case ReservationsApplied() if run.step in _APPLIED:
             return _APPLIED[run.step](run, message, now)
     return run, ()
 
 
-def _stale(run: Run, message: Message) -> bool:
+def _stale(run: InstallRun, message: Message) -> bool:
     """Whether it answers a question of an earlier step, or nobody waits for it."""
-    if isinstance(message, Probed) and run.step is InstallStep.SCAN:
+    if isinstance(message, AddressesProbed) and run.step is InstallStep.SCAN:
         return message.turn != run.turn
-    if isinstance(message, Checked | Switched | Probed | Applied):
+    if isinstance(message, ActionAnswer):
         return message.turn != run.turn or not run.busy
     return False
 
 
-def _asked(run: Run, board: BoardHeard, now: float) -> Outcome:
+def _asked(run: InstallRun, board: BoardHeard, now: float) -> Outcome:
     match run.step:
         case InstallStep.BASELINE:
             return begin.overheard(run, board)
@@ -186,7 +186,7 @@ def _asked(run: Run, board: BoardHeard, now: float) -> Outcome:
     return run, ()
 
 
-def _cancelled(run: Run, message: Cancelled, now: float) -> Outcome:
+def _cancelled(run: InstallRun, message: RunCancelled, now: float) -> Outcome:
     if run.step is InstallStep.RESTORE:
         return run, ()
     by = f" by {message.by}" if message.by else ""
@@ -195,7 +195,7 @@ def _cancelled(run: Run, message: Cancelled, now: float) -> Outcome:
     return run, said + effects
 
 
-def _server(run: Run, message: ServerSeen, now: float) -> Outcome:
+def _server(run: InstallRun, message: ServerSeen, now: float) -> Outcome:
     """Give a stack back the time the DHCP server was away."""
     if not message.alive:
         if run.outage_at is not None:
@@ -211,3 +211,44 @@ def _server(run: Run, message: ServerSeen, now: float) -> Outcome:
     if run.step is InstallStep.VERIFY:
         run = run.with_(until=run.until + away_s)
     return note(run, f"the DHCP server is back after {away_s:.1f} s")
+
+
+# --- another DHCP server --------------------------------------------------------------
+
+_STOPS = frozenset(
+    {
+        InstallStep.CONFIRM,
+        InstallStep.ALL_OFF,
+        InstallStep.BASELINE,
+        InstallStep.SCAN,
+        InstallStep.COMMIT,
+    }
+)
+"""A server that speaks then may have lent the addresses by which boards are judged."""
+
+_TOLD = frozenset({InstallStep.VERIFY, InstallStep.RESTORE})
+"""Every board has its place: a rival can no longer put one into a wrong place."""
+
+
+def _searched(run: InstallRun, message: ServersSearched, now: float) -> Outcome:
+    """Handles the result of a search; a failed one is a problem, not the end."""
+    if message.error and run.step in _STOPS | _TOLD:
+        return trouble(run, texts.unsearched(message.error))
+    said: tuple[Effect, ...] = ()
+    for server in message.servers:
+        run, effects = _rival(run, server, now)
+        said += effects
+    return run, said
+
+
+def _rival(run: InstallRun, server: ForeignServer, now: float) -> Outcome:
+    """Ends the run for a server that is not ours, unless it is forced or observes.
+
+    Nothing is done during the checks before a run, which search by themselves.
+    """
+    if not run.params.reserves or run.step not in _STOPS | _TOLD:
+        return run, ()
+    text = texts.rival(server.address, server.mac)
+    if run.params.force or run.step in _TOLD:
+        return trouble(run, text)
+    return finish.fail(run, now, text)

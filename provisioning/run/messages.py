@@ -1,6 +1,6 @@
 """What a run is told, and what it wants done.
 
-Every effect that is answered carries the turn it belongs to, and its answer the same.
+An action carries the turn it belongs to, and its answer carries the same.
 """
 
 import msgspec
@@ -14,28 +14,28 @@ from provisioning.run.state import Leave
 # --- what a run is told ---------------------------------------------------------------
 
 
-class Checked(msgspec.Struct, frozen=True):
-    """The checks before the run are through."""
+class ReadinessChecked(msgspec.Struct, frozen=True):
+    """Result of the checks before the run."""
 
     turn: int
     problems: tuple[Problem, ...]
     levels: dict[int, Power]
 
 
-class Confirmed(msgspec.Struct, frozen=True):
+class RunConfirmed(msgspec.Struct, frozen=True):
     """A person read the forecast and agrees."""
 
     by: str = ""
 
 
-class Cancelled(msgspec.Struct, frozen=True):
-    """A person wants it to end."""
+class RunCancelled(msgspec.Struct, frozen=True):
+    """A person ends it early."""
 
     leave: Leave
     by: str = ""
 
 
-class Switched(msgspec.Struct, frozen=True):
+class StackSwitched(msgspec.Struct, frozen=True):
     """An outlet was switched and read back; ``error`` says why not."""
 
     turn: int
@@ -44,27 +44,18 @@ class Switched(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Probed(msgspec.Struct, frozen=True):
-    """The answers to a probe.
-
-    Args:
-        turn: Of the probe.
-        answers: Who answered.
-        error: Why nobody could be asked; empty: everybody was.
-    """
+class AddressesProbed(msgspec.Struct, frozen=True):
+    """The answers to a probe; ``error`` says why the network could not be asked."""
 
     turn: int
     answers: tuple[ArpAnswer, ...]
     error: str = ""
 
 
-class Applied(msgspec.Struct, frozen=True):
+class ReservationsApplied(msgspec.Struct, frozen=True):
     """The DHCP server has its reservations; ``error`` says why not.
 
-    Args:
-        turn: Of the question.
-        error: Why it has not; empty: it has.
-        pool_used: Leases in the pool.
+    ``pool_used`` is the number of leases in the pool.
     """
 
     turn: int
@@ -78,13 +69,8 @@ class ServerSeen(msgspec.Struct, frozen=True):
     alive: bool
 
 
-class Searched(msgspec.Struct, frozen=True):
-    """A search for other DHCP servers is over.
-
-    Args:
-        servers: Who made an offer.
-        error: Why nobody could be asked; empty: everybody was.
-    """
+class ServersSearched(msgspec.Struct, frozen=True):
+    """Other DHCP servers that made an offer; ``error`` says why none could be asked."""
 
     servers: tuple[ForeignServer, ...]
     error: str = ""
@@ -94,17 +80,17 @@ class Tick(msgspec.Struct, frozen=True):
     """Time passed."""
 
 
+ActionAnswer = ReadinessChecked | StackSwitched | AddressesProbed | ReservationsApplied
+"""To an action of one turn."""
+
 Message = (
-    Checked
-    | Confirmed
-    | Cancelled
-    | Switched
+    ActionAnswer
+    | RunConfirmed
+    | RunCancelled
     | BoardHeard
-    | Probed
-    | Applied
     | ServerSeen
     | ForeignServer
-    | Searched
+    | ServersSearched
     | Tick
 )
 
@@ -112,20 +98,20 @@ Message = (
 # --- what a run wants done ------------------------------------------------------------
 
 
-class Check(msgspec.Struct, frozen=True):
-    """Ask whether the run may begin; answered by ``Checked``."""
+class CheckReadiness(msgspec.Struct, frozen=True):
+    """Checks whether the run may begin; answered by ``ReadinessChecked``."""
 
     turn: int
     reservations: tuple[Reservation, ...]
 
 
-class Switch(msgspec.Struct, frozen=True):
-    """Switch an outlet and read it back; answered by ``Switched``.
+class SwitchStack(msgspec.Struct, frozen=True):
+    """Switches an outlet and reads it back; answered by ``StackSwitched``.
 
     Args:
         turn: Of the run.
-        stack: Which.
-        on: Where to.
+        stack: Its number.
+        on: The level.
         consent: A person agreed that boards which cannot be asked lose power; without
             that, an off is refused as long as there is one.
     """
@@ -136,40 +122,47 @@ class Switch(msgspec.Struct, frozen=True):
     consent: bool = False
 
 
-class Probe(msgspec.Struct, frozen=True):
-    """Ask who has these addresses; answered by ``Probed``."""
+class ProbeAddresses(msgspec.Struct, frozen=True):
+    """Asks who has these addresses; answered by ``AddressesProbed``."""
 
     turn: int
     addresses: tuple[str, ...]
 
 
-class Apply(msgspec.Struct, frozen=True):
-    """Gives the DHCP server its whole set of reservations; answered by ``Applied``.
+class ApplyReservations(msgspec.Struct, frozen=True):
+    """Gives the DHCP server its whole set; answered by ``ReservationsApplied``.
 
-    Their leases are short until ``Lengthen``.
+    Their leases are short until ``LengthenLeases``.
     """
 
     turn: int
     reservations: tuple[Reservation, ...]
 
 
-class Lengthen(msgspec.Struct, frozen=True):
+class LengthenLeases(msgspec.Struct, frozen=True):
     """Lets the DHCP server give its usual leases again; the run is over by then."""
 
 
-class Search(msgspec.Struct, frozen=True):
-    """Ask who else serves DHCP; ``Searched`` says so, whatever the run does by then."""
+class SearchServers(msgspec.Struct, frozen=True):
+    """Searches other DHCP servers; ``ServersSearched`` answers, in any later turn."""
 
 
-class Say(msgspec.Struct, frozen=True):
-    """Write a line of the rack's history."""
+class HistoryLine(msgspec.Struct, frozen=True):
+    """A line of the rack's history."""
 
     text: str
     stack: int | None = None
     mac: str = ""
 
 
-Act = Check | Switch | Probe | Apply | Lengthen | Search
-"""What is done outside, and answered."""
+Action = (
+    CheckReadiness
+    | SwitchStack
+    | ProbeAddresses
+    | ApplyReservations
+    | LengthenLeases
+    | SearchServers
+)
+"""What the effects perform."""
 
-Effect = Act | Say
+Effect = Action | HistoryLine

@@ -5,46 +5,47 @@ contradicts that is not placed, but looked at again at the end: see ``settle``.
 """
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
-from provisioning import plan
 from provisioning.common.network import BoardHeard, HeardKind
-from provisioning.run import finish, rivals, settle, sightings, words
+from provisioning.run import finish, plan, rescan, sightings, texts
 from provisioning.run.messages import (
-    Applied,
-    Apply,
+    AddressesProbed,
+    ApplyReservations,
     Effect,
-    Probe,
-    Probed,
-    Say,
-    Switch,
-    Switched,
+    HistoryLine,
+    ProbeAddresses,
+    ReservationsApplied,
+    SearchServers,
+    StackSwitched,
+    SwitchStack,
 )
-from provisioning.run.state import Finding, Run
-from provisioning.run.turns import Outcome, enter, found, note, trouble
+from provisioning.run.state import InstallFinding, InstallRun
+from provisioning.run.transitions import Outcome, enter, found, note, trouble
 
 # --- scan -----------------------------------------------------------------------------
 
 
-def scan(run: Run, now: float) -> Outcome:
+def scan(run: InstallRun, now: float) -> Outcome:
     """Switch the stack on whose turn it is, and look again who else serves DHCP."""
     if run.settling:
-        run = settle.forget(run)
+        run = rescan.forget(run)
     return _scan(run.with_(seen={}, attempt=1), now)
 
 
-def again(run: Run, now: float) -> Outcome:
+def again(run: InstallRun, now: float) -> Outcome:
     """Go on with a scan after a restart: who asked meanwhile answers, or asks again."""
     return _scan(run.with_(attempt=2), now)
 
 
-def _scan(run: Run, now: float) -> Outcome:
+def _scan(run: InstallRun, now: float) -> Outcome:
     stack = run.stack.number
     wake = now + run.params.pace.switch_s
     lit = (*(one for one in run.lit if one != stack), stack)
     run = enter(run, InstallStep.SCAN, wake, powered_at=None, busy=True, lit=lit)
-    return run, (*rivals.search(run), Switch(run.turn, stack, on=True))
+    search = (SearchServers(),) if run.params.reserves else ()
+    return run, (*search, SwitchStack(run.turn, stack, on=True))
 
 
-def powered(run: Run, message: Switched, now: float) -> Outcome:
+def powered(run: InstallRun, message: StackSwitched, now: float) -> Outcome:
     """Begin the stack's window, or leave the stack out if it has no power."""
     if message.stack != run.stack.number:
         return run, ()
@@ -63,14 +64,14 @@ def powered(run: Run, message: Switched, now: float) -> Outcome:
     return (run, ()) if run.attempt == 1 else _look_around(run, now)
 
 
-def _look_around(run: Run, now: float) -> Outcome:
+def _look_around(run: InstallRun, now: float) -> Outcome:
     """Asks who answers, again and again, for who asked in our absence may not again."""
     pause_s = run.params.pace.quiet_s + run.params.pace.probe_s
     run = run.with_(wake=min(now + pause_s, run.until))
-    return run, (Probe(run.turn, sightings.everywhere(run)),)
+    return run, (ProbeAddresses(run.turn, sightings.everywhere(run)),)
 
 
-def answering(run: Run, message: Probed, now: float) -> Outcome:
+def answering(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
     """Takes who answers after a restart: who is of no other stack is of this one."""
     said: tuple[Effect, ...] = ()
     for answer in message.answers:
@@ -80,13 +81,13 @@ def answering(run: Run, message: Probed, now: float) -> Outcome:
     return run, said
 
 
-def _no_power(run: Run, text: str) -> tuple[Finding, ...]:
+def _no_power(run: InstallRun, text: str) -> tuple[InstallFinding, ...]:
     stack = run.stack.number
     words_ = f"stack {stack} could not be switched on ({text}): no board was looked for"
-    return (Finding(verdict=InstallVerdict.MISSING, text=words_, stack=stack),)
+    return (InstallFinding(verdict=InstallVerdict.MISSING, text=words_, stack=stack),)
 
 
-def heard(run: Run, ask: BoardHeard, now: float) -> Outcome:
+def heard(run: InstallRun, ask: BoardHeard, now: float) -> Outcome:
     """Takes what a board says while its stack has come on."""
     if run.powered_at is None:
         return run, ()
@@ -99,7 +100,7 @@ def heard(run: Run, ask: BoardHeard, now: float) -> Outcome:
     if before is None and sightings.doubtful(run, ask, after_s):
         return _doubt(run, ask)
     if before is None and _flooded(run, ask.mac):
-        return trouble(run, words.flood(run.stack, sightings.most(run.stack.slots)))
+        return trouble(run, texts.flood(run.stack, sightings.most(run.stack.slots)))
     sighting = sightings.merge(before, ask, after_s)
     run = run.with_(seen={**run.seen, ask.mac: sighting})
     if ask.client_id:
@@ -110,15 +111,17 @@ def heard(run: Run, ask: BoardHeard, now: float) -> Outcome:
     run = run.with_(heard_at=now, problems=problems, **_boots(run, after_s))
     if _full(run):
         run = run.with_(wake=min(now + run.params.pace.quiet_s, run.until))
-    said = Say(words.heard(run.stack.number, sighting), run.stack.number, ask.mac)
+    said = HistoryLine(
+        texts.heard(run.stack.number, sighting), run.stack.number, ask.mac
+    )
     return run, (said,)
 
 
-def _full(run: Run) -> bool:
+def _full(run: InstallRun) -> bool:
     return sum(not sightings.odd(run, mac) for mac in run.seen) >= run.stack.slots
 
 
-def _known(run: Run, ask: BoardHeard) -> Outcome:
+def _known(run: InstallRun, ask: BoardHeard) -> Outcome:
     """Takes what a board of an earlier stack says: it moves, or has a twin.
 
     A board that is at its address and asks like one that has just started may be
@@ -132,13 +135,13 @@ def _known(run: Run, ask: BoardHeard) -> Outcome:
     return finish.asked(run, ask)
 
 
-def _scanned(run: Run, mac: str) -> bool:
+def _scanned(run: InstallRun, mac: str) -> bool:
     """Whether a board was found in another stack of this run."""
     number = run.stack.number
     return any(mac in macs for n, macs in run.scanned.items() if n != number)
 
 
-def _stays(run: Run, ask: BoardHeard) -> bool:
+def _stays(run: InstallRun, ask: BoardHeard) -> bool:
     """Whether it is sure that the board stands elsewhere."""
     twin = run.settling and run.again.get(ask.mac) == run.settling
     if twin and ask.kind is HeardKind.DISCOVER:
@@ -148,22 +151,22 @@ def _stays(run: Run, ask: BoardHeard) -> bool:
     return sightings.known_elsewhere(run, ask) or _scanned(run, ask.mac)
 
 
-def _doubt(run: Run, ask: BoardHeard) -> Outcome:
+def _doubt(run: InstallRun, ask: BoardHeard) -> Outcome:
     if ask.mac in run.suspects or len(run.suspects) >= sightings.most(run.boards):
         return run, ()
     stack = run.stack.number
     run = run.with_(suspects={**run.suspects, ask.mac: stack})
     run = run.with_(heard={**run.heard, ask.mac: ask.address})
-    return note(run, words.doubted(ask.mac, stack))
+    return note(run, texts.doubted(ask.mac, stack))
 
 
-def _flooded(run: Run, mac: str) -> bool:
+def _flooded(run: InstallRun, mac: str) -> bool:
     """Whether so many were heard that one more is invented; known boards are not."""
     full = len(run.seen) >= sightings.most(run.stack.slots)
     return full and all(place.mac != mac for place in run.places)
 
 
-def _boots(run: Run, after_s: float) -> dict[str, object]:
+def _boots(run: InstallRun, after_s: float) -> dict[str, object]:
     """Return the longest and the shortest boot of this run; the first board resets."""
     if run.attempt > 1:
         return {}  # the stack was on before the restart already
@@ -173,22 +176,24 @@ def _boots(run: Run, after_s: float) -> dict[str, object]:
     return {"boot_s": longest, "fastest_s": shortest}
 
 
-def window_over(run: Run, now: float) -> Outcome:
+def window_over(run: InstallRun, now: float) -> Outcome:
     """Place the boards: all were heard and it is quiet, or the time is over."""
     if not run.busy and run.powered_at is not None:
         looks = run.attempt > 1 and now < run.until and not _full(run)
         return _look_around(run, now) if looks else place(run, now)
     if not run.busy:
         run = run.with_(busy=True, wake=now + run.params.pace.switch_s)
-        return run, (Switch(run.turn, run.stack.number, on=True),)
+        return run, (SwitchStack(run.turn, run.stack.number, on=True),)
     text = f"the outlet of stack {run.stack.number} did not answer: check its driver"
-    return powered(run, Switched(run.turn, run.stack.number, Power.UNKNOWN, text), now)
+    return powered(
+        run, StackSwitched(run.turn, run.stack.number, Power.UNKNOWN, text), now
+    )
 
 
 # --- commit ---------------------------------------------------------------------------
 
 
-def place(run: Run, now: float) -> Outcome:
+def place(run: InstallRun, now: float) -> Outcome:
     """Give each board its slot and judge the stack."""
     stack = run.stack
     if not run.settling:
@@ -204,24 +209,24 @@ def place(run: Run, now: float) -> Outcome:
         scanned={**run.scanned, stack.number: tuple(sorted(run.seen))},
         heard={**run.heard, **{m: s.address for m, s in run.seen.items()}},
     )
-    run, said = found(run, *words.judged(stack, settled, taken))
-    told = tuple(Say(text, stack.number) for text in words.changes(settled))
+    run, said = found(run, *texts.judged(stack, settled, taken))
+    told = tuple(HistoryLine(text, stack.number) for text in texts.changes(settled))
     run, effects = commit(run, now)
     return run, told + said + effects
 
 
-def commit(run: Run, now: float) -> Outcome:
+def commit(run: InstallRun, now: float) -> Outcome:
     """Give the DHCP server all reservations; doing it again is harmless."""
     run = enter(run, InstallStep.COMMIT, now)
     return _apply(run, now)
 
 
-def _apply(run: Run, now: float) -> Outcome:
+def _apply(run: InstallRun, now: float) -> Outcome:
     run = run.with_(busy=True, wake=now + run.params.pace.apply_s)
-    return run, (Apply(run.turn, sightings.reservations(run.places)),)
+    return run, (ApplyReservations(run.turn, plan.reservations(run.places)),)
 
 
-def applied(run: Run, message: Applied, now: float) -> Outcome:
+def applied(run: InstallRun, message: ReservationsApplied, now: float) -> Outcome:
     """Go on with the next stack, or verify."""
     if not message.error:
         run, full = _pool(run, message.pool_used)
@@ -230,7 +235,7 @@ def applied(run: Run, message: Applied, now: float) -> Outcome:
     return finish.not_applied(run, message.error, now)
 
 
-def _pool(run: Run, used: int) -> Outcome:
+def _pool(run: InstallRun, used: int) -> Outcome:
     size = run.params.pool_size
     if not size or used < size:
         return run, ()
@@ -241,16 +246,18 @@ def _pool(run: Run, used: int) -> Outcome:
     return trouble(run, text)
 
 
-def commit_time(run: Run, now: float) -> Outcome:
+def commit_time(run: InstallRun, now: float) -> Outcome:
     """Time passed while the DHCP server is being told."""
     if run.busy:
-        return applied(run, Applied(run.turn, "it did not answer in time"), now)
+        return applied(
+            run, ReservationsApplied(run.turn, "it did not answer in time"), now
+        )
     return _apply(run, now)
 
 
-def _advance(run: Run, now: float) -> Outcome:
+def _advance(run: InstallRun, now: float) -> Outcome:
     if run.settling:
-        return finish.verify(settle.over(run), now)
+        return finish.verify(rescan.over(run), now)
     if run.position + 1 < len(run.params.stacks):
         return scan(run.with_(position=run.position + 1), now)
     return finish.verify(run, now)

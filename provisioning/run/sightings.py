@@ -8,9 +8,8 @@ import msgspec
 from broker.contract.messages import InstallVerdict
 from provisioning.common.hardware import looks_like_a_pi
 from provisioning.common.network import ArpAnswer, BoardHeard, HeardKind
-from provisioning.common.subnet import Reservation
-from provisioning.plan import Place, Sighting, StackPlan
-from provisioning.run.state import Run
+from provisioning.run.plan import Place, Sighting, StackPlan
+from provisioning.run.state import InstallRun
 
 SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
 """Hardware addresses that are listened to for each slot, and besides."""
@@ -50,7 +49,7 @@ def merge(before: Sighting | None, ask: BoardHeard, after_s: float) -> Sighting:
     )
 
 
-def known_elsewhere(run: Run, ask: BoardHeard) -> bool:
+def known_elsewhere(run: InstallRun, ask: BoardHeard) -> bool:
     """Whether it is sure that the board stands elsewhere."""
     if ask.mac in run.foreign or ask.mac in run.elsewhere:
         return True
@@ -64,7 +63,7 @@ def known_elsewhere(run: Run, ask: BoardHeard) -> bool:
     )
 
 
-def everywhere(run: Run) -> tuple[str, ...]:
+def everywhere(run: InstallRun) -> tuple[str, ...]:
     """Return the addresses at which somebody may answer with the stacks off.
 
     All of the network, or, of a large one, those of the boards.
@@ -78,7 +77,7 @@ def everywhere(run: Run) -> tuple[str, ...]:
     return tuple(sorted(inside, key=lambda a: int(IPv4Address(a))))
 
 
-def incomplete(run: Run) -> tuple[int, ...]:
+def incomplete(run: InstallRun) -> tuple[int, ...]:
     """Return the stacks that were scanned and in which not every slot was heard."""
     return tuple(
         stack.number
@@ -88,7 +87,7 @@ def incomplete(run: Run) -> tuple[int, ...]:
     )
 
 
-def doubtful(run: Run, ask: BoardHeard, after_s: float) -> bool:
+def doubtful(run: InstallRun, ask: BoardHeard, after_s: float) -> bool:
     """Return whether a board that asks may be another one than of the stack scanned.
 
     A board of a stack before it that comes late asks at any moment, as does a device
@@ -109,7 +108,7 @@ def doubtful(run: Run, ask: BoardHeard, after_s: float) -> bool:
     return late or odd(run, ask.mac)
 
 
-def odd(run: Run, mac: str) -> bool:
+def odd(run: InstallRun, mac: str) -> bool:
     """Return whether the address of a board is not a Raspberry Pi's, as others are."""
     if looks_like_a_pi(mac) or any(place.mac == mac for place in run.places):
         return False
@@ -123,15 +122,6 @@ def in_conflict(place: Place, stack: StackPlan, taken: dict[str, str]) -> Place:
         return place
     verdict = InstallVerdict.CONFLICT if place.mac else place.verdict
     return msgspec.structs.replace(place, verdict=verdict, reserved=False)
-
-
-def reservations(places: tuple[Place, ...]) -> tuple[Reservation, ...]:
-    """Return what the DHCP server must know: every board with a place."""
-    return tuple(
-        Reservation(place.mac, place.address, place.name)
-        for place in places
-        if place.mac and place.reserved
-    )
 
 
 def legs(places: dict[str, Place], answers: tuple[ArpAnswer, ...]) -> dict[str, Place]:

@@ -6,7 +6,7 @@ import msgspec
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning.common.subnet import Reservation
-from provisioning.plan import Layout, Place, Sighting, StackPlan
+from provisioning.run.plan import AddressLayout, Place, Sighting, StackPlan
 
 VERSION = 2
 """Of the order of steps. Until version 1 each stack was cut after its scan."""
@@ -23,7 +23,7 @@ class Leave(enum.StrEnum):
     """Off."""
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
+class RunPace(msgspec.Struct, frozen=True, kw_only=True):
     """How long the run waits for what; all in seconds.
 
     Args:
@@ -77,7 +77,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     stacks: tuple[StackPlan, ...]
-    layout: Layout
+    layout: AddressLayout
     network: str
     pool_size: int = 0
     whole: bool = True
@@ -85,7 +85,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     dry: bool = False
     confirmed: bool = False
     force: bool = False
-    pace: Pace = Pace()
+    pace: RunPace = RunPace()
     by: str = ""
     running: tuple[str, ...] = ()
     unplaced: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.whole else self.stacks[0].number
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class InstallFinding(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict about a board or a slot that is not ``ok``.
 
     Args:
@@ -113,7 +113,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     mac: str = ""
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
     """One install run at one moment.
 
     Args:
@@ -146,7 +146,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         findings: All verdicts that are not ``ok``.
         problems: What the checks before the run said, and what went wrong since.
         passing: Those of the problems that are over once a board is heard.
-        forecast: What it will do, in words.
+        forecast: What it will do, in texts.
         outage_at: Monotonic second the DHCP server went away; None: it is there.
         boot_s: Longest time a board took from power on to its first word, seconds;
             until one was heard that of the run before.
@@ -197,7 +197,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     heard: dict[str, str] = msgspec.field(default_factory=dict)
     cards: dict[str, str] = msgspec.field(default_factory=dict)
     verified: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[InstallFinding, ...] = ()
     problems: tuple[str, ...] = ()
     passing: tuple[str, ...] = ()
     forecast: tuple[str, ...] = ()
@@ -259,6 +259,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             self.ending,
         )
 
-    def with_(self, **changes: object) -> "Run":
+    def with_(self, **changes: object) -> "InstallRun":
         """Return the run with some fields changed."""
         return msgspec.structs.replace(self, **changes)

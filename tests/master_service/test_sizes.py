@@ -21,9 +21,9 @@ from broker.contract.messages import (
 )
 from master_service.power.wiring import check
 from master_service.rack.settings import parse
-from provisioning.plan import Layout, Place, StackPlan
-from provisioning.run import rows
-from provisioning.run.state import Params, Run
+from provisioning.run import report
+from provisioning.run.plan import AddressLayout, Place, StackPlan
+from provisioning.run.state import InstallRun, Params
 from tests.master_service.bench import T
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ def test_a_stack_of_an_install_run_fits_whatever_its_boards_say(
         for slot in range(1, count + 1)
     )
     plan = (StackPlan(9999, count),)
-    layout = Layout(first="192.168.100.101", per_stack=count)
+    layout = AddressLayout(first="192.168.100.101", per_stack=count)
     params = Params(stacks=plan, layout=layout, network="192.168.0.0/16")
-    run = Run(id="install-abcdef", params=params, places=places, step=step)
-    (shown,) = rows.stacks(run, places, (9999,))
+    run = InstallRun(id="install-abcdef", params=params, places=places, step=step)
+    (shown,) = report.stack_states(run, places, (9999,))
     assert isinstance(shown, InstallStack)
     assert len(shown.boards) == count
     encode(shown)

@@ -25,7 +25,7 @@ from pirack.rack_config import RackAccess
 from provisioning.deploy.snapshot import Snapshot
 from provisioning.deploy.target import Report, Step, Target
 from provisioning.deploy.trouble import Trouble
-from provisioning.plan import Place
+from provisioning.run.plan import Place
 from tests.provisioning.deploy_stage import KIND, handed_over, wheel_names
 
 MAC = "dc:a6:32:01:02:03"

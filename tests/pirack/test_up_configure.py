@@ -22,7 +22,7 @@ from pirack.up.part_config import (
 )
 from pirack.up.settings import Shape
 from provisioning import settings as install_settings
-from provisioning.plan import StackPlan
+from provisioning.run.plan import StackPlan
 from provisioning.settings import BackendName
 
 SHAPE = Shape(2, 2)

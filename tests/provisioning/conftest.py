@@ -7,14 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from provisioning.clock import LoopClock
 from provisioning.common.subnet import Subnet
-from provisioning.effects import Hands
-from provisioning.fake import FakeAnnouncer, FakeBoard, FakeRack
+from provisioning.effects import InstallEffects
+from provisioning.fake import FakeAnnouncer, FakeJournal, FakeRack, RackBoard
 from provisioning.installer import Installer
-from provisioning.plan import Layout, Place, StackPlan
-from provisioning.run.state import Pace, Params, Run
-from provisioning.seams import Journal
+from provisioning.interfaces import RunJournal
+from provisioning.run.plan import AddressLayout, StackPlan
+from provisioning.run.state import InstallRun, Params, RunPace
 
 SUBNET = Subnet(
     interface="eth1",
@@ -25,35 +24,16 @@ SUBNET = Subnet(
 )
 
 
-class MemoryJournal:
-    """A journal that forgets nothing as long as the test lasts."""
-
-    def __init__(self) -> None:
-        self.runs: list[Run] = []
-        self._places: tuple[Place, ...] = ()
-
-    def last(self) -> Run | None:
-        return self.runs[-1].with_(places=self._places) if self.runs else None
-
-    def places(self) -> tuple[Place, ...]:
-        return self._places
-
-    async def save(self, run: Run) -> None:
-        self.runs.append(run)
-        await self.keep(run.places)
-
-    async def keep(self, places: tuple[Place, ...]) -> None:
-        self._places = places
-
-
 class Scene:
     """A rack of ``stacks`` x ``slots`` boards and an installer on it."""
 
-    def __init__(self, stacks: int, slots: int, journal: Journal | None = None) -> None:
+    def __init__(
+        self, stacks: int, slots: int, journal: RunJournal | None = None
+    ) -> None:
         self.plans = tuple(StackPlan(n + 1, slots) for n in range(stacks))
         self.params = Params(
             stacks=self.plans,
-            layout=Layout(first=SUBNET.first, per_stack=slots),
+            layout=AddressLayout(first=SUBNET.first, per_stack=slots),
             network=str(SUBNET.network),
             pool_size=SUBNET.pool_size,
             confirmed=True,
@@ -61,13 +41,13 @@ class Scene:
         self.rack = FakeRack(
             SUBNET,
             [
-                FakeBoard(mac(s, n), s, boot_s=20 + s + n)
+                RackBoard(mac(s, n), s, boot_s=20 + s + n)
                 for s in range(1, stacks + 1)
                 for n in range(1, slots + 1)
             ],
         )
-        self.memory = MemoryJournal()
-        self.journal: Journal = journal or self.memory
+        self.memory = FakeJournal()
+        self.journal: RunJournal = journal or self.memory
         self.announcer = FakeAnnouncer()
         self.ids = iter(range(1, 1000))
 
@@ -76,14 +56,13 @@ class Scene:
             own=own,
             journal=self.journal,
             backend=self.rack.backend,
-            hands=Hands(
+            effects=InstallEffects(
                 power=self.rack.power,
                 backend=self.rack.backend,
                 network=self.rack.network,
             ),
             sources=[self.rack.source],
             announcer=self.announcer,
-            clock=LoopClock(),
             new_id=lambda: f"run-{next(self.ids)}",
         )
 
@@ -94,24 +73,26 @@ class Scene:
         await installer.begin(msgspec.structs.replace(self.params, **changes))
         return installer
 
-    async def install(self, **changes: Any) -> Run:  # noqa: ANN401  # as `begin`
+    async def install(self, **changes: Any) -> InstallRun:  # noqa: ANN401  # as `begin`
         """Run to the end and return how it ended."""
         installer = await self.begin(**changes)
         run = await self.ended(installer)
         await installer.stop()
         return run
 
-    async def ended(self, installer: Installer) -> Run:
+    async def ended(self, installer: Installer) -> InstallRun:
         return await self.reach(installer, lambda run: run.over)
 
-    async def reach(self, installer: Installer, when: Callable[[Run], object]) -> Run:
+    async def reach(
+        self, installer: Installer, when: Callable[[InstallRun], object]
+    ) -> InstallRun:
         """Wait until a run is where it should be."""
         async with asyncio.timeout(7200):
             while installer.run is None or not when(installer.run):  # noqa: ASYNC110  # virtual time; nothing tells
                 await asyncio.sleep(0.5)
         return installer.run
 
-    def board(self, stack: int, slot: int) -> FakeBoard:
+    def board(self, stack: int, slot: int) -> RackBoard:
         """The board that was built in as the n-th of a stack."""
         return next(b for b in self.rack.boards if b.mac == mac(stack, slot))
 
@@ -126,9 +107,9 @@ def scene() -> Callable[..., Scene]:
 
 
 @pytest.fixture
-def quick() -> Pace:
+def quick() -> RunPace:
     """Waiting times of a test in real time."""
-    return Pace(
+    return RunPace(
         settle_s=0.01,
         baseline_s=0.02,
         quiet_s=0.02,

@@ -9,7 +9,7 @@ import pytest
 from provisioning.common.errors import JournalError
 from provisioning.common.subnet import Change, Reservation
 from provisioning.installer import Installer
-from provisioning.run.state import Run
+from provisioning.run.state import InstallRun
 from tests.provisioning.story import Scenes, Virtually, place
 
 
@@ -47,7 +47,7 @@ def test_a_run_that_is_asked_for_during_a_swap_waits_for_it_and_is_not_lost(
         await asyncio.sleep(5)
         return await apply(want)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.ended(installer)
         monkeypatch.setattr(backend, "apply", slowly)
@@ -73,7 +73,7 @@ def test_what_cannot_be_written_down_is_not_served_either(
 ) -> None:
     stage = scene(1, 2)
 
-    async def full(_: Run) -> None:
+    async def full(_: InstallRun) -> None:
         text = "database or disk is full"
         raise JournalError(text)
 

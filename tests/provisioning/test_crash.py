@@ -8,9 +8,9 @@ import pytest
 
 from broker.contract.messages import InstallStep, Power
 from provisioning.common.errors import JournalError
-from provisioning.plan import Place
-from provisioning.run.state import Run
-from provisioning.seams import Journal
+from provisioning.interfaces import RunJournal
+from provisioning.run.plan import Place
+from provisioning.run.state import InstallRun
 
 if TYPE_CHECKING:
     from tests.provisioning.conftest import Scene
@@ -22,13 +22,13 @@ Virtually = Callable[[Coroutine[Any, Any, Any]], Any]
 class DyingJournal:
     """Ends the process, as it were, before or after it writes for the n-th time."""
 
-    def __init__(self, inner: Journal, dies_at: int, *, written: bool) -> None:
+    def __init__(self, inner: RunJournal, dies_at: int, *, written: bool) -> None:
         self._inner = inner
         self.left = dies_at
         self._written = written
         self.steps: list[InstallStep] = []
 
-    def last(self) -> Run | None:
+    def last(self) -> InstallRun | None:
         return self._inner.last()
 
     def places(self) -> tuple[Place, ...]:
@@ -37,7 +37,7 @@ class DyingJournal:
     async def keep(self, places: tuple[Place, ...]) -> None:
         await self._inner.keep(places)
 
-    async def save(self, run: Run) -> None:
+    async def save(self, run: InstallRun) -> None:
         self.left -= 1
         dies = self.left == 0
         if self._written or not dies:
@@ -49,7 +49,7 @@ class DyingJournal:
 
 async def interrupted(
     stage: "Scene", dies_at: int, *, written: bool
-) -> tuple[Run, bool]:
+) -> tuple[InstallRun, bool]:
     """Install with one death on the way; return the end and whether it came to it."""
     healthy = stage.journal
     stage.journal = dying = DyingJournal(healthy, dies_at, written=written)
@@ -113,7 +113,7 @@ def test_a_run_killed_at_any_write_loses_and_doubles_no_board(
 class SlowJournal(DyingJournal):
     """Takes its time, as a card does."""
 
-    async def save(self, run: Run) -> None:
+    async def save(self, run: InstallRun) -> None:
         await asyncio.sleep(3)
         await self._inner.save(run)
 
@@ -133,7 +133,7 @@ class FullJournal(DyingJournal):
 
     full = True
 
-    async def save(self, run: Run) -> None:
+    async def save(self, run: InstallRun) -> None:
         self.left -= 1
         if self.left <= 0 and self.full:
             text = "database or disk is full"
@@ -160,7 +160,7 @@ def test_a_run_that_was_told_as_failed_is_not_taken_up_by_a_later_start(
     stage = scene(2, 2)
     stage.journal = journal = FullJournal(stage.journal, 6, written=False)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         run = await stage.ended(installer)
         journal.full = False

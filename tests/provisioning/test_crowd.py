@@ -4,8 +4,8 @@ import pytest
 
 from broker.contract.messages import InstallStep
 from provisioning.common.network import BoardHeard, HeardKind
-from provisioning.fake import FakeBoard
-from provisioning.run.state import Run
+from provisioning.fake import RackBoard
+from provisioning.run.state import InstallRun
 from tests.provisioning.story import Scenes, Virtually
 
 
@@ -14,7 +14,7 @@ def test_a_flood_of_invented_boards_is_bounded_and_told_once(
 ) -> None:
     stage = scene(1, 2)
     for number in range(100):
-        invented = FakeBoard(f"dc:a6:32:ff:ff:{number:02x}", 1, boot_s=22)
+        invented = RackBoard(f"dc:a6:32:ff:ff:{number:02x}", 1, boot_s=22)
         stage.rack.boards.append(invented)
     run = virtually(stage.install())
     told = [text for text in run.problems if "hardware addresses asked" in text]
@@ -31,7 +31,7 @@ def test_a_crowd_beside_all_windows_is_bounded_and_told_once(
 ) -> None:
     stage = scene(1, 2)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.step is step)
         for number in range(100):

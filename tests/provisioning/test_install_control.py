@@ -8,8 +8,8 @@ import pytest
 from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning.common.errors import BusyError, NoRunError
 from provisioning.common.network import BoardHeard, HeardKind
-from provisioning.run.state import Leave, Run
-from tests.provisioning.story import Scenes, Virtually, texts
+from provisioning.run.state import InstallRun, Leave
+from tests.provisioning.story import Scenes, Virtually, reasons
 
 
 def test_a_dry_run_only_says_what_it_would_do(
@@ -54,7 +54,7 @@ def test_a_run_waits_for_a_word_and_ends_untouched_without_one(
 def test_a_confirmed_run_runs(scene: Scenes, virtually: Virtually) -> None:
     stage = scene(1, 2)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = stage.installer()
         await installer.start()
         with pytest.raises(NoRunError):
@@ -78,7 +78,7 @@ def test_a_word_that_comes_before_the_forecast_or_too_late_is_refused(
 ) -> None:
     stage = scene(3, 1)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin(confirmed=False)
         with pytest.raises(NoRunError, match="is still being checked"):
             installer.confirm()
@@ -112,7 +112,7 @@ def test_a_cancelled_run_leaves_the_outlets_as_asked(
     stage = scene(3, 2)
     stage.rack.levels = {1: Power.ON, 2: Power.ON, 3: Power.OFF}
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.step is InstallStep.SCAN)
         installer.cancel(leave, by="ann")
@@ -130,7 +130,7 @@ def test_the_checks_of_a_run_that_was_cancelled_count_for_no_other_run(
 ) -> None:
     stage = scene(3, 1)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin(stacks=stage.plans[2:], whole=False)
         installer.cancel(Leave.LEAVE)
         await stage.ended(installer)  # and its search for servers is still on
@@ -148,7 +148,7 @@ def test_a_stop_that_comes_with_a_message_stops(
 ) -> None:
     stage = scene(1, 2)
 
-    async def stopped() -> Run | None:
+    async def stopped() -> InstallRun | None:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.powered_at)
         installer.heard(BoardHeard(mac="dc:a6:32:00:01:01", kind=HeardKind.DISCOVER))
@@ -184,7 +184,7 @@ def test_an_outlet_that_does_not_come_on_costs_only_its_stack(
     run = virtually(stage.install())
     assert run.step is InstallStep.PROBLEMS
     assert len(run.verified) == 4
-    assert "stack 2 could not be switched on" in texts(run, InstallVerdict.MISSING)
+    assert "stack 2 could not be switched on" in reasons(run, InstallVerdict.MISSING)
 
 
 def test_an_outlet_that_fails_once_is_tried_again(
@@ -251,7 +251,7 @@ def test_a_run_that_cannot_be_taken_up_again_is_stopped_for_good(
     def mistaken(*_: object) -> None:
         raise ZeroDivisionError
 
-    async def again() -> Run | None:
+    async def again() -> InstallRun | None:
         installer = stage.installer()
         await installer.start()
         await installer.stop()

@@ -8,9 +8,9 @@ import pytest
 from broker.contract.messages import InstallStep, InstallVerdict
 from provisioning.common.errors import NetworkError
 from provisioning.common.network import BoardHeard, ForeignServer, HeardKind
-from provisioning.fake import FakeBoard
-from provisioning.run.state import Pace, Run
-from tests.provisioning.story import Scenes, Virtually, place, texts
+from provisioning.fake import RackBoard
+from provisioning.run.state import InstallRun, RunPace
+from tests.provisioning.story import Scenes, Virtually, place, reasons
 
 
 def test_a_silent_board_is_missing_and_the_run_goes_on(
@@ -21,7 +21,7 @@ def test_a_silent_board_is_missing_and_the_run_goes_on(
     run = virtually(stage.install())
     assert run.step is InstallStep.PROBLEMS
     assert len(run.verified) == 11
-    assert "s02n4: no board was heard" in texts(run, InstallVerdict.MISSING)
+    assert "s02n4: no board was heard" in reasons(run, InstallVerdict.MISSING)
     said = "install run done: 11 of 12 boards placed, 1 problem"
     assert stage.announcer.events[-1] == said
 
@@ -35,7 +35,7 @@ def test_a_known_board_that_stays_silent_keeps_its_place(
     run = virtually(stage.install())
     assert place(run, "s01n1").mac == "dc:a6:32:00:01:01"
     assert place(run, "s01n1").verdict is InstallVerdict.MISSING
-    assert "It keeps its place" in texts(run, InstallVerdict.MISSING)
+    assert "It keeps its place" in reasons(run, InstallVerdict.MISSING)
 
 
 def test_a_stack_without_any_board_does_not_hang_the_run(
@@ -52,10 +52,10 @@ def test_who_talks_with_all_stacks_off_is_foreign(
     scene: Scenes, virtually: Virtually
 ) -> None:
     stage = scene(1, 2)
-    laptop = FakeBoard("00:11:22:33:44:55")
+    laptop = RackBoard("00:11:22:33:44:55")
     stage.rack.boards.append(laptop)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         stage.rack.speak(laptop, after_s=8)  # after the checks, within the baseline
         loop = asyncio.get_running_loop()
         loop.call_later(25, functools.partial(stage.rack.speak, laptop, after_s=0))
@@ -64,7 +64,7 @@ def test_who_talks_with_all_stacks_off_is_foreign(
     run = virtually(install())
     assert run.step is InstallStep.DONE  # a laptop is no fault of the rack
     assert len(run.findings) == 1  # known by then, it is no sighting in the scan
-    assert "00:11:22:33:44:55 talks although" in texts(run, InstallVerdict.FOREIGN)
+    assert "00:11:22:33:44:55 talks although" in reasons(run, InstallVerdict.FOREIGN)
     assert "00:11:22:33:44:55" not in {place.mac for place in run.places}
 
 
@@ -73,10 +73,10 @@ def test_a_stranger_in_a_window_is_found_by_its_maker_and_costs_no_board(
 ) -> None:
     stage = scene(1, 4)
     stage.board(1, 4).boot_s = 60
-    rogue = FakeBoard("00:11:22:33:44:55")
+    rogue = RackBoard("00:11:22:33:44:55")
     stage.rack.boards.append(rogue)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         stage.rack.speak(rogue, after_s=20)
         loop = asyncio.get_running_loop()
         for at_s in range(60, 160, 5):  # and again, all through the second scan
@@ -86,7 +86,7 @@ def test_a_stranger_in_a_window_is_found_by_its_maker_and_costs_no_board(
     run = virtually(install())
     assert run.step is InstallStep.DONE
     assert len(run.verified) == 4
-    assert "asked while stack 1 was on and is in no stack" in texts(
+    assert "asked while stack 1 was on and is in no stack" in reasons(
         run, InstallVerdict.FOREIGN
     )
 
@@ -98,7 +98,9 @@ def test_one_hardware_address_in_two_stacks_is_named(
     stage.board(3, 1).mac = "dc:a6:32:00:01:02"
     run = virtually(stage.install())
     assert run.step is InstallStep.PROBLEMS
-    assert "heard in stack 1 and in stack 3" in texts(run, InstallVerdict.IN_TWO_STACKS)
+    assert "heard in stack 1 and in stack 3" in reasons(
+        run, InstallVerdict.IN_TWO_STACKS
+    )
     assert place(run, "s01n2").verdict is InstallVerdict.IN_TWO_STACKS
     assert len(run.verified) == 4
     macs = [p.mac for p in run.places if p.mac]
@@ -111,7 +113,7 @@ def test_two_boards_with_one_hardware_address_in_a_stack_are_told_by_their_answe
     stage = scene(1, 3)
     stage.board(1, 2).mac = "dc:a6:32:00:01:01"
     run = virtually(stage.install())
-    assert "two boards answer as dc:a6:32:00:01:01" in texts(
+    assert "two boards answer as dc:a6:32:00:01:01" in reasons(
         run, InstallVerdict.CONFLICT
     )
 
@@ -120,18 +122,19 @@ def test_a_board_more_than_the_stack_has_slots_is_overfull(
     scene: Scenes, virtually: Virtually
 ) -> None:
     stage = scene(2, 2)
-    stage.rack.boards.append(FakeBoard("dc:a6:32:00:00:00", 1, boot_s=24))
+    stage.rack.boards.append(RackBoard("dc:a6:32:00:00:00", 1, boot_s=24))
     run = virtually(stage.install())
-    assert "dc:a6:32:00:00:00" in texts(run, InstallVerdict.OVERFULL), "it asked last"
+    assert "dc:a6:32:00:00:00" in reasons(run, InstallVerdict.OVERFULL), "it asked last"
     assert len(run.verified) == 4
 
 
 def test_an_address_in_use_is_not_reserved(scene: Scenes, virtually: Virtually) -> None:
     stage = scene(2, 2)
-    stage.rack.boards.append(FakeBoard("00:11:22:33:44:55", static="192.168.23.12"))
+    stage.rack.boards.append(RackBoard("00:11:22:33:44:55", static="192.168.23.12"))
     run = virtually(stage.install())
-    assert "192.168.23.12, the address of s02n1, is used by 00:11:22:33:44:55" in texts(
-        run, InstallVerdict.CONFLICT
+    assert (
+        "192.168.23.12, the address of s02n1, is used by 00:11:22:33:44:55"
+        in reasons(run, InstallVerdict.CONFLICT)
     )
     assert "192.168.23.12" not in {r.address for r in stage.rack.backend.applied()}
     assert len(run.verified) == 3
@@ -170,7 +173,7 @@ def test_a_server_that_is_away_for_a_while_costs_no_board(
 ) -> None:
     stage = scene(2, 2)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         loop = asyncio.get_running_loop()
         loop.call_later(15, functools.partial(stage.rack.set_alive, yes=False))
         loop.call_later(15 + 200, functools.partial(stage.rack.set_alive, yes=True))
@@ -188,9 +191,9 @@ def test_verifying_waits_as_much_longer_as_the_server_was_away(
 ) -> None:
     stage = scene(1, 2)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         # Shorter than a boot: without more time nobody would be up.
-        installer = await stage.begin(pace=Pace(verify_s=20))
+        installer = await stage.begin(pace=RunPace(verify_s=20))
         await stage.reach(installer, lambda run: run.step is InstallStep.VERIFY)
         stage.rack.alive = False
         loop = asyncio.get_running_loop()
@@ -211,7 +214,7 @@ def test_boards_that_could_not_answer_are_not_all_that_is_named(
         text = "nothing can be sent on eth1: Network is down; is it up?"
         raise NetworkError(text)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.step is InstallStep.VERIFY)
         stage.rack.alive = False
@@ -260,7 +263,7 @@ def test_a_lease_that_is_read_late_doubles_and_moves_no_board(
     mac = stage.board(*owner).mac
     ask = BoardHeard(mac=mac, kind=HeardKind.LEASE, address="192.168.23.200")
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(
             installer, lambda run: run.stack.number == window and run.powered_at
@@ -277,10 +280,10 @@ def test_a_late_lease_of_a_board_too_many_makes_it_no_double(
     scene: Scenes, virtually: Virtually
 ) -> None:
     stage = scene(2, 2)
-    extra = FakeBoard("dc:a6:32:ff:ff:ff", 1, boot_s=10)
+    extra = RackBoard("dc:a6:32:ff:ff:ff", 1, boot_s=10)
     stage.rack.boards.append(extra)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(
             installer, lambda run: run.stack.number == 2 and run.powered_at
@@ -290,5 +293,5 @@ def test_a_late_lease_of_a_board_too_many_makes_it_no_double(
         return await stage.ended(installer)
 
     run = virtually(install())
-    assert not texts(run, InstallVerdict.IN_TWO_STACKS)
+    assert not reasons(run, InstallVerdict.IN_TWO_STACKS)
     assert len(run.verified) == 4

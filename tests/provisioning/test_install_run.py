@@ -2,8 +2,8 @@
 
 from broker.contract.messages import InstallStep, Power
 from provisioning.common.network import ForeignServer
-from provisioning.fake import FakeBoard
-from provisioning.run.state import Run
+from provisioning.fake import RackBoard
+from provisioning.run.state import InstallRun
 from tests.provisioning.story import Scenes, Virtually, place, taken
 
 
@@ -49,7 +49,7 @@ def test_swapped_boards_take_over_the_slots_of_the_old_ones(
     for stack, slot in ((1, 2), (2, 4), (4, 1)):
         old = stage.board(stack, slot)
         stage.rack.boards.remove(old)
-        new = FakeBoard(f"dc:a6:32:ff:{stack:02x}:{slot:02x}", stack, boot_s=9)
+        new = RackBoard(f"dc:a6:32:ff:{stack:02x}:{slot:02x}", stack, boot_s=9)
         stage.rack.boards.append(new)
     run = virtually(stage.install())
     assert run.step is InstallStep.DONE
@@ -93,11 +93,11 @@ def test_a_scan_of_one_stack_leaves_the_others_on(
     stage = scene(3, 3)
     before = taken(virtually(stage.install()))
     stage.rack.boards.remove(stage.board(2, 2))
-    stage.rack.boards.append(FakeBoard("dc:a6:32:ff:02:02", 2, boot_s=12))
+    stage.rack.boards.append(RackBoard("dc:a6:32:ff:02:02", 2, boot_s=12))
     stage.rack.switches.clear()
     neighbour = stage.board(3, 1)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         stage.rack.speak(neighbour, after_s=20)  # renews in the middle of the scan
         return await stage.install(stacks=(stage.plans[1],), whole=False)
 

@@ -13,10 +13,10 @@ from provisioning.backends.files import ReservationFile
 from provisioning.common.errors import ConfigurationRefusedError, JournalError
 from provisioning.common.subnet import Reservation, Subnet, difference, validate
 from provisioning.journal import SqliteJournal
-from provisioning.plan import Layout, Place, StackPlan, prepare
-from provisioning.run import machine, words
-from provisioning.run.messages import Switch
-from provisioning.run.state import Params, Run
+from provisioning.run import machine, texts
+from provisioning.run.messages import SwitchStack
+from provisioning.run.plan import AddressLayout, Place, StackPlan, prepare
+from provisioning.run.state import InstallRun, Params
 
 SUBNET = Subnet(
     interface="lo",
@@ -25,10 +25,10 @@ SUBNET = Subnet(
     pool_first="10.0.0.200",
     pool_last="10.0.0.250",
 )
-LAYOUT = Layout(first=SUBNET.first, per_stack=2)
+LAYOUT = AddressLayout(first=SUBNET.first, per_stack=2)
 STACKS = (StackPlan(1, 2), StackPlan(2, 2))
 PLACES = prepare((), LAYOUT, STACKS)
-RUN = Run(
+RUN = InstallRun(
     id="run-1",
     params=Params(stacks=STACKS, layout=LAYOUT, network="10.0.0.0/24"),
     places=PLACES,
@@ -43,10 +43,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 100.0
 
-    def monotonic(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
+    def __call__(self) -> float:
         return self.now
 
 
@@ -271,9 +268,9 @@ RUN_OF_VERSION_1 = (
 
 def test_a_run_that_an_older_version_wrote_is_read_and_ended() -> None:
     state = zlib.decompress(base64.b64decode(RUN_OF_VERSION_1))
-    old = msgspec.msgpack.decode(state, type=Run)
+    old = msgspec.msgpack.decode(state, type=InstallRun)
     assert (old.version, old.step, old.position) == (1, InstallStep.SCAN, 1)
     run, effects = machine.resume(old, now=5.0)
     assert (run.step, run.ending) == (InstallStep.RESTORE, InstallStep.FAILED)
-    assert words.OUTDATED in run.problems
-    assert any(isinstance(effect, Switch) for effect in effects)
+    assert texts.OUTDATED in run.problems
+    assert any(isinstance(effect, SwitchStack) for effect in effects)

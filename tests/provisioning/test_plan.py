@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from broker.contract.messages import InstallVerdict
 from provisioning.common.errors import SubnetError
-from provisioning.plan import (
-    Layout,
+from provisioning.run.plan import (
+    AddressLayout,
     Place,
     Settled,
     Sighting,
@@ -18,7 +18,7 @@ from provisioning.plan import (
     swap,
 )
 
-LAYOUT = Layout(first="10.0.0.10", per_stack=4)
+LAYOUT = AddressLayout(first="10.0.0.10", per_stack=4)
 STACKS = tuple(StackPlan(number, 4) for number in (1, 2, 3))
 EMPTY = prepare((), LAYOUT, STACKS)
 
@@ -47,7 +47,7 @@ def test_addresses_follow_the_stacks_and_slots() -> None:
 
 
 def test_an_address_once_given_survives_a_larger_layout() -> None:
-    wider = Layout(first="10.0.0.10", per_stack=6)
+    wider = AddressLayout(first="10.0.0.10", per_stack=6)
     places = prepare(EMPTY, wider, (*STACKS, StackPlan(4, 6)))
     assert places[: len(EMPTY)] == EMPTY
     addresses = [place.address for place in places]

@@ -7,10 +7,15 @@ import pytest
 from broker.contract.messages import InstallStep, Power
 from provisioning.common.errors import NetworkError
 from provisioning.common.network import ForeignServer
-from provisioning.plan import Layout, StackPlan, prepare
 from provisioning.run import machine
-from provisioning.run.messages import Applied, Search, Searched, Switch
-from provisioning.run.state import Params, Run
+from provisioning.run.messages import (
+    ReservationsApplied,
+    SearchServers,
+    ServersSearched,
+    SwitchStack,
+)
+from provisioning.run.plan import AddressLayout, StackPlan, prepare
+from provisioning.run.state import InstallRun, Params
 from tests.provisioning.story import Scenes, Virtually, taken
 
 RIVAL = ForeignServer("192.168.23.99", "00:aa:bb:cc:dd:ee")
@@ -31,19 +36,21 @@ OLD = {InstallStep.CHECK, InstallStep.ALL_ON, InstallStep.OTHER}
 """No run of this version is at one of these."""
 
 
-def running(step: InstallStep, **changes: Any) -> Run:  # noqa: ANN401  # fields of Params
-    layout = Layout(first="192.168.23.10", per_stack=2)
+def running(step: InstallStep, **changes: Any) -> InstallRun:  # noqa: ANN401  # fields of Params
+    layout = AddressLayout(first="192.168.23.10", per_stack=2)
     stacks = (StackPlan(1, 2), StackPlan(2, 2))
     params = Params(stacks=stacks, layout=layout, network="192.168.23.0/24", **changes)
-    return Run(
+    return InstallRun(
         id="r", params=params, places=prepare((), layout, stacks), step=step, turn=9
     )
 
 
 @pytest.mark.parametrize("step", InstallStep)
-@pytest.mark.parametrize("news", [RIVAL, Searched((RIVAL,))], ids=["heard", "searched"])
+@pytest.mark.parametrize(
+    "news", [RIVAL, ServersSearched((RIVAL,))], ids=["heard", "searched"]
+)
 def test_a_rival_stops_a_run_as_long_as_boards_are_judged(
-    step: InstallStep, news: ForeignServer | Searched
+    step: InstallStep, news: ForeignServer | ServersSearched
 ) -> None:
     run, _ = machine.step(running(step), news, now=5.0)
     assert run.step is STOPPED_AT.get(step, step)
@@ -60,7 +67,7 @@ def test_a_rival_stops_no_run_that_is_forced_and_is_told_once(
     once, said = machine.step(running(step, force=True), RIVAL, now=5.0)
     assert once.step is step
     assert len(said) == len(once.problems) <= 1
-    assert machine.step(once, Searched((RIVAL, RIVAL)), now=6.0) == (once, ())
+    assert machine.step(once, ServersSearched((RIVAL, RIVAL)), now=6.0) == (once, ())
 
 
 @pytest.mark.parametrize("step", InstallStep)
@@ -72,19 +79,22 @@ def test_who_observes_has_no_rival(step: InstallStep) -> None:
 @pytest.mark.parametrize("reserves", [True, False])
 def test_it_is_looked_for_while_a_stack_comes_on(*, reserves: bool) -> None:
     run = running(InstallStep.BASELINE, reserves=reserves).with_(swept=True, busy=True)
-    run, effects = machine.step(run, Applied(run.turn), now=5.0)
-    on = Switch(run.turn, 1, on=True)
-    assert effects == ((Search(), on) if reserves else (on,))
+    run, effects = machine.step(run, ReservationsApplied(run.turn), now=5.0)
+    on = SwitchStack(run.turn, 1, on=True)
+    assert effects == ((SearchServers(), on) if reserves else (on,))
 
 
 def test_a_search_that_fails_is_told_once_and_stops_nothing() -> None:
     run = running(InstallStep.SCAN)
-    once, said = machine.step(run, Searched((), "eth1: it is down"), now=5.0)
+    once, said = machine.step(run, ServersSearched((), "eth1: it is down"), now=5.0)
     assert once.problems == (
         "other DHCP servers cannot be looked for during the run: eth1: it is down",
     )
     assert (once.step, len(said)) == (InstallStep.SCAN, 1)
-    assert machine.step(once, Searched((), "eth1: it is down"), now=9.0) == (once, ())
+    assert machine.step(once, ServersSearched((), "eth1: it is down"), now=9.0) == (
+        once,
+        (),
+    )
 
 
 def test_another_dhcp_server_stops_the_run_before_anything_is_switched(
@@ -107,7 +117,7 @@ def test_one_that_comes_midway_is_found_at_the_next_stack_and_outlets_are_restor
     stage = scene(3, 2)
     stage.rack.levels = {1: Power.ON, 2: Power.ON, 3: Power.OFF}
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: len(run.seen) == 2)
         stage.rack.rivals = (RIVAL,)
@@ -126,7 +136,7 @@ def test_one_that_comes_while_the_master_is_away_is_found_when_it_goes_on(
 ) -> None:
     stage = scene(2, 2)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.position == 1)
         await installer.stop()

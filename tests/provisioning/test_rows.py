@@ -13,26 +13,27 @@ from broker.contract.messages import (
     ScanPhase,
     encode,
 )
-from provisioning import plan
-from provisioning.plan import Layout, Place, Sighting, StackPlan
-from provisioning.run import rows
-from provisioning.run.state import Finding, Params, Run
+from provisioning.run import plan, report
+from provisioning.run.plan import AddressLayout, Place, Sighting, StackPlan
+from provisioning.run.state import InstallFinding, InstallRun, Params
 
 STACKS = tuple(StackPlan(n, 2) for n in (1, 2, 3))
-LAYOUT = Layout(first="10.0.0.10", per_stack=2)
+LAYOUT = AddressLayout(first="10.0.0.10", per_stack=2)
 EMPTY = plan.prepare((), LAYOUT, STACKS)
 A, B = "dc:a6:32:00:00:0a", "dc:a6:32:00:00:0b"
 
 
-def running(step: InstallStep, **changes: Any) -> Run:  # noqa: ANN401  # fields of Run
+def running(step: InstallStep, **changes: Any) -> InstallRun:  # noqa: ANN401  # fields of InstallRun
     params = Params(stacks=STACKS, layout=LAYOUT, network="10.0.0.0/24")
-    return Run(id="r", params=params, places=EMPTY, step=step).with_(**changes)
+    return InstallRun(id="r", params=params, places=EMPTY, step=step).with_(**changes)
 
 
 def shown(
-    run: Run | None, stack: int, places: tuple[Place, ...] = EMPTY
+    run: InstallRun | None, stack: int, places: tuple[Place, ...] = EMPTY
 ) -> InstallStack:
-    return rows.stacks(run, places if run is None else run.places, (1, 2, 3))[stack - 1]
+    return report.stack_states(run, places if run is None else run.places, (1, 2, 3))[
+        stack - 1
+    ]
 
 
 def with_boards(*macs: str) -> tuple[Place, ...]:
@@ -46,7 +47,7 @@ def with_boards(*macs: str) -> tuple[Place, ...]:
 
 
 DONE = {"scanned": {1: (A, B)}, "places": with_boards(A, B), "position": 1}
-MISSING = Finding(verdict=InstallVerdict.MISSING, text="s01n2 …", stack=1)
+MISSING = InstallFinding(verdict=InstallVerdict.MISSING, text="s01n2 …", stack=1)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ MISSING = Finding(verdict=InstallVerdict.MISSING, text="s01n2 …", stack=1)
         (running(InstallStep.CANCELLED, **DONE), "placed untouched untouched"),
     ],
 )
-def test_a_stack_tells_where_it_stands(run: Run | None, phases: str) -> None:
+def test_a_stack_tells_where_it_stands(run: InstallRun | None, phases: str) -> None:
     assert [shown(run, n).phase for n in (1, 2, 3)] == [
         ScanPhase(word) for word in phases.split()
     ]
@@ -100,7 +101,7 @@ def test_boards_appear_as_they_ask_and_get_their_slot_when_all_are_known() -> No
 
 
 def test_who_has_no_slot_for_good_stands_below_with_why() -> None:
-    overfull = Finding(verdict=InstallVerdict.OVERFULL, text="…", stack=1, mac=B)
+    overfull = InstallFinding(verdict=InstallVerdict.OVERFULL, text="…", stack=1, mac=B)
     run = running(
         InstallStep.SCAN, **{**DONE, "places": with_boards(A), "findings": (overfull,)}
     )

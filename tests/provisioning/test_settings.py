@@ -6,7 +6,7 @@ import pytest
 
 from broker.common.config import Document
 from broker.common.errors import ConfigError
-from provisioning.plan import StackPlan
+from provisioning.run.plan import StackPlan
 from provisioning.settings import BackendName, InstallSettings, params, read
 
 STACKS = tuple(StackPlan(number, 4) for number in range(1, 13))

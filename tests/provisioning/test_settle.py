@@ -8,11 +8,11 @@ import pytest
 from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning.common.errors import Problem
 from provisioning.common.network import BoardHeard, HeardKind
-from provisioning.fake import FakeBoard
-from provisioning.run import machine, words
-from provisioning.run.messages import Switch
-from provisioning.run.state import Leave, Pace, Run
-from tests.provisioning.story import Scenes, Virtually, place, texts
+from provisioning.fake import RackBoard
+from provisioning.run import machine, texts
+from provisioning.run.messages import SwitchStack
+from provisioning.run.state import InstallRun, Leave, RunPace
+from tests.provisioning.story import Scenes, Virtually, place, reasons
 from tests.provisioning.test_rivals import RIVAL, running
 
 
@@ -73,7 +73,7 @@ def test_nothing_is_settled_where_a_board_cannot_be_asked_and_a_person_is_told(
     (told,) = [text for text in run.problems if "not scanned once more" in text]
     assert mute.mac in told
     assert "pirack install start --stack 1" in told
-    assert f"{late.mac} asked while stack 2 was on" in texts(
+    assert f"{late.mac} asked while stack 2 was on" in reasons(
         run, InstallVerdict.MISSING
     )
     late.boot_s = 25
@@ -91,7 +91,7 @@ def test_a_silent_board_that_is_known_gets_a_second_start(
     board = stage.board(1, 1)
     board.silent = True
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.position == 1)
         board.silent = False
@@ -119,7 +119,7 @@ def test_a_cancelled_run_cuts_no_board_that_cannot_be_asked(
     stage = scene(2, 2)
     stage.board(1, 1).agent = False
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.position == 1)
         installer.cancel(leave)
@@ -137,7 +137,7 @@ def test_a_run_that_fails_leaves_on_what_it_switched_on(
     stage = scene(3, 2)
     stage.rack.levels = {1: Power.OFF, 2: Power.OFF, 3: Power.ON}
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.position == 1)
         stage.rack.source.rival(RIVAL)
@@ -153,8 +153,8 @@ def test_a_board_that_declined_its_address_is_told_with_why(
     stage = scene(1, 2)
     board = stage.board(1, 2)
 
-    async def install() -> Run:
-        installer = await stage.begin(pace=Pace(verify_s=100))
+    async def install() -> InstallRun:
+        installer = await stage.begin(pace=RunPace(verify_s=100))
         await stage.reach(installer, lambda run: run.step is InstallStep.VERIFY)
         stage.rack.boards.remove(board)  # it never has the address
         ask = BoardHeard(mac=board.mac, kind=HeardKind.DECLINE, address="192.168.23.11")
@@ -173,7 +173,7 @@ def test_boards_that_asked_while_the_master_was_away_are_heard_when_it_is_back(
     """With long leases of somebody else's server they do not ask again for hours."""
     stage = scene(2, 2)
 
-    async def install() -> tuple[Run, float]:
+    async def install() -> tuple[InstallRun, float]:
         installer = await stage.begin(reserves=False)
         await stage.reach(installer, lambda run: run.position == 1 and run.powered_at)
         await installer.stop()
@@ -218,7 +218,7 @@ def test_a_board_with_two_interfaces_in_the_network_is_one_board(
     assert place(run, "s01n1").mac == one.mac
     assert place(run, "s01n2").mac == ""
     assert len(run.verified) == 5
-    assert f"{other.mac}, found for s01n2, is a second interface" in texts(
+    assert f"{other.mac}, found for s01n2, is a second interface" in reasons(
         run, InstallVerdict.CONFLICT
     )
     reserved = {row.mac for row in stage.rack.backend.applied()}
@@ -232,7 +232,7 @@ def test_stacks_that_lost_the_mains_with_the_master_come_on_again(
 ) -> None:
     stage = scene(2, 2)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.step is step and run.position == 1)
         await installer.stop()
@@ -255,7 +255,7 @@ def test_a_server_that_is_away_when_boards_get_their_places_is_waited_for(
 ) -> None:
     stage = scene(2, 2)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: len(run.seen) == 2)
         stage.rack.alive = False
@@ -283,12 +283,12 @@ def test_a_run_begun_by_an_older_version_is_ended_and_its_outlets_come_back(
     old = running(step).with_(before=before, position=1, version=1)
     run, effects = machine.resume(old, now=5.0)
     if step in SAFE:
-        assert words.OUTDATED not in run.problems
+        assert texts.OUTDATED not in run.problems
         return
     assert run.step is InstallStep.RESTORE
     assert run.ending is InstallStep.FAILED
-    assert words.OUTDATED in run.problems
-    assert next(e for e in effects if isinstance(e, Switch)).on
+    assert texts.OUTDATED in run.problems
+    assert next(e for e in effects if isinstance(e, SwitchStack)).on
 
 
 def test_a_stranger_that_fills_a_stack_is_found_when_the_stack_is_off(
@@ -296,10 +296,10 @@ def test_a_stranger_that_fills_a_stack_is_found_when_the_stack_is_off(
 ) -> None:
     """It asked first, and is of the same maker, so only power tells."""
     stage = scene(2, 2)
-    stranger = FakeBoard("dc:a6:32:00:00:99")
+    stranger = RackBoard("dc:a6:32:00:00:99")
     stage.rack.boards.append(stranger)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = await stage.begin()
         await stage.reach(installer, lambda run: run.powered_at)
         stage.rack.speak(stranger, after_s=20)

@@ -15,8 +15,8 @@ from provisioning.backends.dnsmasq import parse_leases
 from provisioning.common.network import BoardHeard, ForeignServer, HeardKind
 from provisioning.discovery.sources import AgentSource
 from provisioning.fake import FakeBackend
-from provisioning.run.state import Run
-from provisioning.run.words import listed
+from provisioning.run.state import InstallRun
+from provisioning.run.texts import listed
 
 if TYPE_CHECKING:
     from tests.provisioning.conftest import Scene
@@ -95,7 +95,7 @@ def test_groups_nobody_and_this_machine_are_no_boards(
 ) -> None:
     stage = scene(1, 4)
 
-    async def install() -> Run:
+    async def install() -> InstallRun:
         installer = stage.installer(own=lambda: {NOT_BOARDS[-1]})
         await installer.start()
         await installer.begin(stage.params)

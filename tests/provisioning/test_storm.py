@@ -7,14 +7,14 @@ import pytest
 from provisioning.common.network import BoardHeard, HeardKind
 from provisioning.run.messages import Tick
 from provisioning.run_loop import WAITING_AT_MOST, RunLoop
-from tests.provisioning.test_journal import RUN, Clock
+from tests.provisioning.test_journal import RUN
 
 
 async def test_what_boards_ask_in_a_storm_is_dropped_counted_and_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     nobody = cast("Any", None)  # it is not started: nobody takes anything out
-    loop = RunLoop(journal=nobody, hands=nobody, announcer=nobody, clock=Clock())
+    loop = RunLoop(journal=nobody, effects=nobody, announcer=nobody, now=nobody)
     loop.replace(RUN)
     for number in range(5_000):
         mac = f"dc:a6:32:00:{number >> 8:02x}:{number & 255:02x}"

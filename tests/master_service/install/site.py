@@ -17,7 +17,7 @@ from broker.contract.messages import (
     Reply,
     decode,
 )
-from provisioning.run.state import Pace, Run
+from provisioning.run.state import InstallRun, RunPace
 from provisioning.settings import BackendName, InstallSettings
 from tests.master_service.rehearsed import Stage
 
@@ -77,7 +77,7 @@ class Site(Stage):
         return decode(self._stored(topic), InstallState)
 
     @property
-    def run(self) -> Run | None:
+    def run(self) -> InstallRun | None:
         """The run as it is; what is published of it comes later."""
         return self.master._installs.last  # noqa: SLF001  # it is seen nowhere else
 
@@ -111,8 +111,8 @@ class Site(Stage):
 class Quick(InstallSettings, frozen=True):
     """Waits in real time, beside the simulated rack's, that are as short as can be."""
 
-    def pace(self) -> Pace:
-        return Pace(
+    def pace(self) -> RunPace:
+        return RunPace(
             quiet_s=0.01,
             window_s=20.0,
             settle_s=0.001,

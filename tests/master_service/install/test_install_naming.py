@@ -13,7 +13,7 @@ from master_service.rack.layout import Placement
 from master_service.rack.node import Node
 from master_service.rack.registry import Registry
 from master_service.rack.settings import NodeRow
-from provisioning.plan import Place
+from provisioning.run.plan import Place
 
 MACS = {name: f"dc:a6:32:00:00:0{n}" for n, name in enumerate("abc")}
 Where = tuple[str, int | None, int | None]

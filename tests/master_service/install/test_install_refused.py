@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provisioning.installer import Installer
-    from provisioning.seams import Seams
+    from provisioning.interfaces import MasterParts
 
 
 async def test_who_gives_himself_out_as_the_run_is_refused(site: Site) -> None:
@@ -151,7 +151,7 @@ async def test_a_server_that_cannot_start_is_told_and_tried_again(
     monkeypatch.setattr("master_service.install.service.FIRST_PAUSE_S", 0.01)
     broken = ["dnsmasq is not installed"]
 
-    def make(settings: InstallSettings, seams: Seams) -> Installer:
+    def make(settings: InstallSettings, seams: MasterParts) -> Installer:
         if broken:
             raise kind(broken[0])
         return setup.make(settings, seams)
@@ -176,7 +176,7 @@ async def test_a_command_in_the_first_moment_waits_for_the_server_to_start(
     assert (await site.install("start dry")).ok
 
 
-def slow(settings: InstallSettings, seams: Seams) -> Installer:
+def slow(settings: InstallSettings, seams: MasterParts) -> Installer:
     """Make an installer whose server takes a while."""
     installer = setup.make(settings, seams)
     start = installer.start

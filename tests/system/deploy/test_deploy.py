@@ -11,10 +11,9 @@ import pytest
 
 from pirack.deployment.targets import JOURNAL
 from pirack.rack_config import UP_FILE, read_access
-from provisioning.clock import LoopClock
 from provisioning.deploy.trouble import Trouble
 from provisioning.journal import SqliteJournal
-from provisioning.plan import Place
+from provisioning.run.plan import Place
 from tests.system.deploy import alone
 from tests.system.deploy.conftest import MakePi, typed
 from tests.system.deploy.pi import Pi
@@ -118,7 +117,7 @@ def test_a_board_of_an_install_run_gets_the_name_and_place_of_its_slot(
         serial=pi.node.removeprefix("pi-"),
     )
     folder = read_access(rack / UP_FILE).install_directory()
-    journal = SqliteJournal(folder / JOURNAL, LoopClock())
+    journal = SqliteJournal(folder / JOURNAL)
     journal.open()
     asyncio.run(journal.keep((slot,)))
     journal.close()

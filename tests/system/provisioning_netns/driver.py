@@ -12,7 +12,7 @@ from pathlib import Path
 
 from broker.contract.messages import Power
 from provisioning.journal import SqliteJournal
-from provisioning.run.state import Run
+from provisioning.run.state import InstallRun
 from tests.system.provisioning_netns.lab import SUBNET
 from tests.system.provisioning_netns.rack import Master, params
 
@@ -45,7 +45,7 @@ class DyingJournal(SqliteJournal):
     step = ""
     after_s = 0.0
 
-    async def save(self, run: Run) -> None:
+    async def save(self, run: InstallRun) -> None:
         await super().save(run)
         if run.step != self.step:
             return

@@ -11,21 +11,20 @@ import msgspec
 
 from broker.contract.messages import InstallVerdict
 from provisioning.backends.backend import LeaseSource
-from provisioning.clock import LoopClock
 from provisioning.common.subnet import Subnet
 from provisioning.discovery.prober import NetworkProber
 from provisioning.discovery.sources import Sniffer
-from provisioning.effects import Hands
+from provisioning.effects import InstallEffects
 from provisioning.fake import FakeAnnouncer
 from provisioning.installer import Installer
+from provisioning.interfaces import StackPower
 from provisioning.journal import SqliteJournal
-from provisioning.plan import Layout, Place, StackPlan
-from provisioning.run.state import Pace, Params, Run
-from provisioning.seams import StackPower
+from provisioning.run.plan import AddressLayout, Place, StackPlan
+from provisioning.run.state import InstallRun, Params, RunPace
 from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.servers import make_dnsmasq
 
-PACE = Pace(
+PACE = RunPace(
     preflight_s=20,
     settle_s=0.05,
     baseline_s=0.4,
@@ -47,7 +46,7 @@ Story = Callable[[Installer], Awaitable[None]]
 def params(stacks: int, slots: int, subnet: Subnet = SUBNET) -> Params:
     return Params(
         stacks=tuple(StackPlan(n + 1, slots) for n in range(stacks)),
-        layout=Layout(first=subnet.first, per_stack=slots),
+        layout=AddressLayout(first=subnet.first, per_stack=slots),
         network=str(subnet.network),
         pool_size=subnet.pool_size,
         confirmed=True,
@@ -55,13 +54,13 @@ def params(stacks: int, slots: int, subnet: Subnet = SUBNET) -> Params:
     )
 
 
-class Clock(LoopClock):
+class Clock:
     """A clock that a test puts forward where nothing more is to come."""
 
     ahead_s = 0.0
 
-    def monotonic(self) -> float:
-        return super().monotonic() + self.ahead_s
+    def __call__(self) -> float:
+        return asyncio.get_running_loop().time() + self.ahead_s
 
 
 class Rack:
@@ -91,11 +90,11 @@ class Rack:
         *,
         subnet: Subnet = SUBNET,
         **changes: object,
-    ) -> Run:
+    ) -> InstallRun:
         """Run an install to its end; ``beside`` happens while it is under way."""
         wanted = msgspec.structs.replace(self.params, **changes)
 
-        async def main() -> Run:
+        async def main() -> InstallRun:
             folder = self.lab.folder / "master"
             master = Master(self.lab, folder, self.events, subnet, clock=self.clock)
             return await master.install(wanted, beside)
@@ -107,18 +106,18 @@ def mac(stack: int, slot: int) -> str:
     return f"dc:a6:32:00:{stack:02x}:{slot:02x}"
 
 
-def taken(run: Run) -> dict[str, tuple[str, str]]:
+def taken(run: InstallRun) -> dict[str, tuple[str, str]]:
     """Return name and address by hardware address, of boards that are well."""
     return {
         p.mac: (p.name, p.address) for p in run.places if p.verdict is InstallVerdict.OK
     }
 
 
-def place(run: Run, name: str) -> Place:
+def place(run: InstallRun, name: str) -> Place:
     return next(place for place in run.places if place.name == name)
 
 
-def texts(run: Run, verdict: InstallVerdict) -> str:
+def texts(run: InstallRun, verdict: InstallVerdict) -> str:
     return "\n".join(one.text for one in run.findings if one.verdict is verdict)
 
 
@@ -142,9 +141,9 @@ class Master:
         subnet: Subnet,
         journal: type[SqliteJournal] = SqliteJournal,
         *,
-        clock: LoopClock | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.journal = journal(folder / "install.sqlite", LoopClock())
+        self.journal = journal(folder / "install.sqlite")
         backend, _child = make_dnsmasq(subnet, folder / "dhcp")
         wire = NetworkProber(subnet.interface, str(subnet.own), secrets.randbits)
         announcer = FakeAnnouncer()
@@ -152,14 +151,16 @@ class Master:
         self.installer = Installer(
             journal=self.journal,
             backend=backend,
-            hands=Hands(power=power, backend=backend, network=wire, search_s=SEARCH_S),
+            effects=InstallEffects(
+                power=power, backend=backend, network=wire, search_s=SEARCH_S
+            ),
             sources=[Sniffer(subnet.interface, str(subnet.own)), LeaseSource(backend)],
             announcer=announcer,
-            clock=clock or LoopClock(),
+            now=clock,
             new_id=lambda: f"run-{time.time_ns()}",
         )
 
-    async def install(self, wanted: Params, beside: Story | None = None) -> Run:
+    async def install(self, wanted: Params, beside: Story | None = None) -> InstallRun:
         """Run an install, or go on with the one a killed process left."""
         installer = self.installer
         self.journal.open()
@@ -181,7 +182,7 @@ class Master:
             self.journal.close()
 
 
-async def reach(installer: Installer, when: Callable[[Run], bool]) -> None:
+async def reach(installer: Installer, when: Callable[[InstallRun], bool]) -> None:
     """Wait until a run is where it should be."""
     async with asyncio.timeout(60):
         while installer.run is None or not when(installer.run):  # noqa: ASYNC110  # nobody is told

@@ -13,7 +13,7 @@ import pytest
 from broker.contract.messages import InstallStep, InstallVerdict, Power
 from provisioning.common.network import BoardHeard, HeardKind
 from provisioning.installer import Installer
-from provisioning.run.state import Run
+from provisioning.run.state import InstallRun
 from tests.system.provisioning_netns.lab import SUBNET, Lab
 from tests.system.provisioning_netns.pi import CLIENTS
 from tests.system.provisioning_netns.rack import (
@@ -44,8 +44,8 @@ def swap(rack: Rack, stack: int, slot: int) -> str:
 
 
 def install_after_swaps(
-    rack: Rack, first: Run, swaps: list[tuple[int, int]], only: int | None = None
-) -> Run:
+    rack: Rack, first: InstallRun, swaps: list[tuple[int, int]], only: int | None = None
+) -> InstallRun:
     """Replace boards and install again: the new ones must have the old ones' places."""
     before = taken(first)
     new = {swap(rack, *where): before[mac(*where)] for where in swaps}
@@ -61,7 +61,7 @@ def install_after_swaps(
     return last
 
 
-def all_in_place(rack: Rack, run: Run) -> None:
+def all_in_place(rack: Rack, run: InstallRun) -> None:
     """Every board has its place, and is told its name and address of it."""
     assert run.step is InstallStep.DONE, (run.problems, run.findings)
     assert len(run.verified) == len(rack.pis)

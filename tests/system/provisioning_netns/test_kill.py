@@ -11,10 +11,9 @@ import msgspec
 import pytest
 
 from broker.contract.messages import InstallStep, InstallVerdict
-from provisioning.clock import LoopClock
 from provisioning.installer import Installer
 from provisioning.journal import SqliteJournal
-from provisioning.run.state import Run
+from provisioning.run.state import InstallRun
 from tests.system.provisioning_netns.lab import MASTER, Lab
 from tests.system.provisioning_netns.outlets import serve_outlets
 from tests.system.provisioning_netns.rack import PACE, Rack, mac, reach, texts
@@ -70,8 +69,8 @@ def test_a_master_killed_at_every_step_loses_and_doubles_no_board(
     assert len(set(places.values())) == 4
 
 
-def last(lab: Lab) -> Run:
-    journal = SqliteJournal(lab.folder / "master" / "install.sqlite", LoopClock())
+def last(lab: Lab) -> InstallRun:
+    journal = SqliteJournal(lab.folder / "master" / "install.sqlite")
     journal.open()
     with contextlib.closing(journal):
         run = journal.last()

@@ -17,7 +17,6 @@ import pytest
 
 from broker.mosquitto.credentials import derive_client_id
 from dashboard.server.users import Users
-from provisioning.clock import LoopClock
 from provisioning.journal import SqliteJournal
 from tests.system.up.process import NODES, Up, command, wait_until
 
@@ -76,9 +75,7 @@ def test_the_history_goes_on(upgraded: Up) -> None:
 
 
 def test_the_slots_that_an_install_run_gave_are_known(upgraded: Up) -> None:
-    journal = SqliteJournal(
-        upgraded.data / RACK / "install/install.sqlite", LoopClock()
-    )
+    journal = SqliteJournal(upgraded.data / RACK / "install/install.sqlite")
     journal.open()
     (place,) = journal.places()
     journal.close()

@@ -13,6 +13,7 @@ import msgspec
 
 from broker.contract.messages import InstallVerdict
 from provisioning.common.errors import SubnetError
+from provisioning.common.subnet import Reservation
 
 
 class StackPlan(msgspec.Struct, frozen=True):
@@ -22,7 +23,7 @@ class StackPlan(msgspec.Struct, frozen=True):
     slots: int
 
 
-class Layout(msgspec.Struct, frozen=True, kw_only=True):
+class AddressLayout(msgspec.Struct, frozen=True, kw_only=True):
     """The rule that gives a slot its first address and name.
 
     Args:
@@ -110,7 +111,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(
-    places: Iterable[Place], layout: Layout, stacks: Sequence[StackPlan]
+    places: Iterable[Place], layout: AddressLayout, stacks: Sequence[StackPlan]
 ) -> tuple[Place, ...]:
     """Return the places with every slot of every stack among them.
 
@@ -283,4 +284,13 @@ def swap(places: Sequence[Place], first: str, second: str) -> tuple[Place, ...]:
         if place.name in other
         else place
         for place in places
+    )
+
+
+def reservations(places: tuple[Place, ...]) -> tuple[Reservation, ...]:
+    """Returns what the DHCP server must know: every board with a place."""
+    return tuple(
+        Reservation(place.mac, place.address, place.name)
+        for place in places
+        if place.mac and place.reserved
     )

@@ -1,16 +1,18 @@
 """How a run comes from one step to the next."""
 
 from broker.contract.messages import InstallStep
-from provisioning.run.messages import Effect, Say
-from provisioning.run.state import Finding, Run
+from provisioning.run.messages import Effect, HistoryLine
+from provisioning.run.state import InstallFinding, InstallRun
 
-Outcome = tuple[Run, tuple[Effect, ...]]
+Outcome = tuple[InstallRun, tuple[Effect, ...]]
 
 MAX_TRIES = 3
 """Tries of an effect before it counts as impossible."""
 
 
-def enter(run: Run, step: InstallStep, wake: float, **changes: object) -> Run:
+def enter(
+    run: InstallRun, step: InstallStep, wake: float, **changes: object
+) -> InstallRun:
     """Return the run at the start of a step.
 
     Args:
@@ -23,20 +25,20 @@ def enter(run: Run, step: InstallStep, wake: float, **changes: object) -> Run:
     return run.with_(step=step, turn=run.turn + 1, wake=wake, **{**fresh, **changes})
 
 
-def found(run: Run, *findings: Finding) -> Outcome:
+def found(run: InstallRun, *findings: InstallFinding) -> Outcome:
     """Return the run with verdicts added, and the words that say so."""
     new = tuple(finding for finding in findings if finding not in run.findings)
-    said = tuple(Say(one.text, stack=one.stack, mac=one.mac) for one in new)
+    said = tuple(HistoryLine(one.text, stack=one.stack, mac=one.mac) for one in new)
     return run.with_(findings=run.findings + new), said
 
 
-def trouble(run: Run, text: str) -> Outcome:
+def trouble(run: InstallRun, text: str) -> Outcome:
     """Return the run with a problem added, and the words that say so, once."""
     if text in run.problems:
         return run, ()
-    return run.with_(problems=(*run.problems, text)), (Say(text),)
+    return run.with_(problems=(*run.problems, text)), (HistoryLine(text),)
 
 
-def note(run: Run, text: str) -> Outcome:
+def note(run: InstallRun, text: str) -> Outcome:
     """Return the run as it is, and words for the rack's history."""
-    return run, (Say(text),)
+    return run, (HistoryLine(text),)

@@ -5,12 +5,12 @@ nothing is cut, and a person is told which run over that stack alone would cut i
 """
 
 from broker.contract.messages import InstallStep, InstallVerdict
-from provisioning.run import sightings, words
-from provisioning.run.state import Run
-from provisioning.run.turns import Outcome, enter, found, note, trouble
+from provisioning.run import sightings, texts
+from provisioning.run.state import InstallRun
+from provisioning.run.transitions import Outcome, enter, found, note, trouble
 
 
-def pending(run: Run, unverified: tuple[int, ...]) -> int:
+def pending(run: InstallRun, unverified: tuple[int, ...]) -> int:
     """Return the next stack to be scanned once more; 0: none.
 
     Args:
@@ -28,11 +28,11 @@ def pending(run: Run, unverified: tuple[int, ...]) -> int:
     return next((n for n in order if n and _may(run, n)), 0)
 
 
-def _may(run: Run, stack: int) -> bool:
+def _may(run: InstallRun, stack: int) -> bool:
     return stack in run.scanned and stack in run.lit and stack not in run.settled
 
 
-def _candidates(run: Run) -> set[int]:
+def _candidates(run: InstallRun) -> set[int]:
     """Return the stacks in which boards that came late may be."""
     found: set[int] = set()
     for mac, asked in run.suspects.items():
@@ -40,7 +40,7 @@ def _candidates(run: Run) -> set[int]:
     return found
 
 
-def _silent(run: Run) -> set[int]:
+def _silent(run: InstallRun) -> set[int]:
     """Return the stacks with a known board that was not heard."""
     return {
         place.stack
@@ -49,7 +49,7 @@ def _silent(run: Run) -> set[int]:
     }
 
 
-def begin(run: Run, stack: int, now: float) -> Outcome:
+def begin(run: InstallRun, stack: int, now: float) -> Outcome:
     """Cut one stack, to scan it once more."""
     position = [one.number for one in run.params.stacks].index(stack)
     run = run.with_(
@@ -61,19 +61,19 @@ def begin(run: Run, stack: int, now: float) -> Outcome:
         taken={},
     )
     run = enter(run, InstallStep.ALL_OFF, now, waiting=(stack,))
-    return note(run, words.settling(stack))
+    return note(run, texts.settling(stack))
 
 
-def refused(run: Run, why: str, now: float) -> Outcome:
+def refused(run: InstallRun, why: str, now: float) -> Outcome:
     """Leave a stack as it is that cannot be cut, and go on with verifying."""
-    run, said = trouble(run, words.unsettled(run.settling, why))
+    run, said = trouble(run, texts.unsettled(run.settling, why))
     # A board that was told to shut down comes back by a cut only, so this stays told.
     unsettled = (*run.unsettled, run.settling)
     run = run.with_(settling=0, cutting=(), unsettled=unsettled, until=now)
     return enter(run, InstallStep.VERIFY, now), said
 
 
-def over(run: Run) -> Run:
+def over(run: InstallRun) -> InstallRun:
     """Return the run with the stack's new scan counted instead of the one before."""
     stack = run.stack.number
     seen = set(run.scanned.get(stack, ()))
@@ -84,7 +84,7 @@ def over(run: Run) -> Run:
     )
 
 
-def forget(run: Run) -> Run:
+def forget(run: InstallRun) -> InstallRun:
     """Return the run without what the scan before said about the stack."""
     stack = run.stack.number
     return run.with_(
@@ -94,14 +94,14 @@ def forget(run: Run) -> Run:
     )
 
 
-def leftover(run: Run) -> Outcome:
+def leftover(run: InstallRun) -> Outcome:
     """Name who asked and could not be placed."""
     clear = all(n in run.settled and n not in run.unsettled for n in _candidates(run))
     named = sorted(run.suspects.items())
     return found(
         run,
         *(
-            words.late(mac, asked, certain=clear and mac in run.elsewhere)
+            texts.late(mac, asked, certain=clear and mac in run.elsewhere)
             for mac, asked in named
         ),
     )

@@ -1,4 +1,4 @@
-"""What a run shows of each stack, on ``P/install/stack/<n>``; pure."""
+"""What a run publishes of itself and of each stack, on ``P/install/…``; pure."""
 
 from collections.abc import Iterable
 
@@ -8,13 +8,24 @@ from broker.contract.messages import (
     MAX_PAYLOAD_BYTES,
     InstallBoard,
     InstallStack,
+    InstallState,
     InstallStep,
     InstallVerdict,
     ScanPhase,
 )
-from provisioning.plan import Place, Sighting
+from provisioning.run import texts
 from provisioning.run.finish import HARMLESS
-from provisioning.run.state import Run
+from provisioning.run.plan import Place, Sighting
+from provisioning.run.state import InstallRun
+
+MAX_PROBLEMS = 40
+"""Sentences that are published at most."""
+
+PROBLEM_BYTES, FORECAST_BYTES = 8192, 4096
+"""Their shares of a message of 16 KiB, with room to spare for the other fields."""
+
+MAX_SENTENCE = 1500
+"""Characters of one sentence: the error of a server may fill pages."""
 
 MAX_BOARDS = 72
 """Boards of one stack that fit a message of 16 KiB, without their models if need be."""
@@ -31,25 +42,95 @@ _BEFORE = frozenset(
 )
 _LISTENING = frozenset({InstallStep.SCAN})
 _CURRENT = _LISTENING | {InstallStep.COMMIT}
+_AFTER = frozenset({InstallStep.VERIFY, InstallStep.DONE, InstallStep.PROBLEMS})
 
 
-def stacks(
-    run: Run | None, places: Iterable[Place], numbers: Iterable[int]
+def run_state(run: InstallRun) -> InstallState:
+    """Returns what is published of a run."""
+    return InstallState(
+        run=run.id,
+        step=run.step,
+        only=run.params.only,
+        dry=run.params.dry,
+        by=run.params.by,
+        stack=run.settling or (run.stack.number if run.step in _CURRENT else None),
+        done=_done(run),
+        total=run.boards,
+        problems=_capped(_problems(run), PROBLEM_BYTES),
+        verdicts=_counts(run),
+        forecast=_capped(run.forecast, FORECAST_BYTES),
+        eta_s=_eta_s(run),
+    )
+
+
+def _done(run: InstallRun) -> int:
+    """Counts the boards found; at the end, those that answer at their addresses."""
+    if run.step in _AFTER:
+        return len(run.verified)
+    placed = sum(
+        1
+        for place in run.places
+        if place.stack in run.scanned
+        and place.mac
+        and place.verdict is InstallVerdict.OK
+    )
+    return placed + (len(run.seen) if run.step is InstallStep.SCAN else 0)
+
+
+def _problems(run: InstallRun) -> tuple[str, ...]:
+    return run.problems + tuple(finding.text for finding in run.findings)
+
+
+def _capped(texts: Iterable[str], size_bytes: int) -> tuple[str, ...]:
+    """Returns as many sentences as fit, and how many more there are."""
+    texts = [_short(text) for text in texts]
+    kept: list[str] = []
+    for text in texts[:MAX_PROBLEMS]:
+        size_bytes -= len(msgspec.json.encode(text)) + 1
+        if size_bytes < 0:
+            break
+        kept.append(text)
+    more = len(texts) - len(kept)
+    last = (f"and {more} more; all are in the history",) if more else ()
+    return (*kept, *last)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 1]}…"
+
+
+def _counts(run: InstallRun) -> dict[InstallVerdict, int]:
+    """Counts the findings by verdict, and the boards that are well."""
+    counts = {InstallVerdict.OK: _done(run)}
+    for finding in run.findings:
+        counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
+    return counts
+
+
+def _eta_s(run: InstallRun) -> float | None:
+    """Estimates the seconds left; None once it is over or waits for a person."""
+    if run.over or run.step in {InstallStep.CONFIRM, InstallStep.RESTORE}:
+        return None
+    if run.step in _AFTER or run.settling:
+        return round(run.boot_s + texts.MOVE_S)
+    left = len(run.params.stacks) - run.position
+    return round(texts.estimate_s(run, left))
+
+
+# --- stacks ---------------------------------------------------------------------------
+
+
+def stack_states(
+    run: InstallRun | None, places: Iterable[Place], numbers: Iterable[int]
 ) -> tuple[InstallStack, ...]:
-    """Return what anybody may see of each stack.
-
-    Args:
-        run: The latest run; None: there was none.
-        places: Every place of the rack.
-        numbers: The stacks of the rack.
-    """
+    """Returns what is published of each stack; ``run`` is the latest one."""
     by_stack: dict[int, list[Place]] = {}
     for place in places:
         by_stack.setdefault(place.stack, []).append(place)
     return tuple(_stack(run, by_stack.get(one, []), one) for one in numbers)
 
 
-def _stack(run: Run | None, places: list[Place], number: int) -> InstallStack:
+def _stack(run: InstallRun | None, places: list[Place], number: int) -> InstallStack:
     phase = ScanPhase.UNTOUCHED if run is None else _phase(run, places, number)
     boards = [_slot(run, place, phase) for place in places]
     if run is not None and phase is not ScanPhase.UNTOUCHED:
@@ -65,7 +146,7 @@ def _stack(run: Run | None, places: list[Place], number: int) -> InstallStack:
 
 
 def _fitting(stack: InstallStack) -> InstallStack:
-    """Return a stack that can be published; places and addresses matter most."""
+    """Returns a stack that can be published; places and addresses matter most."""
     if len(msgspec.json.encode(stack)) <= MAX_PAYLOAD_BYTES:
         return stack
     short = (
@@ -81,7 +162,7 @@ def _fitting(stack: InstallStack) -> InstallStack:
     return msgspec.structs.replace(stack, boards=tuple(bare))
 
 
-def _phase(run: Run, places: list[Place], number: int) -> ScanPhase:
+def _phase(run: InstallRun, places: list[Place], number: int) -> ScanPhase:
     plan = [stack.number for stack in run.params.stacks]
     if number not in plan or run.params.dry:
         return ScanPhase.UNTOUCHED
@@ -95,7 +176,7 @@ def _phase(run: Run, places: list[Place], number: int) -> ScanPhase:
     return _judged_phase(run, places, number)
 
 
-def _judged_phase(run: Run, places: list[Place], number: int) -> ScanPhase:
+def _judged_phase(run: InstallRun, places: list[Place], number: int) -> ScanPhase:
     if any(f.stack == number and f.verdict not in HARMLESS for f in run.findings):
         return ScanPhase.PROBLEMS
     if number not in run.scanned:
@@ -105,7 +186,7 @@ def _judged_phase(run: Run, places: list[Place], number: int) -> ScanPhase:
     return ScanPhase.VERIFIED if verified else ScanPhase.PLACED
 
 
-def _slot(run: Run | None, place: Place, phase: ScanPhase) -> InstallBoard:
+def _slot(run: InstallRun | None, place: Place, phase: ScanPhase) -> InstallBoard:
     seen = None
     if run is not None and phase is ScanPhase.SCANNING:
         seen = run.seen.get(place.mac)
@@ -124,9 +205,9 @@ def _slot(run: Run | None, place: Place, phase: ScanPhase) -> InstallBoard:
 
 
 def _verdict(
-    run: Run | None, place: Place, phase: ScanPhase, seen: Sighting | None
+    run: InstallRun | None, place: Place, phase: ScanPhase, seen: Sighting | None
 ) -> InstallVerdict:
-    """Return the verdict, as far as it is of this run, or left from an earlier one."""
+    """Returns the verdict of this run, or the one left from an earlier run."""
     if phase is ScanPhase.WAITING:
         return InstallVerdict.UNKNOWN
     if phase is ScanPhase.SCANNING and run is not None and run.step in _LISTENING:
@@ -135,8 +216,8 @@ def _verdict(
     return place.verdict if place.mac or judged else InstallVerdict.UNKNOWN
 
 
-def _others(run: Run, places: list[Place], number: int) -> list[InstallBoard]:
-    """Return who else was heard in a stack: without a slot yet, or for good."""
+def _others(run: InstallRun, places: list[Place], number: int) -> list[InstallBoard]:
+    """Returns the boards heard in a stack that have no slot, yet or for good."""
     here = {place.mac for place in places}
     judged = {
         finding.mac: InstallBoard(mac=finding.mac, verdict=finding.verdict)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from broker.contract.messages import InstallVerdict, Power
 from provisioning.common.hardware import looks_like_a_pi
-from provisioning.plan import Place, Settled, Sighting, StackPlan
-from provisioning.run.state import Finding, Params, Run
+from provisioning.run.plan import Place, Settled, Sighting, StackPlan
+from provisioning.run.state import InstallFinding, InstallRun, Params
 
 MOVE_S = 45.0
 """Seconds until a board with an address of the pool has moved to its own; measured: 18
@@ -37,7 +37,7 @@ def stacks(numbers: Iterable[int]) -> str:
     return f"stack{'s' if len(many) != 1 else ''} {listed(many)}"
 
 
-def forecast(run: Run) -> tuple[str, ...]:
+def forecast(run: InstallRun) -> tuple[str, ...]:
     """Say what the run will do, before it does anything."""
     params = run.params
     numbers = [stack.number for stack in params.stacks]
@@ -102,7 +102,7 @@ def _loses_power(numbers: list[int], on: list[int]) -> str:
     return f"{stacks(numbers)} come on, one after the other; before that {lose}"
 
 
-def estimate_s(run: Run, stacks_left: int) -> float:
+def estimate_s(run: InstallRun, stacks_left: int) -> float:
     """Return the seconds that scanning so many stacks and the rest will take."""
     pace = run.params.pace
     each = run.boot_s + pace.quiet_s + 1.0
@@ -164,7 +164,7 @@ def neighbours(count: int) -> str:
     return f"{many} with the stacks off: not a board of them, left out"
 
 
-def talks_while_off(run: Run, mac: str) -> Finding:
+def talks_while_off(run: InstallRun, mac: str) -> InstallFinding:
     """Judges a board that is heard with every stack off that is to be scanned."""
     place = next((p for p in run.places if p.mac == mac), None)
     if place is not None and place.stack in run.cut:
@@ -172,12 +172,12 @@ def talks_while_off(run: Run, mac: str) -> Finding:
             f"{mac}, the board of {place.name}, talks although its stack is off: does "
             f"the outlet of stack {place.stack} really cut it?"
         )
-        return Finding(
+        return InstallFinding(
             verdict=InstallVerdict.FOREIGN, text=text, stack=place.stack, mac=mac
         )
     off = f"stack {run.cut[0]} is" if len(run.cut) == 1 else "all stacks are"
     text = f"{mac} talks although {off} off: not a board of the rack, left out"
-    return Finding(verdict=InstallVerdict.FOREIGN, text=text, mac=mac)
+    return InstallFinding(verdict=InstallVerdict.FOREIGN, text=text, mac=mac)
 
 
 def doubted(mac: str, stack: int) -> str:
@@ -220,7 +220,7 @@ def declined(mac: str, address: str) -> str:
 
 def judged(
     stack: StackPlan, settled: Settled, taken: dict[str, str]
-) -> tuple[Finding, ...]:
+) -> tuple[InstallFinding, ...]:
     """Return every verdict about a stack that is not ``ok``.
 
     Args:
@@ -239,7 +239,7 @@ def judged(
     )
 
 
-def _missing(place: Place) -> Finding:
+def _missing(place: Place) -> InstallFinding:
     if place.mac:
         text = (
             f"{place.name}: its board {place.mac} was not heard in stack "
@@ -251,38 +251,38 @@ def _missing(place: Place) -> Finding:
             f"{place.name}: no board was heard; if there is one, check its card and "
             f"cable, then scan stack {place.stack} again"
         )
-    return Finding(
+    return InstallFinding(
         verdict=InstallVerdict.MISSING, text=text, stack=place.stack, mac=place.mac
     )
 
 
-def _conflict(place: Place, user: str) -> Finding:
+def _conflict(place: Place, user: str) -> InstallFinding:
     text = (
         f"{place.address}, the address of {place.name}, is used by {user}; give that "
         f"device another address, then scan stack {place.stack} again"
     )
-    return Finding(
+    return InstallFinding(
         verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
     )
 
 
-def _doubled(mac: str, stack: int, other: int) -> Finding:
+def _doubled(mac: str, stack: int, other: int) -> InstallFinding:
     text = (
         f"{mac} was heard in stack {other} and in stack {stack}: two boards with one "
         "hardware address; change one of them, they cannot share a network"
     )
-    return Finding(
+    return InstallFinding(
         verdict=InstallVerdict.IN_TWO_STACKS, text=text, stack=stack, mac=mac
     )
 
 
-def _overfull(mac: str, stack: StackPlan) -> Finding:
+def _overfull(mac: str, stack: StackPlan) -> InstallFinding:
     text = (
         f"{mac} is one board more than the {stack.slots} slots of stack "
         f"{stack.number}; raise the stack's slots in the configuration, or "
         "move the board"
     )
-    return Finding(
+    return InstallFinding(
         verdict=InstallVerdict.OVERFULL, text=text, stack=stack.number, mac=mac
     )
 
@@ -303,7 +303,7 @@ def changes(settled: Settled) -> tuple[str, ...]:
     )
 
 
-def silent(place: Place, wait_s: float, declined_: str | None = None) -> Finding:
+def silent(place: Place, wait_s: float, declined_: str | None = None) -> InstallFinding:
     """Judges a board that was placed and did not come up.
 
     Args:
@@ -321,34 +321,34 @@ def silent(place: Place, wait_s: float, declined_: str | None = None) -> Finding
         f"{place.name}: its board {place.mac} did not answer at its address within "
         f"{wait_s:.0f} s; {why}"
     )
-    return Finding(
+    return InstallFinding(
         verdict=InstallVerdict.MISSING, text=text, stack=place.stack, mac=place.mac
     )
 
 
-def usurped(place: Place, address: str, user: str) -> Finding:
+def usurped(place: Place, address: str, user: str) -> InstallFinding:
     """Judge an address at which somebody else answers."""
     text = (
         f"{address}, the address of {place.name}, is answered by {user} instead of "
         f"{place.mac}; give that device another address"
     )
-    return Finding(
+    return InstallFinding(
         verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
     )
 
 
-def twins(place: Place, address: str) -> Finding:
+def twins(place: Place, address: str) -> InstallFinding:
     """Judge an address that two machines with one hardware address answer."""
     text = (
         f"{address}: two boards answer as {place.mac}; find the second one in stack "
         f"{place.stack} and change its hardware address"
     )
-    return Finding(
+    return InstallFinding(
         verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
     )
 
 
-def one_board(place: Place, first: Place) -> Finding:
+def one_board(place: Place, first: Place) -> InstallFinding:
     """Judges a slot that was given to the second interface of a board.
 
     Args:
@@ -360,7 +360,7 @@ def one_board(place: Place, first: Place) -> Finding:
         f"{first.name} ({first.mac}): each answers for both addresses. {place.name} is "
         "free again; unplug one of the two, or put it into another network"
     )
-    return Finding(
+    return InstallFinding(
         verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
     )
 
@@ -374,7 +374,7 @@ def copied(macs: tuple[str, ...]) -> str:
     )
 
 
-def late(mac: str, asked: int, *, certain: bool) -> Finding:
+def late(mac: str, asked: int, *, certain: bool) -> InstallFinding:
     """Judges a board that asked at a moment which tells no stack.
 
     Args:
@@ -388,15 +388,15 @@ def late(mac: str, asked: int, *, certain: bool) -> Finding:
             f"{mac} asked {when}, and no stack has a slot for it: raise the slots of "
             "its stack in the configuration, or move the board"
         )
-        return Finding(verdict=InstallVerdict.OVERFULL, text=text, mac=mac)
+        return InstallFinding(verdict=InstallVerdict.OVERFULL, text=text, mac=mac)
     if certain:
         text = (
             f"{mac} asked {when} and is in no stack that has room for it: left out; "
             "its address is no Raspberry Pi's own"
         )
-        return Finding(verdict=InstallVerdict.FOREIGN, text=text, mac=mac)
+        return InstallFinding(verdict=InstallVerdict.FOREIGN, text=text, mac=mac)
     text = (
         f"{mac} asked {when}, and which stack it is in is not clear: scan the stacks "
         "with missing boards again, with a longer window if it boots slowly"
     )
-    return Finding(verdict=InstallVerdict.MISSING, text=text, mac=mac)
+    return InstallFinding(verdict=InstallVerdict.MISSING, text=text, mac=mac)
