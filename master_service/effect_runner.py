@@ -46,10 +46,10 @@ from master_service.rack.records import (
     OutletRecord,
     Record,
 )
+from master_service.rack.store import Store
 from master_service.rack.times import Moment
 from master_service.reply_publisher import ListErrors, ReplyPublisher
 from master_service.state_publisher import Publisher
-from master_service.store import Store
 
 log = logging.getLogger(__name__)
 

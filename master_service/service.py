@@ -39,9 +39,9 @@ from master_service.rack.effects import Commit, Persist
 from master_service.rack.events import EventLog, Retention, of_last_day
 from master_service.rack.records import BootRecord, Saved
 from master_service.rack.settings import Settings
+from master_service.rack.store import Store
 from master_service.rack.times import Moment
 from master_service.state_publisher import Publisher
-from master_service.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Master:
             self.rack.judging.power_came()
         await claim_all(self._outlets, self.rack, self._moment(), cold=cold)
         for fed in self.rack.panel.outlets.values():
-            self._store.keep_outlet(fed.record())
+            self._store.put(fed.record())
         self._installs.open()
         await self._prober.start()
         await self._link.start()
@@ -209,7 +209,7 @@ class Master:
             self._clock_due = at.now + CLOCK_LOOK_S
             self.rack.clock_synced = self._synced() is True
             for lock in self.rack.locks.all():
-                self._store.keep_lock(lock)  # with what is left of it
+                self._store.put(lock)  # with what is left of it
         difference_s = at.wall - at.now
         step_s = difference_s - self._wall_less_monotonic
         self._wall_less_monotonic = difference_s
@@ -217,9 +217,9 @@ class Master:
             self.rack.clock_set(step_s)
             self._healer.clock_set(step_s)
             for lock in self.rack.locks.all():
-                self._store.keep_lock(lock)
+                self._store.put(lock)
             for fed in self.rack.panel.outlets.values():
-                self._store.keep_outlet(fed.record())
+                self._store.put(fed.record())
             for stack in self.rack.stacks:
                 self._publisher.stack(stack)
 

@@ -16,8 +16,8 @@ from master_service.rack.command import (
 )
 from master_service.rack.effects import BeginTask, Effects, SendReply
 from master_service.rack.events import MOST_LINES, EventQuery
+from master_service.rack.store import Store
 from master_service.rack.times import Moment, SpanError, moment
-from master_service.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -1,17 +1,25 @@
-"""What a command's payload says: nothing, plain words, or JSON; pure."""
+"""What a command says: nothing, plain words or JSON; the words of install; pure."""
+
+import enum
 
 import msgspec
 
-from broker.common.errors import PayloadError
+from broker.common.errors import PayloadError, PiRackError
 from broker.contract import command_text
 from broker.contract.messages import Command, decode
+from provisioning.run.state import Leave
 
 MAX_PLAIN_BYTES = 4096
 MAX_ID = 64
+INSTALL_USAGE = (
+    "write `install start [dry] [force]`, `install confirm`, "
+    "`install cancel [leave|restore|off]`, `install swap <slot> <slot>` or "
+    "`install undo`"
+)
 
 
 def read(payload: bytes) -> Command:
-    """Return the command in a payload.
+    """Returns the command in a payload.
 
     A person types words: ``cycle``, ``3 2``, ``off confirm=stack/3``, ``wave=4``; see
     ``broker.contract.command_text`` for those that are no arguments.
@@ -29,7 +37,7 @@ def read(payload: bytes) -> Command:
 
 
 def asked_id(payload: bytes) -> str:
-    """Return the id in a payload that is refused; empty: none that can be repeated.
+    """Returns the id in a payload that is refused; empty: none that can be repeated.
 
     Who asked waits for an answer with it, whatever else is wrong.
     """
@@ -49,7 +57,7 @@ class _OnlyId(msgspec.Struct):
 
 
 def expired(command: Command, wall: float | None) -> bool:
-    """Whether the time in which a command could begin is over on arrival.
+    """Returns whether the time in which a command could begin is over on arrival.
 
     Args:
         command: As read.
@@ -73,3 +81,65 @@ def _plain(payload: bytes) -> Command:
         text = "payload holds control characters; write plain words or JSON"
         raise PayloadError(text)
     return command_text.read(typed)
+
+
+class WordsError(PiRackError):
+    """The words mean nothing; the text says what would."""
+
+
+class InstallAction(enum.StrEnum):
+    """What a person can want of provisioning."""
+
+    START = "start"
+    CONFIRM = "confirm"
+    CANCEL = "cancel"
+    SWAP = "swap"
+    UNDO = "undo"
+
+
+class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One command, understood.
+
+    Args:
+        what: What is wanted.
+        dry: Only say what would happen.
+        force: Go on over problems, and cut boards that do not shut down.
+        leave: How a cancelled run leaves the outlets.
+        slots: Names of the two slots whose boards change places.
+    """
+
+    what: InstallAction
+    dry: bool = False
+    force: bool = False
+    leave: Leave = Leave.RESTORE
+    slots: tuple[str, str] = ("", "")
+
+
+def read_install(args: tuple[str, ...]) -> InstallOrder:
+    """Returns what the words of ``install`` mean; none at all mean ``start``.
+
+    Raises:
+        WordsError: They mean nothing.
+    """
+    word, *rest = args or (InstallAction.START.value,)
+    try:
+        return _install_order(InstallAction(word), rest)
+    except ValueError:
+        text = f"install {' '.join(args)!r} is not known; {INSTALL_USAGE}"
+        raise WordsError(text) from None
+
+
+def _install_order(what: InstallAction, rest: list[str]) -> InstallOrder:
+    match what, rest:
+        case InstallAction.START, _ if set(rest) <= {"dry", "force"}:
+            return InstallOrder(what=what, dry="dry" in rest, force="force" in rest)
+        case ((InstallAction.CONFIRM | InstallAction.UNDO | InstallAction.CANCEL), []):
+            return InstallOrder(what=what)
+        case InstallAction.CANCEL, [leave]:
+            return InstallOrder(what=what, leave=Leave(leave))
+        case InstallAction.SWAP, [one, other] if one != other:
+            return InstallOrder(what=what, slots=(one, other))
+        case InstallAction.SWAP, [one, _]:
+            text = f"{one} cannot be swapped with itself; name two slots"
+            raise WordsError(text)
+    raise ValueError(rest)

@@ -11,7 +11,12 @@ from broker.common.errors import PiRackError
 from broker.contract.messages import Phase, TargetRow
 from broker.contract.topics import ScopeKind
 from master_service.commands.dispatcher import Dispatcher
-from master_service.commands.install_words import Ask, InstallOrder, WordsError, read
+from master_service.commands.parse import (
+    InstallAction,
+    InstallOrder,
+    WordsError,
+    read_install,
+)
 from master_service.commands.reservations import require
 from master_service.install.service import Installs
 from master_service.install.setup import plans
@@ -72,10 +77,10 @@ class InstallCommands:
             text = f"install is for the rack or one stack, not for {asked.scope}"
             raise CommandRefusedError(text)
         try:
-            order = read(asked.command.args)
+            order = read_install(asked.command.args)
         except WordsError as error:
             raise CommandRefusedError(str(error)) from error
-        if order.what is Ask.START and not order.dry:
+        if order.what is InstallAction.START and not order.dry:
             self._require(asked, order)
 
         def work(obstacle: str) -> Coroutine[Any, Any, None]:
@@ -109,7 +114,7 @@ class InstallCommands:
             async with asyncio.timeout(START_S):  # a master that only just began
                 await self._installs.tried.wait()
         try:
-            if order.what is Ask.START:
+            if order.what is InstallAction.START:
                 text = await self._start(asked, order)
             else:
                 text = await self._other(asked, order)
@@ -163,15 +168,15 @@ class InstallCommands:
         installer = self._installs.installer
         by, run = asked.command.by, self._installs.last
         match order.what:
-            case Ask.CONFIRM:
+            case InstallAction.CONFIRM:
                 self._mean(asked)
                 installer.confirm(by)
                 return f"run {run.id if run else ''} was confirmed"
-            case Ask.CANCEL:
+            case InstallAction.CANCEL:
                 self._mean(asked)
                 installer.cancel(order.leave, by)
                 return f"run {run.id if run else ''} ends; outlets: {order.leave}"
-            case Ask.SWAP:
+            case InstallAction.SWAP:
                 one, other = order.slots
                 await installer.swap(one, other)
                 self._installs.board.look()

@@ -29,7 +29,7 @@ FRESH_S = 5.0
 NO_PROOF = "nothing would prove that it went down"
 
 
-class BoardFacts(msgspec.Struct, frozen=True, kw_only=True):
+class PowerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about one board at one moment; times are monotonic seconds.
 
     Args:
@@ -91,7 +91,7 @@ class CutRuling(msgspec.Struct, frozen=True):
     ping: bool = False
 
 
-def rule(facts: BoardFacts) -> CutRuling:
+def rule(facts: PowerFacts) -> CutRuling:
     """Returns whether a board is down, or must or cannot be asked to shut down."""
     if facts.outlet is Power.OFF and not facts.reachable:
         return _unpowered(facts)
@@ -108,7 +108,7 @@ def rule(facts: BoardFacts) -> CutRuling:
     return _left(facts)
 
 
-def _running(facts: BoardFacts) -> CutRuling:
+def _running(facts: PowerFacts) -> CutRuling:
     """Rules on a board that could be told to shut down.
 
     If it does not answer pings, nothing would show when it has: its agent ends seconds
@@ -123,7 +123,7 @@ def _running(facts: BoardFacts) -> CutRuling:
     return CutRuling(Askable.CANNOT_BE_ASKED, f"{NO_PROOF}: {_mute(facts)}", ping=True)
 
 
-def _unpowered(facts: BoardFacts) -> CutRuling:
+def _unpowered(facts: PowerFacts) -> CutRuling:
     came = -float("inf") if facts.outlet_at is None else facts.outlet_at
     if facts.probe is Probe.ANSWERED and facts.probe_at > came:
         why = "it answers ping although its outlet reads off; check the wiring"
@@ -131,14 +131,14 @@ def _unpowered(facts: BoardFacts) -> CutRuling:
     return CutRuling(Askable.DOWN, "its outlet reads off")
 
 
-def _never_heard(facts: BoardFacts) -> CutRuling:
+def _never_heard(facts: PowerFacts) -> CutRuling:
     if not facts.known_as:
         return CutRuling(Askable.NO_BOARD)
     why = f"no agent of it was ever heard ({facts.known_as})"
     return CutRuling(Askable.CANNOT_BE_ASKED, why)
 
 
-def _left(facts: BoardFacts) -> CutRuling:
+def _left(facts: PowerFacts) -> CutRuling:
     """Rules on a board whose agent said goodbye: was it the board that went down?"""
     left_at = facts.left_at or 0.0
     left = f"it left: {facts.goodbye}"
@@ -152,7 +152,7 @@ def _left(facts: BoardFacts) -> CutRuling:
     return CutRuling(Askable.DOWN, f"{left}, and does not answer ping any more")
 
 
-def _runs_on(facts: BoardFacts, left_at: float) -> str:
+def _runs_on(facts: PowerFacts, left_at: float) -> str:
     """Returns why a board that said goodbye may be up or booting; empty: no sign."""
     if facts.left_for:
         return f"it was told to {facts.left_for}, and may be booting"
@@ -165,7 +165,7 @@ def _runs_on(facts: BoardFacts, left_at: float) -> str:
     return ""
 
 
-def _not_silent(facts: BoardFacts, left_at: float) -> str:
+def _not_silent(facts: PowerFacts, left_at: float) -> str:
     """Returns why its silence is not seen now; empty: it is."""
     asked = facts.probe is not Probe.UNASKED and facts.probe_at >= left_at
     if not asked or facts.now - facts.probe_at > FRESH_S:
@@ -177,12 +177,12 @@ def _not_silent(facts: BoardFacts, left_at: float) -> str:
     return ""
 
 
-def _fresh(facts: BoardFacts, *probes: Probe) -> bool:
+def _fresh(facts: PowerFacts, *probes: Probe) -> bool:
     """Returns whether the last ping is fresh and found one of these."""
     return facts.probe in probes and facts.now - facts.probe_at <= FRESH_S
 
 
-def _mute(facts: BoardFacts) -> str:
+def _mute(facts: PowerFacts) -> str:
     if facts.probe is Probe.UNAVAILABLE:
         return f"it cannot be pinged: {facts.probe_note}"
     if facts.answers_ping:
@@ -361,12 +361,12 @@ def came(row: CommandRow, *, rebooted: bool) -> bool:
     return not rebooted or node.boot_id != row.boot_id
 
 
-def _supply(fed: OutletState | None, now: float) -> BoardFacts:
+def _supply(fed: OutletState | None, now: float) -> PowerFacts:
     """Returns what is known of a board's outlet: a level on disk is not a reading."""
     if fed is None:
-        return BoardFacts(now=now)
+        return PowerFacts(now=now)
     level = fed.level if fed.read else Power.UNKNOWN
-    return BoardFacts(now=now, outlet=level, outlet_at=fed.since)
+    return PowerFacts(now=now, outlet=level, outlet_at=fed.since)
 
 
 def _left_for(node: Node) -> str:

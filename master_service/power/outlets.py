@@ -1,4 +1,4 @@
-"""The door to whatever switches power: one interface for every driver.
+"""The interface of every driver that switches power, and its errors.
 
 PowerError
 ├── PowerFatalError        a person must act: wrong wiring, rights, program or answer
@@ -32,7 +32,7 @@ class Outlets(Protocol):
     """
 
     async def claim(self, outlet: str, level: Power) -> None:
-        """Take hold of an outlet without changing its level.
+        """Claims an outlet without changing its level.
 
         Args:
             outlet: Its name.
@@ -44,14 +44,14 @@ class Outlets(Protocol):
         """
 
     async def read(self, outlet: str) -> Power:
-        """Return the level the outlet really has; unknown if it does not tell.
+        """Returns the level the outlet really has; unknown if it does not tell.
 
         Raises:
             PowerError: It cannot be asked.
         """
 
     async def switch(self, outlet: str, *, on: bool) -> None:
-        """Bring the outlet to a level; bringing it to the one it has is fine.
+        """Switches the outlet to a level; to the one it has is fine.
 
         Raises:
             PowerFatalError: It cannot be switched before a person has acted.
@@ -59,25 +59,25 @@ class Outlets(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of every outlet and leave each as it is; twice is fine."""
+        """Releases every outlet and leaves each as it is; twice is fine."""
 
 
 @runtime_checkable
 class Telling(Protocol):
-    """What a driver has besides whose outlets say by themselves that they moved."""
+    """Optional: drivers that report level changes themselves."""
 
     def news(self) -> set[str]:
-        """Return the outlets that said something new since the last call."""
+        """Returns the outlets that said something new since the last call."""
 
 
 def about(outlet: str, error: str) -> str:
-    """Return an error that names its outlet, once."""
+    """Returns an error that names its outlet, once."""
     named = error.startswith(f"outlet {outlet}")
     return error if named else f"outlet {outlet}: {error}"
 
 
 def unknown(outlet: str, names: Iterable[str]) -> PowerFatalError:
-    """Return the error for an outlet that a driver does not have.
+    """Returns the error for an outlet that a driver does not have.
 
     Args:
         outlet: The name asked for.

@@ -27,7 +27,12 @@ from master_service.power.outlets import (
     PowerRetryableError,
     unknown,
 )
-from master_service.power.powerd_client import LINE_BYTES, Answer, Do, Question
+from master_service.power.powerd_client import (
+    LINE_BYTES,
+    PowerdAction,
+    PowerdReply,
+    PowerdRequest,
+)
 from master_service.power.rack_outlets import OutletLock
 from master_service.rack.settings import Driver, Settings
 
@@ -74,7 +79,7 @@ class PowerDaemon:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Claim every line at the level on disk, then listen.
+        """Claims every line at the level on disk, then listens.
 
         Raises:
             ConfigError: It runs already, or the socket cannot be made.
@@ -96,23 +101,23 @@ class PowerDaemon:
             raise ConfigError(text) from error
 
     async def stop(self) -> None:
-        """Stop listening. The lines go with the process; no call here moves one."""
+        """Stops listening. The lines go with the process; no call here moves one."""
         if self._server is not None:
             self._server.close()
             self._server = None
             self._socket.unlink(missing_ok=True)
         self._lock.release()
 
-    async def answer(self, question: Question) -> Answer:
-        """Do what the master asks."""
+    async def answer(self, question: PowerdRequest) -> PowerdReply:
+        """Carries out what the master asks."""
         try:
-            return Answer(level=await self._do(question))
+            return PowerdReply(level=await self._do(question))
         except PowerError as error:
             again = isinstance(error, PowerRetryableError)
-            return Answer(error=str(error), again=again)
+            return PowerdReply(error=str(error), again=again)
 
     async def _claim(self, name: str) -> None:
-        """Claim one line; one that fails must not keep the others from being held."""
+        """Claims one line; one that fails must not keep the others from being held."""
         try:
             await self._drivers[name].claim(name, Power.UNKNOWN)
             level = await self._drivers[name].read(name)
@@ -121,14 +126,14 @@ class PowerDaemon:
         else:
             log.info("outlet %s is held, %s", name, level)
 
-    async def _do(self, question: Question) -> Power:
+    async def _do(self, question: PowerdRequest) -> Power:
         name = question.outlet
         if name not in self._drivers:
             raise unknown(name, self._drivers)
         driver = self._drivers[name]
-        if question.do is Do.CLAIM:
+        if question.do is PowerdAction.CLAIM:
             await driver.claim(name, question.level)
-        elif question.do is Do.SWITCH:
+        elif question.do is PowerdAction.SWITCH:
             await driver.switch(name, on=question.level is Power.ON)
             log.info("outlet %s was switched %s", name, question.level)
         return await driver.read(name)
@@ -136,13 +141,13 @@ class PowerDaemon:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Answer one question; whoever says anything else is hung up on."""
+        """Answers one request; on anything else the connection is closed."""
         with contextlib.suppress(
             OSError, TimeoutError, ValueError, msgspec.MsgspecError
         ):
             async with asyncio.timeout(QUESTION_S):
                 line = await reader.readline()
-                question = msgspec.json.decode(line, type=Question)
+                question = msgspec.json.decode(line, type=PowerdRequest)
                 answer = await self.answer(question)
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
@@ -150,7 +155,7 @@ class PowerDaemon:
 
 
 def main() -> int:
-    """Run ``pirack-powerd`` and return its exit code."""
+    """Runs ``pirack-powerd`` and returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="pirack-powerd", description=DESCRIPTION, allow_abbrev=False
     )

@@ -22,7 +22,7 @@ ANSWER_S = 5.0
 LINE_BYTES = 4096
 
 
-class Do(enum.StrEnum):
+class PowerdAction(enum.StrEnum):
     """What is asked."""
 
     CLAIM = "claim"
@@ -30,8 +30,8 @@ class Do(enum.StrEnum):
     SWITCH = "switch"
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What the master asks of the holder.
+class PowerdRequest(msgspec.Struct, frozen=True):
+    """What the master asks of powerd.
 
     Args:
         do: What.
@@ -39,13 +39,13 @@ class Question(msgspec.Struct, frozen=True):
         level: For a claim the recorded level, for a switching the wanted one.
     """
 
-    do: Do
+    do: PowerdAction
     outlet: str
     level: Power = Power.UNKNOWN
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What the holder answers.
+class PowerdReply(msgspec.Struct, frozen=True):
+    """What powerd answers.
 
     Args:
         level: What was read.
@@ -71,22 +71,22 @@ class PowerdOutlets:
         self._names = frozenset(names)
 
     async def claim(self, outlet: str, level: Power) -> None:
-        """Have the holder claim the line, if it does not hold it already."""
-        await self._ask(Question(Do.CLAIM, outlet, level))
+        """Makes powerd claim the line, if it does not hold it already."""
+        await self._ask(PowerdRequest(PowerdAction.CLAIM, outlet, level))
 
     async def read(self, outlet: str) -> Power:
-        """Have the holder read the line back."""
-        return (await self._ask(Question(Do.READ, outlet))).level
+        """Makes powerd read the line back."""
+        return (await self._ask(PowerdRequest(PowerdAction.READ, outlet))).level
 
     async def switch(self, outlet: str, *, on: bool) -> None:
-        """Have the holder write the level down, then set it."""
+        """Makes powerd write the level down, then set it."""
         level = Power.ON if on else Power.OFF
-        await self._ask(Question(Do.SWITCH, outlet, level))
+        await self._ask(PowerdRequest(PowerdAction.SWITCH, outlet, level))
 
     async def close(self) -> None:
-        """Do nothing: the lines are not ours."""
+        """Does nothing: the lines are not ours."""
 
-    async def _ask(self, question: Question) -> Answer:
+    async def _ask(self, question: PowerdRequest) -> PowerdReply:
         if question.outlet not in self._names:
             raise unknown(question.outlet, self._names)
         try:
@@ -106,7 +106,7 @@ class PowerdOutlets:
             raise _error(answer)
         return answer
 
-    async def _exchange(self, question: Question) -> Answer:
+    async def _exchange(self, question: PowerdRequest) -> PowerdReply:
         reader, writer = await asyncio.open_unix_connection(
             str(self._socket), limit=LINE_BYTES
         )
@@ -121,9 +121,9 @@ class PowerdOutlets:
         if not line:
             text = "it closed the connection"
             raise ConnectionResetError(text)
-        return msgspec.json.decode(line, type=Answer)
+        return msgspec.json.decode(line, type=PowerdReply)
 
 
-def _error(answer: Answer) -> PowerError:
+def _error(answer: PowerdReply) -> PowerError:
     kind = PowerRetryableError if answer.again else PowerFatalError
     return kind(answer.error)

@@ -52,7 +52,7 @@ class Switchboard:
         self._since = -NEVER
 
     def begin(self, run: CommandRun, outlets: list[OutletState], at: Moment) -> Effects:
-        """Start on every outlet.
+        """Starts on every outlet.
 
         Raises:
             CommandRefusedError: One of them is already on its way somewhere, or must
@@ -112,7 +112,7 @@ class Switchboard:
         return [*effects, *parts, *([Commit()] if kept else []), *orders]
 
     def require_idle(self, outlets: list[OutletState], *, force: bool) -> None:
-        """Refuse to cut outlets that are on their way, or must not go.
+        """Refuses to cut outlets that are on their way, or must not go.
 
         Raises:
             CommandRefusedError: One of them is; the text says which and why.
@@ -121,18 +121,18 @@ class Switchboard:
         self._refuse_own(outlets)
 
     def busy(self, outlets: list[OutletState]) -> str:
-        """Say what is under way with some outlets; empty: nothing."""
+        """Returns what is under way with some outlets; empty: nothing."""
         return self._busy(outlets, fed_by(self._rack, outlets), force=False)
 
     def records(self, run: CommandRun) -> Effects:
-        """Return what belongs on disk before anything is done about a command."""
+        """Returns what belongs on disk before anything is done about a command."""
         mine = (job for job in self._jobs.values() if job.run is run)
         return [Persist(job.record) for job in mine]
 
     def cold_start(self, run: CommandRun, at: Moment) -> Effects:
-        """Start on what a mains cut left otherwise than it shall be.
+        """Starts on the outlets that a mains cut left at another level than theirs.
 
-        Outlets come on one by one. What shall be off goes off by way of a clean
+        Outlets come on one by one. What must be off goes off by way of a clean
         shutdown, when it is known who is there; never the one that feeds us.
         """
         self._since = at.now
@@ -164,7 +164,7 @@ class Switchboard:
         return effects
 
     def resume(self, run: CommandRun, records: list[PartRecord], at: Moment) -> Effects:
-        """Go on with the outlets of a command from before the start."""
+        """Resumes the outlets of a command from before the start."""
         effects: Effects = []
         for record in sorted(records, key=self._place):
             keys = self._rows_again(run, record, at)
@@ -193,7 +193,7 @@ class Switchboard:
     def cancel(
         self, run: CommandRun, why: str, at: Moment
     ) -> tuple[Effects, dict[str, str]]:
-        """Stop what can be stopped of a command.
+        """Stops what can be stopped of a command.
 
         Returns:
             What is to be done, and why it goes on, by row, where it does.
@@ -208,7 +208,7 @@ class Switchboard:
         return effects, goes_on
 
     def result(self, run: CommandRun, node: Node, result: Result, now: float) -> None:
-        """Take what a node answers to its order to shut down."""
+        """Handles a node's answer to its order to shut down."""
         if not result.phase.final or result.phase is Phase.DONE:
             return
         for job in self._jobs.values():
@@ -217,7 +217,7 @@ class Switchboard:
                 self._rack.watch.expect(node, None, now)
 
     def undelivered(self, run: CommandRun, key: str, why: str, now: float) -> bool:
-        """Take that a board was not told to shut down, if it should: it runs on."""
+        """Notes that a board was not told to shut down, if it should: it runs on."""
         node = run.rows[key].node
         jobs = [j for j in self._jobs.values() if j.run is run and j.waits_for(key)]
         for job in jobs:
@@ -227,7 +227,7 @@ class Switchboard:
         return bool(jobs)
 
     def switched(self, done: OutletSwitched, at: Moment) -> Effects:
-        """Take what came of switching an outlet."""
+        """Handles the result of switching an outlet."""
         fed = self._rack.panel.outlets[done.outlet]
         self._retries.switched(fed, done, at)
         job = self._jobs.get(done.outlet)
@@ -251,7 +251,7 @@ class Switchboard:
         return effects
 
     def tick(self, at: Moment) -> Effects:
-        """Let every outlet go on, in order: the first that waits comes on first."""
+        """Moves every outlet on, in order: the first that waits comes on first."""
         effects: Effects = []
         for job in list(self._jobs.values()):
             if job.step is JobStep.LOOKING:
@@ -262,16 +262,16 @@ class Switchboard:
         return effects + self._retry(at)
 
     def unsure(self, now: float) -> list[str]:
-        """Return the outlets to read now: they may move without being told again."""
+        """Returns the outlets to read now: they may move without being told again."""
         return [name for name, job in self._jobs.items() if job.unsure(now)]
 
     def awaited(self, outlet: str) -> bool:
-        """Return whether a command waits to see an outlet move."""
+        """Returns whether a command waits to see an outlet move."""
         job = self._jobs.get(outlet)
         return job is not None and job.looking
 
     def owed(self, scope: Scope) -> list[OutletState]:
-        """Return the outlets of a scope that are tried until they are on."""
+        """Returns the outlets of a scope that are tried until they are on."""
         everywhere = scope.kind is ScopeKind.RACK
         try:
             meant = (
@@ -283,7 +283,7 @@ class Switchboard:
         return [fed for fed in meant if fed.owed and fed.row.name not in busy]
 
     def _retry(self, at: Moment) -> Effects:
-        """SwitchOutlet on again what must come on and did not."""
+        """Switches on again what must come on and did not."""
         effects: Effects = []
         for name, fed in self._rack.panel.outlets.items():
             if not fed.owed or name in self._jobs:
@@ -301,7 +301,7 @@ class Switchboard:
         return job.advance(at, lambda one: self._may_come(one, at.now))
 
     def _judged(self, now: float) -> bool:
-        """Whether every board had time to boot after the mains came, and was heard."""
+        """Returns whether every board had time to boot after the mains cut."""
         boots_s = BOOT_MARGIN * self._settings.master.boot_s
         return now - self._since >= boots_s and not self._rack.judging.frozen(now)
 
@@ -324,20 +324,20 @@ class Switchboard:
         return may
 
     def _sweep(self, now: float) -> None:
-        """Let go of the outlets that are done, so that others may have them."""
+        """Drops the outlets that are done, so that others may have them."""
         for name, job in list(self._jobs.items()):
             if job.ended:
                 del self._jobs[name]
                 self._relieve(job, now)
 
     def _relieve(self, job: Job, now: float) -> None:
-        """Expect nothing any more of the boards of an outlet that is done."""
+        """Clears what was expected of the boards of an outlet that is done."""
         for node in fed_by(self._rack, [job.fed]):
             if node.pending is not None:
                 self._rack.watch.expect(node, None, now)
 
     def _rows(self, run: CommandRun, fed: OutletState, at: Moment) -> list[str]:
-        """Add a row for each board an outlet feeds, or one for the outlet alone."""
+        """Adds a row for each board an outlet feeds, or one for the outlet alone."""
         keys = []
         for node in fed_by(self._rack, [fed]):
             row = CommandRow(node, node.name, at.now, NEVER)
@@ -356,7 +356,7 @@ class Switchboard:
         return keys
 
     def _rows_again(self, run: CommandRun, record: PartRecord, at: Moment) -> list[str]:
-        """Add the rows that a command had before the start."""
+        """Adds the rows that a command had before the start."""
         for target in record.targets:
             node = self._rack.registry.nodes.get(target.key)
             row = CommandRow(node, target.name, at.now, NEVER)
@@ -398,7 +398,7 @@ class Switchboard:
         return ""
 
     def _refuse_own(self, outlets: list[OutletState]) -> None:
-        """Refuse to cut our own power: nobody would be left to bring it back."""
+        """Refuses to cut our own power: nothing would be left to bring it back."""
         own = self._own(outlets)
         if own:
             text = f"{own[0]} is the master's own board; it cannot cut its own power"
@@ -409,7 +409,7 @@ class Switchboard:
         return [node.name for node in fed_by(self._rack, outlets) if node.id == own]
 
     def _of_run(self, fed: OutletState) -> bool:
-        """Whether it feeds a stack that an install run has."""
+        """Returns whether it feeds a stack that an install run has."""
         stacks = {fed.row.stack, *(node.stack for node in fed_by(self._rack, [fed]))}
         return not self._rack.locks.of_run.isdisjoint(stacks)
 

@@ -36,7 +36,7 @@ class Mistake(msgspec.Struct, frozen=True):
     fatal: bool = True
 
     def __str__(self) -> str:
-        """The whole sentence."""
+        """Returns the whole sentence."""
         where = f"[[outlet]] {self.outlet!r}" if self.outlet else "[power]"
         return f"{where}: {self.text}; {self.right}"
 
@@ -103,7 +103,7 @@ def check(settings: Settings) -> None:
 
 
 def mistakes(settings: Settings) -> Iterator[Mistake]:
-    """Return every mistake that the configuration alone shows."""
+    """Returns every mistake that the configuration alone shows."""
     if settings.power.driver.value not in {"none", "fake"}:
         yield Mistake(
             "",
@@ -122,7 +122,7 @@ def mistakes(settings: Settings) -> Iterator[Mistake]:
 def bus_conflicts(
     rows: tuple[OutletRow, ...], exists: Callable[[str], bool]
 ) -> Iterator[Mistake]:
-    """Return outlets on pins that a bus of this machine is using.
+    """Returns outlets on pins that a bus of this machine is using.
 
     Args:
         rows: Every outlet.
@@ -140,7 +140,7 @@ def bus_conflicts(
 
 
 def _parts(row: OutletRow) -> Iterator[Mistake]:
-    """Find what a row lacks for its driver, and what its driver would ignore."""
+    """Finds what a row lacks for its driver, and what its driver would ignore."""
     driver = row.driver.value
     needs = {"mqtt": "plug", "command": "commands"}.get(driver)
     for part in ("plug", "commands"):
@@ -204,7 +204,7 @@ def _pin(row: OutletRow) -> Iterator[Mistake]:
 
 
 def _at_boot(outlet: str, pin: int, *, active_low: bool) -> Iterator[Mistake]:
-    """Find relays that are on from power-up until something drives their pin."""
+    """Finds relays that are on from power-up until something drives their pin."""
     pulled_up = pin < PULLED_UP_BELOW
     if pulled_up is active_low:
         return
@@ -252,7 +252,7 @@ def _shared_plugs(rows: tuple[OutletRow, ...]) -> Iterator[Mistake]:
 
 
 def _fed(settings: Settings) -> Iterator[Mistake]:
-    """Find outlets that feed nobody, somebody unknown, or who is fed already."""
+    """Finds outlets that feed no board, an unknown one, or one that is fed already."""
     stacks = set(range(1, settings.rack.stacks + 1))
     stacks |= {row.number for row in settings.stacks}
     places = {row.id: row.stack for row in settings.nodes}

@@ -73,7 +73,7 @@ class OutletState:
         self._looked = False
 
     def record(self) -> OutletRecord:
-        """Return what belongs on disk."""
+        """Returns what belongs on disk."""
         return OutletRecord(
             self.row.name,
             self.wanted,
@@ -84,7 +84,7 @@ class OutletState:
         )
 
     def unchanged_s(self, at: Moment) -> float:
-        """Return for how long it has its level, seconds; by the clock that says less.
+        """Returns for how long it has its level, seconds; by the clock that says less.
 
         The wall clock alone outlives a restart, and may be set in between.
         """
@@ -92,7 +92,7 @@ class OutletState:
         return by_wall_s if self.since is None else min(by_wall_s, at.now - self.since)
 
     def view(self) -> Outlet:
-        """Return what presence needs to know.
+        """Returns what presence needs to know.
 
         While it cannot be read, boards are judged by what it was last read as: a plug
         that is away for a moment makes no board of a stack that is off `lost`.
@@ -196,11 +196,11 @@ class Panel:
         }
 
     def of_stack(self, stack: int) -> OutletState | None:
-        """Return the outlet that feeds a whole stack."""
+        """Returns the outlet that feeds a whole stack."""
         return self._by_stack.get(stack)
 
     def of_node(self, node: Node) -> OutletState | None:
-        """Return the outlet that feeds a node: its own, else its stack's."""
+        """Returns the outlet that feeds a node: its own, else its stack's."""
         own = self._by_node.get(node.id)
         if own is not None or node.stack is None:
             return own
@@ -208,7 +208,7 @@ class Panel:
 
 
 def outlet_rows(settings: Settings, stacks: dict[int, Stack]) -> tuple[OutletRow, ...]:
-    """Return the configured outlets, and one for every stack that has none."""
+    """Returns the configured outlets, and one for every stack that has none."""
     rows = list(settings.outlets)
     if settings.power.driver is not Driver.NONE:
         fed = {row.stack for row in rows}

@@ -24,8 +24,8 @@ from broker.common.processes import run_once
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.contract.messages import InstallStep
 from master_service.rack.events import Retention
+from master_service.rack.store import Store
 from master_service.service import DATABASE
-from master_service.store import Store
 from node_agent.vitals import LinuxBoard
 from pirack import deploy_files, rack_config, terminal
 from pirack.backup import archive, backup, swap

@@ -11,8 +11,8 @@ from broker.contract.messages import Event, EventKind, Phase
 from master_service.rack.command_run import asked_before
 from master_service.rack.events import DAY_S, EventQuery, Retention
 from master_service.rack.records import PartRecord
+from master_service.rack.store import PRUNE_EVERY, Store
 from master_service.rack.times import Moment
-from master_service.store import PRUNE_EVERY, Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.contract.messages import EventKind, Power
-from master_service.store import Store
+from master_service.rack.store import Store
 from tests.master_service.power_lab import Lab
 from tests.master_service.power_parts import Fuse, Life
 
@@ -108,7 +108,7 @@ async def test_an_outlet_that_had_to_come_on_is_not_tried_there(
     lab = make_lab(2, 1)
     await lab.start()
     lab.master.rack.panel.outlets["stack-1"].want(Power.ON, owed=True)
-    lab.master._store.keep_outlet(lab.master.rack.panel.outlets["stack-1"].record())  # noqa: SLF001  # as after a switching that failed
+    lab.master._store.put(lab.master.rack.panel.outlets["stack-1"].record())  # noqa: SLF001  # as after a switching that failed
     await lab.master._store.commit()  # noqa: SLF001  # likewise
     await lab.kill()
     await move(lab, {"stack-1": Power.OFF, "stack-2": Power.ON})

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.contract.messages import Phase, Power
+from master_service.rack.records import OutletRecord
 
 if TYPE_CHECKING:
-    from master_service.rack.records import OutletRecord
+    from master_service.rack.records import Record
     from tests.master_service.bench import Bench
 
 
@@ -44,7 +45,7 @@ async def test_a_command_whose_record_cannot_be_kept_is_answered_as_failed(
         raise RuntimeError("broken")  # noqa: EM101  # any error will do
 
     store = bench.master._store  # noqa: SLF001  # the disk is what fails here
-    monkeypatch.setattr(store, "keep_node", failing)
+    monkeypatch.setattr(store, "put", failing)
     final = (await bench.ask("node/s01n1 name", "attic"))[-1]
     assert (final.phase, final.ok) == (Phase.FAILED, False)
     assert (
@@ -60,14 +61,15 @@ async def test_an_outlet_whose_record_cannot_be_kept_is_not_switched_the_others_
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = bench.master._store  # noqa: SLF001  # the disk is what fails here
-    keep = store.keep_outlet
+    put = store.put
 
-    def failing(record: OutletRecord) -> None:
-        if record.name == "stack-1" and record.wanted is Power.OFF:
-            raise RuntimeError("broken")  # noqa: EM101  # any error will do
-        keep(record)
+    def failing(row: Record) -> None:
+        match row:
+            case OutletRecord(name="stack-1", wanted=Power.OFF):
+                raise RuntimeError("broken")  # noqa: EM101  # any error will do
+        put(row)
 
-    monkeypatch.setattr(store, "keep_outlet", failing)
+    monkeypatch.setattr(store, "put", failing)
     for board in bench.boards.values():
         board.shut_down()
     await bench.pass_time(2)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from broker.contract.messages import Askable, Power
-from master_service.power.evidence import BoardFacts, rule
+from master_service.power.evidence import PowerFacts, rule
 from master_service.rack.node import Probe
 
 MUST, DOWN = Askable.MUST_BE_ASKED, Askable.DOWN
@@ -231,7 +231,7 @@ CASES: list[tuple[str, dict[str, Any], Askable, str]] = [
     ids=[case[0] for case in CASES],
 )
 def test_ruling(facts: dict[str, Any], askable: Askable, words: str) -> None:
-    ruling = rule(BoardFacts(now=1000.0, **facts))
+    ruling = rule(PowerFacts(now=1000.0, **facts))
     assert ruling.askable is askable, ruling
     assert words in ruling.why
 
@@ -242,7 +242,7 @@ def test_without_a_goodbye_no_silence_is_evidence(
     probe: Probe, *, answers: bool | None
 ) -> None:
     for left_at in (None, 990.0):
-        facts = BoardFacts(
+        facts = PowerFacts(
             now=1000.0,
             outlet=ON,
             left_at=left_at,
@@ -255,6 +255,6 @@ def test_without_a_goodbye_no_silence_is_evidence(
 
 def test_what_a_ping_may_change_says_so() -> None:
     waits = {"goodbye": "shutting down", "left_at": 990.0, "answers_ping": True}
-    assert rule(BoardFacts(now=1000.0, **waits)).ping  # type: ignore[arg-type]  # fields by name
-    assert rule(BoardFacts(now=1000.0, reachable=True)).ping
-    assert not rule(BoardFacts(now=1000.0, reachable=True, answers_ping=True)).ping
+    assert rule(PowerFacts(now=1000.0, **waits)).ping  # type: ignore[arg-type]  # fields by name
+    assert rule(PowerFacts(now=1000.0, reachable=True)).ping
+    assert not rule(PowerFacts(now=1000.0, reachable=True, answers_ping=True)).ping

@@ -26,7 +26,7 @@ from master_service.rack.rate_limit import (
     REFUSALS_AT_ONCE,
     RateLimit,
 )
-from master_service.store import PRUNE_EVERY, Store
+from master_service.rack.store import PRUNE_EVERY, Store
 
 if TYPE_CHECKING:
     from pathlib import Path

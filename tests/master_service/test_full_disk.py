@@ -6,8 +6,9 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from broker.contract.messages import Event, EventKind
-from master_service import store as store_module
-from master_service.store import Store
+from master_service.rack import store as store_module
+from master_service.rack.records import CommandBegun
+from master_service.rack.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ async def test_history_that_nobody_can_write_is_let_go(
         line = Event(seq=seq, ts=1.0, kind=EventKind.SERVICE, text="a line")
         store.keep_event(line)
     assert store.waiting <= 11
-    store.keep_done("reboot-1")
+    store.put(CommandBegun("reboot-1"))
     assert store.waiting <= 13, "what a command needs is queued all the same"
     await store.close()
     saved = await (again := Store(tmp_path / "master.db")).open()

@@ -17,7 +17,7 @@ from broker.contract.messages import (
 )
 from broker.contract.topics import Topics
 from master_service.rack.events import DAY_S, EventQuery, Retention
-from master_service.store import Store
+from master_service.rack.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from broker.contract.topics import NodeLeaf, Topics
 from master_service.rack.events import DAY_S
 from master_service.rack.records import NodeRecord
 from master_service.rack.registry import MAX_NODES, Registry
-from master_service.store import PRUNE_EVERY
+from master_service.rack.store import PRUNE_EVERY
 
 if TYPE_CHECKING:
     from tests.master_service.bench import Bench

@@ -10,7 +10,7 @@ import pytest
 from broker.contract.messages import Power
 from master_service import effect_runner
 from master_service.rack.records import Saved
-from master_service.store import Store
+from master_service.rack.store import Store
 from tests.master_service.power_lab import Lab, all_off
 
 if TYPE_CHECKING:

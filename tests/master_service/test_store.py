@@ -13,8 +13,14 @@ import pytest
 from broker.common.errors import ConfigError
 from broker.contract.messages import Event, EventKind, Power
 from master_service.rack.events import DAY_S, EventQuery, Retention
-from master_service.rack.records import NodeRecord, OutletRecord, Saved
-from master_service.store import PRUNE_EVERY, Store
+from master_service.rack.records import (
+    CommandBegun,
+    NodeRecord,
+    OutletRecord,
+    Saved,
+    Tombstone,
+)
+from master_service.rack.store import PRUNE_EVERY, Store
 
 NODE = NodeRecord("pi-00000001", "s01n1", 1, 1, ("web",), known=True, boot_s=20.5)
 OUTLET = OutletRecord("stack-1", Power.OFF, Power.ON, 1_700_000_000.0)
@@ -38,10 +44,10 @@ async def reopened(path: Path) -> Saved:
 async def test_everything_kept_is_there_after_a_restart(tmp_path: Path) -> None:
     store = Store(tmp_path / "new" / "master.db")
     assert await store.open() == Saved()
-    store.keep_node(NODE)
-    store.keep_outlet(OUTLET)
-    store.keep_tombstone("pi-dead0000")
-    store.keep_done("reboot-1")
+    store.put(NODE)
+    store.put(OUTLET)
+    store.put(Tombstone("pi-dead0000"))
+    store.put(CommandBegun("reboot-1"))
     store.keep_event(event(1))
     await store.close()
     saved = await reopened(tmp_path / "new" / "master.db")
@@ -58,8 +64,8 @@ async def test_a_forgotten_node_goes_from_disk_when_its_history_does(
     wall = time.time() - 30 * DAY_S
     store = Store(tmp_path / "master.db", wall=lambda: wall)
     await store.open()
-    store.keep_node(NODE)
-    store.keep_tombstone(NODE.id)
+    store.put(NODE)
+    store.put(Tombstone(NODE.id))
     await store.close()
     assert (await reopened(tmp_path / "master.db")).nodes == (NODE,)
     store = Store(tmp_path / "master.db", retention=Retention(days=29))
@@ -75,7 +81,7 @@ async def test_a_forgotten_node_goes_from_disk_when_its_history_does(
 async def test_what_is_not_committed_is_not_waited_for(tmp_path: Path) -> None:
     store = Store(tmp_path / "master.db")
     await store.open()
-    store.keep_node(NODE)
+    store.put(NODE)
     assert store.waiting == 1
     await store.commit()
     assert store.waiting == 0
@@ -112,7 +118,7 @@ async def test_a_broken_file_is_kept_aside_and_named(tmp_path: Path) -> None:
     store = Store(path)
     saved = await store.open()
     assert "is broken" in saved.problem
-    store.keep_node(NODE)
+    store.put(NODE)
     await store.close()
     (aside,) = tmp_path.glob("master.db.broken-*")  # noqa: ASYNC240  # a test waits for nobody
     assert aside.read_bytes().startswith(b"this is no database")
@@ -131,7 +137,7 @@ async def test_a_failed_commit_keeps_what_it_could_not_write(tmp_path: Path) -> 
     await store.open()
     other = sqlite3.connect(tmp_path / "master.db", isolation_level=None, timeout=0)
     other.execute("DROP TABLE node")
-    store.keep_node(NODE)
+    store.put(NODE)
     with pytest.raises(sqlite3.OperationalError):
         await store.commit()
     assert store.waiting == 1
@@ -147,15 +153,15 @@ from pathlib import Path
 from broker.contract.messages import Event, EventKind
 from master_service.rack.records import NodeRecord
 from master_service.rack.events import EventQuery, Retention
-from master_service.store import Store
+from master_service.rack.store import Store
 
 async def main():
     store = Store(Path(sys.argv[1]))
     saved = await store.open()
     seq = saved.seq
     while True:
-        store.keep_node(NodeRecord("pi-1", f"n{seq}"))
-        store.keep_node(NodeRecord("pi-2", f"n{seq}"))
+        store.put(NodeRecord("pi-1", f"n{seq}"))
+        store.put(NodeRecord("pi-2", f"n{seq}"))
         store.keep_event(Event(seq=seq, ts=1.0, kind=EventKind.SERVICE, text="x"))
         await store.commit()
         print(seq, flush=True)

@@ -11,9 +11,9 @@ import pytest
 
 from broker.common.errors import ConfigError
 from broker.contract.messages import EventKind, Power
-from master_service import store as store_module
+from master_service.rack import store as store_module
 from master_service.rack.events import EventQuery
-from master_service.store import SCHEMA_VERSION, Store, StoreError
+from master_service.rack.store import SCHEMA_VERSION, Store, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from broker.contract.messages import Power
-from master_service.rack.records import OutletRecord
-from master_service.store import Store
+from master_service.rack.records import CommandBegun, OutletRecord
+from master_service.rack.store import Store
 
 
 class Slow:
@@ -51,7 +51,7 @@ async def test_who_comes_second_waits_for_rows_that_the_first_is_writing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = Slow(store, monkeypatch)
-    store.keep_done("reboot-1")
+    store.put(CommandBegun("reboot-1"))
     first = asyncio.create_task(store.commit())
     await card.begun.wait()
     second = asyncio.create_task(store.commit())
@@ -66,10 +66,10 @@ async def test_a_failed_commit_does_not_bring_an_older_row_back(
 ) -> None:
     card = Slow(store, monkeypatch)
     card.errors.append("disk is full")
-    store.keep_outlet(wants(Power.ON))
+    store.put(wants(Power.ON))
     first = asyncio.create_task(store.commit())
     await card.begun.wait()
-    store.keep_outlet(wants(Power.OFF))
+    store.put(wants(Power.OFF))
     second = asyncio.create_task(store.commit())
     await asyncio.sleep(0)
     card.go_on()
@@ -88,7 +88,7 @@ async def test_a_commit_that_is_cancelled_loses_no_row(
 ) -> None:
     card = Slow(store, monkeypatch)
     card.errors.append("disk is full")
-    store.keep_done("reboot-1")
+    store.put(CommandBegun("reboot-1"))
     commit = asyncio.create_task(store.commit())
     await card.begun.wait()
     commit.cancel()

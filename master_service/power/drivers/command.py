@@ -30,11 +30,11 @@ class CommandOutlets:
         self._turns = {name: asyncio.Lock() for name in rows}
 
     async def claim(self, outlet: str, level: Power) -> None:  # noqa: ARG002  # what it switches keeps its own
-        """Check that there is such an outlet."""
+        """Checks that there is such an outlet."""
         self._row(outlet)
 
     async def read(self, outlet: str) -> Power:
-        """Run the status command and look for its words."""
+        """Runs the status command and looks for its words."""
         row = self._row(outlet)
         async with self._turns[outlet]:
             outcome = await self._run(outlet, "status", row.status, row.timeout_s)
@@ -52,19 +52,19 @@ class CommandOutlets:
         raise PowerFatalError(text)
 
     async def switch(self, outlet: str, *, on: bool) -> None:
-        """Run the command for a level."""
+        """Runs the command for a level."""
         row = self._row(outlet)
         name, command = ("on", row.on) if on else ("off", row.off)
         async with self._turns[outlet]:
             await self._run(outlet, name, command, row.timeout_s)
 
     async def close(self) -> None:
-        """Do nothing: no command runs on."""
+        """Does nothing: no command runs on."""
 
     async def _run(
         self, outlet: str, name: str, command: CommandWords, timeout_s: float
     ) -> Finished:
-        """Run a command that must end well.
+        """Runs a command that must end well.
 
         Raises:
             PowerFatalError: It cannot be started, or failed.

@@ -30,11 +30,11 @@ class RelayWiring(msgspec.Struct, frozen=True):
     active_low: bool
 
     def high(self, *, on: bool) -> bool:
-        """Return whether the pin must be high for the outlet to be on or off."""
+        """Returns whether the pin must be high for the outlet to be on or off."""
         return on is not self.active_low
 
     def power(self, *, high: bool) -> Power:
-        """Return what the outlet is when the pin is high or low."""
+        """Returns what the outlet is when the pin is high or low."""
         return Power.ON if high is not self.active_low else Power.OFF
 
 
@@ -42,19 +42,19 @@ class Pins(Protocol):
     """Pins that can be driven. Calls return at once; errors are ``PowerError``."""
 
     def place(self) -> str:
-        """Return where the pins are, in words, and touch none."""
+        """Returns where the pins are, in words, and touches none."""
 
     def drive(self, pin: int, *, high: bool) -> None:
-        """Make a pin an output at a level in one step; an output changes its level."""
+        """Makes a pin an output at a level in one step; an output changes its level."""
 
     def look(self, pin: int) -> bool | None:
-        """Return whether a pin is high without touching it; None: that cannot be."""
+        """Returns whether a pin is high without touching it; None: that cannot be."""
 
     def level(self, pin: int) -> bool:
-        """Return whether a pin that was driven or looked at is high."""
+        """Returns whether a pin that was driven or looked at is high."""
 
     def close(self) -> None:
-        """Let go of every pin without changing any."""
+        """Releases every pin without changing any."""
 
 
 class PinLevels:
@@ -72,7 +72,7 @@ class PinLevels:
         self._loading = asyncio.Lock()
 
     async def level(self, outlet: str) -> Power:
-        """Return what is written about an outlet; unknown if nothing is.
+        """Returns what is written about an outlet; unknown if nothing is.
 
         Raises:
             PowerFatalError: The file cannot be read.
@@ -81,7 +81,7 @@ class PinLevels:
         return self._levels.get(outlet, Power.UNKNOWN)
 
     async def write(self, outlet: str, level: Power) -> None:
-        """Put an outlet's level on disk.
+        """Puts an outlet's level on disk.
 
         Raises:
             PowerFatalError: It cannot be written, so the pin must not move.
@@ -146,7 +146,7 @@ class GpioOutlets:
         self._seen: set[str] = set()
 
     async def claim(self, outlet: str, level: Power) -> None:
-        """Drive the pin at the level on disk, else at ``level``.
+        """Drives the pin at the level on disk, else at ``level``.
 
         A pin whose level nobody knows is left as it is until the first switching.
         """
@@ -161,19 +161,19 @@ class GpioOutlets:
         await self._drive(outlet, wire, known)
 
     async def read(self, outlet: str) -> Power:
-        """Read the pin back; unknown while it is not driven and cannot be looked at."""
+        """Reads the pin back; unknown while it is not driven and not readable."""
         wire = self._wire(outlet)
         if outlet not in self._driven and not self._look(outlet, wire):
             return Power.UNKNOWN
         return wire.power(high=self._pins.level(wire.pin))
 
     async def switch(self, outlet: str, *, on: bool) -> None:
-        """Write the level down, then set it."""
+        """Writes the level down, then sets it."""
         wire = self._wire(outlet)
         await self._drive(outlet, wire, Power.ON if on else Power.OFF)
 
     async def close(self) -> None:
-        """Let go; what becomes of the levels is the kernel's choice (``kernel.py``)."""
+        """Releases the pins; the kernel decides what becomes of their levels."""
         self._pins.close()
         self._driven.clear()
         self._seen.clear()

@@ -26,16 +26,16 @@ class Request(Protocol):
     """What is used of ``gpiod.LineRequest``."""
 
     def reconfigure_lines(self, config: Mapping[int, object], /) -> object:
-        """Apply settings, direction and level together."""
+        """Applies settings, direction and level together."""
 
     def get_value(self, line: int, /) -> object:
-        """Read a line."""
+        """Reads a line."""
 
     def set_value(self, line: int, value: object, /) -> object:
-        """Set the level of an output."""
+        """Sets the level of an output."""
 
     def release(self) -> object:
-        """Give the lines back."""
+        """Releases the lines."""
 
 
 class ChipInfo(Protocol):
@@ -50,13 +50,13 @@ class Chip(Protocol):
     """What is used of ``gpiod.Chip``."""
 
     def get_info(self) -> ChipInfo:
-        """Return what the chip says of itself."""
+        """Returns what the chip says of itself."""
 
     def request_lines(self, config: Mapping[int, object], *, consumer: str) -> Request:
-        """Take lines."""
+        """Requests lines."""
 
     def close(self) -> object:
-        """Close the chip."""
+        """Closes the chip."""
 
 
 class _Levels(Protocol):
@@ -80,17 +80,17 @@ class Gpiod(Protocol):
     line: _Line
 
     def is_gpiochip_device(self, path: str, /) -> bool:
-        """Return whether there is a chip at a path."""
+        """Returns whether there is a chip at a path."""
 
     def Chip(self, path: str, /) -> Chip:  # noqa: N802  # the name of the module's class
-        """Open a chip."""
+        """Opens a chip."""
 
     def LineSettings(self, *, direction: object, output_value: object) -> object:  # noqa: N802  # the name of the module's class
-        """Make settings for lines."""
+        """Makes settings for lines."""
 
 
 def load() -> Gpiod:
-    """Import the module.
+    """Imports the module.
 
     Raises:
         ConfigError: It is not installed, or is the incompatible version 1.
@@ -107,14 +107,14 @@ def load() -> Gpiod:
 
 
 def devices() -> list[str]:
-    """Return the paths at which chips may be."""
+    """Returns the paths at which chips may be."""
     return sorted(str(path) for path in Path("/dev").glob("gpiochip*"))
 
 
 def find_chip(
     module: Gpiod, labels: Iterable[str], paths: Iterable[str]
 ) -> tuple[str, str]:
-    """Return path and label of the first chip with one of some labels.
+    """Returns path and label of the first chip with one of some labels.
 
     Raises:
         PowerFatalError: There is none; says which there are.
@@ -160,12 +160,12 @@ class GpiodPins:
         self._outputs: set[int] = set()
 
     def place(self) -> str:
-        """Return path and label of the chip."""
+        """Returns path and label of the chip."""
         path, label = find_chip(self._module, PI_LABELS, self._paths())
         return f"{path} ({label})"
 
     def drive(self, pin: int, *, high: bool) -> None:
-        """Request, or make over, a line as an output at a level in one step."""
+        """Requests or reconfigures a line as an output at a level in one step."""
         values = self._module.line.Value
         value = values.ACTIVE if high else values.INACTIVE
         output = {pin: self._settings(self._module.line.Direction.OUTPUT, value)}
@@ -181,7 +181,7 @@ class GpiodPins:
         self._outputs.add(pin)
 
     def look(self, pin: int) -> bool | None:
-        """Take a line as it is, which changes neither direction nor level, and read."""
+        """Reads a line as it is; that changes neither direction nor level."""
         values = self._module.line.Value
         if pin not in self._requests:
             as_is = self._settings(self._module.line.Direction.AS_IS, values.INACTIVE)
@@ -192,7 +192,7 @@ class GpiodPins:
         return self.level(pin)
 
     def level(self, pin: int) -> bool:
-        """Read a line back."""
+        """Reads a line back."""
         try:
             value = self._requests[pin].get_value(pin)
         except OSError as error:
@@ -200,7 +200,7 @@ class GpiodPins:
         return value == self._module.line.Value.ACTIVE
 
     def close(self) -> None:
-        """Release every line."""
+        """Releases every line."""
         for request in self._requests.values():
             request.release()
         self._requests.clear()

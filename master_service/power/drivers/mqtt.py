@@ -59,7 +59,7 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def level(self, payload: bytes) -> Power | None:
-        """Return what a message on the state topic says; None if it is about more.
+        """Returns what a message on the state topic says; None if it is about more.
 
         A device says other things in the same JSON; only a message with our key is
         ours, and one that is null or empty says nothing.
@@ -77,7 +77,7 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
         raise ValueError(said[:64])
 
     def there(self, payload: bytes) -> bool | None:
-        """Return whether a message on the availability topic says it is there."""
+        """Returns whether a message on the availability topic says it is there."""
         said = _value(payload, self.availability_key)
         if said is None and self.availability_key:
             said = _value(payload, "")  # Zigbee2MQTT's older, plain form
@@ -134,7 +134,7 @@ _NAMED_CHANNEL = {Preset.ESPHOME}
 
 
 def resolve(row: PlugRow) -> Plug:
-    """Return a plug with preset and own values put together.
+    """Returns a plug with preset and own values put together.
 
     Raises:
         ConfigError: Something that is needed is missing.
@@ -183,7 +183,7 @@ def _check(plug: Plug) -> None:
 
 
 def _value(payload: bytes, key: str) -> str | None:
-    """Return a payload as text, or a key of its JSON; None if that is not there."""
+    """Returns a payload as text, or a key of its JSON; None if that is not there."""
     if not key:
         return payload.decode("utf-8", "replace").strip()
     try:
@@ -210,11 +210,11 @@ class _Socket:
         self._news = asyncio.Event()
 
     def forget(self) -> None:
-        """Believe nothing any more: the link went down."""
+        """Forgets what the plug said: the link went down."""
         self.level, self.there, self.nonsense = Power.UNKNOWN, None, ""
 
     def take(self, message: Message) -> bool:
-        """Take what is said on one of the plug's topics.
+        """Handles a message on one of the plug's topics.
 
         Returns:
             Whether it is new, and nobody waits for it who would hear it anyway.
@@ -240,7 +240,7 @@ class _Socket:
             self.reports += 1
 
     async def until(self, done: Callable[[], bool]) -> bool:
-        """Wait until something is so, or the plug is gone; return whether it is so."""
+        """Waits for a condition or until the plug is gone; returns whether it holds."""
         try:
             async with asyncio.timeout(self.plug.timeout_s):
                 # Nonsense may be followed by sense; it is told when the time is over.
@@ -280,34 +280,34 @@ class MqttOutlets:
         self._told: set[str] = set()
 
     def on_connected(self, session: str) -> None:  # noqa: ARG002  # see Listener
-        """Be patient again; what is retained comes by itself."""
+        """Lets the first answers take long; what is retained comes by itself."""
         self._patient = True
 
     def on_disconnected(self, reason: str) -> None:
-        """Believe nothing of what was said before."""
+        """Forgets what every plug said before."""
         self._why = reason
         for socket in self._sockets.values():
             socket.forget()
 
     def on_message(self, message: Message) -> None:
-        """Give a message to every outlet that its topic is about."""
+        """Hands a message to every outlet that its topic is about."""
         for name in self._by_topic.get(message.topic, ()):
             if self._sockets[name].take(message):
                 self._told.add(name)
 
     def news(self) -> set[str]:
-        """Return the plugs whose button was pressed, that went or that came back."""
+        """Returns the plugs whose button was pressed, that went or that came back."""
         told, self._told = self._told, set()
         return told
 
     async def claim(self, outlet: str, level: Power) -> None:  # noqa: ARG002  # a plug keeps its own
-        """Connect to the broker, if nobody did, and see whether the plug is there."""
+        """Connects to the broker at the first use; checks that the plug is there."""
         socket = self._socket(outlet)
         await self._connected()
         self._check_there(outlet, socket)
 
     async def read(self, outlet: str) -> Power:
-        """Ask the plug; one that cannot be asked is believed what it said last."""
+        """Asks the plug; one that cannot be asked is believed what it said last."""
         socket = self._socket(outlet)
         async with socket.turn:
             await self._connected()
@@ -326,7 +326,7 @@ class MqttOutlets:
             return socket.level
 
     async def switch(self, outlet: str, *, on: bool) -> None:
-        """Tell the plug, and wait until it says that it did."""
+        """Tells the plug, and waits until it says that it did."""
         socket = self._socket(outlet)
         plug, wanted = socket.plug, Power.ON if on else Power.OFF
         async with socket.turn:
@@ -345,7 +345,7 @@ class MqttOutlets:
                 raise self._silence(outlet, socket, wanted)
 
     async def close(self) -> None:
-        """End the link; the plugs stay as they are."""
+        """Stops the link; the plugs stay as they are."""
         if self._started:
             self._started = False
             await self._link.stop()
@@ -362,7 +362,7 @@ class MqttOutlets:
         raise PowerRetryableError(text)
 
     def _ask(self, outlet: str, socket: _Socket) -> bool:
-        """Ask a plug for its state; return whether it can be asked."""
+        """Asks a plug for its state; returns whether it can be asked."""
         if not socket.plug.ask_topic:
             return False
         self._publish(outlet, socket.plug.ask_topic, socket.plug.ask)
@@ -383,7 +383,7 @@ class MqttOutlets:
     def _silence(
         self, outlet: str, socket: _Socket, wanted: Power = Power.UNKNOWN
     ) -> PowerError:
-        """Return the error for a plug that did not say what it should."""
+        """Returns the error for a plug that did not say what it should."""
         plug = socket.plug
         if socket.there is False:
             return _gone(outlet, plug)

@@ -22,23 +22,23 @@ class RpiGpio(Protocol):
     OUT: int
 
     def setmode(self, mode: int, /) -> object:
-        """Choose the numbering."""
+        """Chooses the numbering."""
 
     def setwarnings(self, value: bool, /) -> object:  # noqa: FBT001  # as in RPi.GPIO
-        """Choose whether a pin that is an output already is worth a warning."""
+        """Chooses whether a pin that is an output already is worth a warning."""
 
     def setup(self, channel: int, direction: int, *, initial: int) -> object:
-        """Set direction and level."""
+        """Sets direction and level."""
 
     def output(self, channel: int, value: int, /) -> object:
-        """Set the level."""
+        """Sets the level."""
 
     def input(self, channel: int, /) -> int:
-        """Read the level."""
+        """Reads the level."""
 
 
 def load() -> RpiGpio:
-    """Import the module.
+    """Imports the module.
 
     Raises:
         ConfigError: It is not installed, or this is no Raspberry Pi.
@@ -58,7 +58,7 @@ def load() -> RpiGpio:
 
 
 def held_by_kernel() -> bool:
-    """Return whether the module is rpi-lgpio, whose lines end with the process.
+    """Returns whether the module is rpi-lgpio, whose lines end with the process.
 
     RPi.GPIO itself writes to registers, which nobody resets.
     """
@@ -89,12 +89,12 @@ class RpiPins:
         )
 
     def place(self) -> str:
-        """Return which module it is."""
+        """Returns which module it is."""
         module = "rpi-lgpio" if hasattr(self._module, "lgpio") else "RPi.GPIO"
         return f"{module} {getattr(self._module, 'VERSION', '')}".strip()
 
     def drive(self, pin: int, *, high: bool) -> None:
-        """Set a pin up at its level the first time, then only its level."""
+        """Sets a pin up at its level the first time, then only its level."""
         level = HIGH if high else LOW
         try:
             if pin in self._mine:
@@ -108,18 +108,18 @@ class RpiPins:
         self._mine.add(pin)
 
     def look(self, pin: int) -> bool | None:  # noqa: ARG002  # no pin can be looked at
-        """Return None: this module reads no pin that it has not set up."""
+        """Returns None: this module reads no pin that it has not set up."""
         return None
 
     def level(self, pin: int) -> bool:
-        """Read an output back."""
+        """Reads an output back."""
         try:
             return bool(self._module.input(pin))
         except self._errors as error:
             raise _failed(pin, error) from error
 
     def close(self) -> None:
-        """Forget the pins; they stay outputs at their levels."""
+        """Forgets the pins; they stay outputs at their levels."""
         self._mine.clear()
 
 

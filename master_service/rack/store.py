@@ -102,7 +102,7 @@ class Store:
         self._next_seq = 1
 
     async def open(self) -> Saved:
-        """Open the database and return what is in it.
+        """Opens the database and returns what is in it.
 
         A file that is none any more is put aside, loudly, and a new one begun.
 
@@ -123,7 +123,7 @@ class Store:
         return saved
 
     async def close(self) -> None:
-        """Write what is queued and close; calling it twice is fine."""
+        """Writes what is queued and closes; twice is fine."""
         if self._thread is None:
             return
         self._reserve(self._next_seq)
@@ -138,76 +138,39 @@ class Store:
                 self._reader = None
 
     def put(self, row: Record) -> None:
-        """Queue a row of any kind."""
+        """Queues a row of any kind."""
         match row:
-            case NodeRecord():
-                self.keep_node(row)
-            case OutletRecord():
-                self.keep_outlet(row)
+            case NodeRecord(id=key):
+                self._put("node", key, msgspec.json.encode(row))
+            case OutletRecord(name=key):
+                self._put("outlet", key, msgspec.json.encode(row))
             case PartRecord():
-                self.keep_part(row)
+                sql = "INSERT OR REPLACE INTO part VALUES (?, ?, ?)"
+                blob = msgspec.json.encode(row)
+                self._queue.append((sql, (row.key, row.id, blob)))
             case CommandBegun(command_id):
-                self.keep_done(command_id)
+                self._put("done", command_id, self._wall())
+                oldest = "SELECT rowid FROM done ORDER BY rowid DESC LIMIT -1 OFFSET ?"
+                prune = f"DELETE FROM done WHERE rowid IN ({oldest})"  # noqa: S608  # both halves are constants
+                self._queue.append((prune, (IDS_KEPT,)))
             case CommandEnded(command_id):
-                self.drop_parts(command_id)
+                self._queue.append(("DELETE FROM part WHERE run = ?", (command_id,)))
             case BootRecord(boot_id):
-                self.keep_boot_id(boot_id)
+                self._put("word", BOOT_ID, boot_id)
             case Lock():
-                self.keep_lock(row)
+                left_s = max(0.0, row.until - self._wall())
+                record = LockRecord(**msgspec.structs.asdict(row), left_s=left_s)
+                self._put("lock", row.scope, msgspec.json.encode(record))
             case LockEnd(scope):
-                self.drop_lock(scope)
-            case Tombstone(node, lifted):
-                (self.drop_tombstone if lifted else self.keep_tombstone)(node)
-
-    def keep_node(self, record: NodeRecord) -> None:
-        """Queue a node."""
-        self._put("node", record.id, msgspec.json.encode(record))
-
-    def keep_outlet(self, record: OutletRecord) -> None:
-        """Queue an outlet."""
-        self._put("outlet", record.name, msgspec.json.encode(record))
-
-    def keep_tombstone(self, node_id: str) -> None:
-        """Queue that a node was forgotten; what was known of it stays for a while."""
-        self._put("tombstone", node_id, self._wall())
-
-    def drop_tombstone(self, node_id: str) -> None:
-        """Queue that a node may come back."""
-        self._queue.append(("DELETE FROM tombstone WHERE id = ?", (node_id,)))
-
-    def keep_lock(self, lock: Lock) -> None:
-        """Queue a reservation."""
-        left_s = max(0.0, lock.until - self._wall())
-        record = LockRecord(**msgspec.structs.asdict(lock), left_s=left_s)
-        self._put("lock", lock.scope, msgspec.json.encode(record))
-
-    def drop_lock(self, scope: str) -> None:
-        """Queue the end of a reservation."""
-        self._queue.append(("DELETE FROM lock WHERE scope = ?", (scope,)))
-
-    def keep_done(self, command_id: str) -> None:
-        """Queue the id of a destructive command that is about to begin."""
-        self._put("done", command_id, self._wall())
-        oldest = "SELECT rowid FROM done ORDER BY rowid DESC LIMIT -1 OFFSET ?"
-        prune = f"DELETE FROM done WHERE rowid IN ({oldest})"  # noqa: S608  # both halves are constants
-        self._queue.append((prune, (IDS_KEPT,)))
-
-    def keep_part(self, record: PartRecord) -> None:
-        """Queue where a command stands, or one outlet's share of it."""
-        sql = "INSERT OR REPLACE INTO part VALUES (?, ?, ?)"
-        blob = msgspec.json.encode(record)
-        self._queue.append((sql, (record.key, record.id, blob)))
-
-    def drop_parts(self, command_id: str) -> None:
-        """Queue the end of a command."""
-        self._queue.append(("DELETE FROM part WHERE run = ?", (command_id,)))
-
-    def keep_boot_id(self, boot_id: str) -> None:
-        """Queue which boot of this machine the master runs in."""
-        self._put("word", BOOT_ID, boot_id)
+                self._queue.append(("DELETE FROM lock WHERE scope = ?", (scope,)))
+            case Tombstone(node, lifted=False):
+                # What was known of it stays for a while.
+                self._put("tombstone", node, self._wall())
+            case Tombstone(node):
+                self._queue.append(("DELETE FROM tombstone WHERE id = ?", (node,)))
 
     def keep_event(self, event: Event) -> None:
-        """Queue a line of history, unless too much waits for a full card already."""
+        """Queues a line of history, unless too much waits for a full card already."""
         self._next_seq = event.seq + 1
         if len(self._queue) >= WAITING_AT_MOST:
             return
@@ -237,7 +200,7 @@ class Store:
             sqlite3.Error: It cannot be written.
         """
         for outlet in saved.outlets:
-            self.keep_outlet(OutletRecord(outlet.name, outlet.wanted))
+            self.put(OutletRecord(outlet.name, outlet.wanted))
         self._queue.append(("DELETE FROM part", ()))
         self._queue.append(("DELETE FROM word WHERE key = ?", (BOOT_ID,)))
         line = Event(
@@ -252,7 +215,7 @@ class Store:
         return len(self._queue)
 
     async def commit(self) -> None:
-        """Return when everything queued until now is on disk.
+        """Returns when everything queued until now is on disk.
 
         Raises:
             sqlite3.Error: It cannot be written, for example because the card is full;
@@ -262,7 +225,7 @@ class Store:
         await see_through("write to the disk", self._commit())
 
     async def events(self, query: EventQuery) -> list[Event]:
-        """Return the events on disk that are asked for, newest first.
+        """Returns the events on disk that are asked for, newest first.
 
         Raises:
             sqlite3.Error: They cannot be read.
@@ -295,7 +258,7 @@ class Store:
         self._put("meta", "seq", seq)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Do work on the store's own thread.
+        """Does work on the store's own thread.
 
         A SQLite connection belongs to the thread that made it, and one thread is what
         keeps the order of the commits.
@@ -304,7 +267,7 @@ class Store:
         return await loop.run_in_executor(self._thread, work)
 
     def _open(self) -> Saved:
-        """Open, and put a broken file aside; on the store's thread."""
+        """Opens, and puts a broken file aside; on the store's thread."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.exists() and not self._path.stat().st_size:
@@ -358,7 +321,7 @@ class Store:
         return load(database, wall=self._wall(), clock_synced=self._clock_synced())
 
     def _write(self, statements: list[Statement]) -> None:
-        """Put statements on disk as one transaction; on the store's thread."""
+        """Puts statements on disk as one transaction; on the store's thread."""
         database = self._open_database()
         database.execute("BEGIN IMMEDIATE")
         try:
@@ -372,7 +335,7 @@ class Store:
             raise
 
     def _events(self, query: EventQuery) -> list[Event]:
-        """Read lines, on the thread that only reads."""
+        """Reads lines, on the thread that only reads."""
         database = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro", uri=True
         )
@@ -393,7 +356,7 @@ class Store:
             self._database = None
 
     def _put_aside(self) -> Path:
-        """Move the broken file and its journals away; return its new name."""
+        """Moves the broken file and its journals away; returns its new name."""
         aside = self._path.with_name(f"{self._path.name}.broken-{time.time_ns()}")
         self._path.replace(aside)
         for suffix in ("-wal", "-shm"):
@@ -404,7 +367,7 @@ class Store:
 
 
 def _may_pass(error: sqlite3.OperationalError) -> bool:
-    """Whether another attempt may succeed: a full disk, or one that does not answer."""
+    """Returns whether another attempt may succeed: the disk is full or slow."""
     kind = (error.sqlite_errorcode or 0) & 0xFF
     passing = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
     return kind in passing
