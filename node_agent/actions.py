@@ -2,7 +2,7 @@
 
 A command is split into words once, when the file is read, and run without a shell.
 ``{name}`` in a word is a placeholder: the value a person sends becomes part of that
-one word, whatever characters it has. In a section with ``shell = yes`` the text goes to
+one word, with any characters. In a section with ``shell = yes`` the text goes to
 ``/bin/sh`` as it stands and takes no arguments at all, so that nothing from outside
 ever reaches a shell. What works is found out by asking the runner, not assumed.
 """
@@ -124,10 +124,10 @@ Actions = dict[str, NodeAction]
 
 
 def load(path: Path | None = None) -> Actions:
-    """Reads the built-in command file and, over it, one's own.
+    """Reads the built-in command file and, over it, the owner's.
 
     Args:
-        path: One's own file: its aliases add to the built-in ones or replace them, and
+        path: The owner's file: its aliases add to the built-in ones or replace them;
             an alias with nothing after the ``=`` takes a built-in one away.
 
     Raises:
@@ -249,7 +249,7 @@ def _refuse_shell_syntax(words: Sequence[str], command: str, where: str) -> None
 
 
 def _bare(command: str) -> list[str]:
-    """Returns the words with their quotes on: a quoted ``|`` is no operator."""
+    """Returns the words with their quotes on: a quoted ``|`` is not an operator."""
     try:
         return shlex.split(command, posix=False)
     except ValueError:

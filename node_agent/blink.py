@@ -51,7 +51,7 @@ def blink(led: Path, seconds: float, sleep: Callable[[float], None]) -> None:
 
 @contextlib.contextmanager
 def _borrowed(led: Path) -> Iterator[None]:
-    """Takes the light away from its trigger for a while."""
+    """Disables the trigger of the light for a while."""
     trigger = led / "trigger"
     before = _chosen(trigger.read_text(encoding="ascii"))
     trigger.write_text("none")

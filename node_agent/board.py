@@ -51,7 +51,7 @@ class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Facts = MachineFacts
-"""The name of earlier releases, for nodes of one's own that import it."""
+"""The name of earlier releases, for nodes of users that import it."""
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):

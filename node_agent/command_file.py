@@ -126,7 +126,7 @@ def _header(line: str, where: str) -> Section:
 
 
 def _entry(line: str, where: str, sections: list[Section], note: str) -> None:
-    """Puts one ``key = value`` into the section it stands in."""
+    """Adds one ``key = value`` to the present section."""
     key, equals, value = (part.strip() for part in line.partition("="))
     if not equals:
         error = f"{where}: {line!r} must be written alias = command"

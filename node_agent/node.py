@@ -1,6 +1,6 @@
 """A node: presence, details, heartbeats, and orders executed and answered.
 
-``Node`` is the agent, and the base class to write a node of one's own that does more:
+``Node`` is the agent, and the base class for nodes of your own that do more:
 
     class Greenhouse(Node):
         async def extra(self) -> Mapping[str, float]:
@@ -124,10 +124,10 @@ class Node:
         self._probing: asyncio.Task[None] | None = None
         self._awaiting_probes = False
 
-    # -- what a node of one's own overrides ---------------------------------------
+    # -- what a subclass overrides ------------------------------------------------
 
     async def extra(self) -> Mapping[str, float]:
-        """Returns numbers of one's own, sent with every heartbeat; override it.
+        """Returns further numbers, sent with every heartbeat; override it.
 
         Called once a heartbeat on the loop, so it awaits what takes time. What it
         raises, and what is not a number by name, is counted, logged once and named in
@@ -324,7 +324,7 @@ def _cancel(task: asyncio.Task[None] | None) -> None:
 
 
 def next_beat(due: float, now: float, interval_s: float) -> float:
-    """Returns when to beat next, so that beats keep their pace whatever each one costs.
+    """Returns when to beat next, so that beats keep their pace.
 
     After a pause longer than an interval (a stopped process, a sleeping machine) the
     missed beats are skipped, not sent in a burst.

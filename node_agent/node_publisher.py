@@ -1,6 +1,6 @@
 """Publishes for one node: status, details, heartbeats, results; in one session.
 
-Nothing here raises for what a board, a broken link or a number of one's own does.
+Nothing here raises because of a board, a broken link or a number of a subclass.
 """
 
 import time
@@ -174,7 +174,7 @@ class NodePublisher:
 
     def _details_payload(self, facts: MachineFacts, reason: str) -> bytes:
         addresses = facts.addresses
-        # An invented board has an invented address, whatever connection it shares.
+        # A simulated board keeps its invented address: its connection is shared.
         if not facts.simulated:
             addresses = report.reaching(self._link.local_address, addresses)
         unreadable = {**facts.unreadable, **self._wrong}

@@ -285,7 +285,7 @@ class OrderExecutor:
         self._reply(order, Phase.DONE if done else Phase.FAILED, error, outcome)
 
     async def _keep(self, order: Order) -> str | None:
-        """Puts an id on disk that must outlive this process.
+        """Writes an id to disk that must outlive this process.
 
         A board that cannot write is the one that needs its reboot: it goes on, and the
         answer says so.
@@ -338,4 +338,4 @@ def _noted(outcome: Outcome, note: str) -> Outcome:
 
 def _ordered(order: Order) -> str:
     """Returns why an agent leaves that was ordered to."""
-    return f"{order.verb} ordered by {order.by or 'nobody named'}"
+    return f"{order.verb} ordered by {order.by or 'an unnamed sender'}"

@@ -72,7 +72,7 @@ class OrderMemory:
         return known
 
     def keep(self, order_id: str) -> str:
-        """Puts a destructive order's id on disk; blocks, so call it in a thread.
+        """Writes a destructive order's id to disk; blocks, so call it in a thread.
 
         Returns:
             Why it could be kept until the next boot only; empty when it is on disk.

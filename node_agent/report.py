@@ -116,7 +116,7 @@ def usable(numbers: Mapping[str, float]) -> tuple[dict[str, float], str]:
     most 32 of them. What is not a mapping has no usable number.
     """
     if not isinstance(numbers, Mapping):
-        text = f"{shown(numbers)} is not a mapping of names to numbers"  # type: ignore[unreachable]  # a node of one's own is not type-checked
+        text = f"{shown(numbers)} is not a mapping of names to numbers"  # type: ignore[unreachable]  # a user's node is not type-checked
         return {}, text
     kept: dict[str, float] = {}
     wrong = ""
@@ -188,7 +188,7 @@ def reaching(ours: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def shown(value: object) -> str:
-    """Returns a value as an error text has it, whatever it is."""
+    """Returns any value as an error text shows it."""
     try:
         return repr(value)[:MAX_TEXT]
     except Exception:  # noqa: BLE001  # of a class of anyone's, or an integer of 5000 digits

@@ -39,7 +39,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     withheld: dict[str, str] = msgspec.field(default_factory=dict)
 
     def command_file(self) -> Path | None:
-        """Returns the path of one's own command file, or None."""
+        """Returns the path of the owner's command file, or None."""
         return Path(self.commands) if self.commands else None
 
     def state_directory(self) -> Path:

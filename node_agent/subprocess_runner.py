@@ -1,4 +1,4 @@
-"""The former place of ``SubprocessRunner``, for nodes of one's own."""
+"""The former place of ``SubprocessRunner``, for nodes of users."""
 
 from node_agent.runner import SubprocessRunner
 

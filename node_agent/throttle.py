@@ -50,11 +50,15 @@ class FirmwareQuery(Protocol):
 Ask = Callable[[], FirmwareQuery]
 
 
-class _Program:
-    """``vcgencmd``, started."""
+class Vcgencmd(subprocess.Popen[str]):
+    """``vcgencmd``, started.
+
+    Raises:
+        OSError: It is not installed or may not be run.
+    """
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603  # a constant; closed by communicate
+        super().__init__(
             VCGENCMD,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -63,28 +67,13 @@ class _Program:
             start_new_session=True,
         )
 
-    def poll(self) -> int | None:
-        return self._process.poll()
-
-    def communicate(self) -> tuple[str, str]:
-        return self._process.communicate()
-
     def kill(self) -> None:
-        # The group: of a wrapper script, a child would keep the pipes open.
+        """Kills its group: a child of a wrapper script would keep the pipes open."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        for pipe in (self._process.stdout, self._process.stderr):
+            os.killpg(self.pid, signal.SIGKILL)
+        for pipe in (self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
-
-
-def ask_firmware() -> FirmwareQuery:
-    """Starts ``vcgencmd``.
-
-    Raises:
-        OSError: It is not installed or may not be run.
-    """
-    return _Program()
 
 
 def decode(text: str, seen: int = 0) -> tuple[Throttled, int]:
@@ -125,7 +114,7 @@ class Throttle:
         root: Path,
         raspberry: bool,
         clock: Callable[[], float],
-        ask: Ask = ask_firmware,
+        ask: Ask = Vcgencmd,
     ) -> None:
         self._sysfs = root / SYSFS
         self._raspberry = raspberry

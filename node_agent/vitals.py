@@ -22,7 +22,7 @@ import psutil
 from broker.common import kernel_clock
 from node_agent import disk, identity, report
 from node_agent.board import MachineFacts, Vitals
-from node_agent.throttle import Ask, Throttle, ask_firmware
+from node_agent.throttle import Ask, Throttle, Vcgencmd
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class LinuxBoard:
         root: Path = Path("/"),
         *,
         clock: Callable[[], float] = time.monotonic,
-        ask: Ask = ask_firmware,
+        ask: Ask = Vcgencmd,
         clock_synced: Callable[[], bool | None] = kernel_clock.synced,
         temperature: str = "",
     ) -> None:
@@ -236,7 +236,7 @@ def _guest(times: psutil._pslinux.scputimes) -> float:
 
 
 def _cpu_zone(root: Path, wanted: str = "") -> Path | None:
-    """Returns the thermal zone of the processor, the first one if none says so.
+    """Returns the thermal zone of the processor, the first one if no type is known.
 
     Args:
         wanted: Its type; empty looks for the processor's.

@@ -56,7 +56,7 @@ class BoardState(msgspec.Struct, frozen=True, kw_only=True):
         return self._booting(now_s, boot_s) if on else self._in(BoardPhase.OFF)
 
     def rebooted(self, *, now_s: float, boot_s: float) -> "BoardState":
-        """Goes down and comes back, if it runs."""
+        """Shuts down and boots, if it runs."""
         running = self.phase is BoardPhase.RUNNING
         return self._booting(now_s, boot_s) if running else self
 
@@ -125,7 +125,7 @@ class LinkFault(enum.Enum):
     SILENT = enum.auto()
     """Every packet, on a connection left open: a frozen board, a cut cable."""
     DEAD = enum.auto()
-    """The program has ended; whatever is left of it talks to nobody."""
+    """Everything: the program has ended."""
 
 
 def agent_runs(state: BoardState, faults: Collection[Fault]) -> bool:

@@ -142,7 +142,7 @@ class RackContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SimulatedNode:
-    """One node; everything it is told takes effect at once.
+    """One node; every call takes effect at once.
 
     Args:
         blueprint: What makes its board this one.

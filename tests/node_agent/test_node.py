@@ -79,24 +79,16 @@ async def test_nothing_is_said_while_the_broker_is_away(node: NodeHarness) -> No
     assert len(node.broker.published) == said
 
 
-async def test_the_masters_return_is_answered_within_five_seconds(
-    node: NodeHarness,
+@pytest.mark.parametrize("topic", [TOPICS.master_status, HOME_ASSISTANT_STATUS])
+async def test_a_return_of_master_or_home_assistant_is_answered_within_five_seconds(
+    node: NodeHarness, topic: str
 ) -> None:
     await node.clock.advance(2)
-    said = len(node.details)
-    node.broker.publish(TOPICS.master_status, b"online", qos=1, retain=True)
-    await node.settle()
-    await node.clock.advance(REFRESH_SPREAD_S)
-    assert len(node.details) == said + 1
-    assert node.statuses == [b"online", b"online"]
-
-
-async def test_home_assistants_birth_is_answered_too(node: NodeHarness) -> None:
-    await node.clock.advance(2)
-    node.broker.publish(HOME_ASSISTANT_STATUS, b"online")
+    node.broker.publish(topic, b"online", qos=1)
     await node.settle()
     await node.clock.advance(REFRESH_SPREAD_S)
     assert len(node.details) == 2
+    assert node.statuses == [b"online", b"online"]
 
 
 async def test_several_reasons_to_refresh_are_one(node: NodeHarness) -> None:

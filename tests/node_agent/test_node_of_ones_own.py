@@ -96,13 +96,6 @@ async def test_whatever_it_returns_costs_its_own_numbers_only(
     assert greenhouse.details[-1].unreadable == {}
 
 
-async def test_a_mistake_in_it_does_not_stop_the_beats(greenhouse: NodeHarness) -> None:
-    grown(greenhouse).numbers = RuntimeError("oops")
-    await greenhouse.clock.advance(30)
-    assert greenhouse.beats[-1].extra == {}
-    assert len(greenhouse.beats) >= 3
-
-
 def master(hostname: str) -> bytes:
     return encode(
         MasterDetails(session="m", hostname=hostname, version="1", started=1.0)

@@ -131,17 +131,6 @@ async def test_a_restarted_agent_comes_back_in_a_new_session_of_the_same_boot(
     assert (after.boot_id, after.reason) == (before.boot_id, "")
 
 
-async def test_the_order_that_restarted_an_agent_is_obeyed_once(
-    rack: VirtualRack,
-) -> None:
-    await rack.order("s01n1", "restart-agent")
-    await rack.advance(3)
-    session = rack.details("s01n1").session
-    await rack.order("s01n1", "restart-agent")
-    await rack.advance(3)
-    assert rack.details("s01n1").session == session
-
-
 async def test_a_board_whose_power_goes_while_its_agent_restarts_stays_dark(
     rack: VirtualRack,
 ) -> None:

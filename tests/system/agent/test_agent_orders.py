@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from broker.contract.messages import Details, Phase, Result, decode
+from broker.contract.messages import Details, Phase, decode
 from broker.contract.topics import NodeLeaf
-from tests.system.agent.process import ID, TOPICS, Agent, Observer
+from tests.system.agent.process import Agent, Observer
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
@@ -23,21 +23,6 @@ async def test_a_reboot_retained_before_it_starts_is_never_obeyed(
     await observer.until(lambda: observer.results("after") == [Phase.DONE])
     assert agent.reboots == 0
     assert Phase.ACCEPTED not in observer.results()
-
-
-async def test_a_reboot_retained_while_it_listens_is_refused_and_cleared(
-    agent: Agent, observer: Observer
-) -> None:
-    agent.start()
-    await observer.until_beating()
-    observer.order("reboot", retain=True)
-    await observer.until(lambda: observer.results() == [Phase.REFUSED])
-    assert agent.reboots == 0
-    agent.stop()
-    agent.start()
-    await observer.until_beating()
-    await observer.until_beating()
-    assert agent.reboots == 0
 
 
 @pytest.mark.parametrize("verb", ["reboot", "update"])
@@ -111,38 +96,3 @@ async def test_under_systemd_an_agent_told_to_restart_ends_well(
     observer.order("restart-agent")
     await observer.until(lambda: b"offline" in observer.said(NodeLeaf.STATUS))
     assert await asyncio.to_thread(process.wait, 30) == 0
-
-
-async def test_an_order_that_came_too_late_is_answered_expired(
-    agent: Agent, observer: Observer
-) -> None:
-    agent.start()
-    await observer.until_beating()
-    observer.order("reboot", ttl_s=0)
-    await observer.until(lambda: observer.results() == [Phase.EXPIRED])
-    assert agent.reboots == 0
-
-
-async def test_a_command_runs_without_our_environment(
-    agent: Agent, observer: Observer
-) -> None:
-    agent.start()
-    await observer.until_beating()
-    observer.order("secret")
-    await observer.until(lambda: Phase.DONE in observer.results())
-    last = decode(observer.said(NodeLeaf.RESULT)[-1], Result)
-    assert "PYTHONPATH" not in last.stdout
-    assert last.exit_code == 0
-
-
-async def test_bytes_that_mean_nothing_stop_nothing(
-    agent: Agent, observer: Observer
-) -> None:
-    agent.start()
-    await observer.until_beating()
-    topic = TOPICS.node(ID, NodeLeaf.ORDER)
-    for payload in (b"", b"reboot", b"\xff" * 100, b"[" * 16_000, b'{"id":1}'):
-        observer.link.publish(topic, payload, qos=1)
-    observer.order("ping")
-    await observer.until(lambda: observer.results() == [Phase.DONE])
-    assert agent.log.read_text().count("(logged once)") == 1
