@@ -70,7 +70,7 @@ class Command(msgspec.Struct, frozen=True):
 COMMANDS = (
     Command("up", "pirack.up.cli", "run the whole rack on this machine", "rack"),
     Command("init", "pirack.init.cli", "set up a rack for good, with system services"),
-    Command("node", "pirack.node.cli", "let real Pis join, list and forget them"),
+    Command("node", "pirack.node", "let real Pis join, list and forget them"),
     Command(
         "deploy", "pirack.deployment.cli", "bring the agent to boards over SSH", "rack"
     ),

@@ -27,7 +27,7 @@ from master_service.rack.events import Retention
 from master_service.rack.store import Store
 from master_service.service import DATABASE
 from node_agent.vitals import LinuxBoard
-from pirack import deploy_files, rack_config, terminal
+from pirack import distribution, rack_config, terminal
 from pirack.backup import archive, backup, swap
 from pirack.backup.archive import (
     DATA,
@@ -209,7 +209,7 @@ def _missing_users(manifest: Manifest) -> Iterator[str]:
     missing = {entry.owner for entry in manifest.entries} - users
     missing |= {entry.group for entry in manifest.entries} - groups
     missing = {name for name in missing if not name.isdecimal()}
-    ours = f"sh {deploy_files.directory()}/master/install"
+    ours = f"sh {distribution.deploy_directory()}/master/install"
     for way_out, names in (
         ("apt-get install mosquitto", missing & {"mosquitto"}),
         (ours, missing - {"mosquitto"}),

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from node_agent import identity
-from pirack.node.board_id import BoardId
+from pirack.bundle import BoardId
 from provisioning.deploy.snapshot import Snapshot
 
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from broker.common.errors import LinkError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_USAGE
-from pirack import option_types, rack_config, terminal
-from pirack.node.cli import add_where
-from pirack.node.wish import check_packages
+from pirack import distribution, option_types, rack_config, terminal
 from pirack.rack_config import SEE_DOCTOR
 from provisioning.deploy.target import SSH_PORT
 from provisioning.deploy.visit import Pace
@@ -99,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--forget-key", action="store_true", help="drop the host keys of the boards"
     )
-    add_where(parser)
+    rack_config.add_options(parser, broker=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -117,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
             return command.print_key(found)
         if bool(args.board) + args.all + (args.stack is not None) != 1:
             return _fail(WHICH, EXIT_USAGE)
-        check_packages(args.wheel, args.wheelhouse)
+        distribution.check_packages(args.wheel, args.wheelhouse)
         return asyncio.run(command.deploy(args, found))
     except LinkError as error:
         return _fail(f"{error}. Does the rack run? {SEE_DOCTOR}", EXIT_NO_BROKER)

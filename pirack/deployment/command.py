@@ -9,12 +9,11 @@ from typing import Protocol, Self
 
 from broker.common.errors import ConfigError, PiRackError
 from broker.common.service import EXIT_FAILED, EXIT_OK
-from pirack import terminal
+from pirack import broker_users, terminal
 from pirack.deployment import show, targets
 from pirack.deployment.ear import Ear
 from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import place_them
-from pirack.node import members
 from pirack.rack_config import RackAccess
 from provisioning.deploy import ssh
 from provisioning.deploy.deployer import Deployer
@@ -91,7 +90,7 @@ async def _bind(
     try:
         for node in fine:
             if node in packer.renamed:
-                await members.bind(found, packer.renamed[node])
+                await broker_users.bind(found, packer.renamed[node])
     except (PiRackError, OSError) as error:
         return [f"client ids are still those of an earlier release: {error}"]
     return []

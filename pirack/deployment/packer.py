@@ -13,12 +13,10 @@ import msgspec
 from broker.common.errors import PiRackError
 from broker.contract.messages import NodeState
 from broker.mosquitto.credentials import Credentials, generate_client_id
-from pirack import deploy_files
-from pirack.deployment import own_wheel
+from pirack import broker_users, bundle, distribution
+from pirack.bundle import BoardId
 from pirack.deployment.board import board_of
-from pirack.node import bundle, members
-from pirack.node.add import NotLetInError, let_in
-from pirack.node.board_id import BoardId
+from pirack.enrolment import NotLetInError, let_in
 from pirack.rack_config import RackAccess
 from provisioning.deploy.seams import Package
 from provisioning.deploy.snapshot import Snapshot
@@ -56,7 +54,9 @@ class HousePacker:
         self.wheels: WheelStore | None = None
         """Those that boards made; None where a person brings a wheelhouse."""
         if wheelhouse is None:
-            self.wheels = WheelStore(house.board_wheels, deploy_files.directory())
+            self.wheels = WheelStore(
+                house.board_wheels, distribution.deploy_directory()
+            )
         self.renamed: dict[str, Credentials] = {}
         """By node id: what goes to boards whose client id could be guessed. The broker
         is told when the board has it, so that a failed visit locks no board out."""
@@ -78,8 +78,8 @@ class HousePacker:
         """
         board = await asyncio.to_thread(board_of, snapshot)
         async with self._door:  # one change of the broker's users at a time
-            secret, new = members.secret(self._house, board.node, renew=False)
-            await members.admit(self._house, secret, renewed=new)
+            secret, new = broker_users.node_secret(self._house, board.node, renew=False)
+            await broker_users.admit(self._house, secret, renewed=new)
             if not new and not secret.client_id:
                 bound = generate_client_id(board.node)
                 secret = msgspec.structs.replace(secret, client_id=bound)
@@ -110,7 +110,7 @@ class HousePacker:
 
     def _read_wheel(self) -> tuple[str, bytes]:
         if self._wheel is None:
-            return own_wheel.build()
+            return distribution.build_wheel()
         return self._wheel.name, self._wheel.read_bytes()
 
     def _archive(

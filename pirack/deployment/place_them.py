@@ -8,8 +8,7 @@ from broker.common.errors import PiRackError
 from broker.contract.messages import NodeState
 from broker.contract.verbs import Verb
 from pirack.deployment.ear import Ear
-from pirack.node import rack
-from pirack.node.add import NotLetInError, know, why
+from pirack.enrolment import NotLetInError, command_node, know, receipt_error
 from pirack.rack_config import RackAccess
 from provisioning.deploy.target import Report, Step
 from provisioning.deploy.trouble import Trouble
@@ -57,9 +56,11 @@ async def place_them(
             if report.step in _INSTALLED and node not in ear.states:
                 await know(house, node)
             for verb, *words in wanted(report, ear.states.get(node)):
-                receipt = await rack.command(house, node, verb, *words)
+                receipt = await command_node(house, node, verb, *words)
                 if not receipt.ok:
-                    notes.append(f"{node}: {verb} {' '.join(words)}: {why(receipt)}")
+                    notes.append(
+                        f"{node}: {verb} {' '.join(words)}: {receipt_error(receipt)}"
+                    )
         except NotLetInError as error:
             placed[position] = msgspec.structs.replace(
                 report, step=Step.FAILED, trouble=Trouble.NOT_JOINED, text=str(error)

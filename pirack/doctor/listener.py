@@ -13,9 +13,8 @@ from broker.common.errors import ConfigError, PiRackError
 from broker.mosquitto import credentials
 from broker.mosquitto.certificates import DAY_S
 from broker.mosquitto.dynsec import PEOPLE
-from pirack import rack_config
+from pirack import broker_users, rack_config
 from pirack.doctor.check_result import CheckResult, fail, ok, warn
-from pirack.node import members
 from pirack.rack_config import RackAccess
 
 SOON_DAYS = 30
@@ -179,7 +178,7 @@ class _Users(msgspec.Struct, frozen=True):
 
 
 async def _users(found: RackAccess) -> _Users:
-    control = await members.running(found)
+    control = await broker_users.running(found)
     if control is None:
         text = "the broker is down, so it cannot be asked"
         raise ConfigError(text)

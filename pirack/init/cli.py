@@ -11,7 +11,7 @@ from broker.contract.topics import check_name
 from broker.mosquitto import credentials
 from node_agent import identity
 from node_agent.vitals import LinuxBoard
-from pirack import deploy_files, listen, terminal
+from pirack import distribution, listen, terminal
 from pirack.init.rack_files import (
     BROKER_CONFIG,
     CREDENTIALS,
@@ -177,7 +177,7 @@ def steps(plan: InitPlan) -> tuple[str, ...]:
     Raises:
         ConfigError: This installation lacks the units.
     """
-    ours = deploy_files.directory()
+    ours = distribution.deploy_directory()
     services = " ".join(SERVICES)
     return (
         f"sudo sh {ours / 'master/install'}",

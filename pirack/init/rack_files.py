@@ -22,9 +22,8 @@ from broker.mosquitto import certificates, dynsec
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.dynsec import FILE_NAME, BrokerRole, BrokerUser
 from dashboard.server.users import ensure_admin
-from pirack import deploy_files, rack_config, toml_writer
+from pirack import broker_users, distribution, rack_config, toml_writer
 from pirack.listen import Listen
-from pirack.node import members
 from pirack.rack_config import RackAccess
 from pirack.up import passwords
 
@@ -223,10 +222,10 @@ def write(plan: InitPlan) -> Written:
         for name, role in passwords.ROLES.items()
     ]
     users.append(passwords.mqtt_user(plan.own_credentials, plan.node, BrokerRole.NODE))
-    users += members.added(plan.secrets, {user.name for user in users})
+    users += broker_users.added(plan.secrets, {user.name for user in users})
     made += _certificate(plan)
     notes = _update_users(plan, users, made)
-    shipped = deploy_files.mosquitto_conf().read_text(encoding="utf-8")
+    shipped = distribution.mosquitto_conf().read_text(encoding="utf-8")
     text = broker_config(shipped, plan, program.plugin)
     made += _keep(plan.broker_config, text, 0o644)
     made += _keep(plan.config, HEAD + toml_writer.dumps(tables(plan)), 0o640)
@@ -241,7 +240,7 @@ def _require_users(plan: InitPlan) -> None:
     Raises:
         ConfigError: One is not, and this is root, who would give them.
     """
-    ours = f"sh {deploy_files.directory()}/master/install"
+    ours = f"sh {distribution.deploy_directory()}/master/install"
     ways_out = {
         plan.owner: ours,
         plan.master_owner: ours,
@@ -297,8 +296,8 @@ def _update_users(
 
 
 async def _change(found: RackAccess, users: list[BrokerUser]) -> tuple[str, ...]:
-    if await members.running(found) is not None:
-        return await members.bring_up_to_date(found, users)
+    if await broker_users.running(found) is not None:
+        return await broker_users.bring_up_to_date(found, users)
     before = found.dynsec.read_bytes()
     dynsec.merge(found.dynsec.parent, users, found.topics)
     return (

@@ -18,9 +18,9 @@ import msgspec
 
 from broker.common.atomic import replace
 from broker.common.errors import ConfigError
-from pirack import deploy_files
+from pirack import distribution
+from pirack.bundle import BoardId
 from pirack.deployment.packer import add_wheelhouse
-from pirack.node.board_id import BoardId
 
 ARCHIVE = "pirack-seed.tar"
 CMDLINE = "cmdline.txt"
@@ -191,7 +191,7 @@ def pack(
         OSError: A file cannot be read.
     """
     content = io.BytesIO()
-    seed = deploy_files.directory() / "seed"
+    seed = distribution.deploy_directory() / "seed"
     with tarfile.open(fileobj=content, mode="w") as archive:
         archive.add(bundle, "bundle", filter=_of_root)
         for name in _UNITS:

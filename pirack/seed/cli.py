@@ -6,11 +6,9 @@ from pathlib import Path
 
 from broker.common.errors import LinkError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
-from pirack import deploy_files, option_types, rack_config, terminal
-from pirack.deployment import own_wheel
-from pirack.node.add import Added, add
-from pirack.node.cli import add_where
-from pirack.node.wish import HALF_A_PLACE, check_packages, wished
+from pirack import distribution, option_types, rack_config, terminal
+from pirack.enrolment import AddedNode, add
+from pirack.node import HALF_A_PLACE, read_request
 from pirack.seed import card
 from pirack.seed.card import ARCHIVE, FIRSTRUN, META_DATA, USER_DATA, Card, System
 
@@ -114,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="wheels of paho-mqtt, psutil and msgspec for boards without internet",
     )
-    add_where(parser)
+    rack_config.add_options(parser, broker=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -164,12 +162,12 @@ def _shared(args: argparse.Namespace) -> int:
 
 def _node(args: argparse.Namespace) -> int:
     found = rack_config.find_access(args)
-    wish = wished(args, args.node)
-    check_packages(None, args.wheelhouse)
+    wish = read_request(args, args.node)
+    distribution.check_packages(None, args.wheelhouse)
     told = _card(args, wish.board.node)
     which = args.os or card.system_of(args.to)
     card.check(args.to, which, force=args.force)
-    wheel = None if wish.wheel else own_wheel.build()
+    wheel = None if wish.wheel else distribution.build_wheel()
     added = add(found, wish)
     for line in _joined(added):
         terminal.say(line)
@@ -181,7 +179,7 @@ def _node(args: argparse.Namespace) -> int:
 
 
 def _card(args: argparse.Namespace, what: str) -> Card:
-    script = deploy_files.directory() / "seed" / "first-boot"
+    script = distribution.deploy_directory() / "seed" / "first-boot"
     return Card(
         user=args.user,
         key=_key(args),
@@ -208,8 +206,8 @@ def _put(args: argparse.Namespace, made: dict[str, bytes], which: System) -> Non
         terminal.say(f"  note: {note}")
 
 
-def _joined(added: Added) -> list[str]:
-    node, name = added.wish.board.node, added.wish.name
+def _joined(added: AddedNode) -> list[str]:
+    node, name = added.request.board.node, added.request.name
     who = f"{name} ({node})" if name else node
     return [
         f"{who} may join rack {added.rack}.",

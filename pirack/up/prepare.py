@@ -24,9 +24,8 @@ from broker.mosquitto.dynsec import FILE_NAME, BrokerRole, BrokerUser
 from broker.mosquitto.program import Mosquitto
 from node_agent import identity
 from node_agent.vitals import LinuxBoard
-from pirack import listen, rack_config, toml_writer
+from pirack import broker_users, listen, rack_config, toml_writer
 from pirack.listen import Listen
-from pirack.node import members
 from pirack.runfile import Login, MqttAccess, RunFile
 from pirack.up import client_tools, part_config, passwords, ports
 from pirack.up.announce import Announcement
@@ -330,7 +329,7 @@ def _users(decided: Decided) -> MqttAccess:
         )
         for name, password in simulated.items()
     ]
-    users += members.added(paths.secrets, {user.name for user in users})
+    users += broker_users.added(paths.secrets, {user.name for user in users})
     dynsec.merge(paths.broker, users, Topics(decided.rack))
     secret = next(user.password for user in users if user.name == rack_config.ADMIN)
     return MqttAccess(

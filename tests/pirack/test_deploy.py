@@ -15,12 +15,12 @@ from broker.contract.messages import Details, NodeState, Verdict
 from broker.contract.topics import Topics
 from broker.mosquitto import credentials
 from broker.mosquitto.credentials import Credentials
-from pirack.deployment import own_wheel, show, targets
+from pirack import bundle, distribution
+from pirack.bundle import BoardId
+from pirack.deployment import show, targets
 from pirack.deployment.board import board_of
 from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import wanted
-from pirack.node import bundle
-from pirack.node.board_id import BoardId
 from pirack.rack_config import RackAccess
 from provisioning.deploy.snapshot import Snapshot
 from provisioning.deploy.target import Report, Step, Target
@@ -180,7 +180,7 @@ def test_what_goes_to_a_board_is_one_directory_that_only_root_reads(
         return renewed
 
     # The broker's own tests are elsewhere; here it takes everybody.
-    monkeypatch.setattr("pirack.node.members.admit", admit)
+    monkeypatch.setattr("pirack.broker_users.admit", admit)
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / "psutil.whl").write_bytes(b"wheel")
     before = set(tmp_path.iterdir())
@@ -212,7 +212,7 @@ def test_wheels_that_a_board_made_go_to_those_of_its_kind_and_with_each_bundle(
     async def admit(_house: RackAccess, _whom: Credentials, *, renewed: bool) -> bool:
         return renewed
 
-    monkeypatch.setattr("pirack.node.members.admit", admit)
+    monkeypatch.setattr("pirack.broker_users.admit", admit)
     found = house(tmp_path)
     known = {"pi-1f3a9c2e": state("pi-1f3a9c2e", "s01n1", stack=1, slot=1)}
     packer = HousePacker(found, known)
@@ -239,7 +239,7 @@ def test_a_board_of_an_earlier_release_gets_a_client_id_that_is_kept_when_it_has
     async def admit(_house: RackAccess, _whom: Credentials, *, renewed: bool) -> bool:
         return renewed
 
-    monkeypatch.setattr("pirack.node.members.admit", admit)
+    monkeypatch.setattr("pirack.broker_users.admit", admit)
     found, old = house(tmp_path), Credentials(username="pi-1f3a9c2e", password="p")
     found.node(old.username).parent.mkdir()
     credentials.write(found.node(old.username), old)
@@ -257,7 +257,7 @@ def test_a_board_of_an_earlier_release_gets_a_client_id_that_is_kept_when_it_has
 
 
 def test_our_own_wheel_is_the_same_each_time_and_names_each_file_it_has() -> None:
-    (name, first), (_, second) = own_wheel.build(), own_wheel.build()
+    (name, first), (_, second) = distribution.build_wheel(), distribution.build_wheel()
     assert name.startswith("pirack-")
     assert first == second
     with zipfile.ZipFile(io.BytesIO(first)) as archive:

@@ -35,8 +35,8 @@ def test_a_value_that_cannot_be_is_wrong_usage_and_says_what_can(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["s03n2", "--wheel", "/no.whl"], "is no file"),
-        (["s03n2", "--wheel", __file__], "is no wheel"),
+        (["s03n2", "--wheel", "/no.whl"], "is not a file"),
+        (["s03n2", "--wheel", __file__], "is not a wheel"),
         (["s03n2", "--wheelhouse", "/no"], "has no wheels"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from broker.common.config import Document
 from broker.common.errors import ConfigError
 from broker.mosquitto import credentials
-from pirack import deploy_files, rack_config
+from pirack import distribution, rack_config
 from pirack.init.cli import add_arguments, planned, steps
 from pirack.init.rack_files import InitPlan, broker_config, tables
 from pirack.listen import Listen
@@ -16,7 +16,7 @@ from pirack.listen import Listen
 PLUGIN = Path("/usr/lib/x/mosquitto_dynamic_security.so")
 ETC, STATE = Path("/etc/pirack"), Path("/var/lib/pirack")
 EVERYWHERE = Listen("0.0.0.0", 8883)
-UNITS = deploy_files.directory()
+UNITS = distribution.deploy_directory()
 
 
 def plan(listen: Listen = EVERYWHERE) -> InitPlan:
@@ -35,7 +35,7 @@ def plan(listen: Listen = EVERYWHERE) -> InitPlan:
 
 
 def written(listen: Listen = EVERYWHERE) -> list[str]:
-    shipped = deploy_files.mosquitto_conf().read_text()
+    shipped = distribution.mosquitto_conf().read_text()
     return broker_config(shipped, plan(listen), PLUGIN).splitlines()
 
 
@@ -68,7 +68,7 @@ def test_every_address_of_both_kinds_is_said_without_one() -> None:
 
 
 def test_the_shipped_files_have_the_paths_that_init_uses() -> None:
-    shipped = deploy_files.mosquitto_conf().read_text()
+    shipped = distribution.mosquitto_conf().read_text()
     made = plan()
     for path in (made.dynsec, made.tls / "server.crt", made.tls / "server.key"):
         assert f" {path}\n" in shipped

@@ -11,11 +11,10 @@ from broker.common.errors import ConfigError, TopicError
 from broker.contract.topics import Topics
 from broker.mosquitto import certificates, credentials
 from broker.mosquitto.credentials import Credentials
-from pirack import deploy_files, rack_config
-from pirack.node import board_id, bundle
-from pirack.node.add import Added, Wish, add, lines
-from pirack.node.board_id import BoardId
-from pirack.node.wish import wished
+from pirack import bundle, distribution, rack_config
+from pirack.bundle import BoardId
+from pirack.enrolment import AddedNode, AddRequest, add
+from pirack.node import lines, read_request
 from pirack.rack_config import RackAccess
 
 BOARD = BoardId("pi-1f3a9c2e", told=False)
@@ -35,13 +34,13 @@ BOARD = BoardId("pi-1f3a9c2e", told=False)
 def test_a_board_is_known_by_its_id_its_serial_or_its_address(
     text: str, board: BoardId
 ) -> None:
-    assert board_id.read(text) == board
+    assert bundle.read_board_id(text) == board
 
 
 @pytest.mark.parametrize("text", ["", "My Pi", "dc:a6:32:01:02", "a/b", "x" * 33])
 def test_what_is_no_board_is_refused_with_the_right_forms(text: str) -> None:
     with pytest.raises(TopicError, match="MAC address"):
-        board_id.read(text)
+        bundle.read_board_id(text)
 
 
 def rack(directory: Path) -> RackAccess:
@@ -90,17 +89,17 @@ def test_a_bundle_made_again_replaces_the_old_one(tmp_path: Path) -> None:
 
 
 def test_every_line_of_the_installer_finds_its_file() -> None:
-    script = Path(deploy_files.directory(), bundle.INSTALL).read_text()
+    script = Path(distribution.deploy_directory(), bundle.INSTALL).read_text()
     wanted = [line.split()[2] for line in script.splitlines() if line[:4] == "put "]
     assert len(wanted) >= 4
     assert {one.split("/")[0] for one in wanted} <= set(bundle.FOR_NODES)
     for name in wanted:
-        assert (deploy_files.directory() / name).exists()
+        assert (distribution.deploy_directory() / name).exists()
 
 
 def told(**changes: Any) -> str:  # noqa: ANN401  # fields of two kinds
-    added = Added(
-        wish=Wish(board=BOARD, name="s03n2", place=(3, 2)),
+    added = AddedNode(
+        request=AddRequest(board=BOARD, name="s03n2", place=(3, 2)),
         rack="lab",
         bundle=Path("/my secrets/pi-1f3a9c2e"),
         live=True,
@@ -124,14 +123,14 @@ def options(**given: object) -> argparse.Namespace:
 
 
 def test_name_and_place_become_the_commands_the_master_is_sent() -> None:
-    wish = wished(options(name="s03n2", stack=3, slot=2), "pi-1")
+    wish = read_request(options(name="s03n2", stack=3, slot=2), "pi-1")
     assert wish.commands == (("name", ("s03n2",)), ("place", ("3", "2")))
-    assert wished(options(), "pi-1").commands == ()
+    assert read_request(options(), "pi-1").commands == ()
 
 
 def test_half_a_place_is_refused() -> None:
     with pytest.raises(ConfigError, match="--stack 3 --slot 2"):
-        wished(options(stack=3), "pi-1")
+        read_request(options(stack=3), "pi-1")
 
 
 def test_the_masters_own_agent_keeps_the_password_it_has(tmp_path: Path) -> None:
@@ -139,7 +138,7 @@ def test_the_masters_own_agent_keeps_the_password_it_has(tmp_path: Path) -> None
     credentials.write(own, Credentials(username=BOARD.node, password="secret"))
     masters = msgspec.structs.replace(rack(tmp_path), own=own)
     with pytest.raises(ConfigError, match="is this machine, the master's"):
-        add(masters, Wish(board=BOARD, renew=True))
+        add(masters, AddRequest(board=BOARD, renew=True))
     assert not masters.node(BOARD.node).exists()
 
 

@@ -10,14 +10,14 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # comes with the page's server
 
 from broker.common.errors import ConfigError
-from pirack import deploy_files
+from pirack import distribution
+from pirack.bundle import BoardId
 from pirack.cli import main
-from pirack.node.board_id import BoardId
 from pirack.seed import card
 from pirack.seed.card import ARCHIVE, HOOK, Card, System, pack
 
 KEY = f"ssh-ed25519 {base64.b64encode(bytes(51)).decode()} pirack deploy, o'brien"
-SCRIPT = (deploy_files.directory() / "seed/first-boot").read_text()
+SCRIPT = (distribution.deploy_directory() / "seed/first-boot").read_text()
 CARD = Card(user="pi", key=KEY, instance="pirack-shared-c0ffee01", script=SCRIPT)
 CMDLINE = "console=tty1 root=PARTUUID=1-02 rootwait quiet\n"
 BOARD = BoardId("pi-1f3a9c2e", told=False)
@@ -70,7 +70,7 @@ def test_another_preparation_makes_cloud_init_run_once_more() -> None:
 def test_every_script_is_one_that_a_shell_reads(shell: str, tmp_path: Path) -> None:
     made = tmp_path / "firstrun.sh"
     made.write_text(card.firstrun(CARD))
-    seed = deploy_files.directory() / "seed"
+    seed = distribution.deploy_directory() / "seed"
     for script in (made, seed / "first-boot", seed / "enrol"):
         subprocess.run([shell, "-n", script], check=True)
 

@@ -22,8 +22,7 @@ from broker.mosquitto import credentials, dynsec
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.certificates import DAY_S, SERVER_DAYS, Files, ensure, inspect
 from broker.mosquitto.dynsec import Rights
-from pirack import rack_config
-from pirack.node import members
+from pirack import broker_users, rack_config
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
@@ -249,15 +248,15 @@ def test_a_deployed_board_of_an_earlier_release_is_bound_when_it_has_its_client_
     config: Path,
 ) -> None:
     found = rack_config.read_access(config)
-    secret, _ = members.secret(found, NODE, renew=False)
+    secret, _ = broker_users.node_secret(found, NODE, renew=False)
     old = msgspec.structs.replace(secret, client_id="")
     credentials.write(found.node(NODE), old)
-    asyncio.run(members.admit(found, old, renewed=True))
+    asyncio.run(broker_users.admit(found, old, renewed=True))
     plain = msgspec.structs.replace(found.local_endpoint("viewer"), username=NODE)
     plain = msgspec.structs.replace(plain, password=old.password)
     asyncio.run(check_connection(plain, NODE))
 
-    asyncio.run(members.bind(found, secret))
+    asyncio.run(broker_users.bind(found, secret))
 
     assert credentials.read(found.node(NODE)) == secret
     with pytest.raises(LinkRefusedError):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from broker.common.processes import how_it_ended
-from pirack.deployment import own_wheel
+from pirack import distribution
 
 PROJECT = Path(__file__).parents[2]
 SCRIPT = PROJECT / "scripts/try-on-a-pi"
@@ -53,7 +53,7 @@ def lone_script(tmp_path: Path) -> Path:
     folder = tmp_path / "alone"
     folder.mkdir()
     shutil.copy(SCRIPT, folder)
-    name, wheel = own_wheel.build()
+    name, wheel = distribution.build_wheel()
     (folder / name).write_bytes(wheel)
     return folder / SCRIPT.name
 

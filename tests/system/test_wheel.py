@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack.deployment import own_wheel
+from pirack import distribution
 from tests.ports import free_port
 from tests.system.agent.process import accepts
 
@@ -84,7 +84,7 @@ def contents(wheel: Path | io.BytesIO) -> dict[str, int]:
 
 
 def test_pirack_deploy_brings_what_a_build_would(wheel: Path) -> None:
-    name, content = own_wheel.build()
+    name, content = distribution.build_wheel()
     assert name == wheel.name
     brought, built = contents(io.BytesIO(content)), contents(wheel)
     assert brought.keys() == built.keys()
@@ -94,8 +94,8 @@ def test_pirack_deploy_brings_what_a_build_would(wheel: Path) -> None:
 
 
 def test_an_installed_wheel_brings_itself(wheel: Path, node: Path) -> None:
-    program = "import sys; from pirack.deployment import own_wheel as own; "
-    program += "sys.stdout.buffer.write(own.build()[1])"
+    program = "import sys; from pirack import distribution; "
+    program += "sys.stdout.buffer.write(distribution.build_wheel()[1])"
     words = [str(node / "python"), "-c", program]
     packed = subprocess.run(words, capture_output=True, check=True, cwd="/").stdout
     assert contents(io.BytesIO(packed)) == contents(wheel)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from broker.contract.topics import Topics
 from broker.mosquitto.credentials import Credentials
+from pirack import bundle
 from pirack.deployment.board import board_of
-from pirack.node import bundle
 from pirack.rack_config import RackAccess
 from provisioning.deploy import ssh
 from provisioning.deploy.deployer import Deployer

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack import cli
-from pirack.deployment import own_wheel
+from pirack import cli, distribution
 from provisioning.deploy import ssh
 from tests.ports import free_port
 from tests.system.deploy.pi import Pi
@@ -53,7 +52,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our package, the same all the time: the tree may be edited meanwhile."""
-    name, content = own_wheel.build()
+    name, content = distribution.build_wheel()
     path = tmp_path_factory.mktemp("wheel") / name
     path.write_bytes(content)
     return path

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack import deploy_files
+from pirack import distribution
 from provisioning.deploy.target import Report, Step
 from provisioning.deploy.trouble import Trouble
 from provisioning.deploy.wheels import WheelStore
@@ -111,7 +111,11 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     version = subprocess.check_output([PYTHON, "-c", asked], text=True).strip()
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps")
     for lock in ("node.lock", "wheels.lock"):
-        wanted = ("--require-hashes", "--requirement", deploy_files.directory() / lock)
+        wanted = (
+            "--require-hashes",
+            "--requirement",
+            distribution.deploy_directory() / lock,
+        )
         only = ("--only-binary=:all:", "--python-version", version)
         subprocess.run([*pip, *only, *wanted, "--dest", into], check=True, timeout=120)
     return into
@@ -172,7 +176,7 @@ async def test_wheels_of_piwheels_are_kept_and_installed_by_their_hashes(
     # It is told by its address, as any index that pip is set up for may have the name.
     put(small, "/etc/pip.conf", f"[global]\nextra-index-url={index.url}/piwheels\n")
     (index.folder / "piwheels").symlink_to("simple")
-    store = WheelStore(tmp_path / "board-wheels", deploy_files.directory())
+    store = WheelStore(tmp_path / "board-wheels", distribution.deploy_directory())
     index.add_as_piwheels(fetched, "msgspec*.whl", "paho*.whl")
     put(small, "/run/release", "")
     none = await deploy(small, tmp_path, wheel, wheels=store)
@@ -196,7 +200,7 @@ def sources(
     index: Index, fetched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """Files to deploy whose lock file names the sources of small packages."""
-    units = Path(shutil.copytree(deploy_files.directory(), tmp_path / "units"))
+    units = Path(shutil.copytree(distribution.deploy_directory(), tmp_path / "units"))
     lock = (units / "node.lock").read_text()
     lines = []
     for name, version in re.findall(r"^([a-z-]+)==([0-9.]+)", lock, re.M):
@@ -208,7 +212,7 @@ def sources(
     for one in fetched.glob("*.whl"):
         if not re.match("msgspec|psutil|paho", one.name):
             index.add(one.name, one.read_bytes())
-    monkeypatch.setattr(deploy_files, "directory", lambda: units)
+    monkeypatch.setattr(distribution, "deploy_directory", lambda: units)
     return units
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack import deploy_files
+from pirack import distribution
 from provisioning.deploy.trouble import Trouble
 from tests.system.deploy.alone import deploy
 from tests.system.deploy.pi import Pi
@@ -69,11 +69,11 @@ async def test_only_files_whose_hashes_the_lock_file_has_are_installed(
     *,
     genuine: bool,
 ) -> None:
-    units = shutil.copytree(deploy_files.directory(), tmp_path / "shipped")
+    units = shutil.copytree(distribution.deploy_directory(), tmp_path / "shipped")
     if not genuine:
         lock = units / "node.lock"
         lock.write_text(re.sub("sha256:....", "sha256:0000", lock.read_text()))
-    monkeypatch.setattr(deploy_files, "directory", lambda: units)
+    monkeypatch.setattr(distribution, "deploy_directory", lambda: units)
     report = await deploy(blank, tmp_path, wheel)
     if genuine:
         assert report.trouble is Trouble.SILENT  # installed; nothing listens here

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack import deploy_files, rack_config
+from pirack import distribution, rack_config
 from provisioning.deploy.wheels import RECIPE
 from tests.system.machines import armhf, debian
 from tests.system.machines.armhf import ArmMachine
@@ -109,7 +109,7 @@ def deploy(switch: Switch, rack: Path, board: int, *words: str) -> str:
 
 def kept_wheels() -> Path:
     """Where the wheels are that a board of this card built by these programs."""
-    units = deploy_files.directory()
+    units = distribution.deploy_directory()
     recipe = [(units / name).read_text() for name in RECIPE]
     card = armhf.boot().disk.parent.name
     return CACHE / f"wheels-armhf-{debian.content_hash(card, *recipe)}"

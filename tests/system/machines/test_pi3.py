@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack.deployment import own_wheel
+from pirack import distribution
 from tests.system.machines import packages, pi3
 from tests.system.machines.pi3 import Check, Plan
 
@@ -24,7 +24,7 @@ pytestmark = [
 
 def boot(folder: Path, plan: Plan) -> list[Check]:
     """What every check of a plan said that ran on a board."""
-    _, wheel = own_wheel.build()
+    _, wheel = distribution.build_wheel()
     return pi3.build(folder, wheel, plan).boot(folder, deadline_s=BOOT_S)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack.deployment import own_wheel
+from pirack import distribution
 from tests.deploy_files import settings
 from tests.system.units.machine import Machine, require
 
@@ -132,7 +132,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("units")
     given = folder / "given"
     given.mkdir()
-    name, wheel = own_wheel.build()
+    name, wheel = distribution.build_wheel()
     (given / name).write_bytes(wheel)
     for one in ("board", "outlet"):
         path = given / one

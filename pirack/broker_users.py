@@ -1,4 +1,8 @@
-"""Who may join: the passwords kept here, and what the broker was told of them."""
+"""Who may connect to the broker: the passwords kept here, and what it was told.
+
+A password is kept before the broker hears of it: what breaks off in between is made
+whole by doing it again.
+"""
 
 import contextlib
 import shutil
@@ -18,14 +22,13 @@ from broker.mosquitto.dynsec_control import DynsecControl
 from pirack.rack_config import ADMIN, BROKER_ADMIN, RackAccess, added_nodes, node_file
 
 
-def secret(house: RackAccess, node: str, *, renew: bool) -> tuple[Credentials, bool]:
-    """Return a node's credentials, and whether they are new; made if missing.
-
-    Kept before the broker hears of them: what breaks off in between is made whole by
-    doing it again.
+def node_secret(
+    access: RackAccess, node: str, *, renew: bool
+) -> tuple[Credentials, bool]:
+    """Returns a node's credentials, and whether they are new; makes missing ones.
 
     Args:
-        house: The rack.
+        access: The rack.
         node: Id.
         renew: Make a new password in the place of the old one.
 
@@ -33,7 +36,7 @@ def secret(house: RackAccess, node: str, *, renew: bool) -> tuple[Credentials, b
         ConfigError: The file is there but is no credentials file.
         OSError: It cannot be written.
     """
-    path = house.node(node)
+    path = access.node(node)
     if path.exists() and not renew:
         return credentials.read(path), False
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -46,8 +49,8 @@ def secret(house: RackAccess, node: str, *, renew: bool) -> tuple[Credentials, b
     return made, True
 
 
-async def admit(house: RackAccess, whom: Credentials, *, renewed: bool) -> bool:
-    """Tell the broker; return whether it runs. If not, it will know when it starts.
+async def admit(access: RackAccess, whom: Credentials, *, renewed: bool) -> bool:
+    """Tells the broker; returns whether it runs. If not, it will know when it starts.
 
     Raises:
         ConfigError: A file cannot be used.
@@ -55,16 +58,16 @@ async def admit(house: RackAccess, whom: Credentials, *, renewed: bool) -> bool:
         LinkError: The broker refused us.
     """
     user = as_node(whom)
-    control = await running(house)
+    control = await running(access)
     if control is None:
-        dynsec.add_user(house.dynsec, user, house.topics)
+        dynsec.add_user(access.dynsec, user, access.topics)
         return False
     await control.add_user(user, renew=renewed)
     return True
 
 
 def as_node(whom: Credentials) -> BrokerUser:
-    """Return the broker's user for a node."""
+    """Returns the broker's user for a node."""
     return BrokerUser(
         name=whom.username,
         password=whom.password,
@@ -90,7 +93,7 @@ def added(secrets: Path, others: Set[str]) -> list[BrokerUser]:
     ]
 
 
-async def bind(house: RackAccess, whom: Credentials) -> None:
+async def bind(access: RackAccess, whom: Credentials) -> None:
     """Lets a node connect only with the client id that its new credentials have.
 
     For a board that an earlier release enrolled, once the credentials are on it.
@@ -101,16 +104,16 @@ async def bind(house: RackAccess, whom: Credentials) -> None:
         LinkError: The broker refused us, or is down.
         OSError: The credentials cannot be written.
     """
-    control = await running(house)
+    control = await running(access)
     if control is None:
         text = "the broker is down"
         raise LinkError(text)
-    credentials.write(house.node(whom.username), whom)
+    credentials.write(access.node(whom.username), whom)
     await control.bind_client_id(as_node(whom))
 
 
-async def dismiss(house: RackAccess, node: str) -> bool:
-    """Take a node's right to connect and its password; return whether the broker runs.
+async def dismiss(access: RackAccess, node: str) -> bool:
+    """Takes a node's password and right to connect; returns whether the broker runs.
 
     Raises:
         ConfigError: A file cannot be used.
@@ -118,29 +121,29 @@ async def dismiss(house: RackAccess, node: str) -> bool:
         LinkError: The broker refused us.
         OSError: A file cannot be removed.
     """
-    control = await running(house)
+    control = await running(access)
     if control is None:
-        dynsec.remove_node(house.dynsec, node)
+        dynsec.remove_node(access.dynsec, node)
     else:
         await control.remove_node(node)
     with contextlib.suppress(FileNotFoundError):
-        house.node(node).unlink()
-    shutil.rmtree(house.bundles / node, ignore_errors=True)
+        access.node(node).unlink()
+    shutil.rmtree(access.bundles / node, ignore_errors=True)
     return control is not None
 
 
-async def running(house: RackAccess) -> DynsecControl | None:
-    """Return the running broker's door for changes; None while it is down.
+async def running(access: RackAccess) -> DynsecControl | None:
+    """Returns what changes the running broker's users; None while it is down.
 
     Raises:
         ConfigError: The administrator's credentials cannot be read.
         LinkError: There is a broker, and it refuses us: not ours, or not this rack's.
     """
-    newer = (house.secrets / f"{BROKER_ADMIN}.json").exists()
+    newer = (access.secrets / f"{BROKER_ADMIN}.json").exists()
     refusal = LinkError()
     # Of a rack that was set up by an earlier release the broker may know `admin` only.
     for user in (BROKER_ADMIN, ADMIN) if newer else (ADMIN,):
-        endpoint = house.local_endpoint(user)
+        endpoint = access.local_endpoint(user)
         try:
             await check_connection(endpoint)
         except (LinkRefusedError, SilentError) as error:
@@ -148,17 +151,17 @@ async def running(house: RackAccess) -> DynsecControl | None:
         except LinkError:
             return None
         else:
-            return DynsecControl(connector(endpoint), house.topics)
+            return DynsecControl(connector(endpoint), access.topics)
     raise refusal
 
 
 async def bring_up_to_date(
-    house: RackAccess, users: Sequence[BrokerUser]
+    access: RackAccess, users: Sequence[BrokerUser]
 ) -> tuple[str, ...]:
     """Gives a running broker this release's users, rights and client ids.
 
     Args:
-        house: The rack.
+        access: The rack.
         users: Services and people of ours, and nodes with a file of their own.
 
     Returns:
@@ -169,13 +172,13 @@ async def bring_up_to_date(
         ControlError: The broker refused the change.
         LinkError: The broker refused us, or is down.
     """
-    control = await running(house)
+    control = await running(access)
     if control is None:
         text = "the broker is down"
         raise LinkError(text)
     (chief,) = (user for user in users if user.role is BrokerRole.BROKER_ADMIN)
     made = await control.add_user(chief, renew=False)
     # As the new one from here on: a change of `admin` ends the connections of `admin`.
-    control = await running(house) or control
+    control = await running(access) or control
     changed = await control.renew(users)
     return (chief.name, *changed) if made else changed

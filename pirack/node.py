@@ -2,20 +2,22 @@
 
 import argparse
 import asyncio
+import os
+import shlex
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from broker import VERSION
-from broker.common.errors import LinkError, TopicError
+from broker.common.errors import ConfigError, LinkError, TopicError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_OK, EXIT_USAGE
 from broker.contract.messages import Verdict
-from pirack import option_types, rack_config, terminal
-from pirack.node import bundle, leave, rack
-from pirack.node.add import add, lines
-from pirack.node.wish import wished
-from pirack.rack_config import RackAccess
+from broker.contract.topics import check_name
+from pirack import bundle, distribution, enrolment, option_types, rack_config, terminal
+from pirack.bundle import read_board_id
+from pirack.enrolment import AddedNode, AddRequest
 from pirack.screen import span
 
 HELP = "let a real Pi join the rack, list those that may, forget one"
@@ -41,11 +43,11 @@ exit codes
   4 the broker cannot be used
 """
 
-LOOK_S = 3.0
+HALF_A_PLACE = "a place is both: --stack 3 --slot 2"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the sub-commands."""
+    """Adds the sub-commands."""
     actions = parser.add_subparsers(dest="action", metavar="<action>", required=True)
     one = actions.add_parser("add", help="let a board join; write its bundle")
     one.add_argument("board", help="its id, serial or MAC address")
@@ -80,11 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gone = actions.add_parser("forget", help="take a node's right to connect")
     gone.add_argument("board", help="its id, serial, MAC address or name")
     for sub in (one, listed, gone):
-        add_where(sub)
+        rack_config.add_options(sub, broker=False)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it and return the exit code.
+    """Does it and returns the exit code.
 
     Raises:
         PiRackError: The rack, its broker or a file does not allow it.
@@ -101,20 +103,78 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    wish = msgspec.structs.replace(
-        wished(args, args.board),
+    request = msgspec.structs.replace(
+        read_request(args, args.board),
         into=args.to,
         at=args.at,
-        wheel=args.wheel or bundle.built_wheel(VERSION),
+        wheel=args.wheel or distribution.built_wheel(VERSION),
     )
-    for line in lines(add(rack_config.find_access(args), wish)):
+    for line in lines(enrolment.add(rack_config.find_access(args), request)):
         terminal.say(line)
     return EXIT_OK
 
 
+def read_request(args: argparse.Namespace, board: str) -> AddRequest:
+    """Returns what ``--name``, ``--stack``, ``--slot``, ``--renew``, ``--wheel`` ask.
+
+    Args:
+        args: From the command line.
+        board: Id, serial or MAC address.
+
+    Raises:
+        ConfigError: A place lacks its half, or the wheel is not there.
+        TopicError: The name or the board cannot be one.
+    """
+    if (args.stack is None) != (args.slot is None):
+        raise ConfigError(HALF_A_PLACE)
+    distribution.check_packages(args.wheel)
+    return AddRequest(
+        board=read_board_id(board),
+        name=check_name(args.name, "name") if args.name else "",
+        place=None if args.stack is None else (args.stack, args.slot),
+        renew=args.renew,
+        wheel=args.wheel,
+    )
+
+
+def lines(added: AddedNode) -> Iterator[str]:
+    """Returns what the person is told."""
+    node, name = added.request.board.node, added.request.name
+    who = f"{name} ({node})" if name else node
+    yield f"{who} may join rack {added.rack}."
+    yield from (f"  done: {text}" for text in added.done)
+    yield from (f"  note: {text}" for text in added.problems)
+    yield ""
+    yield "Bring its bundle, which holds its password, to the Pi and install it there:"
+    yield ""
+    yield from (f"  {text}" for text in commands(added.bundle))
+    yield ""
+
+
+def commands(made: Path, *, root: bool = os.geteuid() == 0) -> tuple[str, ...]:
+    """Returns lines to paste; ``PI`` stands for the Pi's name or address.
+
+    Args:
+        made: The bundle.
+        root: Whether it is root who can read the bundle.
+    """
+    sudo = "sudo " if root else ""
+    words = shlex.join(["tar", "-cC", str(made.parent), made.name])
+    name = shlex.quote(made.name)
+    return (
+        f"{sudo}{words} | ssh pi@PI tar -x",
+        f"ssh -t pi@PI sudo sh {name}/{bundle.INSTALL}",
+    )
+
+
 def _list(args: argparse.Namespace) -> int:
     found = rack_config.find_access(args)
-    states, trouble = _states(found)
+    wanted = set(found.nodes())
+    look = enrolment.look_at_nodes(found, lambda nodes: wanted <= nodes.keys())
+    try:
+        states, trouble = asyncio.run(look), ""
+    except LinkError as error:
+        states, trouble = {}, f"{error}; how they are is not known"
     for node in found.nodes():
         state = states.get(node)
         if state is None:
@@ -131,18 +191,8 @@ def _list(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _states(found: RackAccess) -> tuple[rack.Picture, str]:
-    """Return what the master says of the nodes, or why nobody says anything."""
-    wanted = set(found.nodes())
-    try:
-        seen = rack.look(found, lambda nodes: wanted <= nodes.keys(), LOOK_S)
-        return asyncio.run(seen), ""
-    except LinkError as error:
-        return {}, f"{error}; how they are is not known"
-
-
 def _forget(args: argparse.Namespace) -> int:
-    left = leave.forget(rack_config.find_access(args), args.board)
+    left = enrolment.forget(rack_config.find_access(args), args.board)
     broker = "and its connection ended" if left.live else "from the next start on"
     print(f"{left.node} may not connect any more, {broker}.")
     for topic in left.cleared:
@@ -150,22 +200,6 @@ def _forget(args: argparse.Namespace) -> int:
     if left.problem:
         terminal.say(f"  note: {left.problem}")
     return EXIT_OK
-
-
-def add_where(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which rack is meant."""
-    group = parser.add_argument_group(
-        "which rack", "Without these: `pirack up` here, else that of `pirack init`."
-    )
-    group.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="data directory of `pirack up` (default: $PIRACK_DATA, or .pirack)",
-    )
-    group.add_argument(
-        "--config", type=Path, metavar="FILE", help="pirack.toml of `pirack init`"
-    )
 
 
 def _fail(text: str, code: int) -> int:

@@ -1,1 +1,0 @@
-"""``pirack node``: real Pis join the rack, and leave it."""
