@@ -56,3 +56,13 @@ def test_every_page_is_linked_from_another() -> None:
     }
     pages = sorted((ROOT / "docs").glob("*.md"))
     assert [page.name for page in pages if page not in linked] == []
+
+
+def test_every_class_that_the_glossary_names_exists() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([A-Z][a-z]+[A-Za-z]*)`", text))
+    sources = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "broker").rglob("*.py")
+    )
+    assert named
+    assert named <= set(re.findall(r"^class (\w+)", sources, re.MULTILINE))

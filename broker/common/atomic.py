@@ -1,4 +1,4 @@
-"""State files are replaced, never rewritten: a crash leaves the old or the new one."""
+"""Replaces state files, never rewrites them: a crash leaves the old or the new one."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 def replace(
     path: Path, content: bytes, *, mode: int = 0o600, shared: bool = False
 ) -> None:
-    """Put ``content`` in the place of ``path``, durably.
+    """Replaces a file by one with this content, durably.
 
     Args:
         path: The file; its directory must exist.
@@ -65,9 +65,9 @@ def put_aside(path: Path, why: object, lost: str = "") -> None:
 
 
 def hand_over(handle: int, directory: Path) -> None:
-    """Give a file that root has open to the user its directory belongs to.
+    """Gives a file that root has open to the user its directory belongs to.
 
-    By its handle, never by name: whoever has the directory could put a link there
+    By its handle, never by name: the owner of the directory could put a link there
     meanwhile, and would be given what it leads to.
 
     Raises:
@@ -79,7 +79,7 @@ def hand_over(handle: int, directory: Path) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make the rename itself survive a power cut."""
+    """Makes the rename itself survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -22,12 +22,12 @@ _PR_SET_PDEATHSIG = 1
 _CANNOT_EXECUTE = 126
 
 
-def tie(parent: int, number: int) -> None:
-    """Have this process sent a signal when its parent ends.
+def die_with(parent: int, number: int) -> None:
+    """Makes the kernel send this process a signal when its parent ends.
 
     Args:
-        parent: Process id of whoever started it; if that is no longer the parent, it
-            died before this line and this process ends.
+        parent: Process id of its starter; if it has another parent by now, the
+            starter died before this line, and this process ends.
         number: The signal.
     """
     if sys.platform == "linux":
@@ -43,7 +43,7 @@ def stay(parent: int, program: list[str]) -> int:
     SIGTERM is for the program, which has it from the group: this process waits for it.
 
     Args:
-        parent: As for ``tie``.
+        parent: As for ``die_with``.
         program: Its path and its arguments.
 
     Returns:
@@ -52,7 +52,7 @@ def stay(parent: int, program: list[str]) -> int:
     # Functions, not SIG_IGN: the program must not inherit that.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGHUP, lambda *_: os.killpg(0, signal.SIGKILL))
-    tie(parent, signal.SIGHUP)
+    die_with(parent, signal.SIGHUP)
     child = os.posix_spawn(program[0], program, os.environ)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code < 0:
@@ -63,7 +63,7 @@ def stay(parent: int, program: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Tie this process to its parent and become the program, or stay beside it.
+    """Becomes the program that dies with its parent, or stays beside it.
 
     Args:
         arguments: The parent's process id, the program and its arguments.
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
     try:
         if group:
             return stay(parent, program)
-        tie(parent, signal.SIGTERM)
+        die_with(parent, signal.SIGTERM)
         os.execv(program[0], program)  # noqa: S606  # no shell is the point
     except OSError as error:
         sys.stderr.write(f"{program[0]}: {error.strerror}\n")

@@ -1,4 +1,4 @@
-"""Whether the machine's clock is set.
+"""Tells whether the machine's clock is set.
 
 A Pi without a clock battery boots with a time of its own until NTP has answered; what
 it believes to be the time must not decide whether an order is too old.
@@ -16,7 +16,7 @@ _TIMEX_BYTES = 512
 
 
 def synced(timesyncd: Path = TIMESYNCD) -> bool | None:
-    """Return whether the clock was set; None where nobody says.
+    """Returns whether the clock was set; None where that is not known.
 
     Args:
         timesyncd: File that answers without asking the kernel; others, like chrony,

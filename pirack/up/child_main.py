@@ -6,7 +6,7 @@
 import signal
 import sys
 
-from broker.common.die_with_parent import tie
+from broker.common.die_with_parent import die_with
 
 
 def main(argv: list[str]) -> int:
@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
 
     By SIGKILL: a part that hangs or is stopped must not outlive the rack either.
     """
-    tie(int(argv[0]), signal.SIGKILL)
+    die_with(int(argv[0]), signal.SIGKILL)
     from pirack.cli import main as run  # noqa: PLC0415  # only once we may live
 
     return run(argv[1:])
