@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import enum
 import platform
 import re
 import shutil
@@ -22,7 +23,6 @@ from node_agent import actions, blink, identity, throttle
 from node_agent.actions import probe
 from node_agent.runner import SubprocessRunner
 from node_agent.vitals import LinuxBoard
-from pirack.on_a_pi.report import Row, agrees, ok, unknown
 from provisioning.common.hardware import looks_like_a_pi
 
 if TYPE_CHECKING:
@@ -47,7 +47,53 @@ NO_PI = "this machine is not a Raspberry Pi"
 _TEMPERATURE = re.compile(r"temp=(-?[0-9.]+)")
 
 
-class NoAnswerError(Exception):
+class RowResult(enum.StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    DIFFERS = "differs"
+    """This machine is not what PiRack's code or documents say."""
+    UNKNOWN = "cannot be checked"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportRow:
+    """One check.
+
+    Args:
+        name: What was checked, in a few words.
+        result: How it went.
+        seen: What was seen.
+        why: Why it could not be checked, or what was expected.
+    """
+
+    name: str
+    result: RowResult
+    seen: str = ""
+    why: str = ""
+
+
+def ok(name: str, seen: str) -> ReportRow:
+    """Returns a row for what is as it should be."""
+    return ReportRow(name, RowResult.OK, seen)
+
+
+def differs(name: str, seen: str, expected: str) -> ReportRow:
+    """Returns a row for what is not as it should be."""
+    return ReportRow(name, RowResult.DIFFERS, seen, f"expected: {expected}")
+
+
+def unknown(name: str, why: str, seen: str = "") -> ReportRow:
+    """Returns a row for what nobody can say here."""
+    return ReportRow(name, RowResult.UNKNOWN, seen, why)
+
+
+def agrees(name: str, seen: str, *, expected: str, holds: bool) -> ReportRow:
+    """Returns a row for what either is as expected or is not."""
+    return ok(name, seen) if holds else differs(name, seen, expected)
+
+
+class ToolError(Exception):
     """A program is not there, or did not say what it was asked."""
 
 
@@ -55,7 +101,7 @@ def run(*words: str) -> str:
     """Returns what a program says.
 
     Raises:
-        NoAnswerError: It is missing, failed, or took too long.
+        ToolError: It is missing, failed, or took too long.
     """
     try:
         done = subprocess.run(  # noqa: S603  # constants of this folder's modules
@@ -69,18 +115,18 @@ def run(*words: str) -> str:
         )
     except FileNotFoundError as error:
         text = f"{words[0]} is not installed"
-        raise NoAnswerError(text) from error
+        raise ToolError(text) from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoAnswerError(str(error)) from error
+        raise ToolError(str(error)) from error
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         text = f"{words[0]}: {said[-1] if said else f'exit code {done.returncode}'}"
-        raise NoAnswerError(text)
+        raise ToolError(text)
     return done.stdout.strip()
 
 
 @dataclasses.dataclass
-class Machine:
+class TriedMachine:
     """The machine that is checked.
 
     Args:
@@ -101,7 +147,7 @@ class Machine:
         return identity.read_text(self.root / path)
 
 
-def rows(machine: Machine) -> Iterator[Row]:
+def rows(machine: TriedMachine) -> Iterator[ReportRow]:
     """Checks the board and its system."""
     yield _model(machine)
     yield _system(machine)
@@ -121,7 +167,7 @@ def rows(machine: Machine) -> Iterator[Row]:
     yield _units(machine)
 
 
-def _model(machine: Machine) -> Row:
+def _model(machine: TriedMachine) -> ReportRow:
     seen = machine.facts.model or "no model"
     if not machine.raspberry:
         return unknown("board", NO_PI, seen)
@@ -134,7 +180,7 @@ def _model(machine: Machine) -> Row:
     return ok("board", f"{seen}, revision {revision}, {memory:.0f} MiB")
 
 
-def _system(machine: Machine) -> Row:
+def _system(machine: TriedMachine) -> ReportRow:
     pairs = (
         line.partition("=")[::2] for line in machine.text("etc/os-release").splitlines()
     )
@@ -148,7 +194,7 @@ def _system(machine: Machine) -> Row:
     return agrees("system", seen, expected="Debian 12 or 13", holds=which in SYSTEMS)
 
 
-def _identity(machine: Machine) -> Row:
+def _identity(machine: TriedMachine) -> ReportRow:
     own, serial = identity.hardware_id(machine.root), machine.facts.serial
     seen = f"{own or 'none'}, serial {serial or 'none'}"
     if not machine.raspberry:
@@ -158,7 +204,7 @@ def _identity(machine: Machine) -> Row:
     return agrees("id", seen, expected=expected, holds=holds)
 
 
-def _addresses(machine: Machine) -> Row:
+def _addresses(machine: TriedMachine) -> ReportRow:
     found = identity.interfaces(machine.root)
     kinds = [
         f"{one.name} {one.mac}"
@@ -176,7 +222,7 @@ def _addresses(machine: Machine) -> Row:
     return agrees("hardware addresses", seen, expected=expected, holds=holds)
 
 
-def _vitals(machine: Machine) -> Row:
+def _vitals(machine: TriedMachine) -> ReportRow:
     time.sleep(0.5)  # a share of processor time needs two readings
     found = machine.board.vitals()
     values = {name: getattr(found, name) for name in found.__struct_fields__}
@@ -197,14 +243,14 @@ def _vitals(machine: Machine) -> Row:
     )
 
 
-def _temperature(machine: Machine) -> Row:
+def _temperature(machine: TriedMachine) -> ReportRow:
     found = machine.board.vitals().temperature_c
     if found is None:
         return unknown("temperature", "there is no sensor")
     seen = f"{found:.1f} °C"
     try:
         match = _TEMPERATURE.match(machine.ask("vcgencmd", "measure_temp"))
-    except NoAnswerError as error:
+    except ToolError as error:
         zones = sorted((machine.root / "sys/class/thermal").glob("thermal_zone*"))
         kinds = ", ".join(identity.read_text(zone / "type") for zone in zones)
         return ok("temperature", f"{seen}, of {kinds}; not compared: {error}")
@@ -217,12 +263,12 @@ def _temperature(machine: Machine) -> Row:
     )
 
 
-def _throttle(machine: Machine) -> Row:
+def _throttle(machine: TriedMachine) -> ReportRow:
     """Compares the agent's bits with those of both sources."""
     file = machine.text(throttle.SYSFS)
     try:
         program = machine.ask(*throttle.VCGENCMD)
-    except NoAnswerError as error:
+    except ToolError as error:
         program, missing = "", str(error)
     else:
         missing = ""
@@ -244,7 +290,7 @@ def _throttle(machine: Machine) -> Row:
     )
 
 
-def _settled(machine: Machine) -> Vitals:
+def _settled(machine: TriedMachine) -> Vitals:
     """Returns vitals once a program that was started for them has answered."""
     deadline = time.monotonic() + 5
     while True:
@@ -257,7 +303,7 @@ def _settled(machine: Machine) -> Vitals:
         time.sleep(0.1)
 
 
-def _light(machine: Machine) -> Row:
+def _light(machine: TriedMachine) -> ReportRow:
     led = blink.find(machine.root)
     obstacle = blink.why_not(led)
     if led is None:
@@ -271,7 +317,7 @@ def _light(machine: Machine) -> Row:
     return ok("light for identify", f"{seen}, may be written; --light blinks it")
 
 
-def blinked(machine: Machine) -> Row:
+def blinked(machine: TriedMachine) -> ReportRow:
     """Blinks the light for four seconds, and puts its trigger back."""
     led = blink.find(machine.root)
     obstacle = blink.why_not(led)
@@ -288,7 +334,7 @@ def blinked(machine: Machine) -> Row:
     )
 
 
-def _abilities() -> Row:
+def _abilities() -> ReportRow:
     found = asyncio.run(probe(actions.load(None), SubprocessRunner()))
     offered = ", ".join(one.verb for one in found.abilities)
     others = {**found.obstacles, **found.unanswered}
@@ -302,7 +348,7 @@ def _abilities() -> Row:
     )
 
 
-def _speed(machine: Machine) -> Row:
+def _speed(machine: TriedMachine) -> ReportRow:
     taken = []
     for _ in range(READINGS):
         began = time.process_time()
@@ -313,12 +359,12 @@ def _speed(machine: Machine) -> Row:
     return agrees("one reading", seen, expected="below 50 ms", holds=middle < 50)  # noqa: PLR2004  # said in the row
 
 
-def _clock(machine: Machine) -> Row:
+def _clock(machine: TriedMachine) -> ReportRow:
     own = kernel_clock.synced()
     said = {True: "set", False: "not set", None: "unknown"}[own]
     try:
         other = machine.ask("timedatectl", "show", "--property=NTPSynchronized")
-    except NoAnswerError as error:
+    except ToolError as error:
         return unknown("clock", str(error), said)
     holds = other.endswith("=yes") is (own is True)
     return agrees(
@@ -326,7 +372,7 @@ def _clock(machine: Machine) -> Row:
     )
 
 
-def _network_client(machine: Machine) -> Row:
+def _network_client(machine: TriedMachine) -> ReportRow:
     running = set()
     for process in (machine.root / "proc").glob("[0-9]*/comm"):
         name = identity.read_text(process)
@@ -339,13 +385,13 @@ def _network_client(machine: Machine) -> Row:
         try:
             program = shutil.which(one, path="/usr/sbin:/usr/bin:/sbin") or one
             version = machine.ask(program, "--version").splitlines()[:1]
-        except NoAnswerError:
+        except ToolError:
             version = []
         seen.append(" ".join(dict.fromkeys([one, *version])))
     return ok("DHCP client", ", ".join(seen))
 
 
-def _wear(machine: Machine) -> Row:
+def _wear(machine: TriedMachine) -> ReportRow:
     cards = sorted((machine.root / "sys/block").glob("mmcblk[0-9]"))
     errors = machine.facts.disk_errors
     counted = "not counted" if errors is None else errors
@@ -358,19 +404,19 @@ def _wear(machine: Machine) -> Row:
     return ok("card", f"life_time {life}; {seen}")
 
 
-def _boot_order(machine: Machine) -> Row:
+def _boot_order(machine: TriedMachine) -> ReportRow:
     """Shows what the bootloader tries; a board without EEPROM has no such setting."""
     if not machine.raspberry:
         return unknown("boot order", NO_PI)
     try:
         said = machine.ask("vcgencmd", "bootloader_config")
-    except NoAnswerError as error:
+    except ToolError as error:
         return unknown("boot order", str(error))
     found = [line for line in said.splitlines() if line.startswith("BOOT_ORDER")]
     return ok("boot order", found[0] if found else "none set")
 
 
-def hat(machine: Machine) -> Row:
+def hat(machine: TriedMachine) -> ReportRow:
     """Shows the HAT that the firmware found; its pins are not known from that."""
     base = machine.root / "proc/device-tree/hat"
     named = [identity.read_text(base / one) for one in ("vendor", "product")]
@@ -381,19 +427,19 @@ def hat(machine: Machine) -> Row:
     return ok("HAT", f"{' '.join(filter(None, named)) or 'none with an EEPROM'}{poe}")
 
 
-def _units(machine: Machine) -> Row:
+def _units(machine: TriedMachine) -> ReportRow:
     try:
         said = running_units(machine)
-    except NoAnswerError as error:
+    except ToolError as error:
         return unknown("services", str(error))
     return ok("services", ", ".join(said) or "none of PiRack's runs")
 
 
-def running_units(machine: Machine) -> list[str]:
+def running_units(machine: TriedMachine) -> list[str]:
     """Returns the services of a rack that run here, with their process.
 
     Raises:
-        NoAnswerError: This is no systemd.
+        ToolError: This is no systemd.
     """
     said = machine.ask("systemctl", "show", "--property=Id,MainPID", *UNITS)
     found = []
@@ -404,7 +450,7 @@ def running_units(machine: Machine) -> list[str]:
     return found
 
 
-def python(install: str) -> Row:
+def python(install: str) -> ReportRow:
     """Shows the Python that runs this, and how PiRack came to it.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from broker.common.errors import PiRackError
 from master_service.power.wiring import BUSES, ID_PINS, LAST_PIN, PULLED_UP_BELOW
 from master_service.rack.settings import Driver
-from pirack.on_a_pi.report import Result, Row, agrees, differs, ok, unknown
+from pirack.on_a_pi.board import ReportRow, RowResult, agrees, differs, ok, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ class BenchError(PiRackError):
     """A pin, or the process that drives it, did not do what it was told."""
 
 
-class Watch(Protocol):
+class PinWatch(Protocol):
     """A pin that is an input."""
 
     def level(self) -> bool:
@@ -76,7 +76,7 @@ class Bench(Protocol):
     def pin(self, pin: int) -> Pin:
         """Returns what a pin is, and touches none."""
 
-    def watch(self, pin: int) -> AbstractContextManager[Watch]:
+    def watch(self, pin: int) -> AbstractContextManager[PinWatch]:
         """Makes a pin an input whose edges are counted."""
 
     def drive(self, driver: Driver, pin: int) -> AbstractContextManager[Driving]:
@@ -153,7 +153,7 @@ def refusals(
 
 def rows(
     pair: tuple[int, int], bench: Bench, drivers: Collection[Driver]
-) -> Iterator[Row]:
+) -> Iterator[ReportRow]:
     """Drives each of two free pins by each driver, and looks at the other one."""
     before = {pin: bench.pin(pin) for pin in pair}
     one, other = pair
@@ -184,7 +184,7 @@ def _reset(driver: Driver, pin: int) -> str:
 
 def _one_way(
     where: str, bench: Bench, driver: Driver, source: int, sink: int
-) -> Iterator[Row]:
+) -> Iterator[ReportRow]:
     with bench.watch(sink) as watch:
         with bench.drive(driver, source) as process:
             rest = watch.level()
@@ -197,7 +197,7 @@ def _one_way(
         jumped, kept, lost = watch.edges(), watch.level() is moved, watch.level()
         works = _switching(where, switched)
         yield works
-        if works.result is not Result.OK:
+        if works.result is not RowResult.OK:
             yield unknown(f"{where} claim, end", "the levels did not arrive")
             return
         yield agrees(
@@ -225,14 +225,14 @@ def _one_way(
         )
 
 
-def _switched(process: Driving, watch: Watch, high: bool) -> tuple[bool, bool, int]:  # noqa: FBT001  # a level in a list of levels
+def _switched(process: Driving, watch: PinWatch, high: bool) -> tuple[bool, bool, int]:  # noqa: FBT001  # a level in a list of levels
     """Returns whether the other pin followed, whether it reads back, and the edges."""
     back = process.drive(high=high)
     edges = watch.edges()
     return watch.level() is high, back is high, edges
 
 
-def _switching(where: str, switched: Sequence[tuple[bool, bool, int]]) -> Row:
+def _switching(where: str, switched: Sequence[tuple[bool, bool, int]]) -> ReportRow:
     followed = sum(one for one, _, _ in switched)
     back = sum(one for _, one, _ in switched)
     edges = sum(count for *_, count in switched)

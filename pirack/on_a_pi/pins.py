@@ -21,9 +21,17 @@ from broker.common.errors import ConfigError, PiRackError
 from master_service.power.drivers import gpio_machine, gpiod_lines
 from master_service.power.wiring import BUSES, LAST_PIN, PULLED_UP_BELOW
 from master_service.rack.settings import Driver, parse
-from pirack.on_a_pi.board import NO_PI, Machine, NoAnswerError
+from pirack.on_a_pi.board import (
+    NO_PI,
+    ReportRow,
+    ToolError,
+    TriedMachine,
+    agrees,
+    differs,
+    ok,
+    unknown,
+)
 from pirack.on_a_pi.jumper import FREE, BenchError, Pin
-from pirack.on_a_pi.report import Row, agrees, differs, ok, unknown
 from pirack.rack_config import PRODUCTION
 
 if TYPE_CHECKING:
@@ -54,18 +62,18 @@ def see_system_packages() -> None:
         sys.path.append(OF_THE_SYSTEM)
 
 
-def registers(machine: Machine) -> dict[int, Pin]:
+def registers(machine: TriedMachine) -> dict[int, Pin]:
     """Returns function and pull of the header's pins.
 
     Raises:
-        NoAnswerError: No program reads them.
+        ToolError: No program reads them.
     """
     try:
         said = machine.ask("pinctrl", "get", f"0-{LAST_PIN}")
-    except NoAnswerError as error:
-        with contextlib.suppress(NoAnswerError):
+    except ToolError as error:
+        with contextlib.suppress(ToolError):
             return _old(machine.ask("raspi-gpio", "get", f"0-{LAST_PIN}"))
-        raise NoAnswerError(str(error)) from error
+        raise ToolError(str(error)) from error
     found = (_PINCTRL.match(line) for line in said.splitlines())
     return {int(one[1]): Pin(one[2], one[3] or "") for one in found if one}
 
@@ -81,13 +89,13 @@ def _old(said: str) -> dict[int, Pin]:
     }
 
 
-def rows(machine: Machine) -> Iterator[Row]:
+def rows(machine: TriedMachine) -> Iterator[ReportRow]:
     """Checks what PiRack takes the pins to be, and touches none."""
     yield _kernel(machine)
     yield from _drivers(machine)
     try:
         found = registers(machine)
-    except NoAnswerError as error:
+    except ToolError as error:
         yield unknown("pulls", str(error))
         yield unknown("buses", str(error))
         return
@@ -105,7 +113,7 @@ def usable() -> list[Driver]:
     return found
 
 
-def _kernel(machine: Machine) -> Row:
+def _kernel(machine: TriedMachine) -> ReportRow:
     known = gpio_machine.kernel_keeping()
     seen = f"{'stay' if known.keeps else 'become inputs'}: {known.why}"
     if not machine.raspberry:
@@ -119,7 +127,7 @@ def _kernel(machine: Machine) -> Row:
     )
 
 
-def _drivers(machine: Machine) -> Iterator[Row]:
+def _drivers(machine: TriedMachine) -> Iterator[ReportRow]:
     model = machine.facts.model
     label = next((label for start, label in _LABELS if model.startswith(start)), "")
     label = label or f"pinctrl-bcm{2711 if model.startswith(_LABELS_4) else 2835}"
@@ -136,7 +144,7 @@ def _drivers(machine: Machine) -> Iterator[Row]:
         yield agrees(name, place, expected=label, holds=label in place)
 
 
-def _pulls(found: dict[int, Pin]) -> Row:
+def _pulls(found: dict[int, Pin]) -> ReportRow:
     """Compares the pulls of unused pins with those on which ``doctor`` relies."""
     free = {n: pin for n, pin in found.items() if n > 1 and pin.function in FREE}
     known = {n: pin.pull for n, pin in free.items() if pin.pull}
@@ -151,7 +159,7 @@ def _pulls(found: dict[int, Pin]) -> Row:
     return agrees("pulls", seen, expected="up to GPIO8, down from 9", holds=not other)
 
 
-def _buses(machine: Machine, found: dict[int, Pin]) -> Row:
+def _buses(machine: TriedMachine, found: dict[int, Pin]) -> ReportRow:
     """Compares which pins a bus has with what its device files say."""
     wrong, seen = [], []
     for bus in BUSES:
@@ -170,7 +178,7 @@ def _buses(machine: Machine, found: dict[int, Pin]) -> Row:
     return ok("buses", text)
 
 
-def configured(machine: Machine, more: Path | None) -> dict[int, str]:
+def configured(machine: TriedMachine, more: Path | None) -> dict[int, str]:
     """Returns which outlet has a pin, by pin, in each configuration of this machine.
 
     Those are the installed one, those that running processes of PiRack were given, and
@@ -221,7 +229,7 @@ def _of_processes(root: Path) -> Iterator[Path]:
 class BoardBench:
     """This board's pins; see ``Bench``."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: TriedMachine) -> None:
         self._machine = machine
         # More of it is used here than the driver's protocol names: edges and infos.
         self._gpiod = cast("Any", gpiod_lines.load())
@@ -234,7 +242,7 @@ class BoardBench:
         with self._gpiod.Chip(self._path) as chip:
             info = chip.get_line_info(pin)
         known = Pin()
-        with contextlib.suppress(NoAnswerError):
+        with contextlib.suppress(ToolError):
             known = registers(self._machine).get(pin, known)
         output = info.direction == self._gpiod.line.Direction.OUTPUT
         return dataclasses.replace(

@@ -6,14 +6,14 @@ import pytest
 
 from master_service.rack.settings import Driver
 from pirack.on_a_pi import jumper
-from pirack.on_a_pi.fake import FakeBench
+from pirack.on_a_pi.board import ReportRow, RowResult
 from pirack.on_a_pi.jumper import Pin
-from pirack.on_a_pi.report import Result, Row
+from tests.pirack.on_a_pi.fake_bench import FakeBench
 
 BOTH = (Driver.GPIOD, Driver.RPI_GPIO)
 
 
-def tried(bench: FakeBench, pair: tuple[int, int] = (5, 6)) -> dict[str, Row]:
+def tried(bench: FakeBench, pair: tuple[int, int] = (5, 6)) -> dict[str, ReportRow]:
     return {row.name: row for row in jumper.rows(pair, bench, BOTH)}
 
 
@@ -25,7 +25,7 @@ def test_a_jumper_and_drivers_that_work_are_ok_both_ways(
 ) -> None:
     bench = FakeBench(keeps=keeps)
     found = tried(bench, pair)
-    assert {row.result for row in found.values()} == {Result.OK}, found
+    assert {row.result for row in found.values()} == {RowResult.OK}, found
     assert len(found) == 2 * 2 * 4 + 1
     assert not bench.outputs, "as they were found"
     assert ("stays" if keeps else "drops") in found[
@@ -35,17 +35,17 @@ def test_a_jumper_and_drivers_that_work_are_ok_both_ways(
 
 def test_without_the_jumper_nothing_is_claimed_of_what_it_would_show() -> None:
     found = tried(FakeBench(joined=False))
-    assert found["gpiod 5→6"].result is Result.DIFFERS
+    assert found["gpiod 5→6"].result is RowResult.DIFFERS
     assert found["gpiod 5→6"].seen == "1 of 3 levels arrived, 3 read back, 0 edges"
     assert "is the jumper there?" in found["gpiod 5→6"].why
-    assert found["gpiod 5→6 claim, end"].result is Result.UNKNOWN
-    assert found["pins left as found"].result is Result.OK
+    assert found["gpiod 5→6 claim, end"].result is RowResult.UNKNOWN
+    assert found["pins left as found"].result is RowResult.OK
 
 
 def test_a_kernel_that_does_other_than_pirack_takes_it_to_do_differs() -> None:
     found = tried(FakeBench(keeps=False, said=True))
     row = found["rpi-gpio 6→5 end"]
-    assert row.result is Result.DIFFERS
+    assert row.result is RowResult.DIFFERS
     assert row.seen.startswith("after kill -9 drops, 1 edges (PiRack: stays")
 
 
@@ -53,7 +53,7 @@ def test_a_glitch_while_a_line_is_claimed_differs() -> None:
     bench = FakeBench()
     bench.glitches = 2
     row = tried(bench)["gpiod 5→6 claim"]
-    assert row.result is Result.DIFFERS
+    assert row.result is RowResult.DIFFERS
     assert row.seen.startswith("2 edges")
 
 
@@ -62,7 +62,7 @@ def test_a_driver_that_fails_is_a_row_and_leaves_its_pin_an_input() -> None:
     bench.fails = "GPIO5: no permission"
     found = tried(bench)
     assert found["gpiod 5→6"].seen == "GPIO5: no permission"
-    assert found["gpiod 5→6"].result is Result.DIFFERS
+    assert found["gpiod 5→6"].result is RowResult.DIFFERS
     assert not bench.outputs
 
 

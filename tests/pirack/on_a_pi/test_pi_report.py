@@ -4,15 +4,16 @@ import json
 
 import pytest
 
-from pirack.on_a_pi import report
-from pirack.on_a_pi.report import Veil, differs, ok, unknown
+from pirack.on_a_pi import cli
+from pirack.on_a_pi.board import differs, ok, unknown
+from pirack.on_a_pi.cli import Redactor
 
 ROWS = [
     ok("board", "Raspberry Pi 4 Model B Rev 1.4"),
     differs("id", "pi-3d1c9f2e, serial 100000003d1c9f2e", "another"),
     unknown("HAT", "attic said\x1b[2J: no", "192.168.1.7"),
 ]
-VEIL = Veil("100000003d1c9f2e", ("attic", "ann", "pi"), "/home/ann")
+REDACTOR = Redactor("100000003d1c9f2e", ("attic", "ann", "pi"), "/home/ann")
 
 
 @pytest.mark.parametrize(
@@ -31,11 +32,11 @@ VEIL = Veil("100000003d1c9f2e", ("attic", "ann", "pi"), "/home/ann")
 def test_serials_addresses_and_names_are_taken_out_and_nothing_else(
     text: str, shown: str
 ) -> None:
-    assert VEIL(text) == shown
+    assert REDACTOR(text) == shown
 
 
 def test_the_text_has_a_line_for_each_row_and_obeys_no_control_character() -> None:
-    lines = report.text(ROWS, VEIL).splitlines()
+    lines = cli.as_text(ROWS, REDACTOR).splitlines()
     assert "board  ok Raspberry Pi 4 Model B Rev 1.4" in lines
     assert "id     differs pi-…9f2e, serial …9f2e" in lines
     assert "       expected: another" in lines
@@ -44,9 +45,9 @@ def test_the_text_has_a_line_for_each_row_and_obeys_no_control_character() -> No
 
 
 def test_json_says_the_same_and_whole_shows_all() -> None:
-    value = json.loads(report.as_json(ROWS, VEIL))
+    value = json.loads(cli.as_json(ROWS, REDACTOR))
     assert value["rows"][1]["seen"] == "pi-…9f2e, serial …9f2e"
     assert value["whole"] is False
-    whole = json.loads(report.as_json(ROWS, None))
+    whole = json.loads(cli.as_json(ROWS, None))
     assert whole["rows"][1]["seen"] == "pi-3d1c9f2e, serial 100000003d1c9f2e"
     assert whole["whole"] is True

@@ -6,9 +6,8 @@ import pytest
 
 from broker.common.errors import ConfigError
 from pirack.on_a_pi import pins
-from pirack.on_a_pi.board import Machine, NoAnswerError
+from pirack.on_a_pi.board import RowResult, ToolError, TriedMachine
 from pirack.on_a_pi.jumper import Pin
-from pirack.on_a_pi.report import Result
 
 PINCTRL = """\
  0: ip    pu | hi // ID_SDA/GPIO0 = input
@@ -27,15 +26,15 @@ GPIO 17: level=0 fsel=1 func=OUTPUT
 """
 
 
-def machine(root: Path, **says: str) -> Machine:
+def machine(root: Path, **says: str) -> TriedMachine:
     def ask(*words: str) -> str:
         name = words[0].replace("-", "_")
         if name not in says:
             text = f"{words[0]} is not installed"
-            raise NoAnswerError(text)
+            raise ToolError(text)
         return says[name]
 
-    return Machine(root, ask)
+    return TriedMachine(root, ask)
 
 
 def test_function_and_pull_of_each_pin_are_read(tmp_path: Path) -> None:
@@ -58,21 +57,21 @@ def test_the_program_before_pinctrl_is_asked_where_that_is_missing(
         14: Pin("txd1", "pn"),
         17: Pin("op", ""),
     }
-    with pytest.raises(NoAnswerError, match="pinctrl is not installed"):
+    with pytest.raises(ToolError, match="pinctrl is not installed"):
         pins.registers(machine(tmp_path))
 
 
 def test_a_pull_and_a_bus_that_are_not_as_documented_differ(tmp_path: Path) -> None:
     found = {row.name: row for row in pins.rows(machine(tmp_path, pinctrl=PINCTRL))}
-    assert found["pulls"].result is Result.OK
-    assert found["buses"].result is Result.DIFFERS, "14 is a UART, without a device"
+    assert found["pulls"].result is RowResult.OK
+    assert found["buses"].result is RowResult.DIFFERS, "14 is a UART, without a device"
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/serial0").touch()
     other = PINCTRL.replace("27: ip    pd", "27: ip    pu")
     found = {row.name: row for row in pins.rows(machine(tmp_path, pinctrl=other))}
     assert found["pulls"].seen.endswith("otherwise: GPIO27 pu")
-    assert found["pulls"].result is Result.DIFFERS
-    assert found["buses"].result is Result.OK
+    assert found["pulls"].result is RowResult.DIFFERS
+    assert found["buses"].result is RowResult.OK
 
 
 def test_a_configuration_that_cannot_be_read_leaves_no_pin_to_touch(

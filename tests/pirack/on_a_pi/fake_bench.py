@@ -49,7 +49,7 @@ class FakeBench:
     @contextlib.contextmanager
     def watch(self, pin: int) -> Iterator[_FakeWatch]:
         """Looks at a pin, which must not be an output: that would be a short."""
-        assert pin not in self.outputs  # noqa: S101  # the promise of whoever asks
+        assert pin not in self.outputs  # the promise of whoever asks
         self.touched.append(pin)
         yield _FakeWatch(self, pin)
 
