@@ -18,7 +18,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 
 class BackendName(enum.StrEnum):
-    """Which DHCP server."""
+    """The DHCP server."""
 
     NONE = "none"
     """Provisioning is off."""
@@ -27,7 +27,7 @@ class BackendName(enum.StrEnum):
     DHCPD = "dhcpd"
     KEA = "kea"
     FAKE = "fake"
-    """No server: for a simulated rack, whose boards speak over MQTT alone."""
+    """No server: for a simulated rack, whose boards only speak MQTT."""
 
 
 class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +87,7 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> Path:
-        """Where all of it lies; absolute, for a server may change its own."""
+        """Where all its files are; absolute, for a server may change its own folder."""
         return Path(self.data_dir).absolute()
 
     @property
@@ -96,7 +96,7 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
         return Netboot(Path(self.netboot).absolute()) if self.netboot else None
 
     def subnet(self) -> Subnet:
-        """Return the network."""
+        """Returns the network."""
         return Subnet(
             interface=self.interface,
             address=self.address,
@@ -110,7 +110,7 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def pace(self) -> RunPace:
-        """Return the waiting times."""
+        """Returns the waiting times."""
         return RunPace(
             quiet_s=self.quiet_s,
             window_s=self.window_s,
@@ -123,7 +123,7 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(document: Document, stacks: tuple[StackPlan, ...]) -> InstallSettings:
-    """Read and check_subnet ``[install]``.
+    """Reads and checks ``[install]``.
 
     Args:
         document: The configuration.
@@ -161,18 +161,18 @@ def params(
     unplaced: tuple[str, ...] = (),
     mute: tuple[str, ...] = (),
 ) -> Params:
-    """Return what an install run is asked to do.
+    """Returns what an install run is asked to do.
 
     Args:
         settings: ``[install]``.
         stacks: Every stack of the rack.
         only: The one stack to scan; None: all.
-        dry: Say what would happen, and end.
+        dry: Only say what would happen.
         confirmed: A person already agreed.
         force: Go on over problems that would end the run.
-        by: Who asked.
+        by: Name of the person who asked.
         running: Names of the boards that run in these stacks.
-        unplaced: Names of the boards that run at places nobody knows.
+        unplaced: Names of the boards that run at unknown places.
         mute: Names of the boards in these stacks that cannot be asked to shut down.
 
     Raises:

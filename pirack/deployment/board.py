@@ -5,7 +5,7 @@ from pathlib import Path
 
 from node_agent import identity
 from pirack.bundle import BoardId
-from provisioning.deploy.snapshot import Snapshot
+from provisioning.deploy.remote import Snapshot
 
 
 def board_of(snapshot: Snapshot) -> BoardId:

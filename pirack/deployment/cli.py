@@ -8,8 +8,8 @@ from broker.common.errors import LinkError
 from broker.common.service import EXIT_CONFIG, EXIT_NO_BROKER, EXIT_USAGE
 from pirack import distribution, option_types, rack_config, terminal
 from pirack.rack_config import SEE_DOCTOR
-from provisioning.deploy.target import SSH_PORT
-from provisioning.deploy.visit import Pace
+from provisioning.deploy.deployer import DeployPace
+from provisioning.deploy.report import SSH_PORT
 
 HELP = "bring the agent to boards over SSH, and wait until each has spoken"
 
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--parallel",
         type=option_types.whole("number of boards", 1, MOST_PARALLEL),
-        default=Pace().parallel,
+        default=DeployPace().parallel,
         metavar="N",
         help="boards at the same time (default: 4)",
     )
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--deadline",
         type=option_types.seconds,
-        default=Pace().deadline_s,
+        default=DeployPace().deadline_s,
         metavar="SECONDS",
         help="for one attempt at one board; there are two (default: 120)",
     )

@@ -16,11 +16,9 @@ from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import place_them
 from pirack.rack_config import RackAccess
 from provisioning.deploy import ssh
-from provisioning.deploy.deployer import Deployer
-from provisioning.deploy.host_keys import FILE_NAME, HostKeys
-from provisioning.deploy.target import Report, Target
-from provisioning.deploy.trouble import Trouble
-from provisioning.deploy.visit import Means, Pace
+from provisioning.deploy.deployer import DeployContext, Deployer, DeployPace
+from provisioning.deploy.report import Report, Target, Trouble
+from provisioning.deploy.ssh import FILE_NAME, HostKeys
 from provisioning.deploy.wheels import WheelSupply
 
 
@@ -102,22 +100,22 @@ def _means(
     host_keys: HostKeys,
     packer: HousePacker,
     ear: Ear,
-) -> Means:
+) -> DeployContext:
     key = ssh.read_key(args.key) if args.key else ssh.own_key(directory)
     mine = args.key or directory / ssh.KEY_NAME
     advice = (
         f"the key is {mine}. Put the line of `pirack deploy --print-key` into "
         f"~{args.user}/.ssh/authorized_keys there, or name another with --key or --user"
     )
-    return Means(
+    return DeployContext(
         connect=ssh.Ssh(
             args.user, (key,), host_keys, advice=advice, pin=not args.dry_run
         ),
         packer=packer,
-        births=ear,
+        agents=ear,
         wheels=WheelSupply(packer.wheels) if packer.wheels else None,
         user=args.user,
-        pace=Pace(parallel=args.parallel, deadline_s=args.deadline),
+        pace=DeployPace(parallel=args.parallel, deadline_s=args.deadline),
         dry=args.dry_run,
     )
 

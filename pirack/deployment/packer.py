@@ -18,8 +18,8 @@ from pirack.bundle import BoardId
 from pirack.deployment.board import board_of
 from pirack.enrolment import NotLetInError, let_in
 from pirack.rack_config import RackAccess
-from provisioning.deploy.seams import Package
-from provisioning.deploy.snapshot import Snapshot
+from provisioning.deploy.deployer import Package
+from provisioning.deploy.remote import Snapshot
 from provisioning.deploy.wheels import WheelStore
 
 WHEELHOUSE = "wheelhouse"

@@ -10,10 +10,9 @@ from broker.contract.verbs import Verb
 from pirack.deployment.ear import Ear
 from pirack.enrolment import NotLetInError, command_node, know, receipt_error
 from pirack.rack_config import RackAccess
-from provisioning.deploy.target import Report, Step
-from provisioning.deploy.trouble import Trouble
+from provisioning.deploy.report import DeployStep, Report, Trouble
 
-_INSTALLED = frozenset({Step.DONE, Step.UNCHANGED})
+_INSTALLED = frozenset({DeployStep.DONE, DeployStep.UNCHANGED})
 
 
 def wanted(report: Report, state: NodeState | None) -> list[tuple[str, ...]]:
@@ -63,7 +62,10 @@ async def place_them(
                     )
         except NotLetInError as error:
             placed[position] = msgspec.structs.replace(
-                report, step=Step.FAILED, trouble=Trouble.NOT_JOINED, text=str(error)
+                report,
+                step=DeployStep.FAILED,
+                trouble=Trouble.NOT_JOINED,
+                text=str(error),
             )
         except PiRackError as error:
             notes.append(f"names and places were not told the master: {error}")

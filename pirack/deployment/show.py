@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from broker.common.log import printable
 from pirack import terminal
-from provisioning.deploy.target import LAST, Report, Step
+from provisioning.deploy.report import LAST, DeployStep, Report
 
 
 def line(report: Report) -> str:
@@ -21,10 +21,10 @@ def line(report: Report) -> str:
 def summary(reports: Sequence[Report]) -> str:
     """Return what came of all, in one line."""
     counts = {
-        Step.DONE: "installed",
-        Step.UNCHANGED: "had it already",
-        Step.READY: "ready",
-        Step.FAILED: "failed",
+        DeployStep.DONE: "installed",
+        DeployStep.UNCHANGED: "had it already",
+        DeployStep.READY: "ready",
+        DeployStep.FAILED: "failed",
     }
     found = [
         (sum(r.step is step for r in reports), text) for step, text in counts.items()
@@ -45,7 +45,7 @@ class Lines:
 
     def __call__(self, report: Report) -> None:
         """Take a step."""
-        if report.step is not Step.WAITING:
+        if report.step is not DeployStep.WAITING:
             terminal.say(
                 line(report)
             )  # a reader that goes away (`| head`) ends no install

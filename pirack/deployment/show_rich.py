@@ -7,15 +7,15 @@ from rich.text import Text
 
 from broker.common.log import printable
 from pirack.deployment.show import line
-from provisioning.deploy.target import LAST, Report, Step
+from provisioning.deploy.report import LAST, DeployStep, Report
 
 STYLES = {
-    Step.DONE: "green",
-    Step.UNCHANGED: "green",
-    Step.READY: "green",
-    Step.FAILED: "bold red",
-    Step.AGAIN: "yellow",
-    Step.WAITING: "dim",
+    DeployStep.DONE: "green",
+    DeployStep.UNCHANGED: "green",
+    DeployStep.READY: "green",
+    DeployStep.FAILED: "bold red",
+    DeployStep.AGAIN: "yellow",
+    DeployStep.WAITING: "dim",
 }
 BUSY = "cyan"
 
@@ -37,8 +37,8 @@ class Screen:
         """Leave the table, and say in whole what did not fit into it."""
         self._live.stop()
         for report in self._rows.values():
-            if report.step is Step.FAILED:
-                text = Text(line(report), style=STYLES[Step.FAILED])
+            if report.step is DeployStep.FAILED:
+                text = Text(line(report), style=STYLES[DeployStep.FAILED])
                 self._console.print(text, soft_wrap=True)
 
     def __call__(self, report: Report) -> None:
@@ -54,7 +54,7 @@ class Screen:
             grid.add_column(name, justify=side, no_wrap=True)
         grid.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
         for report in self._rows.values():
-            step = report.trouble if report.step is Step.FAILED else report.step
+            step = report.trouble if report.step is DeployStep.FAILED else report.step
             grid.add_row(
                 printable(report.target.label, ""),
                 report.node,

@@ -8,7 +8,7 @@ import msgspec
 from broker.common.errors import ConfigError
 from broker.contract.messages import Details, NodeState
 from node_agent import identity
-from provisioning.deploy.target import SSH_PORT, Target, parse
+from provisioning.deploy.report import SSH_PORT, Target, parse
 from provisioning.journal import SqliteJournal
 from provisioning.run.plan import Place
 

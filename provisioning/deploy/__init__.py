@@ -1,1 +1,1 @@
-"""Bring the agent to boards over SSH, and wait until each has spoken."""
+"""Installs the agent on boards over SSH, and waits until each was heard."""

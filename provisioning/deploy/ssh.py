@@ -1,22 +1,23 @@
-"""The way in: asyncssh, with our own key and our own pinned host keys.
+"""SSH connections to boards: asyncssh, our own key, host keys pinned at first sight.
 
 Nothing of the person's ``~/.ssh`` is read: what works here works for the master too.
 """
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncssh
 
+from broker.common.atomic import replace
 from broker.common.errors import ConfigError
-from provisioning.deploy import private_file
-from provisioning.deploy.host_keys import HostKeys
-from provisioning.deploy.target import Target
-from provisioning.deploy.trouble import DeployError, Output, Trouble
+from provisioning.deploy.remote import Output
+from provisioning.deploy.report import DeployError, Target, Trouble
 
+FILE_NAME = "known_hosts"
 KEY_NAME = "id_ed25519"
 KEY_TYPE = "ssh-ed25519"
 # Always the same order: a server with several keys must show the same one each time.
@@ -27,10 +28,10 @@ KEEPALIVE_S = 5.0
 
 
 def read_key(path: Path) -> asyncssh.SSHKey:
-    """Return a private key.
+    """Returns a private key.
 
     Raises:
-        ConfigError: It is missing, no key, or protected by a passphrase.
+        ConfigError: It is missing, not a key, or protected by a passphrase.
     """
     try:
         return asyncssh.read_private_key(path)
@@ -38,15 +39,15 @@ def read_key(path: Path) -> asyncssh.SSHKey:
         text = f"{path}: the SSH key cannot be read: {error.strerror}"
         raise ConfigError(text) from error
     except asyncssh.KeyImportError as error:  # a passphrase is one of its kinds
-        text = f"{path}: is no private SSH key that can be used here: {error}"
+        text = f"{path}: is not a private SSH key that can be used here: {error}"
         raise ConfigError(text) from error
 
 
 def own_key(folder: Path) -> asyncssh.SSHKey:
-    """Return our own key, made at the first use.
+    """Returns our own key, made at the first use.
 
     Raises:
-        ConfigError: It cannot be made, or the file is something else.
+        ConfigError: It cannot be made, or the file is not a key.
     """
     path = folder / KEY_NAME
     if not path.exists():
@@ -59,27 +60,86 @@ def own_key(folder: Path) -> asyncssh.SSHKey:
 
 
 def _make_key(path: Path) -> None:
-    """Make our key, unless another `pirack deploy` does so at this moment."""
-    with private_file.alone(path.parent):
+    """Makes our key, unless another `pirack deploy` does so at this moment."""
+    with lock_folder(path.parent):
         if not path.exists():
             key = asyncssh.generate_private_key(KEY_TYPE, comment="pirack deploy")
-            private_file.write(path, key.export_private_key())
+            write_private(path, key.export_private_key())
 
 
 def public_line(key: asyncssh.SSHKey) -> str:
-    """Return the line for ``authorized_keys``."""
+    """Returns the line for ``authorized_keys``."""
     return key.export_public_key().decode().strip()
 
 
-class Ssh:
-    """Opens ways into boards.
+class HostKeys:
+    """The pinned keys of boards, as ``known_hosts`` of OpenSSH: one line a board.
 
     Args:
-        user: Who we are there.
-        keys: What we show; the first that is taken is used.
-        host_keys: What the boards have shown before.
-        advice: What to do where no key is taken.
-        pin: Keep the key of a board that is seen for the first time.
+        path: The file; made when the first key is pinned.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def known(self, where: str) -> str:
+        """Returns the pinned key of a board, ``type base64``; empty: it has none.
+
+        Args:
+            where: Host, or ``[host]:port``.
+        """
+        keys = (key for name, key in self._lines() if name == where)
+        return next(keys, "")
+
+    def pin(self, where: str, key: str) -> None:
+        """Pins a board's key; one that is pinned already stays.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        if self.known(where):
+            return
+        with lock_folder(self.path.parent):
+            if not self.known(where):
+                self._write([*self._lines(), (where, key)])
+
+    def forget(self, where: str) -> bool:
+        """Removes a board's key; returns whether there was one.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        if not self.known(where):
+            return False
+        with lock_folder(self.path.parent):
+            self._write([(name, key) for name, key in self._lines() if name != where])
+        return True
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        # Read each time: another `pirack deploy` may have pinned one meanwhile.
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        for line in text.splitlines():
+            name, _, key = line.strip().partition(" ")
+            if key and not name.startswith("#"):
+                yield name, key
+
+    def _write(self, lines: list[tuple[str, str]]) -> None:
+        text = "".join(f"{name} {key}\n" for name, key in lines)
+        write_private(self.path, text.encode())
+
+
+class Ssh:
+    """Opens connections to boards.
+
+    Args:
+        user: Our user there.
+        keys: Our keys; the first that is accepted is used.
+        host_keys: The pinned keys of the boards.
+        advice: What to do where no key is accepted.
+        pin: Pin the key of a board that is seen for the first time.
     """
 
     def __init__(
@@ -99,26 +159,26 @@ class Ssh:
 
     @contextlib.asynccontextmanager
     async def __call__(self, target: Target) -> AsyncIterator["_Shell"]:
-        """Connect, and close behind whoever used it.
+        """Connects, and closes the connection at the end.
 
         Raises:
-            DeployError: There is no way in; says why.
+            DeployError: It cannot connect.
         """
-        with self._told():
+        with self._file_errors():
             client = _Client(self._host_keys.known(target.where))
         connection = await self._open(target, client)
         try:
             if self._pin:
-                # Only now: a machine that does not let us in is none of ours.
-                with self._told():
+                # Only now: a machine that does not let us in is not ours.
+                with self._file_errors():
                     self._host_keys.pin(target.where, client.shown)
             yield _Shell(connection)
         finally:
             connection.abort()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Make what is wrong with the file of keys this board's trouble, not all's."""
+    def _file_errors(self) -> Iterator[None]:
+        """Turns an error of the key file into the failure of one board, not of all."""
         try:
             yield
         except OSError as error:
@@ -158,18 +218,14 @@ class Ssh:
     def _changed(self, target: Target, client: "_Client") -> DeployError:
         text = (
             f"{target.where} shows another host key than before ({client.fingerprint}):"
-            " a new card or a board that was exchanged, or somebody in between. If you "
+            " a new card, a board that was exchanged, or a machine in between. If you "
             f"know why: pirack deploy --forget-key {target.label}"
         )
         return DeployError(Trouble.HOST_KEY, text)
 
 
 class _Client(asyncssh.SSHClient):
-    """Judges the host key.
-
-    Args:
-        known: The pinned one, ``type base64``; empty for none.
-    """
+    """Compares the host key with the pinned one, which is empty at first sight."""
 
     def __init__(self, known: str) -> None:
         self._known = known
@@ -193,7 +249,7 @@ class _Shell:
         self._connection = connection
 
     async def run(self, command: str, feed: bytes = b"") -> Output:
-        """Run a command line there and return what it said.
+        """Runs a command line there and returns its output.
 
         Raises:
             DeployError: The connection ended.
@@ -211,7 +267,7 @@ class _Shell:
 
 
 def _words(error: Exception) -> str:
-    """Return why, without what only a programmer reads."""
+    """Returns the reason, without what only a programmer reads."""
     if isinstance(error, OSError) and error.errno in errno.errorcode:
         return os.strerror(error.errno or 0)
     if isinstance(error, OSError) and error.strerror:
@@ -221,3 +277,48 @@ def _words(error: Exception) -> str:
 
 def _text(said: asyncssh.BytesOrStr | None) -> str:
     return said.decode(errors="replace") if isinstance(said, bytes) else said or ""
+
+
+# --- files for their owner only -------------------------------------------------------
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Writes a file of mode 0600, in one step, for the owner of its folder.
+
+    ``sudo pirack deploy`` and the master, a user of its own, share such files.
+
+    Args:
+        path: The file; its folder is made when it is missing.
+        content: The whole content.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    _make(path.parent)
+    replace(path, content, mode=0o600, shared=True)
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Keeps other `pirack deploy` from writing there between our read and our write.
+
+    The folder is locked, not a file in it: nothing is left behind that another user
+    could not open. It is for one small write, so waiting here is short.
+
+    Args:
+        folder: Made when it is missing.
+
+    Raises:
+        OSError: It cannot be made or opened.
+    """
+    _make(folder)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)

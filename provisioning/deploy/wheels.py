@@ -19,9 +19,8 @@ import msgspec
 
 from broker.common.atomic import put_aside, replace
 from provisioning.deploy import remote
-from provisioning.deploy.seams import Shell
-from provisioning.deploy.snapshot import Snapshot
-from provisioning.deploy.trouble import DeployError, Output, Trouble, diagnose
+from provisioning.deploy.remote import Output, Shell, Snapshot, diagnose
+from provisioning.deploy.report import DeployError, Trouble
 
 PIWHEELS, SOURCE = "piwheels", "source"
 """What ``deploy/wheels`` is told."""
@@ -34,15 +33,15 @@ MOST_BYTES = 32_000_000
 ROOM_KB = 600_000
 """What gcc, Python's headers and the build take until they are thrown away."""
 MOST_TRIES = 2
-"""So often the wheels of a kind are tried in one deployment, by one board or by two."""
+"""Attempts to make the wheels of a kind in one deployment, by one board or by two."""
 
 _KIND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _PIN = re.compile(r"^([a-z0-9-]+)==([A-Za-z0-9.]+)", re.MULTILINE)
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How a board comes by the wheels of its kind.
+class WheelPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a board gets the wheels of its kind.
 
     Args:
         kind: Of the board.
@@ -71,10 +70,10 @@ class WheelStore:
         self._pins = dict(_PIN.findall((units / "node.lock").read_text("utf-8")))
 
     def lacking(self, seen: Snapshot) -> str:
-        """Returns the kind of a board that its index has no wheels for; else nothing.
+        """Returns the kind of a board that its index has no wheels for; empty: it has.
 
         Raises:
-            DeployError: The board says what cannot be a kind.
+            DeployError: The board's answer cannot be a kind.
         """
         if seen.answers.get("bits") != "32" or (seen.installed and self._has(seen)):
             return ""
@@ -92,11 +91,11 @@ class WheelStore:
         return has >= {f"{_stem(*pin)}.dist-info" for pin in self._pins.items()}
 
     def kinds(self) -> tuple[str, ...]:
-        """Returns the kinds of boards that something is kept for."""
+        """Returns the kinds of boards that wheels are kept for."""
         return tuple(sorted(one.stem for one in self._folder.glob("*.tar")))
 
     def files(self, kind: str) -> Mapping[str, bytes]:
-        """Returns the wheels of a kind and their sums, by name; nothing for none.
+        """Returns the wheels of a kind and their sums, by name; empty: none are kept.
 
         Damaged ones are put aside and logged; those of another lock file do not count.
 
@@ -144,7 +143,7 @@ class WheelStore:
         return _pack({f"recipe/{n}": (self._units / n).read_bytes() for n in RECIPE})
 
     def _wrong(self, files: Mapping[str, bytes]) -> str:
-        """Says why these are not one wheel of each package that the lock file names."""
+        """Returns why these are not one wheel of each package of the lock file."""
         stems = sorted("-".join(name.split("-")[:2]).lower() for name in _wheels(files))
         wanted = sorted(_stem(*pin) for pin in self._pins.items())
         if stems == wanted:
@@ -165,8 +164,8 @@ class WheelSupply:
         self._tries: Counter[str] = Counter()
         self._makers: dict[str, str] = {}
 
-    async def plan(self, shell: Shell, seen: Snapshot) -> Plan | None:
-        """Returns how a board comes by its wheels; None where its index has them.
+    async def plan(self, shell: Shell, seen: Snapshot) -> WheelPlan | None:
+        """Returns how a board gets its wheels; None where its index has them.
 
         Raises:
             DeployError: It cannot make any, and no other of its kind does just now.
@@ -177,7 +176,7 @@ class WheelSupply:
             return None
         if await asyncio.to_thread(self._store.files, kind):
             text = f"{_HAS}: it gets those that are kept here"
-            return Plan(kind=kind, text=text, kept=True)
+            return WheelPlan(kind=kind, text=text, kept=True)
         output = await shell.run(remote.wheels("ask"), self._store.recipe())
         plan = read(output, seen, kind)
         if not plan.source and kind not in self._makers:
@@ -185,15 +184,15 @@ class WheelSupply:
         return plan
 
     async def make(
-        self, shell: Shell, plan: Plan, who: str, tell: Callable[[str], None]
+        self, shell: Shell, plan: WheelPlan, who: str, tell: Callable[[str], None]
     ) -> None:
-        """Sees that the wheels of a board's kind are kept, made by it or another.
+        """Makes sure that the wheels of a board's kind are kept, made by it or another.
 
         Args:
-            shell: The way into it.
+            shell: The connection to it.
             plan: For it.
-            who: What it is called.
-            tell: Told what is being waited for.
+            who: Its name.
+            tell: Called with what is being waited for.
 
         Raises:
             DeployError: There are none, and this board made none either.
@@ -211,7 +210,7 @@ class WheelSupply:
                 del self._makers[kind]
 
     async def _try(
-        self, shell: Shell, plan: Plan, who: str, tell: Callable[[str], None]
+        self, shell: Shell, plan: WheelPlan, who: str, tell: Callable[[str], None]
     ) -> None:
         if not plan.source:
             raise DeployError(Trouble.WHEELS, plan.text)
@@ -230,16 +229,16 @@ class WheelSupply:
 _HAS = "its system has 32 bits, for which PyPI has no wheels"
 
 
-def read(output: Output, seen: Snapshot, kind: str) -> Plan:
+def read(output: Output, seen: Snapshot, kind: str) -> WheelPlan:
     """Returns how a board can make wheels: by piwheels, else by gcc, its own or apt's.
 
     Args:
-        output: What ``deploy/wheels ask`` said there.
-        seen: What the board said before.
+        output: Of ``deploy/wheels ask`` on the board.
+        seen: What the board says of itself.
         kind: Of the board.
 
     Raises:
-        DeployError: It said nothing.
+        DeployError: The command failed.
     """
     if output.code != 0:
         raise diagnose(output)
@@ -248,7 +247,7 @@ def read(output: Output, seen: Snapshot, kind: str) -> Plan:
     for_all = "once, for all boards of its kind"
     if said.get("piwheels") == "yes":
         text = f"{_HAS}: it gets them from piwheels, {for_all}"
-        return Plan(kind=kind, source=PIWHEELS, text=text)
+        return WheelPlan(kind=kind, source=PIWHEELS, text=text)
     free_kb = seen.answers.get("free_kb", "")
     if free_kb.isdecimal() and int(free_kb) < ROOM_KB:
         no_gcc = (
@@ -257,13 +256,13 @@ def read(output: Output, seen: Snapshot, kind: str) -> Plan:
         )
     elif said.get("gcc") == "yes":
         text = f"{_HAS}: it builds them with its gcc, in minutes, {for_all}"
-        return Plan(kind=kind, source=SOURCE, text=text)
+        return WheelPlan(kind=kind, source=SOURCE, text=text)
     elif said.get("apt") == "yes":
         text = (
             f"{_HAS}: it builds them, in minutes, {for_all}; gcc and libpython3-dev "
             "come by apt into a layer over its system, which is thrown away afterwards"
         )
-        return Plan(kind=kind, source=SOURCE, text=text)
+        return WheelPlan(kind=kind, source=SOURCE, text=text)
     else:
         no_gcc = f"apt: {said.get('apt') or 'not there'}"
     no_piwheels = f"piwheels: {said.get('piwheels') or 'not in its pip.conf'}"
@@ -271,7 +270,7 @@ def read(output: Output, seen: Snapshot, kind: str) -> Plan:
         f"{_HAS}, and it can make none ({no_piwheels}; {no_gcc}). Bring them: "
         "--wheelhouse; or deploy first to a board of its kind that can"
     )
-    return Plan(kind=kind, text=text)
+    return WheelPlan(kind=kind, text=text)
 
 
 def _stem(name: str, version: str) -> str:
@@ -318,7 +317,7 @@ def _unpack(content: bytes) -> dict[str, bytes]:
     """Returns the plain files at the top of an archive.
 
     Raises:
-        ValueError: It is no archive of such, or a huge one.
+        ValueError: It is not such an archive, or a huge one.
     """
     if len(content) > MOST_BYTES:
         text = f"{len(content)} bytes, more than {MOST_BYTES}"
@@ -339,6 +338,6 @@ def _unpack(content: bytes) -> dict[str, bytes]:
                 body = archive.extractfile(entry)
                 files[name] = body.read() if body else b""
     except (tarfile.TarError, EOFError) as error:
-        text = f"no whole archive: {error}"
+        text = f"not a complete archive: {error}"
         raise ValueError(text) from error
     return files

@@ -1,4 +1,4 @@
-"""The beginning of a run: preflight, a person's word, all off, baseline; pure."""
+"""The beginning of a run: preflight, confirmation, all off, baseline; pure."""
 
 from broker.contract.messages import InstallStep, Power
 from provisioning.common.network import ArpAnswer, BoardHeard, HeardKind
@@ -20,7 +20,7 @@ from provisioning.run.transitions import Outcome, enter, found, note, trouble
 
 
 def preflight(run: InstallRun, now: float) -> Outcome:
-    """Ask whether the run may begin."""
+    """Checks whether the run may begin."""
     params = run.params
     places = plan.prepare(run.places, params.layout, params.stacks)
     wake = now + params.pace.preflight_s
@@ -29,7 +29,7 @@ def preflight(run: InstallRun, now: float) -> Outcome:
 
 
 def checked(run: InstallRun, message: ReadinessChecked, now: float) -> Outcome:
-    """Go on, or end: with problems, or because it was asked only to say."""
+    """Goes on, or ends: with problems, or because the run is dry."""
     run = run.with_(
         before=dict(message.levels),
         problems=tuple(problem.text for problem in message.problems),
@@ -43,7 +43,7 @@ def checked(run: InstallRun, message: ReadinessChecked, now: float) -> Outcome:
         ending = InstallStep.FAILED if stops else InstallStep.DONE
         return enter(run, ending, float("inf")), said + _warnings(run)
     if stops:
-        # Told by itself, as the last problem: that is the one which ends the run.
+        # Added again as the last problem: that is the one which ends the run.
         others = tuple(text for text in run.problems if text != fatal[0])
         run = run.with_(problems=others)
         ended, effects = finish.fail(run, now, fatal[0])
@@ -57,22 +57,22 @@ def _warnings(run: InstallRun) -> tuple[HistoryLine, ...]:
 
 
 def preflight_time(run: InstallRun, now: float) -> Outcome:
-    """Time passed: a check that never ends is a problem of its own."""
+    """Ends the run: the checks take too long."""
     return finish.fail(run, now, "the checks before the run did not end in time")
 
 
 def confirm(run: InstallRun, now: float) -> Outcome:
-    """Wait for a person who has read the forecast."""
+    """Waits for a person who has read the forecast."""
     if run.params.confirmed:
         return all_off(run, now)
     run = enter(run, InstallStep.CONFIRM, now + run.params.pace.confirm_s)
     return run, tuple(
-        HistoryLine(f"waiting for a word: {line}") for line in run.forecast
+        HistoryLine(f"waiting for confirmation: {line}") for line in run.forecast
     )
 
 
 def confirmed(run: InstallRun, message: RunConfirmed, now: float) -> Outcome:
-    """Begin for real."""
+    """Begins to switch."""
     by = f" by {message.by}" if message.by else ""
     run, said = note(run, f"install run confirmed{by}")
     run, effects = all_off(run, now)
@@ -80,15 +80,15 @@ def confirmed(run: InstallRun, message: RunConfirmed, now: float) -> Outcome:
 
 
 def confirm_time(run: InstallRun, now: float) -> Outcome:
-    """Time passed and nobody agreed: nothing was touched."""
+    """Cancels the run, which no person confirmed in time."""
     wait = texts.minutes(run.params.pace.confirm_s)
-    run, said = trouble(run, f"nobody agreed within {wait}: nothing was switched")
+    run, said = trouble(run, f"not confirmed within {wait}: nothing was switched")
     run, effects = finish.restore(run, now, InstallStep.CANCELLED, Leave.LEAVE)
     return run, said + effects
 
 
 def all_off(run: InstallRun, now: float) -> Outcome:
-    """Cut the stacks that are to be scanned."""
+    """Cuts the stacks that are to be scanned."""
     run = run.with_(elsewhere=(), swept=False, taken={}, outage_at=None)
     return _switch_off(enter(run, InstallStep.ALL_OFF, now, waiting=run.cut), now)
 
@@ -103,7 +103,7 @@ def _switch_off(run: InstallRun, now: float) -> Outcome:
 
 
 def switched_off(run: InstallRun, message: StackSwitched, now: float) -> Outcome:
-    """Count the outlets that are off; one that is not ends the run."""
+    """Notes an outlet that is off; one that stays on ends the run."""
     if message.stack not in run.waiting:
         return run, ()
     if message.error or message.level is Power.ON:
@@ -121,7 +121,7 @@ def switched_off(run: InstallRun, message: StackSwitched, now: float) -> Outcome
 
 
 def off_time(run: InstallRun, now: float) -> Outcome:
-    """Time passed while stacks are cut, or die."""
+    """Handles that time passed while stacks are cut, or their boards die."""
     if run.waiting and not run.busy:
         return _switch_off(run, now)
     if run.busy:
@@ -136,7 +136,7 @@ def off_time(run: InstallRun, now: float) -> Outcome:
 
 
 def overheard(run: InstallRun, ask: BoardHeard) -> Outcome:
-    """Judge whoever talks with all scanned stacks off."""
+    """Notes a device that talks with all scanned stacks off as foreign."""
     at_home = any(p.mac == ask.mac and p.stack not in run.cut for p in run.places)
     lease = ask.kind is HeardKind.LEASE
     if ask.mac in run.foreign or ask.mac in run.suspects or at_home or lease:
@@ -148,7 +148,7 @@ def overheard(run: InstallRun, ask: BoardHeard) -> Outcome:
 
 
 def baseline_time(run: InstallRun, now: float) -> Outcome:
-    """Time passed: ask who answers, then shorten the leases."""
+    """Asks who answers, then shortens the leases."""
     if run.busy:
         if run.swept:
             return baseline_applied(
@@ -165,12 +165,12 @@ def baseline_time(run: InstallRun, now: float) -> Outcome:
 
 
 def swept(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
-    """Takes who answers although the stacks are off."""
+    """Handles the devices that answer although the stacks are off."""
     if message.error:
         if finish.tries_left(run):
             wake = now + run.params.pace.retry_s
             return run.with_(tries=run.tries + 1, busy=False, wake=wake), ()
-        text = f"nobody can be asked on the network: {message.error}"
+        text = f"nothing can be asked on the network: {message.error}"
         return finish.fail(run, now, text)
     run, said = _answering(run.with_(tries=0, swept=True), message.answers)
     run, effects = baseline_time(run.with_(busy=False), now)
@@ -206,7 +206,7 @@ def _answering(run: InstallRun, answers: tuple[ArpAnswer, ...]) -> Outcome:
 def baseline_applied(
     run: InstallRun, message: ReservationsApplied, now: float
 ) -> Outcome:
-    """All strangers are known: begin with the stack whose turn it is."""
+    """Begins with the first stack: all foreign devices are known."""
     if not message.error:
         return scan.scan(run, now)
     return finish.not_applied(run, message.error, now)

@@ -1,4 +1,4 @@
-"""The end of a run: verify, and every way to stop; pure."""
+"""The end of a run: verification, and every way to stop; pure."""
 
 import msgspec
 
@@ -23,15 +23,15 @@ ANSWER_S = 10.0
 """Seconds beyond its own listening time after which a probe counts as lost."""
 
 HARMLESS = frozenset({InstallVerdict.OK, InstallVerdict.FOREIGN})
-"""Verdicts that do not keep a run from being done: a laptop on the network is no
-fault of the rack."""
+"""Verdicts that do not keep a run from being done: a laptop on the network is not
+a fault of the rack."""
 
 
 # --- leaving the outlets --------------------------------------------------------------
 
 
 def restore(run: InstallRun, now: float, ending: InstallStep, leave: Leave) -> Outcome:
-    """Bring the outlets where they are to be left, then end.
+    """Brings the outlets to the level at which they are left, then ends.
 
     Args:
         run: Any run that is not over.
@@ -45,7 +45,7 @@ def restore(run: InstallRun, now: float, ending: InstallStep, leave: Leave) -> O
         return _ended(run, ending)
     waiting = tuple(stack.number for stack in run.params.stacks)
     if ending is InstallStep.FAILED:
-        # Who has just come on may still boot: it is not for a failure to cut that.
+        # Boards that have just come on may still boot: a failure must not cut them.
         kept = set(run.lit) - set(run.cutting)
         waiting = tuple(n for n in waiting if n not in kept)
     run = enter(run, InstallStep.RESTORE, now, waiting=waiting)
@@ -53,14 +53,14 @@ def restore(run: InstallRun, now: float, ending: InstallStep, leave: Leave) -> O
 
 
 def fail(run: InstallRun, now: float, text: str) -> Outcome:
-    """End the run because of something it cannot work around."""
+    """Ends the run because of something it cannot work around."""
     run, said = trouble(run, text)
     run, effects = restore(run, now, InstallStep.FAILED, Leave.RESTORE)
     return run, said + effects
 
 
 def _next(run: InstallRun, now: float) -> Outcome:
-    """Switch the first outlet that waits."""
+    """Switches the first outlet that waits."""
     stack = run.waiting[0]
     run = run.with_(busy=True, wake=now + run.params.pace.switch_s)
     on = _target(run, stack)
@@ -70,13 +70,13 @@ def _next(run: InstallRun, now: float) -> Outcome:
 
 
 def _target(run: InstallRun, stack: int) -> bool:
-    """Return the level an outlet goes to next."""
+    """Returns the level an outlet goes to next."""
     # Boards that were told to shut down come back by a cut only.
     return stack not in run.cutting and _stays(run, stack)
 
 
 def _stays(run: InstallRun, stack: int) -> bool:
-    """Return the level an outlet is left at."""
+    """Returns the level an outlet is left at."""
     if run.leave is Leave.OFF:
         return False
     # An outlet that cannot be read was most likely on, as a rack is.
@@ -84,7 +84,7 @@ def _stays(run: InstallRun, stack: int) -> bool:
 
 
 def switched(run: InstallRun, message: StackSwitched, now: float) -> Outcome:
-    """Take the answer of an outlet and go to the next one."""
+    """Handles the answer of an outlet and goes on with the next one."""
     if not run.waiting or message.stack != run.waiting[0]:
         return run, ()
     wanted = Power.ON if _target(run, message.stack) else Power.OFF
@@ -116,7 +116,7 @@ def _not_there(message: StackSwitched, wanted: Power) -> str:
 
 
 def switch_time(run: InstallRun, now: float) -> Outcome:
-    """Time passed while outlets are switched."""
+    """Handles that time passed while outlets are switched."""
     if not run.busy:
         return _next(run, now)
     stack = run.waiting[0]
@@ -128,14 +128,14 @@ def switch_time(run: InstallRun, now: float) -> Outcome:
 
 
 def verify(run: InstallRun, now: float) -> Outcome:
-    """Ask who answers at each board's address."""
+    """Asks who answers at each board's address."""
     until = now + run.params.pace.verify_s
     run = enter(run, InstallStep.VERIFY, until, until=until, verified=())
     return _probe(run, now)
 
 
 def expected(run: InstallRun) -> dict[str, Place]:
-    """Return the boards that must come up, by the address they must have."""
+    """Returns the boards that must come up, by the address they must have."""
     numbers = {stack.number for stack in run.params.stacks}
     return {
         address: place
@@ -157,14 +157,14 @@ def _probe(run: InstallRun, now: float) -> Outcome:
 
 
 def probed(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
-    """Take who answered; ask again until all did or the patience ends."""
+    """Handles the answers; asks again until all boards answered or the time is over."""
     run, joined = _join(run, message.answers)
     run, effects = _compared(run, message, now)
     return run, joined + effects
 
 
 def _join(run: InstallRun, answers: tuple[ArpAnswer, ...]) -> Outcome:
-    """Takes second interfaces out of the slots they were given."""
+    """Frees the slots that second interfaces of boards were given."""
     places = expected(run)
     second = sightings.legs(places, answers)
     if not second:
@@ -208,7 +208,7 @@ def _compared(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
 def _of_boards(
     run: InstallRun, answers: tuple[ArpAnswer, ...]
 ) -> tuple[ArpAnswer, ...]:
-    """Return the answers but those of second interfaces of boards."""
+    """Returns the answers without those of second interfaces of boards."""
     second = {f.mac for f in run.findings if f.verdict is InstallVerdict.CONFLICT}
     placed = {place.mac for place in run.places}
     return tuple(a for a in answers if a.mac in placed or a.mac not in second)
@@ -239,7 +239,7 @@ def _unverified(run: InstallRun) -> list[Place]:
 def _compare(
     places: dict[str, Place], answers: tuple[ArpAnswer, ...]
 ) -> tuple[list[str], dict[str, InstallFinding]]:
-    """Return who is right where, and what is wrong with the others."""
+    """Returns the boards at their addresses, and findings about the others."""
     right: list[str] = []
     wrong: dict[str, InstallFinding] = {}
     for answer in answers:
@@ -256,7 +256,7 @@ def _compare(
 
 
 def _conclude(run: InstallRun, wrong: dict[str, InstallFinding], error: str) -> Outcome:
-    """Judge who did not come up, and end."""
+    """Judges the boards that did not come up, and ends."""
     silent = {
         place.mac: wrong.get(place.mac)
         or texts.silent(place, run.params.pace.verify_s, run.declined.get(place.mac))
@@ -297,7 +297,7 @@ def _blockers(run: InstallRun, error: str) -> Outcome:
 
 
 def _copied(run: InstallRun) -> Outcome:
-    """Name the boards whose cards are copies of one: it costs none its address here."""
+    """Names the boards whose cards are copies of one; here they all get addresses."""
     owners: dict[str, list[str]] = {}
     for mac, card in sorted(run.cards.items()):
         owners.setdefault(card, []).append(mac)
@@ -317,29 +317,29 @@ def _verdict(place: Place, silent: dict[str, InstallFinding]) -> Place:
 
 
 def verify_time(run: InstallRun, now: float) -> Outcome:
-    """Time passed while boards come up."""
+    """Handles that time passed while boards come up."""
     if not run.busy:
         return _probe(run, now)
     return probed(run, AddressesProbed(run.turn, (), error="the probe was lost"), now)
 
 
-def asked(run: InstallRun, ask: BoardHeard) -> Outcome:
-    """Note the address a board asks for while no more stack comes on."""
-    if ask.mac not in run.heard and len(run.heard) >= sightings.most(run.boards):
+def heard(run: InstallRun, board: BoardHeard) -> Outcome:
+    """Notes the address a board asks for while no more stack comes on."""
+    if board.mac not in run.heard and len(run.heard) >= sightings.most(run.boards):
         return trouble(run, texts.crowd("with all stacks on", len(run.heard)))
-    heard = {**run.heard, ask.mac: ask.address or run.heard.get(ask.mac, "")}
+    heard = {**run.heard, board.mac: board.address or run.heard.get(board.mac, "")}
     run = run.with_(heard=heard)
-    if ask.kind is HeardKind.DECLINE:
-        run = run.with_(declined={**run.declined, ask.mac: ask.address})
-        return note(run, texts.declined(ask.mac, ask.address))
+    if board.kind is HeardKind.DECLINE:
+        run = run.with_(declined={**run.declined, board.mac: board.address})
+        return note(run, texts.declined(board.mac, board.address))
     known = {*run.foreign, *run.elsewhere, *run.suspects}
-    if ask.mac in known or any(place.mac == ask.mac for place in run.places):
+    if board.mac in known or any(place.mac == board.mac for place in run.places):
         return run, ()
-    if ask.kind is HeardKind.LEASE or any(f.mac == ask.mac for f in run.findings):
+    if board.kind is HeardKind.LEASE or any(f.mac == board.mac for f in run.findings):
         return run, ()
     return note(
-        run.with_(suspects={**run.suspects, ask.mac: 0}),
-        texts.latecomer(ask.mac),
+        run.with_(suspects={**run.suspects, board.mac: 0}),
+        texts.latecomer(board.mac),
     )
 
 
@@ -361,9 +361,9 @@ def _ended(run: InstallRun, step: InstallStep) -> Outcome:
 
 
 def not_applied(run: InstallRun, error: str, now: float) -> Outcome:
-    """Tells the DHCP server once more, or end the run.
+    """Tells the DHCP server once more, or ends the run.
 
-    One that is away is waited for as long as boards would be.
+    A server that is away is waited for as long as boards are.
     """
     away = run.outage_at is not None and now - run.outage_at < run.params.pace.verify_s
     if away or tries_left(run):

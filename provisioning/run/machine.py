@@ -34,14 +34,7 @@ from provisioning.run.transitions import Outcome, note, trouble
 def start(
     run_id: str, params: Params, places: tuple[Place, ...], now: float
 ) -> Outcome:
-    """Begin a run.
-
-    Args:
-        run_id: Names it.
-        params: What it is asked to do.
-        places: What earlier runs found.
-        now: Monotonic seconds.
-    """
+    """Begins a run; earlier runs found ``places``; ``now`` is monotonic seconds."""
     run = InstallRun(id=run_id, params=params, places=places, version=VERSION)
     run, effects = begin.preflight(run, now)
     by = f" by {params.by}" if params.by else ""
@@ -51,7 +44,7 @@ def start(
 
 
 def resume(run: InstallRun, now: float) -> Outcome:
-    """Go on with a run whose process died; no stack that is on is cut for that."""
+    """Goes on with a run whose process died; no stack that is on is cut for that."""
     if run.over:
         return run, ()
     run = run.with_(outage_at=None)
@@ -64,7 +57,7 @@ def resume(run: InstallRun, now: float) -> Outcome:
 
 
 def _relight(run: InstallRun) -> tuple[SwitchStack, ...]:
-    """Switch on again what was on: the mains may have been away, too."""
+    """Switches on again what was on: the mains may have been away, too."""
     if run.over or run.step is InstallStep.RESTORE:
         return ()
     busy = {run.stack.number} if run.step is InstallStep.SCAN else set(run.waiting)
@@ -124,20 +117,14 @@ _APPLIED: dict[
 
 
 def step(run: InstallRun, message: Message, now: float) -> Outcome:
-    """Tell the run something.
-
-    Args:
-        run: As it is.
-        message: What it is told.
-        now: Monotonic seconds.
-    """
+    """Handles a message; ``now`` is monotonic seconds."""
     if run.over or _stale(run, message):
         return run, ()
     match message:
         case Tick() if now >= run.wake:
             outcome = _TIME[run.step](run, now)
         case BoardHeard():
-            outcome = _asked(run, message, now)
+            outcome = _heard(run, message, now)
         case RunCancelled():
             outcome = _cancelled(run, message, now)
         case ServerSeen():
@@ -167,7 +154,7 @@ def _answered(run: InstallRun, message: Message, now: float) -> Outcome:
 
 
 def _stale(run: InstallRun, message: Message) -> bool:
-    """Whether it answers a question of an earlier step, or nobody waits for it."""
+    """Whether it answers an action of an earlier turn, or one that was given up."""
     if isinstance(message, AddressesProbed) and run.step is InstallStep.SCAN:
         return message.turn != run.turn
     if isinstance(message, ActionAnswer):
@@ -175,14 +162,14 @@ def _stale(run: InstallRun, message: Message) -> bool:
     return False
 
 
-def _asked(run: InstallRun, board: BoardHeard, now: float) -> Outcome:
+def _heard(run: InstallRun, board: BoardHeard, now: float) -> Outcome:
     match run.step:
         case InstallStep.BASELINE:
             return begin.overheard(run, board)
         case InstallStep.SCAN:
             return scan.heard(run, board, now)
         case InstallStep.COMMIT | InstallStep.VERIFY:
-            return finish.asked(run, board)
+            return finish.heard(run, board)
     return run, ()
 
 
@@ -196,12 +183,12 @@ def _cancelled(run: InstallRun, message: RunCancelled, now: float) -> Outcome:
 
 
 def _server(run: InstallRun, message: ServerSeen, now: float) -> Outcome:
-    """Give a stack back the time the DHCP server was away."""
+    """Gives a stack back the time the DHCP server was away."""
     if not message.alive:
         if run.outage_at is not None:
             return run, ()
         run = run.with_(outage_at=now)
-        return note(run, "the DHCP server is away: nobody gets an address")
+        return note(run, "the DHCP server is away: no board gets an address")
     if run.outage_at is None:
         return run, ()
     away_s = now - run.outage_at

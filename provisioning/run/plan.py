@@ -1,4 +1,4 @@
-"""Which board stands where, and what it is called there; pure.
+"""Which board stands in which slot, with its address and name; pure.
 
 An address and a name belong to a slot, not to a board: a board that replaces another
 takes over both, and a second install changes nothing. DHCP cannot tell a slot of a
@@ -35,29 +35,29 @@ class AddressLayout(msgspec.Struct, frozen=True, kw_only=True):
     per_stack: int
 
     def address(self, stack: int, slot: int) -> str:
-        """Return the address a slot has unless it already got another one."""
+        """Returns the address a slot has unless it already got another one."""
         offset = (stack - 1) * self.per_stack + slot - 1
         return str(IPv4Address(self.first) + offset)
 
     @staticmethod
     def name(stack: int, slot: int) -> str:
-        """Return the name a slot has unless it already got another one."""
+        """Returns the name a slot has unless it already got another one."""
         return f"s{stack:02}n{slot}"
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A slot of a stack, what belongs to it for good, and who stands there.
+    """A slot of a stack, its address and name for good, and its board.
 
     Args:
         stack: Number of the stack.
         slot: From 1, top first.
         address: Its address, for as long as the rack lives.
-        name: Its name, likewise.
+        name: Its name, for as long as the rack lives.
         mac: Wired hardware address of its board; empty: it never had one.
-        serial: Of that board, as the board said itself; empty if it did not.
-        model: Of that board, likewise.
+        serial: Of that board, as it said itself; empty if it did not.
+        model: Of that board, as it said itself; empty if it did not.
         verdict: What the last run that looked found out.
-        reserved: Whether the DHCP server is told: not while somebody else uses the
+        reserved: Whether the DHCP server is told: not while another device uses the
             address.
     """
 
@@ -77,11 +77,11 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         mac: Its hardware address.
-        after_s: Seconds from power on to its first word.
+        after_s: Seconds from power on to its first message.
         address: The address it asked for or was given; empty if not known.
         hostname: What it calls itself.
         serial: Board serial, where it said one.
-        model: Board model, likewise.
+        model: Board model, where it said one.
     """
 
     mac: str
@@ -93,7 +93,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one stack.
+    """The result of the scan of one stack.
 
     Args:
         places: Every place of the rack, as it is now.
@@ -113,7 +113,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(
     places: Iterable[Place], layout: AddressLayout, stacks: Sequence[StackPlan]
 ) -> tuple[Place, ...]:
-    """Return the places with every slot of every stack among them.
+    """Returns the places with every slot of every stack among them.
 
     Args:
         places: What is known; kept as it is.
@@ -140,7 +140,7 @@ def prepare(
 def pin(
     places: Sequence[Place], pins: Mapping[str, tuple[int, int]]
 ) -> tuple[Place, ...]:
-    """Put boards into the slots a person gave them, where no board was found yet.
+    """Puts boards into the slots a person gave them, where no board was found yet.
 
     Args:
         places: Every place of the rack.
@@ -157,7 +157,7 @@ def pin(
 
 
 def _free(address: str, taken: Collection[str]) -> str:
-    """Return the first address from ``address`` on that nobody has."""
+    """Returns the first free address from ``address`` on."""
     candidate = IPv4Address(address)
     while str(candidate) in taken:
         candidate += 1
@@ -170,7 +170,7 @@ def settle(
     seen: Mapping[str, Sighting],
     scanned: Mapping[int, Collection[str]],
 ) -> Settled:
-    """Give every board heard in a stack its slot.
+    """Gives every board heard in a stack its slot.
 
     Args:
         places: Every place of the rack, those of the stack among them.
@@ -185,7 +185,7 @@ def settle(
         (p for p in here if p.mac not in stay),
         key=lambda place: (not place.mac, place.slot),
     )
-    # Who asked first has a slot, in the order of the hardware addresses.
+    # The boards that asked first get slots, in the order of hardware addresses.
     came = sorted(
         seen.keys() - stay - doubled.keys(), key=lambda mac: (seen[mac].after_s, mac)
     )
@@ -226,14 +226,14 @@ def _doubled(
 def _elsewhere(
     place: Place, arrived: Collection[str], doubled: Mapping[str, int]
 ) -> Place:
-    """Return a place of another stack after one was scanned."""
+    """Returns a place of another stack after one was scanned."""
     if place.mac and doubled.get(place.mac) == place.stack:
         return msgspec.structs.replace(place, verdict=InstallVerdict.IN_TWO_STACKS)
     return _vacated(place) if place.mac in arrived else place
 
 
 def _here(place: Place, sighting: Sighting | None, doubled: Mapping[str, int]) -> Place:
-    """Return a place of the scanned stack, with the board that now stands there."""
+    """Returns a place of the scanned stack, with the board that now stands there."""
     if sighting is None:
         gone = _vacated(place) if place.mac in doubled else place
         return msgspec.structs.replace(
@@ -257,7 +257,7 @@ def _vacated(place: Place) -> Place:
 
 
 def swap(places: Sequence[Place], first: str, second: str) -> tuple[Place, ...]:
-    """Exchange the boards of two slots: what a person does when the LEDs say so.
+    """Exchanges the boards of two slots, as a person asks after a look at the LEDs.
 
     Args:
         places: Every place of the rack.

@@ -1,6 +1,6 @@
-"""What stayed ambiguous after all stacks were scanned: each is scanned once more; pure.
+"""The second scan of stacks that stayed ambiguous after all were scanned; pure.
 
-The stack is cut for that, so its boards are shut down first; where one cannot be asked,
+The stack is cut for that, so its boards are shut down first. Where one cannot be asked,
 nothing is cut, and a person is told which run over that stack alone would cut it.
 """
 
@@ -11,7 +11,7 @@ from provisioning.run.transitions import Outcome, enter, found, note, trouble
 
 
 def pending(run: InstallRun, unverified: tuple[int, ...]) -> int:
-    """Return the next stack to be scanned once more; 0: none.
+    """Returns the next stack to be scanned once more; 0: none.
 
     Args:
         run: With all stacks on.
@@ -33,7 +33,7 @@ def _may(run: InstallRun, stack: int) -> bool:
 
 
 def _candidates(run: InstallRun) -> set[int]:
-    """Return the stacks in which boards that came late may be."""
+    """Returns the stacks in which boards that came late may be."""
     found: set[int] = set()
     for mac, asked in run.suspects.items():
         found |= {asked} if sightings.odd(run, mac) else set(sightings.incomplete(run))
@@ -41,7 +41,7 @@ def _candidates(run: InstallRun) -> set[int]:
 
 
 def _silent(run: InstallRun) -> set[int]:
-    """Return the stacks with a known board that was not heard."""
+    """Returns the stacks with a known board that was not heard."""
     return {
         place.stack
         for place in run.places
@@ -50,7 +50,7 @@ def _silent(run: InstallRun) -> set[int]:
 
 
 def begin(run: InstallRun, stack: int, now: float) -> Outcome:
-    """Cut one stack, to scan it once more."""
+    """Cuts one stack, to scan it once more."""
     position = [one.number for one in run.params.stacks].index(stack)
     run = run.with_(
         settling=stack,
@@ -65,7 +65,7 @@ def begin(run: InstallRun, stack: int, now: float) -> Outcome:
 
 
 def refused(run: InstallRun, why: str, now: float) -> Outcome:
-    """Leave a stack as it is that cannot be cut, and go on with verifying."""
+    """Leaves a stack that cannot be cut as it is, and goes on with verifying."""
     run, said = trouble(run, texts.unsettled(run.settling, why))
     # A board that was told to shut down comes back by a cut only, so this stays told.
     unsettled = (*run.unsettled, run.settling)
@@ -74,7 +74,7 @@ def refused(run: InstallRun, why: str, now: float) -> Outcome:
 
 
 def over(run: InstallRun) -> InstallRun:
-    """Return the run with the stack's new scan counted instead of the one before."""
+    """Returns the run with the stack's new scan counted instead of the one before."""
     stack = run.stack.number
     seen = set(run.scanned.get(stack, ()))
     return run.with_(
@@ -85,7 +85,7 @@ def over(run: InstallRun) -> InstallRun:
 
 
 def forget(run: InstallRun) -> InstallRun:
-    """Return the run without what the scan before said about the stack."""
+    """Returns the run without what the scan before said about the stack."""
     stack = run.stack.number
     return run.with_(
         scanned={n: macs for n, macs in run.scanned.items() if n != stack},
@@ -95,7 +95,7 @@ def forget(run: InstallRun) -> InstallRun:
 
 
 def leftover(run: InstallRun) -> Outcome:
-    """Name who asked and could not be placed."""
+    """Names the boards that asked and could not be placed."""
     clear = all(n in run.settled and n not in run.unsettled for n in _candidates(run))
     named = sorted(run.suspects.items())
     return found(

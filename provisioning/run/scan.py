@@ -1,7 +1,7 @@
 """One more stack: switched on, listened to, its boards placed; pure.
 
-The stacks before it stay on, so who asks for the first time now is in this one. What
-contradicts that is not placed, but looked at again at the end: see ``settle``.
+The stacks before it stay on, so a board that asks for the first time now is in this
+one. What contradicts that is not placed, but scanned again at the end: see ``rescan``.
 """
 
 from broker.contract.messages import InstallStep, InstallVerdict, Power
@@ -25,14 +25,14 @@ from provisioning.run.transitions import Outcome, enter, found, note, trouble
 
 
 def scan(run: InstallRun, now: float) -> Outcome:
-    """Switch the stack on whose turn it is, and look again who else serves DHCP."""
+    """Switches the next stack on, and searches again for other DHCP servers."""
     if run.settling:
         run = rescan.forget(run)
     return _scan(run.with_(seen={}, attempt=1), now)
 
 
 def again(run: InstallRun, now: float) -> Outcome:
-    """Go on with a scan after a restart: who asked meanwhile answers, or asks again."""
+    """Goes on with a scan after a restart: boards that asked meanwhile answer."""
     return _scan(run.with_(attempt=2), now)
 
 
@@ -46,7 +46,7 @@ def _scan(run: InstallRun, now: float) -> Outcome:
 
 
 def powered(run: InstallRun, message: StackSwitched, now: float) -> Outcome:
-    """Begin the stack's window, or leave the stack out if it has no power."""
+    """Begins the stack's window, or leaves the stack out if it has no power."""
     if message.stack != run.stack.number:
         return run, ()
     if message.error or message.level is Power.OFF:
@@ -58,25 +58,27 @@ def powered(run: InstallRun, message: StackSwitched, now: float) -> Outcome:
         run, said = found(run, *_no_power(run, text))
         run, effects = place(run.with_(seen={}), now)
         return run, said + effects
-    # Who was too late once gets twice the time.
+    # A board that was too late once gets twice the time.
     until = now + run.params.pace.window_s * (2 if run.settling else 1)
     run = run.with_(busy=False, tries=0, powered_at=now, until=until, wake=until)
     return (run, ()) if run.attempt == 1 else _look_around(run, now)
 
 
 def _look_around(run: InstallRun, now: float) -> Outcome:
-    """Asks who answers, again and again, for who asked in our absence may not again."""
+    """Asks repeatedly who answers: a board that asked in our absence may not again."""
     pause_s = run.params.pace.quiet_s + run.params.pace.probe_s
     run = run.with_(wake=min(now + pause_s, run.until))
     return run, (ProbeAddresses(run.turn, sightings.everywhere(run)),)
 
 
 def answering(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
-    """Takes who answers after a restart: who is of no other stack is of this one."""
+    """Handles the answers after a restart: a board of no other stack is of this one."""
     said: tuple[Effect, ...] = ()
     for answer in message.answers:
-        ask = BoardHeard(mac=answer.mac, kind=HeardKind.REQUEST, address=answer.address)
-        run, more = heard(run, ask, now)
+        board = BoardHeard(
+            mac=answer.mac, kind=HeardKind.REQUEST, address=answer.address
+        )
+        run, more = heard(run, board, now)
         said += more
     return run, said
 
@@ -87,24 +89,24 @@ def _no_power(run: InstallRun, text: str) -> tuple[InstallFinding, ...]:
     return (InstallFinding(verdict=InstallVerdict.MISSING, text=words_, stack=stack),)
 
 
-def heard(run: InstallRun, ask: BoardHeard, now: float) -> Outcome:
-    """Takes what a board says while its stack has come on."""
+def heard(run: InstallRun, board: BoardHeard, now: float) -> Outcome:
+    """Handles a message of a board while its stack comes on."""
     if run.powered_at is None:
         return run, ()
     after_s = now - run.powered_at
-    if ask.kind is HeardKind.DECLINE:
-        run = run.with_(declined={**run.declined, ask.mac: ask.address})
-    if _stays(run, ask):
-        return _known(run, ask) if _scanned(run, ask.mac) else (run, ())
-    before = run.seen.get(ask.mac)
-    if before is None and sightings.doubtful(run, ask, after_s):
-        return _doubt(run, ask)
-    if before is None and _flooded(run, ask.mac):
+    if board.kind is HeardKind.DECLINE:
+        run = run.with_(declined={**run.declined, board.mac: board.address})
+    if _stays(run, board):
+        return _known(run, board) if _scanned(run, board.mac) else (run, ())
+    before = run.seen.get(board.mac)
+    if before is None and sightings.doubtful(run, board, after_s):
+        return _doubt(run, board)
+    if before is None and _flooded(run, board.mac):
         return trouble(run, texts.flood(run.stack, sightings.most(run.stack.slots)))
-    sighting = sightings.merge(before, ask, after_s)
-    run = run.with_(seen={**run.seen, ask.mac: sighting})
-    if ask.client_id:
-        run = run.with_(cards={**run.cards, ask.mac: ask.client_id})
+    sighting = sightings.merge(before, board, after_s)
+    run = run.with_(seen={**run.seen, board.mac: sighting})
+    if board.client_id:
+        run = run.with_(cards={**run.cards, board.mac: board.client_id})
     if before is not None:
         return run, ()
     problems = tuple(text for text in run.problems if text not in run.passing)
@@ -112,7 +114,7 @@ def heard(run: InstallRun, ask: BoardHeard, now: float) -> Outcome:
     if _full(run):
         run = run.with_(wake=min(now + run.params.pace.quiet_s, run.until))
     said = HistoryLine(
-        texts.heard(run.stack.number, sighting), run.stack.number, ask.mac
+        texts.heard(run.stack.number, sighting), run.stack.number, board.mac
     )
     return run, (said,)
 
@@ -121,18 +123,18 @@ def _full(run: InstallRun) -> bool:
     return sum(not sightings.odd(run, mac) for mac in run.seen) >= run.stack.slots
 
 
-def _known(run: InstallRun, ask: BoardHeard) -> Outcome:
-    """Takes what a board of an earlier stack says: it moves, or has a twin.
+def _known(run: InstallRun, board: BoardHeard) -> Outcome:
+    """Handles a message of a board of an earlier stack: it moves, or has a twin.
 
     A board that is at its address and asks like one that has just started may be
     another one with the same hardware address, in the stack that came on.
     """
     there = any(
-        p.mac == ask.mac and p.address == run.heard.get(p.mac) for p in run.places
+        p.mac == board.mac and p.address == run.heard.get(p.mac) for p in run.places
     )
-    if there and ask.kind is HeardKind.DISCOVER and not run.settling:
-        run = run.with_(again={**run.again, ask.mac: run.stack.number})
-    return finish.asked(run, ask)
+    if there and board.kind is HeardKind.DISCOVER and not run.settling:
+        run = run.with_(again={**run.again, board.mac: run.stack.number})
+    return finish.heard(run, board)
 
 
 def _scanned(run: InstallRun, mac: str) -> bool:
@@ -141,23 +143,23 @@ def _scanned(run: InstallRun, mac: str) -> bool:
     return any(mac in macs for n, macs in run.scanned.items() if n != number)
 
 
-def _stays(run: InstallRun, ask: BoardHeard) -> bool:
+def _stays(run: InstallRun, board: BoardHeard) -> bool:
     """Whether it is sure that the board stands elsewhere."""
-    twin = run.settling and run.again.get(ask.mac) == run.settling
-    if twin and ask.kind is HeardKind.DISCOVER:
+    twin = run.settling and run.again.get(board.mac) == run.settling
+    if twin and board.kind is HeardKind.DISCOVER:
         return False
-    if not run.settling and ask.mac in run.suspects:
+    if not run.settling and board.mac in run.suspects:
         return True
-    return sightings.known_elsewhere(run, ask) or _scanned(run, ask.mac)
+    return sightings.known_elsewhere(run, board) or _scanned(run, board.mac)
 
 
-def _doubt(run: InstallRun, ask: BoardHeard) -> Outcome:
-    if ask.mac in run.suspects or len(run.suspects) >= sightings.most(run.boards):
+def _doubt(run: InstallRun, board: BoardHeard) -> Outcome:
+    if board.mac in run.suspects or len(run.suspects) >= sightings.most(run.boards):
         return run, ()
     stack = run.stack.number
-    run = run.with_(suspects={**run.suspects, ask.mac: stack})
-    run = run.with_(heard={**run.heard, ask.mac: ask.address})
-    return note(run, texts.doubted(ask.mac, stack))
+    run = run.with_(suspects={**run.suspects, board.mac: stack})
+    run = run.with_(heard={**run.heard, board.mac: board.address})
+    return note(run, texts.doubted(board.mac, stack))
 
 
 def _flooded(run: InstallRun, mac: str) -> bool:
@@ -167,7 +169,7 @@ def _flooded(run: InstallRun, mac: str) -> bool:
 
 
 def _boots(run: InstallRun, after_s: float) -> dict[str, object]:
-    """Return the longest and the shortest boot of this run; the first board resets."""
+    """Returns the longest and the shortest boot of this run; the first board resets."""
     if run.attempt > 1:
         return {}  # the stack was on before the restart already
     first = not run.scanned and len(run.seen) == 1
@@ -177,7 +179,7 @@ def _boots(run: InstallRun, after_s: float) -> dict[str, object]:
 
 
 def window_over(run: InstallRun, now: float) -> Outcome:
-    """Place the boards: all were heard and it is quiet, or the time is over."""
+    """Places the boards: all were heard and it is quiet, or the time is over."""
     if not run.busy and run.powered_at is not None:
         looks = run.attempt > 1 and now < run.until and not _full(run)
         return _look_around(run, now) if looks else place(run, now)
@@ -194,7 +196,7 @@ def window_over(run: InstallRun, now: float) -> Outcome:
 
 
 def place(run: InstallRun, now: float) -> Outcome:
-    """Give each board its slot and judge the stack."""
+    """Gives each board its slot and judges the stack."""
     stack = run.stack
     if not run.settling:
         strangers = {mac: stack.number for mac in run.seen if sightings.odd(run, mac)}
@@ -216,7 +218,7 @@ def place(run: InstallRun, now: float) -> Outcome:
 
 
 def commit(run: InstallRun, now: float) -> Outcome:
-    """Give the DHCP server all reservations; doing it again is harmless."""
+    """Gives the DHCP server all reservations; doing it again is harmless."""
     run = enter(run, InstallStep.COMMIT, now)
     return _apply(run, now)
 
@@ -227,7 +229,7 @@ def _apply(run: InstallRun, now: float) -> Outcome:
 
 
 def applied(run: InstallRun, message: ReservationsApplied, now: float) -> Outcome:
-    """Go on with the next stack, or verify."""
+    """Goes on with the next stack, or verifies."""
     if not message.error:
         run, full = _pool(run, message.pool_used)
         run, effects = _advance(run, now)
@@ -247,7 +249,7 @@ def _pool(run: InstallRun, used: int) -> Outcome:
 
 
 def commit_time(run: InstallRun, now: float) -> Outcome:
-    """Time passed while the DHCP server is being told."""
+    """Handles that time passed while the DHCP server is told."""
     if run.busy:
         return applied(
             run, ReservationsApplied(run.turn, "it did not answer in time"), now

@@ -1,4 +1,4 @@
-"""Who was heard, where to look for him, and whose address is taken; pure."""
+"""Judges what was heard: new, doubtful, of another stack, or in conflict; pure."""
 
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network
@@ -12,7 +12,7 @@ from provisioning.run.plan import Place, Sighting, StackPlan
 from provisioning.run.state import InstallRun
 
 SEEN_PER_SLOT, SEEN_BESIDES = 4, 32
-"""Hardware addresses that are listened to for each slot, and besides."""
+"""Hardware addresses that are accepted for each slot, and beside that."""
 
 
 MOST_NEIGHBOURS = 1024
@@ -24,47 +24,47 @@ was on before: boots of one board differ by less."""
 
 
 def most(slots: int) -> int:
-    """Return how many hardware addresses may be heard; more than that are invented."""
+    """Returns how many hardware addresses may be heard; more than that are invented."""
     return SEEN_PER_SLOT * slots + SEEN_BESIDES
 
 
-def merge(before: Sighting | None, ask: BoardHeard, after_s: float) -> Sighting:
-    """Return what is known about a board with something it said added.
+def merge(before: Sighting | None, board: BoardHeard, after_s: float) -> Sighting:
+    """Returns what is known about a board with a message added.
 
     Args:
         before: What was known; None: nothing.
-        ask: What it said.
+        board: Its message.
         after_s: Seconds since its stack came on.
     """
-    old = before or Sighting(mac=ask.mac, after_s=after_s)
-    # An address somebody else uses is not the one to look for the board at.
-    address = "" if ask.kind is HeardKind.DECLINE else ask.address
+    old = before or Sighting(mac=board.mac, after_s=after_s)
+    # The board will not be at an address that another device uses.
+    address = "" if board.kind is HeardKind.DECLINE else board.address
     return Sighting(
-        mac=ask.mac,
+        mac=board.mac,
         after_s=old.after_s,
         address=address or old.address,
-        hostname=ask.hostname or old.hostname,
-        serial=ask.serial or old.serial,
-        model=ask.model or old.model,
+        hostname=board.hostname or old.hostname,
+        serial=board.serial or old.serial,
+        model=board.model or old.model,
     )
 
 
-def known_elsewhere(run: InstallRun, ask: BoardHeard) -> bool:
+def known_elsewhere(run: InstallRun, board: BoardHeard) -> bool:
     """Whether it is sure that the board stands elsewhere."""
-    if ask.mac in run.foreign or ask.mac in run.elsewhere:
+    if board.mac in run.foreign or board.mac in run.elsewhere:
         return True
-    if ask.kind is not HeardKind.LEASE:
+    if board.kind is not HeardKind.LEASE:
         return False
     # A lease is read some time after it was written, maybe when its board is off again:
     # it tells of new boards, but not that one has moved.
-    placed = any(p.mac == ask.mac and p.stack != run.stack.number for p in run.places)
+    placed = any(p.mac == board.mac and p.stack != run.stack.number for p in run.places)
     return placed or any(
-        ask.mac in macs for n, macs in run.scanned.items() if n != run.stack.number
+        board.mac in macs for n, macs in run.scanned.items() if n != run.stack.number
     )
 
 
 def everywhere(run: InstallRun) -> tuple[str, ...]:
-    """Return the addresses at which somebody may answer with the stacks off.
+    """Returns the addresses at which a device may answer with the stacks off.
 
     All of the network, or, of a large one, those of the boards.
     """
@@ -78,7 +78,7 @@ def everywhere(run: InstallRun) -> tuple[str, ...]:
 
 
 def incomplete(run: InstallRun) -> tuple[int, ...]:
-    """Return the stacks that were scanned and in which not every slot was heard."""
+    """Returns the stacks that were scanned and in which not every slot was heard."""
     return tuple(
         stack.number
         for stack in run.params.stacks
@@ -87,8 +87,8 @@ def incomplete(run: InstallRun) -> tuple[int, ...]:
     )
 
 
-def doubtful(run: InstallRun, ask: BoardHeard, after_s: float) -> bool:
-    """Return whether a board that asks may be another one than of the stack scanned.
+def doubtful(run: InstallRun, board: BoardHeard, after_s: float) -> bool:
+    """Whether a board that asks may not be of the stack that is scanned.
 
     A board of a stack before it that comes late asks at any moment, as does a device
     that hangs on no outlet at all. What a second scan of the same stack shows again
@@ -96,20 +96,20 @@ def doubtful(run: InstallRun, ask: BoardHeard, after_s: float) -> bool:
 
     Args:
         run: With a stack that has just come on.
-        ask: What was said.
+        board: Its message.
         after_s: Seconds since then.
     """
-    home = next((place.stack for place in run.places if place.mac == ask.mac), None)
+    home = next((place.stack for place in run.places if place.mac == board.mac), None)
     if run.settling or home == run.stack.number:
         return False
     sooner_s = run.fastest_s - after_s
     early = run.attempt == 1 and sooner_s > max(TOO_EARLY_S, run.fastest_s / 2)
     late = bool(incomplete(run)) and (early or home in run.scanned)
-    return late or odd(run, ask.mac)
+    return late or odd(run, board.mac)
 
 
 def odd(run: InstallRun, mac: str) -> bool:
-    """Return whether the address of a board is not a Raspberry Pi's, as others are."""
+    """Whether the address of a board is not a Raspberry Pi's, as others are."""
     if looks_like_a_pi(mac) or any(place.mac == mac for place in run.places):
         return False
     others = [*run.seen, *(m for macs in run.scanned.values() for m in macs)]
@@ -117,7 +117,7 @@ def odd(run: InstallRun, mac: str) -> bool:
 
 
 def in_conflict(place: Place, stack: StackPlan, taken: dict[str, str]) -> Place:
-    """Return a place as it is while somebody else uses its address."""
+    """Returns a place as it is while another device uses its address."""
     if place.stack != stack.number or place.address not in taken:
         return place
     verdict = InstallVerdict.CONFLICT if place.mac else place.verdict
@@ -125,7 +125,7 @@ def in_conflict(place: Place, stack: StackPlan, taken: dict[str, str]) -> Place:
 
 
 def legs(places: dict[str, Place], answers: tuple[ArpAnswer, ...]) -> dict[str, Place]:
-    """Return hardware addresses of second interfaces, with the place of the first.
+    """Returns hardware addresses of second interfaces, with the place of the first.
 
     A machine with two interfaces in one network answers for both of its addresses on
     both of them, as Linux does by default.
@@ -150,7 +150,7 @@ def legs(places: dict[str, Place], answers: tuple[ArpAnswer, ...]) -> dict[str, 
 
 
 def without(places: tuple[Place, ...], macs: Collection[str]) -> tuple[Place, ...]:
-    """Return the places with some boards taken out of their slots."""
+    """Returns the places with some boards taken out of their slots."""
     return tuple(
         msgspec.structs.replace(
             place, mac="", serial="", model="", verdict=InstallVerdict.MISSING

@@ -1,4 +1,4 @@
-"""All an install run knows; frozen, and on disk after every turn."""
+"""The state of an install run; frozen, and on disk after every turn."""
 
 import enum
 
@@ -28,7 +28,7 @@ class RunPace(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         preflight_s: At most for all checks before the run.
-        confirm_s: At most for a person's word.
+        confirm_s: At most for a person to confirm.
         switch_s: At most for one outlet, clean shutdown of its boards included.
         settle_s: From the cut until boards are surely dead (their capacitors).
         baseline_s: Listening with all stacks off.
@@ -65,15 +65,15 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         pool_size: Addresses the DHCP server has for boards without a reservation.
         whole: All stacks of the rack are scanned, so everything may be switched off.
         reserves: The DHCP server takes reservations; False for somebody else's.
-        dry: Say what would happen, and end.
-        confirmed: A person already agreed; no waiting for a word.
+        dry: Only say what would happen.
+        confirmed: A person already agreed; the run does not wait for that.
         force: Go on over problems that would end the run.
         pace: Waiting times.
-        by: Who asked.
+        by: Name of the person who asked.
         running: Names of the boards that run in these stacks, for the forecast.
-        unplaced: Names of the boards that run at places nobody knows, likewise.
+        unplaced: Names of the boards that run at unknown places, for the forecast.
         mute: Names of the boards in these stacks that cannot be asked to shut down,
-            because no agent of theirs is heard, for the forecast too.
+            because no agent of theirs is heard, for the forecast.
     """
 
     stacks: tuple[StackPlan, ...]
@@ -121,13 +121,13 @@ class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
         params: What it was asked to do.
         places: Every place of the rack.
         step: What it is doing.
-        turn: Counts the steps; an answer to an older turn is not listened to.
+        turn: Counts the steps; an answer to an older turn is ignored.
         position: Index of the stack in ``params.stacks``.
         attempt: 1, or 2 after a restart in the middle of a scan.
-        tries: Failed tries of the present effect.
-        busy: An effect is under way; time running out means it was lost.
-        wake: Monotonic second at which the run wants to be told that time passed.
-        until: While scanning and verifying: monotonic second the patience ends.
+        tries: Failed attempts at the present action.
+        busy: An action is under way; when its time is over it counts as lost.
+        wake: Monotonic second of its next ``Tick``.
+        until: While scanning and verifying: monotonic second it gives up.
         powered_at: While scanning: monotonic second the stack came on; None: not yet.
         heard_at: While scanning: monotonic second of the last new board.
         cut_at: Of runs before version 2.
@@ -148,7 +148,7 @@ class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
         passing: Those of the problems that are over once a board is heard.
         forecast: What it will do, in texts.
         outage_at: Monotonic second the DHCP server went away; None: it is there.
-        boot_s: Longest time a board took from power on to its first word, seconds;
+        boot_s: Longest time a board took from power on to its first message, seconds;
             until one was heard that of the run before.
         ending: The terminal step that follows ``restore``.
         leave: How ``restore`` leaves the outlets.
@@ -156,9 +156,9 @@ class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
             None: not known.
         version: Of the order of steps; see ``VERSION``.
         lit: Stacks that came on in this run.
-        swept: During the baseline: everybody was asked who answers with all off.
+        swept: During the baseline: the network was asked who answers with all off.
         brief: Leases are short, so that boards soon hear of a new address.
-        taken: Address of a slot to the stranger who had it with the stacks off.
+        taken: Address of a slot to the foreign device that had it with the stacks off.
         suspects: Hardware address of a board that may stand in another stack than the
             one that had just come on, to the number of that stack; 0: none had.
         again: Hardware address that has a place and was heard like a board that has
@@ -169,7 +169,7 @@ class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
         settled: Stacks that were, or could not be.
         unsettled: Those of them that could not be cut for it.
         fastest_s: Shortest time a board of this run took from power on to its first
-            word, seconds; 0: none was heard.
+            message, seconds; 0: none was heard.
     """
 
     id: str
@@ -233,7 +233,7 @@ class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def over(self) -> bool:
-        """Whether nothing happens any more."""
+        """Whether it has ended."""
         return self.step.over
 
     @property
@@ -243,7 +243,7 @@ class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def durable(self) -> tuple[object, ...]:
-        """What must survive a crash: who was heard too, for the stack stays on."""
+        """What must survive a crash; the boards heard too, for the stack stays on."""
         return (
             self.turn,
             self.seen,
@@ -260,5 +260,5 @@ class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def with_(self, **changes: object) -> "InstallRun":
-        """Return the run with some fields changed."""
+        """Returns the run with some fields changed."""
         return msgspec.structs.replace(self, **changes)

@@ -1,4 +1,4 @@
-"""Every verdict and every step in words a person can act on; pure."""
+"""The texts of findings, problems and steps, for a person to act on; pure."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ to 64, by client."""
 
 OUTDATED = (
     "this run was begun by an older PiRack, whose runs cut each stack after its scan; "
-    "it does not go on. Boards that were found keep their places; begin another run"
+    "it cannot go on. Boards that were found keep their places; begin another run"
 )
 
 NAMED = 48
@@ -21,7 +21,7 @@ NAMED = 48
 
 
 def listed(numbers: Iterable[int]) -> str:
-    """Return numbers as people write them: ``1-3, 7``."""
+    """Returns numbers as people write them: ``1-3, 7``."""
     spans: list[list[int]] = []
     for number in sorted(numbers):
         if spans and spans[-1][-1] == number - 1:
@@ -32,13 +32,13 @@ def listed(numbers: Iterable[int]) -> str:
 
 
 def stacks(numbers: Iterable[int]) -> str:
-    """Return ``stack 3`` or ``stacks 1-4``."""
+    """Returns ``stack 3`` or ``stacks 1-4``."""
     many = list(numbers)
     return f"stack{'s' if len(many) != 1 else ''} {listed(many)}"
 
 
 def forecast(run: InstallRun) -> tuple[str, ...]:
-    """Say what the run will do, before it does anything."""
+    """Returns what the run will do, before it does anything."""
     params = run.params
     numbers = [stack.number for stack in params.stacks]
     on = [n for n in numbers if run.before.get(n) is not Power.OFF]
@@ -59,13 +59,13 @@ def forecast(run: InstallRun) -> tuple[str, ...]:
 
 
 def _running(params: Params) -> Iterable[str]:
-    """Name the boards that lose power."""
+    """Names the boards that lose power."""
     if params.running:
         what = "is shut down" if len(params.running) == 1 else "are shut down"
         yield f"before that {_counted(params.running)} {what}: {_few(params.running)}"
     if params.unplaced:
         yield (
-            f"{_counted(params.unplaced)} at places nobody told, cut without being "
+            f"{_counted(params.unplaced)} at unknown places, cut without being "
             f"asked if they are in these stacks: {_listed(params.unplaced)}"
         )
     if params.mute:
@@ -80,7 +80,7 @@ def _counted(names: tuple[str, ...]) -> str:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    """Return all names: a consent is only for the boards that it names."""
+    """Returns all names: a consent is only for the boards that it names."""
     return ", ".join(names)
 
 
@@ -103,49 +103,44 @@ def _loses_power(numbers: list[int], on: list[int]) -> str:
 
 
 def estimate_s(run: InstallRun, stacks_left: int) -> float:
-    """Return the seconds that scanning so many stacks and the rest will take."""
+    """Returns the seconds that scanning so many stacks and the rest will take."""
     pace = run.params.pace
     each = run.boot_s + pace.quiet_s + 1.0
     return pace.baseline_s + stacks_left * each + MOVE_S
 
 
 def minutes(seconds: float) -> str:
-    """Return a duration as people say it."""
+    """Returns a duration as people say it."""
     if seconds < 90:  # noqa: PLR2004  # a minute and a half
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} minutes"
 
 
 def heard(stack: int, sighting: Sighting) -> str:
-    """Say that a board asked."""
+    """A board asked."""
     about = [word for word in (sighting.model, sighting.hostname) if word]
     who = f"{sighting.mac} ({', '.join(about)})" if about else sighting.mac
     return f"stack {stack}: {who} asked after {sighting.after_s:.1f} s"
 
 
 def flood(stack: StackPlan, most_heard: int) -> str:
-    """Say that more hardware addresses were heard than a stack can have."""
+    """More hardware addresses were heard than a stack can have."""
     return (
         f"stack {stack.number}: over {most_heard} hardware addresses asked, no stack "
-        "has so many boards; the rest is not listened to: find out who invents them"
+        "has so many boards; the rest is ignored: find out which device invents them"
     )
 
 
 def crowd(when: str, count: int) -> str:
-    """Say that more hardware addresses talk than a rack can have.
-
-    Args:
-        when: What is on meanwhile.
-        count: How many were listened to.
-    """
+    """More hardware addresses talk than a rack can have; ``when``: what is on."""
     return (
         f"over {count} hardware addresses talk {when}, no rack has so many boards and "
-        "neighbours; the rest is not listened to: find out who invents them"
+        "neighbours; the rest is ignored: find out which device invents them"
     )
 
 
 def rival(address: str, mac: str) -> str:
-    """Say that somebody else lends addresses to boards."""
+    """Another server lends addresses to boards."""
     return (
         f"another DHCP server, {address} ({mac}), answers on the rack's network: "
         "boards may take its addresses; switch it off there, put the rack on a network "
@@ -154,18 +149,18 @@ def rival(address: str, mac: str) -> str:
 
 
 def unsearched(error: str) -> str:
-    """Say that nobody knows whether there is another DHCP server by now."""
+    """It is not known whether there is another DHCP server by now."""
     return f"other DHCP servers cannot be looked for during the run: {error}"
 
 
 def neighbours(count: int) -> str:
-    """Says that others are on the network than the rack's boards."""
+    """Other devices than the rack's boards are on the network."""
     many = "1 other device answers" if count == 1 else f"{count} other devices answer"
     return f"{many} with the stacks off: not a board of them, left out"
 
 
 def talks_while_off(run: InstallRun, mac: str) -> InstallFinding:
-    """Judges a board that is heard with every stack off that is to be scanned."""
+    """A device is heard while every stack is off that is to be scanned."""
     place = next((p for p in run.places if p.mac == mac), None)
     if place is not None and place.stack in run.cut:
         text = (
@@ -181,7 +176,7 @@ def talks_while_off(run: InstallRun, mac: str) -> InstallFinding:
 
 
 def doubted(mac: str, stack: int) -> str:
-    """Says that a board is not placed yet."""
+    """A board is not placed yet."""
     return (
         f"{mac} asked while stack {stack} came on, and may not be of it: it gets its "
         "place later"
@@ -189,12 +184,12 @@ def doubted(mac: str, stack: int) -> str:
 
 
 def latecomer(mac: str) -> str:
-    """Says that a board asked while no stack came on."""
+    """A board asked while no stack came on."""
     return f"{mac} asked for an address only after the scan of its stack"
 
 
 def settling(stack: int) -> str:
-    """Says that a stack is scanned once more."""
+    """A stack is scanned once more."""
     return (
         f"stack {stack} is scanned once more, for not all about it is clear: its "
         "boards are shut down first"
@@ -202,7 +197,7 @@ def settling(stack: int) -> str:
 
 
 def unsettled(stack: int, why: str) -> str:
-    """Says that a stack could not be scanned once more."""
+    """A stack could not be scanned once more."""
     return (
         f"stack {stack} was not scanned once more, and is on: {why}. Give its boards "
         f"agents (pirack deploy --stack {stack}), or name who may be cut by confirming "
@@ -211,7 +206,7 @@ def unsettled(stack: int, why: str) -> str:
 
 
 def declined(mac: str, address: str) -> str:
-    """Says that a board gave an address back."""
+    """A board gave an address back."""
     return (
         f"{mac} declined {address}, because another device answered there or asked for "
         "it at the same time"
@@ -221,13 +216,7 @@ def declined(mac: str, address: str) -> str:
 def judged(
     stack: StackPlan, settled: Settled, taken: dict[str, str]
 ) -> tuple[InstallFinding, ...]:
-    """Return every verdict about a stack that is not ``ok``.
-
-    Args:
-        stack: The stack.
-        settled: What became of it.
-        taken: Address of a slot to who uses it.
-    """
+    """Returns the findings about a stack; ``taken``: address to its other user."""
     here = [
         p for p in settled.places if p.stack == stack.number and p.slot <= stack.slots
     ]
@@ -288,7 +277,7 @@ def _overfull(mac: str, stack: StackPlan) -> InstallFinding:
 
 
 def changes(settled: Settled) -> tuple[str, ...]:
-    """Say who left a slot and who moved to another one."""
+    """Returns which boards left a slot or moved to another one."""
     by_name = {place.name: place for place in settled.places}
     by_mac = {place.mac: place for place in settled.places if place.mac}
     return (
@@ -304,7 +293,7 @@ def changes(settled: Settled) -> tuple[str, ...]:
 
 
 def silent(place: Place, wait_s: float, declined_: str | None = None) -> InstallFinding:
-    """Judges a board that was placed and did not come up.
+    """A board was placed and did not come up.
 
     Args:
         place: Its place.
@@ -327,7 +316,7 @@ def silent(place: Place, wait_s: float, declined_: str | None = None) -> Install
 
 
 def usurped(place: Place, address: str, user: str) -> InstallFinding:
-    """Judge an address at which somebody else answers."""
+    """Another device answers at an address."""
     text = (
         f"{address}, the address of {place.name}, is answered by {user} instead of "
         f"{place.mac}; give that device another address"
@@ -338,7 +327,7 @@ def usurped(place: Place, address: str, user: str) -> InstallFinding:
 
 
 def twins(place: Place, address: str) -> InstallFinding:
-    """Judge an address that two machines with one hardware address answer."""
+    """Two machines with one hardware address answer at an address."""
     text = (
         f"{address}: two boards answer as {place.mac}; find the second one in stack "
         f"{place.stack} and change its hardware address"
@@ -349,7 +338,7 @@ def twins(place: Place, address: str) -> InstallFinding:
 
 
 def one_board(place: Place, first: Place) -> InstallFinding:
-    """Judges a slot that was given to the second interface of a board.
+    """A slot was given to the second interface of a board.
 
     Args:
         place: The slot.
@@ -366,16 +355,16 @@ def one_board(place: Place, first: Place) -> InstallFinding:
 
 
 def copied(macs: tuple[str, ...]) -> str:
-    """Say that cards are copies of one."""
+    """Cards are copies of one."""
     return (
         f"{_few(macs)} have one DHCP client identifier: their cards are copies of one. "
-        "Here that costs nobody an address, for they go by hardware address; other "
+        "Here each still gets its address, for they go by hardware address; other "
         "servers would give them all the same one: empty /etc/machine-id on each card"
     )
 
 
 def late(mac: str, asked: int, *, certain: bool) -> InstallFinding:
-    """Judges a board that asked at a moment which tells no stack.
+    """A board asked at a moment that does not show its stack.
 
     Args:
         mac: Its hardware address.

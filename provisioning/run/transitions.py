@@ -1,4 +1,4 @@
-"""How a run comes from one step to the next."""
+"""The small changes that turns of a run are made of; pure."""
 
 from broker.contract.messages import InstallStep
 from provisioning.run.messages import Effect, HistoryLine
@@ -7,18 +7,18 @@ from provisioning.run.state import InstallFinding, InstallRun
 Outcome = tuple[InstallRun, tuple[Effect, ...]]
 
 MAX_TRIES = 3
-"""Tries of an effect before it counts as impossible."""
+"""Attempts at an action before it counts as impossible."""
 
 
 def enter(
     run: InstallRun, step: InstallStep, wake: float, **changes: object
 ) -> InstallRun:
-    """Return the run at the start of a step.
+    """Returns the run at the start of a step.
 
     Args:
         run: As it was.
         step: Where it goes.
-        wake: Monotonic second at which it wants to be told that time passed.
+        wake: Monotonic second of its next ``Tick``.
         changes: Other fields that change with it.
     """
     fresh: dict[str, object] = {"tries": 0, "busy": False, "waiting": ()}
@@ -26,19 +26,19 @@ def enter(
 
 
 def found(run: InstallRun, *findings: InstallFinding) -> Outcome:
-    """Return the run with verdicts added, and the words that say so."""
+    """Returns the run with findings added, and lines of history about them."""
     new = tuple(finding for finding in findings if finding not in run.findings)
     said = tuple(HistoryLine(one.text, stack=one.stack, mac=one.mac) for one in new)
     return run.with_(findings=run.findings + new), said
 
 
 def trouble(run: InstallRun, text: str) -> Outcome:
-    """Return the run with a problem added, and the words that say so, once."""
+    """Returns the run with a problem added, and a line of history; only once."""
     if text in run.problems:
         return run, ()
     return run.with_(problems=(*run.problems, text)), (HistoryLine(text),)
 
 
 def note(run: InstallRun, text: str) -> Outcome:
-    """Return the run as it is, and words for the rack's history."""
+    """Returns the run as it is, and a line for the rack's history."""
     return run, (HistoryLine(text),)

@@ -22,9 +22,8 @@ from pirack.deployment.board import board_of
 from pirack.deployment.packer import HousePacker
 from pirack.deployment.place_them import wanted
 from pirack.rack_config import RackAccess
-from provisioning.deploy.snapshot import Snapshot
-from provisioning.deploy.target import Report, Step, Target
-from provisioning.deploy.trouble import Trouble
+from provisioning.deploy.remote import Snapshot
+from provisioning.deploy.report import DeployStep, Report, Target, Trouble
 from provisioning.run.plan import Place
 from tests.provisioning.deploy_stage import KIND, handed_over, wheel_names
 
@@ -290,7 +289,7 @@ def test_under_pirack_up_they_are_where_its_master_was_told(tmp_path: Path) -> N
 
 
 TARGET = Target(host="192.168.23.22", name="s03n2", stack=3, slot=2)
-DONE = Report(target=TARGET, step=Step.DONE, node="pi-1", text="agent 1.2.3")
+DONE = Report(target=TARGET, step=DeployStep.DONE, node="pi-1", text="agent 1.2.3")
 
 
 def test_the_master_is_told_only_what_it_does_not_know() -> None:
@@ -299,14 +298,17 @@ def test_the_master_is_told_only_what_it_does_not_know() -> None:
     assert wanted(DONE, None) == [("name", "s03n2"), ("place", "3", "2")]
     assert wanted(DONE, elsewhere) == [("place", "3", "2")]
     assert wanted(DONE, there) == []
-    for step in (Step.FAILED, Step.READY):  # ready: a dry run, which changes nothing
+    for step in (
+        DeployStep.FAILED,
+        DeployStep.READY,
+    ):  # ready: a dry run, which changes nothing
         assert wanted(msgspec.structs.replace(DONE, step=step), None) == []
 
 
 def test_a_person_reads_who_why_and_how_many() -> None:
     failed = Report(
         target=Target(host="10.0.0.7"),
-        step=Step.FAILED,
+        step=DeployStep.FAILED,
         trouble=Trouble.UNREACHABLE,
         text="no SSH at 10.0.0.7 port 22: no answer",
     )
@@ -321,7 +323,7 @@ def test_the_live_table_has_a_row_for_each_board() -> None:
 
     screen = Screen()
     with screen:
-        for step in (Step.CONNECTING, Step.DONE):
+        for step in (DeployStep.CONNECTING, DeployStep.DONE):
             screen(msgspec.structs.replace(DONE, step=step))
     console = rich.Console(file=io.StringIO(), width=100)
     console.print(screen.table())

@@ -25,8 +25,8 @@ print("more")
 """
 DEPLOYS = """
 from pirack.deployment.show import Lines
-from provisioning.deploy.target import Report, Step, Target
-report = Report(target=Target(host="x" * 4096), step=Step.CONNECTING)
+from provisioning.deploy.report import Report, DeployStep, Target
+report = Report(target=Target(host="x" * 4096), step=DeployStep.CONNECTING)
 with Lines() as progress:
     for _ in range(100):
         progress(report)

@@ -11,13 +11,10 @@ from pathlib import Path
 import msgspec
 
 from broker.common.errors import LinkError
-from provisioning.deploy import remote, snapshot
-from provisioning.deploy.deployer import Deployer
-from provisioning.deploy.seams import Package
-from provisioning.deploy.snapshot import Snapshot
-from provisioning.deploy.target import LAST, Report, Step, Target
-from provisioning.deploy.trouble import DeployError, Output
-from provisioning.deploy.visit import Means, Pace
+from provisioning.deploy import remote
+from provisioning.deploy.deployer import DeployContext, Deployer, DeployPace, Package
+from provisioning.deploy.remote import Output, Snapshot
+from provisioning.deploy.report import LAST, DeployError, DeployStep, Report, Target
 from provisioning.deploy.wheels import WheelStore, WheelSupply
 
 GOOD = "python\t3 11\nvenv\tyes\nroot\t\nfree_kb\t900000\n"
@@ -98,7 +95,7 @@ class Board:
         self.ran.append(command)
         if self.hangs:
             await asyncio.Event().wait()
-        if command == snapshot.ASK:
+        if command == remote.ASK:
             return Output(code=0, stdout=self.asks)
         if command == remote.wheels("ask"):
             return self.ways
@@ -176,17 +173,17 @@ class Stage:
     async def deploy(
         self,
         *targets: Target,
-        pace: Pace | None = None,
+        pace: DeployPace | None = None,
         dry: bool = False,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> tuple[Report, ...]:
         """Deploy to targets, or to every board."""
-        means = Means(
+        means = DeployContext(
             connect=self.connect,
             packer=self,
-            births=self,
+            agents=self,
             wheels=WheelSupply(self.wheels) if self.wheels else None,
-            pace=pace or Pace(pause_s=0.0, birth_s=0.05),
+            pace=pace or DeployPace(pause_s=0.0, birth_s=0.05),
             dry=dry,
             chance=lambda: 0.5,
             clock=clock,
@@ -198,17 +195,17 @@ class Stage:
         self.reports.append(report)
         self._news.set()
 
-    async def until(self, step: Step, *hosts: str) -> None:
+    async def until(self, step: DeployStep, *hosts: str) -> None:
         """Wait until boards have come to a step."""
         async with asyncio.timeout(20):
             while not all(step in self.steps(host) for host in hosts):
                 self._news.clear()
                 await self._news.wait()
 
-    def steps(self, host: str = "1") -> list[Step]:
+    def steps(self, host: str = "1") -> list[DeployStep]:
         return [one.step for one in self.reports if one.target.host == host]
 
-    def texts(self, step: Step, host: str = "1") -> list[str]:
+    def texts(self, step: DeployStep, host: str = "1") -> list[str]:
         """What was said of a step of a board."""
         found = [one for one in self.reports if one.target.host == host]
         return [one.text for one in found if one.step is step and one.text]

@@ -12,7 +12,7 @@ from provisioning.backends import checks, daemon
 from provisioning.backends.daemon import ChildDaemon
 from provisioning.backends.dhcpd import Dhcpd
 from provisioning.common.errors import BackendError
-from provisioning.deploy import private_file
+from provisioning.deploy import ssh
 from tests.provisioning.story import Scenes, Virtually
 
 
@@ -132,7 +132,7 @@ def test_a_file_is_given_to_its_folders_owner_and_never_what_a_link_leads_to(
     folder.mkdir()
     os.chown(folder, 1234, 1234)
     (folder / "key").symlink_to(precious)  # the owner of the folder could do that
-    private_file.write(folder / "key", b"ours")
+    ssh.write_private(folder / "key", b"ours")
     assert (folder / "key").lstat().st_uid == 1234
     assert (precious.stat().st_uid, precious.read_text()) == (0, "of root")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from broker.common.errors import LinkError
-from provisioning.deploy.target import Step, Target
-from provisioning.deploy.trouble import DeployError, Output, Trouble
-from provisioning.deploy.visit import Pace
+from provisioning.deploy.deployer import DeployPace
+from provisioning.deploy.remote import Output
+from provisioning.deploy.report import DeployError, DeployStep, Target, Trouble
 from tests.provisioning.deploy_stage import (
     HAD_IT,
     INSTALLED,
@@ -31,15 +31,20 @@ async def test_a_board_is_done_when_a_new_session_of_its_agent_spoke(
     board = stage.board("1")
     report = alone(await stage.deploy())
     assert (report.step, report.node, report.text) == (
-        Step.DONE,
+        DeployStep.DONE,
         "pi-01",
         "agent 1.2.3",
     )
     assert stage.waited_for == [("pi-01", "old session of pi-01")]
     assert board.fed == [b"password of this board"]
     assert stage.steps() == [
-        *(Step.WAITING, Step.CONNECTING, Step.LOOKING, Step.JOINING),
-        *(Step.INSTALLING, Step.STARTING, Step.DONE),
+        *(
+            DeployStep.WAITING,
+            DeployStep.CONNECTING,
+            DeployStep.LOOKING,
+            DeployStep.JOINING,
+        ),
+        *(DeployStep.INSTALLING, DeployStep.STARTING, DeployStep.DONE),
     ]
 
 
@@ -51,14 +56,14 @@ async def test_no_command_and_no_report_has_the_password(stage: Stage) -> None:
 
 async def test_a_board_that_has_all_of_it_is_only_heard(stage: Stage) -> None:
     stage.board("1", installs=(HAD_IT,))
-    assert alone(await stage.deploy()).step is Step.UNCHANGED
+    assert alone(await stage.deploy()).step is DeployStep.UNCHANGED
     assert stage.waited_for == []
 
 
 async def test_a_dry_run_looks_and_makes_nothing(stage: Stage) -> None:
     board = stage.board("1")
     report = alone(await stage.deploy(dry=True))
-    assert (report.step, report.node) == (Step.READY, "pi-01")
+    assert (report.step, report.node) == (DeployStep.READY, "pi-01")
     assert (stage.packed, board.fed) == ([], [])
 
 
@@ -80,8 +85,8 @@ async def test_what_may_pass_is_tried_a_second_time(
 ) -> None:
     stage.board("1", doors=(refusal(trouble),))
     report = alone(await stage.deploy())
-    assert (report.step, report.attempts, report.trouble) == (Step.DONE, 2, None)
-    assert Step.AGAIN in stage.steps()
+    assert (report.step, report.attempts, report.trouble) == (DeployStep.DONE, 2, None)
+    assert DeployStep.AGAIN in stage.steps()
 
 
 @pytest.mark.parametrize("trouble", sorted(set(Trouble) - set(PASSING)))
@@ -90,7 +95,7 @@ async def test_what_a_person_must_mend_is_not_tried_again(
 ) -> None:
     stage.board("1", doors=(refusal(trouble),))
     report = alone(await stage.deploy())
-    assert (report.step, report.trouble) == (Step.FAILED, trouble)
+    assert (report.step, report.trouble) == (DeployStep.FAILED, trouble)
     assert report.attempts == 1
     assert report.text == f"because of {trouble}"
 
@@ -106,41 +111,41 @@ async def test_a_board_that_has_just_come_up_has_time_to_start_its_ssh_server(
     stage.board("1", doors=(starting(),) * 8)
     seconds = iter(range(0, 1000, 10))
     report = alone(await stage.deploy(clock=lambda: float(next(seconds) // 5)))
-    assert (report.step, report.attempts) == (Step.DONE, 1)
+    assert (report.step, report.attempts) == (DeployStep.DONE, 1)
 
 
 async def test_a_board_without_an_ssh_server_is_told_in_the_end(stage: Stage) -> None:
     stage.board("1", doors=(starting(),) * 99)
     seconds = iter(range(0, 1000, 10))
     report = alone(await stage.deploy(clock=lambda: float(next(seconds))))
-    assert (report.step, report.trouble) == (Step.FAILED, Trouble.UNREACHABLE)
+    assert (report.step, report.trouble) == (DeployStep.FAILED, Trouble.UNREACHABLE)
     assert report.attempts == 2
 
 
 async def test_two_failures_are_the_end(stage: Stage) -> None:
     stage.board("1", doors=(refusal(Trouble.LOST), refusal(Trouble.UNREACHABLE), None))
     report = alone(await stage.deploy())
-    assert (report.step, report.trouble) == (Step.FAILED, Trouble.UNREACHABLE)
+    assert (report.step, report.trouble) == (DeployStep.FAILED, Trouble.UNREACHABLE)
 
 
 async def test_one_board_in_trouble_disturbs_no_other(stage: Stage) -> None:
     stage.board("1", doors=(refusal(Trouble.HOST_KEY),))
     stage.board("2")
     one, two = await stage.deploy()
-    assert (one.step, two.step) == (Step.FAILED, Step.DONE)
+    assert (one.step, two.step) == (DeployStep.FAILED, DeployStep.DONE)
 
 
 async def test_so_many_boards_at_the_same_time_and_no_more(stage: Stage) -> None:
     for host in range(1, 10):
         stage.board(str(host))
-    reports = await stage.deploy(pace=Pace(parallel=3))
+    reports = await stage.deploy(pace=DeployPace(parallel=3))
     assert stage.most_inside == 3
-    assert [report.step for report in reports] == [Step.DONE] * 9
+    assert [report.step for report in reports] == [DeployStep.DONE] * 9
 
 
 async def test_a_board_that_hangs_is_left_at_its_deadline(stage: Stage) -> None:
     stage.board("1").hangs = True
-    report = alone(await stage.deploy(pace=Pace(deadline_s=0.02, pause_s=0.0)))
+    report = alone(await stage.deploy(pace=DeployPace(deadline_s=0.02, pause_s=0.0)))
     assert report.trouble is Trouble.TOO_SLOW
     assert report.text == "not done within 0.02 s; it was looking"
     assert stage.inside == 0
@@ -188,7 +193,7 @@ async def test_one_board_at_two_addresses_is_installed_once(stage: Stage) -> Non
     stage.board("1")
     stage.board("2", asks=answers("1"))
     one, two = await stage.deploy()
-    assert (one.step, two.trouble) == (Step.DONE, Trouble.OTHER_BOARD)
+    assert (one.step, two.trouble) == (DeployStep.DONE, Trouble.OTHER_BOARD)
     assert two.text.startswith("pi-01 answers here and at 1")
 
 
@@ -216,7 +221,7 @@ async def test_what_a_board_lacks_is_named_before_anything_is_made_for_it(
 async def test_an_agent_that_is_there_needs_neither_room_nor_venv(stage: Stage) -> None:
     there = "/opt/pirack/.installed\tdigest\nvenv\tno\nfree_kb\t4000\n"
     stage.board("1", asks=answers("1") + there)
-    assert alone(await stage.deploy()).step is Step.DONE
+    assert alone(await stage.deploy()).step is DeployStep.DONE
 
 
 async def test_a_machine_without_a_plain_shell_is_no_board(stage: Stage) -> None:
@@ -250,5 +255,5 @@ async def test_an_installation_that_broke_off_is_done_by_the_second_attempt(
     stage: Stage,
 ) -> None:
     board = stage.board("1", installs=(Output(code=None), INSTALLED))
-    assert alone(await stage.deploy()).step is Step.DONE
+    assert alone(await stage.deploy()).step is DeployStep.DONE
     assert len(board.fed) == 2

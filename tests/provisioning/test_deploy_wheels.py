@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from provisioning.deploy import remote, wheels
-from provisioning.deploy.target import Step
-from provisioning.deploy.trouble import DeployError, Output, Trouble
-from provisioning.deploy.visit import Pace
+from provisioning.deploy.deployer import DeployPace
+from provisioning.deploy.remote import Output
+from provisioning.deploy.report import DeployError, DeployStep, Trouble
 from provisioning.deploy.wheels import WheelStore
 from tests.provisioning.deploy_stage import (
     BUILDS,
@@ -31,7 +31,7 @@ from tests.provisioning.deploy_stage import (
 MAKE = remote.wheels("source")
 NO_APT = "piwheels\tit cannot be reached: timed out\napt\tE: Could not resolve\n"
 CANNOT = Output(code=0, stdout=NO_APT)
-NOW = Pace(pause_s=0.0, birth_s=0.05)
+NOW = DeployPace(pause_s=0.0, birth_s=0.05)
 
 
 @pytest.fixture
@@ -69,17 +69,19 @@ async def test_a_board_is_told_from_where_its_wheels_come_before_anything_is_mad
 ) -> None:
     board = small(stage, "1", ways=Output(code=0, stdout=said))
     ready = alone(await stage.deploy(dry=True))
-    assert ready.step is Step.READY
+    assert ready.step is DeployStep.READY
     assert words in ready.text
     assert (made(board), stage.packed, kept(stage)) == (0, [], [])
 
-    assert alone(await stage.deploy()).step is Step.DONE
+    assert alone(await stage.deploy()).step is DeployStep.DONE
     assert remote.wheels(source) in board.ran
     order = stage.steps()
     assert (
-        order.index(Step.LOOKING) < order.index(Step.WHEELS) < order.index(Step.JOINING)
+        order.index(DeployStep.LOOKING)
+        < order.index(DeployStep.WHEELS)
+        < order.index(DeployStep.JOINING)
     )
-    assert any(words in text for text in stage.texts(Step.LOOKING))
+    assert any(words in text for text in stage.texts(DeployStep.LOOKING))
     assert set(wheel_names()) < set(kept(stage))
 
 
@@ -121,13 +123,13 @@ async def test_of_two_boards_at_once_one_makes_wheels_and_the_other_waits(
 ) -> None:
     both = paused(stage, "1", "2")
     deploying = asyncio.ensure_future(stage.deploy(pace=NOW))
-    await stage.until(Step.WHEELS, "1", "2")
+    await stage.until(DeployStep.WHEELS, "1", "2")
     go_on(both)
-    assert [report.step for report in await deploying] == [Step.DONE] * 2
+    assert [report.step for report in await deploying] == [DeployStep.DONE] * 2
     assert sum(map(made, both)) == 1
     maker, waits = sorted(both, key=made, reverse=True)
     names = {id(board): host for host, board in stage.boards.items()}
-    assert stage.texts(Step.WHEELS, names[id(waits)]) == [
+    assert stage.texts(DeployStep.WHEELS, names[id(waits)]) == [
         f"waits for the wheels that {names[id(maker)]} makes"
     ]
 
@@ -138,14 +140,14 @@ async def test_who_makes_wheels_or_waits_holds_up_no_other_board(stage: Stage) -
     stage.board("3")
     stage.board("4", asks=answers("4") + "bits\t64\n")
     deadline_s = 1.0
-    pace = Pace(parallel=1, pause_s=0.0, birth_s=0.05, deadline_s=deadline_s)
+    pace = DeployPace(parallel=1, pause_s=0.0, birth_s=0.05, deadline_s=deadline_s)
     deploying = asyncio.ensure_future(stage.deploy(pace=pace))
-    await stage.until(Step.DONE, "3", "4")
-    await stage.until(Step.WHEELS, "1", "2")
+    await stage.until(DeployStep.DONE, "3", "4")
+    await stage.until(DeployStep.WHEELS, "1", "2")
     await asyncio.sleep(1.1 * deadline_s)
     go_on(both)
     reports = await deploying
-    assert [report.step for report in reports] == [Step.DONE] * 4
+    assert [report.step for report in reports] == [DeployStep.DONE] * 4
     assert {report.attempts for report in reports} == {1}
     assert stage.most_inside == 3
 
@@ -170,9 +172,9 @@ async def test_wheels_that_are_kept_serve_every_board_of_their_kind(
     await stage.deploy()
     other = small(stage, "2", ways=CANNOT)
     (report,) = [r for r in await stage.deploy() if r.target.host == "2"]
-    assert report.step is Step.DONE
+    assert report.step is DeployStep.DONE
     assert made(other) == 0
-    (text,) = stage.texts(Step.LOOKING, "2")
+    (text,) = stage.texts(DeployStep.LOOKING, "2")
     assert text.endswith("PyPI has no wheels: it gets those that are kept here")
     python = NEEDS_WHEELS.replace("313", "311")
     third = stage.board("3", asks=answers("3") + python)
@@ -186,7 +188,7 @@ async def test_a_board_that_loses_power_while_it_makes_wheels_makes_them_again(
     lost = DeployError(Trouble.LOST, "the connection ended")
     board = small(stage, "1", makes=(lost, handed_over()))
     report = alone(await stage.deploy())
-    assert (report.step, report.attempts, made(board)) == (Step.DONE, 2, 2)
+    assert (report.step, report.attempts, made(board)) == (DeployStep.DONE, 2, 2)
 
 
 async def test_another_board_takes_over_from_one_that_lost_power(stage: Stage) -> None:
@@ -194,9 +196,9 @@ async def test_another_board_takes_over_from_one_that_lost_power(stage: Stage) -
     lost = DeployError(Trouble.LOST, "the connection ended")
     both[0].makes = both[1].makes = [lost, handed_over()]  # whoever begins loses power
     deploying = asyncio.ensure_future(stage.deploy(pace=NOW))
-    await stage.until(Step.WHEELS, "1", "2")
+    await stage.until(DeployStep.WHEELS, "1", "2")
     go_on(both)
-    assert [report.step for report in await deploying] == [Step.DONE] * 2
+    assert [report.step for report in await deploying] == [DeployStep.DONE] * 2
     assert [made(board) for board in both] == [1, 1]
 
 
@@ -206,7 +208,7 @@ async def test_a_kind_whose_wheels_cannot_be_made_is_not_tried_by_every_board(
     wrong = Output(code=4, stderr="error: gcc failed\nwheels: could not be built\n")
     boards = [small(stage, str(host), makes=(wrong,)) for host in range(1, 7)]
     reports = await stage.deploy()
-    assert all(report.step is Step.FAILED for report in reports)
+    assert all(report.step is DeployStep.FAILED for report in reports)
     assert sum(map(made, boards)) == wheels.MOST_TRIES
     said = " ".join(one.text for one in stage.reports)
     assert "wheels: could not be built" in said
@@ -216,7 +218,7 @@ async def test_a_kind_whose_wheels_cannot_be_made_is_not_tried_by_every_board(
 async def test_wheels_that_take_too_long_are_given_up(stage: Stage) -> None:
     board = small(stage, "1")
     board.may_make.clear()
-    pace = Pace(pause_s=0.0, birth_s=0.05, wheels_s=0.02)
+    pace = DeployPace(pause_s=0.0, birth_s=0.05, wheels_s=0.02)
     report = alone(await stage.deploy(pace=pace))
     assert (report.trouble, report.text) == (
         Trouble.TOO_SLOW,
@@ -235,7 +237,7 @@ async def test_kept_wheels_that_are_damaged_are_put_aside_and_made_again(
     # A wheel's content, or the end of the archive.
     changed = whole.replace(b"msgspec", b"msgspek", 3)
     file.write_bytes(changed if spoilt else whole[:700])
-    assert alone(await stage.deploy()).step is Step.DONE
+    assert alone(await stage.deploy()).step is DeployStep.DONE
     assert made(board) == 2
     assert file.read_bytes() == whole
     assert file.with_suffix(".broken").exists()
@@ -285,7 +287,7 @@ async def test_what_a_board_hands_over_beside_its_wheels_goes_to_no_other(
 ) -> None:
     names = (*wheel_names(), "msgspec-99.0.tar.gz")
     small(stage, "1", makes=(handed_over(names),))
-    assert alone(await stage.deploy()).step is Step.DONE
+    assert alone(await stage.deploy()).step is DeployStep.DONE
     assert kept(stage) == sorted((*wheel_names(), wheels.SUMS, wheels.ORIGIN))
 
 
@@ -313,7 +315,7 @@ async def test_a_board_that_has_the_locked_versions_needs_no_wheels(
 ) -> None:
     there = "/opt/pirack/.installed\tdigest\n"
     board = small(stage, "1", f"{there}has\tpip-26.dist-info {dist_infos()}\n")
-    assert alone(await stage.deploy()).step is Step.DONE
+    assert alone(await stage.deploy()).step is DeployStep.DONE
     assert made(board) == 0
     older = re.sub(r"msgspec-[0-9.]+\.dist", "msgspec-0.1.dist", dist_infos())
     other = small(stage, "2", f"{there}has\t{older}\n", ways=BUILDS)
@@ -324,7 +326,7 @@ async def test_a_board_that_has_the_locked_versions_needs_no_wheels(
 async def test_whoever_brings_a_wheelhouse_is_asked_for_nothing(stage: Stage) -> None:
     stage.wheels = None
     board = small(stage, "1", ways=CANNOT)
-    assert alone(await stage.deploy()).step is Step.DONE
+    assert alone(await stage.deploy()).step is DeployStep.DONE
     assert remote.wheels("ask") not in board.ran
 
 
@@ -343,7 +345,7 @@ async def test_wheels_of_another_lock_file_are_made_anew(
     stage.wheels = WheelStore(tmp_path / "wheels", units)
     newer = [re.sub(r"psutil-[0-9.]+-", "psutil-99-", one) for one in wheel_names()]
     board.makes = [handed_over(newer)]
-    assert alone(await stage.deploy()).step is Step.DONE
+    assert alone(await stage.deploy()).step is DeployStep.DONE
     assert made(board) == 2
 
 
@@ -370,6 +372,6 @@ def test_board_and_master_find_the_kind_of_a_board_by_the_same_program() -> None
 
 
 def wheels_ask() -> str:
-    from provisioning.deploy import snapshot  # noqa: PLC0415  # for its text alone
+    from provisioning.deploy import remote  # noqa: PLC0415  # for its text alone
 
-    return snapshot.ASK
+    return remote.ASK

@@ -8,10 +8,8 @@ from threading import Barrier
 import pytest
 
 from provisioning.deploy import ssh
-from provisioning.deploy.host_keys import HostKeys
-from provisioning.deploy.ssh import Ssh
-from provisioning.deploy.target import Target, parse
-from provisioning.deploy.trouble import DeployError
+from provisioning.deploy.report import DeployError, Target, parse
+from provisioning.deploy.ssh import HostKeys, Ssh
 
 
 @pytest.mark.parametrize(

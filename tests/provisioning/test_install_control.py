@@ -41,13 +41,13 @@ def test_the_forecast_names_only_who_has_power_to_lose(
     assert virtually(stage.install(dry=True)).forecast[0].endswith(said)
 
 
-def test_a_run_waits_for_a_word_and_ends_untouched_without_one(
+def test_a_run_waits_for_confirmation_and_ends_untouched_without_it(
     scene: Scenes, virtually: Virtually
 ) -> None:
     stage = scene(1, 2)
     run = virtually(stage.install(confirmed=False))
     assert run.step is InstallStep.CANCELLED
-    assert run.problems == ("nobody agreed within 15 minutes: nothing was switched",)
+    assert run.problems == ("not confirmed within 15 minutes: nothing was switched",)
     assert not stage.rack.switches
 
 

@@ -11,12 +11,10 @@ from pirack import bundle
 from pirack.deployment.board import board_of
 from pirack.rack_config import RackAccess
 from provisioning.deploy import ssh
-from provisioning.deploy.deployer import Deployer
-from provisioning.deploy.host_keys import HostKeys
-from provisioning.deploy.seams import Package
-from provisioning.deploy.snapshot import Snapshot
-from provisioning.deploy.target import Report, Target
-from provisioning.deploy.visit import Means, Pace
+from provisioning.deploy.deployer import DeployContext, Deployer, DeployPace, Package
+from provisioning.deploy.remote import Snapshot
+from provisioning.deploy.report import Report, Target
+from provisioning.deploy.ssh import HostKeys
 from provisioning.deploy.wheels import WheelStore, WheelSupply
 from tests.system.deploy.pi import Pi
 
@@ -101,9 +99,11 @@ async def deploy(
     keys = (ssh.own_key(key or folder),)
     door = ssh.Ssh("pi", keys, HostKeys(folder / "known_hosts"), advice="copy the key")
     packer = Alone(folder, files)
-    pace = Pace(attempts=1, birth_s=1.0, start_s=0.0)
+    pace = DeployPace(attempts=1, birth_s=1.0, start_s=0.0)
     supply = WheelSupply(wheels) if wheels else None
-    means = Means(connect=door, packer=packer, births=Deaf(), pace=pace, wheels=supply)
+    means = DeployContext(
+        connect=door, packer=packer, agents=Deaf(), pace=pace, wheels=supply
+    )
     target = Target(host=pi.address, port=port or pi.port)
     said: list[Report] = [] if told is None else told
     (report,) = await Deployer(means).deploy([target], said.append)

@@ -11,7 +11,7 @@ import pytest
 
 from pirack.deployment.targets import JOURNAL
 from pirack.rack_config import UP_FILE, read_access
-from provisioning.deploy.trouble import Trouble
+from provisioning.deploy.report import Trouble
 from provisioning.journal import SqliteJournal
 from provisioning.run.plan import Place
 from tests.system.deploy import alone

@@ -21,8 +21,7 @@ from pathlib import Path
 import pytest
 
 from pirack import distribution
-from provisioning.deploy.target import Report, Step
-from provisioning.deploy.trouble import Trouble
+from provisioning.deploy.report import DeployStep, Report, Trouble
 from provisioning.deploy.wheels import WheelStore
 from tests.system.deploy.alone import deploy
 from tests.system.deploy.conftest import PYTHON
@@ -145,7 +144,7 @@ def put(pi: Pi, path: str, text: str) -> None:
 
 
 def looked(told: list[Report]) -> str:
-    return " ".join(one.text for one in told if one.step is Step.LOOKING)
+    return " ".join(one.text for one in told if one.step is DeployStep.LOOKING)
 
 
 def sums(pi: Pi, store: WheelStore) -> None:

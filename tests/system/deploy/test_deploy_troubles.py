@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pirack import distribution
-from provisioning.deploy.trouble import Trouble
+from provisioning.deploy.report import Trouble
 from tests.system.deploy.alone import deploy
 from tests.system.deploy.pi import Pi
 
