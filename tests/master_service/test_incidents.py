@@ -13,10 +13,16 @@ import msgspec
 import pytest
 
 from broker.contract.messages import EventKind, Power, Verdict
+from broker.contract.topics import Topics
+from master_service.incidents.incidents import Incidents
 from master_service.rack.events import Outbox
-from tests.master_service.incident_play import STACK, Play
+from master_service.rack.outlet_state import Panel
+from master_service.rack.records import NodeRecord, OutletRecord
+from master_service.rack.registry import Registry
+from master_service.rack.settings import Driver, OutletRow
 
 V = Verdict
+STACK = ("s01n1", "s01n2", "s01n3", "s01n4")
 CUT = [(0, STACK, V.LATE), (10, STACK, V.UNPOWERED)]
 
 CASES: list[
@@ -258,3 +264,106 @@ def test_an_incident_is_written_into_the_published_line() -> None:
     outbox.note(EventKind.INCIDENT, "words", stack=3, incident="i-7")
     event = outbox.drafts[0].event(seq=1, ts=2.0)
     assert msgspec.structs.asdict(event)["incident"] == "i-7"
+
+
+class Play:
+    """Incidents, and a rack whose boards have the verdicts they are given."""
+
+    def __init__(self, level: Power = Power.ON) -> None:
+        self.registry = Registry(Topics("lab"))
+        records = [
+            NodeRecord(f"pi-{s}{n}", f"s0{s}n{n}", s, n, known=True)
+            for s in (1, 2, 3)
+            for n in (1, 2, 3, 4)
+        ]
+        records.append(NodeRecord("pi-alone", "alone", known=True))
+        self.registry.restore(records, ())
+        rows = [
+            OutletRow(name=f"plug-{s}", driver=Driver.FAKE, stack=s) for s in (1, 2, 3)
+        ]
+        saved = tuple(OutletRecord(row.name, Power.ON, level) for row in rows)
+        self.outbox = Outbox()
+        panel = Panel(tuple(rows), saved)
+        self.incidents = Incidents(self.registry, panel, self.outbox, first=100)
+        for node in self.registry.nodes.values():
+            node.verdict = Verdict.ONLINE
+        self.now = 0.0
+        self.ids: dict[str, list[str]] = {}
+
+    def until(self, now: float) -> None:
+        while self.now < now:
+            self.now = min(now, self.now + 0.5)
+            self.incidents.tick(self.now)
+
+    def edge(self, name: str, what: Verdict | bool, *, asked: bool = False) -> str:  # noqa: FBT001  # the table's cell
+        """Give a board another verdict, or begin or end its under-voltage."""
+        node = self.registry.find(name)
+        assert node is not None
+        if isinstance(what, bool):
+            mine = self.incidents.voltage(node, self.now, low=what)
+        else:
+            before, node.verdict = node.verdict, what
+            mine = self.incidents.verdict(node, before, self.now, asked=asked)
+        self.ids.setdefault(name, []).append(mine)
+        return mine
+
+    @property
+    def headlines(self) -> list[str]:
+        assert {draft.kind for draft in self.outbox.drafts} <= {EventKind.INCIDENT}
+        return [f"{draft.incident}: {draft.text}" for draft in self.outbox.drafts]
+
+
+def test_an_outage_of_the_broker_is_one_incident_whoever_is_not_back() -> None:
+    play = Play()
+    play.incidents.link_down(0)
+    assert play.incidents.outage == "i-100"
+    play.until(120)
+    play.incidents.link_up(120, grace_until=150)
+    for node in play.registry.nodes.values():
+        play.edge(node.name, V.UNKNOWN)
+    for name in ("s03n1", "s03n2", "s03n3", "s03n4", "s02n1", "s02n2", "s02n3"):
+        play.edge(name, V.ONLINE)
+    play.until(151)
+    for name in (*STACK, "s02n4"):
+        assert play.edge(name, V.LATE) == "i-100"
+        assert play.edge(name, V.LOST) == "i-100"
+    play.until(160)
+    away, missing = play.headlines
+    assert away == (
+        "i-100: the broker was away for 2 min; verdicts were frozen meanwhile"
+    )
+    assert missing == (
+        "i-100: not back since the broker's outage: stack 1 (4 boards), s02n4"
+    )
+    for name in (*STACK, "s02n4"):
+        assert play.edge(name, V.ONLINE) == "i-100"
+    play.until(170)
+    assert play.headlines[2:] == [
+        "i-100: all boards are back since the broker's outage"
+    ]
+    assert play.incidents.outage == ""
+
+
+def test_an_outage_that_all_survive_ends_by_itself() -> None:
+    play = Play()
+    play.incidents.link_down(0)
+    play.incidents.link_up(5, grace_until=35)
+    play.until(41)
+    assert len(play.headlines) == 1
+    assert play.incidents.outage == ""
+    assert play.edge("s01n1", V.LATE) == "i-101"
+
+
+def test_a_broker_that_comes_and_goes_within_the_grace_is_one_outage() -> None:
+    play = Play()
+    for at in (0, 10, 20):
+        play.incidents.link_down(at)
+        play.incidents.link_up(at + 5, grace_until=at + 35)
+    assert {line.split(":")[0] for line in play.headlines} == {"i-100"}
+
+
+def test_the_first_connection_is_no_outage() -> None:
+    play = Play()
+    play.incidents.link_up(1, grace_until=31)
+    play.until(60)
+    assert play.headlines == []
