@@ -7,7 +7,7 @@ from broker.client.mqtt_link import connector
 from broker.common import kernel_clock, service
 from broker.common.config import BrokerSettings, Document
 from broker.mosquitto.credentials import endpoint
-from master_service.install import setup
+from master_service.install.service import read_setup
 from master_service.power import rack_outlets
 from master_service.power.wiring import read
 from master_service.presence import probe
@@ -85,7 +85,7 @@ def make(document: Document) -> Master:
         connect=connector(endpoint(broker), rack=settings.rack.name),
         prober=probe.make(settings.master.probe),
         outlets=rack_outlets.here(settings, broker),
-        setup=setup.read(document, settings),
+        setup=read_setup(document, settings),
         boot_id=boot_id(),
         clock_synced=kernel_clock.synced,
     )

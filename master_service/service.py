@@ -26,8 +26,7 @@ from master_service.commands.event_query import EventQueries
 from master_service.effect_runner import EffectRunner
 from master_service.healing.healer import Healer
 from master_service.install.install_command import InstallCommands
-from master_service.install.service import Installs
-from master_service.install.setup import Setup
+from master_service.install.service import Installs, Setup
 from master_service.master_details import own_details
 from master_service.message_router import Intake, subscriptions
 from master_service.power.outlet_poller import OutletPoller, claim_all

@@ -1,18 +1,20 @@
-"""Which step a board gets next, if any, and why not; pure.
+"""Which step self-healing takes next on a board, if any, and why not; pure.
 
-``tests/master_service/test_ladder.py`` is the table of cases.
+``tests/master_service/test_escalation.py`` is the table of cases.
 """
 
 import msgspec
 
 from broker.contract.messages import Verdict
 from master_service.rack.settings import HealSettings, HealStep
+from master_service.rack.times import words
 
+DAY_S = 86_400.0
 SICK = frozenset({Verdict.HUNG, Verdict.LOST})
 """A board without power is not sick: no step on a board brings its supply back."""
 
 
-class Patient(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about one board at one moment.
 
     Args:
@@ -43,8 +45,8 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
     sibling_locked: str = ""
 
 
-class Past(msgspec.Struct, frozen=True):
-    """What was tried.
+class Attempts(msgspec.Struct, frozen=True):
+    """What was tried on a board.
 
     Args:
         tried: Steps of this illness, in order.
@@ -57,8 +59,8 @@ class Past(msgspec.Struct, frozen=True):
     today: int = 0
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What is to be done now.
+class HealPlan(msgspec.Struct, frozen=True):
+    """What is to be done about a board now.
 
     Args:
         step: The step; None: nothing.
@@ -72,54 +74,133 @@ class Plan(msgspec.Struct, frozen=True):
     over: bool = False
 
 
-NOTHING = Plan()
+NOTHING = HealPlan()
 
 
-def plan(patient: Patient, past: Past, settings: HealSettings) -> Plan:
-    """Return the next step for a board."""
-    if patient.verdict not in SICK or patient.on_purpose or patient.busy:
+def next_step(
+    candidate: Candidate, attempts: Attempts, settings: HealSettings
+) -> HealPlan:
+    """Returns the next step for a board."""
+    if candidate.verdict not in SICK or candidate.on_purpose or candidate.busy:
         return NOTHING
-    if patient.sick_s < settings.patience_s or past.since_s < settings.cool_down_s:
+    if (
+        candidate.sick_s < settings.patience_s
+        or attempts.since_s < settings.cool_down_s
+    ):
         return NOTHING
-    if patient.locked:
-        return Plan(why=patient.locked)
-    if past.today >= settings.budget_per_day:
-        return Plan(why=f"{past.today} steps in 24 hours are its budget")
+    if candidate.locked:
+        return HealPlan(why=candidate.locked)
+    if attempts.today >= settings.budget_per_day:
+        return HealPlan(why=f"{attempts.today} steps in 24 hours are its budget")
     left_out: list[str] = []
-    for step in _left(settings.steps, past.tried):
-        obstacle = _obstacle(step, patient, settings)
+    for step in _left(settings.steps, attempts.tried):
+        obstacle = _obstacle(step, candidate, settings)
         if not obstacle:
-            return Plan(step, "; ".join(left_out))
+            return HealPlan(step, "; ".join(left_out))
         left_out.append(f"no {step}: {obstacle}")
-    why = "; ".join(left_out) or f"{', '.join(past.tried)} did not help"
-    return Plan(why=why, over=True)
+    why = "; ".join(left_out) or f"{', '.join(attempts.tried)} did not help"
+    return HealPlan(why=why, over=True)
 
 
 def _left(
     steps: tuple[HealStep, ...], tried: tuple[HealStep, ...]
 ) -> tuple[HealStep, ...]:
-    """Return the steps after the last that was tried."""
+    """Returns the steps after the last that was tried."""
     if not tried or tried[-1] not in steps:
         return steps
     return steps[steps.index(tried[-1]) + 1 :]
 
 
-def _obstacle(step: HealStep, patient: Patient, settings: HealSettings) -> str:
-    """Say why a step cannot or must not be tried; empty: it may."""
+def _obstacle(step: HealStep, candidate: Candidate, settings: HealSettings) -> str:
+    """Returns why a step cannot or must not be tried; empty: it may."""
     if step is HealStep.POWER:
-        return _power_obstacle(patient, settings)
-    if patient.verdict is Verdict.LOST:
+        return _power_obstacle(candidate, settings)
+    if candidate.verdict is Verdict.LOST:
         return "it does not answer"
-    if not patient.connected:
+    if not candidate.connected:
         return "its agent is not connected"
-    return "" if step in patient.abilities else "it does not offer that"
+    return "" if step in candidate.abilities else "it does not offer that"
 
 
-def _power_obstacle(patient: Patient, settings: HealSettings) -> str:
-    if not patient.outlet:
+def _power_obstacle(candidate: Candidate, settings: HealSettings) -> str:
+    if not candidate.outlet:
         return "no outlet is for it or its stack alone"
-    if patient.unasked:
-        return f"{', '.join(patient.unasked)} cannot be asked to shut down"
-    if patient.siblings and not settings.power_siblings:
-        return f"{', '.join(patient.siblings)} would lose power too"
-    return patient.sibling_locked
+    if candidate.unasked:
+        return f"{', '.join(candidate.unasked)} cannot be asked to shut down"
+    if candidate.siblings and not settings.power_siblings:
+        return f"{', '.join(candidate.siblings)} would lose power too"
+    return candidate.sibling_locked
+
+
+class HealLimits:
+    """What holds for the whole rack: daily budgets, share of boards, breaker."""
+
+    def __init__(self, settings: HealSettings) -> None:
+        self._settings = settings
+        self._spent: dict[str, list[float]] = {}
+        self._failures = 0
+        self._open_until = 0.0
+
+    def spend(self, node_id: str, wall: float) -> None:
+        """Counts a step on a board; ``wall`` is Unix time, seconds."""
+        self._spent.setdefault(node_id, []).append(wall)
+
+    def clock_set(self, step_s: float) -> None:
+        """Moves the times of all steps with the wall clock, which was set."""
+        for spent in self._spent.values():
+            spent[:] = [at + step_s for at in spent]
+
+    def today(self, node_id: str, wall: float) -> int:
+        """Returns how many steps were made on a board within 24 hours."""
+        spent = [at for at in self._spent.get(node_id, ()) if wall - at < DAY_S]
+        if spent:
+            self._spent[node_id] = spent
+        else:
+            self._spent.pop(node_id, None)
+        return len(spent)
+
+    def helped(self) -> None:
+        """Notes that a step helped a board."""
+        self._failures = 0
+
+    def failed(self, now: float) -> str:
+        """Notes that no step helped a board; returns a text if healing stops now."""
+        self._failures += 1
+        if self._failures < self._settings.breaker:
+            return ""
+        in_a_row, self._failures = self._failures, 0
+        self._open_until = now + self._settings.breaker_s
+        rest = words(self._settings.breaker_s)
+        return f"{in_a_row} boards in a row were not helped; it stops for {rest}"
+
+    def hold(self, *, sick: int, whole: int, now: float) -> str:
+        """Returns why nothing at all is done now; empty: something may be.
+
+        Args:
+            sick: Boards that are hung, lost or without power.
+            whole: Boards that were ever heard.
+            now: Monotonic seconds.
+        """
+        if now < self._open_until:
+            return f"stopped for another {words(self._open_until - now)}"
+        if sick > self.share(whole):
+            percent = self._settings.max_percent
+            return (
+                f"{sick} of {whole} boards are bad, more than {percent:g} %: "
+                "look for a cause they share"
+            )
+        return ""
+
+    def room(self, *, hit: int, under_way: int, whole: int) -> bool:
+        """Returns whether more boards may be interrupted; one outlet always may.
+
+        Args:
+            hit: Boards that would be interrupted.
+            under_way: Boards that are.
+            whole: Boards that were ever heard.
+        """
+        return under_way == 0 or under_way + hit <= self.share(whole)
+
+    def share(self, whole: int) -> int:
+        """Returns how many boards may be bad, or interrupted, at a time."""
+        return max(1, int(whole * self._settings.max_percent / 100))

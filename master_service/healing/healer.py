@@ -1,7 +1,7 @@
-"""Looks at the rack, and asks for steps as a person would: by command; pure.
+"""Self-healing: looks at the rack, and asks for steps by command; pure.
 
-What it asks for goes through the same door as every command, with its name on it: it is
-refused, proven and told like any other.
+Its commands go through the dispatcher like those of a person, under its name: they are
+refused, proven and written to the history alike.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,8 +9,14 @@ from collections.abc import Callable, Iterable
 from broker.contract.messages import Command, Event, EventKind, Status, Verdict
 from broker.contract.topics import Scope, ScopeKind
 from broker.contract.verbs import PowerAction, Verb
-from master_service.healing.escalation import SICK, Past, Patient, Plan, plan
-from master_service.healing.limits import Ward
+from master_service.healing.escalation import (
+    SICK,
+    Attempts,
+    Candidate,
+    HealLimits,
+    HealPlan,
+    next_step,
+)
 from master_service.power.evidence import unasked
 from master_service.power.power_command import FORCE
 from master_service.presence.rack import Rack
@@ -28,8 +34,8 @@ _WELL = frozenset({Verdict.ONLINE})
 _GONE = frozenset({Verdict.OFF, Verdict.UNSEEN})
 
 
-class Illness:
-    """What was done about one board since it fell ill; the healer's own record."""
+class BoardRecord:
+    """What was done about one board since it became bad."""
 
     def __init__(self) -> None:
         self.tried: tuple[HealStep, ...] = ()
@@ -38,39 +44,34 @@ class Illness:
         self.over = False
 
     def treated(self, step: HealStep, now: float) -> None:
-        """Take that a step is tried."""
+        """Notes that a step is tried."""
         self.tried, self.last_at, self.said = (*self.tried, step), now, ""
 
 
 class Healer:
-    """Looks after boards that are hung or lost.
-
-    Args:
-        rack: The rack.
-        new_id: Makes ids of commands.
-    """
+    """Looks after boards that are hung or lost."""
 
     def __init__(self, rack: Rack, new_id: Callable[[], str]) -> None:
         self._rack = rack
         self._settings = rack.settings.heal
         self._new_id = new_id
-        self._ward = Ward(self._settings)
-        self._ill: dict[str, Illness] = {}
+        self._limits = HealLimits(self._settings)
+        self._records: dict[str, BoardRecord] = {}
         self._due = 0.0
         self._held = ""
 
     def remember(self, events: Iterable[Event]) -> None:
-        """Take the steps of the last day from the history, so that budgets hold."""
+        """Counts the steps of the last day from the history, so that budgets hold."""
         for event in events:
             if event.kind is EventKind.HEAL and event.correlation:
-                self._ward.spend(event.node, event.ts)
+                self._limits.spend(event.node, event.ts)
 
     def clock_set(self, step_s: float) -> None:
-        """Takes that the wall clock was set by so many seconds."""
-        self._ward.clock_set(step_s)
+        """Moves the times of attempts steps with the wall clock, which was set."""
+        self._limits.clock_set(step_s)
 
     def tick(self, at: Moment) -> list[OwnCommand]:
-        """Return the commands that are to be carried out now."""
+        """Returns the commands that are to be carried out now."""
         if not self._settings.enabled or at.now < self._due:
             return []
         self._due = at.now + EVERY_S
@@ -86,29 +87,29 @@ class Healer:
         return [request for request in requests if request is not None]
 
     def _look(self, node: Node, at: Moment) -> OwnCommand | None:
-        ill = self._ill.setdefault(node.id, Illness())
-        if ill.over:
+        record = self._records.setdefault(node.id, BoardRecord())
+        if record.over:
             return None
-        today = self._ward.today(node.id, at.wall)
-        past = Past(ill.tried, at.now - ill.last_at, today)
-        patient = self._patient(node, at)
-        found = plan(patient, past, self._settings)
+        today = self._limits.today(node.id, at.wall)
+        attempts = Attempts(record.tried, at.now - record.last_at, today)
+        candidate = self._candidate(node, at)
+        found = next_step(candidate, attempts, self._settings)
         if found.step is None:
-            self._leave(node, ill, found, at.now)
+            self._leave(node, record, found, at.now)
             return None
-        hit = 1 + len(patient.siblings) if found.step is HealStep.POWER else 1
+        hit = 1 + len(candidate.siblings) if found.step is HealStep.POWER else 1
         whole, under_way = self._known(), self._under_way()
-        if not self._ward.room(hit=hit, under_way=under_way, whole=whole):
+        if not self._limits.room(hit=hit, under_way=under_way, whole=whole):
             return None
-        ill.treated(found.step, at.now)
-        self._ward.spend(node.id, at.wall)
-        what = _words(node, found.step, patient, found.why)
-        return self._step(node, found.step, patient.outlet, what)
+        record.treated(found.step, at.now)
+        self._limits.spend(node.id, at.wall)
+        what = _words(node, found.step, candidate, found.why)
+        return self._step(node, found.step, candidate.outlet, what)
 
     def _step(
         self, node: Node, step: HealStep, outlet: str, what: str
     ) -> OwnCommand | None:
-        """Say what is done, and return it as a command; in a dry run say it only."""
+        """Writes what is done; returns it as a command, unless in a dry run."""
         if self._settings.dry_run:
             self._say(node, f"would do now: {what}", step=step)
             return None
@@ -116,41 +117,43 @@ class Healer:
         self._say(node, what, step=step, correlation=command_id)
         return _command(node, step, outlet, command_id)
 
-    def _leave(self, node: Node, ill: Illness, found: Plan, now: float) -> None:
-        """Say why a board is left alone, once, and when a person is needed."""
+    def _leave(
+        self, node: Node, record: BoardRecord, found: HealPlan, now: float
+    ) -> None:
+        """Writes once why a board is left alone, and that a person is needed."""
         if found.over:
-            ill.over = True
+            record.over = True
             self._say(node, f"{node.name} needs a person: {found.why}")
-            if ill.tried and (stopped := self._ward.failed(now)):
+            if record.tried and (stopped := self._limits.failed(now)):
                 self._rack.outbox.note(EventKind.HEAL, stopped)
-        elif found.why and found.why != ill.said:
-            ill.said = found.why
+        elif found.why and found.why != record.said:
+            record.said = found.why
             self._say(node, f"{node.name} is left alone: {found.why}")
 
     def _recoveries(self) -> None:
-        """End the illness of boards that are well, or not expected to speak."""
-        for node_id, ill in list(self._ill.items()):
+        """Drops the records of boards that are well, or not expected to speak."""
+        for node_id, record in list(self._records.items()):
             node = self._rack.registry.nodes.get(node_id)
             if node is None or (node.verdict in _GONE and node.running is None):
-                del self._ill[node_id]
+                del self._records[node_id]
             elif node.verdict in _WELL:
-                del self._ill[node_id]
-                if ill.tried and not self._settings.dry_run:
-                    self._ward.helped()
-                    steps = ", ".join(ill.tried)
+                del self._records[node_id]
+                if record.tried and not self._settings.dry_run:
+                    self._limits.helped()
+                    steps = ", ".join(record.tried)
                     self._say(node, f"{node.name} is well again after {steps}")
 
     def _holds(self, now: float) -> bool:
-        """Whether nothing is done in the whole rack; say why when that begins."""
+        """Returns whether nothing at all is done; writes why when that begins."""
         nodes = self._rack.registry.nodes.values()
         sick = sum(node.verdict in _BAD for node in nodes)
-        why = self._ward.hold(sick=sick, whole=self._known(), now=now)
+        why = self._limits.hold(sick=sick, whole=self._known(), now=now)
         if why and not self._held:
             self._rack.outbox.note(EventKind.HEAL, f"nothing is healed: {why}")
         self._held = why
         return bool(why)
 
-    def _patient(self, node: Node, at: Moment) -> Patient:
+    def _candidate(self, node: Node, at: Moment) -> Candidate:
         outlet, mates = _supply(self._rack, node)
         fed = self._rack.panel.of_node(node)
         mute = {} if fed is None else unasked(self._rack, [fed], mates)
@@ -158,7 +161,7 @@ class Healer:
         locked = [self._rack.locks.against(mate, NAME) for mate in mates]
         own = self._rack.settings.master.node
         locked += [f"{m.name} is the master's own" for m in mates if m.id == own]
-        return Patient(
+        return Candidate(
             verdict=node.verdict,
             sick_s=at.now - node.verdict_at,
             connected=node.status is Status.ONLINE,
@@ -176,7 +179,7 @@ class Healer:
         return sum(node.known for node in self._rack.registry.nodes.values())
 
     def _under_way(self) -> int:
-        """Count the boards that something is being done to by us."""
+        """Counts the boards that a step of ours is under way on."""
         doing = (node.running for node in self._rack.registry.nodes.values())
         return sum(one is not None and one.by == NAME for one in doing)
 
@@ -198,7 +201,7 @@ class Healer:
 
 
 def _supply(rack: Rack, node: Node) -> tuple[str, list[Node]]:
-    """Return the scope that switches a board's outlet, and who else loses power.
+    """Returns the scope that switches a board's outlet, and who else loses power.
 
     Only an outlet that is the board's own, or the one of its whole stack, can be named
     by a scope; the scope is empty for any other.
@@ -217,13 +220,13 @@ def _supply(rack: Rack, node: Node) -> tuple[str, list[Node]]:
     return (str(Scope(ScopeKind.STACK, str(node.stack))) if alone else ""), mates
 
 
-def _words(node: Node, step: HealStep, patient: Patient, why: str) -> str:
-    """Say what is done to a board, for how long it has been ill, and why not less."""
-    what = f"{step} of {node.name}, {node.verdict} for {patient.sick_s:.0f} s"
+def _words(node: Node, step: HealStep, candidate: Candidate, why: str) -> str:
+    """Returns what is done to a board, for how long it was bad, and why not less."""
+    what = f"{step} of {node.name}, {node.verdict} for {candidate.sick_s:.0f} s"
     if why:
         what += f" ({why})"
-    if step is HealStep.POWER and patient.siblings:
-        what += f"; with it: {', '.join(patient.siblings)}"
+    if step is HealStep.POWER and candidate.siblings:
+        what += f"; with it: {', '.join(candidate.siblings)}"
     return what
 
 

@@ -19,7 +19,6 @@ from master_service.commands.parse import (
 )
 from master_service.commands.reservations import require
 from master_service.install.service import Installs
-from master_service.install.setup import plans
 from master_service.power.evidence import unasked
 from master_service.power.power_command import fed_by, outlets_of
 from master_service.presence.availability import reachable
@@ -32,6 +31,7 @@ from master_service.rack.effects import (
     Persist,
     SendReply,
 )
+from master_service.rack.layout import plans
 from master_service.rack.node import Node
 from master_service.rack.records import CommandBegun
 from provisioning.common.errors import NoRunError

@@ -8,20 +8,25 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from broker.client.link import Link
-from broker.common.errors import PiRackError
+from broker.common.config import Document
+from broker.common.errors import ConfigError, PiRackError
 from broker.common.tasks import keep_running
 from broker.contract.messages import Details, EventKind, InstallState
 from master_service.commands.dispatcher import Dispatcher
 from master_service.install.board import InstallBoard
 from master_service.install.power import RackPower
-from master_service.install.setup import Setup
 from master_service.power.outlets import Outlets
 from master_service.presence.rack import Rack
 from master_service.rack.events import Draft
+from master_service.rack.layout import plans, stacks
 from master_service.rack.node import Node
+from master_service.rack.settings import Settings
 from master_service.rack.times import Moment
-from provisioning.build import make_journal
+from provisioning import settings as provisioning
+from provisioning.build import make_installer, make_journal, make_simulated
 from provisioning.common.errors import NoRunError
 from provisioning.discovery.sources import AgentSource
 from provisioning.installer import Installer
@@ -29,12 +34,60 @@ from provisioning.interfaces import MasterParts
 from provisioning.run.plan import Place
 from provisioning.run.report import run_state
 from provisioning.run.state import InstallRun
+from provisioning.settings import BackendName, InstallSettings
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 5.0
 """Until provisioning that could not be begun is tried again; doubled each time."""
 LONGEST_PAUSE_S = 300.0
+
+
+Make = Callable[[InstallSettings, MasterParts], Installer]
+"""Makes an installer, not started yet."""
+
+
+def make(settings: InstallSettings, seams: MasterParts) -> Installer:
+    """Returns an installer on the real network, or on that of a simulated rack.
+
+    Args:
+        settings: ``[install]``, with a back end.
+        seams: What the master gives.
+
+    Raises:
+        BackendError: The server's program is not installed.
+    """
+    if settings.backend is BackendName.FAKE:
+        return make_simulated(settings, seams)
+    return make_installer(settings, seams)
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """Provisioning as configured.
+
+    Args:
+        settings: ``[install]``.
+        problem: Why it cannot be used; empty: it can, or it is off.
+        make: Makes the installer.
+    """
+
+    settings: InstallSettings = InstallSettings()
+    problem: str = ""
+    make: Make = make
+
+
+def read_setup(document: Document, settings: Settings) -> Setup:
+    """Reads ``[install]``; a mistake there stops nothing but provisioning.
+
+    Args:
+        document: The configuration.
+        settings: The master's.
+    """
+    try:
+        found = provisioning.read(document, plans(stacks(settings)))
+    except ConfigError as error:
+        return Setup(problem=str(error))
+    return Setup(settings=found)
 
 
 class Installs:

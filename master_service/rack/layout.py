@@ -16,7 +16,7 @@ from master_service.rack.records import NodeRecord
 from master_service.rack.registry import Registry
 from master_service.rack.settings import NodeRow, Settings, StackRow
 from provisioning.common.hardware import normal_mac
-from provisioning.run.plan import Place
+from provisioning.run.plan import Place, StackPlan
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -84,6 +84,11 @@ def _stack(settings: Settings, row: StackRow) -> Stack:
         y=(row.number - 1) // columns if row.y is None else row.y,
         slots=max(row.slots or settings.rack.boards, highest),
     )
+
+
+def plans(stacks: dict[int, Stack]) -> tuple[StackPlan, ...]:
+    """Returns the stacks as provisioning counts them."""
+    return tuple(StackPlan(one.number, one.slots) for one in stacks.values())
 
 
 def at_start(

@@ -19,9 +19,9 @@ import msgspec
 
 from broker.common.config import load
 from broker.common.errors import ConfigError
-from master_service.install.setup import plans
 from master_service.rack import layout
 from master_service.rack import settings as master
+from master_service.rack.layout import plans
 from pirack.doctor.check_result import CheckResult, Severity, fail, ok, warn
 from provisioning import settings as provisioning
 from provisioning.backends import dhcpd, dnsmasq, files, kea

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from broker.common.config import RackSettings
 from broker.contract.messages import Command, Reply, decode, encode
 from broker.contract.topics import Scope
-from master_service.install.setup import Setup
+from master_service.install.service import Setup
 from master_service.power.fake import FakeOutlets
 from master_service.presence.probe import Answer
 from master_service.rack.settings import (

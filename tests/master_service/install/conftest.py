@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from master_service.install.setup import Setup
+from master_service.install.service import Setup
 from tests import in_memory
 from tests.master_service.install.site import Site, quick
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from broker.contract.messages import EventKind, InstallState, InstallStep, Phase
-from master_service.install import setup
-from master_service.install.setup import Setup
+from master_service.install import service
+from master_service.install.service import Setup
 from provisioning.common.errors import BackendError
 from provisioning.settings import InstallSettings
 from tests.master_service.install.site import Site, quick
@@ -154,7 +154,7 @@ async def test_a_server_that_cannot_start_is_told_and_tried_again(
     def make(settings: InstallSettings, seams: MasterParts) -> Installer:
         if broken:
             raise kind(broken[0])
-        return setup.make(settings, seams)
+        return service.make(settings, seams)
 
     site = make_site(setup=Setup(settings=quick(tmp_path), make=make))
     await site.start()
@@ -178,7 +178,7 @@ async def test_a_command_in_the_first_moment_waits_for_the_server_to_start(
 
 def slow(settings: InstallSettings, seams: MasterParts) -> Installer:
     """Make an installer whose server takes a while."""
-    installer = setup.make(settings, seams)
+    installer = service.make(settings, seams)
     start = installer.start
 
     async def slowly() -> None:

@@ -5,8 +5,14 @@ from typing import Any
 import pytest
 
 from broker.contract.messages import Verdict
-from master_service.healing.escalation import Past, Patient, Plan, plan
-from master_service.healing.limits import DAY_S, Ward
+from master_service.healing.escalation import (
+    DAY_S,
+    Attempts,
+    Candidate,
+    HealLimits,
+    HealPlan,
+    next_step,
+)
 from master_service.rack.settings import HealSettings, HealStep
 
 AGENT, REBOOT, POWER = HealStep.RESTART_AGENT, HealStep.REBOOT, HealStep.POWER
@@ -139,22 +145,24 @@ CASES: list[
 
 
 @pytest.mark.parametrize(
-    ("patient", "past", "settings", "step", "words"),
+    ("candidate", "attempts", "settings", "step", "words"),
     [case[1:] for case in CASES],
     ids=[case[0] for case in CASES],
 )
 def test_a_step_is_chosen(
-    patient: dict[str, Any],
-    past: dict[str, Any],
+    candidate: dict[str, Any],
+    attempts: dict[str, Any],
     settings: dict[str, Any],
     step: HealStep | None,
     words: str,
 ) -> None:
-    found = plan(Patient(**patient), Past(**past), HealSettings(**settings))
+    found = next_step(
+        Candidate(**candidate), Attempts(**attempts), HealSettings(**settings)
+    )
     assert found.step is step, found
     assert words in found.why
     if not words and step is None:
-        assert found == Plan(), "it says something nobody needs to hear"
+        assert found == HealPlan(), "it says something nobody needs to hear"
 
 
 def test_out_of_the_box_nothing_is_healed_and_nothing_is_done() -> None:
@@ -167,7 +175,7 @@ def test_out_of_the_box_nothing_is_healed_and_nothing_is_done() -> None:
 
 
 def test_a_budget_is_for_a_day_and_for_a_board() -> None:
-    ward = Ward(HealSettings())
+    ward = HealLimits(HealSettings())
     for at in (0.0, 3_600.0, DAY_S - 1):
         ward.spend("a", at)
     assert ward.today("a", DAY_S - 1) == 3
@@ -179,7 +187,7 @@ def test_a_budget_is_for_a_day_and_for_a_board() -> None:
 def test_the_breaker_opens_after_boards_that_nothing_helped_and_closes_by_time() -> (
     None
 ):
-    ward = Ward(HealSettings(breaker=2, breaker_s=100.0))
+    ward = HealLimits(HealSettings(breaker=2, breaker_s=100.0))
     assert ward.failed(0.0) == ""
     ward.helped()
     assert ward.failed(1.0) == ""
@@ -197,7 +205,7 @@ def test_the_breaker_opens_after_boards_that_nothing_helped_and_closes_by_time()
 def test_more_bad_boards_than_the_share_have_a_cause_in_common(
     sick: int, whole: int, *, holds: bool
 ) -> None:
-    why = Ward(HealSettings()).hold(sick=sick, whole=whole, now=0.0)
+    why = HealLimits(HealSettings()).hold(sick=sick, whole=whole, now=0.0)
     assert bool(why) is holds
     assert ("more than 10 %" in why) is holds
 
@@ -209,5 +217,5 @@ def test_more_bad_boards_than_the_share_have_a_cause_in_common(
 def test_only_a_share_of_the_rack_is_interrupted_at_a_time(
     hit: int, under_way: int, *, room: bool
 ) -> None:
-    ward = Ward(HealSettings())
+    ward = HealLimits(HealSettings())
     assert ward.room(hit=hit, under_way=under_way, whole=48) is room
