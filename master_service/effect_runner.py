@@ -49,7 +49,7 @@ from master_service.rack.records import (
 from master_service.rack.store import Store
 from master_service.rack.times import Moment
 from master_service.reply_publisher import ListErrors, ReplyPublisher
-from master_service.state_publisher import Publisher
+from master_service.state_publisher import StatePublisher
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class EffectRunner:
         rack: Rack,
         dispatcher: Dispatcher,
         intake: Intake,
-        publisher: Publisher,
+        publisher: StatePublisher,
         link: Link,
         store: Store,
         prober: Prober,

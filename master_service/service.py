@@ -40,7 +40,7 @@ from master_service.rack.records import BootRecord, Saved
 from master_service.rack.settings import Settings
 from master_service.rack.store import Store
 from master_service.rack.times import Moment
-from master_service.state_publisher import Publisher
+from master_service.state_publisher import StatePublisher
 
 log = logging.getLogger(__name__)
 
@@ -294,7 +294,7 @@ class Master:
         self._intake = Intake(
             self.rack, self._dispatcher, self.rejections, self._installs
         )
-        self._publisher = Publisher(
+        self._publisher = StatePublisher(
             self.rack, self._link, self.rejections, self._errors
         )
         self._events = EventLog(saved.seq, self._store.keep_event, self._publish_event)

@@ -1,20 +1,25 @@
-"""Publishes states when they change, and all of them at every connect.
+"""The states that the master publishes: made from what is known, published on change.
 
-Changes are gathered: nodes and stacks for one turn of the loop, the rack for a tick.
+Changes are gathered: boards and stacks for one turn of the loop, the rack for a tick.
 """
 
 import contextlib
 import logging
-from collections.abc import Callable
+import platform
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
+from broker import VERSION
 from broker.client.link import Link
 from broker.common.errors import NotConnectedError, PayloadError
 from broker.common.log import Rejections
 from broker.contract.messages import (
     MasterDetails,
+    NodeState,
     Payload,
+    Power,
     RackState,
     StackState,
     Status,
@@ -22,18 +27,34 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf
-from master_service import rollup
+from master_service.power.evidence import latest_ruling
 from master_service.presence.rack import Rack
 from master_service.rack.node import Node
 
 log = logging.getLogger(__name__)
 
 DECLARED_DEAD = frozenset({Verdict.LOST, Verdict.HUNG, Verdict.UNPOWERED, Verdict.OFF})
-"""Verdicts that make a stored ``online`` a lie."""
+"""Verdicts that contradict a stored ``online``."""
+WORST_FIRST = (
+    Verdict.UNPOWERED,
+    Verdict.LOST,
+    Verdict.HUNG,
+    Verdict.LATE,
+    Verdict.UNKNOWN,
+    Verdict.REBOOTING,
+    Verdict.STOPPING,
+    Verdict.BOOTING,
+    Verdict.UNSEEN,
+    Verdict.OFF,
+    Verdict.ONLINE,
+    Verdict.OTHER,
+)
+"""What a roll-up shows when its nodes differ."""
+_RANK = {verdict: rank for rank, verdict in enumerate(WORST_FIRST)}
 
 
-class Publisher:
-    """Keeps the master's retained topics true.
+class StatePublisher:
+    """Publishes the retained states of boards, stacks and the rack when they change.
 
     Args:
         rack: The rack.
@@ -60,16 +81,16 @@ class Publisher:
         self._everything = True
 
     def everything(self) -> None:
-        """Publish every state again with the next flush."""
+        """Publishes every state again with the next flush."""
         self._everything = True
 
     def stack(self, number: int | None) -> None:
-        """Look at a stack with the next flush, for its power changed."""
+        """Looks at a stack with the next flush, for its power changed."""
         if number in self._rack.stacks:
             self._stale_stacks.add(number)
 
     def flush(self) -> None:
-        """Publish what changed about nodes and stacks; nothing while it is down."""
+        """Publishes what changed about boards and stacks, if there is a connection."""
         if not self._link.connected:
             return
         changed = self._rack.outbox.changed
@@ -86,15 +107,15 @@ class Publisher:
             log.info("states wait for the connection: %s", error)
 
     def _look_for_found(self) -> None:
-        """Mark the stacks in which an install run found other boards than before."""
+        """Marks the stacks in which an install run found other boards than before."""
         before, self._found = self._found, self._rack.found
         if before is not self._found:
             stacks = {board.stack for board in (*before, *self._found)}
             self._stale_stacks |= stacks & self._rack.stacks.keys()
 
     def rack_state(self, now: float) -> None:
-        """Publish the state of the whole rack if it changed; called by the tick."""
-        state = rollup.rack_state(
+        """Publishes the state of the whole rack if it changed."""
+        state = _rack_state(
             self._rack,
             rejected=self._rejections.counts,
             errors=self._errors(),
@@ -106,7 +127,7 @@ class Publisher:
         self._whole = state
 
     def master(self, details: MasterDetails) -> None:
-        """Publish what the master says about itself."""
+        """Publishes what the master says about itself."""
         with contextlib.suppress(NotConnectedError):
             self._put(self._rack.topics.master_details, details)
 
@@ -129,7 +150,7 @@ class Publisher:
         dead = node.verdict in DECLARED_DEAD and node.status is Status.ONLINE
         if dead and not node.declared_dead:
             self._declare_offline(node)
-        state = rollup.node_state(self._rack, node)
+        state = _node_state(self._rack, node)
         before = node.published
         if before is not None:
             self.stack(before.stack)
@@ -141,9 +162,9 @@ class Publisher:
         node.published = state
 
     def _declare_offline(self, node: Node) -> None:
-        """Put right the stored ``online`` of a node whose will did not fire.
+        """Corrects the stored ``online`` of a board whose will did not fire.
 
-        If it lives after all, it sees the word on its own topic and says otherwise.
+        If it lives after all, it sees that on its own topic and publishes ``online``.
         """
         node.declared_dead = True
         topic = self._rack.topics.node(node.id, NodeLeaf.STATUS)
@@ -151,7 +172,7 @@ class Publisher:
 
     def _publish_stacks(self) -> None:
         for number in sorted(self._stale_stacks):
-            state = rollup.stack_state(self._rack, number)
+            state = _stack_state(self._rack, number)
             if state != self._stacks.get(number):
                 self._put(self._rack.topics.stack(number), state)
                 self._stacks[number] = state
@@ -165,3 +186,87 @@ class Publisher:
             self._rejections.add("too large", f"{topic} is not published: {error}")
             return
         self._link.publish(topic, payload, qos=1, retain=True)
+
+
+def _node_state(rack: Rack, node: Node) -> NodeState:
+    fed = rack.panel.of_node(node)
+    heard = node.heard_at
+    ruling = latest_ruling(rack, node)
+    return NodeState(
+        id=node.id,
+        name=node.name,
+        verdict=node.verdict,
+        since=node.since,
+        reason=node.reason,
+        stack=node.stack,
+        slot=node.slot,
+        tags=node.tags,
+        power=fed.level if fed is not None else None,
+        outlet=fed.row.name if fed is not None else "",
+        last_seen=(None if heard is None else heard + rack.judging.wall_less_monotonic),
+        faults=tuple(f"{name}: {text}" for name, text in sorted(node.faults.items())),
+        running=node.running,
+        lock=rack.locks.of_node(node),
+        askable=ruling.askable,
+        askable_why=ruling.why,
+    )
+
+
+def _stack_state(rack: Rack, number: int) -> StackState:
+    stack = rack.stacks[number]
+    nodes = rack.registry.in_stack(number)
+    fed = rack.panel.of_stack(number)
+    return StackState(
+        stack=number,
+        name=stack.name,
+        x=stack.x,
+        y=stack.y,
+        slots=stack.slots,
+        wanted=_known(fed.wanted) if fed is not None else None,
+        power=fed.level if fed is not None else None,
+        worst=worst(nodes),
+        totals=_totals(nodes),
+        lock=rack.locks.of_stack(number),
+        fault=fed.fault if fed is not None else "",
+        found=_found(rack, number, {node.slot for node in nodes}),
+    )
+
+
+def _found(rack: Rack, number: int, taken: Collection[int | None]) -> tuple[int, ...]:
+    """Returns the slots of a stack with a board whose agent was never heard."""
+    return tuple(
+        sorted(
+            board.slot
+            for board in rack.found
+            if board.stack == number and board.slot not in taken
+        )
+    )
+
+
+def _rack_state(
+    rack: Rack, *, rejected: dict[str, int], errors: dict[str, int], now: float
+) -> RackState:
+    nodes = rack.registry.nodes.values()
+    return RackState(
+        rack=rack.settings.rack.name,
+        stacks=tuple(rack.stacks),
+        nodes=len(nodes),
+        totals=_totals(nodes),
+        versions={"pirack": VERSION, "python": platform.python_version()},
+        frozen=rack.judging.frozen(now),
+        rejected=rejected,
+        errors=errors,
+    )
+
+
+def _totals(nodes: Iterable[Node]) -> dict[Verdict, int]:
+    return dict(sorted(Counter(node.verdict for node in nodes).items()))
+
+
+def worst(nodes: Iterable[Node]) -> Verdict | None:
+    """Returns the verdict that most needs a person; None if there are no boards."""
+    return min((node.verdict for node in nodes), key=_RANK.__getitem__, default=None)
+
+
+def _known(power: Power) -> Power | None:
+    return None if power is Power.UNKNOWN else power

@@ -1,4 +1,4 @@
-"""The arrows between packages, the rooms of the big dependencies, and the house's size.
+"""The arrows between packages and folders, the rooms of the big dependencies, sizes.
 
 The picture is in docs/architecture.md; house rules in CONTRIBUTING.md.
 """
@@ -27,6 +27,31 @@ MAY_IMPORT: dict[str, set[str]] = {
         "provisioning",
     },
 }
+
+LAYERS: dict[str, tuple[str, ...]] = {
+    "broker": ("common", "contract", "client", "mosquitto"),
+    "node_agent": ("", "simulator"),
+    "dashboard": ("server", "live", "pages", ""),
+    "master_service": (
+        "rack",
+        "incidents",
+        "presence",
+        "power",
+        "commands",
+        "healing",
+        "install",
+        "",
+    ),
+}
+"""Sub-packages, low to high: each imports only those before it. "": what is in none."""
+
+KNOWN_CIRCLES: tuple[frozenset[str], ...] = (
+    # The plan of the rack stands beside run/, and what joins them all does too.
+    frozenset({"provisioning", "provisioning.run"}),
+    # The settings of `up` stand in up/, and every command reads them.
+    frozenset({"pirack", "pirack.node", "pirack.up"}),
+)
+"""Folders that import each other still; to shrink, never to grow."""
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "paho": ("broker/client/paho_",),
@@ -58,6 +83,8 @@ ONLY_HERE: dict[str, dict[str, str]] = {
 }
 """What only the named files may call, and why: everyone else uses those files."""
 
+Graph = dict[str, set[str]]
+
 _EXCEPTION = re.compile(r"# (noqa|type: ignore)\b")
 _WITH_REASON = re.compile(r"# (noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\])  # \S.*")
 
@@ -74,6 +101,65 @@ def _files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+def _module(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _module_graph() -> Graph:
+    """Returns every module of ours with those that it imports, wherever it does."""
+    files = {_module(file): file for one in PACKAGES for file in _files(one)}
+    graph: Graph = {name: set() for name in files}
+    for name, file in files.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                named = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                named = [f"{node.module}.{alias.name}" for alias in node.names]
+                named = [one if one in files else node.module for one in named]
+            else:
+                continue
+            graph[name].update(one for one in named if one in files and one != name)
+    return graph
+
+
+def _folder(module: str) -> str:
+    """Returns the package of a module, or its sub-package where it is in one."""
+    parts = module.split(".")
+    sub_package = ROOT / Path(*parts[:2]) / "__init__.py"
+    return ".".join(parts[:2]) if sub_package.is_file() else parts[0]
+
+
+def _folder_graph() -> Graph:
+    graph: Graph = {}
+    for module, imported in _module_graph().items():
+        here = _folder(module)
+        there = {_folder(other) for other in imported}
+        graph.setdefault(here, set()).update(there - {here})
+    return graph
+
+
+def _circles(graph: Graph) -> list[frozenset[str]]:
+    """Returns the groups of which each member leads to every other."""
+    reached: Graph = {}
+    for start in graph:
+        found, waiting = set[str](), [start]
+        while waiting:
+            new = graph.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        reached[start] = found
+    groups = {
+        frozenset(other for other in found if start in reached.get(other, set()))
+        for start, found in reached.items()
+        if start in found
+    }
+    return sorted(groups, key=sorted)
+
+
+MODULES = _module_graph()
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_only_along_its_arrows(package: str) -> None:
     allowed = MAY_IMPORT[package] | {package}
@@ -84,6 +170,34 @@ def test_a_package_imports_only_along_its_arrows(package: str) -> None:
         if name in MAY_IMPORT and name not in allowed
     ]
     assert not strays
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_a_sub_package_imports_only_those_below_it(package: str) -> None:
+    order = [f"{package}.{name}".rstrip(".") for name in LAYERS[package]]
+    folders = {_folder(module) for module in MODULES if module.split(".")[0] == package}
+    assert folders <= {package, *order}
+    strays = [
+        f"{module} imports {other}"
+        for module, imported in MODULES.items()
+        for other in imported
+        if module.split(".")[0] == package == other.split(".")[0]
+        and order.index(_folder(other)) > order.index(_folder(module))
+    ]
+    assert not strays
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert not _circles(MODULES)
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    circles = _circles(_folder_graph())
+    assert not [
+        sorted(circle)
+        for circle in circles
+        if not any(circle <= known for known in KNOWN_CIRCLES)
+    ]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
