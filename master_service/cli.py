@@ -50,7 +50,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the master's options."""
+    """Adds the master's options."""
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the master until it is told to end; return the exit code.
+    """Runs the master until it is told to end; returns the exit code.
 
     Raises:
         PiRackError: The configuration cannot be used.
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make(document: Document) -> Master:
-    """Return the master that a configuration describes.
+    """Returns the master that a configuration describes.
 
     Raises:
         ConfigError: The configuration cannot be used.
@@ -92,7 +92,7 @@ def make(document: Document) -> Master:
 
 
 def boot_id(path: Path = BOOT_ID) -> str:
-    """Return the kernel's id of this boot; empty where it has none."""
+    """Returns the kernel's id of this boot; empty where it has none."""
     try:
         return path.read_text().strip()
     except OSError:

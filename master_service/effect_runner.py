@@ -18,7 +18,7 @@ from broker.common.tasks import Tasks, note
 from broker.contract.messages import Lock, encode
 from broker.contract.topics import NodeLeaf
 from master_service.commands.dispatcher import Dispatcher
-from master_service.message_router import Intake
+from master_service.message_router import MessageRouter
 from master_service.power.switching import Switcher, SwitchResult
 from master_service.presence.probe import Answer as ProbeAnswer
 from master_service.presence.probe import ProbeQueue, Prober
@@ -91,7 +91,7 @@ class EffectRunner:
     Args:
         rack: The rack.
         dispatcher: Told the results of orders and switchings.
-        intake: Told which echoes of cleared topics to expect.
+        router: Told which echoes of cleared topics to expect.
         publisher: Told which states to publish again.
         link: Sends orders.
         store: The database.
@@ -106,7 +106,7 @@ class EffectRunner:
         *,
         rack: Rack,
         dispatcher: Dispatcher,
-        intake: Intake,
+        router: MessageRouter,
         publisher: StatePublisher,
         link: Link,
         store: Store,
@@ -117,7 +117,7 @@ class EffectRunner:
     ) -> None:
         self._rack = rack
         self._dispatcher = dispatcher
-        self._intake = intake
+        self._router = router
         self._publisher = publisher
         self._link = link
         self._store = store
@@ -390,7 +390,7 @@ class EffectRunner:
             self.probe(node, urgent=True)
 
     def _clear(self, topics: tuple[str, ...]) -> None:
-        self._intake.cleared(topics, self._moment().now)
+        self._router.cleared(topics, self._moment().now)
         try:
             for topic in topics:
                 self._link.publish(topic, b"", qos=1, retain=True)

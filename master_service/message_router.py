@@ -1,7 +1,7 @@
-"""Every message that arrives: read, refused if bad, and brought to who it is for.
+"""Every message that arrives: decoded, refused if bad, and handed to its owner.
 
-Nothing that anybody can publish raises out of here or stops the master; what is refused
-is counted by kind, and logged once for each.
+No message raises out of here or stops the master; what is refused is counted by kind,
+and logged once for each.
 """
 
 from broker.client.link import Message, Subscription
@@ -47,7 +47,7 @@ _STATUS = {status.encode(): status for status in Status}
 
 
 def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
-    """Return what the master subscribes to: disjoint filters.
+    """Returns what the master subscribes to: disjoint filters.
 
     It hears its own orders and states too: that is how it finds what was stored there
     and must not be, and that another master is at work.
@@ -61,8 +61,8 @@ def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
     return (*leaves, *(Subscription(text, qos=1) for text in others), *commands)
 
 
-class Intake:
-    """Reads messages.
+class MessageRouter:
+    """Decodes messages and hands them over.
 
     Args:
         rack: Told what nodes say.
@@ -88,7 +88,7 @@ class Intake:
         self._prune_due = 0.0
 
     def heartbeat(self, message: Message, now: float) -> bool:
-        """Take a heartbeat of a known node; return False if it is anything else.
+        """Takes a heartbeat of a known board; returns False if it is anything else.
 
         The hot path: one look-up, one decoding, one update.
         """
@@ -104,7 +104,7 @@ class Intake:
         return True
 
     def take(self, message: Message, at: Moment) -> Effects:
-        """Take any other message and return what is to be done."""
+        """Takes any other message; returns what is to be done."""
         try:
             address = self._rack.topics.parse(message.topic)
         except TopicError as error:
@@ -119,7 +119,7 @@ class Intake:
         return []
 
     def cleared(self, topics: tuple[str, ...], now: float) -> None:
-        """Expect the echo of a clearing.
+        """Expects the echo of a clearing.
 
         A 3.1.1 broker delivers it as an empty message without the retain flag, which
         is exactly what a person sends to ask for a reboot.
@@ -133,11 +133,11 @@ class Intake:
             self._echoes[topic] = now + ECHO_S
 
     def connected(self, session: str) -> None:
-        """Know our own words by their session."""
+        """Notes the session by which our own messages are known."""
         self._other_masters.connected(session)
 
     def disconnected(self) -> None:
-        """Expect no echoes any more."""
+        """Expects no echoes any more."""
         self._echoes.clear()
 
     def _dispatch(self, address: Address, message: Message, at: Moment) -> Effects:
@@ -174,7 +174,7 @@ class Intake:
             return self._dispatcher.misread(request, error, at)
 
     def _unaddressed(self, message: Message, why: str, at: Moment) -> Effects:
-        """Answer a command on a topic that is none of the contract's, as any other."""
+        """Answers a command on a topic that is not of the contract, like any other."""
         below = message.topic.removeprefix(f"{self._rack.topics.prefix}/")
         *scope, word, verb = ["", "", *below.split("/")]
         if (
@@ -195,12 +195,12 @@ class Intake:
         return self._dispatcher.unaddressed(request, named, verb, why)
 
     def _is_echo(self, message: Message, at: Moment) -> bool:
-        """Whether this is the clearing of a topic, and no command without words."""
+        """Returns whether this clears a topic, and is not a command without words."""
         until = self._echoes.pop(message.topic, 0.0)
         return not message.payload and (message.retain or at.now < until)
 
     def _inbox(self, response_topic: str) -> str:
-        """Return a response topic if it is an inbox; anything else is not honoured."""
+        """Returns a response topic if it is an inbox; anything else is ignored."""
         prefix = self._rack.topics.inbox("x").removesuffix("x")
         client = response_topic.removeprefix(prefix)
         if not response_topic.startswith(prefix):
@@ -232,7 +232,7 @@ class Intake:
     def _said(
         self, node_id: str, leaf: NodeLeaf, message: Message, at: Moment
     ) -> Effects:
-        """Take what a node says; it is known from the first message that is valid."""
+        """Takes what a board says; it is known from the first message that is valid."""
         watch, registry = self._rack.watch, self._rack.registry
         if leaf is NodeLeaf.STATUS:
             status = _STATUS.get(message.payload)

@@ -1,7 +1,7 @@
-"""The master: a thin shell that brings messages, time and the world to the rack.
+"""The master: a thin shell that brings messages and time to the pure parts.
 
-One asyncio loop owns everything. What decides is pure and lives elsewhere; here things
-are put together, started, ticked and stopped.
+One asyncio loop owns everything. What decides is pure and elsewhere; here the parts are
+put together, started, ticked and stopped.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from master_service.healing.healer import Healer
 from master_service.install.install_command import InstallCommands
 from master_service.install.service import Installs, Setup
 from master_service.master_details import own_details
-from master_service.message_router import Intake, subscriptions
+from master_service.message_router import MessageRouter, subscriptions
 from master_service.power.outlet_poller import OutletPoller, claim_all
 from master_service.power.outlets import Outlets
 from master_service.power.switching import Switcher
@@ -128,7 +128,7 @@ class Master:
         self._running = False
 
     async def start(self) -> None:
-        """Read the disk, take hold of the outlets as they are, and connect.
+        """Reads the disk, claims the outlets as they are, and connects.
 
         Raises:
             ConfigError: The data folder cannot be used.
@@ -157,7 +157,7 @@ class Master:
         self._installs.start()
 
     async def stop(self) -> None:
-        """Say offline, write everything, and leave every outlet as it is."""
+        """Publishes offline, writes everything, and leaves every outlet as it is."""
         if not self._running:
             return
         self._running = False
@@ -175,10 +175,10 @@ class Master:
         await self._store.close()
 
     def on_connected(self, session: str) -> None:
-        """Judge everything anew and publish every state again."""
+        """Judges every board and publishes every state again."""
         at = self._moment()
         self.rack.judging.link_up(at.now, at.wall)
-        self._intake.connected(session)
+        self._router.connected(session)
         self._note_link("the broker is there")
         self._publisher.everything()
         self._publish_own_details(session)
@@ -187,18 +187,18 @@ class Master:
         self._collect()
 
     def on_disconnected(self, reason: str) -> None:
-        """Freeze every verdict."""
+        """Freezes every verdict."""
         self.rack.judging.link_down(self._clock())
-        self._intake.disconnected()
+        self._router.disconnected()
         self._note_link(f"the broker is away: {reason}")
         self._collect()
 
     def on_message(self, message: Message) -> None:
-        """Take one message; what is bad is counted and dropped."""
+        """Takes one message; what is bad is counted and dropped."""
         now = self._clock()
         self.rack.judging.heard_at = now
-        if not self._intake.heartbeat(message, now):
-            self._effects.perform(self._intake.take(message, self._moment()))
+        if not self._router.heartbeat(message, now):
+            self._effects.perform(self._router.take(message, self._moment()))
         if self.rack.outbox.waiting:
             self._collect()
 
@@ -223,7 +223,7 @@ class Master:
                 self._publisher.stack(stack)
 
     def tick(self) -> None:
-        """Let time pass: verdicts by silence, deadlines, the rack's state, the disk."""
+        """Does what is due: verdicts, deadlines, the rack's state, the disk."""
         at = self._moment()
         # Each by itself: what one cannot do must not keep the others from their work.
         for step in (
@@ -269,11 +269,11 @@ class Master:
             self._effects.commit_soon()
 
     async def settle(self) -> None:
-        """Wait for everything under way, as a test does."""
+        """Waits for everything under way, as a test does."""
         await self._effects.settle()
 
     def _assemble(self, saved: Saved) -> None:
-        """Put the parts together around what was on disk."""
+        """Makes the parts from what was on disk."""
         self.rack = Rack(self._settings, saved)
         self._dispatcher = Dispatcher(
             self.rack,
@@ -291,7 +291,7 @@ class Master:
             self._link,
             moment=self._moment,
         )
-        self._intake = Intake(
+        self._router = MessageRouter(
             self.rack, self._dispatcher, self.rejections, self._installs
         )
         self._publisher = StatePublisher(
@@ -301,7 +301,7 @@ class Master:
         self._effects = EffectRunner(
             rack=self.rack,
             dispatcher=self._dispatcher,
-            intake=self._intake,
+            router=self._router,
             publisher=self._publisher,
             link=self._link,
             store=self._store,
@@ -325,7 +325,7 @@ class Master:
         )
 
     def _errors(self) -> dict[str, int]:
-        """Return what went wrong in the master itself, by kind."""
+        """Returns what went wrong in the master itself, by kind."""
         return self._link.listener_errors.counts | self._effects.errors() | tasks.counts
 
     def _moment(self) -> Moment:
@@ -335,7 +335,7 @@ class Master:
         return at
 
     def _collect(self) -> None:
-        """Do what the pure parts left in the outbox."""
+        """Does what the pure parts left in the outbox."""
         outbox, at = self.rack.outbox, self._moment()
         while outbox.moved:
             node = self.rack.registry.nodes.get(outbox.moved.pop())
@@ -367,7 +367,7 @@ class Master:
         self.rack.outbox.note(EventKind.SERVICE, text, incident=outage)
 
     def _flush(self) -> None:
-        """Publish what changed since the loop's last turn, together."""
+        """Publishes what changed since the loop's last turn, together."""
         self._flushing = False
         self._publisher.flush()
 
@@ -377,7 +377,7 @@ class Master:
             self.tick()
 
     def _take_up(self, saved: Saved, *, cold: bool) -> None:
-        """Go on with what was under way, and bring outlets back after a mains cut."""
+        """Resumes what was under way, and brings outlets back after a mains cut."""
         at = self._moment()
         effects = self._dispatcher.resume(saved.parts, at)
         if self._boot_id:

@@ -1,7 +1,7 @@
-"""Provisioning as a part of the master: begun, resumed, told of, and ended with it.
+"""Provisioning as a part of the master: started, resumed and stopped with it.
 
 Nothing that goes wrong here stops the master: a wrong configuration, a DHCP server or
-an interface that is not there is told as a problem, and tried again.
+an interface that is missing is published as a problem, and tried again.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from broker.common.errors import ConfigError, PiRackError
 from broker.common.tasks import keep_running
 from broker.contract.messages import Details, EventKind, InstallState
 from master_service.commands.dispatcher import Dispatcher
-from master_service.install.board import InstallBoard
 from master_service.install.power import RackPower
+from master_service.install.publisher import InstallPublisher
 from master_service.power.outlets import Outlets
 from master_service.presence.rack import Rack
 from master_service.rack.events import Draft
@@ -125,7 +125,7 @@ class Installs:
         self._starting: asyncio.Task[None] | None = None
         self.tried = asyncio.Event()
         """Set once it is known whether boards can be provisioned."""
-        self.board = InstallBoard(rack, link, setup.settings, lambda: self.places)
+        self.board = InstallPublisher(rack, link, setup.settings, lambda: self.places)
         self.power = RackPower(
             rack,
             dispatcher,
@@ -134,10 +134,10 @@ class Installs:
             run=lambda: self.last,
         )
 
-    # --- its life ---------------------------------------------------------------------
+    # --- start and stop ---------------------------------------------------------------
 
     def open(self) -> None:
-        """Read what was under way, so that nobody else touches the stacks of a run."""
+        """Reads what was under way, and reserves the stacks of a run."""
         if self._setup.problem:
             self._note_trouble(self._setup.problem)
         if not self.settings.on:
@@ -153,14 +153,14 @@ class Installs:
             self.state(run_state(self._before))
 
     def start(self) -> None:
-        """Begin to serve and listen, and go on with what was under way."""
+        """Begins to serve and listen, and goes on with what was under way."""
         if self.settings.on:
             self._starting = keep_running("begin provisioning", self._begin)
         else:
             self.tried.set()
 
     async def stop(self) -> None:
-        """Leave everything as it is; the next start goes on. Twice is fine."""
+        """Leaves everything as it is; the next start goes on. Twice is fine."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
@@ -180,7 +180,7 @@ class Installs:
         self.tried.set()
 
     async def _try(self) -> bool:
-        """Start an installer; return whether it works."""
+        """Starts an installer; returns whether it works."""
         installer, works = None, False
         try:
             self._journal.open()
@@ -196,7 +196,9 @@ class Installs:
             works = True
         except Exception as error:  # else the stacks were held for ever
             if not isinstance(error, PiRackError | OSError):
-                log.exception("a mistake in PiRack keeps provisioning from its start")
+                log.exception(
+                    "provisioning does not start because of a defect of PiRack"
+                )
             self._rack.locks.give_run("", ())
             self._note_trouble(_cannot(error))
             return False
@@ -211,7 +213,7 @@ class Installs:
         return True
 
     def _note_trouble(self, text: str) -> None:
-        """Say what is in the way, once for as long as it is."""
+        """Publishes what is in the way, once for as long as it is."""
         if text == self.board.trouble:
             return
         log.error("%s", text)
@@ -249,11 +251,11 @@ class Installs:
     # --- what the run says (provisioning.interfaces.Announcer) ------------------------
 
     def state(self, state: InstallState) -> None:
-        """Publish the run's run_state."""
+        """Publishes the run's progress."""
         self.board.show(state)
 
     def run(self, run: InstallRun) -> None:
-        """Publish its stacks, and keep others off them while it is under way."""
+        """Publishes its stacks, and reserves them while it is under way."""
         live = not run.over and not run.params.dry
         numbers = [stack.number for stack in run.params.stacks]
         self._rack.locks.give_run(run.id if live else "", numbers)
@@ -263,7 +265,7 @@ class Installs:
             self.seat()
 
     def event(self, text: str, *, stack: int | None = None, mac: str = "") -> None:
-        """Write a line of the rack's history."""
+        """Writes a line of the rack's history."""
         run = self.last
         self._rack.outbox.drafts.append(
             Draft(
@@ -277,16 +279,16 @@ class Installs:
         )
 
     def shows(self, stack: int) -> bool:
-        """Whether it publishes anything about a stack."""
+        """Returns whether it publishes anything about a stack."""
         return self.settings.on and stack in self._rack.stacks
 
-    # --- what the master hears --------------------------------------------------------
+    # --- messages of boards -----------------------------------------------------------
 
     def said(self, node: Node, details: Details, *, retained: bool) -> None:
-        """Take what a node says about itself.
+        """Takes what a board says about itself.
 
         Args:
-            node: Who says it.
+            node: The board.
             details: As it said them.
             retained: They came out of the broker's store.
         """
@@ -297,7 +299,7 @@ class Installs:
             self.seat()
 
     def seat(self) -> None:
-        """Give nodes the names and places that were found for their boards."""
+        """Gives boards the names and places in which they were found."""
         if self.settings.on:
             now = self._moment().now
             for node in self.seating.seat(self.places):

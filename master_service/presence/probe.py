@@ -50,31 +50,31 @@ class Prober(Protocol):
     """Something that can ask boards whether they are there."""
 
     async def start(self) -> None:
-        """Open what is needed; if that cannot be had, every answer says why."""
+        """Opens what is needed; if that fails, every answer says why."""
 
     async def probe(self, address: str) -> Answer:
-        """Ask a board once; takes about a second when it is not there.
+        """Asks a board once; takes about a second when it is not there.
 
         Args:
             address: IPv4 address; empty if none is known.
         """
 
     async def stop(self) -> None:
-        """Close; calling it twice is fine."""
+        """Closes; twice is fine."""
 
 
 class NoProber:
-    """Asks nobody, and says so."""
+    """Asks no board, and says so."""
 
     async def start(self) -> None:
-        """Do nothing."""
+        """Does nothing."""
 
-    async def probe(self, address: str) -> Answer:  # noqa: ARG002  # nobody is asked
-        """Return that nobody is asked."""
+    async def probe(self, address: str) -> Answer:  # noqa: ARG002  # none is asked
+        """Returns that no board is asked."""
         return Answer(answered=False, note='[master] probe is "none"')
 
     async def stop(self) -> None:
-        """Do nothing."""
+        """Does nothing."""
 
 
 class FakeProber:
@@ -86,15 +86,15 @@ class FakeProber:
         self.asked: list[str] = []
 
     async def start(self) -> None:
-        """Do nothing."""
+        """Does nothing."""
 
     async def probe(self, address: str) -> Answer:
-        """Answer at once."""
+        """Answers at once."""
         self.asked.append(address)
         return Answer(address in self.alive)
 
     async def stop(self) -> None:
-        """Do nothing."""
+        """Does nothing."""
 
 
 class SocketProber:
@@ -125,7 +125,7 @@ class SocketProber:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def start(self) -> None:
-        """Open the socket and read it on this loop."""
+        """Opens the socket and reads it on this loop."""
         try:
             self._socket = self._opener()
         except OSError as error:
@@ -135,7 +135,7 @@ class SocketProber:
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     async def probe(self, address: str) -> Answer:
-        """Ask a board once."""
+        """Asks a board once."""
         if self._socket is None:
             return Answer(answered=False, note=self._why_not)
         if not _is_ipv4(address):
@@ -145,7 +145,7 @@ class SocketProber:
             return await self._ask(self._socket, address)
 
     async def stop(self) -> None:
-        """Close the socket."""
+        """Closes the socket."""
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
@@ -170,7 +170,7 @@ class SocketProber:
         return Answer(answered=False)
 
     def _read(self) -> None:
-        """Take every datagram that waits; anything unexpected is not for us."""
+        """Reads every datagram that waits; anything unexpected is not for us."""
         while self._socket is not None:
             try:
                 datagram, source = self._socket.recvfrom(2048)
@@ -260,7 +260,7 @@ class ProbeQueue:
 
 
 def make(probe: str) -> Prober:
-    """Return the prober that ``[master] probe`` names: icmp, none or echo:<port>."""
+    """Returns the prober that ``[master] probe`` names: icmp, none or echo:<port>."""
     if probe == "none":
         return NoProber()
     if probe == "icmp":
@@ -270,13 +270,13 @@ def make(probe: str) -> Prober:
 
 
 def icmp_request(token: bytes) -> bytes:
-    """Return an ICMP echo request that carries a token (RFC 792)."""
+    """Returns an ICMP echo request that carries a token (RFC 792)."""
     empty = _HEADER.pack(ECHO_REQUEST, 0, 0, 0, 1) + token
     return _HEADER.pack(ECHO_REQUEST, 0, _checksum(empty), 0, 1) + token
 
 
 def icmp_token(datagram: bytes) -> bytes | None:
-    """Return the token of an ICMP echo reply, with or without its IP header."""
+    """Returns the token of an ICMP echo reply, with or without its IP header."""
     if datagram and datagram[0] >> 4 == IP_VERSION:
         datagram = datagram[(datagram[0] & 0x0F) * 4 :]
     if len(datagram) < _HEADER.size or datagram[0] != ECHO_REPLY:
@@ -289,14 +289,14 @@ def _own_token(payload: bytes) -> bytes | None:
 
 
 def _checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071) of an even number of bytes."""
+    """Returns the Internet checksum (RFC 1071) of an even number of bytes."""
     total: int = sum(word for (word,) in struct.iter_unpack("!H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
 
 
 def _icmp_socket() -> socket.socket:
-    """Open an ICMP socket, without privileges if the kernel lets us.
+    """Opens an ICMP socket, without privileges if the kernel allows it.
 
     Raises:
         OSError: Neither kind is allowed; the text says what would allow it.

@@ -1,4 +1,4 @@
-"""The rack as the master knows it: the parts that think, put together; pure."""
+"""The rack as the master knows it: the pure parts, put together."""
 
 from broker.common.errors import TopicError
 from broker.contract.messages import EventKind
@@ -78,7 +78,7 @@ class Rack:
         self.outbox.note(EventKind.SERVICE, text)
 
     def stack(self, number: int) -> Stack:
-        """Return a stack.
+        """Returns a stack.
 
         Raises:
             TopicError: It is not in the rack; says which are.

@@ -196,10 +196,10 @@ async def test_an_agent_that_leaves_midway_fails_its_row(bench: Bench) -> None:
 
 
 async def test_what_was_cleared_is_not_expected_back_for_ever(bench: Bench) -> None:
-    intake = bench.master._intake  # noqa: SLF001  # its memory is what must not grow
+    router = bench.master._router  # noqa: SLF001  # its memory is what must not grow
     for round_ in range(5):
         for number in range(20):
             topic = T.node(f"ghost-{round_}-{number}", NodeLeaf.STATE)
             bench.broker.publish(topic, b"{}", qos=1, retain=True)
         await bench.pass_time(11)
-    assert len(intake._echoes) <= 20  # noqa: SLF001  # as above
+    assert len(router._echoes) <= 20  # noqa: SLF001  # as above

@@ -70,7 +70,7 @@ class Stage:
         panel = SimpleNamespace(outlets={"stack-1": outlet})
         parts = {
             name: cast("Any", SimpleNamespace())
-            for name in ("intake", "prober", "link", "publisher")
+            for name in ("router", "prober", "link", "publisher")
         }
         dispatcher = SimpleNamespace(halt=lambda: None, replied=lambda _reply: None)
         self.runner = EffectRunner(

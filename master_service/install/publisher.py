@@ -21,8 +21,8 @@ EVERY_S = 0.1
 """Least time between two rounds of publishing: a run may take many turns at once."""
 
 
-class InstallBoard:
-    """Keeps ``P/install/state`` and ``P/install/stack/<n>`` true.
+class InstallPublisher:
+    """Publishes ``P/install/state`` and ``P/install/stack/<n>`` when they change.
 
     Args:
         rack: The rack.
@@ -51,29 +51,29 @@ class InstallBoard:
         """Why provisioning does not work; empty: it does, or it is off."""
 
     def show(self, state: InstallState) -> None:
-        """Take the progress of the run."""
+        """Takes the progress of the run."""
         self._state = state
         self.look()
 
     def turn(self, run: InstallRun | None) -> None:
-        """Take the run itself, of which the stacks are shown."""
+        """Takes the run itself, of which the stacks are shown."""
         self._run = run
         self.look()
 
     def everything(self) -> None:
-        """Publish all of it again, for the broker may have forgotten."""
+        """Publishes all of it again: the broker may have lost it."""
         self._said.clear()
         self.look()
 
     def look(self) -> None:
-        """Publish what changed, soon."""
+        """Publishes what changed, soon."""
         if self._due is None:
             loop = asyncio.get_running_loop()
             pause_s = max(0.0, self._last + EVERY_S - loop.time())
             self._due = loop.call_later(pause_s, self._publish)
 
     def stop(self) -> None:
-        """Publish nothing any more but what waits; twice is fine."""
+        """Publishes what waits, and then no more; twice is fine."""
         if self._due is not None:
             self._due.cancel()
             self._publish()
