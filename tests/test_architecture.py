@@ -46,8 +46,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
 """Sub-packages, low to high: each imports only those before it. "": what is in none."""
 
 KNOWN_CIRCLES: tuple[frozenset[str], ...] = (
-    # The plan of the rack stands beside run/, and what joins them all does too.
-    frozenset({"provisioning", "provisioning.run"}),
     # The settings of `up` stand in up/, and every command reads them.
     frozenset({"pirack", "pirack.node", "pirack.up"}),
 )
