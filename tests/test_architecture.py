@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 LAYERS: dict[str, tuple[str, ...]] = {
     "broker": ("common", "contract", "client", "mosquitto"),
     "node_agent": ("", "simulator"),
+    "provisioning": ("common", "discovery", "backends", "run", "deploy", ""),
     "dashboard": ("server", "live", "pages", ""),
     "master_service": (
         "rack",
