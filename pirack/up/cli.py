@@ -15,7 +15,7 @@ from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.common.tasks import Tasks, first
 from broker.contract.topics import Topics
 from pirack import configuration, option_types, runfile, terminal
-from pirack.up import announce, data_directory, ports, ready
+from pirack.up import data_directory, ports, startup
 from pirack.up.prepare import Prepared, prepare
 from pirack.up.settings import Options, resolve
 from pirack.up.supervisor import RackSupervisor
@@ -158,7 +158,7 @@ async def _live(prepared: Prepared, options: Options, began: float) -> int:
     try:
         await rack.start()
         note()
-        say("\n".join(announce.lines(prepared.announcement())))
+        say("\n".join(startup.lines(prepared.announcement())))
         _ = background.spawn("report that all is up", _report(prepared, began))
         _ = await first(rack.given_up(), ended.wait())
     except PiRackError as error:
@@ -184,9 +184,9 @@ def _stop_event() -> asyncio.Event:
 
 async def _report(prepared: Prepared, began: float) -> None:
     """Says when everything is up, once."""
-    readiness = await ready.wait(
+    readiness = await startup.wait(
         connector(prepared.operator),
-        Topics(prepared.decided.rack),
+        Topics(prepared.decided.options.rack),
         (prepared.page_host, prepared.decided.http_port),
         nodes=prepared.nodes,
         began=began,

@@ -7,8 +7,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from broker.common.errors import ConfigError
 from pirack import runfile
 from pirack.rack_config import UP_FILE
@@ -16,7 +14,7 @@ from pirack.rack_config import UP_FILE
 LOCK_FILE = "lock"
 
 
-class DataDirectory(msgspec.Struct, frozen=True):
+class DataDirectory:
     """The paths of one rack in a data directory.
 
     What a simulated rack leaves behind (names, places, events, retained state) is kept
@@ -27,63 +25,27 @@ class DataDirectory(msgspec.Struct, frozen=True):
         key: Names rack and shape: ``lab``, or ``lab-12x4`` for a simulated one.
     """
 
-    data: Path
-    key: str
-
-    @property
-    def secrets(self) -> Path:
+    def __init__(self, data: Path, key: str) -> None:
+        self.secrets = data / "secrets"
         """Passwords of the MQTT users and of the page's administrator."""
-        return self.data / "secrets"
-
-    @property
-    def configuration(self) -> Path:
-        """The rendered configuration of each part."""
-        return self.data / "etc"
-
-    @property
-    def broker(self) -> Path:
-        """The broker's configuration and store."""
-        return self.state / "broker"
-
-    @property
-    def state(self) -> Path:
-        """What this rack and shape remember."""
-        return self.data / "racks" / self.key
-
-    @property
-    def master(self) -> Path:
-        """The master's state."""
-        return self.state / "master"
-
-    @property
-    def install(self) -> Path:
-        """Where boards were found, and what the DHCP server was told."""
-        return self.state / "install"
-
-    @property
-    def agent(self) -> Path:
-        """This machine's agent: ids of destructive orders."""
-        return self.data / "agent"
-
-    @property
-    def dashboard(self) -> Path:
-        """Users and session secret of the page."""
-        return self.data / "dashboard"
-
-    @property
-    def tls(self) -> Path:
-        """Certificates."""
-        return self.data / "tls"
-
-    @property
-    def enrol(self) -> Path:
-        """What `pirack node` reads; there only where Pis can join."""
-        return self.data / UP_FILE
-
-    @property
-    def simulated(self) -> Path:
+        self.simulated = self.secrets / "simulated.json"
         """Passwords of the simulated nodes: ``{id: password}``."""
-        return self.secrets / "simulated.json"
+        self.configuration = data / "etc"
+        """The rendered configuration of each part."""
+        self.enrol = data / UP_FILE
+        """What `pirack node` reads; there only where Pis can join."""
+        self.tls = data / "tls"
+        self.agent = data / "agent"
+        """This machine's agent: ids of destructive orders."""
+        self.dashboard = data / "dashboard"
+        """Users and session secret of the page."""
+        self.state = data / "racks" / key
+        """What this rack and shape remember."""
+        self.broker = self.state / "broker"
+        """The broker's configuration and store."""
+        self.master = self.state / "master"
+        self.install = self.state / "install"
+        """Where boards were found, and what the DHCP server was told."""
 
     def credentials(self, user: str) -> Path:
         """Returns the file with a user's name and password."""

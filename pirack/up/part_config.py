@@ -12,7 +12,7 @@ import msgspec
 from broker.contract.verbs import Verb
 from node_agent.simulator.settings import BoardPlace, boards
 from pirack.up.data_directory import DataDirectory
-from pirack.up.settings import Shape
+from pirack.up.settings import Options, Shape
 
 Tables = dict[str, Any]
 
@@ -50,32 +50,33 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """What ``pirack up`` decides for its parts.
 
     Args:
-        rack: Name.
-        shape: What is simulated.
-        paths: Where everything is kept.
+        options: What was asked for.
         mqtt_host: Where the parts reach the broker.
-        mqtt_port: Its port.
-        http_host: Address the page listens on.
-        http_port: Its port.
+        mqtt_port: Free on this machine, as ``http_port`` is.
         echo_port: UDP port on which simulated boards answer pings; 0 for none.
         node: Id of this machine.
         node_name: What this machine is called in the rack.
         paste: How a line to paste begins.
-        allow_host_power: Whether a simulated rack may take this machine down.
     """
 
-    rack: str
-    shape: Shape
-    paths: DataDirectory
+    options: Options
     mqtt_host: str
     mqtt_port: int
-    http_host: str
     http_port: int
     echo_port: int
     node: str
     node_name: str
     paste: str
-    allow_host_power: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """What is simulated."""
+        return self.options.shape
+
+    @property
+    def paths(self) -> DataDirectory:
+        """Where everything is kept."""
+        return self.options.paths
 
 
 def places(shape: Shape) -> tuple[BoardPlace, ...]:
@@ -83,13 +84,9 @@ def places(shape: Shape) -> tuple[BoardPlace, ...]:
     return boards(shape.stacks, shape.boards) if shape.stacks else ()
 
 
-def documents(own: Mapping[str, Any], decided: Decided) -> dict[str, Tables]:
-    """Returns each part's configuration by the part's name.
-
-    Args:
-        own: The person's tables.
-        decided: What goes over them.
-    """
+def documents(decided: Decided) -> dict[str, Tables]:
+    """Returns each part's configuration by the part's name."""
+    own = decided.options.tables
     shared = {name: own[name] for name in own if name not in NOT_FOR_PARTS}
     parts = {
         MASTER: _master(shared, decided),
@@ -102,7 +99,7 @@ def documents(own: Mapping[str, Any], decided: Decided) -> dict[str, Tables]:
 
 
 def _base(own: Tables, decided: Decided, user: str) -> Tables:
-    rack: Tables = {"name": decided.rack}
+    rack: Tables = {"name": decided.options.rack}
     if decided.shape.stacks:
         rack |= {"stacks": decided.shape.stacks, "boards": decided.shape.boards}
     broker = {
@@ -147,7 +144,7 @@ def _nodes(own: list[Tables], decided: Decided) -> list[Tables]:
 
 def _dashboard(own: Tables, decided: Decided) -> Tables:
     page = {
-        "host": decided.http_host,
+        "host": decided.options.http_host,
         "http_port": decided.http_port,
         "data": str(decided.paths.dashboard),
         "mosquitto_pub": decided.paste,
@@ -158,7 +155,7 @@ def _dashboard(own: Tables, decided: Decided) -> Tables:
 def _agent(own: Tables, decided: Decided) -> Tables:
     """Returns the agent's; a demonstration must not take its own machine down."""
     agent: Tables = {"id": decided.node, "state_dir": str(decided.paths.agent)}
-    if decided.shape.stacks and not decided.allow_host_power:
+    if decided.shape.stacks and not decided.options.allow_host_power:
         withheld = {verb.value: WITHHELD for verb in HOST_POWER}
         agent["withheld"] = own.get("agent", {}).get("withheld", {}) | withheld
     return _over(_base(own, decided, decided.node), {"agent": agent})

@@ -28,9 +28,9 @@ from pirack import broker_users, listen, rack_config, toml_writer
 from pirack.listen import Listen
 from pirack.runfile import Login, MqttAccess, RunFile
 from pirack.up import client_tools, part_config, passwords, ports
-from pirack.up.announce import Announcement
 from pirack.up.part_config import SIMULATOR, Decided
 from pirack.up.settings import Options
+from pirack.up.startup import Announcement
 from pirack.up.supervisor import RackSupervisor, Say
 
 ECHO_PORT = 7007
@@ -47,17 +47,15 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A rack that only has to be started.
 
     Args:
-        options: What was asked for.
-        decided: What was made of it.
+        decided: What was asked for, and made of it.
         mosquitto: The broker's program.
-        access: The owner's access to the broker.
+        access: The owner's, to the broker.
         login: For the page.
         parts: Their names.
         tls: The encrypted listener; None where no Pi can join.
         host: What Pis are told; empty where none can join.
     """
 
-    options: Options
     decided: Decided
     mosquitto: Mosquitto
     access: MqttAccess
@@ -74,7 +72,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def page_host(self) -> str:
         """Where the page can be reached from here."""
-        return LOOPBACK.get(self.decided.http_host, self.decided.http_host)
+        host = self.decided.options.http_host
+        return LOOPBACK.get(host, host)
 
     @property
     def nodes(self) -> int:
@@ -83,12 +82,12 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
     def supervisor(self, say: Say, changed: Callable[[], None]) -> RackSupervisor:
         """Returns broker and parts, not started yet; see ``RackSupervisor``."""
-        verbose = self.options.verbose
+        verbose = self.decided.options.verbose
         plan = MosquittoConfig(
             directory=self.decided.paths.broker,
             plugin=self.mosquitto.plugin,
             port=self.decided.mqtt_port,
-            host=self.options.mqtt_host,
+            host=self.decided.options.mqtt_host,
             tls=self.tls,
         )
 
@@ -112,18 +111,19 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         """Returns what ``run.json`` says."""
         host = f"[{self.page_host}]" if ":" in self.page_host else self.page_host
         return RunFile(
-            rack=self.decided.rack,
+            rack=self.decided.options.rack,
             url=f"http://{host}:{self.decided.http_port}/",
             login=self.login,
             mqtt=self.access,
             pids=dict(pids),
-            tools=str(self.options.data / client_tools.DIRECTORY),
-            config=str(self.options.config or ""),
+            tools=str(self.decided.options.data / client_tools.DIRECTORY),
+            config=str(self.decided.options.config or ""),
         )
 
     def announcement(self) -> Announcement:
         """Returns what the person is told."""
-        decided, options, program = self.decided, self.options, self.mosquitto.program
+        decided, program = self.decided, self.mosquitto.program
+        options = decided.options
         moved = (
             ("page", options.http_port, decided.http_port),
             ("broker", options.mqtt_port, decided.mqtt_port),
@@ -161,14 +161,13 @@ def prepare(options: Options, promises: ports.Promises) -> Prepared:
         tls, host = None, ""
         decided.paths.enrol.unlink(missing_ok=True)  # of a start that listened
     else:
-        tls, host = _tls_listener(options.listen, options, decided)
+        tls, host = _tls_listener(options.listen, decided)
     access = _users(decided)
     client_tools.write(options.data, access)
-    parts = part_config.documents(options.tables, decided)
+    parts = part_config.documents(decided)
     for name, tables in parts.items():
         replace(decided.paths.part(name), toml_writer.dumps(tables).encode())
     return Prepared(
-        options=options,
         decided=decided,
         mosquitto=program,
         access=access,
@@ -194,15 +193,11 @@ def _decide(options: Options, program: Mosquitto, promises: ports.Promises) -> D
     )
     publish = client_tools.find("mosquitto_pub", program.program)
     return Decided(
-        rack=options.rack,
-        shape=options.shape,
-        paths=paths,
+        options=options,
         mqtt_host=LOOPBACK.get(options.mqtt_host, options.mqtt_host),
         mqtt_port=mqtt_port,
-        http_host=options.http_host,
         http_port=http_port,
         echo_port=_echo_port(options, promises),
-        allow_host_power=options.allow_host_power,
         node=node,
         node_name=node_name(node, platform.node()),
         paste=client_tools.line(options.data / client_tools.DIRECTORY, publish),
@@ -255,9 +250,7 @@ def node_name(node: str, hostname: str) -> str:
     return _NOT_A_NAME.sub("-", short).strip("-")[:MAX_NAME].strip("-") or node
 
 
-def _tls_listener(
-    wanted: Listen, options: Options, decided: Decided
-) -> tuple[TlsListener, str]:
+def _tls_listener(wanted: Listen, decided: Decided) -> tuple[TlsListener, str]:
     """Makes the certificate, and writes what ``pirack node`` reads.
 
     Returns:
@@ -267,7 +260,8 @@ def _tls_listener(
         ConfigError: The port is taken, or the certificate cannot be made.
         OSError: Something cannot be written.
     """
-    paths, host, port = decided.paths, wanted.host, wanted.port
+    paths, options = decided.paths, decided.options
+    host, port = wanted.host, wanted.port
     if not ports.is_free(host, port):
         # Unlike the others it never moves: every Pi was told this one.
         text = f"--listen {host}: port {port} is taken; name another: {host}:<port>"
@@ -330,7 +324,7 @@ def _users(decided: Decided) -> MqttAccess:
         for name, password in simulated.items()
     ]
     users += broker_users.added(paths.secrets, {user.name for user in users})
-    dynsec.merge(paths.broker, users, Topics(decided.rack))
+    dynsec.merge(paths.broker, users, Topics(decided.options.rack))
     secret = next(user.password for user in users if user.name == rack_config.ADMIN)
     return MqttAccess(
         host=decided.mqtt_host,

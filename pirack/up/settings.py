@@ -60,13 +60,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         tables: The configuration file's tables, for the parts.
-        rack: Name.
         shape: What to simulate; no stacks for none.
-        data: Data directory.
         mqtt_host: Address the broker listens on.
-        mqtt_port: Port wanted for the broker.
+        mqtt_port: Port wanted for it.
         http_host: Address the page listens on.
-        http_port: Port wanted for the page.
+        http_port: Port wanted for it.
         allow_host_power: Whether a simulated rack may take this machine down.
         verbose: Show what the parts say at level info too.
         listen: The encrypted listener; None for none.

@@ -11,7 +11,6 @@ from master_service.rack.settings import Driver
 from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings
 from pirack import toml_writer
-from pirack.up.data_directory import DataDirectory
 from pirack.up.part_config import (
     AGENT,
     DASHBOARD,
@@ -20,34 +19,46 @@ from pirack.up.part_config import (
     Decided,
     documents,
 )
-from pirack.up.settings import Shape
+from pirack.up.settings import Options, Shape
 from provisioning import settings as install_settings
 from provisioning.run.plan import StackPlan
 from provisioning.settings import BackendName
 
 SHAPE = Shape(2, 2)
-PATHS = DataDirectory(Path("/data"), "lab-2x2")
 
 
-def decided(shape: Shape = SHAPE, *, allow_host_power: bool = False) -> Decided:
-    return Decided(
+def decided(
+    own: dict[str, Any] | None = None,
+    shape: Shape = SHAPE,
+    *,
+    allow_host_power: bool = False,
+) -> Decided:
+    options = Options(
+        tables=own or {},
         rack="lab",
         shape=shape,
-        paths=PATHS,
+        data=Path("/data"),
+        mqtt_host="127.0.0.1",
+        mqtt_port=1883,
+        http_host="127.0.0.1",
+        http_port=8080,
+        allow_host_power=allow_host_power,
+        verbose=False,
+    )
+    return Decided(
+        options=options,
         mqtt_host="127.0.0.1",
         mqtt_port=1884,
-        http_host="127.0.0.1",
         http_port=8081,
         echo_port=7007,
         node="pi-0000abcd",
         node_name="attic",
         paste="mosquitto_pub",
-        allow_host_power=allow_host_power,
     )
 
 
 def test_every_part_reads_what_is_written_for_it() -> None:
-    parts = documents({}, decided())
+    parts = documents(decided())
     settings = wiring.read(Document(parts[MASTER]))
     assert [node.name for node in settings.nodes] == [
         "s01n1",
@@ -65,7 +76,7 @@ def test_every_part_reads_what_is_written_for_it() -> None:
 
 
 def test_each_part_signs_in_as_itself() -> None:
-    parts = documents({}, decided())
+    parts = documents(decided())
     assert {
         name: tables["broker"].get("credentials") for name, tables in parts.items()
     } == {
@@ -78,20 +89,20 @@ def test_each_part_signs_in_as_itself() -> None:
 
 def test_a_simulated_rack_can_be_installed_and_a_real_one_when_it_says_so() -> None:
     own = {"install": {"backend": "dnsmasq", "interface": "eth1"}}
-    simulated = documents(own, decided(Shape(999, 64)))[MASTER]
+    simulated = documents(decided(own, Shape(999, 64)))[MASTER]
     plans = (StackPlan(1, 64), StackPlan(999, 64))
     settings = install_settings.read(Document(simulated), plans)
     assert settings.backend is BackendName.FAKE
-    assert settings.data_dir == "/data/racks/lab-2x2/install"
-    real = documents(own, decided(Shape(0, 0)))[MASTER]
+    assert settings.data_dir == "/data/racks/lab-999x64/install"
+    real = documents(decided(own, Shape(0, 0)))[MASTER]
     assert real["install"] == {
         **own["install"],
-        "data_dir": "/data/racks/lab-2x2/install",
+        "data_dir": "/data/racks/lab/install",
     }
 
 
 def test_without_simulation_there_is_no_simulator_and_no_fake_power() -> None:
-    parts = documents({}, decided(Shape(0, 0)))
+    parts = documents(decided(shape=Shape(0, 0)))
     assert SIMULATOR not in parts
     settings = wiring.read(Document(parts[MASTER]))
     assert settings.master.probe == "icmp"
@@ -109,7 +120,7 @@ def test_the_persons_own_tables_stay_as_they_are() -> None:
             {"id": "pi-1", "name": "attic"},
         ],
     }
-    parts = documents(own, decided())
+    parts = documents(decided(own))
     assert "up" not in parts[MASTER]
     settings = wiring.read(Document(parts[MASTER]))
     assert settings.master.grace_s == 5.0
@@ -120,29 +131,29 @@ def test_the_persons_own_tables_stay_as_they_are() -> None:
 
 def test_this_machine_gives_way_when_its_name_is_taken() -> None:
     own = {"node": [{"id": "pi-1", "name": "attic"}]}
-    rows = documents(own, decided())[MASTER]["node"]
+    rows = documents(decided(own))[MASTER]["node"]
     assert rows[-1] == {"id": "pi-0000abcd", "name": "pi-0000abcd"}
 
 
-def withheld(own: dict[str, Any], choice: Decided) -> dict[str, str]:
-    tables = documents(own, choice)[AGENT]
+def withheld(choice: Decided) -> dict[str, str]:
+    tables = documents(choice)[AGENT]
     written = tomllib.loads(toml_writer.dumps(tables))
     return Document(written).table("agent", AgentSettings).withheld
 
 
 def test_a_simulated_rack_cannot_take_down_the_machine_it_runs_on() -> None:
-    found = withheld({}, decided())
+    found = withheld(decided())
     assert set(found) == {"reboot", "shutdown", "update"}
     assert all("--allow-host-power" in reason for reason in found.values())
 
 
 def test_what_a_person_withholds_stays_withheld() -> None:
     own = {"agent": {"withheld": {"identify": "no light", "reboot": "mine"}}}
-    found = withheld(own, decided())
+    found = withheld(decided(own))
     assert found["identify"] == "no light"
     assert set(found) == {"identify", "reboot", "shutdown", "update"}
 
 
 def test_nothing_is_withheld_where_it_is_allowed_or_nothing_is_simulated() -> None:
-    assert withheld({}, decided(allow_host_power=True)) == {}
-    assert withheld({}, decided(Shape(0, 0))) == {}
+    assert withheld(decided(allow_host_power=True)) == {}
+    assert withheld(decided(shape=Shape(0, 0))) == {}

@@ -13,7 +13,7 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf, Topics
-from pirack.up.ready import OnlineCount, Readiness, wait
+from pirack.up.startup import OnlineCount, Readiness, wait
 
 TOPICS = Topics("lab")
 START = 1000.0

@@ -12,7 +12,7 @@ from broker.mosquitto.dynsec import BrokerRole
 from dashboard.server.users import Users
 from pirack import runfile
 from pirack.runfile import Login, MqttAccess, RunFile
-from pirack.up import announce, client_tools, data_directory, passwords, prepare
+from pirack.up import client_tools, data_directory, passwords, prepare, startup
 from pirack.up.settings import Shape
 from pirack.up.supervisor import PAUSES
 
@@ -226,8 +226,8 @@ def test_how_a_part_ended_is_said_in_words(code: int, words: str) -> None:
 
 def told(shape: Shape, *moved: tuple[str, int, int]) -> list[str]:
     return list(
-        announce.lines(
-            announce.Announcement(
+        startup.lines(
+            startup.Announcement(
                 run=RUN,
                 shape=shape,
                 node_name="attic",
@@ -255,8 +255,8 @@ def test_the_start_tells_where_the_page_is_how_to_sign_in_and_what_to_paste() ->
 
 
 def test_a_small_rack_gets_an_example_that_exists() -> None:
-    assert announce.example_target(Shape(2, 2)) == "stack/2"
-    assert announce.example_target(Shape(0, 0)) == "rack"
+    assert startup.example_target(Shape(2, 2)) == "stack/2"
+    assert startup.example_target(Shape(0, 0)) == "rack"
 
 
 def test_a_port_that_moved_is_the_first_thing_said() -> None:
