@@ -37,6 +37,8 @@ exit codes
 
 _MARK = {Severity.OK: "ok  ", Severity.WARN: "warn", Severity.FAIL: "FAIL"}
 _COLOUR = {Severity.OK: "32", Severity.WARN: "33", Severity.FAIL: "1;31"}
+PAGE_START_S = 20.0
+"""An installed page listens some seconds after it was started, on a Pi."""
 _SUBJECT_WIDTH = 18
 
 
@@ -148,7 +150,11 @@ def _running(args: argparse.Namespace, config: Path | None) -> Iterator[CheckRes
         yield from listener.check(None, data)
     else:
         yield from listener.check(args.config, args.data)
-    yield live.page(place.run.url if place.run else _page_url(config))
+    if place.run:
+        yield live.page(place.run.url)
+    else:
+        installed = Path("/run/systemd/system").is_dir()  # as sd_booted(3) asks
+        yield live.page(_page_url(config), start_s=PAGE_START_S if installed else 0)
 
 
 def _ports(config: Path | None) -> Iterator[CheckResult]:

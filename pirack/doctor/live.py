@@ -1,5 +1,6 @@
 """Checks of a running rack: broker, rights, master, nodes, page, forgotten commands."""
 
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -25,6 +26,7 @@ from pirack.receipt import Receipt
 
 LISTEN_S = 0.5
 SERVER_ERROR = 500
+START_POLL_S = 0.5
 NAMED = 5
 """How many bad nodes are named before the rest is counted."""
 
@@ -160,13 +162,25 @@ async def retained_commands(
     )
 
 
-def page(url: str, timeout_s: float = 5.0) -> CheckResult:
+def page(url: str, timeout_s: float = 5.0, start_s: float = 0.0) -> CheckResult:
     """Checks that the page answers.
 
     Args:
         url: Of the page; ours, from run.json or the configuration.
-        timeout_s: How long to wait, seconds.
+        timeout_s: How long to wait for an answer, seconds.
+        start_s: How long nothing needs to listen there, seconds.
     """
+    deadline = time.monotonic() + start_s
+    while (found := _page(url, timeout_s)) is None and time.monotonic() < deadline:
+        time.sleep(START_POLL_S)
+    if found is not None:
+        return found
+    advice = "is `pirack dashboard` (or `pirack up`) running? see what it logs"
+    return fail("page", f"{url}: Connection refused", advice)
+
+
+def _page(url: str, timeout_s: float) -> CheckResult | None:
+    """Returns how the page answers; None if nothing listens there."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310  # our own address
             return ok("page", f"{url} answers ({answer.status})")
@@ -176,6 +190,7 @@ def page(url: str, timeout_s: float = 5.0) -> CheckResult:
         return fail("page", f"{url}: {error}", "see what the page logs")
     except OSError as error:
         cause = getattr(error, "reason", error)  # what urllib wrapped
-        advice = "is `pirack dashboard` (or `pirack up`) running? see what it logs"
+        if isinstance(cause, ConnectionRefusedError):
+            return None
         why = getattr(cause, "strerror", None) or cause
-        return fail("page", f"{url}: {why}", advice)
+        return fail("page", f"{url}: {why}", "see what the page logs")

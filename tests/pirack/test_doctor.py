@@ -1,9 +1,11 @@
 """What the doctor finds, how bad it is, and what it says to do."""
 
+import http.server
 import importlib.metadata
 import json
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,22 @@ def test_a_page_that_nobody_serves_is_told_in_plain_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
     assert live.page(url).text == f"{url}: Connection refused"
+
+
+def test_a_page_that_was_just_started_is_waited_for() -> None:
+    late = http.server.HTTPServer(
+        ("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler, bind_and_activate=False
+    )
+    late.server_bind()  # it refuses until it listens
+
+    def start() -> None:
+        late.server_activate()
+        late.handle_request()
+
+    with late:
+        threading.Timer(live.START_POLL_S / 2, start).start()
+        url = f"http://127.0.0.1:{late.server_port}/"
+        assert live.page(url, start_s=20).level is Severity.OK
 
 
 def test_a_broker_store_that_was_put_aside_warns(tmp_path: Path) -> None:
