@@ -63,6 +63,10 @@ _OPTIONS = {
 }
 """Which keys of which table an option of the same name overrides."""
 
+_BOOT_HELP = "how long a boot takes, give or take a fifth (default: 3)"
+_ECHO_HELP = (
+    "UDP port on which boards answer pings, on 127.77.<stack>.<slot> (default: 7007)"
+)
 _CHATTY = ("broker.client.mqtt_link", "node_agent.node", "node_agent.order_executor")
 """What an agent says of itself is of interest once, not once for each board."""
 
@@ -144,35 +148,22 @@ def _signed_in(broker: Endpoint, username: str, password: str) -> Endpoint:
 
 def _add_rack(group: argparse._ArgumentGroup) -> None:
     """Adds the options for the rack and its faults."""
-    group.add_argument("--stacks", type=int, metavar="N", help="stacks (default: 12)")
-    group.add_argument(
-        "--boards", type=int, metavar="N", help="boards in a stack (default: 4)"
-    )
-    group.add_argument(
-        "--interval",
-        dest="interval_s",
-        type=float,
-        metavar="SECONDS",
-        help="between heartbeats (default: 10)",
-    )
-    group.add_argument(
-        "--seed", type=int, metavar="N", help="invents other boards (default: 1)"
-    )
-    group.add_argument(
-        "--boot-time",
-        dest="boot_s",
-        type=float,
-        metavar="SECONDS",
-        help="how long a boot takes, give or take a fifth (default: 3)",
-    )
+    for flag, kind, dest, metavar, text in (
+        ("--stacks", int, "stacks", "N", "stacks (default: 12)"),
+        ("--boards", int, "boards", "N", "boards in a stack (default: 4)"),
+        (
+            "--interval",
+            float,
+            "interval_s",
+            "SECONDS",
+            "between heartbeats (default: 10)",
+        ),
+        ("--seed", int, "seed", "N", "invents other boards (default: 1)"),
+        ("--boot-time", float, "boot_s", "SECONDS", _BOOT_HELP),
+    ):
+        group.add_argument(flag, type=kind, dest=dest, metavar=metavar, help=text)
     echo = group.add_mutually_exclusive_group()
-    echo.add_argument(
-        "--echo-port",
-        type=int,
-        metavar="PORT",
-        help="UDP port on which boards answer pings, on 127.77.<stack>.<slot> "
-        "(default: 7007)",
-    )
+    echo.add_argument("--echo-port", type=int, metavar="PORT", help=_ECHO_HELP)
     echo.add_argument(
         "--no-echo",
         dest="echo_port",

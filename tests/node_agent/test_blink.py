@@ -27,9 +27,7 @@ def test_a_light_that_may_not_be_written_says_so(
     assert why == f"no permission to write {led / 'brightness'}"
 
 
-def test_it_goes_on_and_off_without_its_trigger(
-    machine: Callable[[str], Path],
-) -> None:
+def test_it_goes_on_and_off_without_its_trigger(machine: Callable[[str], Path]) -> None:
     led = machine("pi4") / "sys/class/leds/ACT"
     seen: list[tuple[str, str]] = []
 

@@ -86,9 +86,7 @@ async def busy() -> AsyncIterator[Executor]:
     await harness.executor.stop()
 
 
-async def test_an_order_is_acknowledged_begun_and_done(
-    harness: Executor,
-) -> None:
+async def test_an_order_is_acknowledged_begun_and_done(harness: Executor) -> None:
     harness.runner.outcomes["uptime"] = Outcome(
         exit_code=0, stdout="up 5 days", stderr="w", truncated=True, duration_s=1.5
     )
@@ -100,17 +98,13 @@ async def test_an_order_is_acknowledged_begun_and_done(
     assert (last.truncated, last.duration_s) == (True, 1.5)
 
 
-async def test_a_program_that_fails_says_its_exit_code(
-    harness: Executor,
-) -> None:
+async def test_a_program_that_fails_says_its_exit_code(harness: Executor) -> None:
     harness.runner.outcomes["uptime"] = Outcome(exit_code=3, stderr="no such thing")
     last = (await harness.order("uptime"))[-1]
     assert (last.phase, last.exit_code, last.error) == (Phase.FAILED, 3, "exit code 3")
 
 
-async def test_a_program_that_was_ended_did_not_succeed(
-    harness: Executor,
-) -> None:
+async def test_a_program_that_was_ended_did_not_succeed(harness: Executor) -> None:
     outcome = Outcome(exit_code=0, timed_out=True, error="took longer than 30 s")
     harness.runner.outcomes["uptime"] = outcome
     last = (await harness.order("uptime"))[-1]
@@ -162,9 +156,7 @@ async def test_an_unknown_verb_is_told_what_there_is(harness: Executor) -> None:
     )
 
 
-async def test_what_cannot_work_is_not_offered_and_says_why(
-    harness: Executor,
-) -> None:
+async def test_what_cannot_work_is_not_offered_and_says_why(harness: Executor) -> None:
     harness.runner.obstacles["identify"] = "this machine has no ACT light"
     abilities = await harness.executor.probe()
     assert "identify" not in {ability.verb for ability in abilities}
@@ -184,9 +176,7 @@ async def test_wrong_arguments_are_refused_before_anything_runs(
     assert refused.error == "journal takes unit=…, got 0 argument(s)"
 
 
-async def test_run_does_not_go_round_the_rules_of_reboot(
-    harness: Executor,
-) -> None:
+async def test_run_does_not_go_round_the_rules_of_reboot(harness: Executor) -> None:
     (refused,) = await harness.order("run", "reboot")
     assert refused.phase is Phase.REFUSED
 
@@ -282,9 +272,7 @@ async def test_an_order_that_comes_while_the_agent_ends_is_refused(
     await stopping
 
 
-async def test_a_reboot_that_failed_is_no_reason_to_leave(
-    harness: Executor,
-) -> None:
+async def test_a_reboot_that_failed_is_no_reason_to_leave(harness: Executor) -> None:
     harness.runner.outcomes["reboot"] = Outcome(exit_code=1)
     await harness.order("reboot")
     assert (await until_answered(harness)).phase is Phase.FAILED
@@ -324,9 +312,7 @@ async def test_a_flood_of_orders_is_refused_not_piled_up(busy: Executor) -> None
     assert "under way already" in refused.error
 
 
-async def test_who_waits_when_the_agent_stops_gets_an_answer(
-    busy: Executor,
-) -> None:
+async def test_who_waits_when_the_agent_stops_gets_an_answer(busy: Executor) -> None:
     await busy.order("uptime")
     await busy.executor.stop()
     assert busy.said[-1].phase is Phase.FAILED
@@ -380,9 +366,7 @@ async def test_an_alias_that_fails_does_not_hide_why_the_board_goes_down() -> No
     assert harness.executor.leaving == "reboot ordered by anna"
 
 
-async def test_a_duration_is_told_in_whole_milliseconds(
-    harness: Executor,
-) -> None:
+async def test_a_duration_is_told_in_whole_milliseconds(harness: Executor) -> None:
     harness.runner.outcomes["uptime"] = Outcome(
         exit_code=0, duration_s=0.00941781800065
     )

@@ -35,9 +35,7 @@ def test_a_pi_4_says_who_it_is(machine: Machine) -> None:
     assert not facts.simulated
 
 
-def test_reading_a_recorded_machine_leaves_psutil_on_this_one(
-    machine: Machine,
-) -> None:
+def test_reading_a_recorded_machine_leaves_psutil_on_this_one(machine: Machine) -> None:
     board = board_of(machine("pi4"))
     board.facts()
     board.vitals()
