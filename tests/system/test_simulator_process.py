@@ -1,7 +1,6 @@
 """A simulated rack as its own process on a real Mosquitto."""
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 from broker.client.endpoint import Endpoint
 from broker.client.link import Link, Message, Subscription
 from broker.client.mqtt_link import connector
-from broker.common.errors import BrokerError
 from broker.contract.messages import (
     Details,
     Phase,
@@ -26,8 +24,8 @@ from broker.contract.messages import (
     encode,
 )
 from broker.contract.topics import NodeLeaf, NodeTopic, ReplyTopic, Topics
-from broker.mosquitto.program import find
 from node_agent.simulator.settings import BoardPlace
+from tests.mosquitto import OpenMosquitto
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
@@ -114,23 +112,11 @@ class Observer:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a Mosquitto that lets everybody in."""
-    try:
-        installed = find()
-    except BrokerError as error:
-        pytest.skip(str(error))
-    number = free_port()
-    conf = tmp_path_factory.mktemp("mosquitto") / "mosquitto.conf"
-    conf.write_text(f"listener {number} 127.0.0.1\nallow_anonymous true\n")
-    broker = subprocess.Popen(
-        [installed.program, "-c", conf],
-        env=installed.environment(os.environ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield number
-    broker.terminate()
-    broker.wait(30)
+    """The port of a Mosquitto."""
+    broker = OpenMosquitto(tmp_path_factory.mktemp("mosquitto"))
+    broker.start()
+    yield broker.port
+    broker.stop()
 
 
 @pytest.fixture(scope="module")

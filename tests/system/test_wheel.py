@@ -2,10 +2,8 @@
 
 import io
 import json
-import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from pirack import distribution
-from tests.ports import free_port
-from tests.system.agent.process import accepts
+from tests.mosquitto import OpenMosquitto
 
 ROOT = Path(__file__).parent.parent.parent
 NODE_NEEDS = {"pirack", "paho-mqtt", "psutil", "msgspec"}
@@ -59,21 +56,11 @@ def node(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
-    """The port of an anonymous Mosquitto."""
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if program is None:
-        pytest.skip("mosquitto is not installed")
-    port = free_port()
-    configuration = tmp_path / "mosquitto.conf"
-    configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen([program, "-c", str(configuration)])
-    deadline = time.monotonic() + 30
-    while not accepts(port):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield port
-    process.terminate()
-    process.wait(30)
+    """The port of a Mosquitto."""
+    broker = OpenMosquitto(tmp_path)
+    broker.start()
+    yield broker.port
+    broker.stop()
 
 
 def contents(wheel: Path | io.BytesIO) -> dict[str, int]:

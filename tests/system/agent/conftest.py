@@ -5,26 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.agent.process import Agent, Broker, Observer
+from tests.mosquitto import OpenMosquitto
+from tests.system.agent.process import Agent, Observer
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
+def broker(tmp_path: Path) -> Iterator[OpenMosquitto]:
+    broker = OpenMosquitto(tmp_path)
     broker.start()
     yield broker
     broker.stop()
 
 
 @pytest.fixture
-def agent(tmp_path: Path, broker: Broker) -> Iterator[Agent]:
+def agent(tmp_path: Path, broker: OpenMosquitto) -> Iterator[Agent]:
     agent = Agent(tmp_path, broker.port)
     yield agent
     agent.stop()
 
 
 @pytest.fixture
-async def observer(broker: Broker) -> AsyncIterator[Observer]:
+async def observer(broker: OpenMosquitto) -> AsyncIterator[Observer]:
     observer = Observer(broker.port)
     await observer.link.start()
     assert await observer.link.wait_connected(30)

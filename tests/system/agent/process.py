@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,44 +15,12 @@ from broker.client.link import Link, Message, Subscription
 from broker.client.mqtt_link import connector
 from broker.contract.messages import Details, Phase, Result, decode
 from broker.contract.topics import NodeLeaf, Topics
-from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 TOPICS = Topics("lab")
 ID = "pi-test"
 INTERVAL_S = 0.5
 ECHO = "observer/echo"
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) == 0
-
-
-class Broker:
-    """A Mosquitto that anybody on this machine may use, on a port of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.port = free_port()
-        self._config = directory / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = ["mosquitto", "-c", str(self._config)]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while not accepts(self.port):
-            assert time.monotonic() < deadline, "Mosquitto does not listen"
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
 
 class Observer:

@@ -12,7 +12,8 @@ import pytest
 from bench.agent import AgentUnit, agent_unit
 from broker.contract.messages import Phase
 from broker.contract.topics import NodeLeaf
-from tests.system.agent.process import ID, INTERVAL_S, ROOT, Broker, Observer
+from tests.mosquitto import OpenMosquitto
+from tests.system.agent.process import ID, INTERVAL_S, ROOT, Observer
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
@@ -30,7 +31,7 @@ def byte_code(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def unit(tmp_path: Path, broker: Broker, byte_code: Path) -> AgentUnit:
+def unit(tmp_path: Path, broker: OpenMosquitto, byte_code: Path) -> AgentUnit:
     config, program = tmp_path / "pirack.toml", tmp_path / "pirack-agent"
     config.write_text(
         f'[rack]\nname = "lab"\n[broker]\nport = {broker.port}\n'

@@ -14,7 +14,8 @@ import pytest
 from broker.client.endpoint import Endpoint
 from broker.contract.messages import Details, Heartbeat, decode
 from broker.contract.topics import NodeLeaf
-from tests.system.agent.process import ID, ROOT, TOPICS, Agent, Broker, Observer
+from tests.mosquitto import OpenMosquitto
+from tests.system.agent.process import ID, ROOT, TOPICS, Agent, Observer
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
@@ -35,7 +36,7 @@ async def test_it_says_who_and_how_this_machine_is(
 
 
 async def test_it_waits_for_a_broker_that_comes_later(
-    agent: Agent, broker: Broker
+    agent: Agent, broker: OpenMosquitto
 ) -> None:
     broker.stop()
     process = agent.start()
@@ -50,7 +51,7 @@ async def test_it_waits_for_a_broker_that_comes_later(
 
 
 async def test_a_broker_that_lost_everything_is_told_everything_again(
-    agent: Agent, broker: Broker, observer: Observer
+    agent: Agent, broker: OpenMosquitto, observer: Observer
 ) -> None:
     agent.start()
     await observer.until_beating()
@@ -108,7 +109,7 @@ async def test_in_steady_state_it_writes_nothing_to_disk(
 
 
 async def test_the_example_node_runs_and_reports_its_own_number(
-    broker: Broker, observer: Observer, tmp_path: Path
+    broker: OpenMosquitto, observer: Observer, tmp_path: Path
 ) -> None:
     settings = tmp_path / "pirack.toml"
     settings.write_text(f"[broker]\nport = {broker.port}\n")

@@ -17,7 +17,8 @@ import pytest
 
 from broker.contract.messages import Heartbeat, Phase, Result, decode
 from broker.contract.topics import NodeLeaf
-from tests.system.agent.process import ID, INTERVAL_S, ROOT, Broker, Observer
+from tests.mosquitto import OpenMosquitto
+from tests.system.agent.process import ID, INTERVAL_S, ROOT, Observer
 
 pytestmark = [
     pytest.mark.system,
@@ -66,7 +67,7 @@ Start = Callable[..., None]
 
 
 @pytest.fixture
-def start(tmp_path: Path, broker: Broker) -> Iterator[Start]:
+def start(tmp_path: Path, broker: OpenMosquitto) -> Iterator[Start]:
     """Starts an agent in a namespace, and ends it after the test."""
     started: list[subprocess.Popen[bytes]] = []
     environment = os.environ | {

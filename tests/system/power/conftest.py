@@ -1,8 +1,6 @@
 """Benches for the drivers, and a Mosquitto for those that need one."""
 
 import asyncio
-import os
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,9 +9,7 @@ import pytest
 from broker.client.endpoint import Endpoint
 from broker.client.fake import FakeBroker
 from broker.client.mqtt_link import connector
-from broker.common.errors import BrokerError
-from broker.mosquitto.program import find
-from tests.ports import free_port
+from tests.mosquitto import OpenMosquitto
 from tests.system.power.benches import (
     CommandBench,
     FakeBench,
@@ -37,25 +33,11 @@ BENCHES = [
 
 @pytest.fixture(scope="session")
 def mosquitto_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of an anonymous Mosquitto."""
-    try:
-        installed = find()
-    except BrokerError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    port = free_port()
-    conf = tmp_path_factory.mktemp("mosquitto") / "mosquitto.conf"
-    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen(
-        [installed.program, "-c", conf],
-        env=installed.environment(os.environ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield port
-    process.kill()
-    process.wait(30)
+    """The port of a Mosquitto."""
+    broker = OpenMosquitto(tmp_path_factory.mktemp("mosquitto"))
+    broker.start()
+    yield broker.port
+    broker.stop()
 
 
 @pytest.fixture(params=BENCHES)
