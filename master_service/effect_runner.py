@@ -89,15 +89,12 @@ class EffectRunner:
     """Runs effects.
 
     Args:
-        rack: The rack.
         dispatcher: Told the results of orders and switchings.
         router: Told which echoes of cleared topics to expect.
         publisher: Told which states to publish again.
         link: Sends orders.
-        store: The database.
         prober: Pings boards.
         switcher: Switches outlets.
-        moment: Both clocks.
         settled: Called when something that took time may have changed the rack.
     """
 

@@ -75,12 +75,7 @@ class ListErrors:
 
 
 class ReplyPublisher:
-    """Publishes replies; a last one that finds no broker is published later.
-
-    Args:
-        link: The connection.
-        topics: Of the rack.
-    """
+    """Publishes replies; a last one that finds no broker is published later."""
 
     def __init__(self, link: Link, topics: Topics) -> None:
         self._link = link

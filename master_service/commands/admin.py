@@ -38,11 +38,7 @@ FORGOTTEN_FOR_GOOD = (
 
 
 class Admin:
-    """Carries out commands about the registry.
-
-    Args:
-        rack: The rack.
-    """
+    """Carries out commands about the registry."""
 
     def __init__(self, rack: Rack) -> None:
         self._rack = rack

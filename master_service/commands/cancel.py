@@ -65,7 +65,6 @@ def stop(
         run: The command to stop.
         power: Stops what is about power.
         orders: Stops what is about orders.
-        at: This moment.
     """
     who = by.asked.command.by
     why = f"cancelled by {who}" if who else "cancelled"
@@ -93,8 +92,6 @@ def forgo(by: CommandRun, fed: OutletState, at: Moment) -> Effects:
 
     Args:
         by: The cancelling command, which gets a row.
-        fed: The outlet.
-        at: This moment.
     """
     fed.want(fed.wanted)
     key = f"outlet {fed.row.name}"

@@ -77,11 +77,9 @@ class Dispatcher:
     """The commands of the rack.
 
     Args:
-        rack: The rack.
         done: Ids of destructive commands from before the start.
         new_id: Makes an id for a command that has none.
         perform: Does what a submitted command wants done.
-        moment: Returns this moment by both clocks.
     """
 
     def __init__(
@@ -268,7 +266,6 @@ class Dispatcher:
 
         Args:
             boot_id: Of the master's machine, which came back just now.
-            at: This moment.
         """
         command = Command(by=COLD_START)
         route = Route(Scope(ScopeKind.RACK), Verb.POWER)
@@ -450,7 +447,6 @@ def require_confirmed(asked: AskedCommand, hit: Sequence[tuple[str, str]]) -> No
     """Refuses what interrupts several boards unless ``confirm`` is the scope.
 
     Args:
-        asked: The command.
         hit: Id and name of each board that is hit; the id is empty where it has no
             agent.
 

@@ -31,10 +31,8 @@ class EventQueries:
     """Carries out ``events``.
 
     Args:
-        rack: The rack.
         store: Where the history is.
         reply: Publishes replies.
-        moment: Returns this moment by both clocks.
     """
 
     def __init__(

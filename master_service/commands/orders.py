@@ -50,11 +50,7 @@ _BY_BOOT_ID = frozenset({Verb.REBOOT, Verb.RESTART_AGENT})
 
 
 class Orders:
-    """Carries out commands that are orders to nodes.
-
-    Args:
-        rack: The rack.
-    """
+    """Carries out commands that are orders to nodes."""
 
     def __init__(self, rack: Rack) -> None:
         self.proof = Proof(rack)
@@ -215,7 +211,6 @@ class Waves:
     Args:
         rows: Of the command.
         command: Says how many begin together, with what pause, and what stops it.
-        verb: Of the command.
         keys: Rows that wait, in order.
     """
 

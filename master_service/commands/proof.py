@@ -32,11 +32,7 @@ LEAVING = frozenset({Verb.REBOOT, Verb.SHUTDOWN})
 
 
 class Proof:
-    """Follows the orders that were sent.
-
-    Args:
-        rack: The rack.
-    """
+    """Follows the orders that were sent."""
 
     def __init__(self, rack: Rack) -> None:
         self._rack = rack

@@ -24,11 +24,7 @@ _USAGE = "write `lock 2h <why>`: at most 30d"
 
 
 class Reservations:
-    """Carries out ``lock`` and ``unlock``.
-
-    Args:
-        rack: The rack.
-    """
+    """Carries out ``lock`` and ``unlock``."""
 
     def __init__(self, rack: Rack) -> None:
         self._rack = rack
@@ -139,8 +135,6 @@ def require(
     """Refuses to hit boards or stacks that somebody else has reserved.
 
     Args:
-        rack: The rack.
-        asked: The command.
         nodes: Every board that would be hit, also those that nobody named.
         stacks: Every stack that would be switched.
 

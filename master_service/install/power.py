@@ -33,10 +33,8 @@ class RackPower:
     """The master's outlets as an install run uses them; see ``StackPower``.
 
     Args:
-        rack: The rack.
         dispatcher: Carries out the commands.
         outlets: Read directly.
-        moment: Both clocks.
         run: Returns the run that switches.
         sleep: Waits so many seconds.
     """
@@ -82,7 +80,6 @@ class RackPower:
         """Brings a stack to a level.
 
         Args:
-            stack: Which.
             on: Where to.
             consent: A person agreed that boards which cannot be asked lose power.
 

@@ -194,8 +194,6 @@ def ruling(rack: Rack, node: Node, now: float) -> CutRuling:
     """Returns whether a board is down, or must or cannot be asked to shut down.
 
     Args:
-        rack: The rack.
-        node: The board.
         now: Monotonic seconds; how fresh a ping must be is counted from then.
     """
     left = node.status is Status.OFFLINE and node.status_at >= (node.heard_at or -NEVER)
@@ -248,8 +246,6 @@ def unasked(
     """Returns the boards on some outlets that cannot be asked to shut down, and why.
 
     Args:
-        rack: The rack.
-        outlets: The outlets.
         nodes: The nodes that they feed.
 
     Returns:
@@ -273,8 +269,6 @@ def found_ruling(fed: OutletState, board: FoundBoard, now: float) -> CutRuling:
 
     Args:
         fed: The outlet that feeds it.
-        board: The board.
-        now: Monotonic seconds.
     """
     facts = _supply(fed, now)
     known_as = f"MAC {board.mac}, {board.address}" if board.mac else board.name
@@ -316,10 +310,7 @@ def row_ruling(
     """Returns the same for a row of a power command; None if it is of an outlet alone.
 
     Args:
-        rack: The rack.
         fed: The outlet that feeds its board.
-        row: The row.
-        now: Monotonic seconds.
     """
     if row.node is not None:
         return ruling(rack, row.node, now)
@@ -330,7 +321,6 @@ def came_back(node: Node, since: float) -> bool:
     """Returns whether a board gave a sign of life after it counted as down.
 
     Args:
-        node: The board.
         since: When it counted as down, monotonic seconds.
     """
     spoke = node.heard_at is not None and node.heard_at > since

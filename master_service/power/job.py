@@ -102,7 +102,6 @@ class Job:
     Args:
         rack: Where its boards are known.
         run: The command it is a part of; ``keys`` are its rows there.
-        fed: The outlet.
         action: What is asked.
         keys: Rows of the boards it feeds; one of its own if it feeds none.
         shut_down: Gives the order to a board.
@@ -219,7 +218,6 @@ class Job:
 
         Args:
             against: Why, by row; also rows of other outlets.
-            now: Monotonic seconds.
         """
         names = _names([self.run.rows[key].name for key in against])
         for key in self.keys:
@@ -246,7 +244,6 @@ class Job:
         """Goes on if it is time to.
 
         Args:
-            at: This moment.
             may_come: Returns whether there is room to switch an outlet on.
         """
         match self.step:
@@ -315,7 +312,6 @@ class Job:
 
         Args:
             step: How far the outlet was, which was read by now if it answers.
-            at: This moment.
         """
         match step:
             case JobStep.ENDED:
@@ -333,7 +329,6 @@ class Job:
 
         Args:
             why: Who cancelled it.
-            now: Monotonic seconds.
 
         Returns:
             What is to be done, and why it goes on; empty if it does not.
@@ -546,7 +541,6 @@ class Job:
 
         Args:
             error: What went wrong.
-            now: Monotonic seconds.
             begun: Whether the outlet was told at all.
         """
         self._looking = None

@@ -23,10 +23,8 @@ class OutletPoller:
     """Reads the outlets in turn, and notes what moved without a command.
 
     Args:
-        rack: The rack.
         outlets: The driver, for what it says by itself.
         switcher: Reads, but not while it switches.
-        moment: Both clocks.
         kept: Called with an outlet about which something is new.
         awaited: Returns whether a command waits to see the outlet move.
     """
@@ -56,7 +54,6 @@ class OutletPoller:
         """Returns the outlets to visit now; each must then be visited.
 
         Args:
-            now: Monotonic seconds.
             soon: Outlets that must not wait for their turn.
         """
         self._told.update(soon)
@@ -129,9 +126,6 @@ async def claim_all(outlets: Outlets, rack: Rack, at: Moment, *, cold: bool) -> 
     at the same moment.
 
     Args:
-        outlets: The driver.
-        rack: The rack.
-        at: This moment.
         cold: Whether this machine booted since the master ran last.
     """
     _name_those_gone(rack)
@@ -154,10 +148,6 @@ def first_reading(
     """Takes the first reading of an outlet.
 
     Args:
-        rack: The rack.
-        fed: The outlet.
-        level: As read.
-        at: This moment.
         cold: After a mains cut, where any level is as good as another.
     """
     wanted = fed.wanted

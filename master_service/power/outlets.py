@@ -35,7 +35,6 @@ class Outlets(Protocol):
         """Claims an outlet without changing its level.
 
         Args:
-            outlet: Its name.
             level: The level it was last seen at, which a driver that has to set one
                 when it opens a line sets; unknown for an outlet never switched.
 

@@ -34,7 +34,6 @@ def has_room(
 
     Args:
         power: ``[power]``: the budget.
-        row: The outlet.
         coming: Those that were switched on and whose boards do not answer yet.
         since_last_s: Seconds since the last one was switched on.
     """

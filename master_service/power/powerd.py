@@ -50,10 +50,6 @@ QUESTION_S = 5.0
 class PowerDaemon:
     """The service; see ``broker.common.service.Service``.
 
-    Args:
-        settings: The configuration.
-        machine: This one.
-
     Raises:
         ConfigError: There is nothing to hold, nowhere to listen, or no driver.
     """

@@ -155,7 +155,6 @@ def here(
     """Returns the outlets of a configuration on this machine.
 
     Args:
-        settings: The configuration.
         broker: ``[broker]``, for plugs that have none of their own.
         who: What this process is called in another's error.
 
@@ -183,8 +182,6 @@ def outlets(
     """Returns the outlets of a configuration; none is touched before the first claim.
 
     Args:
-        settings: The configuration.
-        machine: This one.
         plug_link: Called if there are plugs.
         who: What this process is called in another's error.
 

@@ -137,7 +137,6 @@ class SimulatedPins:
     """Simulated pins as a driver reaches them; see ``Pins``.
 
     Args:
-        header: The pins.
         driver: Whose limits they have: RPi.GPIO reads no pin that it did not set up,
             gpiod gives every line back at the end.
     """

@@ -38,7 +38,6 @@ class Switchboard:
     """Carries out power commands.
 
     Args:
-        rack: The rack.
         shut_down: Gives a board the order to shut down.
     """
 

@@ -42,7 +42,6 @@ class Switcher:
     """Brings outlets to levels.
 
     Args:
-        outlets: The driver.
         sleep: Waits so many seconds.
     """
 
@@ -64,8 +63,6 @@ class Switcher:
         """Switches and reads back; what may work in a moment is tried again.
 
         Args:
-            outlet: Its name.
-            on: The level.
             look: Read it first, and leave it if it is there already.
         """
         wanted = Power.ON if on else Power.OFF

@@ -63,7 +63,6 @@ class OwnCommand(msgspec.Struct, frozen=True):
     Args:
         scope: Whom it is for.
         verb: What is asked.
-        command: What it says.
         attempt: Send the order also to a node that is silent while its connection seems
             open.
     """
@@ -79,7 +78,6 @@ class AskedCommand(msgspec.Struct, frozen=True):
 
     Args:
         id: Its id, given by us if the asker gave none.
-        command: What it says.
         route: Where replies go.
         at: When it was received.
         attempt: Send the order also to a node that is silent while its connection seems
@@ -141,7 +139,6 @@ class AskedCommand(msgspec.Struct, frozen=True):
         """Returns the line of history about it; a node or stack is found under it.
 
         Args:
-            registry: The nodes.
             text: What became of it.
         """
         scope = self.scope

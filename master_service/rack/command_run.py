@@ -141,7 +141,6 @@ class CommandRun:
     """One command under way.
 
     Args:
-        asked: The command.
         outbox: Told of the nodes whose state mentions it.
     """
 
@@ -340,11 +339,6 @@ class CommandRun:
 
         They are never sent again, which could interrupt a board twice: what became of
         one that had been told is seen in its verdict.
-
-        Args:
-            record: From disk.
-            registry: The nodes.
-            now: Monotonic seconds.
         """
         for target in record.targets:
             node = registry.nodes.get(target.key)
@@ -368,12 +362,7 @@ def by_command(records: Iterable[PartRecord]) -> list[list[PartRecord]]:
 
 
 def asked_before(record: PartRecord, at: Moment) -> AskedCommand:
-    """Returns a command from disk as it was let in.
-
-    Args:
-        record: From disk.
-        at: This moment.
-    """
+    """Returns a command from disk as it was let in."""
     age_s = _age_s(record, at)
     return AskedCommand(
         record.id,

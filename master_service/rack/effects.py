@@ -14,8 +14,6 @@ class Route(msgspec.Struct, frozen=True):
     """Where the replies to a command go.
 
     Args:
-        scope: Of the command.
-        verb: Of the command.
         response_topic: MQTT 5 inbox of the asker, which is answered as well; empty:
             none, or none that is honoured.
         correlation: MQTT 5 correlation data of the asker.
@@ -51,8 +49,6 @@ class SwitchOutlet(msgspec.Struct, frozen=True):
     """Brings an outlet to a level, and reads it back.
 
     Args:
-        outlet: Its name.
-        on: The level.
         look: Read it first, and leave it if it is there already.
     """
 
@@ -65,7 +61,6 @@ class OutletSwitched(msgspec.Struct, frozen=True):
     """Result of a ``SwitchOutlet``; the outlet was read back by now.
 
     Args:
-        outlet: Its name.
         on: The level it was to have.
         error: Why it has not; empty: it has, or it does not tell.
         begun: Whether it was told at all.

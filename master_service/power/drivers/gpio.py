@@ -131,7 +131,6 @@ class GpioOutlets:
     """Outlets on pins; see ``Outlets``.
 
     Args:
-        pins: Drives them.
         wires: By outlet.
         levels: Where levels are written first.
     """

@@ -68,7 +68,6 @@ def simulated(header: SimulatedHeader, *, keeps: bool = True) -> GpioMachine:
     """Returns a machine of which only the pins are there.
 
     Args:
-        header: The pins.
         keeps: Whether its kernel keeps outputs.
     """
     keeping = OutputKeeping(keeps=keeps, why=f"{VARIABLE}: nothing real is there")
