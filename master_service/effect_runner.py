@@ -188,9 +188,9 @@ class EffectRunner:
         """
         self._spawn(name, self._then_settled(work))
 
-    def keep_outlet(self, fed: OutletState) -> None:
+    def keep_outlet(self, outlet: OutletState) -> None:
         """Queues an outlet's record for the disk."""
-        self.perform([Persist(fed.record())])
+        self.perform([Persist(outlet.record())])
 
     def commit_soon(self) -> None:
         """Writes what is queued, and does not wait for it."""
@@ -410,9 +410,9 @@ class EffectRunner:
 
     async def _switch(self, effect: SwitchOutlet, obstacle: str) -> None:
         """Switches and reads back."""
-        fed = self._rack.panel.outlets[effect.outlet]
+        outlet = self._rack.panel.outlets[effect.outlet]
         if obstacle:
-            fed.set_fault(obstacle)
+            outlet.set_fault(obstacle)
             brought = SwitchResult(None, obstacle)
         else:
             try:
@@ -420,16 +420,16 @@ class EffectRunner:
                     effect.outlet, on=effect.on, look=effect.look
                 )
             except asyncio.CancelledError:  # it was left, for the master stops
-                fed.lost_sight(STOPPED, switching=True)
-                self.perform([Persist(fed.record())])
+                outlet.lost_sight(STOPPED, switching=True)
+                self.perform([Persist(outlet.record())])
                 raise
             at = self._moment()
             if brought.already and brought.level is not None:
-                moved = fed.read_back(brought.level, at)
+                moved = outlet.read_back(brought.level, at)
             else:
-                moved = fed.was_switched(brought.level, brought.error, at)
+                moved = outlet.was_switched(brought.level, brought.error, at)
             if moved:
-                self._rack.judging.outlet_moved(fed, at.now)
+                self._rack.judging.outlet_moved(outlet, at.now)
         done = OutletSwitched(
             effect.outlet,
             on=effect.on,
@@ -438,7 +438,7 @@ class EffectRunner:
             already=brought.already,
         )
         switched = self._dispatcher.switched(done, self._moment())
-        self.perform([Persist(fed.record()), Commit()])
+        self.perform([Persist(outlet.record()), Commit()])
         self.perform(switched)
         self._settled()
 

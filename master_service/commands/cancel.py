@@ -87,17 +87,17 @@ def stop(
     return effects
 
 
-def forgo(by: CommandRun, fed: OutletState, at: Moment) -> Effects:
+def forgo(by: CommandRun, outlet: OutletState, at: Moment) -> Effects:
     """Stops the attempts to switch an outlet on that did not come on.
 
     Args:
         by: The cancelling command, which gets a row.
     """
-    fed.want(fed.wanted)
-    key = f"outlet {fed.row.name}"
+    outlet.want(outlet.wanted)
+    key = f"outlet {outlet.row.name}"
     text = "it is not tried any more to switch it on"
     by.add_done(key, CommandRow(None, key, at.now, at.now), text)
-    return [Persist(fed.record()), Commit(by.id)]
+    return [Persist(outlet.record()), Commit(by.id)]
 
 
 def _called(run: CommandRun) -> str:

@@ -330,7 +330,9 @@ class Dispatcher:
         action, _ = requested(self._rack, asked.command.args)
         outlets = outlets_of(self._rack, asked.scope)
         nodes = fed_by(self._rack, outlets)
-        stacks = [fed.row.stack for fed in outlets if fed.row.stack is not None]
+        stacks = [
+            outlet.row.stack for outlet in outlets if outlet.row.stack is not None
+        ]
         require(self._rack, asked, nodes, stacks)
         if action is not PowerAction.ON:
             hit = [(node.id, node.name) for node in nodes]
@@ -352,8 +354,8 @@ class Dispatcher:
             effects += self._finish(other, at)
         if not run.asked.command.args:  # also those whose command was just stopped
             owed = self.power.owed(run.asked.scope)
-        for fed in owed:
-            effects += cancel.forgo(run, fed, at)
+        for outlet in owed:
+            effects += cancel.forgo(run, outlet, at)
         return self._started(run, effects)
 
     def _started(self, run: CommandRun, effects: Effects) -> Effects:

@@ -99,7 +99,9 @@ class InstallCommands:
             text = f"confirm={confirm} is not the scope; write confirm={asked.scope}"
             raise CommandRefusedError(text)
         outlets = outlets_of(self._rack, asked.scope)
-        stacks = [fed.row.stack for fed in outlets if fed.row.stack is not None]
+        stacks = [
+            outlet.row.stack for outlet in outlets if outlet.row.stack is not None
+        ]
         require(self._rack, asked, fed_by(self._rack, outlets), stacks)
         self._dispatcher.power.require_idle(outlets, force=order.force)
 

@@ -71,7 +71,10 @@ class RackPower:
         Raises:
             PiRackError: It has no outlet, or it cannot be asked.
         """
-        levels = {await self._outlets.read(fed.row.name) for fed in self._feds(stack)}
+        levels = {
+            await self._outlets.read(outlet.row.name)
+            for outlet in self._outlets_of(stack)
+        }
         if levels == {Power.OFF}:
             return Power.OFF
         return Power.ON if Power.ON in levels else Power.UNKNOWN
@@ -87,27 +90,27 @@ class RackPower:
             PiRackError: It has no outlet, could not be switched, or has a board that
                 cannot be asked and nobody agreed to its cut.
         """
-        feds, run = self._feds(stack), self._run()
+        outlets, run = self._outlets_of(stack), self._run()
         if not on and not consent:
-            self._require_askable(stack, feds)
+            self._require_askable(stack, outlets)
         why = ""
         try:
             async with asyncio.timeout(self.patience_s):
                 began = self._moment().now
-                while why := self._obstacle(feds, began, on=on):
+                while why := self._obstacle(outlets, began, on=on):
                     await self._sleep(POLL_S)
                     self._require(run)
-                words = self._words(feds, on=on, consent=consent)
+                words = self._words(outlets, on=on, consent=consent)
                 reply = await self._ask(stack, words)
         except TimeoutError as error:
             text = f"stack {stack} was not switched: {why or 'its outlet is silent'}"
             raise PowerError(text) from error
         if not reply.ok:
             raise PowerError(reply.error)
-        for fed in feds:
-            self._fed_at.pop(fed.row.name, None)
+        for outlet in outlets:
+            self._fed_at.pop(outlet.row.name, None)
             if on:
-                self._fed_at[fed.row.name] = self._moment().now
+                self._fed_at[outlet.row.name] = self._moment().now
 
     def _require(self, wanted: InstallRun | None) -> None:
         """Checks that the run which switches is still under way.
@@ -127,20 +130,20 @@ class RackPower:
         command = Command(args=words, confirm=str(scope), by=by)
         return await self._dispatcher.submit(OwnCommand(scope, Verb.POWER, command))
 
-    def _feds(self, stack: int) -> list[OutletState]:
+    def _outlets_of(self, stack: int) -> list[OutletState]:
         return outlets_of(self._rack, Scope(ScopeKind.STACK, str(stack)))
 
-    def _require_askable(self, stack: int, feds: list[OutletState]) -> None:
+    def _require_askable(self, stack: int, outlets: list[OutletState]) -> None:
         """Checks that every board with power can be asked to shut down.
 
         Raises:
             PowerError: One cannot.
         """
-        if all(fed.read and fed.level is Power.OFF for fed in feds):
+        if all(outlet.read and outlet.level is Power.OFF for outlet in outlets):
             return
         run = self._run()
-        hit = fed_by(self._rack, feds)
-        mute = unasked(self._rack, feds, hit)
+        hit = fed_by(self._rack, outlets)
+        mute = unasked(self._rack, outlets, hit)
         named = [f"{name}: {why}" for name, why in mute.items()]
         known = {board.mac for board in self._rack.found}
         if run is not None and not run.over and run.stack.number == stack:
@@ -151,7 +154,7 @@ class RackPower:
             raise PowerError(text)
 
     def _words(
-        self, feds: list[OutletState], *, on: bool, consent: bool
+        self, outlets: list[OutletState], *, on: bool, consent: bool
     ) -> tuple[str, ...]:
         if on:
             return (PowerAction.ON, NOWAIT)
@@ -162,18 +165,18 @@ class RackPower:
             return (PowerAction.OFF,)
         # The consent to the run is for the boards it named, and for no others.
         named = () if run is None else run.params.mute
-        mute = unasked(self._rack, feds, fed_by(self._rack, feds))
+        mute = unasked(self._rack, outlets, fed_by(self._rack, outlets))
         return (PowerAction.OFF, *(f"{FORCE}={name}" for name in mute if name in named))
 
-    def _obstacle(self, feds: list[OutletState], began: float, *, on: bool) -> str:
+    def _obstacle(self, outlets: list[OutletState], began: float, *, on: bool) -> str:
         """Returns what must be over before a stack is switched; empty: nothing."""
         now = self._moment().now
-        if busy := self._dispatcher.power.busy(feds):
+        if busy := self._dispatcher.power.busy(outlets):
             return busy
         if on:
-            return self._load(feds, now)
-        nodes = [node for node in fed_by(self._rack, feds) if node.known]
-        if not nodes or all(fed.level is Power.OFF for fed in feds):
+            return self._load(outlets, now)
+        nodes = [node for node in fed_by(self._rack, outlets) if node.known]
+        if not nodes or all(outlet.level is Power.OFF for outlet in outlets):
             return ""
         if frozen := self._rack.judging.frozen(now):
             return frozen
@@ -182,29 +185,29 @@ class RackPower:
             return f"{leaving[0]} is on its way down" if leaving else ""
         return ""
 
-    def _load(self, feds: list[OutletState], now: float) -> str:
+    def _load(self, outlets: list[OutletState], now: float) -> str:
         """Returns which stacks of ours must be up before more may come on."""
-        if all(fed.level is Power.ON for fed in feds):
+        if all(outlet.level is Power.ON for outlet in outlets):
             return ""
-        outlets = self._rack.panel.outlets
-        coming = [outlets[name] for name in self._fed_at if self._comes(name, now)]
+        known = self._rack.panel.outlets
+        coming = [known[name] for name in self._fed_at if self._comes(name, now)]
         power = self._rack.settings.power
-        rows = [fed.row for fed in coming]
+        rows = [outlet.row for outlet in coming]
         since_s = now - max(self._fed_at.values(), default=-float("inf"))
-        if all(has_room(power, f.row, rows, since_last_s=since_s) for f in feds):
+        if all(has_room(power, o.row, rows, since_last_s=since_s) for o in outlets):
             return ""
         names = ", ".join(row.name for row in rows) or "the last outlet"
         return f"{names} must be up first: the supply is limited"
 
     def _comes(self, name: str, now: float) -> bool:
         """Returns whether the known boards of an outlet still boot."""
-        fed = self._rack.panel.outlets[name]
-        nodes = [node for node in fed_by(self._rack, [fed]) if node.known]
+        outlet = self._rack.panel.outlets[name]
+        nodes = [node for node in fed_by(self._rack, [outlet]) if node.known]
         default_s = self._rack.settings.master.boot_s
         boot_s = max((node.boot_s or default_s for node in nodes), default=0.0)
         late = now - self._fed_at[name] >= BOOT_MARGIN * boot_s
         up = all(node.verdict is Verdict.ONLINE for node in nodes)
-        return fed.level is Power.ON and not late and not up
+        return outlet.level is Power.ON and not late and not up
 
 
 def _leaving(node: Node) -> bool:

@@ -254,8 +254,8 @@ def unasked(
     """
     rulings = [(node.name, latest_ruling(rack, node)) for node in nodes]
     rulings += [
-        (board.name, found_ruling(fed, board, 0.0))
-        for fed, board in found(rack, outlets)
+        (board.name, found_ruling(outlet, board, 0.0))
+        for outlet, board in found(rack, outlets)
     ]
     return {
         name: ruled.why
@@ -264,13 +264,13 @@ def unasked(
     }
 
 
-def found_ruling(fed: OutletState, board: FoundBoard, now: float) -> CutRuling:
+def found_ruling(outlet: OutletState, board: FoundBoard, now: float) -> CutRuling:
     """Returns the same of a board that was found and has no agent yet.
 
     Args:
-        fed: The outlet that feeds it.
+        outlet: The outlet that feeds it.
     """
-    facts = _supply(fed, now)
+    facts = _supply(outlet, now)
     known_as = f"MAC {board.mac}, {board.address}" if board.mac else board.name
     return rule(msgspec.structs.replace(facts, heard=False, known_as=known_as))
 
@@ -287,12 +287,14 @@ def found(
     nodes = list(rack.registry.nodes.values())
     macs = {mac for node in nodes for mac in _macs(node)}
     mute = {(node.stack, node.slot) for node in nodes if node.details is None}
-    by_stack = {fed.row.stack: fed for fed in outlets if fed.row.stack is not None}
+    by_stack = {
+        outlet.row.stack: outlet for outlet in outlets if outlet.row.stack is not None
+    }
     gone = rack.registry.nodes.keys() | rack.registry.tombstones
     listed = [
-        (fed, FoundBoard("", node_id, fed.row.stack or 0, 0, ""))
-        for fed in outlets
-        for node_id in fed.row.nodes
+        (outlet, FoundBoard("", node_id, outlet.row.stack or 0, 0, ""))
+        for outlet in outlets
+        for node_id in outlet.row.nodes
         if node_id not in gone
     ]
     return listed + [
@@ -305,16 +307,16 @@ def found(
 
 
 def row_ruling(
-    rack: Rack, fed: OutletState, row: CommandRow, now: float
+    rack: Rack, outlet: OutletState, row: CommandRow, now: float
 ) -> CutRuling | None:
     """Returns the same for a row of a power command; None if it is of an outlet alone.
 
     Args:
-        fed: The outlet that feeds its board.
+        outlet: The outlet that feeds its board.
     """
     if row.node is not None:
         return ruling(rack, row.node, now)
-    return None if row.found is None else found_ruling(fed, row.found, now)
+    return None if row.found is None else found_ruling(outlet, row.found, now)
 
 
 def came_back(node: Node, since: float) -> bool:
@@ -351,12 +353,12 @@ def came(row: CommandRow, *, rebooted: bool) -> bool:
     return not rebooted or node.boot_id != row.boot_id
 
 
-def _supply(fed: OutletState | None, now: float) -> PowerFacts:
+def _supply(outlet: OutletState | None, now: float) -> PowerFacts:
     """Returns what is known of a board's outlet: a level on disk is not a reading."""
-    if fed is None:
+    if outlet is None:
         return PowerFacts(now=now)
-    level = fed.level if fed.read else Power.UNKNOWN
-    return PowerFacts(now=now, outlet=level, outlet_at=fed.since)
+    level = outlet.level if outlet.read else Power.UNKNOWN
+    return PowerFacts(now=now, outlet=level, outlet_at=outlet.since)
 
 
 def _left_for(node: Node) -> str:

@@ -114,7 +114,7 @@ class Job:
         self,
         rack: Rack,
         run: CommandRun,
-        fed: OutletState,
+        outlet: OutletState,
         action: PowerAction,
         keys: list[str],
         *,
@@ -127,12 +127,12 @@ class Job:
         self._settings = rack.settings
         self._shut_down = shut_down
         self.run = run
-        self.fed = fed
+        self.outlet = outlet
         self.action = action
         self.alone = alone
-        self.before = fed.seen if before is None else before
-        self.wanted = fed.wanted if wanted is None else wanted
-        self._owed = fed.owed
+        self.before = outlet.seen if before is None else before
+        self.wanted = outlet.wanted if wanted is None else wanted
+        self._owed = outlet.owed
         self.step = JobStep.RESTING if action is PowerAction.ON else JobStep.PLANNED
         self.keys = keys
         self._until = 0.0
@@ -157,7 +157,7 @@ class Job:
         """What belongs on disk."""
         return self.run.record(
             self.keys,
-            outlet=self.fed.row.name,
+            outlet=self.outlet.row.name,
             action=self.action.value,
             step=self.step.value,
             before=self.before.value,
@@ -173,7 +173,7 @@ class Job:
         self.step, self._until = JobStep.LOOKING, at.now + LOOK_S
         effects: Effects = []
         for node, row in self._boards():
-            ruling = row_ruling(self._rack, self.fed, row, at.now)
+            ruling = row_ruling(self._rack, self.outlet, row, at.now)
             if ruling is not None and (ruling.ping or reachable(node)):
                 effects += _ping(node, row, at.now)
         return effects
@@ -197,7 +197,7 @@ class Job:
         """Returns why boards cannot be asked, by row; none that ``force`` gives up."""
         against: dict[str, str] = {}
         for key, row in self._open():
-            ruling = row_ruling(self._rack, self.fed, row, now)
+            ruling = row_ruling(self._rack, self.outlet, row, now)
             if ruling is None:
                 continue
             why = ruling.why
@@ -279,8 +279,8 @@ class Job:
     def _rest(self, at: Moment) -> None:
         """Waits until it was off for long enough and its turn has come."""
         self.step, self._until = JobStep.RESTING, at.now
-        if self.fed.level is Power.OFF and self.fed.changed:
-            since_off_s = max(0.0, self.fed.unchanged_s(at))
+        if self.outlet.level is Power.OFF and self.outlet.changed:
+            since_off_s = max(0.0, self.outlet.unchanged_s(at))
             self._until += max(0.0, self._settings.power.min_off_s - since_off_s)
         elif self.action is PowerAction.CYCLE:
             self._until += self._settings.power.min_off_s
@@ -335,9 +335,9 @@ class Job:
         """
         if self.step is JobStep.RESTING and self.action is PowerAction.ON:
             # Also if it was owed: after a restart, or after an attempt that failed.
-            self.fed.want(self.wanted)
+            self.outlet.want(self.wanted)
             abandoned = self._abandon(why, now)
-            return [Persist(self.fed.record()), *abandoned, Commit()], ""
+            return [Persist(self.outlet.record()), *abandoned, Commit()], ""
         if self.step in _BEFORE_THE_CUT:
             return self._abandon(why, now), ""
         if self.action is PowerAction.CYCLE:
@@ -351,15 +351,15 @@ class Job:
 
     def _resume_cut(self, at: Moment) -> Effects:
         """Goes on from a restart at the cut: did it happen, and may it still?"""
-        seconds = in_flight_s(self.fed.row)
+        seconds = in_flight_s(self.outlet.row)
         if self.action is PowerAction.CYCLE:
             # A cycle wants on, also where an older master wrote down "off" for its cut.
-            self.fed.want(Power.ON, owed=True)
-        if seconds or not self.fed.read:
+            self.outlet.want(Power.ON, owed=True)
+        if seconds or not self.outlet.read:
             self.step, self._looking = JobStep.CUTTING, at.now + seconds
             self._until = at.now + seconds + FIRST_LOOK_S
             return []
-        if self.fed.level is Power.ON:
+        if self.outlet.level is Power.ON:
             return self._interrupted(at.now)
         return self._after_cut(at)
 
@@ -367,30 +367,30 @@ class Job:
         """Goes on from a cut that happened, or of which nothing is known."""
         if self.action is PowerAction.CYCLE:
             return self._bring_back(at)
-        if self.fed.level is Power.OFF:
-            self.fed.want(Power.OFF)
+        if self.outlet.level is Power.OFF:
+            self.outlet.want(Power.OFF)
             return self._is_off(at.now)
         return self._abandon(BLIND, at.now)
 
     def _bring_back(self, at: Moment) -> Effects:
         """Brings power back, or waits for the boards if it is back."""
         self._looking = None
-        if self.fed.level is Power.ON:
-            self.fed.want(Power.ON)
-            return [Persist(self.fed.record()), *self._feed(at.now)]
-        self.fed.want(Power.ON, owed=True)
+        if self.outlet.level is Power.ON:
+            self.outlet.want(Power.ON)
+            return [Persist(self.outlet.record()), *self._feed(at.now)]
+        self.outlet.want(Power.ON, owed=True)
         self._rest(at)
         return []
 
     def _interrupted(self, now: float) -> Effects:
         """Ends as interrupted; what is wanted is what was wanted before."""
-        self.fed.want(self.wanted, owed=self._owed)
+        self.outlet.want(self.wanted, owed=self._owed)
         ended = self._abandon(RESTARTED, now)
-        return [Persist(self.fed.record()), *ended, Commit()]
+        return [Persist(self.outlet.record()), *ended, Commit()]
 
     def _is_off(self, now: float) -> Effects:
         """Ends with what the outlet reads, which is off if it tells."""
-        verified = self.fed.level is Power.OFF
+        verified = self.outlet.level is Power.OFF
         error = "" if verified else NO_LEVEL
         for key in self.keys:
             self._done(key, now, error=error, verified=verified)
@@ -418,7 +418,7 @@ class Job:
 
     @property
     def _reads_on(self) -> bool:
-        return self.fed.level is Power.ON
+        return self.outlet.level is Power.ON
 
     @property
     def _args(self) -> tuple[str, ...]:
@@ -433,7 +433,7 @@ class Job:
 
     @property
     def _way_back(self) -> str:
-        stack = self.fed.row.stack
+        stack = self.outlet.row.stack
         scope = self.run.asked.scope if stack is None else f"stack/{stack}"
         return f"`power cycle {scope}` brings it back"
 
@@ -450,7 +450,7 @@ class Job:
     def _end_halted(self, now: float) -> None:
         """Says that no switching on brings back who was shut down under power."""
         for node, _ in self._boards():
-            if error := cannot_come(node, self.fed.level):
+            if error := cannot_come(node, self.outlet.level):
                 self.run.end(node.id, Phase.FAILED, now, error=error)
 
     def _stopping(self, at: Moment) -> Effects:
@@ -522,15 +522,15 @@ class Job:
     def _switch(self, now: float, *, on: bool) -> Effects:
         """Puts the wanted state on disk, and only then switches."""
         off = self.action is PowerAction.OFF
-        self.fed.want(Power.OFF if off else Power.ON, owed=not off)
+        self.outlet.want(Power.OFF if off else Power.ON, owed=not off)
         # An outlet that seems to be on is asked first: nothing would come of it.
         look = on and self._reads_on and self.action is PowerAction.ON
         self.step = JobStep.FEEDING if on else JobStep.CUTTING
         self._until = now + SWITCH_S
         self._loads = on and not self._reads_on
-        name = self.fed.row.name
+        name = self.outlet.row.name
         return [
-            Persist(self.fed.record()),
+            Persist(self.outlet.record()),
             Persist(self.record),
             Commit(),
             SwitchOutlet(name, on, look=look),
@@ -545,48 +545,52 @@ class Job:
         """
         self._looking = None
         if self.step is JobStep.CUTTING and not begun:
-            self.fed.want(self.wanted, owed=self._owed)
-            left = "" if self.fed.read else "; its level is not known"
+            self.outlet.want(self.wanted, owed=self._owed)
+            left = "" if self.outlet.read else "; its level is not known"
         elif self.action is PowerAction.OFF:
-            self.fed.want(self.wanted)
-            left = "" if self.fed.read else "; its level is not known"
+            self.outlet.want(self.wanted)
+            left = "" if self.outlet.read else "; its level is not known"
         else:
             # Also if it reads on: what it was told may still come.
-            self.fed.want(Power.ON, owed=True)
+            self.outlet.want(Power.ON, owed=True)
             left = f"; {UNTIL_ON}"
-        self.fed.set_fault(error)
+        self.outlet.set_fault(error)
         for key in self.keys:
             row, told = self.run.rows[key], ""
             if row.told and self.step is JobStep.CUTTING:
                 told = f"; it was shut down: {self._way_back}"
             self.run.end(key, Phase.FAILED, now, error=error + left + told)
-        return [Persist(self.fed.record()), *self._ended(), Commit()]
+        return [Persist(self.outlet.record()), *self._ended(), Commit()]
 
     def _switching(self, at: Moment) -> Effects:
         if self._looking is not None:
             return self._look_again(at)
         if at.now < self._until:
             return []
-        error = f"outlet {self.fed.row.name} did not answer in {SWITCH_S:.0f} s"
-        self.fed.lost_sight(error, switching=True)
+        error = f"outlet {self.outlet.row.name} did not answer in {SWITCH_S:.0f} s"
+        self.outlet.lost_sight(error, switching=True)
         return self._failed(error, at.now)
 
     def _look_again(self, at: Moment) -> Effects:
         """Looks what became of what the outlet was told before a restart."""
-        if self.fed.level is Power.OFF:
+        if self.outlet.level is Power.OFF:
             self._looking = None
             return self._after_cut(at)
         if self._looking is None or at.now < self._looking:
             return []
-        if self.fed.read and self.fed.level is Power.ON:
+        if self.outlet.read and self.outlet.level is Power.ON:
             self._looking = None
             effects = self._interrupted(at.now)
             if self.action is PowerAction.CYCLE:
                 # Told once more: it comes on again if it is later still with the cut.
-                self.fed.want(Power.ON, owed=True)
-                effects.append(Persist(self.fed.record()))
+                self.outlet.want(Power.ON, owed=True)
+                effects.append(Persist(self.outlet.record()))
             return effects
-        if self.fed.read or at.now >= self._until or self.action is PowerAction.CYCLE:
+        if (
+            self.outlet.read
+            or at.now >= self._until
+            or self.action is PowerAction.CYCLE
+        ):
             self._looking = None
             return self._after_cut(at)
         return []

@@ -73,11 +73,11 @@ class OutletPoller:
             seen = await self._switcher.look(name)
         finally:
             self._visiting.discard(name)
-        fed = self._rack.panel.outlets[name]
-        before = (fed.level, fed.fault)
-        self._take(fed, seen)
-        if before != (fed.level, fed.fault):
-            self._kept(fed)
+        outlet = self._rack.panel.outlets[name]
+        before = (outlet.level, outlet.fault)
+        self._take(outlet, seen)
+        if before != (outlet.level, outlet.fault):
+            self._kept(outlet)
 
     def _turn(self, now: float) -> str:
         """Returns the outlet whose turn it is; empty if it is none's yet."""
@@ -88,34 +88,36 @@ class OutletPoller:
         self._round.rotate(-1)
         return self._round[-1]
 
-    def _take(self, fed: OutletState, seen: SwitchResult) -> None:
-        at, name = self._moment(), fed.row.name
+    def _take(self, outlet: OutletState, seen: SwitchResult) -> None:
+        at, name = self._moment(), outlet.row.name
         if seen.level is None:
-            if fed.read:
-                self._note(EventKind.FAULT, fed, about(name, seen.error))
-            fed.lost_sight(seen.error)
-        elif not fed.read:
-            self._note(EventKind.FAULT, fed, f"outlet {name} answers again")
-            first_reading(self._rack, fed, seen.level, at)
-            self._rack.judging.outlet_moved(fed, at.now)
-        elif seen.level is not fed.level and seen.level is not Power.UNKNOWN:
-            self._moved(fed, seen.level, at)
+            if outlet.read:
+                self._note(EventKind.FAULT, outlet, about(name, seen.error))
+            outlet.lost_sight(seen.error)
+        elif not outlet.read:
+            self._note(EventKind.FAULT, outlet, f"outlet {name} answers again")
+            first_reading(self._rack, outlet, seen.level, at)
+            self._rack.judging.outlet_moved(outlet, at.now)
+        elif seen.level is not outlet.level and seen.level is not Power.UNKNOWN:
+            self._moved(outlet, seen.level, at)
 
-    def _moved(self, fed: OutletState, level: Power, at: Moment) -> None:
+    def _moved(self, outlet: OutletState, level: Power, at: Moment) -> None:
         """Takes that it has another level without a command."""
-        fault = fed.fault
-        fed.read_back(level, at)
-        if level is not fed.wanted and not fed.owed:
-            fed.set_fault(fault)
-        self._rack.judging.outlet_moved(fed, at.now)
-        if fed.owed or self._awaited(fed.row.name):
+        fault = outlet.fault
+        outlet.read_back(level, at)
+        if level is not outlet.wanted and not outlet.owed:
+            outlet.set_fault(fault)
+        self._rack.judging.outlet_moved(outlet, at.now)
+        if outlet.owed or self._awaited(outlet.row.name):
             return
-        text = f"outlet {fed.row.name} was switched {level} by hand or by itself"
-        tail = ", as wanted" if level is fed.wanted else f"; {fed.wanted} is wanted"
-        self._note(EventKind.POWER, fed, text + tail)
+        text = f"outlet {outlet.row.name} was switched {level} by hand or by itself"
+        tail = (
+            ", as wanted" if level is outlet.wanted else f"; {outlet.wanted} is wanted"
+        )
+        self._note(EventKind.POWER, outlet, text + tail)
 
-    def _note(self, kind: EventKind, fed: OutletState, text: str) -> None:
-        self._rack.outbox.note(kind, text, stack=fed.row.stack)
+    def _note(self, kind: EventKind, outlet: OutletState, text: str) -> None:
+        self._rack.outbox.note(kind, text, stack=outlet.row.stack)
 
 
 async def claim_all(outlets: Outlets, rack: Rack, at: Moment, *, cold: bool) -> None:
@@ -129,34 +131,34 @@ async def claim_all(outlets: Outlets, rack: Rack, at: Moment, *, cold: bool) -> 
         cold: Whether this machine booted since the master ran last.
     """
     _name_those_gone(rack)
-    all_fed = list(rack.panel.outlets.values())
+    all_outlets = list(rack.panel.outlets.values())
     found = await asyncio.gather(
-        *(_claimed(outlets, fed, cold=cold) for fed in all_fed)
+        *(_claimed(outlets, outlet, cold=cold) for outlet in all_outlets)
     )
-    for fed, level in zip(all_fed, found, strict=True):
+    for outlet, level in zip(all_outlets, found, strict=True):
         if isinstance(level, PowerError):
-            fed.lost_sight(str(level))
-            text = about(fed.row.name, str(level))
-            rack.outbox.note(EventKind.FAULT, text, stack=fed.row.stack)
+            outlet.lost_sight(str(level))
+            text = about(outlet.row.name, str(level))
+            rack.outbox.note(EventKind.FAULT, text, stack=outlet.row.stack)
         else:
-            first_reading(rack, fed, level, at, cold=cold)
+            first_reading(rack, outlet, level, at, cold=cold)
 
 
 def first_reading(
-    rack: Rack, fed: OutletState, level: Power, at: Moment, *, cold: bool = False
+    rack: Rack, outlet: OutletState, level: Power, at: Moment, *, cold: bool = False
 ) -> None:
     """Takes the first reading of an outlet.
 
     Args:
         cold: After a mains cut, where any level is as good as another.
     """
-    wanted = fed.wanted
-    if fed.read_back(level, at) and level is Power.ON:
-        rack.judging.power_came(fed)
-    if not cold and not fed.owed and wanted not in {level, Power.UNKNOWN}:
-        found = f"outlet {fed.row.name} is {level}; {wanted} was wanted"
+    wanted = outlet.wanted
+    if outlet.read_back(level, at) and level is Power.ON:
+        rack.judging.power_came(outlet)
+    if not cold and not outlet.owed and wanted not in {level, Power.UNKNOWN}:
+        found = f"outlet {outlet.row.name} is {level}; {wanted} was wanted"
         text = f"{found}; left as it is"
-        rack.outbox.note(EventKind.POWER, text, stack=fed.row.stack)
+        rack.outbox.note(EventKind.POWER, text, stack=outlet.row.stack)
 
 
 def _name_those_gone(rack: Rack) -> None:
@@ -169,21 +171,23 @@ def _name_those_gone(rack: Rack) -> None:
 
 
 async def _claimed(
-    outlets: Outlets, fed: OutletState, *, cold: bool
+    outlets: Outlets, outlet: OutletState, *, cold: bool
 ) -> Power | PowerError:
     try:
-        return await within(CLAIM_S, fed.row.name, _claim(outlets, fed, cold=cold))
+        return await within(
+            CLAIM_S, outlet.row.name, _claim(outlets, outlet, cold=cold)
+        )
     except PowerError as error:
         return error
 
 
-async def _claim(outlets: Outlets, fed: OutletState, *, cold: bool) -> Power:
-    name = fed.row.name
+async def _claim(outlets: Outlets, outlet: OutletState, *, cold: bool) -> Power:
+    name = outlet.row.name
     if not cold:
         # A level that was merely read is no reason to drive a line.
-        await outlets.claim(name, fed.seen if fed.switched else Power.UNKNOWN)
+        await outlets.claim(name, outlet.seen if outlet.switched else Power.UNKNOWN)
         return await outlets.read(name)
     level = await outlets.read(name)
-    if level is fed.seen and fed.switched:
+    if level is outlet.seen and outlet.switched:
         await outlets.claim(name, level)
     return level

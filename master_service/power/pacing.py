@@ -64,26 +64,26 @@ def after_mains_cut(
         outlets: Those that nothing else is under way with; read back by now.
         power: ``[power]``: the policy of those that have none of their own.
     """
-    wanted = [(fed, level_after_mains_cut(fed, power)) for fed in outlets]
+    wanted = [(outlet, level_after_mains_cut(outlet, power)) for outlet in outlets]
     return [
-        (fed, PowerAction.ON if level is Power.ON else PowerAction.OFF)
-        for fed, level in wanted
-        if level not in {Power.UNKNOWN, fed.level}
+        (outlet, PowerAction.ON if level is Power.ON else PowerAction.OFF)
+        for outlet, level in wanted
+        if level not in {Power.UNKNOWN, outlet.level}
         # One that does not tell is brought on, and never cut.
-        and (level is Power.ON or fed.read)
+        and (level is Power.ON or outlet.read)
     ]
 
 
-def level_after_mains_cut(fed: OutletState, power: PowerSettings) -> Power:
+def level_after_mains_cut(outlet: OutletState, power: PowerSettings) -> Power:
     """Returns the level an outlet shall have after a mains cut."""
-    policy = fed.row.cold_start or power.cold_start
+    policy = outlet.row.cold_start or power.cold_start
     match policy:
         case ColdStart.ON:
             return Power.ON
         case ColdStart.OFF:
             return Power.OFF
         case _:
-            return fed.wanted
+            return outlet.wanted
 
 
 class SwitchOnRetries:
@@ -99,20 +99,20 @@ class SwitchOnRetries:
         self._due: dict[str, float] = {}
         self._under_way: set[str] = set()
 
-    def due(self, fed: OutletState, now: float) -> bool:
+    def due(self, outlet: OutletState, now: float) -> bool:
         """Returns whether an outlet that must come on is to be tried now."""
-        name = fed.row.name
+        name = outlet.row.name
         if name in self._under_way:
             return False
         if name not in self._due:
             self._due[name] = now + _pause_s(name, 0)
         return now >= self._due[name]
 
-    def begin(self, fed: OutletState) -> None:
+    def begin(self, outlet: OutletState) -> None:
         """Marks an outlet as being tried."""
-        self._under_way.add(fed.row.name)
+        self._under_way.add(outlet.row.name)
 
-    def switched(self, fed: OutletState, done: OutletSwitched, at: Moment) -> None:
+    def switched(self, outlet: OutletState, done: OutletSwitched, at: Moment) -> None:
         """Counts the result of an attempt; a switching by a command is none."""
         name = done.outlet
         if name not in self._under_way or not done.on:
@@ -123,15 +123,17 @@ class SwitchOnRetries:
             self._tries[name] = tries
             self._due[name] = at.now + _pause_s(name, tries)
             return
-        self.forget(fed)
+        self.forget(outlet)
         plural = "" if tries == 1 else "s"
-        text = f"outlet {name} was switched {fed.level}, after {tries} further attempt"
-        self._outbox.note(EventKind.POWER, text + plural, stack=fed.row.stack)
+        text = (
+            f"outlet {name} was switched {outlet.level}, after {tries} further attempt"
+        )
+        self._outbox.note(EventKind.POWER, text + plural, stack=outlet.row.stack)
 
-    def forget(self, fed: OutletState) -> None:
+    def forget(self, outlet: OutletState) -> None:
         """Starts from the first pause the next time it must come on."""
-        self._tries.pop(fed.row.name, None)
-        self._due.pop(fed.row.name, None)
+        self._tries.pop(outlet.row.name, None)
+        self._due.pop(outlet.row.name, None)
 
 
 def _pause_s(name: str, tries: int) -> float:

@@ -64,10 +64,10 @@ class Switchboard:
         if action is not PowerAction.ON:
             self._refuse_own(outlets)
         effects: Effects = []
-        for fed in outlets:
-            keys = self._rows(run, fed, at)
-            job = Job(self._rack, run, fed, action, keys, shut_down=self._shut_down)
-            self._jobs[fed.row.name] = job
+        for outlet in outlets:
+            keys = self._rows(run, outlet, at)
+            job = Job(self._rack, run, outlet, action, keys, shut_down=self._shut_down)
+            self._jobs[outlet.row.name] = job
             effects += job.begin(at)
         return effects + self.look(run, at)
 
@@ -136,28 +136,28 @@ class Switchboard:
         """
         self._since = at.now
         idle = [
-            fed
-            for fed in all_outlets(self._rack)
-            if fed.row.name not in self._jobs
-            and not self._own([fed])
-            and not self._of_run(fed)
+            outlet
+            for outlet in all_outlets(self._rack)
+            if outlet.row.name not in self._jobs
+            and not self._own([outlet])
+            and not self._of_run(outlet)
         ]
         effects: Effects = []
-        for fed in idle:
-            if pacing.level_after_mains_cut(fed, self._settings.power) is Power.OFF:
-                fed.want(fed.wanted)
-        for fed, action in pacing.after_mains_cut(idle, self._settings.power):
-            keys = self._rows(run, fed, at)
+        for outlet in idle:
+            if pacing.level_after_mains_cut(outlet, self._settings.power) is Power.OFF:
+                outlet.want(outlet.wanted)
+        for outlet, action in pacing.after_mains_cut(idle, self._settings.power):
+            keys = self._rows(run, outlet, at)
             job = Job(
                 self._rack,
                 run,
-                fed,
+                outlet,
                 action,
                 keys,
                 shut_down=self._shut_down,
                 alone=True,
             )
-            self._jobs[fed.row.name] = job
+            self._jobs[outlet.row.name] = job
             if action is PowerAction.ON:
                 effects += job.begin(at)
         return effects
@@ -167,8 +167,8 @@ class Switchboard:
         effects: Effects = []
         for record in sorted(records, key=self._place):
             keys = self._rows_again(run, record, at)
-            fed = self._rack.panel.outlets.get(record.outlet)
-            if fed is None:
+            outlet = self._rack.panel.outlets.get(record.outlet)
+            if outlet is None:
                 error = f"outlet {record.outlet} is not in the configuration any more"
                 for key in keys:
                     run.end(key, Phase.FAILED, at.now, error=error)
@@ -176,7 +176,7 @@ class Switchboard:
             job = Job(
                 self._rack,
                 run,
-                fed,
+                outlet,
                 PowerAction(record.action),
                 keys,
                 shut_down=self._shut_down,
@@ -186,7 +186,7 @@ class Switchboard:
             )
             effects += job.resume(JobStep(record.step), at)
             if not job.ended:
-                self._jobs[fed.row.name] = job
+                self._jobs[outlet.row.name] = job
         return effects
 
     def cancel(
@@ -227,21 +227,21 @@ class Switchboard:
 
     def switched(self, done: OutletSwitched, at: Moment) -> Effects:
         """Handles the result of switching an outlet."""
-        fed = self._rack.panel.outlets[done.outlet]
-        self._retries.switched(fed, done, at)
+        outlet = self._rack.panel.outlets[done.outlet]
+        self._retries.switched(outlet, done, at)
         job = self._jobs.get(done.outlet)
         if job is None:
             return []
         effects = job.switched(done, at)
         asked = job.run.asked
-        text = f"outlet {done.outlet} was switched {job.fed.level}"
+        text = f"outlet {done.outlet} was switched {job.outlet.level}"
         if done.already:
-            text = f"outlet {done.outlet} is {job.fed.level} already"
+            text = f"outlet {done.outlet} is {job.outlet.level} already"
         self._rack.outbox.drafts.append(
             Draft(
                 kind=EventKind.POWER,
                 text=done.error or text,
-                stack=job.fed.row.stack,
+                stack=job.outlet.row.stack,
                 verb=asked.verb,
                 by=asked.command.by,
                 correlation=asked.id,
@@ -279,16 +279,20 @@ class Switchboard:
         except (CommandRefusedError, TopicError):
             return []
         busy = {name for name, job in self._jobs.items() if not job.ended}
-        return [fed for fed in meant if fed.owed and fed.row.name not in busy]
+        return [
+            outlet for outlet in meant if outlet.owed and outlet.row.name not in busy
+        ]
 
     def _retry(self, at: Moment) -> Effects:
         """Switches on again what must come on and did not."""
         effects: Effects = []
-        for name, fed in self._rack.panel.outlets.items():
-            if not fed.owed or name in self._jobs:
-                self._retries.forget(fed)
-            elif self._retries.due(fed, at.now) and self._has_room(fed.row, at.now):
-                self._retries.begin(fed)
+        for name, outlet in self._rack.panel.outlets.items():
+            if not outlet.owed or name in self._jobs:
+                self._retries.forget(outlet)
+            elif self._retries.due(outlet, at.now) and self._has_room(
+                outlet.row, at.now
+            ):
+                self._retries.begin(outlet)
                 effects.append(SwitchOutlet(name, on=True))
         return effects
 
@@ -305,17 +309,17 @@ class Switchboard:
         return now - self._since >= boots_s and not self._rack.judging.frozen(now)
 
     def _may_come(self, job: Job, now: float) -> bool:
-        if job.fed.level is Power.ON:
+        if job.outlet.level is Power.ON:
             return True
         if job.alone and any(one.coming for one in self._jobs.values()):
             return False
-        return self._has_room(job.fed.row, now)
+        return self._has_room(job.outlet.row, now)
 
     def _has_room(self, row: OutletRow, now: float) -> bool:
         may = pacing.has_room(
             self._settings.power,
             row,
-            [one.fed.row for one in self._jobs.values() if one.coming],
+            [one.outlet.row for one in self._jobs.values() if one.coming],
             since_last_s=now - self._last_on,
         )
         if may:
@@ -331,26 +335,26 @@ class Switchboard:
 
     def _relieve(self, job: Job, now: float) -> None:
         """Clears what was expected of the boards of an outlet that is done."""
-        for node in fed_by(self._rack, [job.fed]):
+        for node in fed_by(self._rack, [job.outlet]):
             if node.pending is not None:
                 self._rack.watch.expect(node, None, now)
 
-    def _rows(self, run: CommandRun, fed: OutletState, at: Moment) -> list[str]:
+    def _rows(self, run: CommandRun, outlet: OutletState, at: Moment) -> list[str]:
         """Adds a row for each board an outlet feeds, or one for the outlet alone."""
         keys = []
-        for node in fed_by(self._rack, [fed]):
+        for node in fed_by(self._rack, [outlet]):
             row = CommandRow(node, node.name, at.now, NEVER)
             run.add(node.id, row)
             run.show(row)
             keys.append(node.id)
-        for _, board in found(self._rack, [fed]):
+        for _, board in found(self._rack, [outlet]):
             row = CommandRow(None, board.name, at.now, NEVER)
             row.found = board
             key = board.mac or board.name
             run.add(key, row)
             keys.append(key)
         if not keys:
-            keys = [f"outlet {fed.row.name}"]
+            keys = [f"outlet {outlet.row.name}"]
             run.add(keys[0], CommandRow(None, keys[0], at.now, NEVER))
         return keys
 
@@ -384,10 +388,10 @@ class Switchboard:
     def _busy(
         self, outlets: list[OutletState], nodes: list[Node], *, force: bool
     ) -> str:
-        for fed in outlets:
-            if fed.row.name in self._jobs:
-                other = self._jobs[fed.row.name].run.asked
-                return f"outlet {fed.row.name} by power command {other.id}"
+        for outlet in outlets:
+            if outlet.row.name in self._jobs:
+                other = self._jobs[outlet.row.name].run.asked
+                return f"outlet {outlet.row.name} by power command {other.id}"
         for node in nodes:
             doing = node.running
             if node.pending is not None:
@@ -407,11 +411,14 @@ class Switchboard:
         own = self._settings.master.node
         return [node.name for node in fed_by(self._rack, outlets) if node.id == own]
 
-    def _of_run(self, fed: OutletState) -> bool:
+    def _of_run(self, outlet: OutletState) -> bool:
         """Returns whether it feeds a stack that an install run has."""
-        stacks = {fed.row.stack, *(node.stack for node in fed_by(self._rack, [fed]))}
+        stacks = {
+            outlet.row.stack,
+            *(node.stack for node in fed_by(self._rack, [outlet])),
+        }
         return not self._rack.locks.of_run.isdisjoint(stacks)
 
     def _place(self, record: PartRecord) -> tuple[int, str]:
-        fed = self._rack.panel.outlets.get(record.outlet)
-        return place(fed) if fed is not None else (0, record.outlet)
+        outlet = self._rack.panel.outlets.get(record.outlet)
+        return place(outlet) if outlet is not None else (0, record.outlet)
