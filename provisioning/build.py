@@ -61,7 +61,6 @@ def make_installer(settings: InstallSettings, parts: MasterParts) -> Installer:
 
     Args:
         settings: ``[install]``, with a back end.
-        parts: What the master gives.
 
     Raises:
         BackendError: The server's program is not installed.

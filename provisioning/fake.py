@@ -30,7 +30,6 @@ class RackBoard:
     """A board, or another device that is on no outlet.
 
     Args:
-        mac: Hardware address.
         stack: The stack whose outlet feeds it; None: it is always on.
         boot_s: Seconds from power on to its first word.
         silent: It never asks.
@@ -68,7 +67,6 @@ class FakeRack:
     """Boards on outlets, with everything an installer needs.
 
     Args:
-        subnet: The network.
         boards: Those that are there; more can be added and removed at any time.
     """
 
@@ -161,11 +159,7 @@ class FakePower:
         self._rack = rack
 
     async def switch(self, stack: int, *, on: bool, consent: bool = False) -> None:
-        """Switches at once; a stuck outlet keeps its level.
-
-        Raises:
-            BackendError: A board cannot be asked, and no person agreed to its cut.
-        """
+        """Switches at once; a stuck outlet keeps its level."""
         mute = sorted(
             board.mac
             for board in self._rack.boards
@@ -310,7 +304,6 @@ class SimulatedNetwork:
     talks answers at the address that the server in memory would have lent it.
 
     Args:
-        backend: Lends addresses.
         talking: Returns the hardware addresses of the boards that talk.
     """
 

@@ -37,10 +37,7 @@ class Installer:
     Args:
         journal: Where runs and places are kept; open.
         backend: The DHCP server; started and stopped with the installer.
-        effects: Performs the actions of a run.
         sources: What hears boards; started and stopped with the installer.
-        announcer: Publishes.
-        new_id: Makes the id of a run.
         own: Returns the hardware addresses of this machine.
         now: Returns monotonic seconds; None: those of the running loop.
     """
@@ -120,7 +117,6 @@ class Installer:
         """Begins a run and returns its id.
 
         Args:
-            params: What it is asked to do.
             pins: Hardware address to stack and slot, of boards whose place a person
                 gave already: they stand there unless they are heard elsewhere.
 
@@ -165,7 +161,6 @@ class Installer:
         """Ends the run early.
 
         Args:
-            leave: How the outlets are left.
             by: Name of the person who asks for it.
 
         Raises:
@@ -200,10 +195,6 @@ class Installer:
         """Exchanges the boards of two slots, when their LEDs show that.
 
         They have their new addresses after the next power-cycle of their stacks.
-
-        Args:
-            first: Name of a slot.
-            second: Name of another one.
 
         Raises:
             BusyError: A run is under way.

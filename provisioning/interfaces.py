@@ -21,8 +21,6 @@ class StackPower(Protocol):
         as every off does. It gives up by itself.
 
         Args:
-            stack: Its number.
-            on: The level.
             consent: A person agreed that boards which cannot be asked lose power;
                 without that, an off is refused as long as there is one, and nothing
                 is switched.
@@ -68,9 +66,6 @@ class MasterParts(msgspec.Struct, frozen=True, kw_only=True):
     """What the master gives an installer.
 
     Args:
-        power: Switches stacks.
-        announcer: Publishes.
-        journal: Open.
         sources: What hears boards beside the network: agents.
         talking: Returns the hardware addresses of the boards whose agents talk now.
     """

@@ -104,11 +104,7 @@ class SqliteJournal:
                 self._database = self._places = None
 
     def last(self) -> InstallRun | None:
-        """Returns the latest run, over or not; None: there was none.
-
-        Raises:
-            JournalError: It cannot be read.
-        """
+        """Returns the latest run, over or not; None: there was none."""
         # Not by time: a Pi without a clock may begin a run "before" the last one.
         query = "SELECT state FROM run ORDER BY rowid DESC LIMIT 1"
         with self._translated():
@@ -118,11 +114,7 @@ class SqliteJournal:
             return _decode(row[0]).with_(places=self.places())
 
     def places(self) -> tuple[Place, ...]:
-        """Returns every place of the rack.
-
-        Raises:
-            JournalError: It cannot be read.
-        """
+        """Returns every place of the rack."""
         if self._places is not None:
             return self._places  # asked for at each publication, on the loop
         query = (
@@ -134,11 +126,7 @@ class SqliteJournal:
         return self._places
 
     async def save(self, run: InstallRun) -> None:
-        """Writes a run and its places, both or neither.
-
-        Raises:
-            JournalError: It cannot be written, or two boards would share a place.
-        """
+        """Writes a run and its places, both or neither."""
         await asyncio.to_thread(self._save, run, self._now())
 
     def _save(self, run: InstallRun, now: float) -> None:
@@ -155,11 +143,7 @@ class SqliteJournal:
         self._places = _in_order(run.places)
 
     async def keep(self, places: tuple[Place, ...]) -> None:
-        """Writes places that a person changed between two runs.
-
-        Raises:
-            JournalError: It cannot be written, or two boards would share a place.
-        """
+        """Writes places that a person changed between two runs."""
         await asyncio.to_thread(self._keep, places)
 
     def _keep(self, places: tuple[Place, ...]) -> None:

@@ -42,9 +42,6 @@ class RunLoop:
     """Owns the latest run.
 
     Args:
-        journal: Where runs are kept; open.
-        effects: Performs the actions of a run.
-        announcer: Publishes.
         now: Returns monotonic seconds.
     """
 

@@ -126,7 +126,6 @@ def read(document: Document, stacks: tuple[StackPlan, ...]) -> InstallSettings:
     """Reads and checks ``[install]``.
 
     Args:
-        document: The configuration.
         stacks: Every stack of the rack: their addresses must fit.
 
     Raises:

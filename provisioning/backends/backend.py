@@ -36,7 +36,6 @@ class Lease(msgspec.Struct, frozen=True):
 
     Args:
         mac: Hardware address of its holder.
-        address: The address.
         ends: Unix time it ends, seconds; infinite for one that never does.
         hostname: What the board calls itself; empty if it did not say.
     """
@@ -93,7 +92,6 @@ class Backend(Protocol):
         A reserved address that is lent to another board is taken back.
 
         Args:
-            want: The whole set.
             brief: Leases are as short as those of the pool, so that boards soon hear
                 of the next set; until the next call, or start.
 
@@ -110,10 +108,6 @@ class Observe:
     """A DHCP server that is not ours: boards are found and placed, nothing is served.
 
     It keeps the set it is given, for a person who copies it into the other server.
-
-    Args:
-        subnet: The network.
-        folder: Where the set is kept.
     """
 
     name = "observe"
@@ -125,11 +119,7 @@ class Observe:
         self._served = files.ReservationFile(folder / "reservations.json")
 
     async def start(self) -> None:
-        """Makes the folder.
-
-        Raises:
-            BackendError: It cannot be made.
-        """
+        """Makes the folder."""
         files.make_folder(self._folder)
 
     async def stop(self) -> None:
@@ -155,12 +145,7 @@ class Observe:
     async def apply(
         self, want: Collection[Reservation], *, brief: bool = False
     ) -> Change:
-        """Keeps the set.
-
-        Raises:
-            ConfigurationRefusedError: It contradicts itself.
-            BackendError: It cannot be written.
-        """
+        """Keeps the set."""
         del brief
         rows = validate(want, self._subnet)
         change = difference(self._served.read(), rows)
@@ -179,7 +164,6 @@ class LeaseSource:
     but not a board that asks again for what it has, so it only ever adds.
 
     Args:
-        backend: The server.
         poll_s: Seconds between two reads.
     """
 

@@ -55,7 +55,6 @@ def address_problems(
     """Returns why a set of reservations would be refused.
 
     Args:
-        want: The set.
         subnet: The network, which may be another one than when they were planned.
     """
     try:
@@ -76,8 +75,6 @@ def serving_problems(
     """Returns what prevents our server from serving reservations on an interface.
 
     Args:
-        want: What is to be served.
-        subnet: The network.
         serving: Whether our own server runs.
         log: Where a person reads its output.
     """
@@ -132,9 +129,6 @@ def dhcp_servers(proc: Path = Path("/proc")) -> tuple[tuple[int, str], ...]:
     """Returns who has UDP port 67 open: process id and command line.
 
     A process we may not look into is reported as 0, without a command line.
-
-    Args:
-        proc: Where the process table is.
     """
     try:
         left = _sockets_on_67(proc / "net/udp")

@@ -83,7 +83,6 @@ class ChildDaemon:
     Args:
         argv: Program and arguments; it must stay in the foreground.
         folder: For its pid and its log.
-        environment: Variables it needs beside ours.
     """
 
     def __init__(
@@ -120,11 +119,7 @@ class ChildDaemon:
         return self._supervised.pid
 
     async def start(self) -> None:
-        """Runs it, in the place of one that a killed parent left.
-
-        Raises:
-            BackendError: It ended, or does not listen in time.
-        """
+        """Runs it, in the place of one that a killed parent left."""
         if not self._tasks:
             await self._end_orphan()
             await self._supervised.start()
@@ -137,22 +132,14 @@ class ChildDaemon:
         self._pid_file.unlink(missing_ok=True)
 
     async def reload(self) -> None:
-        """Sends it SIGHUP.
-
-        Raises:
-            BackendError: It does not run.
-        """
+        """Sends it SIGHUP."""
         if self.pid is None:
             text = f"{self.argv[0]} is not running: {self._end_of_log()}"
             raise BackendError(text)
         os.kill(self.pid, signal.SIGHUP)
 
     async def restart(self) -> None:
-        """Ends it and runs it again.
-
-        Raises:
-            BackendError: It does not come up; that is tried again, as after a death.
-        """
+        """Ends it and runs it again."""
         await self.stop()
         try:
             await self.start()
@@ -289,30 +276,18 @@ class SystemdDaemon:
         return f"journalctl -u {self._name}"
 
     async def start(self) -> None:
-        """Starts the unit; restarts one that runs, for its files may have changed.
-
-        Raises:
-            BackendError: It does not start.
-        """
+        """Starts the unit; restarts one that runs, for its files may have changed."""
         await self.restart()
 
     async def stop(self) -> None:
         """Leaves the unit running: DHCP outlives the master."""
 
     async def reload(self) -> None:
-        """Makes the unit read its files again.
-
-        Raises:
-            BackendError: It cannot.
-        """
+        """Makes the unit read its files again."""
         await self._call("reload")
 
     async def restart(self) -> None:
-        """Restarts the unit and returns once it serves; leases stay.
-
-        Raises:
-            BackendError: It does not start.
-        """
+        """Restarts the unit and returns once it serves; leases stay."""
         await self._call("restart")
         try:
             async with asyncio.timeout(self._ready_s):

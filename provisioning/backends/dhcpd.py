@@ -11,7 +11,7 @@ from pathlib import Path
 
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
-from provisioning.backends.file_backend import FileBackend
+from provisioning.backends.own_backend import FileBackend
 from provisioning.common.subnet import Reservation, Subnet
 
 PACKAGE = "isc-dhcp-server"
@@ -35,7 +35,7 @@ def command(folder: Path, subnet: Subnet) -> list[str]:
 
 
 class Dhcpd(FileBackend):
-    """The back end of ISC dhcpd; boards get reserved addresses at once."""
+    """The back end of ISC dhcpd."""
 
     name = "dhcpd"
 
@@ -85,6 +85,9 @@ class Dhcpd(FileBackend):
             BackendError: It does not come up.
         """
         await self._daemon.restart()
+
+    async def _take_back(self, lease: Lease) -> None:
+        """Does nothing: a reserved address goes to its board at once."""
 
 
 def _options(subnet: Subnet) -> list[str]:

@@ -5,7 +5,6 @@ touched. One file for each board lies in a folder that dnsmasq watches; new file
 at once, changed and deleted ones after SIGHUP, which is sent in any case; measured.
 """
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -16,11 +15,12 @@ import msgspec
 
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
-from provisioning.backends.checks import require_interface, serving_problems
+from provisioning.backends.checks import require_interface
 from provisioning.backends.daemon import Daemon
-from provisioning.common.errors import BackendError, Problem
+from provisioning.backends.own_backend import OwnBackend
+from provisioning.common.errors import BackendError
 from provisioning.common.hardware import normal_mac
-from provisioning.common.subnet import Change, Reservation, Subnet, difference, validate
+from provisioning.common.subnet import Reservation, Subnet
 from provisioning.discovery import dhcp
 from provisioning.discovery.dhcp import Dhcp, DhcpKind, Op, Option
 
@@ -52,18 +52,16 @@ class Netboot(msgspec.Struct, frozen=True):
     root: Path
 
 
-class Dnsmasq:
+class Dnsmasq(OwnBackend):
     """The dnsmasq back end.
 
     Args:
-        subnet: The network it serves.
         folder: For its configuration, reservations and leases.
         daemon: Runs it.
         netboot: Boot files to serve too; None: none.
     """
 
     name = "dnsmasq"
-    reserves = True
 
     def __init__(
         self,
@@ -72,19 +70,11 @@ class Dnsmasq:
         daemon: Daemon,
         netboot: Netboot | None = None,
     ) -> None:
-        self._subnet = subnet
-        self._folder = folder
-        self._daemon = daemon
+        super().__init__(subnet, folder, daemon)
         self._netboot = netboot
-        self._served = files.ReservationFile(folder / "reservations.json")
-        self._alone = asyncio.Lock()
 
     async def start(self) -> None:
-        """Writes the configuration if it changed, and serves.
-
-        Raises:
-            BackendError: It cannot be started.
-        """
+        """Writes the configuration if it changed, and serves."""
         require_interface(self._subnet)
         files.make_folder(self._folder)
         files.make_folder(self._hosts)
@@ -92,55 +82,23 @@ class Dnsmasq:
         await self._write_hosts(self._served.read())
         await self._daemon.start()
 
-    async def stop(self) -> None:
-        """Ends it; calling it twice is fine."""
-        await self._daemon.stop()
-
-    async def check(self, want: Collection[Reservation]) -> tuple[Problem, ...]:
-        """Returns what prevents it from serving a set."""
-        serving = await self._daemon.alive()
-        return serving_problems(
-            want, self._subnet, serving=serving, log=self._daemon.log
-        )
-
-    async def alive(self) -> bool:
-        """Whether it runs."""
-        return await self._daemon.alive()
-
     async def leases(self) -> tuple[Lease, ...]:
         """Returns what is lent now."""
         return parse_leases(files.read(self._folder / "leases") or "")
 
-    async def apply(
-        self, want: Collection[Reservation], *, brief: bool = False
-    ) -> Change:
-        """Serves this set; the last good one stays if that fails.
-
-        Raises:
-            ConfigurationRefusedError: The set contradicts itself; nothing was changed.
-            BackendError: dnsmasq does not run.
-        """
-        rows = validate(want, self._subnet)
-        async with self._alone:  # a run that got no answer in time asks again
-            return await self._serve(rows, brief=brief)
-
-    async def _serve(self, rows: tuple[Reservation, ...], *, brief: bool) -> Change:
-        served = self._served.read()
-        change = difference(served, rows)
-        stale = await self._write_hosts(rows, brief=brief)
-        if change or stale:
+    async def _serve(
+        self,
+        rows: Collection[Reservation],
+        served: Collection[Reservation],
+        *,
+        brief: bool,
+    ) -> None:
+        if await self._write_hosts(rows, brief=brief) or rows != served:
             try:
                 await self._daemon.reload()
             except BackendError:
                 await self._write_hosts(served)
                 raise
-        await self._served.write(rows)
-        await self._take_back(rows)
-        return change
-
-    def applied(self) -> tuple[Reservation, ...]:
-        """Returns the set that is served."""
-        return self._served.read()
 
     @property
     def _hosts(self) -> Path:
@@ -160,7 +118,6 @@ class Dnsmasq:
         """Makes the folder hold exactly these boards; returns whether it changed.
 
         Args:
-            rows: The boards.
             brief: They ask again soon.
         """
         renewal, renewals = options(self._subnet, brief=brief), self._folder / "options"
@@ -181,35 +138,22 @@ class Dnsmasq:
         await files.write(renewals, renewal)
         return True
 
-    async def _take_back(self, rows: Collection[Reservation]) -> None:
-        """Ends leases of reserved addresses that other boards hold."""
-        owners = {row.address: row.mac for row in rows}
-        for lease in await self.leases():
-            if owners.get(lease.address, lease.mac) != lease.mac:
-                release(self._subnet, lease)
-
-
-def release(subnet: Subnet, lease: Lease) -> None:
-    """Gives a lease back in the name of its holder, as ``dhcp_release`` does.
-
-    Args:
-        subnet: Of the server, which runs on this machine.
-        lease: The lease that ends.
-    """
-    message = Dhcp(
-        op=Op.REQUEST,
-        kind=DhcpKind.RELEASE,
-        mac=lease.mac,
-        xid=0,
-        ciaddr=lease.address,
-        options={Option.SERVER: subnet.own.packed},
-    )
-    with (
-        contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender,
-        contextlib.suppress(OSError),  # the lease then ends by itself
-    ):
-        sender.settimeout(0)
-        sender.sendto(dhcp.encode(message), (str(subnet.own), dhcp.SERVER_PORT))
+    async def _take_back(self, lease: Lease) -> None:
+        """Gives a lease back in the name of its holder, as ``dhcp_release`` does."""
+        message = Dhcp(
+            op=Op.REQUEST,
+            kind=DhcpKind.RELEASE,
+            mac=lease.mac,
+            xid=0,
+            ciaddr=lease.address,
+            options={Option.SERVER: self._subnet.own.packed},
+        )
+        server = (str(self._subnet.own), dhcp.SERVER_PORT)  # on this machine
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        # Where sending fails, the lease ends by itself.
+        with contextlib.closing(sender), contextlib.suppress(OSError):
+            sender.settimeout(0)
+            sender.sendto(dhcp.encode(message), server)
 
 
 def parse_leases(text: str) -> tuple[Lease, ...]:
@@ -277,7 +221,6 @@ def options(subnet: Subnet, *, brief: bool = False) -> str:
     reads the board's file again. That kills it (measured; imp/dnsmasq#20).
 
     Args:
-        subnet: The network.
         brief: Boards with a fixed address ask again as soon as those without one.
     """
     lines = _renewal(subnet, "known") if brief else []

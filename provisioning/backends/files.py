@@ -46,9 +46,7 @@ async def run(
     """Returns a program's exit code and the end of its output.
 
     Args:
-        argv: Program and arguments.
         within_s: Seconds until it is killed.
-        environment: Variables it needs beside ours.
 
     Raises:
         BackendError: It cannot be run, or takes longer.
@@ -115,10 +113,7 @@ async def replace_tested(
     good one is (measured).
 
     Args:
-        path: The file.
-        text: Its new text.
         test: Returns the command that tests a draft of it.
-        environment: Variables the command needs beside ours.
 
     Raises:
         ConfigurationRefusedError: The program finds it wrong; the text has its words.

@@ -16,7 +16,7 @@ from typing import Any
 from provisioning.backends import files
 from provisioning.backends.backend import Lease
 from provisioning.backends.daemon import Daemon
-from provisioning.backends.file_backend import FileBackend
+from provisioning.backends.own_backend import FileBackend
 from provisioning.common.errors import BackendError, ConfigurationRefusedError
 from provisioning.common.subnet import Reservation, Subnet
 
@@ -50,9 +50,6 @@ class Kea(FileBackend):
     """The back end of Kea.
 
     Args:
-        subnet: The network it serves.
-        folder: For its configuration, reservations and leases.
-        daemon: Runs it.
         unit: Whether a systemd unit runs Kea, and sets the mode of the folder.
     """
 
@@ -141,7 +138,7 @@ class Kea(FileBackend):
         except BackendError:
             await self._daemon.restart()
 
-    async def take_back(self, lease: Lease) -> None:
+    async def _take_back(self, lease: Lease) -> None:
         """Ends the lease: Kea would let its holder keep a reserved address."""
         await control(self._folder, "lease4-del", {"ip-address": lease.address})
 
@@ -176,11 +173,6 @@ async def control(
     folder: Path, verb: str, arguments: Mapping[str, object] | None = None
 ) -> None:
     """Sends a command to Kea over its control socket.
-
-    Args:
-        folder: Where the socket is.
-        verb: Kea's name of the command.
-        arguments: Of the command.
 
     Raises:
         ConfigurationRefusedError: Kea refuses it.

@@ -24,7 +24,6 @@ class BoardHeard(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a board.
 
     Args:
-        mac: Its hardware address.
         kind: How it was heard.
         address: The address it wants, has, or declines; empty if it named none.
         hostname: What it calls itself.

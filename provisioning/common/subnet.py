@@ -80,9 +80,7 @@ def check_subnet(subnet: Subnet, *, boards: int, largest_stack: int) -> None:
     """Refuses a network the rack does not fit in.
 
     Args:
-        subnet: The network.
         boards: Number of addresses planned from ``first`` on.
-        largest_stack: Boards in the largest stack.
 
     Raises:
         SubnetError: The first contradiction found, with what would be right.
@@ -165,9 +163,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The difference between two sets of reservations.
 
     Args:
-        added: New boards.
         changed: Boards with another address or name.
-        removed: Boards that are gone, as they were.
     """
 
     added: tuple[Reservation, ...] = ()

@@ -106,7 +106,6 @@ class DeployPace(msgspec.Struct, frozen=True, kw_only=True):
     """Waiting times, and how many boards at once.
 
     Args:
-        parallel: Boards at the same time.
         deadline_s: For one attempt at one board, seconds.
         attempts: At most; what a person must repair first is not tried again.
         pause_s: Before the second attempt, seconds; half of it to one and a half.
@@ -130,12 +129,9 @@ class DeployContext(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a deployment.
 
     Args:
-        connect: Connects to a board.
         packer: Registers a board and builds its package.
-        agents: Hears the agents.
         wheels: Makes wheels that no package index has; None where they are brought.
         user: Our user on the boards, for the advice.
-        pace: Waiting times.
         dry: Only report what would be done.
         chance: Returns a number from 0 to 1.
         clock: Monotonic, seconds.
@@ -153,11 +149,7 @@ class DeployContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deployer:
-    """Installs the agent on boards.
-
-    Args:
-        context: Its parts and waiting times.
-    """
+    """Installs the agent on boards."""
 
     def __init__(self, context: DeployContext) -> None:
         self._context = context
@@ -170,7 +162,6 @@ class Deployer:
         One that fails disturbs none of the others, and nothing is raised for it.
 
         Args:
-            targets: The boards.
             progress: Called at every step, the last one included.
         """
         gate = asyncio.Semaphore(self._context.pace.parallel)
@@ -190,11 +181,8 @@ class _Deployment:
     """The deployment to one board.
 
     Args:
-        context: Its parts and waiting times.
-        target: The board.
         claimed: Where each id was found first, for all boards of one deployment.
         gate: Limits how many boards are worked on at a time; held for this one.
-        progress: Called at every step.
     """
 
     def __init__(

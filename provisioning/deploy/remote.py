@@ -62,7 +62,6 @@ class Shell(Protocol):
 
         Args:
             command: For ``sh``; never holds a secret: other users see it there.
-            feed: Its standard input.
 
         Raises:
             DeployError: The connection ended.

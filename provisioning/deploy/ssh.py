@@ -289,7 +289,6 @@ def write_private(path: Path, content: bytes) -> None:
 
     Args:
         path: The file; its folder is made when it is missing.
-        content: The whole content.
 
     Raises:
         OSError: It cannot be written.

@@ -44,7 +44,6 @@ class WheelPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How a board gets the wheels of its kind.
 
     Args:
-        kind: Of the board.
         source: What ``deploy/wheels`` is told there; empty where it makes none.
         text: The same for a person, or why it makes none.
         kept: They are here already.
@@ -116,7 +115,6 @@ class WheelStore:
         """Keeps the wheels that a board hands over, with their hashes.
 
         Args:
-            kind: Of the board.
             printed: What ``deploy/wheels`` printed there.
             origin: Who made them, and of what.
 
@@ -189,9 +187,6 @@ class WheelSupply:
         """Makes sure that the wheels of a board's kind are kept, made by it or another.
 
         Args:
-            shell: The connection to it.
-            plan: For it.
-            who: Its name.
             tell: Called with what is being waited for.
 
         Raises:
@@ -235,7 +230,6 @@ def read(output: Output, seen: Snapshot, kind: str) -> WheelPlan:
     Args:
         output: Of ``deploy/wheels ask`` on the board.
         seen: What the board says of itself.
-        kind: Of the board.
 
     Raises:
         DeployError: The command failed.

@@ -245,7 +245,6 @@ def encode_udp(datagram: Datagram, *, to: str = BROADCAST) -> bytes:
     """Returns a frame; the UDP checksum is left out, as IPv4 allows.
 
     Args:
-        datagram: What to send.
         to: Hardware address it goes to.
     """
     length = _UDP.size + len(datagram.payload)

@@ -38,7 +38,6 @@ class NetworkProber:
     """Asks on the network behind one interface.
 
     Args:
-        interface: Its name.
         own: Our own address there.
         random: Returns a random number of so many bits.
     """
@@ -55,9 +54,6 @@ class NetworkProber:
 
         The questions name our own address as their sender, so that no client takes
         them for a conflict about an address it is about to use.
-
-        Raises:
-            NetworkError: The interface cannot be used, or has no address there.
         """
         if not addresses:
             return ()
@@ -97,9 +93,6 @@ class NetworkProber:
 
         The question comes from an invented board, so no lease of a real one moves;
         always from the same one, so that asking again holds no second address.
-
-        Raises:
-            NetworkError: The interface cannot be used.
         """
         raw = open_dhcp_socket(self._interface)
         found: dict[str, ForeignServer] = {}

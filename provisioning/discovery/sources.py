@@ -65,7 +65,6 @@ class Sniffer:
     """Hears the DHCP messages on one interface.
 
     Args:
-        interface: Its name.
         own: Our own address there, whose DHCP answers are not foreign.
     """
 
@@ -79,11 +78,7 @@ class Sniffer:
         self._tasks = Tasks()
 
     async def start(self, handler: SightingHandler) -> None:
-        """Begins to listen.
-
-        Raises:
-            NetworkError: There is no such interface, or no right to listen on it.
-        """
+        """Begins to listen."""
         self._handler = handler
         self._open()
         name = f"look for interface {self._interface}"
@@ -221,7 +216,6 @@ class AgentSource:
         Args:
             node_id: Identifies it; its first hardware address may change while it
                 runs, when an adapter is plugged in or a bridge takes another one.
-            details: As they arrived.
             retained: They came out of the broker's store and may be old.
         """
         ask = born(details)

@@ -31,14 +31,7 @@ a fault of the rack."""
 
 
 def restore(run: InstallRun, now: float, ending: InstallStep, leave: Leave) -> Outcome:
-    """Brings the outlets to the level at which they are left, then ends.
-
-    Args:
-        run: Any run that is not over.
-        now: Monotonic seconds.
-        ending: The terminal step.
-        leave: How the outlets are left.
-    """
+    """Brings the outlets to the level at which they are left, then ends."""
     untouched = run.step in {InstallStep.PREFLIGHT, InstallStep.CONFIRM}
     run = run.with_(ending=ending, leave=leave)
     if untouched or leave is Leave.LEAVE:

@@ -109,9 +109,6 @@ class SwitchStack(msgspec.Struct, frozen=True):
     """Switches an outlet and reads it back; answered by ``StackSwitched``.
 
     Args:
-        turn: Of the run.
-        stack: Its number.
-        on: The level.
         consent: A person agreed that boards which cannot be asked lose power; without
             that, an off is refused as long as there is one.
     """

@@ -76,7 +76,6 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     """A board that asked for an address, once per board and scan.
 
     Args:
-        mac: Its hardware address.
         after_s: Seconds from power on to its first message.
         address: The address it asked for or was given; empty if not known.
         hostname: What it calls itself.
@@ -116,9 +115,7 @@ def prepare(
     """Returns the places with every slot of every stack among them.
 
     Args:
-        places: What is known; kept as it is.
         layout: The rule for slots that are new.
-        stacks: The stacks and their sizes.
     """
     kept = {(place.stack, place.slot): place for place in places}
     taken = {place.address for place in kept.values()}
@@ -143,7 +140,6 @@ def pin(
     """Puts boards into the slots a person gave them, where no board was found yet.
 
     Args:
-        places: Every place of the rack.
         pins: Hardware address to stack and slot.
     """
     placed = {place.mac for place in places}
@@ -174,7 +170,6 @@ def settle(
 
     Args:
         places: Every place of the rack, those of the stack among them.
-        stack: The stack that was scanned.
         seen: The boards heard in it and in nothing else, by hardware address.
         scanned: Boards heard in other stacks in this run, by stack.
     """
@@ -258,11 +253,6 @@ def _vacated(place: Place) -> Place:
 
 def swap(places: Sequence[Place], first: str, second: str) -> tuple[Place, ...]:
     """Exchanges the boards of two slots, as a person asks after a look at the LEDs.
-
-    Args:
-        places: Every place of the rack.
-        first: Name of a slot.
-        second: Name of another one.
 
     Raises:
         SubnetError: There is no slot of one of the names.

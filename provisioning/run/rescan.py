@@ -14,7 +14,6 @@ def pending(run: InstallRun, unverified: tuple[int, ...]) -> int:
     """Returns the next stack to be scanned once more; 0: none.
 
     Args:
-        run: With all stacks on.
         unverified: Stacks with a board that did not come to its address.
     """
     wanted = {*_candidates(run), *run.again.values(), *unverified, *_silent(run)}

@@ -33,7 +33,6 @@ def merge(before: Sighting | None, board: BoardHeard, after_s: float) -> Sightin
 
     Args:
         before: What was known; None: nothing.
-        board: Its message.
         after_s: Seconds since its stack came on.
     """
     old = before or Sighting(mac=board.mac, after_s=after_s)
@@ -96,7 +95,6 @@ def doubtful(run: InstallRun, board: BoardHeard, after_s: float) -> bool:
 
     Args:
         run: With a stack that has just come on.
-        board: Its message.
         after_s: Seconds since then.
     """
     home = next((place.stack for place in run.places if place.mac == board.mac), None)
@@ -132,7 +130,6 @@ def legs(places: dict[str, Place], answers: tuple[ArpAnswer, ...]) -> dict[str, 
 
     Args:
         places: Those with a board, by address.
-        answers: Who answered.
     """
     said = {(answer.address, answer.mac) for answer in answers}
     homes = {place.mac: address for address, place in places.items()}

@@ -68,7 +68,6 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         dry: Only say what would happen.
         confirmed: A person already agreed; the run does not wait for that.
         force: Go on over problems that would end the run.
-        pace: Waiting times.
         by: Name of the person who asked.
         running: Names of the boards that run in these stacks, for the forecast.
         unplaced: Names of the boards that run at unknown places, for the forecast.
@@ -119,7 +118,6 @@ class InstallRun(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         id: Names it in the journal and on the wire.
         params: What it was asked to do.
-        places: Every place of the rack.
         step: What it is doing.
         turn: Counts the steps; an answer to an older turn is ignored.
         position: Index of the stack in ``params.stacks``.

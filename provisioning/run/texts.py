@@ -296,7 +296,6 @@ def silent(place: Place, wait_s: float, declined_: str | None = None) -> Install
     """A board was placed and did not come up.
 
     Args:
-        place: Its place.
         wait_s: How long it was waited for, seconds.
         declined_: The address it gave back; None: none.
     """
@@ -338,12 +337,7 @@ def twins(place: Place, address: str) -> InstallFinding:
 
 
 def one_board(place: Place, first: Place) -> InstallFinding:
-    """A slot was given to the second interface of a board.
-
-    Args:
-        place: The slot.
-        first: The place of the board.
-    """
+    """A slot was given to the second interface of a board."""
     text = (
         f"{place.mac}, found for {place.name}, is a second interface of the board of "
         f"{first.name} ({first.mac}): each answers for both addresses. {place.name} is "
@@ -367,7 +361,6 @@ def late(mac: str, asked: int, *, certain: bool) -> InstallFinding:
     """A board asked at a moment that does not show its stack.
 
     Args:
-        mac: Its hardware address.
         asked: The stack that had just come on then; 0: none had.
         certain: Every stack it may be in was scanned once more, without it.
     """

@@ -16,8 +16,6 @@ def enter(
     """Returns the run at the start of a step.
 
     Args:
-        run: As it was.
-        step: Where it goes.
         wake: Monotonic second of its next ``Tick``.
         changes: Other fields that change with it.
     """

@@ -177,9 +177,7 @@ async def test_boards_nobody_placed_get_stack_slot_and_name_where_they_were_foun
     assert {n.stack for n in site.master.rack.registry.nodes.values()} == {None}
     await site.install("start")
     await site.at(InstallStep.CONFIRM)
-    assert any(
-        "4 boards that run at places nobody told" in f for f in site.state.forecast
-    )
+    assert any("4 boards that run at unknown places" in f for f in site.state.forecast)
     await site.install("confirm")
     await site.at(InstallStep.DONE)
     for stack in (1, 2):

@@ -169,7 +169,7 @@ def test_a_killed_server_is_back_with_its_boards_and_leases(
 def test_a_server_serves_again_when_its_adapter_was_pulled_out_and_put_in(
     lab: Lab, make: MakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provisioning.backends.file_backend.LOOK_S", 0.05)
+    monkeypatch.setattr("provisioning.backends.own_backend.LOOK_S", 0.05)
     a = lab.pi(A, boot_s=0)
 
     async def story(backend: Backend, _: ChildDaemon) -> None:

@@ -1,4 +1,4 @@
-"""What dhcpd and Kea share: one file with everything, tested, replaced, read again."""
+"""What the servers that we run share, and what those with one big file share."""
 
 import abc
 import asyncio
@@ -30,19 +30,16 @@ LOOK_S = 1.0
 """Seconds between two checks whether the interface was replaced."""
 
 
-class FileBackend(abc.ABC):
-    """A back end whose server reads one file.
+class OwnBackend(abc.ABC):
+    """A server that we configure and run.
 
     Args:
-        subnet: The network it serves.
         folder: For its configuration, reservations and leases.
         daemon: Runs it.
     """
 
     name = ""
     reserves = True
-    environment: Mapping[str, str] = {}
-    """Variables the program needs beside ours."""
 
     def __init__(self, subnet: Subnet, folder: Path, daemon: Daemon) -> None:
         self._subnet = subnet
@@ -50,6 +47,68 @@ class FileBackend(abc.ABC):
         self._daemon = daemon
         self._served = files.ReservationFile(folder / "reservations.json")
         self._alone = asyncio.Lock()
+
+    @abc.abstractmethod
+    async def start(self) -> None:
+        """Writes the configuration with what was last applied, and serves."""
+
+    async def stop(self) -> None:
+        """Ends it; calling it twice is fine."""
+        await self._daemon.stop()
+
+    async def check(self, want: Rows) -> tuple[Problem, ...]:
+        """Returns what prevents it from serving a set."""
+        serving = await self._daemon.alive()
+        return serving_problems(
+            want, self._subnet, serving=serving, log=self._daemon.log
+        )
+
+    async def alive(self) -> bool:
+        """Whether it runs."""
+        return await self._daemon.alive()
+
+    @abc.abstractmethod
+    async def leases(self) -> tuple[Lease, ...]:
+        """Returns what is lent now."""
+
+    async def apply(self, want: Rows, *, brief: bool = False) -> Change:
+        """Serves this set; the last good one stays if that fails."""
+        rows = validate(want, self._subnet)
+        async with self._alone:  # a run that got no answer in time asks again
+            served = self._served.read()
+            await self._serve(rows, served, brief=brief)
+            await self._served.write(rows)
+            owners = {row.address: row.mac for row in rows}
+            for lease in await self.leases():
+                if owners.get(lease.address, lease.mac) != lease.mac:
+                    await self._take_back(lease)
+            return difference(served, rows)
+
+    @abc.abstractmethod
+    async def _serve(self, rows: Rows, served: Rows, *, brief: bool) -> None:
+        """Makes the server serve a set instead of the one that was served.
+
+        Raises:
+            BackendError: It did not; it serves the old set.
+        """
+
+    @abc.abstractmethod
+    async def _take_back(self, lease: Lease) -> None:
+        """Ends a lease of an address that is now reserved for another board."""
+
+    def applied(self) -> tuple[Reservation, ...]:
+        """Returns the set that is served."""
+        return self._served.read()
+
+
+class FileBackend(OwnBackend):
+    """A server that reads one file with everything."""
+
+    environment: Mapping[str, str] = {}
+    """Variables the program needs beside ours."""
+
+    def __init__(self, subnet: Subnet, folder: Path, daemon: Daemon) -> None:
+        super().__init__(subnet, folder, daemon)
         self._index = 0
         self._tasks = Tasks()
 
@@ -82,15 +141,8 @@ class FileBackend(abc.ABC):
             BackendError: It did not.
         """
 
-    async def take_back(self, lease: Lease) -> None:  # noqa: B027  # dhcpd needs none
-        """Ends a lease of an address that is now reserved for another board."""
-
     async def start(self) -> None:
-        """Writes the configuration with what was last applied, and serves.
-
-        Raises:
-            BackendError: It cannot be started.
-        """
+        """Writes the configuration with what was last applied, and serves."""
         require_interface(self._subnet)
         files.make_folder(self._folder)
         self.prepare()
@@ -126,49 +178,19 @@ class FileBackend(abc.ABC):
             else:
                 self._index = index
 
-    async def check(self, want: Rows) -> tuple[Problem, ...]:
-        """Returns what prevents it from serving a set."""
-        serving = await self._daemon.alive()
-        return serving_problems(
-            want, self._subnet, serving=serving, log=self._daemon.log
-        )
-
-    async def alive(self) -> bool:
-        """Whether it runs."""
-        return await self._daemon.alive()
-
     async def leases(self) -> tuple[Lease, ...]:
         """Returns what is lent now."""
         now = time.time()
         return tuple(lease for lease in self.read_leases() if lease.ends > now)
 
-    async def apply(self, want: Rows, *, brief: bool = False) -> Change:
-        """Serves this set; the last good one stays if that fails.
-
-        Raises:
-            ConfigurationRefusedError: The set contradicts itself.
-            BackendError: The server did not come back with it.
-        """
-        rows = validate(want, self._subnet)
-        async with self._alone:  # a run that got no answer in time asks again
-            served = self._served.read()
-            if await self._put(rows, brief=brief):
-                try:
-                    await self.renew()
-                except BackendError:
-                    await files.write(self.path, self.render(self._subnet, served))
-                    await self._daemon.restart()
-                    raise
-            await self._served.write(rows)
-            owners = {row.address: row.mac for row in rows}
-            for lease in await self.leases():
-                if owners.get(lease.address, lease.mac) != lease.mac:
-                    await self.take_back(lease)
-            return difference(served, rows)
-
-    def applied(self) -> tuple[Reservation, ...]:
-        """Returns the set that is served."""
-        return self._served.read()
+    async def _serve(self, rows: Rows, served: Rows, *, brief: bool) -> None:
+        if await self._put(rows, brief=brief):
+            try:
+                await self.renew()
+            except BackendError:
+                await files.write(self.path, self.render(self._subnet, served))
+                await self._daemon.restart()
+                raise
 
     async def _put(self, rows: Rows, *, brief: bool = False) -> bool:
         subnet = self._subnet
