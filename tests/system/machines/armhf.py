@@ -5,14 +5,20 @@ a table of binary formats (binfmt_misc) of the build's own user namespace, so no
 registered on this machine, and nothing stays however the build ends.
 """
 
+import base64
+import io
 import os
 import shutil
 import subprocess
+import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pirack import deploy_files
+from provisioning.deploy import snapshot
+from provisioning.deploy.wheels import RECIPE, WheelStore
 from tests.system.machines import debian
 from tests.system.machines.machine import RASPBERRY_PI, CommandError, VirtualMachine
 from tests.system.machines.packages import CACHE, Packages, cached
@@ -211,6 +217,41 @@ def boot() -> Boot:
         disk=made / "disk.qcow2",
         kernel=debian.Kernel(image=made / "vmlinuz", initrd=made / "initrd"),
     )
+
+
+def wheels() -> Path:
+    """Returns a folder of wheels for 32-bit boards, as the master keeps them.
+
+    ``deploy/wheels`` makes them, as it does in a layer over a board's system; here by
+    qemu-user, because a compiler takes an emulated board half an hour.
+    """
+    units = deploy_files.directory()
+    recipe = [(units / name).read_bytes() for name in RECIPE]
+    inputs = repr((recipe, _INSIDE, debian.host_settings_hash())).encode()
+
+    def build(into: Path) -> None:
+        root = debian.unpack(_plain(), into / "root")
+        debian.copy_host_settings(root, run=in_root)
+        place = root / "wheels/recipe"
+        place.mkdir(parents=True)
+        for name in RECIPE:
+            shutil.copy(units / name, place)
+        archives = CACHE / f"archives-{SUITE}-armhf"
+        (archives / "partial").mkdir(parents=True, exist_ok=True)
+        needed = "apt-get -q=2 update && apt-get -q=2 --yes install python3-venv"
+        in_root(root, ["sh", "-c", f"{needed} 2>&1"], archives=archives)
+        in_root(root, ["sh", "/wheels/recipe/wheels", "inside"], archives=archives)
+        answers = in_root(root, ["sh", "-c", snapshot.ASK]).splitlines()
+        (kind,) = (one[5:] for one in answers if one.startswith("kind\t"))
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w") as archive:
+            archive.add(root / "wheels/made", arcname=".")
+        printed = base64.b64encode(made.getvalue()).decode()
+        kept = WheelStore(into / "board-wheels", units)
+        kept.keep(kind, printed, "made by qemu-user from source")
+        shutil.rmtree(root)
+
+    return cached(CACHE, f"wheels-{SUITE}-armhf", inputs, build) / "board-wheels"
 
 
 @dataclass

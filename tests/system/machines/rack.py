@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import re
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ from tests.system.machines.machine import (
     VirtualMachine,
 )
 from tests.system.machines.power_strip import CLIENT, PowerStrip
+
+log = logging.getLogger(__name__)
 
 ADDRESS = "192.168.23.1"
 """Of the master on the rack's network."""
@@ -310,6 +313,11 @@ def _rack(folder: Path, cards: dict[str, Path]) -> Iterator[Rack]:
         master.kernel_words = f"power_strip={strip.port}"
         try:
             yield Rack(master, boards, strip, switch)
+        except BaseException:
+            for machine in boards:
+                tail = machine.console()[-1500:]
+                log.warning("%s said last:\n%s", machine.name, tail)
+            raise
         finally:
             master.cut()
             strip.close()

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from pirack import distribution, rack_config
-from provisioning.deploy.wheels import RECIPE
+from pirack import rack_config
 from tests.system.machines import armhf, debian
 from tests.system.machines.armhf import ArmMachine
 from tests.system.machines.machine import RASPBERRY_PI, Model, Switch
-from tests.system.machines.packages import CACHE
 from tests.system.up.process import Up, environment
 
 pytestmark = [
@@ -107,18 +105,10 @@ def deploy(switch: Switch, rack: Path, board: int, *words: str) -> str:
     return said
 
 
-def kept_wheels() -> Path:
-    """Where the wheels are that a board of this card built by these programs."""
-    units = distribution.deploy_directory()
-    recipe = [(units / name).read_text() for name in RECIPE]
-    card = armhf.boot().disk.parent.name
-    return CACHE / f"wheels-armhf-{debian.content_hash(card, *recipe)}"
-
-
 def test_a_32_bit_board_builds_its_wheels_and_the_next_one_gets_them(
     switch: Switch, boards: list[ArmMachine], rack: Path
 ) -> None:
-    """Compiling takes an emulated board minutes: once for a card and a lock file."""
+    """What the first one was making when it lost power comes from ``armhf.wheels``."""
     one, two = boards
     one.start()
     one.wait_for_ssh(timeout_s=BOOT_S)
@@ -133,9 +123,7 @@ def test_a_32_bit_board_builds_its_wheels_and_the_next_one_gets_them(
     assert one.ssh("ls -A /opt") == ""
 
     lose_power_while_building(switch, one, rack)
-    kept = kept_wheels()
-    if kept.exists():
-        shutil.copytree(kept, secrets(rack) / "board-wheels")
+    shutil.copytree(armhf.wheels(), secrets(rack) / "board-wheels")
     # Once more is all that a person does.
     one.start()
     one.wait_for_ssh(timeout_s=BOOT_S)
@@ -147,9 +135,6 @@ def test_a_32_bit_board_builds_its_wheels_and_the_next_one_gets_them(
     assert one.ssh("systemctl is-active pirack-agent").strip() == "active"
     small = "import struct, msgspec, psutil; print(8 * struct.calcsize('P'))"
     assert one.ssh(f'/opt/pirack/bin/python -c "{small}"').strip() == "32"
-    if not kept.exists():
-        shutil.copytree(secrets(rack) / "board-wheels", f"{kept}.new")
-        Path(f"{kept}.new").rename(kept)
 
     # The next board of its kind needs neither gcc nor an index.
     two.start()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.machines.handbook import step
+from tests.system.machines.handbook import paste, printed_commands, step
 from tests.system.machines.rack import (
+    ADDRESS,
     NAMES,
     Rack,
     installed_master,
@@ -36,7 +37,7 @@ def test_a_rack_comes_back_after_a_mains_cut_of_everything(deployed: Rack) -> No
 def test_the_masters_machine_reboots_and_no_board_does(deployed: Rack) -> None:
     before = boot_ids(deployed)
     boot = deployed.master.boot_id()
-    deployed.master.ssh("sudo systemctl reboot --no-block")
+    deployed.master.ssh("sudo systemd-run --on-active=1 systemctl reboot")
     with step("master: reboot"):
         deployed.master.wait_for_another_boot(boot)
         deployed.wait_for("online", *NAMES, timeout_s=400)
@@ -81,11 +82,11 @@ def test_a_rack_moves_to_another_machine(deployed: Rack, folder: Path) -> None:
         timeout_s=180,
     )
     with step("restore"):
-        second.ssh("sudo pirack restore rack.pirack --replace", timeout_s=400)
-    second.ssh(
-        "sudo systemctl start mosquitto pirack-master pirack-dashboard pirack-agent",
-        timeout_s=180,
-    )
+        said = second.ssh("sudo pirack restore rack.pirack --replace", timeout_s=400)
+    (init,) = printed_commands(said)
+    assert f"--name {ADDRESS}" in init, said
+    commands = printed_commands(paste(second, init))
+    paste(second, "\n".join(one for one in commands if "node add" not in one))
     with step("restored: all online"):
         deployed.wait_for("online", *NAMES, timeout_s=400)
     assert boot_ids(deployed) == before
