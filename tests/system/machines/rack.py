@@ -204,6 +204,8 @@ class Rack:
         )
         found: dict[str, Any] = {}
         for line in self.master.ssh(command).splitlines():
+            if not line.startswith(prefix):  # its own words, as that time is up
+                continue
             name, _, text = line.partition(" ")
             try:
                 found[name.removeprefix(prefix)] = json.loads(text)
