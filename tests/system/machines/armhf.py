@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pirack import deploy_files
-from provisioning.deploy import snapshot
+from pirack import distribution
+from provisioning.deploy import remote
 from provisioning.deploy.wheels import RECIPE, WheelStore
 from tests.system.machines import debian
 from tests.system.machines.machine import RASPBERRY_PI, CommandError, VirtualMachine
@@ -225,7 +225,7 @@ def wheels() -> Path:
     ``deploy/wheels`` makes them, as it does in a layer over a board's system; here by
     qemu-user, because a compiler takes an emulated board half an hour.
     """
-    units = deploy_files.directory()
+    units = distribution.deploy_directory()
     recipe = [(units / name).read_bytes() for name in RECIPE]
     inputs = repr((recipe, _INSIDE, debian.host_settings_hash())).encode()
 
@@ -241,7 +241,7 @@ def wheels() -> Path:
         needed = "apt-get -q=2 update && apt-get -q=2 --yes install python3-venv"
         in_root(root, ["sh", "-c", f"{needed} 2>&1"], archives=archives)
         in_root(root, ["sh", "/wheels/recipe/wheels", "inside"], archives=archives)
-        answers = in_root(root, ["sh", "-c", snapshot.ASK]).splitlines()
+        answers = in_root(root, ["sh", "-c", remote.ASK]).splitlines()
         (kind,) = (one[5:] for one in answers if one.startswith("kind\t"))
         made = io.BytesIO()
         with tarfile.open(fileobj=made, mode="w") as archive:
