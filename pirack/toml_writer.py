@@ -22,7 +22,7 @@ def dumps(document: Mapping[str, Any]) -> str:
     return "\n".join(line for name in document for line in _top(name, document[name]))
 
 
-def _top(name: str, content: Any) -> Iterator[str]:  # noqa: ANN401  # whatever TOML holds
+def _top(name: str, content: Any) -> Iterator[str]:  # noqa: ANN401  # any TOML value
     if isinstance(content, list):
         for row in content:
             yield from _table(f"[[{_key(name)}]]", row)
@@ -41,7 +41,7 @@ def _key(name: str) -> str:
     return name if _BARE.fullmatch(name) else _value(name)
 
 
-def _value(value: Any) -> str:  # noqa: ANN401  # whatever TOML holds
+def _value(value: Any) -> str:  # noqa: ANN401  # any TOML value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -1,7 +1,8 @@
 """The file a backup is: a gzip'd tar that begins with a manifest of all that is in it.
 
-Whoever reads one trusts nothing in it: names, kinds, sizes and hashes are compared with
-the manifest, and the manifest with what a backup can hold, before anything is written.
+Nothing in it is trusted when it is read: names, kinds, sizes and hashes are compared
+with the manifest, and the manifest with what a backup can hold, before anything is
+written.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ FORMAT = 1
 """Grows when an older release could not read what a newer one writes."""
 MANIFEST = "manifest.json"
 MODES = 0o755
-"""Bits a restored file or folder may have: nobody but its owner writes it."""
+"""Bits a restored file or folder may have: only its owner writes it."""
 MOST_ENTRIES = 100_000
 MOST_IDS = 2**32 - 1
 """Of users and groups; this number itself means "as it is" to chown."""
@@ -268,7 +269,7 @@ def copy_database(path: Path, copy: Path) -> None:
         ArchiveError: It is damaged, or somebody holds it.
         OSError: There is no room for the copy.
     """
-    # Not ro: SQLite would leave a journal beside a database that nobody has open.
+    # Not ro: SQLite would leave a journal beside a database that is not open.
     uri = f"{path.absolute().as_uri()}?mode=rw"
     try:
         with (
@@ -278,7 +279,7 @@ def copy_database(path: Path, copy: Path) -> None:
             contextlib.closing(sqlite3.connect(copy)) as to,
         ):
             at.backup(to)
-            # One file, whatever the other one has beside it.
+            # One file, whatever is beside the other one.
             to.execute("PRAGMA journal_mode = DELETE")
             (verdict,) = to.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
@@ -473,7 +474,7 @@ def _take(
         raise ArchiveError(text)
     if not (_is_file(member) if entry.sha256 else member.isdir()):
         wanted = "file" if entry.sha256 else "folder"
-        text = f"{entry.name!r} is no {wanted}: it may be a link or a device"
+        text = f"{entry.name!r} is not a {wanted}: it may be a link or a device"
         raise ArchiveError(text)
     if member.size != entry.size_bytes:
         text = f"{entry.name!r} has another size than its manifest says"

@@ -49,7 +49,7 @@ the page, names, places, tags, wanted power, history, and what install runs foun
 ANYONE WHO HAS THE FILE HAS THE RACK: its mode is 0600; keep it as you keep a password.
 
 Left out: what is written again at each start, locks, logs, what the broker retained
-(whoever published it does so again), the levels of this machine's relays, and what
+(its owners publish it again), the levels of this machine's relays, and what
 links lead to, which are named.
 
 examples
@@ -175,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def unwind_at_signals() -> None:
-    """Lets what ends this process, a lost terminal too, remove first what is half done.
+    """Makes signals that end this process, SIGHUP too, remove what is half done.
 
     What is half done are secrets; who runs it under ``nohup`` has said what to ignore.
     """
@@ -200,8 +200,8 @@ def _write(source: RackFolders, args: argparse.Namespace) -> tuple[Manifest, lis
         )
         if args.file != STDOUT and os.fstat(out.fileno()).st_mode & PRIVATE:
             notes.append(
-                f"ATTENTION: the disk of {args.file} keeps no modes: whoever "
-                "can read the disk can read the file"
+                f"ATTENTION: the disk of {args.file} keeps no modes: everyone "
+                "who can read the disk can read the file"
             )
     return manifest, notes
 
@@ -332,7 +332,7 @@ def _kept_folders(
 
 
 def _require_text(where: Path, names: tuple[str, ...]) -> None:
-    """Sees that names can be written down.
+    """Checks that names can be written down.
 
     Raises:
         ConfigError: One is not UTF-8.
@@ -344,7 +344,7 @@ def _require_text(where: Path, names: tuple[str, ...]) -> None:
 
 
 def _raise(error: OSError) -> None:
-    """Takes what cannot be read as an error; a folder that is not there is none."""
+    """Raises what cannot be read; a folder that is gone is no error."""
     if not isinstance(error, FileNotFoundError):
         raise error
 
@@ -455,7 +455,7 @@ def elsewhere(source: RackFolders) -> Iterator[str]:
                 yield f"{path}, which {source.config} names"
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # whatever TOML can say
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # any TOML value
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -467,7 +467,7 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # whatever TOML can sa
 
 
 def require(source: RackFolders) -> None:
-    """Sees that there is a rack.
+    """Checks that there is a rack.
 
     Raises:
         ConfigError: There is none.

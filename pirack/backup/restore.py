@@ -389,7 +389,7 @@ async def _end_run(path: Path) -> None:
 def _done(
     note: Note, manifest: Manifest, target: RackFolders, kept: tuple[Path, ...]
 ) -> int:
-    """Says what was done and what is next; returns the exit code."""
+    """Prints what was done and what is next; returns the exit code."""
     terminal.say("")
     terminal.say(f"Restored: {note.words}.")
     for path in kept:

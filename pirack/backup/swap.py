@@ -131,7 +131,7 @@ class Swap:
         return self.staged(role) / inside if inside else self.staged(role)
 
     def _take_over(self, role: str) -> None:
-        """Keeps what stands for relays of this machine, where there is such a file."""
+        """Copies the file that simulates this machine's relays, where there is one."""
         folder = self.folders[role]
         for path in sorted(folder.rglob(STAYS)) if folder.is_dir() else []:
             to = self.staged(role) / path.relative_to(folder)

@@ -32,7 +32,7 @@ class CheckResult(msgspec.Struct, frozen=True):
 
 
 def ok(subject: str, text: str) -> CheckResult:
-    """Returns a result that nobody needs to act on."""
+    """Returns a result that needs no action."""
     return CheckResult(subject, Severity.OK, text)
 
 

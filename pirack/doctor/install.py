@@ -401,7 +401,7 @@ def _boot_files(settings: InstallSettings, machine: InstallMachine) -> CheckResu
     if there.stat().st_mode & 0o005 != 0o005:  # noqa: PLR2004  # read and enter
         text = f"{path} cannot be read by the DHCP server's user"
         return fail(subject, text, f"sudo chmod o+rx {path}")
-    return ok(subject, f"{path} is served by TFTP, to whoever asks")
+    return ok(subject, f"{path} is served by TFTP, to everyone who asks")
 
 
 def _port(settings: InstallSettings, machine: InstallMachine) -> CheckResult:

@@ -65,7 +65,7 @@ def certificate(found: RackAccess, now: float) -> CheckResult:
 
 
 def expiry(where: str, days: float) -> CheckResult:
-    """Says for how many days a certificate is good."""
+    """Checks for how many days a certificate is good."""
     text = f"{where}: trusted, for {days:.0f} more days"
     if days > SOON_DAYS:
         return ok("certificate", text)
@@ -92,7 +92,7 @@ def members_known(
     strangers = sorted(clients - mine - added)
     missing = sorted(added - clients)
     if strangers:
-        text = f"the broker lets in whom nobody added: {_some(strangers)}"
+        text = f"the broker lets in users that were not added: {_some(strangers)}"
         advice = "take it away: pirack node forget <id>; or see who made it"
         yield warn(subject, text, advice)
     if missing:
@@ -104,7 +104,7 @@ def members_known(
 
 
 def rights(outdated: Collection[str]) -> CheckResult:
-    """Says whether the broker's roles allow what this release needs, and no more."""
+    """Checks that the broker's roles allow what this release needs, and no more."""
     if not outdated:
         return ok("rights", "the broker's roles are those of this release")
     text = f"the broker has missing or former rights in: {_some(sorted(outdated))}"
@@ -113,7 +113,7 @@ def rights(outdated: Collection[str]) -> CheckResult:
 
 
 def client_ids(bound: Mapping[str, str]) -> CheckResult:
-    """Says how many nodes and services connect with an id that others can guess.
+    """Checks that nodes and services connect with ids that others cannot guess.
 
     Args:
         bound: The client id that the broker demands, by user.

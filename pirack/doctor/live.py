@@ -71,7 +71,7 @@ def _ping() -> Command:
 def nodes(
     receipt: Receipt, off: Collection[str] = frozenset()
 ) -> Iterator[CheckResult]:
-    """Says from a ping of the rack how master and nodes are.
+    """Checks master and nodes by their answers to a ping of the rack.
 
     Args:
         receipt: Of the ping.
@@ -102,7 +102,7 @@ def nodes(
 
 
 def errors(rack: RackState | None) -> Iterator[CheckResult]:
-    """Says what went wrong in the master itself since it started."""
+    """Reports errors in the master itself since it started."""
     if rack is not None and rack.errors:
         said = ", ".join(f"{kind}: {count}" for kind, count in rack.errors.items())
         advice = "its log says what failed: journalctl -u pirack-master"
@@ -135,7 +135,7 @@ def off_on_purpose(picture: RackPicture) -> frozenset[str]:
 async def retained_commands(
     connect: Connect, topics: Topics, listen_s: float = LISTEN_S
 ) -> CheckResult:
-    """Checks that no command lies on the broker for whoever starts next.
+    """Checks that no retained command waits on the broker for the next to start.
 
     Args:
         connect: As somebody who may read commands.

@@ -1,6 +1,6 @@
 """Checks of the outlets: their wiring, and who keeps the lines when the master ends.
 
-Nothing here touches a pin, and nobody is asked but the files of this machine.
+Nothing here touches a pin; only files of this machine are read.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ def kept(
     rows: tuple[OutletRow, ...],
     machine: GpioMachine,
 ) -> Iterator[CheckResult]:
-    """Says whether outputs survive the process that holds them, and who holds them."""
+    """Checks that outputs survive the process that holds them."""
     keeping = machine.keeping(driver)
     if settings.power.holder:
         yield holder(Path(settings.power.holder), rows)

@@ -118,12 +118,12 @@ def planned(args: argparse.Namespace) -> InitPlan:
         ConfigError: The listener's address is none.
         TopicError: The rack's name is illegal.
     """
-    door = listen.parse(args.listen)
+    listener = listen.parse(args.listen)
     facts = LinuxBoard().facts()
     return InitPlan(
         rack=check_name(args.rack, "rack"),
-        listen=door,
-        names=listen.names(door, args.name, facts.addresses, platform.node()),
+        listen=listener,
+        names=listen.names(listener, args.name, facts.addresses, platform.node()),
         node=_own_id(args.etc.absolute() / CREDENTIALS),
         etc=args.etc.absolute(),
         state=args.state.absolute(),

@@ -235,7 +235,7 @@ def write(plan: InitPlan) -> Written:
 
 
 def _require_users(plan: InitPlan) -> None:
-    """Sees that the services' users are there before files are given to them.
+    """Checks that the services' users are there before files are given to them.
 
     Raises:
         ConfigError: One is not, and this is root, who would give them.
@@ -313,7 +313,7 @@ def _keep(path: Path, text: str, mode: int) -> list[str]:
 
 
 def _set_owners(plan: InitPlan) -> None:
-    """Lets each file be read by those who need it, and by no one else."""
+    """Sets owners and modes: each file is readable only for those who need it."""
     files = rack_config.certificate_files(plan.secrets, plan.tls)
     for path, mode in (
         (plan.etc, 0o750),

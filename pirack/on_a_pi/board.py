@@ -84,7 +84,7 @@ def differs(name: str, seen: str, expected: str) -> ReportRow:
 
 
 def unknown(name: str, why: str, seen: str = "") -> ReportRow:
-    """Returns a row for what nobody can say here."""
+    """Returns a row for what cannot be checked here."""
     return ReportRow(name, RowResult.UNKNOWN, seen, why)
 
 
@@ -439,7 +439,7 @@ def running_units(machine: TriedMachine) -> list[str]:
     """Returns the services of a rack that run here, with their process.
 
     Raises:
-        ToolError: This is no systemd.
+        ToolError: systemd does not run here.
     """
     said = machine.ask("systemctl", "show", "--property=Id,MainPID", *UNITS)
     found = []

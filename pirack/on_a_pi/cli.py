@@ -51,7 +51,7 @@ _IPV6 = re.compile(
 _KEPT_DIGITS = 4
 _LEAST_SERIAL = 8
 _COMMON = frozenset({"pi", "root", "debian", "localhost", "raspberrypi", "raspberry"})
-"""Host and user names that name nobody, and are parts of other words."""
+"""Host and user names that are no secret, and are parts of other words."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,7 +114,7 @@ def main() -> int:
 
 
 def confirmed(pair: tuple[int, int]) -> bool:
-    """Asks a person about the wiring; nobody there means no."""
+    """Asks a person about the wiring; without a terminal the answer is no."""
     if not sys.stdin.isatty():
         text = "pirack: --jumper asks about relays; without a terminal add --no-relay"
         print(text, file=sys.stderr)
@@ -175,7 +175,7 @@ def _units(machine: TriedMachine) -> list[str]:
 
 
 class Redactor:
-    """Takes out of a text what names this machine, its owner or its network.
+    """Removes from a text what names this machine, its owner or its network.
 
     Serials keep their last four digits, hardware addresses the first half, which names
     the maker.

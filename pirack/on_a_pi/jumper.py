@@ -36,7 +36,7 @@ class Pin:
     Args:
         function: ``ip``, ``op``, ``a0``, …; ``no`` for none, empty if not known.
         pull: ``pu``, ``pd`` or ``pn``; empty if not known.
-        holder: Who has the line; empty if nobody.
+        holder: Who has the line; empty: it is free.
         output: Whether the kernel has it as an output.
     """
 
@@ -86,7 +86,7 @@ class Bench(Protocol):
         """Returns what PiRack expects of outputs whose process ends."""
 
     def make_input(self, pin: int, pull: str) -> None:
-        """Makes a pin an input with a pull that nobody holds."""
+        """Makes a pin an input with a pull, and releases it."""
 
 
 def named(text: str) -> tuple[int, int]:
@@ -122,7 +122,7 @@ def refusals(
     hat: str,
     exists: Callable[[str], bool],
 ) -> Iterator[str]:
-    """Says why pins are not touched; nothing where they may be.
+    """Returns why pins are not touched; nothing where they may be.
 
     Args:
         pair: The pins.
@@ -132,7 +132,7 @@ def refusals(
         exists: Whether there is a file at a path.
     """
     if hat:
-        yield f"there is a HAT ({hat}), and which pins it uses nobody can see"
+        yield f"there is a HAT ({hat}), and which pins it uses cannot be seen"
     for pin in pair:
         if pin in outlets:
             yield f"GPIO{pin} is a pin of {outlets[pin]}"

@@ -1,6 +1,6 @@
 """This board's pins: the bench of the jumper, and what is read without touching one.
 
-Lines are held by gpiod 2, whatever driver is tried; function and pull of a pin are what
+Lines are held by gpiod 2, with each driver; function and pull of a pin are what
 ``pinctrl`` (or ``raspi-gpio``, before) reads from the registers.
 """
 
@@ -57,7 +57,7 @@ _LABELS_4 = ("Raspberry Pi 4", "Raspberry Pi Compute Module 4")
 
 
 def see_system_packages() -> None:
-    """Lets this process import what the system has, after what it has itself."""
+    """Makes the system's packages importable, after those of this environment."""
     if OF_THE_SYSTEM not in sys.path:
         sys.path.append(OF_THE_SYSTEM)
 
@@ -340,7 +340,7 @@ class _Driving:
 
 def _be_driver(driver: str, pin: int, connection: Connection) -> None:
     """Drives a pin as it is told, until it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked for it ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     see_system_packages()
     try:
         pins = gpio_machine.here().pins(Driver(driver))

@@ -64,12 +64,14 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Refuses what could mean something else to a shell or to sudo."""
         if _USER.fullmatch(self.user) is None or self.user == "root":
-            text = f"user {self.user[:64]!r} is no name of an account, as pi is"
+            text = (
+                f"user {self.user[:64]!r} is not the name of an account, for example pi"
+            )
             raise ConfigError(text)
         if _KEY.fullmatch(self.key) is None:
             text = (
-                f"{self.key[:40]!r}… is no public SSH key; it looks like `ssh-ed25519 "
-                "AAAA… name`, in one line, and stands in a file that ends in .pub"
+                f"{self.key[:40]!r}… is not a public SSH key; one looks like "
+                "`ssh-ed25519 AAAA… name`, in one line, in a file that ends in .pub"
             )
             raise ConfigError(text)
 
@@ -118,7 +120,7 @@ instance-id: {card.instance}
 def firstrun(card: Card) -> str:
     """Returns ``firstrun.sh`` of Raspberry Pi OS 12 (Bookworm).
 
-    Whatever becomes of it, the card boots as usual afterwards.
+    Even if it fails, the card boots as usual afterwards.
     """
     dotted = (word.replace(".", r"\.") for word in HOOK)
     removed = "; ".join(f"s| {word}||" for word in dotted)
@@ -248,7 +250,7 @@ def system_of(to: Path) -> System:
 
 
 def check(to: Path, which: System, *, force: bool) -> None:
-    """Sees that a card can be written, before anything is made for it.
+    """Checks that a card can be written, before anything is made for it.
 
     Args:
         to: Its boot partition, or a folder.
@@ -256,12 +258,12 @@ def check(to: Path, which: System, *, force: bool) -> None:
         force: What is there and not ours may be replaced.
 
     Raises:
-        ConfigError: It is no folder, something is there that is not ours, or the
+        ConfigError: It is not a folder, something is there that is not ours, or the
             first boot is taken.
         OSError: It cannot be read.
     """
     if not to.is_dir():
-        text = f"{to}: is no folder; mount the card's boot partition, or make it"
+        text = f"{to}: is not a folder; mount the card's boot partition, or make it"
         raise ConfigError(text)
     for name in which.files:
         if (to / name).is_symlink():
@@ -303,7 +305,7 @@ def write(files: Mapping[str, bytes], to: Path, which: System) -> list[str]:
 
 
 def _for_nobody(archive: Path) -> list[str]:
-    """Takes one board's password off a card that is to be anybody's."""
+    """Removes one board's password from a card that any board may use."""
     if not archive.exists():
         return []
     archive.unlink()
@@ -334,7 +336,7 @@ def _warnings(to: Path, files: Mapping[str, bytes]) -> list[str]:
     others = (to / ARCHIVE).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
     text = (
         f"{to / ARCHIVE} holds a password, and this file system has no modes: until "
-        "the first boot whoever has the card can read it"
+        "the first boot anyone who has the card can read it"
     )
     return [text] if others else []
 

@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _wrong(args: argparse.Namespace) -> str:
-    """Says why the options do not go together; empty if they do."""
+    """Returns why the options do not go together; empty if they do."""
     if not args.shared and args.to is None:
         return "a card for one board holds its password: say where to, --to DIR"
     for option in ("name", "stack", "slot", "renew", "wheel", "wheelhouse"):
@@ -191,7 +191,7 @@ def _card(args: argparse.Namespace, what: str) -> Card:
 def _key(args: argparse.Namespace) -> str:
     """Returns the public key that is let in; that of ``pirack deploy`` may be made."""
     if args.ssh_key is not None:
-        # Something else than a key is told as such, whatever bytes it has.
+        # With any bytes, so that Card can say that it is not a key.
         return str(args.ssh_key.read_text(encoding="utf-8", errors="replace").strip())
     from provisioning.deploy.ssh import own_key, public_line  # noqa: PLC0415  # an extra
 

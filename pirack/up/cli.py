@@ -74,10 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show what the parts do, not only trouble",
     )
-    _add_doors(parser)
+    _add_listeners(parser)
 
 
-def _add_doors(parser: argparse.ArgumentParser) -> None:
+def _add_listeners(parser: argparse.ArgumentParser) -> None:
     """Adds where page and broker listen."""
     parser.add_argument(
         "--http-port",
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def say(text: str) -> None:
-    """Tells the person at the terminal; a terminal that is gone stops nothing."""
+    """Prints for the person at the terminal; a closed terminal stops nothing."""
     with contextlib.suppress(OSError):
         terminal.say(text)
 
@@ -183,7 +183,7 @@ def _stop_event() -> asyncio.Event:
 
 
 async def _report(prepared: Prepared, began: float) -> None:
-    """Says when everything is up, once."""
+    """Prints, once, that everything is up."""
     readiness = await startup.wait(
         connector(prepared.operator),
         Topics(prepared.decided.options.rack),

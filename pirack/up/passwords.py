@@ -48,7 +48,7 @@ def mqtt_user(path: Path, username: str, role: BrokerRole) -> BrokerUser:
         role: What it is.
 
     Raises:
-        ConfigError: The file is there but is no credentials file.
+        ConfigError: The file is not a credentials file.
         OSError: It cannot be written.
     """
     found = None

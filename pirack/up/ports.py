@@ -10,7 +10,7 @@ from typing import Self
 from broker.common.errors import ConfigError
 
 TRIES = 200
-"""How far to look; whoever has this many ports in a row taken should name one."""
+"""How many ports are tried; beyond that a person should name one."""
 HIGHEST = 65535
 
 

@@ -97,7 +97,7 @@ def parse_shape(text: str) -> Shape:
     """Reads ``12x4``, or ``0`` for no simulation.
 
     Raises:
-        ConfigError: It is no shape, or larger than the contract can address.
+        ConfigError: It is not a shape, or larger than the contract can address.
     """
     match = _SHAPE.fullmatch(text.strip().lower())
     stacks, boards = (int(part or 0) for part in match.groups()) if match else (-1, 0)

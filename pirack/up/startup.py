@@ -95,7 +95,7 @@ def example_target(shape: Shape) -> str:
 
 
 def contents(shape: Shape, node_name: str) -> str:
-    """Says what the rack holds."""
+    """Returns what the rack consists of, in words."""
     here = f"this machine ({node_name})"
     if not shape.stacks:
         return here
@@ -158,7 +158,7 @@ class OnlineCount:
         """Nodes without power on purpose."""
 
     def take(self, value: object) -> None:
-        """Takes what the master says of itself and of the rack."""
+        """Reads what the master publishes of itself and of the rack."""
         match value:
             case MasterDetails(started=started):
                 self._master_is_new = started >= self._since

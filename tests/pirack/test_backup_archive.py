@@ -123,12 +123,14 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
 def test_a_link_or_a_device_in_the_place_of_a_file_is_refused(kind: bytes) -> None:
     linked = member("data/a", b"", type=kind, linkname="/etc/shadow")
     said = manifest(entry("data", None), entry("data/a", b""))
-    assert "is no file" in refused(packed(said, folder("data"), linked))
+    assert "is not a file" in refused(packed(said, folder("data"), linked))
 
 
 def test_a_link_in_the_place_of_a_folder_is_refused() -> None:
     linked = member("data", b"", type=tarfile.SYMTYPE, linkname="/etc")
-    assert "is no folder" in refused(packed(manifest(*GOOD), linked, GOOD_MEMBERS[1]))
+    assert "is not a folder" in refused(
+        packed(manifest(*GOOD), linked, GOOD_MEMBERS[1])
+    )
 
 
 def test_nothing_can_be_written_through_a_file() -> None:

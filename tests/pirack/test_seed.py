@@ -106,7 +106,7 @@ def test_the_hook_is_put_in_once_and_never_beside_another() -> None:
 
 @pytest.mark.parametrize("user", ["", "root", "Pi", "a b", "x;reboot", "ALL\nx"])
 def test_a_user_that_sudo_could_read_as_something_else_is_refused(user: str) -> None:
-    with pytest.raises(ConfigError, match="no name of an account"):
+    with pytest.raises(ConfigError, match="not the name of an account"):
         Card(user=user, key=KEY, instance="i", script="")
 
 
@@ -114,7 +114,7 @@ def test_a_user_that_sudo_could_read_as_something_else_is_refused(user: str) -> 
     "key", ["", "AAAA", "-----BEGIN OPENSSH PRIVATE KEY-----", f"{KEY}\nsecond"]
 )
 def test_only_a_public_key_of_one_line_is_let_in(key: str) -> None:
-    with pytest.raises(ConfigError, match="is no public SSH key"):
+    with pytest.raises(ConfigError, match="is not a public SSH key"):
         Card(user="pi", key=key, instance="i", script="")
 
 
@@ -287,7 +287,7 @@ def test_a_file_that_is_no_key_is_said_to_be_none(
         path.write_bytes(content)
     assert main(["seed", "--shared", "--ssh-key", str(path)]) == 3
     said = capsys.readouterr().err
-    assert ("is no public SSH key" if content else "No such file") in said
+    assert ("is not a public SSH key" if content else "No such file") in said
     assert "sudo" not in said
 
 
