@@ -455,12 +455,6 @@ async def _within(event: asyncio.Event, timeout_s: float) -> bool:
     return True
 
 
-async def _watched(
-    watch: Callable[[TailSink], Awaitable[None]], output: TailSink
-) -> None:
-    await watch(output)
-
-
 def _took_too_long(program: str, timeout_s: float, *, ended: bool) -> str:
     result = "was ended" if ended else "could not be ended: it is another user's"
     return f"{program!r} took longer than {timeout_s:g} s and {result}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -13,12 +12,10 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
-import pytest
 
 from broker.client.endpoint import Endpoint
 from broker.client.link import Message, Subscription
 from broker.client.mqtt_link import connector
-from broker.common.errors import BrokerError
 from broker.contract.messages import (
     Command,
     InstallStack,
@@ -40,9 +37,9 @@ from broker.contract.topics import (
     StackTopic,
     Topics,
 )
-from broker.mosquitto.program import find
 from master_service.power.fake import FakeRelays
 from node_agent.simulator.settings import BoardPlace
+from tests.mosquitto import OpenMosquitto
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -117,7 +114,8 @@ class RackProcesses:
     ) -> None:
         self.folder = folder
         self.shape = stacks, boards
-        self.port = free_port()
+        self.broker = OpenMosquitto(folder)
+        self.port = self.broker.port
         self.conf = folder / "pirack.toml"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -137,17 +135,6 @@ class RackProcesses:
             f'[master]\ndata_dir = "{self.folder}/master"\n'
             f'probe = "echo:{echo_port}"\ngrace_s = 10\n'
             f'[power]\ndriver = "fake"\nsettle_s = 0.5\nmin_off_s = 0.5\n{rows}'
-        )
-
-    def start_broker(self) -> None:
-        installed = find()
-        conf = self.folder / "mosquitto.conf"
-        conf.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self.processes["broker"] = subprocess.Popen(
-            [installed.program, "-c", conf],
-            env=installed.environment(os.environ),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
         )
 
     def start(
@@ -170,6 +157,7 @@ class RackProcesses:
         for process in self.processes.values():
             process.kill()
             process.wait(30)
+        self.broker.stop()
 
     @property
     def relays(self) -> FakeRelays:
@@ -264,10 +252,7 @@ def running_rack(folder: Path, power: str = "") -> Iterator[RackProcesses]:
     processes.configure(echo_port())
     conf = processes.conf.read_text()
     processes.conf.write_text(conf.replace("[power]\n", f"[power]\n{power}"))
-    try:
-        processes.start_broker()
-    except BrokerError as error:
-        pytest.skip(str(error))
+    processes.broker.start()
     processes.start("simulate")
     processes.start("master")
     try:

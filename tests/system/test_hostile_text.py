@@ -16,7 +16,6 @@ import pytest
 from broker.client.endpoint import Endpoint
 from broker.client.link import Message, Subscription
 from broker.client.mqtt_link import connector
-from broker.common.errors import BrokerError
 from broker.contract.messages import (
     Command,
     Event,
@@ -36,7 +35,7 @@ from broker.contract.messages import (
 )
 from broker.contract.protocol_doc import EXAMPLES
 from broker.contract.topics import NodeLeaf, Topics
-from tests.system.rack_processes import RackProcesses
+from tests.mosquitto import OpenMosquitto
 
 pytestmark = [pytest.mark.system, pytest.mark.mosquitto]
 
@@ -140,13 +139,10 @@ class Liar:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    processes = RackProcesses(tmp_path_factory.mktemp("processes"))
-    try:
-        processes.start_broker()
-    except BrokerError as error:
-        pytest.skip(str(error))
-    yield processes.port
-    processes.stop()
+    broker = OpenMosquitto(tmp_path_factory.mktemp("mosquitto"))
+    broker.start()
+    yield broker.port
+    broker.stop()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.client.link import Subscription
-from broker.common.errors import BrokerError
 from broker.contract.messages import (
     Power,
     ScanPhase,
@@ -56,10 +55,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RackProcesse
     # How a shutdown is proven is shown elsewhere; asking who is gone takes a second.
     text = re.sub('probe = ".*"', 'probe = "none"', text)
     processes.conf.write_text(f'{text}{INSTALL}"{processes.folder}/install"\n')
-    try:
-        processes.start_broker()
-    except BrokerError as error:
-        pytest.skip(str(error))
+    processes.broker.start()
     processes.start("simulate")
     processes.start("master")
     yield processes

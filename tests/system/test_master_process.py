@@ -119,9 +119,9 @@ async def test_kill_9_of_the_broker_makes_nothing_lost(
     processes: RackProcesses, client: CommandClient
 ) -> None:
     seen: set[Verdict] = set()
-    processes.kill("broker")
+    processes.broker.stop()
     await asyncio.sleep(3)
-    processes.start_broker()
+    processes.broker.start()
 
     def watched() -> bool:
         seen.update(state.verdict for state in client.observed.nodes.values())

@@ -40,8 +40,8 @@ PATIENCE_S = 30.0
 """For what must come at all; how soon it comes is measured in bench/recovery.py."""
 
 
-class Eyes:
-    """Sees what the bus carries."""
+class BoardObserver:
+    """Remembers what the boards publish."""
 
     def __init__(self) -> None:
         self.status: dict[str, str] = {}
@@ -80,15 +80,15 @@ class Eyes:
         return list(self.status.values()).count("online")
 
 
-class Observer:
+class ObserverClient:
     """A client that watches the rack and asks the simulator."""
 
     def __init__(self, port: int) -> None:
-        self.eyes = Eyes()
+        self.observed = BoardObserver()
         leaves = (NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.HEARTBEAT)
         filters = [TOPICS.node("+", leaf) for leaf in leaves]
         self.link: Link = connector(Endpoint(port=port))(
-            self.eyes,
+            self.observed,
             client_id=f"observer-{time.monotonic_ns()}",
             subscriptions=[
                 Subscription(one, qos=1)
@@ -97,10 +97,10 @@ class Observer:
         )
 
     async def ask(self, fault: str, words: str) -> Reply:
-        self.eyes.replies.clear()
+        self.observed.replies.clear()
         self.link.publish(f"{TOPICS.prefix}/sim/cmd/{fault}", words.encode(), qos=1)
-        await self.until(lambda: bool(self.eyes.replies))
-        return self.eyes.replies[-1]
+        await self.until(lambda: bool(self.observed.replies))
+        return self.observed.replies[-1]
 
     async def until(self, seen: Callable[[], bool]) -> None:
         """Wait until something is seen."""
@@ -147,14 +147,14 @@ def simulator(
 @pytest.fixture
 async def observer(
     port: int, simulator: subprocess.Popen[bytes]
-) -> AsyncIterator[Observer]:
+) -> AsyncIterator[ObserverClient]:
     """An observer who sees all 48 boards online, and their details."""
     assert simulator.poll() is None
-    observer = Observer(port)
+    observer = ObserverClient(port)
     await observer.link.start()
     assert await observer.link.wait_connected(PATIENCE_S)
-    await observer.until(lambda: observer.eyes.online() == STACKS * BOARDS)
-    await observer.until(lambda: len(observer.eyes.details) == STACKS * BOARDS)
+    await observer.until(lambda: observer.observed.online() == STACKS * BOARDS)
+    await observer.until(lambda: len(observer.observed.details) == STACKS * BOARDS)
     yield observer
     await observer.link.stop()
 
@@ -172,68 +172,71 @@ def echoes(place: BoardPlace, port: int, *, within_s: float = PATIENCE_S) -> boo
 
 
 async def test_a_crash_brings_the_will_though_the_board_lives(
-    observer: Observer, echo_port: int
+    observer: ObserverClient, echo_port: int
 ) -> None:
     place = BoardPlace(3, 2)
     reply = await observer.ask("crash", "s03n2")
     assert reply.phase is Phase.DONE
-    await observer.until(lambda: observer.eyes.status[place.id] == "offline")
+    await observer.until(lambda: observer.observed.status[place.id] == "offline")
     assert await asyncio.to_thread(echoes, place, echo_port), "the board is alive"
     await observer.ask("heal", "s03n2")
-    await observer.until(lambda: observer.eyes.status[place.id] == "online")
+    await observer.until(lambda: observer.observed.status[place.id] == "online")
 
 
 async def test_a_frozen_board_is_silent_until_keepalive_brings_the_will(
-    observer: Observer, echo_port: int
+    observer: ObserverClient, echo_port: int
 ) -> None:
-    place, eyes = BoardPlace(1, 1), observer.eyes
-    session = eyes.details[place.id].session
-    await observer.until(lambda: place.id in eyes.beat_at)
+    place, observed = BoardPlace(1, 1), observer.observed
+    session = observed.details[place.id].session
+    await observer.until(lambda: place.id in observed.beat_at)
     await observer.ask("freeze", place.id)
     frozen_at = time.monotonic()
-    await observer.until(lambda: eyes.status[place.id] == "offline")
+    await observer.until(lambda: observed.status[place.id] == "offline")
     assert time.monotonic() - frozen_at >= KEEPALIVE_S - 1, "that was no keepalive"
-    assert time.monotonic() - eyes.beat_at[place.id] >= KEEPALIVE_S - 2, "it spoke"
+    assert time.monotonic() - observed.beat_at[place.id] >= KEEPALIVE_S - 2, "it spoke"
     assert not await asyncio.to_thread(echoes, place, echo_port, within_s=0.5)
     assert await asyncio.to_thread(echoes, BoardPlace(1, 2), echo_port)
-    beats = eyes.beats[place.id]
+    beats = observed.beats[place.id]
     await observer.ask("heal", place.id)
-    await observer.until(lambda: eyes.status[place.id] == "online")
-    await observer.until(lambda: eyes.details[place.id].session != session)
-    await observer.until(lambda: eyes.beats[place.id] > beats)
+    await observer.until(lambda: observed.status[place.id] == "online")
+    await observer.until(lambda: observed.details[place.id].session != session)
+    await observer.until(lambda: observed.beats[place.id] > beats)
 
 
 async def test_a_network_cut_shorter_than_keepalive_leaves_no_trace_but_silence(
-    observer: Observer,
+    observer: ObserverClient,
 ) -> None:
-    place, eyes = BoardPlace(2, 1), observer.eyes
-    session = eyes.details[place.id].session
-    await observer.until(lambda: place.id in eyes.beat_at)
+    place, observed = BoardPlace(2, 1), observer.observed
+    session = observed.details[place.id].session
+    await observer.until(lambda: place.id in observed.beat_at)
     await observer.ask("network-cut", "s02n1 for=3")
-    await observer.until(lambda: eyes.longest_silence_s[place.id] > CUT_S)
-    assert eyes.status[place.id] == "online"
-    assert eyes.details[place.id].session == session
+    await observer.until(lambda: observed.longest_silence_s[place.id] > CUT_S)
+    assert observed.status[place.id] == "online"
+    assert observed.details[place.id].session == session
 
 
-async def test_an_outlet_cuts_and_boots_its_stack(observer: Observer) -> None:
-    eyes, ids = observer.eyes, [BoardPlace(5, slot).id for slot in range(1, BOARDS + 1)]
-    boots = {node: eyes.details[node].boot_id for node in ids}
+async def test_an_outlet_cuts_and_boots_its_stack(observer: ObserverClient) -> None:
+    observed, ids = (
+        observer.observed,
+        [BoardPlace(5, slot).id for slot in range(1, BOARDS + 1)],
+    )
+    boots = {node: observed.details[node].boot_id for node in ids}
     for power in (Power.OFF, Power.ON):  # heard in this order, however fast
         state = StackState(stack=5, name="", x=0, y=0, slots=BOARDS, power=power)
         observer.link.publish(TOPICS.stack(5), encode(state), qos=1, retain=True)
     await observer.until(
-        lambda: all(eyes.details[node].boot_id != boots[node] for node in ids)
+        lambda: all(observed.details[node].boot_id != boots[node] for node in ids)
     )
-    await observer.until(lambda: {eyes.status[node] for node in ids} == {"online"})
+    await observer.until(lambda: {observed.status[node] for node in ids} == {"online"})
 
 
 async def test_two_boards_with_one_identity_fight_until_one_is_gone(
-    observer: Observer,
+    observer: ObserverClient,
 ) -> None:
     place, names = BoardPlace(6, 1), set[str]()
 
     def both_seen() -> bool:
-        names.add(observer.eyes.details[place.id].hostname)
+        names.add(observer.observed.details[place.id].hostname)
         return names == {"s06n1", "s06n1-clone"}
 
     await observer.ask("duplicate", "s06n1")
@@ -241,17 +244,17 @@ async def test_two_boards_with_one_identity_fight_until_one_is_gone(
     await observer.ask("heal", "s06n1")
     await observer.until(
         lambda: (
-            observer.eyes.details[place.id].hostname == "s06n1"
-            and observer.eyes.status[place.id] == "online"
+            observer.observed.details[place.id].hostname == "s06n1"
+            and observer.observed.status[place.id] == "online"
         )
     )
 
 
 async def test_at_its_end_every_board_says_goodbye(
-    observer: Observer, simulator: subprocess.Popen[bytes]
+    observer: ObserverClient, simulator: subprocess.Popen[bytes]
 ) -> None:
     simulator.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(simulator.wait, PATIENCE_S) == 0
-    await observer.until(lambda: observer.eyes.online() == 0)
-    reasons = {details.reason for details in observer.eyes.details.values()}
+    await observer.until(lambda: observer.observed.online() == 0)
+    reasons = {details.reason for details in observer.observed.details.values()}
     assert reasons == {"simulation ended"}
