@@ -13,9 +13,9 @@ from provisioning.run.plan import Place
 from provisioning.run.state import InstallRun
 
 if TYPE_CHECKING:
-    from tests.provisioning.conftest import Scene
+    from tests.provisioning.harness import Rig
 
-Scenes = Callable[..., "Scene"]
+NewRig = Callable[..., "Rig"]
 Virtually = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
@@ -48,15 +48,15 @@ class DyingJournal:
 
 
 async def interrupted(
-    stage: "Scene", dies_at: int, *, written: bool
+    rig: "Rig", dies_at: int, *, written: bool
 ) -> tuple[InstallRun, bool]:
     """Install with one death on the way; return the end and whether it came to it."""
-    healthy = stage.journal
-    stage.journal = dying = DyingJournal(healthy, dies_at, written=written)
-    installer = stage.installer()
+    healthy = rig.journal
+    rig.journal = dying = DyingJournal(healthy, dies_at, written=written)
+    installer = rig.installer()
     await installer.start()
     try:
-        await installer.begin(stage.params)
+        await installer.begin(rig.params)
         async with asyncio.timeout(3600):
             while installer.run is None or not installer.run.over:  # virtual time
                 await asyncio.sleep(1)
@@ -67,35 +67,35 @@ async def interrupted(
     died = dying.left <= 0
     await installer.stop()
     await asyncio.sleep(3)
-    stage.journal = healthy
-    installer = stage.installer()
+    rig.journal = healthy
+    installer = rig.installer()
     await installer.start()
     if installer.run is None:
-        await installer.begin(stage.params)
-    run = await stage.ended(installer)
+        await installer.begin(rig.params)
+    run = await rig.ended(installer)
     await installer.stop()
     return run, died
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
 def test_a_run_killed_at_any_write_loses_and_doubles_no_board(
-    scene: Scenes, virtually: Virtually, *, written: bool
+    new_rig: NewRig, virtually: Virtually, *, written: bool
 ) -> None:
-    undisturbed = virtually(scene(2, 2).install())
+    undisturbed = virtually(new_rig(2, 2).install())
     steps: set[InstallStep] = set()
     for dies_at in range(1, 1000):
-        stage = scene(2, 2)
-        run, died = virtually(interrupted(stage, dies_at, written=written))
+        rig = new_rig(2, 2)
+        run, died = virtually(interrupted(rig, dies_at, written=written))
         assert run.step is InstallStep.DONE, (dies_at, run.problems, run.findings)
         assert run.places == undisturbed.places
         assert len(run.verified) == 4
-        assert set(stage.rack.levels.values()) == {Power.ON}
+        assert set(rig.rack.levels.values()) == {Power.ON}
         for stack in (1, 2):
-            switched = [on for one, on in stage.rack.switches if one == stack]
+            switched = [on for one, on in rig.rack.switches if one == stack]
             assert sorted(switched) == switched, "a stack that came on was cut"
-        reserved = stage.rack.backend.applied()
+        reserved = rig.rack.backend.applied()
         assert len({row.address for row in reserved}) == len(reserved) == 4
-        steps.update(s.step for s in stage.memory.runs)
+        steps.update(s.step for s in rig.memory.runs)
         if not died:
             break
     assert dies_at > 10
@@ -119,13 +119,13 @@ class SlowJournal(DyingJournal):
 
 
 def test_a_run_counts_as_over_only_once_that_is_written_down(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
     """Who stops the installer then would start it with a run that goes on."""
-    stage = scene(1, 2)
-    stage.journal = SlowJournal(stage.journal, 0, written=True)
-    assert virtually(stage.install()).step is InstallStep.DONE
-    assert stage.memory.runs[-1].step is InstallStep.DONE
+    rig = new_rig(1, 2)
+    rig.journal = SlowJournal(rig.journal, 0, written=True)
+    assert virtually(rig.install()).step is InstallStep.DONE
+    assert rig.memory.runs[-1].step is InstallStep.DONE
 
 
 class FullJournal(DyingJournal):
@@ -142,40 +142,40 @@ class FullJournal(DyingJournal):
 
 
 def test_a_journal_that_cannot_be_written_ends_the_run_where_it_is(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 2)
-    stage.journal = FullJournal(stage.journal, 6, written=False)
-    run = virtually(stage.install())
+    rig = new_rig(2, 2)
+    rig.journal = FullJournal(rig.journal, 6, written=False)
+    run = virtually(rig.install())
     assert run.step is InstallStep.FAILED
     assert run.problems == (
         "install run stopped where it is: database or disk is full",
     )
-    assert stage.announcer.states[-1].step == "failed"
+    assert rig.announcer.states[-1].step == "failed"
 
 
 def test_a_run_that_was_told_as_failed_is_not_taken_up_by_a_later_start(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 2)
-    stage.journal = journal = FullJournal(stage.journal, 6, written=False)
+    rig = new_rig(2, 2)
+    rig.journal = journal = FullJournal(rig.journal, 6, written=False)
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        run = await stage.ended(installer)
+        installer = await rig.begin()
+        run = await rig.ended(installer)
         journal.full = False
         await asyncio.sleep(60)
         await installer.stop()
         return run
 
     assert virtually(install()).step is InstallStep.FAILED
-    switched = list(stage.rack.switches)
+    switched = list(rig.rack.switches)
 
     async def start_again() -> None:
-        installer = stage.installer()
+        installer = rig.installer()
         await installer.start()
         await asyncio.sleep(60)
         await installer.stop()
 
     virtually(start_again())
-    assert stage.rack.switches == switched
+    assert rig.rack.switches == switched

@@ -16,7 +16,7 @@ from provisioning.run.messages import (
 )
 from provisioning.run.plan import AddressLayout, StackPlan, prepare
 from provisioning.run.state import InstallRun, Params
-from tests.provisioning.story import Scenes, Virtually, taken
+from tests.provisioning.harness import NewRig, Virtually, taken
 
 RIVAL = ForeignServer("192.168.23.99", "00:aa:bb:cc:dd:ee")
 STOPPED_AT = {
@@ -98,52 +98,52 @@ def test_a_search_that_fails_is_told_once_and_stops_nothing() -> None:
 
 
 def test_another_dhcp_server_stops_the_run_before_anything_is_switched(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 2)
-    stage.rack.rivals = (RIVAL,)
-    run = virtually(stage.install())
+    rig = new_rig(2, 2)
+    rig.rack.rivals = (RIVAL,)
+    run = virtually(rig.install())
     assert run.step is InstallStep.FAILED
     assert "192.168.23.99" in run.problems[0]
-    assert not stage.rack.switches
-    forced = virtually(stage.install(force=True))
+    assert not rig.rack.switches
+    forced = virtually(rig.install(force=True))
     assert len(forced.verified) == 4
     assert len([text for text in forced.problems if "192.168.23.99" in text]) == 1
 
 
 def test_one_that_comes_midway_is_found_at_the_next_stack_and_outlets_are_restored(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(3, 2)
-    stage.rack.levels = {1: Power.ON, 2: Power.ON, 3: Power.OFF}
+    rig = new_rig(3, 2)
+    rig.rack.levels = {1: Power.ON, 2: Power.ON, 3: Power.OFF}
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: len(run.seen) == 2)
-        stage.rack.rivals = (RIVAL,)
-        return await stage.ended(installer)
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: len(run.seen) == 2)
+        rig.rack.rivals = (RIVAL,)
+        return await rig.ended(installer)
 
     run = virtually(install())
     assert run.step is InstallStep.FAILED
     assert any("192.168.23.99" in text for text in run.problems)
-    assert (3, True) not in stage.rack.switches
-    assert stage.rack.levels == {1: Power.ON, 2: Power.ON, 3: Power.OFF}
+    assert (3, True) not in rig.rack.switches
+    assert rig.rack.levels == {1: Power.ON, 2: Power.ON, 3: Power.OFF}
     assert len(taken(run)) == 2, "what was found keeps its place"
 
 
 def test_one_that_comes_while_the_master_is_away_is_found_when_it_goes_on(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 2)
+    rig = new_rig(2, 2)
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.position == 1)
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: run.position == 1)
         await installer.stop()
-        stage.rack.rivals = (RIVAL,)
-        installer = stage.installer()
+        rig.rack.rivals = (RIVAL,)
+        installer = rig.installer()
         await installer.start()
-        return await stage.ended(installer)
+        return await rig.ended(installer)
 
     run = virtually(install())
     assert run.step is InstallStep.FAILED
@@ -151,10 +151,10 @@ def test_one_that_comes_while_the_master_is_away_is_found_when_it_goes_on(
 
 
 def test_an_interface_that_cannot_be_asked_midway_costs_a_word_and_no_board(
-    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+    new_rig: NewRig, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = scene(3, 2)
-    ask, asked = stage.rack.network.servers, []
+    rig = new_rig(3, 2)
+    ask, asked = rig.rack.network.servers, []
 
     async def servers(*, within_s: float) -> tuple[ForeignServer, ...]:
         asked.append(within_s)
@@ -163,20 +163,20 @@ def test_an_interface_that_cannot_be_asked_midway_costs_a_word_and_no_board(
         text = "nothing can be sent on eth1: Network is down; is it up?"
         raise NetworkError(text)
 
-    monkeypatch.setattr(stage.rack.network, "servers", servers)
-    run = virtually(stage.install())
+    monkeypatch.setattr(rig.rack.network, "servers", servers)
+    run = virtually(rig.install())
     assert run.step is InstallStep.DONE
     assert len(run.verified) == 6
     assert len(asked) == 4, "at each stack"
     assert len(run.problems) == 1
 
 
-def test_looking_makes_no_stack_longer(scene: Scenes, virtually: Virtually) -> None:
+def test_looking_makes_no_stack_longer(new_rig: NewRig, virtually: Virtually) -> None:
     async def seconds(**changes: bool) -> float:
-        stage = scene(3, 2)
-        installer = await stage.begin(**changes)
-        began = await stage.reach(installer, lambda run: run.step is InstallStep.SCAN)
-        run = await stage.ended(installer)
+        rig = new_rig(3, 2)
+        installer = await rig.begin(**changes)
+        began = await rig.reach(installer, lambda run: run.step is InstallStep.SCAN)
+        run = await rig.ended(installer)
         return run.wake - began.wake
 
     assert virtually(seconds()) == virtually(seconds(reserves=False))

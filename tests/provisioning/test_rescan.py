@@ -12,64 +12,64 @@ from provisioning.fake import RackBoard
 from provisioning.run import machine, texts
 from provisioning.run.messages import SwitchStack
 from provisioning.run.state import InstallRun, Leave, RunPace
-from tests.provisioning.story import Scenes, Virtually, place, reasons
+from tests.provisioning.harness import NewRig, Virtually, place, reasons
 from tests.provisioning.test_rivals import RIVAL, running
 
 
 def test_every_stack_comes_on_once_and_stays_on(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(3, 4)
-    run = virtually(stage.install())
+    rig = new_rig(3, 4)
+    run = virtually(rig.install())
     assert run.step is InstallStep.DONE
-    assert stage.rack.switches == [
+    assert rig.rack.switches == [
         *((number, False) for number in (1, 2, 3)),
         *((number, True) for number in (1, 2, 3)),
     ]
     addresses = {place.mac: place.address for place in run.places}
-    assert addresses == {board.mac: board.address for board in stage.rack.boards}
+    assert addresses == {board.mac: board.address for board in rig.rack.boards}
 
 
 def test_leases_are_short_for_the_time_of_a_run_alone(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 2)
+    rig = new_rig(2, 2)
 
     async def install() -> list[bool]:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.step is InstallStep.SCAN)
-        during = stage.rack.backend.brief
-        await stage.ended(installer)
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: run.step is InstallStep.SCAN)
+        during = rig.rack.backend.brief
+        await rig.ended(installer)
         await asyncio.sleep(1)
         await installer.stop()
-        return [during, stage.rack.backend.brief]
+        return [during, rig.rack.backend.brief]
 
     assert virtually(install()) == [True, False]
 
 
 def test_a_board_that_asks_when_the_next_stack_comes_on_is_settled_by_a_second_scan(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(3, 4)
-    stage.board(1, 2).boot_s = 125  # its window is over then
-    run = virtually(stage.install())
+    rig = new_rig(3, 4)
+    rig.board(1, 2).boot_s = 125  # its window is over then
+    run = virtually(rig.install())
     assert run.step is InstallStep.DONE, (run.problems, run.findings)
     assert len(run.verified) == 12
-    assert {p.stack for p in run.places if p.mac == stage.board(1, 2).mac} == {1}
-    assert stage.rack.switches[-2:] == [(1, False), (1, True)]
-    cut_again = [stack for stack, on in stage.rack.switches[3:] if not on]
+    assert {p.stack for p in run.places if p.mac == rig.board(1, 2).mac} == {1}
+    assert rig.rack.switches[-2:] == [(1, False), (1, True)]
+    cut_again = [stack for stack, on in rig.rack.switches[3:] if not on]
     assert cut_again == [1]
 
 
 def test_nothing_is_settled_where_a_board_cannot_be_asked_and_a_person_is_told(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 4)
-    late, mute = stage.board(1, 2), stage.board(1, 3)
+    rig = new_rig(2, 4)
+    late, mute = rig.board(1, 2), rig.board(1, 3)
     late.boot_s, mute.agent = 125, False
-    run = virtually(stage.install())
+    run = virtually(rig.install())
     assert run.step is InstallStep.PROBLEMS
-    assert (1, False) not in stage.rack.switches[1:]
+    assert (1, False) not in rig.rack.switches[1:]
     (told,) = [text for text in run.problems if "not scanned once more" in text]
     assert mute.mac in told
     assert "pirack install start --stack 1" in told
@@ -78,24 +78,24 @@ def test_nothing_is_settled_where_a_board_cannot_be_asked_and_a_person_is_told(
     )
     late.boot_s = 25
     # The confirmation of a run over that stack alone is the consent.
-    one = virtually(stage.install(stacks=stage.plans[:1], whole=False))
+    one = virtually(rig.install(stacks=rig.plans[:1], whole=False))
     assert one.step is InstallStep.DONE
     assert len(one.verified) == 4
 
 
 def test_a_silent_board_that_is_known_gets_a_second_start(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 2)
-    virtually(stage.install())
-    board = stage.board(1, 1)
+    rig = new_rig(2, 2)
+    virtually(rig.install())
+    board = rig.board(1, 1)
     board.silent = True
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.position == 1)
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: run.position == 1)
         board.silent = False
-        return await stage.ended(installer)
+        return await rig.ended(installer)
 
     run = virtually(install())
     assert run.step is InstallStep.DONE
@@ -103,87 +103,87 @@ def test_a_silent_board_that_is_known_gets_a_second_start(
 
 
 def test_an_empty_slot_costs_no_second_start(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 3)
-    stage.rack.boards.remove(stage.board(1, 3))
-    run = virtually(stage.install())
+    rig = new_rig(2, 3)
+    rig.rack.boards.remove(rig.board(1, 3))
+    run = virtually(rig.install())
     assert len(run.verified) == 5
-    assert len(stage.rack.switches) == 4
+    assert len(rig.rack.switches) == 4
 
 
 @pytest.mark.parametrize("leave", [Leave.RESTORE, Leave.OFF])
 def test_a_cancelled_run_cuts_no_board_that_cannot_be_asked(
-    scene: Scenes, virtually: Virtually, leave: Leave
+    new_rig: NewRig, virtually: Virtually, leave: Leave
 ) -> None:
-    stage = scene(2, 2)
-    stage.board(1, 1).agent = False
+    rig = new_rig(2, 2)
+    rig.board(1, 1).agent = False
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.position == 1)
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: run.position == 1)
         installer.cancel(leave)
-        return await stage.ended(installer)
+        return await rig.ended(installer)
 
     run = virtually(install())
     assert run.step is InstallStep.CANCELLED
-    assert stage.rack.levels[1] is Power.ON
-    assert any(stage.board(1, 1).mac in text for text in run.problems)
+    assert rig.rack.levels[1] is Power.ON
+    assert any(rig.board(1, 1).mac in text for text in run.problems)
 
 
 def test_a_run_that_fails_leaves_on_what_it_switched_on(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(3, 2)
-    stage.rack.levels = {1: Power.OFF, 2: Power.OFF, 3: Power.ON}
+    rig = new_rig(3, 2)
+    rig.rack.levels = {1: Power.OFF, 2: Power.OFF, 3: Power.ON}
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.position == 1)
-        stage.rack.source.rival(RIVAL)
-        return await stage.ended(installer)
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: run.position == 1)
+        rig.rack.source.rival(RIVAL)
+        return await rig.ended(installer)
 
     assert virtually(install()).step is InstallStep.FAILED
-    assert set(stage.rack.levels.values()) == {Power.ON}
+    assert set(rig.rack.levels.values()) == {Power.ON}
 
 
 def test_a_board_that_declined_its_address_is_told_with_why(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(1, 2)
-    board = stage.board(1, 2)
+    rig = new_rig(1, 2)
+    board = rig.board(1, 2)
 
     async def install() -> InstallRun:
-        installer = await stage.begin(pace=RunPace(verify_s=100))
-        await stage.reach(installer, lambda run: run.step is InstallStep.VERIFY)
-        stage.rack.boards.remove(board)  # it never has the address
+        installer = await rig.begin(pace=RunPace(verify_s=100))
+        await rig.reach(installer, lambda run: run.step is InstallStep.VERIFY)
+        rig.rack.boards.remove(board)  # it never has the address
         ask = BoardHeard(mac=board.mac, kind=HeardKind.DECLINE, address="192.168.23.11")
-        stage.rack.source.hear(ask)
-        return await stage.ended(installer)
+        rig.rack.source.hear(ask)
+        return await rig.ended(installer)
 
     run = virtually(install())
     said = f"{board.mac} declined 192.168.23.11, because another device"
-    assert said in "\n".join(stage.announcer.events)
+    assert said in "\n".join(rig.announcer.events)
     assert place(run, "s01n2").verdict is InstallVerdict.MISSING
 
 
 def test_boards_that_asked_while_the_master_was_away_are_heard_when_it_is_back(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
     """With long leases of somebody else's server they do not ask again for hours."""
-    stage = scene(2, 2)
+    rig = new_rig(2, 2)
 
     async def install() -> tuple[InstallRun, float]:
-        installer = await stage.begin(reserves=False)
-        await stage.reach(installer, lambda run: run.position == 1 and run.powered_at)
+        installer = await rig.begin(reserves=False)
+        await rig.reach(installer, lambda run: run.position == 1 and run.powered_at)
         await installer.stop()
         await asyncio.sleep(60)
-        for board in stage.rack.boards:
-            stage.rack.hush(board)
-        installer = stage.installer()
+        for board in rig.rack.boards:
+            rig.rack.hush(board)
+        installer = rig.installer()
         await installer.start()
         began = asyncio.get_running_loop().time()
-        run = await stage.ended(installer)
+        run = await rig.ended(installer)
         return run, asyncio.get_running_loop().time() - began
 
     run, took_s = virtually(install())
@@ -193,77 +193,77 @@ def test_boards_that_asked_while_the_master_was_away_are_heard_when_it_is_back(
 
 
 def test_a_link_that_came_up_is_no_problem_at_the_end(
-    scene: Scenes, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
+    new_rig: NewRig, virtually: Virtually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = scene(1, 2)
+    rig = new_rig(1, 2)
 
     async def check(_want: object) -> tuple[Problem, ...]:
         return (Problem(text="eth1 has no link", passing=True), Problem(text="other"))
 
-    monkeypatch.setattr(stage.rack.backend, "check", check)
-    run = virtually(stage.install())
+    monkeypatch.setattr(rig.rack.backend, "check", check)
+    run = virtually(rig.install())
     assert run.problems == ("other",)
-    assert "problem: eth1 has no link" in stage.announcer.events
-    stage.rack.boards.clear()
-    assert "eth1 has no link" in virtually(stage.install()).problems
+    assert "problem: eth1 has no link" in rig.announcer.events
+    rig.rack.boards.clear()
+    assert "eth1 has no link" in virtually(rig.install()).problems
 
 
 def test_a_board_with_two_interfaces_in_the_network_is_one_board(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 3)
-    one, other = stage.board(1, 1), stage.board(1, 2)
+    rig = new_rig(2, 3)
+    one, other = rig.board(1, 1), rig.board(1, 2)
     one.other_mac, other.other_mac = other.mac, one.mac
-    run = virtually(stage.install())
+    run = virtually(rig.install())
     assert place(run, "s01n1").mac == one.mac
     assert place(run, "s01n2").mac == ""
     assert len(run.verified) == 5
     assert f"{other.mac}, found for s01n2, is a second interface" in reasons(
         run, InstallVerdict.CONFLICT
     )
-    reserved = {row.mac for row in stage.rack.backend.applied()}
+    reserved = {row.mac for row in rig.rack.backend.applied()}
     assert other.mac not in reserved
     assert len(reserved) == 5
 
 
 @pytest.mark.parametrize("step", [InstallStep.SCAN, InstallStep.VERIFY])
 def test_stacks_that_lost_the_mains_with_the_master_come_on_again(
-    scene: Scenes, virtually: Virtually, step: InstallStep
+    new_rig: NewRig, virtually: Virtually, step: InstallStep
 ) -> None:
-    stage = scene(2, 2)
+    rig = new_rig(2, 2)
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.step is step and run.position == 1)
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: run.step is step and run.position == 1)
         await installer.stop()
         for number in (1, 2):
-            stage.rack.switch(number, on=False)
-        stage.rack.switches.clear()
-        installer = stage.installer()
+            rig.rack.switch(number, on=False)
+        rig.rack.switches.clear()
+        installer = rig.installer()
         await installer.start()
-        return await stage.ended(installer)
+        return await rig.ended(installer)
 
     run = virtually(install())
     assert run.step is InstallStep.DONE, run.findings
     assert len(run.verified) == 4
-    assert {(1, True), (2, True)} <= set(stage.rack.switches)
-    assert (1, False) not in stage.rack.switches
+    assert {(1, True), (2, True)} <= set(rig.rack.switches)
+    assert (1, False) not in rig.rack.switches
 
 
 def test_a_server_that_is_away_when_boards_get_their_places_is_waited_for(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
-    stage = scene(2, 2)
+    rig = new_rig(2, 2)
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: len(run.seen) == 2)
-        stage.rack.alive = False
-        stage.rack.backend.refusals = 12
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: len(run.seen) == 2)
+        rig.rack.alive = False
+        rig.rack.backend.refusals = 12
         asyncio.get_running_loop().call_later(
-            25, functools.partial(stage.rack.set_alive, yes=True)
+            25, functools.partial(rig.rack.set_alive, yes=True)
         )
-        return await stage.ended(installer)
+        return await rig.ended(installer)
 
     run = virtually(install())
     assert run.step is InstallStep.DONE, run.problems
@@ -292,19 +292,19 @@ def test_a_run_begun_by_an_older_version_is_ended_and_its_outlets_come_back(
 
 
 def test_a_stranger_that_fills_a_stack_is_found_when_the_stack_is_off(
-    scene: Scenes, virtually: Virtually
+    new_rig: NewRig, virtually: Virtually
 ) -> None:
     """It asked first, and is of the same maker, so only power tells."""
-    stage = scene(2, 2)
+    rig = new_rig(2, 2)
     stranger = RackBoard("dc:a6:32:00:00:99")
-    stage.rack.boards.append(stranger)
+    rig.rack.boards.append(stranger)
 
     async def install() -> InstallRun:
-        installer = await stage.begin()
-        await stage.reach(installer, lambda run: run.powered_at)
-        stage.rack.speak(stranger, after_s=20)
-        stage.board(1, 1).boot_s = 21
-        return await stage.ended(installer)
+        installer = await rig.begin()
+        await rig.reach(installer, lambda run: run.powered_at)
+        rig.rack.speak(stranger, after_s=20)
+        rig.board(1, 1).boot_s = 21
+        return await rig.ended(installer)
 
     run = virtually(install())
     assert stranger.mac not in {p.mac for p in run.places}
