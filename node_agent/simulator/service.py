@@ -214,55 +214,17 @@ class SimulatorControl:
         if not message.payload and (message.retain or message.topic in self._clearing):
             self._clearing.discard(message.topic)
             return
+        command = Command()
+        rows: tuple[TargetRow, ...] = ()
         try:
             command = _read(message.payload)
-        except PayloadError as error:
-            self._refuse(verb, message, Command(), str(error))
-            return
-        if not command.id:
-            command = msgspec.structs.replace(command, id=f"sim-{next(self._ids)}")
-        if message.retain:
-            self._clearing.add(message.topic)
-            self._publish(message.topic, b"", retain=True)
-            self._refuse(verb, message, command, _RETAINED)
-        elif command.expires is not None and command.expires < self._wall():
-            self._refuse(verb, message, command, _EXPIRED, Phase.EXPIRED)
-        else:
-            self._obey(verb, message, command)
-
-    def _obey(self, verb: str, message: Message, command: Command) -> None:
-        try:
-            rows = self._rack.inflict(parse_words(verb, list(command.args)))
-        except (ConfigError, TopicError) as error:
-            self._refuse(verb, message, command, str(error))
-            return
-        log.info("%s %s: %s", verb, " ".join(command.args), command.by or "asked")
-        ok = all(row.phase is Phase.DONE for row in rows)
-        phase = Phase.DONE if ok else Phase.FAILED
-        self._answer(verb, message, command, phase, rows=rows)
-
-    def _refuse(
-        self,
-        verb: str,
-        message: Message,
-        command: Command,
-        error: str,
-        phase: Phase = Phase.REFUSED,
-    ) -> None:
-        self.rejections.add("command", error)
-        self._answer(verb, message, command, phase, error=error)
-
-    def _answer(
-        self,
-        verb: str,
-        message: Message,
-        command: Command,
-        phase: Phase,
-        *,
-        rows: tuple[TargetRow, ...] = (),
-        error: str = "",
-    ) -> None:
-        """Publishes a receipt on its topic, and to an inbox if one was named."""
+            if not command.id:
+                command = msgspec.structs.replace(command, id=f"sim-{next(self._ids)}")
+            phase, error, rows = self._obey(verb, message, command)
+        except (PayloadError, ConfigError, TopicError) as wrong:
+            phase, error = Phase.REFUSED, str(wrong)
+        if error:
+            self.rejections.add("command", error)
         reply = Reply(
             id=command.id,
             verb=verb,
@@ -274,7 +236,31 @@ class SimulatorControl:
             by=command.by,
             verified=bool(rows) and all(row.verified for row in rows),
         )
-        topics = [self._topics.reply(SIM, verb)]
+        self._answer(reply, message)
+
+    def _obey(
+        self, verb: str, message: Message, command: Command
+    ) -> tuple[Phase, str, tuple[TargetRow, ...]]:
+        """Returns phase, error and a row for each board.
+
+        Raises:
+            ConfigError: The fault is not understood.
+            TopicError: Its target is not here.
+        """
+        if message.retain:
+            self._clearing.add(message.topic)
+            self._publish(message.topic, b"", retain=True)
+            return Phase.REFUSED, _RETAINED, ()
+        if command.expires is not None and command.expires < self._wall():
+            return Phase.EXPIRED, _EXPIRED, ()
+        rows = self._rack.inflict(parse_words(verb, list(command.args)))
+        log.info("%s %s: %s", verb, " ".join(command.args), command.by or "asked")
+        ok = all(row.phase is Phase.DONE for row in rows)
+        return Phase.DONE if ok else Phase.FAILED, "", rows
+
+    def _answer(self, reply: Reply, message: Message) -> None:
+        """Publishes a receipt on its topic, and to an inbox if one was named."""
+        topics = [self._topics.reply(SIM, reply.verb)]
         if message.response_topic.startswith(f"{self._topics.prefix}/inbox/"):
             topics.append(message.response_topic)
         for part in _parts(reply):
