@@ -72,7 +72,7 @@ COMMANDS = (
     Command("init", "pirack.init.cli", "set up a rack for good, with system services"),
     Command("node", "pirack.node", "let real Pis join, list and forget them"),
     Command(
-        "deploy", "pirack.deployment.cli", "bring the agent to boards over SSH", "rack"
+        "deploy", "pirack.deployment", "bring the agent to boards over SSH", "rack"
     ),
     Command("seed", "pirack.seed.cli", "prepare cards that join by themselves", "rack"),
     Command("send", "pirack.send", "send a command and print its receipt"),

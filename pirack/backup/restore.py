@@ -37,7 +37,7 @@ from pirack.backup.archive import (
     RackKind,
 )
 from pirack.backup.swap import Note, Swap
-from pirack.deployment.targets import JOURNAL
+from pirack.deploy_targets import JOURNAL
 from pirack.init.rack_files import DHCP_UNIT, DROP_IN, SERVICES, UNITS
 from pirack.up import data_directory
 from provisioning.journal import SqliteJournal

@@ -20,7 +20,7 @@ from broker.common.atomic import replace
 from broker.common.errors import ConfigError
 from pirack import distribution
 from pirack.bundle import BoardId
-from pirack.deployment.packer import add_wheelhouse
+from pirack.deploy_packer import add_wheelhouse
 
 ARCHIVE = "pirack-seed.tar"
 CMDLINE = "cmdline.txt"

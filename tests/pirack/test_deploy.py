@@ -15,13 +15,13 @@ from broker.contract.messages import Details, NodeState, Verdict
 from broker.contract.topics import Topics
 from broker.mosquitto import credentials
 from broker.mosquitto.credentials import Credentials
-from pirack import bundle, distribution
+from pirack import bundle, deploy_targets, distribution
 from pirack.bundle import BoardId
-from pirack.deployment import show, targets
-from pirack.deployment.board import board_of
-from pirack.deployment.packer import HousePacker
-from pirack.deployment.place_them import wanted
+from pirack.deploy_packer import BoardPacker, board_of
+from pirack.deploy_view import report_line, summary, table
+from pirack.deployment import placing_commands
 from pirack.rack_config import RackAccess
+from pirack.screen import text_of
 from provisioning.deploy.remote import Snapshot
 from provisioning.deploy.report import DeployStep, Report, Target, Trouble
 from provisioning.run.plan import Place
@@ -61,7 +61,7 @@ def state(node: str, name: str, *, stack: int | None, slot: int | None) -> NodeS
     )
 
 
-def known() -> tuple[targets.Known, ...]:
+def known() -> tuple[deploy_targets.KnownBoard, ...]:
     said = {
         "pi-1f3a9c2e": details("192.168.23.222"),
         "pi-0badcafe": details("10.0.0.7"),
@@ -70,25 +70,25 @@ def known() -> tuple[targets.Known, ...]:
         "pi-52000000": details(),
     }
     states = {"pi-0badcafe": state("pi-0badcafe", "shelf", stack=1, slot=1)}
-    return targets.merge(
-        targets.from_places([SLOT, EMPTY, INVENTED], said),
-        targets.from_rack(said, states),
+    return deploy_targets.merge(
+        deploy_targets.from_places([SLOT, EMPTY, INVENTED], said),
+        deploy_targets.from_rack(said, states),
         own="pi-00000001",
     )
 
 
 def test_all_are_the_boards_of_slots_and_those_that_speak_but_not_the_master() -> None:
-    hosts = [target.host for target in targets.choose(known(), [])]
+    hosts = [target.host for target in deploy_targets.choose(known(), [])]
     assert hosts == ["10.0.0.7", "192.168.23.22"]
 
 
 def test_that_the_master_is_left_out_is_said_where_it_would_have_been_meant() -> None:
     states = {"pi-00000001": state("pi-00000001", "desk", stack=1, slot=2)}
     said = "desk is this machine, the master's: left out, it has its agent"
-    assert targets.left_out("pi-00000001", states) == said
-    assert targets.left_out("pi-00000001", states, stack=1) == said
-    assert targets.left_out("pi-00000001", states, stack=2) == ""
-    assert targets.left_out("", states) == ""
+    assert deploy_targets.left_out("pi-00000001", states) == said
+    assert deploy_targets.left_out("pi-00000001", states, stack=1) == said
+    assert deploy_targets.left_out("pi-00000001", states, stack=2) == ""
+    assert deploy_targets.left_out("", states) == ""
 
 
 def test_who_cannot_be_meant_is_told_before_anybody_is_tried() -> None:
@@ -98,7 +98,7 @@ def test_who_cannot_be_meant_is_told_before_anybody_is_tried() -> None:
     }
     said = {"pi-51000000": details("10.0.0.9", simulated=True)}
     words = ["10.0.0.7", "desk", "S04N1", "elsewhere"]
-    assert list(targets.not_meant(words, said, states, own="pi-00000001")) == [
+    assert list(deploy_targets.not_meant(words, said, states, own="pi-00000001")) == [
         "desk is this machine, the master's: it has its agent",
         "S04N1 is simulated: there is no board to bring an agent to",
     ]
@@ -106,20 +106,22 @@ def test_who_cannot_be_meant_is_told_before_anybody_is_tried() -> None:
 
 @pytest.mark.parametrize("word", ["s03n2", "S03N2", "pi-1f3a9c2e", MAC])
 def test_a_board_is_called_by_name_id_or_hardware_address(word: str) -> None:
-    (target,) = targets.choose(known(), [word])
+    (target,) = deploy_targets.choose(known(), [word])
     assert (target.host, target.mac) == ("192.168.23.22", MAC)
 
 
 def test_any_other_word_is_an_address() -> None:
-    (target,) = targets.choose(known(), ["10.9.9.9:2222"])
+    (target,) = deploy_targets.choose(known(), ["10.9.9.9:2222"])
     assert target == Target(host="10.9.9.9", port=2222)
-    assert len(targets.choose(known(), ["s03n2", "pi-1f3a9c2e"])) == 1
+    assert len(deploy_targets.choose(known(), ["s03n2", "pi-1f3a9c2e"])) == 1
 
 
 def test_a_stack_is_its_boards_and_an_empty_one_is_said_to_be() -> None:
-    assert [one.name for one in targets.choose(known(), [], stack=1)] == ["shelf"]
+    assert [one.name for one in deploy_targets.choose(known(), [], stack=1)] == [
+        "shelf"
+    ]
     with pytest.raises(ConfigError, match="no board is known in stack 9"):
-        targets.choose(known(), [], stack=9)
+        deploy_targets.choose(known(), [], stack=9)
 
 
 SERIAL = {"/sys/firmware/devicetree/base/serial-number": "100000001F3A9C2E"}
@@ -184,7 +186,7 @@ def test_what_goes_to_a_board_is_one_directory_that_only_root_reads(
     (tmp_path / "wheels" / "psutil.whl").write_bytes(b"wheel")
     before = set(tmp_path.iterdir())
     known = {"pi-1f3a9c2e": state("pi-1f3a9c2e", "s01n1", stack=1, slot=1)}
-    packer = HousePacker(house(tmp_path), known, wheelhouse=tmp_path / "wheels")
+    packer = BoardPacker(house(tmp_path), known, wheelhouse=tmp_path / "wheels")
     package = asyncio.run(packer.pack(Snapshot(files=SERIAL, answers={})))
     with tarfile.open(fileobj=io.BytesIO(package.archive)) as archive:
         entries = {entry.name: entry for entry in archive}
@@ -214,7 +216,7 @@ def test_wheels_that_a_board_made_go_to_those_of_its_kind_and_with_each_bundle(
     monkeypatch.setattr("pirack.broker_users.admit", admit)
     found = house(tmp_path)
     known = {"pi-1f3a9c2e": state("pi-1f3a9c2e", "s01n1", stack=1, slot=1)}
-    packer = HousePacker(found, known)
+    packer = BoardPacker(found, known)
     assert packer.wheels is not None
     packer.wheels.keep(KIND, handed_over().stdout, "made by s01n1 from source")
     wheels = {f"wheels/{KIND}/{name}" for name in [*wheel_names(), "SHA256SUMS"]}
@@ -243,7 +245,7 @@ def test_a_board_of_an_earlier_release_gets_a_client_id_that_is_kept_when_it_has
     found.node(old.username).parent.mkdir()
     credentials.write(found.node(old.username), old)
     known = {"pi-1f3a9c2e": state("pi-1f3a9c2e", "s01n1", stack=1, slot=1)}
-    packer = HousePacker(found, known)
+    packer = BoardPacker(found, known)
     package = asyncio.run(packer.pack(Snapshot(files=SERIAL, answers={})))
     with tarfile.open(fileobj=io.BytesIO(package.archive)) as archive:
         file = archive.extractfile("pi-1f3a9c2e/credentials.json")
@@ -278,7 +280,7 @@ def test_keys_are_kept_where_the_install_run_keeps_its_own(
     tmp_path: Path, text: str, where: str
 ) -> None:
     assert house(tmp_path, text).install_directory() == tmp_path / where
-    assert targets.found_places(tmp_path) == ()
+    assert deploy_targets.found_places(tmp_path) == ()
 
 
 def test_under_pirack_up_they_are_where_its_master_was_told(tmp_path: Path) -> None:
@@ -295,14 +297,14 @@ DONE = Report(target=TARGET, step=DeployStep.DONE, node="pi-1", text="agent 1.2.
 def test_the_master_is_told_only_what_it_does_not_know() -> None:
     there = state("pi-1", "s03n2", stack=3, slot=2)
     elsewhere = state("pi-1", "s03n2", stack=None, slot=None)
-    assert wanted(DONE, None) == [("name", "s03n2"), ("place", "3", "2")]
-    assert wanted(DONE, elsewhere) == [("place", "3", "2")]
-    assert wanted(DONE, there) == []
+    assert placing_commands(DONE, None) == [("name", "s03n2"), ("place", "3", "2")]
+    assert placing_commands(DONE, elsewhere) == [("place", "3", "2")]
+    assert placing_commands(DONE, there) == []
     for step in (
         DeployStep.FAILED,
         DeployStep.READY,
     ):  # ready: a dry run, which changes nothing
-        assert wanted(msgspec.structs.replace(DONE, step=step), None) == []
+        assert placing_commands(msgspec.structs.replace(DONE, step=step), None) == []
 
 
 def test_a_person_reads_who_why_and_how_many() -> None:
@@ -312,21 +314,21 @@ def test_a_person_reads_who_why_and_how_many() -> None:
         trouble=Trouble.UNREACHABLE,
         text="no SSH at 10.0.0.7 port 22: no answer",
     )
-    assert show.line(DONE) == "s03n2            done in 0.0 s  pi-1  agent 1.2.3"
-    assert show.line(failed).endswith("failed: unreachable: " + failed.text)
-    assert show.summary([DONE, failed]) == "2 boards: 1 installed, 1 failed"
+    assert report_line(DONE) == "s03n2            done in 0.0 s  pi-1  agent 1.2.3"
+    assert report_line(failed).endswith("failed: unreachable: " + failed.text)
+    assert summary([DONE, failed]) == "2 boards: 1 installed, 1 failed"
 
 
 def test_the_live_table_has_a_row_for_each_board() -> None:
-    rich = pytest.importorskip("rich.console")
-    from pirack.deployment.show_rich import Screen  # noqa: PLC0415  # an extra
-
-    screen = Screen()
-    with screen:
-        for step in (DeployStep.CONNECTING, DeployStep.DONE):
-            screen(msgspec.structs.replace(DONE, step=step))
-    console = rich.Console(file=io.StringIO(), width=100)
-    console.print(screen.table())
-    drawn = console.file.getvalue()
-    assert drawn.count("s03n2") == 1
-    assert "agent 1.2.3" in drawn
+    failed = msgspec.structs.replace(
+        DONE,
+        target=Target(host="10.0.0.7"),
+        step=DeployStep.FAILED,
+        trouble=Trouble.UNREACHABLE,
+        text="no SSH at 10.0.0.7 port 22: no answer",
+    )
+    head, done, *lines = map(text_of, table([DONE, failed], 60))
+    assert head.split() == ["board", "node", "step", "took"]
+    assert done.split() == ["s03n2", "pi-1", "done", "0.0", "s", "agent", "1.2.3"]
+    assert lines[0].startswith("10.0.0.7")
+    assert " ".join(" ".join(lines).split()[5:]) == failed.text

@@ -5,12 +5,12 @@ import argparse
 import pytest
 
 from broker.common.errors import ConfigError
-from pirack.deployment import cli
+from pirack import deployment
 
 
 def options(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
+    deployment.add_arguments(parser)
     return parser.parse_args(words)
 
 
@@ -45,7 +45,7 @@ def test_options_that_do_not_fit_are_refused(
 ) -> None:
     monkeypatch.setattr("pirack.rack_config.find_access", lambda _args: None)
     with pytest.raises(ConfigError, match=says):
-        cli.run(options(*words))
+        deployment.run(options(*words))
 
 
 @pytest.mark.parametrize("words", [[], ["s03n2", "--all"], ["s03n2", "--stack", "3"]])
@@ -55,5 +55,5 @@ def test_boards_are_meant_in_one_way_or_it_is_wrong_usage(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("pirack.rack_config.find_access", lambda _args: None)
-    assert cli.run(options(*words)) == 2
+    assert deployment.run(options(*words)) == 2
     assert "say which boards" in capsys.readouterr().err

@@ -24,10 +24,10 @@ while terminal.say("x" * 4096):
 print("more")
 """
 DEPLOYS = """
-from pirack.deployment.show import Lines
-from provisioning.deploy.report import Report, DeployStep, Target
+from pirack.deploy_view import DeployLog
+from provisioning.deploy.report import DeployStep, Report, Target
 report = Report(target=Target(host="x" * 4096), step=DeployStep.CONNECTING)
-with Lines() as progress:
+with DeployLog() as progress:
     for _ in range(100):
         progress(report)
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from broker.contract.topics import Topics
 from broker.mosquitto.credentials import Credentials
 from pirack import bundle
-from pirack.deployment.board import board_of
+from pirack.deploy_packer import board_of
 from pirack.rack_config import RackAccess
 from provisioning.deploy import ssh
 from provisioning.deploy.deployer import DeployContext, Deployer, DeployPace, Package

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pirack.deployment.targets import JOURNAL
+from pirack.deploy_targets import JOURNAL
 from pirack.rack_config import UP_FILE, read_access
 from provisioning.deploy.report import Trouble
 from provisioning.journal import SqliteJournal

@@ -13,9 +13,9 @@ import msgspec
 from broker.common.errors import PiRackError
 from broker.contract.messages import NodeState
 from broker.mosquitto.credentials import Credentials, generate_client_id
+from node_agent import identity
 from pirack import broker_users, bundle, distribution
 from pirack.bundle import BoardId
-from pirack.deployment.board import board_of
 from pirack.enrolment import NotLetInError, let_in
 from pirack.rack_config import RackAccess
 from provisioning.deploy.deployer import Package
@@ -25,11 +25,35 @@ from provisioning.deploy.wheels import WheelStore
 WHEELHOUSE = "wheelhouse"
 
 
-class HousePacker:
-    """Packs for the boards of one rack.
+def board_of(snapshot: Snapshot) -> BoardId:
+    """Returns a board's id: what it said of itself is laid out as its own files are.
 
     Args:
-        house: The rack.
+        snapshot: What it said.
+
+    Raises:
+        ConfigError: It has neither a serial nor a network interface.
+    """
+    with tempfile.TemporaryDirectory(prefix="pirack-") as directory:
+        root = Path(directory)
+        for name, text in snapshot.files.items():
+            path = root / Path(name).relative_to("/")
+            if ".." in path.parts:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        serial = identity.serial(root)
+        macs = tuple(one.mac for one in identity.interfaces(root))
+    node = identity.node_id(serial, macs)
+    # An id from a serial it finds by itself; interfaces come and go.
+    return BoardId(node, told=node != identity.node_id(serial, ()) if serial else True)
+
+
+class BoardPacker:
+    """Packs what the boards of one rack need.
+
+    Args:
+        access: The rack.
         states: What the master says of the nodes it knows; kept up to date by others.
         wheel: Our package; None for the one that runs here.
         wheelhouse: Wheels of what it needs, for boards without a package index; None
@@ -38,31 +62,31 @@ class HousePacker:
 
     def __init__(
         self,
-        house: RackAccess,
+        access: RackAccess,
         states: Mapping[str, NodeState],
         *,
         wheel: Path | None = None,
         wheelhouse: Path | None = None,
     ) -> None:
-        self._house = house
+        self._access = access
         self._states = states
         self._master = True
         self._wheel = wheel
         self._wheelhouse = wheelhouse
         self._own: tuple[str, bytes] | None = None
-        self._door = asyncio.Lock()
+        self._enrolling = asyncio.Lock()
         self.wheels: WheelStore | None = None
         """Those that boards made; None where a person brings a wheelhouse."""
         if wheelhouse is None:
             self.wheels = WheelStore(
-                house.board_wheels, distribution.deploy_directory()
+                access.board_wheels, distribution.deploy_directory()
             )
         self.renamed: dict[str, Credentials] = {}
         """By node id: what goes to boards whose client id could be guessed. The broker
         is told when the board has it, so that a failed visit locks no board out."""
 
     def node(self, snapshot: Snapshot) -> str:
-        """Return the id a board will have.
+        """Returns the id a board will have.
 
         Raises:
             ConfigError: It has nothing to make one of.
@@ -70,16 +94,18 @@ class HousePacker:
         return board_of(snapshot).node
 
     async def pack(self, snapshot: Snapshot) -> Package:
-        """Make the board's credential known to the broker, and return its package.
+        """Makes the board's credentials known to the broker; returns its package.
 
         Raises:
             PiRackError: The broker or a file does not allow it.
             OSError: A file cannot be written.
         """
         board = await asyncio.to_thread(board_of, snapshot)
-        async with self._door:  # one change of the broker's users at a time
-            secret, new = broker_users.node_secret(self._house, board.node, renew=False)
-            await broker_users.admit(self._house, secret, renewed=new)
+        async with self._enrolling:  # one change of the broker's users at a time
+            secret, new = broker_users.node_secret(
+                self._access, board.node, renew=False
+            )
+            await broker_users.admit(self._access, secret, renewed=new)
             if not new and not secret.client_id:
                 bound = generate_client_id(board.node)
                 secret = msgspec.structs.replace(secret, client_id=bound)
@@ -95,14 +121,14 @@ class HousePacker:
         return Package(node=board.node, archive=archive)
 
     async def _let_in(self, node: str) -> None:
-        """Has the master hear a board that it has forgotten, the agent's birth first.
+        """Makes the master admit a board it has forgotten, before its agent speaks.
 
-        Without a master the board is installed all the same; ``place_them`` tells.
+        Without a master the board is installed all the same; ``place_boards`` says it.
         """
         if node in self._states or not self._master:
             return
         try:
-            await let_in(self._house, node)
+            await let_in(self._access, node)
         except NotLetInError:
             pass
         except PiRackError:
@@ -122,9 +148,9 @@ class HousePacker:
     ) -> bytes:
         content = io.BytesIO()
         # Among the secrets, for it holds one; gone again at once.
-        with tempfile.TemporaryDirectory(dir=self._house.secrets) as into:
+        with tempfile.TemporaryDirectory(dir=self._access.secrets) as into:
             made = bundle.write(
-                self._house, board, secret, into=Path(into), kinds=kinds
+                self._access, board, secret, into=Path(into), kinds=kinds
             )
             (made / wheel[0]).write_bytes(wheel[1])
             with tarfile.open(fileobj=content, mode="w") as archive:
@@ -135,7 +161,7 @@ class HousePacker:
 
 
 def add_wheelhouse(archive: tarfile.TarFile, wheelhouse: Path, bundle: str) -> None:
-    """Add wheels to a bundle, and their hashes, which its ``install`` checks.
+    """Adds wheels to a bundle, and their hashes, which its ``install`` checks.
 
     Args:
         archive: The bundle goes into it.
@@ -155,7 +181,7 @@ def add_wheelhouse(archive: tarfile.TarFile, wheelhouse: Path, bundle: str) -> N
 
 
 def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Leave out who we are here."""
+    """Leaves out which user packs it."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
     return entry

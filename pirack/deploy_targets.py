@@ -15,7 +15,7 @@ from provisioning.run.plan import Place
 JOURNAL = "install.sqlite"
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class KnownBoard(msgspec.Struct, frozen=True, kw_only=True):
     """A board that can be named in more ways than by its address.
 
     Args:
@@ -33,7 +33,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def found_places(directory: Path) -> tuple[Place, ...]:
-    """Returns who stands where; nothing where there was no install run yet.
+    """Returns who stands where; nothing before the first install run.
 
     Raises:
         JournalError: The journal cannot be read.
@@ -51,19 +51,19 @@ def found_places(directory: Path) -> tuple[Place, ...]:
 
 def from_places(
     places: Iterable[Place], details: Mapping[str, Details], port: int = SSH_PORT
-) -> Iterator[Known]:
-    """Return the boards that an install run found, at the addresses it gave them.
+) -> Iterator[KnownBoard]:
+    """Returns the boards that an install run found, at the addresses it gave them.
 
     Args:
         places: Of the rack.
-        details: What is said; tells invented boards, which nobody can sign in to.
+        details: What nodes say; they tell simulated boards, which have no SSH server.
         port: Of their SSH servers.
     """
     invented = {mac for said in details.values() if said.simulated for mac in said.macs}
     for place in places:
         if not place.mac or place.mac in invented:
             continue
-        yield Known(
+        yield KnownBoard(
             node=identity.node_id(place.serial, (place.mac,)),
             target=Target(
                 host=place.address,
@@ -80,13 +80,13 @@ def from_rack(
     details: Mapping[str, Details],
     states: Mapping[str, NodeState],
     port: int = SSH_PORT,
-) -> Iterator[Known]:
-    """Return the boards that have an agent, at the addresses they said."""
+) -> Iterator[KnownBoard]:
+    """Returns the boards that have an agent, at the addresses they said."""
     for node, said in details.items():
         if said.simulated or not said.addresses:
             continue
         state = states.get(node)
-        yield Known(
+        yield KnownBoard(
             node=node,
             target=Target(
                 host=said.addresses[0],
@@ -99,16 +99,16 @@ def from_rack(
 
 
 def merge(
-    found: Iterable[Known], speaking: Iterable[Known], *, own: str
-) -> tuple[Known, ...]:
-    """Return every board once; the address its slot has for good comes first.
+    found: Iterable[KnownBoard], speaking: Iterable[KnownBoard], *, own: str
+) -> tuple[KnownBoard, ...]:
+    """Returns every board once; the address its slot has for good comes first.
 
     Args:
         found: By the install run.
         speaking: With an agent.
         own: Id of the master's machine, which is none of them.
     """
-    known: dict[str, Known] = {}
+    known: dict[str, KnownBoard] = {}
     for one in (*found, *speaking):
         if one.node != own:
             known.setdefault(one.node, one)
@@ -118,7 +118,7 @@ def merge(
 def left_out(
     own: str, states: Mapping[str, NodeState], *, stack: int | None = None
 ) -> str:
-    """Say that the master's machine is none of those that are meant; empty if so.
+    """Returns that the master's machine is left out; empty where it was not meant.
 
     Args:
         own: Its id; empty where it is not known.
@@ -138,7 +138,7 @@ def not_meant(
     *,
     own: str,
 ) -> Iterator[str]:
-    """Say of each word why nobody can sign in to the node that it names.
+    """Returns why words name nodes that no one can sign in to.
 
     Args:
         words: Names or ids.
@@ -155,20 +155,20 @@ def not_meant(
             yield f"{word} is simulated: there is no board to bring an agent to"
 
 
-def _order(known: Known) -> tuple[int, int, str]:
+def _order(known: KnownBoard) -> tuple[int, int, str]:
     target = known.target
     unplaced = target.stack is None
     return (2**31 if unplaced else target.stack or 0, target.slot or 0, target.label)
 
 
 def choose(
-    known: Collection[Known],
+    known: Collection[KnownBoard],
     words: Sequence[str],
     *,
     stack: int | None = None,
     port: int = SSH_PORT,
 ) -> tuple[Target, ...]:
-    """Return the boards that are meant.
+    """Returns the boards that are meant.
 
     Args:
         known: Those that have a name.

@@ -1,1 +1,0 @@
-"""``pirack deploy``: the agent comes to boards over SSH."""
