@@ -14,7 +14,7 @@ from typing import Any
 
 from broker.client.link import Link
 from broker.common.errors import LinkError, PayloadError
-from broker.common.tasks import Tasks, note
+from broker.common.tasks import Tasks, log_failure
 from broker.contract.messages import Lock, encode
 from broker.contract.topics import NodeLeaf
 from master_service.commands.dispatcher import Dispatcher
@@ -328,7 +328,7 @@ class EffectRunner:
         try:
             self._run(effect, errors)
         except Exception as error:  # noqa: BLE001  # noted; the others must be done
-            note(f"effect {type(effect).__name__}", error)
+            log_failure(f"effect {type(effect).__name__}", error)
             why = errors.note(effect, error)
             if isinstance(effect, SendOrder):  # told in its row
                 errors.untold = ""

@@ -17,7 +17,7 @@ from broker.client.link import Connect, Link, Message
 from broker.common import tasks
 from broker.common.errors import LinkError, PayloadError
 from broker.common.log import Rejections
-from broker.common.tasks import keep_running, noted
+from broker.common.tasks import keep_running, log_failures
 from broker.contract.messages import Event, EventKind, encode
 from broker.contract.topics import Topics
 from broker.contract.verbs import Verb
@@ -234,7 +234,7 @@ class Master:
             self._publish,
             self._write,
         ):
-            with noted(f"tick of the master, {step.__name__}"):
+            with log_failures(f"tick of the master, {step.__name__}"):
                 step(at)
 
     def _judge(self, at: Moment) -> None:

@@ -86,14 +86,14 @@ def no_dead_tasks(request: pytest.FixtureRequest) -> Iterator[None]:
 
     A test that wants one has the mark ``dead_tasks``.
     """
-    tasks.forget()
+    tasks.reset()
     unretrieved = _Unretrieved()
     logging.getLogger("asyncio").addHandler(unretrieved)
     yield
     gc.collect(1)  # asyncio tells of an exception when the task is thrown away
     logging.getLogger("asyncio").removeHandler(unretrieved)
-    died = [*tasks.deaths, *unretrieved.said]
-    tasks.forget()
+    died = [*tasks.failures, *unretrieved.said]
+    tasks.reset()
     if died and request.node.get_closest_marker("dead_tasks") is None:
         pytest.fail("background tasks failed: " + "; ".join(died), pytrace=False)
 

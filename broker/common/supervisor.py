@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from broker.common.processes import GRACE_S, NotReadyError, Process, how_it_ended
-from broker.common.tasks import noted, spawn
+from broker.common.tasks import log_failures, spawn
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Supervisor:
             log.exception("%s cannot be started", self._name)
             return repr(error)
         if self._on_start is not None:
-            with noted("telling that a program runs again"):
+            with log_failures("telling that a program runs again"):
                 self._on_start()
         return ""
 

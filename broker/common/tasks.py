@@ -2,7 +2,7 @@
 
 Every task of the product is made here: ``spawn`` for one that ends by itself,
 ``keep_running`` for one that must live. An exception is logged with its traceback and
-counted in ``deaths``, which the tests look at after each of them.
+counted in ``failures``, which the tests look at after each of them.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ LONGEST_PAUSE_S = 60.0
 STEADY_S = 60.0
 """A task that lived this long starts with the first pause again."""
 
-_noted: dict[str, RateLimited] = {}
+_lines: dict[str, RateLimited] = {}
 
 counts: collections.Counter[str] = collections.Counter()
 """How many tasks and steps failed since the start, for a service to publish."""
 
-deaths: collections.deque[str] = collections.deque(maxlen=100)
+failures: collections.deque[str] = collections.deque(maxlen=100)
 """The last tasks that ended with an exception, as ``name: exception``."""
 
 
-def forget() -> None:
-    """Forgets what failed until now, as a test does before it begins."""
-    deaths.clear()
+def reset() -> None:
+    """Clears the counts, as a test does before it begins."""
+    failures.clear()
     counts.clear()
-    _noted.clear()
+    _lines.clear()
 
 
 def spawn(name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -73,7 +73,7 @@ def keep_running(
     return spawn(name, _again_and_again(name, make, first_pause_s))
 
 
-async def see_through(name: str, work: Coroutine[Any, Any, T]) -> T:
+async def run_to_end(name: str, work: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine to its end, even if the caller is cancelled meanwhile.
 
     Its failure is then logged; otherwise it is the caller's.
@@ -86,7 +86,7 @@ async def see_through(name: str, work: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        task.add_done_callback(_log_failure)
+        task.add_done_callback(_log_end)
         raise
 
 
@@ -111,7 +111,7 @@ async def first(*waiting: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 @contextlib.contextmanager
-def noted(name: str) -> Iterator[None]:
+def log_failures(name: str) -> Iterator[None]:
     """Lets one step of many fail: it is logged and counted, and the next one begins.
 
     Args:
@@ -121,20 +121,20 @@ def noted(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001  # logged and counted, as of a task
-        note(name, error)
+        log_failure(name, error)
 
 
-def note(name: str, error: Exception) -> None:
+def log_failure(name: str, error: Exception) -> None:
     """Logs and counts an exception that was caught, as one of a task.
 
     Args:
-        name: What failed; from a small closed set, as for ``noted``.
+        name: What failed; from a small closed set, as for ``log_failures``.
         error: How.
     """
     _count(name, error)
-    line = _noted.get(name)
+    line = _lines.get(name)
     if line is None:
-        line = _noted[name] = RateLimited(log, logging.ERROR, every_s=60.0)
+        line = _lines[name] = RateLimited(log, logging.ERROR, every_s=60.0)
     line.say("%s failed", name, exc_info=error)
 
 
@@ -214,12 +214,12 @@ async def _again_and_again(
 
 
 def _note_end(task: asyncio.Task[Any]) -> None:
-    error = _log_failure(task)
+    error = _log_end(task)
     if error is not None:
         _count(task.get_name(), error)
 
 
-def _log_failure(task: asyncio.Task[Any]) -> BaseException | None:
+def _log_end(task: asyncio.Task[Any]) -> BaseException | None:
     """Logs how a task failed, and returns it; None: it did not fail."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
@@ -228,5 +228,5 @@ def _log_failure(task: asyncio.Task[Any]) -> BaseException | None:
 
 
 def _count(name: str, error: BaseException) -> None:
-    deaths.append(f"{name}: {error!r}")
+    failures.append(f"{name}: {error!r}")
     counts["background tasks that failed"] += 1

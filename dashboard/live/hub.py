@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from broker.common.tasks import note
+from broker.common.tasks import log_failure
 from broker.contract.messages import Status
 from dashboard.live import install_feed, rows
 from dashboard.live.model import HISTORY_STEP_S, RackModel, Record
@@ -323,7 +323,7 @@ class Hub:
             try:
                 self.tick()
             except Exception as error:  # noqa: BLE001  # noted; the next one sends everything
-                note("tick of the page", error)
+                log_failure("tick of the page", error)
                 for view in self.views:
                     view.resync()
 

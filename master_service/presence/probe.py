@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from broker.common.tasks import Tasks, note
+from broker.common.tasks import Tasks, log_failure
 from master_service.rack.node import Node
 
 log = logging.getLogger(__name__)
@@ -247,7 +247,7 @@ class ProbeQueue:
         try:
             answer = await self._prober.probe(node.address)
         except Exception as error:  # noqa: BLE001  # noted; the next board is asked
-            note("asking a board whether it is there", error)
+            log_failure("asking a board whether it is there", error)
             answer = Answer(answered=False, note=f"not asked: {error!r}")
         self._asking.discard(node.id)
         outdated = node.id in self._again

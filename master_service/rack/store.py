@@ -21,7 +21,7 @@ from typing import TypeVar
 import msgspec
 
 from broker.common.errors import ConfigError, PiRackError
-from broker.common.tasks import see_through
+from broker.common.tasks import run_to_end
 from broker.contract.messages import Event, EventKind, Lock
 from master_service.rack import events
 from master_service.rack.events import DAY_S, EventQuery, Retention, Statement
@@ -222,7 +222,7 @@ class Store:
                 the statements stay queued.
         """
         # Whoever waits may be cancelled; what is being written then is seen through.
-        await see_through("write to the disk", self._commit())
+        await run_to_end("write to the disk", self._commit())
 
     async def events(self, query: EventQuery) -> list[Event]:
         """Returns the events on disk that are asked for, newest first.

@@ -22,7 +22,7 @@ async def test_a_task_that_fails_is_logged_and_counted(
         await asyncio.wait({task})
         await asyncio.sleep(0)
     assert "count the boards failed" in caplog.text
-    assert tasks.deaths[-1] == "count the boards: RuntimeError('out of luck')"
+    assert tasks.failures[-1] == "count the boards: RuntimeError('out of luck')"
 
 
 async def test_a_cancelled_task_is_no_failure() -> None:
@@ -30,7 +30,7 @@ async def test_a_cancelled_task_is_no_failure() -> None:
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({task})
-    assert not tasks.deaths
+    assert not tasks.failures
 
 
 @pytest.mark.dead_tasks
@@ -45,7 +45,7 @@ async def test_what_must_live_is_started_again_after_a_failure() -> None:
 
     await tasks.keep_running("listen", work, first_pause_s=0.001)
     assert starts == 3
-    assert len(tasks.deaths) == 2
+    assert len(tasks.failures) == 2
 
 
 async def test_settle_returns_when_a_task_ended_in_the_same_turn() -> None:
@@ -69,7 +69,7 @@ async def test_stop_ends_every_task_and_twice_is_fine() -> None:
     await mine.stop()
     await mine.stop()
     assert len(mine) == 0
-    assert not tasks.deaths
+    assert not tasks.failures
 
 
 async def test_stop_ends_what_its_tasks_start_while_they_end() -> None:
@@ -99,7 +99,7 @@ async def test_the_first_of_several_ends_the_others() -> None:
     assert await tasks.first(asyncio.sleep(60), one()) == [None, 1]
     with pytest.raises(RuntimeError, match="out of luck"):
         await tasks.first(asyncio.sleep(60), fail())
-    assert not tasks.deaths
+    assert not tasks.failures
 
 
 async def test_what_is_seen_through_ends_although_its_caller_is_cancelled(
@@ -112,8 +112,8 @@ async def test_what_is_seen_through_ends_although_its_caller_is_cancelled(
         await fail()
 
     with pytest.raises(RuntimeError, match="out of luck"):
-        await tasks.see_through("fail at once", fail())
-    caller = asyncio.create_task(tasks.see_through("write", write()))
+        await tasks.run_to_end("fail at once", fail())
+    caller = asyncio.create_task(tasks.run_to_end("write", write()))
     await asyncio.sleep(0)
     caller.cancel()
     await asyncio.wait({caller})
