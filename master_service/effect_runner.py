@@ -313,7 +313,7 @@ class EffectRunner:
         except TimeoutError:
             why = f"the disk did not answer within {COMMIT_S:.0f} s"
             log.error("%s", why)  # noqa: TRY400  # the traceback tells nothing
-        except Exception as error:  # whatever it is: not on disk means not begun
+        except Exception as error:  # of any kind: not on disk means not begun
             why = str(error)
             if why != self.unwritable:  # a full card must not fill the log as well
                 log.exception("the master's state cannot be written; free some space")

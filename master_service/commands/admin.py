@@ -181,9 +181,9 @@ class Admin:
 def retained_topics(rack: Rack, node_id: str) -> tuple[str, ...]:
     """Returns every topic a node has something stored on.
 
-    Status first: whoever looks at it alone must not see a ghost. On its other topics
-    nothing is stored, or the intake has cleared it; a clearing would be taken there for
-    a heartbeat, an order or a result without content.
+    Status first: a program that reads it alone must not see a ghost. On its other
+    topics nothing is stored, or it was cleared when it came; a clearing would be taken
+    there for a heartbeat, an order or a result without content.
     """
     leaves = (NodeLeaf.STATUS, NodeLeaf.DETAILS, NodeLeaf.STATE)
     return tuple(rack.topics.node(node_id, leaf) for leaf in leaves)

@@ -70,7 +70,7 @@ ELSEWHERE = frozenset({Verb.SILENCE, Verb.HISTORY})
 """Verbs of the contract that this master does not carry out."""
 
 Handler = Callable[[AskedCommand], Effects]
-"""Carries out a verb that is no order to nodes; may raise CommandRefusedError."""
+"""Carries out a verb that sends no order to nodes; may raise CommandRefusedError."""
 
 
 class Dispatcher:
@@ -132,7 +132,7 @@ class Dispatcher:
         asked = AskedCommand(command.id or self._new_id(), command, message.route, at)
         if not self._rate.take(command.by, at.now):
             return self._refuse_flood(asked)
-        # Whoever it says it is by, it is not us.
+        # It is not ours, even if it says so in `by`.
         return self._take(asked, refused=self._rack.locks.posing(command.by))
 
     def submit(self, own: OwnCommand) -> asyncio.Future[Reply]:
@@ -152,7 +152,7 @@ class Dispatcher:
         return answered
 
     def replied(self, reply: Reply) -> None:
-        """Hands the last reply to a submitted command to whoever waits for it."""
+        """Hands the last reply to a submitted command to its caller."""
         answered = self._awaited.get(reply.id)
         if answered is not None and reply.phase.final and not answered.done():
             answered.set_result(reply)

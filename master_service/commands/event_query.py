@@ -54,7 +54,7 @@ class EventQueries:
         Raises:
             CommandRefusedError: A word is not understood, or the time asked for has no
                 length.
-            TopicError: The scope means nobody.
+            TopicError: The scope means no board.
         """
         meant = query(self._rack, asked)
         name = f"events {asked.id}"
@@ -84,7 +84,7 @@ def query(rack: Rack, asked: AskedCommand) -> EventQuery:
     Raises:
         CommandRefusedError: A word is not understood, or the time asked for has no
             length.
-        TopicError: The scope means nobody.
+        TopicError: The scope means no board.
     """
     said: dict[str, object] = {}
     for word in asked.command.args:

@@ -39,7 +39,7 @@ def read(payload: bytes) -> Command:
 def asked_id(payload: bytes) -> str:
     """Returns the id in a payload that is refused; empty: none that can be repeated.
 
-    Who asked waits for an answer with it, whatever else is wrong.
+    The asker waits for an answer with it, even if all else is wrong.
     """
     if payload.lstrip()[:1] != b"{":
         return ""
@@ -87,7 +87,7 @@ class WordsError(PiRackError):
     """The words mean nothing; the text says what would."""
 
 
-class InstallAction(enum.StrEnum):
+class InstallWord(enum.StrEnum):
     """What a person can want of provisioning."""
 
     START = "start"
@@ -108,7 +108,7 @@ class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
         slots: Names of the two slots whose boards change places.
     """
 
-    what: InstallAction
+    what: InstallWord
     dry: bool = False
     force: bool = False
     leave: Leave = Leave.RESTORE
@@ -121,25 +121,25 @@ def read_install(args: tuple[str, ...]) -> InstallOrder:
     Raises:
         WordsError: They mean nothing.
     """
-    word, *rest = args or (InstallAction.START.value,)
+    word, *rest = args or (InstallWord.START.value,)
     try:
-        return _install_order(InstallAction(word), rest)
+        return _install_order(InstallWord(word), rest)
     except ValueError:
         text = f"install {' '.join(args)!r} is not known; {INSTALL_USAGE}"
         raise WordsError(text) from None
 
 
-def _install_order(what: InstallAction, rest: list[str]) -> InstallOrder:
+def _install_order(what: InstallWord, rest: list[str]) -> InstallOrder:
     match what, rest:
-        case InstallAction.START, _ if set(rest) <= {"dry", "force"}:
+        case InstallWord.START, _ if set(rest) <= {"dry", "force"}:
             return InstallOrder(what=what, dry="dry" in rest, force="force" in rest)
-        case ((InstallAction.CONFIRM | InstallAction.UNDO | InstallAction.CANCEL), []):
+        case ((InstallWord.CONFIRM | InstallWord.UNDO | InstallWord.CANCEL), []):
             return InstallOrder(what=what)
-        case InstallAction.CANCEL, [leave]:
+        case InstallWord.CANCEL, [leave]:
             return InstallOrder(what=what, leave=Leave(leave))
-        case InstallAction.SWAP, [one, other] if one != other:
+        case InstallWord.SWAP, [one, other] if one != other:
             return InstallOrder(what=what, slots=(one, other))
-        case InstallAction.SWAP, [one, _]:
+        case InstallWord.SWAP, [one, _]:
             text = f"{one} cannot be swapped with itself; name two slots"
             raise WordsError(text)
     raise ValueError(rest)

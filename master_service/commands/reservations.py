@@ -35,7 +35,7 @@ class Reservations:
 
         Raises:
             CommandRefusedError: Somebody else holds it, or it makes no sense.
-            TopicError: The scope means nobody.
+            TopicError: The scope means no board.
         """
         scope, name, nodes = self._what(asked)
         if asked.verb == Verb.LOCK:
@@ -135,7 +135,7 @@ def require(
     """Refuses to hit boards or stacks that somebody else has reserved.
 
     Args:
-        nodes: Every board that would be hit, also those that nobody named.
+        nodes: Every board that would be hit, also those that were not named.
         stacks: Every stack that would be switched.
 
     Raises:

@@ -12,8 +12,8 @@ from broker.contract.messages import Phase, TargetRow
 from broker.contract.topics import ScopeKind
 from master_service.commands.dispatcher import Dispatcher
 from master_service.commands.parse import (
-    InstallAction,
     InstallOrder,
+    InstallWord,
     WordsError,
     read_install,
 )
@@ -80,7 +80,7 @@ class InstallCommands:
             order = read_install(asked.command.args)
         except WordsError as error:
             raise CommandRefusedError(str(error)) from error
-        if order.what is InstallAction.START and not order.dry:
+        if order.what is InstallWord.START and not order.dry:
             self._require(asked, order)
 
         def work(obstacle: str) -> Coroutine[Any, Any, None]:
@@ -116,7 +116,7 @@ class InstallCommands:
             async with asyncio.timeout(START_S):  # a master that only just began
                 await self._installs.tried.wait()
         try:
-            if order.what is InstallAction.START:
+            if order.what is InstallWord.START:
                 text = await self._start(asked, order)
             else:
                 text = await self._other(asked, order)
@@ -170,15 +170,15 @@ class InstallCommands:
         installer = self._installs.installer
         by, run = asked.command.by, self._installs.last
         match order.what:
-            case InstallAction.CONFIRM:
+            case InstallWord.CONFIRM:
                 self._mean(asked)
                 installer.confirm(by)
                 return f"run {run.id if run else ''} was confirmed"
-            case InstallAction.CANCEL:
+            case InstallWord.CANCEL:
                 self._mean(asked)
                 installer.cancel(order.leave, by)
                 return f"run {run.id if run else ''} ends; outlets: {order.leave}"
-            case InstallAction.SWAP:
+            case InstallWord.SWAP:
                 one, other = order.slots
                 await installer.swap(one, other)
                 self._installs.board.look()

@@ -88,7 +88,7 @@ class RackPower:
 
         Raises:
             PiRackError: It has no outlet, could not be switched, or has a board that
-                cannot be asked and nobody agreed to its cut.
+                cannot be asked and whose cut was not agreed to.
         """
         outlets, run = self._outlets_of(stack), self._run()
         if not on and not consent:

@@ -262,7 +262,7 @@ class Job:
 
     def switched(self, done: OutletSwitched, at: Moment) -> Effects:
         """Goes on with the result of a switching; the outlet was read back by now."""
-        # What an earlier command had switched is no result of this one.
+        # What an earlier command had switched is not a result of this one.
         if self.step is not (JobStep.FEEDING if done.on else JobStep.CUTTING):
             return []
         if done.error:

@@ -184,7 +184,7 @@ async def _claimed(
 async def _claim(outlets: Outlets, outlet: OutletState, *, cold: bool) -> Power:
     name = outlet.row.name
     if not cold:
-        # A level that was merely read is no reason to drive a line.
+        # A level that was merely read does not justify driving a line.
         await outlets.claim(name, outlet.seen if outlet.switched else Power.UNKNOWN)
         return await outlets.read(name)
     level = await outlets.read(name)

@@ -75,7 +75,7 @@ def after_mains_cut(
 
 
 def level_after_mains_cut(outlet: OutletState, power: PowerSettings) -> Power:
-    """Returns the level an outlet shall have after a mains cut."""
+    """Returns the level an outlet must have after a mains cut."""
     policy = outlet.row.cold_start or power.cold_start
     match policy:
         case ColdStart.ON:

@@ -1,9 +1,10 @@
 """``pirack-powerd``: holds GPIO lines, and does nothing else.
 
-Where the kernel makes a line an input when its process ends, whoever holds the lines
-of relays must never end. The master may: it is upgraded, restarted, and can crash. So
-this small process holds them. At start it claims each line directly as an output at the
-level on its disk; it has no connection to the network and knows nothing of the rack.
+Where the kernel makes a line an input when its process ends, the process that holds
+the lines of relays must never end. The master may: it is upgraded, restarted, and can
+crash. So this small process holds them. At start it claims each line directly as an
+output at the level on its disk; it has no connection to the network and knows nothing
+of the rack.
 """
 
 import argparse
@@ -88,7 +89,7 @@ class PowerDaemon:
             await self._claim(name)
         try:
             self._socket.unlink(missing_ok=True)  # of one that was killed: we have
-            self._server = await asyncio.start_unix_server(  # the lock, it is nobody's
+            self._server = await asyncio.start_unix_server(  # the lock, it is stale
                 self._serve, path=str(self._socket), limit=LINE_BYTES
             )
             self._socket.chmod(SOCKET_MODE)

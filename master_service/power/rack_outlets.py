@@ -73,7 +73,7 @@ class OutletLock:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # As root we would write to whatever a link leads to.
+            # As root we would write to the target of a link.
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             handle = os.open(self._path, flags, 0o600)
             hand_over(handle, self._path.parent)

@@ -2,9 +2,9 @@
 
 ``PIRACK_STAND_IN_PINS=<file>`` in the environment puts them in the place of RPi.GPIO
 and gpiod, in every process that has it: for trying a configuration, and for tests. What
-a relay would do follows from the pins alone: one that is no output is pulled, up below
-GPIO9 and down from there, and each change of level is an edge. A header with a file
-outlives its process, as real pins do.
+a relay would do follows from the pins alone: one that is not an output is pulled, up
+below GPIO9 and down from there, and each change of level is an edge. A header with a
+file outlives its process, as real pins do.
 """
 
 import enum
@@ -28,7 +28,7 @@ class PinAction(enum.StrEnum):
     OUTPUT = "output"
     """Direction and level in one."""
     OUTPUT_AS_LATCHED = "output as latched"
-    """Direction alone: whatever the latch holds comes out, LOW after a reset."""
+    """Direction alone: what the latch holds comes out, LOW after a reset."""
     LEVEL = "level"
     INPUT = "input"
     READ = "read"

@@ -82,7 +82,7 @@ class Switchboard:
             if job.run is run and job.step is JobStep.LOOKING
         ]
         effects: Effects = []
-        # Outlets that a mains cut left otherwise than they shall be go each by itself.
+        # Outlets that a mains cut left at a wrong level go each by itself.
         for group in [[job] for job in jobs if job.alone] or filter(None, [jobs]):
             effects += self._look_at(group, at)
         return effects

@@ -131,7 +131,7 @@ class Switcher:
 
 
 async def within(seconds: float, outlet: str, call: Awaitable[T]) -> T:
-    """Waits for a driver, but not for ever, and whatever it raises.
+    """Waits for a driver, but not for ever; any error becomes a PowerError.
 
     Args:
         seconds: How long.

@@ -68,7 +68,7 @@ class Rack:
         """
         self.locks.clock_set(step_s)
         for fed in self.panel.outlets.values():
-            fed.changed = max(0.0, fed.changed + step_s)
+            fed.clock_set(step_s)
         for node in self.registry.nodes.values():
             node.since = max(0.0, node.since + step_s)
             node.told_since = max(0.0, node.told_since + step_s)

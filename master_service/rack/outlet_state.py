@@ -91,6 +91,10 @@ class OutletState:
         by_wall_s = max(0.0, at.wall - self.changed)  # it may have been set back
         return by_wall_s if self.since is None else min(by_wall_s, at.now - self.since)
 
+    def clock_set(self, step_s: float) -> None:
+        """Moves the time of the last change with the wall clock, which was set."""
+        self.changed = max(0.0, self.changed + step_s)
+
     def view(self) -> Outlet:
         """Returns what presence needs to know.
 
@@ -100,7 +104,7 @@ class OutletState:
         return Outlet(self.wanted, self.seen, self.since)
 
     def want(self, level: Power, *, owed: bool = False) -> None:
-        """Takes what it should be from now on.
+        """Sets what it should be from now on.
 
         Args:
             level: As somebody asked.
@@ -112,9 +116,9 @@ class OutletState:
         self.owed = owed
 
     def read_back(self, level: Power, at: Moment) -> bool:
-        """Takes what it reads; returns whether that is another level than before.
+        """Notes what it reads; returns whether that is another level than before.
 
-        The first reading after a start is no change: nobody saw when it came.
+        The first reading after a start is not a change: its moment was not seen.
         """
         before, self.seen, self.level, self.read = self.seen, level, level, True
         if level is Power.ON:
@@ -134,7 +138,7 @@ class OutletState:
         return True
 
     def lost_sight(self, why: str, *, switching: bool = False) -> None:
-        """Takes that it did not answer: its level is not known any more.
+        """Notes that it did not answer: its level is not known any more.
 
         Args:
             why: What went wrong, which is shown as its fault.
@@ -146,11 +150,11 @@ class OutletState:
             self.seen, self._looked = Power.UNKNOWN, True
 
     def set_fault(self, why: str) -> None:
-        """Takes why it is not as it should be; it says so if it is tried again."""
+        """Notes why it is not as it should be, and whether it is tried again."""
         self.fault = f"{why}; {UNTIL_ON}" if self.owed else why
 
     def was_switched(self, level: Power | None, error: str, at: Moment) -> bool:
-        """Takes the result of a switching; returns whether the level changed.
+        """Notes the result of a switching; returns whether the level changed.
 
         Args:
             level: As read back; None: it did not answer.
@@ -182,7 +186,7 @@ class Panel:
         known = {record.name: record for record in records}
         names = {row.name for row in rows}
         self.gone = tuple(one for one in records if one.name not in names)
-        """Outlets on disk that the configuration has no more: nobody switches them."""
+        """Outlets on disk that the configuration has no more; none is switched."""
         self.outlets: dict[str, OutletState] = {}
         for row in rows:
             self.outlets[row.name] = OutletState(row, known.get(row.name))

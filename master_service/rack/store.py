@@ -189,7 +189,7 @@ class Store:
 
         Names, places, wanted power, locks and history stay. Gone are the levels of
         outlets, which were those of that machine's relays, what was under way there,
-        and its boot, so that the next start is no mains cut.
+        and its boot, so that the next start is not taken for a mains cut.
         ``docs/decisions/backup.md``.
 
         Args:
@@ -221,7 +221,7 @@ class Store:
             sqlite3.Error: It cannot be written, for example because the card is full;
                 the statements stay queued.
         """
-        # Whoever waits may be cancelled; what is being written then is seen through.
+        # A caller may be cancelled; what is being written then is finished.
         await run_to_end("write to the disk", self._commit())
 
     async def events(self, query: EventQuery) -> list[Event]:

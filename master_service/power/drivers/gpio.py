@@ -147,7 +147,7 @@ class GpioOutlets:
     async def claim(self, outlet: str, level: Power) -> None:
         """Drives the pin at the level on disk, else at ``level``.
 
-        A pin whose level nobody knows is left as it is until the first switching.
+        A pin whose level is not known is left as it is until the first switching.
         """
         wire = self._wire(outlet)
         if outlet in self._driven:

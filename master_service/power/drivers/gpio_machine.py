@@ -126,6 +126,6 @@ def _pins(driver: Driver) -> Pins:
 
 def _keeping(driver: Driver) -> OutputKeeping:
     if driver is Driver.RPI_GPIO and not rpi_gpio.held_by_kernel():
-        why = "RPi.GPIO writes to registers nobody resets"
+        why = "RPi.GPIO writes to registers that are never reset"
         return OutputKeeping(keeps=True, why=why)
     return kernel_keeping()

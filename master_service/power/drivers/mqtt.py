@@ -217,7 +217,7 @@ class _Socket:
         """Handles a message on one of the plug's topics.
 
         Returns:
-            Whether it is new, and nobody waits for it who would hear it anyway.
+            Whether it is new, and no call waits for it, which would hear it anyway.
         """
         before = self.level, self.there
         if message.topic == self.plug.availability_topic:

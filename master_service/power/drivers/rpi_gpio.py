@@ -1,7 +1,7 @@
 """The room of RPi.GPIO; rpi-lgpio supplies the same module on a Pi 5.
 
 ``initial`` is always given and pins are set up one at a time: without it RPi.GPIO puts
-out whatever is latched, rpi-lgpio claims the line as an input first, and with a list it
+out what is latched, rpi-lgpio claims the line as an input first, and with a list it
 gives every pin the first one's level. ``cleanup`` is never called: it makes inputs.
 """
 
@@ -41,7 +41,7 @@ def load() -> RpiGpio:
     """Imports the module.
 
     Raises:
-        ConfigError: It is not installed, or this is no Raspberry Pi.
+        ConfigError: It is not installed, or this is not a Raspberry Pi.
     """
     try:
         from RPi import GPIO  # noqa: PLC0415  # importing it fails off a Raspberry Pi
@@ -60,7 +60,7 @@ def load() -> RpiGpio:
 def held_by_kernel() -> bool:
     """Returns whether the module is rpi-lgpio, whose lines end with the process.
 
-    RPi.GPIO itself writes to registers, which nobody resets.
+    RPi.GPIO itself writes to registers, which are never reset.
     """
     try:
         importlib.metadata.version("rpi-lgpio")
