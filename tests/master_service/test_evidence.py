@@ -3,15 +3,18 @@
 A case is ruled on at second 1000. Its agent left at second 990, where it left at all.
 """
 
-# long: one table, read from top to bottom
+from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from broker.contract.messages import Askable, Power
-from master_service.power.evidence import PowerFacts, rule
+from master_service.power.evidence import PowerFacts, rule, ruling
 from master_service.rack.node import Probe
+
+if TYPE_CHECKING:
+    from tests.master_service.bench import Bench
 
 MUST, DOWN = Askable.MUST_BE_ASKED, Askable.DOWN
 CANNOT, NONE = Askable.CANNOT_BE_ASKED, Askable.NO_BOARD
@@ -258,3 +261,61 @@ def test_what_a_ping_may_change_says_so() -> None:
     assert rule(PowerFacts(now=1000.0, **waits)).ping  # type: ignore[arg-type]  # fields by name
     assert rule(PowerFacts(now=1000.0, reachable=True)).ping
     assert not rule(PowerFacts(now=1000.0, reachable=True, answers_ping=True)).ping
+
+
+def askable(bench: Bench, node_id: str) -> Askable:
+    node = bench.master.rack.registry.nodes[node_id]
+    return ruling(bench.master.rack, node, bench.now).askable
+
+
+async def test_each_board_is_pinged_once_in_each_boot(bench: Bench) -> None:
+    await bench.pass_time(60)
+    asked = sorted(bench.prober.asked)
+    assert asked == sorted(board.address for board in bench.boards.values())
+    board = bench.boards["pi-11"]
+    board.boot_id = board.session = "another"
+    board.come()
+    await bench.pass_time(60)
+    assert bench.prober.asked.count(board.address) == 2
+    assert askable(bench, "pi-11") is Askable.MUST_BE_ASKED
+
+
+async def test_a_board_that_does_not_answer_is_pinged_three_times(
+    bench: Bench,
+) -> None:
+    board = bench.boards["pi-11"]
+    bench.prober.alive.discard(board.address)
+    board.boot_id = board.session = "another"
+    board.details()
+    board.beat()
+    before = bench.prober.asked.count(board.address)
+    await bench.pass_time(120)
+    assert bench.prober.asked.count(board.address) - before == 3
+    assert askable(bench, "pi-11") is Askable.CANNOT_BE_ASKED
+
+
+async def test_that_it_answered_is_known_after_a_restart_of_the_master(
+    bench: Bench,
+) -> None:
+    await bench.pass_time(2)
+    await bench.restart()
+    node = bench.master.rack.registry.nodes["pi-11"]
+    assert node.answers_ping
+
+
+async def test_a_board_that_answers_again_after_it_left_booted_again(
+    bench: Bench,
+) -> None:
+    await bench.pass_time(2)
+    board = bench.boards["pi-11"]
+    board.shut_down()
+    await bench.pass_time(2)
+    assert askable(bench, "pi-11") is Askable.DOWN
+    await bench.pass_time(20)
+    bench.prober.alive.add(board.address)
+    await bench.pass_time(60)
+    bench.prober.alive.discard(board.address)
+    await bench.pass_time(60)
+    node = bench.master.rack.registry.nodes["pi-11"]
+    node.probe_at = bench.now
+    assert askable(bench, "pi-11") is Askable.CANNOT_BE_ASKED

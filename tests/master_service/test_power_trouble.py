@@ -1,13 +1,14 @@
-"""Relays that complain, are silent, or switched all the same."""
+"""Relays that complain, are silent, or switched all the same; orders not sent."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.contract.messages import Power
+from broker.contract.messages import Power, Verdict
 from master_service.power.fake import FakeOutlets
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from tests.master_service.power_lab import Lab, all_off
@@ -122,3 +123,28 @@ class Failing:
             await self._switch(outlet, on=on)
         if complains:
             raise self._error
+
+
+async def test_a_board_whose_order_could_not_be_sent_is_not_cut(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = bench.master._store  # noqa: SLF001  # the disk is what fails here
+    commit, full = store.commit, ["disk is full"]
+
+    async def failing() -> None:
+        if full:
+            raise sqlite3.OperationalError(full.pop())
+        await commit()
+
+    monkeypatch.setattr(store, "commit", failing)
+    await bench.ask("stack/1 power", "off confirm=stack/1")
+    await bench.pass_time(5)
+    assert bench.outlets.relays().switchings == ()
+    assert bench.stack(1).power is Power.ON
+    final = bench.final("stack/1 power")
+    assert final.ok is False
+    rows = {row.name: row.error for row in final.targets}
+    for error in rows.values():
+        assert "could not be told to shut down: not begun: it could not be put" in error
+        assert "disk is full; `power off force` cuts all the same" in error
+    assert bench.node("pi-11").verdict is Verdict.ONLINE
