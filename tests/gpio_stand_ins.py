@@ -11,13 +11,14 @@ import enum
 import errno
 import os
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import cast
 
 import msgspec
 
 from master_service.power.drivers.gpio import Pins
 from master_service.power.drivers.gpio_machine import GpioMachine, simulated
-from master_service.power.drivers.gpiod_lines import Gpiod, GpiodPins
+from master_service.power.drivers.gpiod_lines import GpiodPins
 from master_service.power.drivers.rpi_gpio import RpiPins
 from master_service.power.simulated_pins import PinAction, SimulatedHeader
 from master_service.rack.settings import Driver
@@ -263,7 +264,7 @@ def stand_in(header: SimulatedHeader, *, keeps: bool = True) -> GpioMachine:
         if driver is Driver.GPIOD:
             module = StandInGpiod(header)
             # Its enumerations are its own, as those of the real module are.
-            return GpiodPins(cast("Gpiod", module), paths=lambda: module.chips)
+            return GpiodPins(cast("ModuleType", module), paths=lambda: module.chips)
         return RpiPins(StandInGpio(header))
 
     machine = simulated(header, keeps=keeps)

@@ -1,16 +1,23 @@
-"""The room of gpiod 2.x: lines of the kernel's character device.
+"""Pins by way of gpiod 2.x: lines of the kernel's character device.
 
 The chip is found by its label, never by its number: the pins of a Pi 5 were gpiochip4,
 then gpiochip0 from kernel 6.6.45 on (raspberrypi/linux#6144).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING
 
 from broker.common.errors import ConfigError
 from broker.common.extras import how_to_add
 from master_service.power.outlets import PowerFatalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import ModuleType
+
+    import gpiod  # an extra; where it is not installed, nothing here has its types
 
 PI_LABELS = (
     "pinctrl-rp1",
@@ -22,74 +29,7 @@ CONSUMER = "pirack"
 """What ``gpioinfo`` shows as the holder of our lines."""
 
 
-class Request(Protocol):
-    """What is used of ``gpiod.LineRequest``."""
-
-    def reconfigure_lines(self, config: Mapping[int, object], /) -> object:
-        """Applies settings, direction and level together."""
-
-    def get_value(self, line: int, /) -> object:
-        """Reads a line."""
-
-    def set_value(self, line: int, value: object, /) -> object:
-        """Sets the level of an output."""
-
-    def release(self) -> object:
-        """Releases the lines."""
-
-
-class ChipInfo(Protocol):
-    """What is used of ``gpiod.ChipInfo``."""
-
-    @property
-    def label(self) -> str:
-        """What the chip calls itself."""
-
-
-class Chip(Protocol):
-    """What is used of ``gpiod.Chip``."""
-
-    def get_info(self) -> ChipInfo:
-        """Returns what the chip says of itself."""
-
-    def request_lines(self, config: Mapping[int, object], *, consumer: str) -> Request:
-        """Requests lines."""
-
-    def close(self) -> object:
-        """Closes the chip."""
-
-
-class _Levels(Protocol):
-    ACTIVE: object
-    INACTIVE: object
-
-
-class _Directions(Protocol):
-    AS_IS: object
-    OUTPUT: object
-
-
-class _Line(Protocol):
-    Value: _Levels
-    Direction: _Directions
-
-
-class Gpiod(Protocol):
-    """What is used of the module."""
-
-    line: _Line
-
-    def is_gpiochip_device(self, path: str, /) -> bool:
-        """Returns whether there is a chip at a path."""
-
-    def Chip(self, path: str, /) -> Chip:  # noqa: N802  # the name of the module's class
-        """Opens a chip."""
-
-    def LineSettings(self, *, direction: object, output_value: object) -> object:  # noqa: N802  # the name of the module's class
-        """Makes settings for lines."""
-
-
-def load() -> Gpiod:
+def load() -> ModuleType:
     """Imports the module.
 
     Raises:
@@ -103,7 +43,8 @@ def load() -> Gpiod:
     if not hasattr(gpiod, "LineSettings"):
         text = f"driver gpiod: version 2 is needed: {how_to_add('gpiod')}"
         raise ConfigError(text)
-    return cast("Gpiod", gpiod)
+    module: ModuleType = gpiod
+    return module
 
 
 def devices() -> list[str]:
@@ -112,7 +53,7 @@ def devices() -> list[str]:
 
 
 def find_chip(
-    module: Gpiod, labels: Iterable[str], paths: Iterable[str]
+    module: ModuleType, labels: Iterable[str], paths: Iterable[str]
 ) -> tuple[str, str]:
     """Returns path and label of the first chip with one of some labels.
 
@@ -149,14 +90,14 @@ class GpiodPins:
 
     def __init__(
         self,
-        module: Gpiod,
+        module: ModuleType,
         *,
         paths: Callable[[], Iterable[str]] = devices,
     ) -> None:
         self._module = module
         self._paths = paths
-        self._chip: Chip | None = None
-        self._requests: dict[int, Request] = {}
+        self._chip: gpiod.Chip | None = None
+        self._requests: dict[int, gpiod.LineRequest] = {}
         self._outputs: set[int] = set()
 
     def place(self) -> str:
@@ -197,7 +138,7 @@ class GpiodPins:
             value = self._requests[pin].get_value(pin)
         except OSError as error:
             raise _failed(pin, error) from error
-        return value == self._module.line.Value.ACTIVE
+        return bool(value == self._module.line.Value.ACTIVE)
 
     def close(self) -> None:
         """Releases every line."""
@@ -209,10 +150,10 @@ class GpiodPins:
             self._chip.close()
             self._chip = None
 
-    def _settings(self, direction: object, value: object) -> object:
+    def _settings(self, direction: object, value: object) -> gpiod.LineSettings:
         return self._module.LineSettings(direction=direction, output_value=value)
 
-    def _request(self, config: Mapping[int, object]) -> Request:
+    def _request(self, config: Mapping[int, gpiod.LineSettings]) -> gpiod.LineRequest:
         if self._chip is None:
             path, _ = find_chip(self._module, PI_LABELS, self._paths())
             self._chip = self._module.Chip(path)

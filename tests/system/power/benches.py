@@ -11,7 +11,7 @@ import msgspec
 from broker.contract.messages import Power
 from master_service.power.drivers.command import CommandOutlets
 from master_service.power.drivers.gpio import GpioOutlets, PinLevels, Pins, RelayWiring
-from master_service.power.drivers.gpiod_lines import Gpiod, GpiodPins
+from master_service.power.drivers.gpiod_lines import GpiodPins
 from master_service.power.drivers.mqtt import MqttOutlets, resolve
 from master_service.power.drivers.rpi_gpio import RpiPins
 from master_service.power.fake import FACTORY_LEVEL, FakeOutlets
@@ -31,6 +31,7 @@ from tests.system.power.plugs import SimulatedPlug, Tasmota
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from types import ModuleType
 
     from broker.client.link import (
         BreakableConnect,
@@ -127,7 +128,7 @@ class PinBench(Relays):
         pins: Pins
         if self._kind == "gpiod":
             module = StandInGpiod(self.header)
-            pins = GpiodPins(cast("Gpiod", module), paths=lambda: module.chips)
+            pins = GpiodPins(cast("ModuleType", module), paths=lambda: module.chips)
         else:
             lgpio = self._kind == "rpi-lgpio"
             pins = RpiPins(StandInGpio(self.header, lgpio=lgpio))

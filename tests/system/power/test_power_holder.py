@@ -22,7 +22,7 @@ from broker.contract.messages import Power
 from master_service.power import rack_outlets
 from master_service.power.drivers.gpio import GpioOutlets, PinLevels, RelayWiring
 from master_service.power.drivers.gpio_machine import VARIABLE
-from master_service.power.drivers.gpiod_lines import Gpiod, GpiodPins
+from master_service.power.drivers.gpiod_lines import GpiodPins
 from master_service.power.outlets import PowerFatalError, PowerRetryableError
 from master_service.power.powerd_client import PowerdOutlets
 from master_service.power.simulated_pins import PinAction, SimulatedHeader
@@ -32,6 +32,7 @@ from tests.gpio_stand_ins import StandInGpiod, stand_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import ModuleType
 
 pytestmark = pytest.mark.system
 
@@ -146,7 +147,7 @@ async def test_without_it_such_a_kernel_drops_the_relay(tmp_path: Path) -> None:
     """Why it is there: an active-high relay on a pulled-down pin goes off."""
     header = SimulatedHeader(persists=False)
     module = StandInGpiod(header)
-    pins = GpiodPins(cast("Gpiod", module), paths=lambda: module.chips)
+    pins = GpiodPins(cast("ModuleType", module), paths=lambda: module.chips)
     wires = {"stack-1": RelayWiring(17, active_low=False)}
     outlets = GpioOutlets(pins, wires, PinLevels(tmp_path / "pins.json"))
     await outlets.claim("stack-1", Power.ON)
