@@ -68,7 +68,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         name: Begins with one of the manifest's folders.
         owner: Name of the user, or a number without one; so too the group.
         mode: Permission bits, octal.
-        size_bytes: Of a file.
         sha256: Of a file, hex; empty: it is a folder.
     """
 
@@ -104,7 +103,6 @@ class RackFolders(msgspec.Struct, frozen=True):
     """The folders of one rack.
 
     Args:
-        kind: How it is run.
         folders: By the name each has in the archive; the one with the passwords comes
             last, so that every user that the broker knows has one.
     """
@@ -124,7 +122,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         entry: What the manifest says of it; size and hash come when it is read.
-        path: Here.
         content: Open for reading, of the file; None: it is a folder.
         mtime: Unix time of its last change.
     """
@@ -211,11 +208,8 @@ def write(
     nearly as can be, and nothing is left of a backup that was interrupted.
 
     Args:
-        source: The rack.
         contents: What is in its folders; each is read before the next is asked for.
         out: Where to; need not be a file.
-        rack: Its name.
-        hostname: Name of this machine.
         room: A folder that has room for the copies.
 
     Raises:

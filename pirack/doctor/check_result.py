@@ -20,8 +20,6 @@ class CheckResult(msgspec.Struct, frozen=True):
 
     Args:
         subject: What was looked at, in a word or two.
-        level: How bad it is.
-        text: What is so.
         advice: What to do; empty where nothing needs doing.
     """
 

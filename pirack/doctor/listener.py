@@ -48,8 +48,7 @@ def certificate(found: RackAccess, now: float) -> CheckResult:
     """Checks by a connection that nodes trust the broker, and for how long.
 
     Args:
-        found: The rack.
-        now: Unix time.
+        now: Unix time, seconds.
     """
     where = f"{found.host}:{found.port}"
     try:
@@ -84,9 +83,7 @@ def members_known(
     """Compares whom the broker lets in with whom we gave a password; pure.
 
     Args:
-        clients: Whom the broker lets in.
         mine: Services, people, and boards that are not added by hand.
-        added: Nodes that were added.
     """
     subject = "who may connect"
     strangers = sorted(clients - mine - added)
@@ -167,7 +164,6 @@ class _Users(msgspec.Struct, frozen=True):
     """What the broker says of its users.
 
     Args:
-        clients: Names of all.
         outdated: Roles whose rights are not those of this release.
         client_ids: The client id that a node or service must have, by its name.
     """

@@ -74,7 +74,6 @@ def nodes(
     """Checks master and nodes by their answers to a ping of the rack.
 
     Args:
-        receipt: Of the ping.
         off: Ids of the nodes whose outlet is off on purpose: their silence is right.
     """
     if not receipt.complete:
@@ -115,8 +114,6 @@ async def pictured(
     """Returns what the master publishes about the rack and its nodes.
 
     Args:
-        connect: As somebody who may read the states.
-        topics: Of the rack.
         listen_s: How long retained messages may take to come, seconds.
     """
     states = (topics.node("+", NodeLeaf.STATE), topics.rack_state)
@@ -139,7 +136,6 @@ async def retained_commands(
 
     Args:
         connect: As somebody who may read commands.
-        topics: Of the rack.
         listen_s: How long retained messages may take to come, seconds.
     """
     found: list[str] = []

@@ -93,11 +93,7 @@ def broker_program() -> Iterator[CheckResult]:
 
 
 def broker_stores(data: Path) -> Iterator[CheckResult]:
-    """Checks whether the broker's store had to be put aside.
-
-    Args:
-        data: Where the rack keeps its state.
-    """
+    """Checks whether the broker's store had to be put aside."""
     pattern = f"{STORE}{BROKEN}*"
     found = sorted([*data.glob(pattern), *data.glob(f"*/{pattern}")])
     if found:

@@ -58,9 +58,7 @@ class InitPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A rack to be set up.
 
     Args:
-        listen: The encrypted listener.
         names: By which nodes reach it; they are told the first.
-        node: Id of this machine.
         etc: Directory of configuration and secrets.
         state: Directory of certificates and of what the broker keeps.
         owner: BrokerUser the agent runs as; its group reads the configuration.
@@ -164,7 +162,6 @@ def broker_config(shipped: str, plan: InitPlan, plugin: Path) -> str:
 
     Args:
         shipped: The annotated file that comes with the package.
-        plan: The rack.
         plugin: The dynamic-security plugin of this machine.
 
     Raises:
@@ -194,7 +191,6 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     """What ``write`` did.
 
     Args:
-        made: Paths of the files that were made.
         password: Of the page's first user; empty when there were users already.
         notes: What was changed in a broker that was set up before, in words.
     """

@@ -61,9 +61,6 @@ class ReportRow:
     """One check.
 
     Args:
-        name: What was checked, in a few words.
-        result: How it went.
-        seen: What was seen.
         why: Why it could not be checked, or what was expected.
     """
 
@@ -130,7 +127,6 @@ class TriedMachine:
     """The machine that is checked.
 
     Args:
-        root: Where its file systems are.
         ask: Runs a program that only tells.
     """
 

@@ -181,8 +181,6 @@ class Redactor:
     the maker.
 
     Args:
-        serial: Of the board; may be empty.
-        names: Of the machine and its user.
         home: Of the user; empty for none.
     """
 
@@ -212,7 +210,6 @@ def as_text(rows: Sequence[ReportRow], redactor: Redactor | None) -> str:
     """Returns the report as a person reads it.
 
     Args:
-        rows: In their order.
         redactor: What takes names out; None shows all.
     """
     width = max(len(row.name) for row in rows)

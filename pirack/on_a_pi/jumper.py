@@ -125,11 +125,8 @@ def refusals(
     """Returns why pins are not touched; nothing where they may be.
 
     Args:
-        pair: The pins.
-        bench: Where they are.
         outlets: Who has a pin in a configuration of this machine, by pin.
         hat: The HAT that the firmware found; empty for none.
-        exists: Whether there is a file at a path.
     """
     if hat:
         yield f"there is a HAT ({hat}), and which pins it uses cannot be seen"

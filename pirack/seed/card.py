@@ -50,7 +50,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         user: Account by which the master signs in.
         key: The master's line for ``authorized_keys``.
         instance: Names this preparation: another one makes cloud-init run again.
-        script: ``first-boot``.
 
     Raises:
         ConfigError: That is not a user, or not a key.
@@ -152,9 +151,6 @@ def texts(card: Card) -> dict[str, bytes]:
 def hooked(cmdline: str) -> str:
     """Returns the kernel's command line with what runs ``firstrun.sh``.
 
-    Args:
-        cmdline: Of the card: one line.
-
     Raises:
         ConfigError: It runs something else at the first boot.
     """
@@ -183,7 +179,6 @@ def pack(
 
     Args:
         bundle: As ``pirack node add`` writes it; holds the board's password.
-        board: Who it is for.
         wheel: File name and content of our package; None where the bundle has it.
         wheelhouse: Wheels of what the agent needs, for a board without a package
             index; None where it has one.
@@ -254,7 +249,6 @@ def check(to: Path, which: System, *, force: bool) -> None:
 
     Args:
         to: Its boot partition, or a folder.
-        which: What reads it there.
         force: What is there and not ours may be replaced.
 
     Raises:
@@ -287,7 +281,6 @@ def write(files: Mapping[str, bytes], to: Path, which: System) -> list[str]:
     Args:
         files: Name to content; of the texts only what is read there is taken.
         to: Its boot partition, or a folder.
-        which: What reads it there.
 
     Raises:
         ConfigError: The first boot is taken.

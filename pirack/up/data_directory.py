@@ -21,7 +21,6 @@ class DataDirectory:
     apart for each rack and shape, so that it never mixes with a real one.
 
     Args:
-        data: The data directory.
         key: Names rack and shape: ``lab``, or ``lab-12x4`` for a simulated one.
     """
 

@@ -50,11 +50,9 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """What ``pirack up`` decides for its parts.
 
     Args:
-        options: What was asked for.
         mqtt_host: Where the parts reach the broker.
         mqtt_port: Free on this machine, as ``http_port`` is.
         echo_port: UDP port on which simulated boards answer pings; 0 for none.
-        node: Id of this machine.
         node_name: What this machine is called in the rack.
         paste: How a line to paste begins.
     """

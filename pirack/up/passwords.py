@@ -44,8 +44,6 @@ def mqtt_user(path: Path, username: str, role: BrokerRole) -> BrokerUser:
 
     Args:
         path: JSON file, as ``[broker] credentials`` names it.
-        username: Whose.
-        role: What it is.
 
     Raises:
         ConfigError: The file is not a credentials file.
@@ -86,7 +84,6 @@ def node_passwords(path: Path, nodes: Iterable[str]) -> dict[str, str]:
 
     Args:
         path: JSON file ``{id: password}``.
-        nodes: Ids.
 
     Raises:
         ConfigError: The file is there but is something else.

@@ -81,9 +81,6 @@ def choose(
     """Returns ``wanted``, or the next port that is free, and promises it.
 
     Args:
-        host: Address to listen on.
-        wanted: Port to try first.
-        promises: Of this rack.
         taken: Ports of another part that are not promised.
 
     Raises:
@@ -103,8 +100,6 @@ def choose_echo(host: str, wanted: int, promises: Promises) -> int:
 
     Args:
         host: Address of one of the boards.
-        wanted: Port to try first, and then the next ones.
-        promises: Of this rack.
 
     Raises:
         ConfigError: None is free.

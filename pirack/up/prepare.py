@@ -48,10 +48,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         decided: What was asked for, and made of it.
-        mosquitto: The broker's program.
         access: The owner's, to the broker.
-        login: For the page.
-        parts: Their names.
         tls: The encrypted listener; None where no Pi can join.
         host: What Pis are told; empty where none can join.
     """
@@ -146,7 +143,6 @@ def prepare(options: Options, promises: ports.Promises) -> Prepared:
     """Chooses ports, makes passwords, and writes every file the parts read.
 
     Args:
-        options: What was asked for.
         promises: Keeps the ports that are chosen, as long as the rack runs.
 
     Raises:
@@ -219,11 +215,9 @@ def node_id(
     """Returns this machine's node id: ``[agent] id``, else kept, else from the board.
 
     Args:
-        tables: The person's configuration.
         kept: File of the id, so that it stays when a network card or a container is
             replaced.
         before: The id at an earlier start that did not keep it yet; may be empty.
-        root: Where the file systems are.
 
     Raises:
         ConfigError: The id cannot be kept.

@@ -61,13 +61,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         tables: The configuration file's tables, for the parts.
         shape: What to simulate; no stacks for none.
-        mqtt_host: Address the broker listens on.
         mqtt_port: Port wanted for it.
-        http_host: Address the page listens on.
         http_port: Port wanted for it.
         allow_host_power: Whether a simulated rack may take this machine down.
         verbose: Show what the parts say at level info too.
-        listen: The encrypted listener; None for none.
         names: By which Pis reach this machine; empty to find out.
         config: The configuration file; None for built-in values.
     """

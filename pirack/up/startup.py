@@ -29,7 +29,6 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     """All that is told at start.
 
     Args:
-        shape: What is simulated.
         node_name: What this machine is called in the rack.
         broker: Program and version, for example ``Mosquitto 2.0.11``.
         publish: How ``mosquitto_pub`` is called here.
@@ -111,10 +110,6 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """How far the rack came.
 
     Args:
-        online: How many nodes.
-        nodes: How many the rack has.
-        page: Whether it answers.
-        took_s: Since the start.
         off: Nodes whose power is off on purpose; they do not come online.
     """
 
@@ -174,9 +169,7 @@ async def wait(
 
     Args:
         connect: As somebody who may read the rack's state.
-        topics: Of the rack.
         page: Host and port of the page.
-        nodes: How many the rack has.
         began: When the start began, on the monotonic clock.
     """
     took_s = time.monotonic() - began
