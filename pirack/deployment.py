@@ -36,13 +36,7 @@ from pirack.rack_client import RackClient
 from pirack.rack_config import OPERATOR, SEE_DOCTOR, RackAccess
 from pirack.screen import is_redrawable
 from provisioning.deploy.deployer import DeployContext, Deployer, DeployPace
-from provisioning.deploy.report import (
-    SSH_PORT,
-    DeployStep,
-    Report,
-    Target,
-    Trouble,
-)
+from provisioning.deploy.report import SSH_PORT, DeployStep, Report, Target, Trouble
 from provisioning.deploy.wheels import WheelSupply
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from provisioning.common.subnet import Subnet, check_subnet
 from provisioning.run.plan import AddressLayout, StackPlan
 from provisioning.run.state import Params, RunPace
 
+S = TypeVar("S", bound=msgspec.Struct)
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 
@@ -53,7 +54,7 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
         quiet_s: Seconds without a new board before a full stack counts as scanned.
         window_s: Seconds the boards of one stack have to boot and ask.
         settle_s: Seconds from a cut until boards are surely dead.
-        baseline_s: Seconds to listen with all stacks off, for who is no board.
+        baseline_s: Seconds to listen, with all stacks off, for other devices.
         probe_s: Seconds that answers to ARP may take.
         stagger_s: Seconds between two stacks that are switched on.
         verify_s: Seconds all boards have to come up at their addresses.
@@ -97,29 +98,17 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def subnet(self) -> Subnet:
         """Returns the network."""
-        return Subnet(
-            interface=self.interface,
-            address=self.address,
-            first=self.first,
-            pool_first=self.pool_first,
-            pool_last=self.pool_last,
-            gateway=self.gateway,
-            dns=self.dns,
-            pool_lease_s=self.pool_lease_s,
-            lease_s=self.lease_s,
-        )
+        return _part(self, Subnet)
 
     def pace(self) -> RunPace:
-        """Returns the waiting times."""
-        return RunPace(
-            quiet_s=self.quiet_s,
-            window_s=self.window_s,
-            settle_s=self.settle_s,
-            baseline_s=self.baseline_s,
-            probe_s=self.probe_s,
-            stagger_s=self.stagger_s,
-            verify_s=self.verify_s,
-        )
+        """Returns the waiting times; those without a setting have their defaults."""
+        return _part(self, RunPace)
+
+
+def _part(settings: InstallSettings, kind: type[S]) -> S:
+    """Returns a struct with the settings that have the names of its fields."""
+    names = set(kind.__struct_fields__).intersection(settings.__struct_fields__)
+    return kind(**{name: getattr(settings, name) for name in names})
 
 
 def read(document: Document, stacks: tuple[StackPlan, ...]) -> InstallSettings:

@@ -135,16 +135,16 @@ def off_time(run: InstallRun, now: float) -> Outcome:
 # --- baseline -------------------------------------------------------------------------
 
 
-def overheard(run: InstallRun, ask: BoardHeard) -> Outcome:
+def overheard(run: InstallRun, board: BoardHeard) -> Outcome:
     """Notes a device that talks with all scanned stacks off as foreign."""
-    at_home = any(p.mac == ask.mac and p.stack not in run.cut for p in run.places)
-    lease = ask.kind is HeardKind.LEASE
-    if ask.mac in run.foreign or ask.mac in run.suspects or at_home or lease:
+    at_home = any(p.mac == board.mac and p.stack not in run.cut for p in run.places)
+    lease = board.kind is HeardKind.LEASE
+    if board.mac in run.foreign or board.mac in run.suspects or at_home or lease:
         return run, ()
     if len(run.foreign) >= sightings.most(0):
         return trouble(run, texts.crowd("with all stacks off", len(run.foreign)))
-    run = run.with_(foreign=(*run.foreign, ask.mac))
-    return found(run, texts.talks_while_off(run, ask.mac))
+    run = run.with_(foreign=(*run.foreign, board.mac))
+    return found(run, texts.talks_while_off(run, board.mac))
 
 
 def baseline_time(run: InstallRun, now: float) -> Outcome:

@@ -162,14 +162,16 @@ def _join(run: InstallRun, answers: tuple[ArpAnswer, ...]) -> Outcome:
     second = sightings.legs(places, answers)
     if not second:
         return run, ()
-    found_ = [
+    findings = [
         texts.one_board(place, second[place.mac])
         for place in places.values()
         if place.mac in second
     ]
-    gone = (*run.elsewhere, *second)
-    places_ = sightings.without(run.places, second)
-    run, said = found(run.with_(places=places_, elsewhere=gone), *found_)
+    run = run.with_(
+        places=sightings.without(run.places, second),
+        elsewhere=(*run.elsewhere, *second),
+    )
+    run, said = found(run, *findings)
     return run, (*said, ApplyReservations(run.turn, plan.reservations(run.places)))
 
 

@@ -85,8 +85,8 @@ def answering(run: InstallRun, message: AddressesProbed, now: float) -> Outcome:
 
 def _no_power(run: InstallRun, text: str) -> tuple[InstallFinding, ...]:
     stack = run.stack.number
-    words_ = f"stack {stack} could not be switched on ({text}): no board was looked for"
-    return (InstallFinding(verdict=InstallVerdict.MISSING, text=words_, stack=stack),)
+    why = f"stack {stack} could not be switched on ({text}): no board was looked for"
+    return (InstallFinding(verdict=InstallVerdict.MISSING, text=why, stack=stack),)
 
 
 def heard(run: InstallRun, board: BoardHeard, now: float) -> Outcome:

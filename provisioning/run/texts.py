@@ -374,7 +374,7 @@ def late(mac: str, asked: int, *, certain: bool) -> InstallFinding:
     if certain:
         text = (
             f"{mac} asked {when} and is in no stack that has room for it: left out; "
-            "its address is no Raspberry Pi's own"
+            "its address is not one of a Raspberry Pi"
         )
         return InstallFinding(verdict=InstallVerdict.FOREIGN, text=text, mac=mac)
     text = (
