@@ -126,10 +126,10 @@ interface PageSettings {
   mosquittoPub: string;
   limits: { memory: number[]; temperature: number[]; disk: number[] };
   states: { key: string; label: string }[];
-  /** State keys, the worst first. */
-  severity: string[];
-  /** State keys in the order of the filter. */
-  filterOrder: string[];
+  /** States, the worst first. */
+  severity: number[];
+  /** States in the order of the filter. */
+  filterOrder: number[];
   roles: string[];
   adminVerbs: string[];
   destructive: string[];

@@ -265,8 +265,8 @@ def vocabulary() -> dict[str, Any]:
         "states": [
             {"key": state.name.lower(), "label": _STATES[state]} for state in State
         ],
-        "severity": [state.name.lower() for state in _SEVERITY],
-        "filterOrder": [state.name.lower() for state in _FILTER_ORDER],
+        "severity": _SEVERITY,
+        "filterOrder": _FILTER_ORDER,
         "roles": [role.value for role in PageRole],
         "adminVerbs": sorted(ADMIN_VERBS),
         "destructive": sorted(verb.value for verb in DESTRUCTIVE),

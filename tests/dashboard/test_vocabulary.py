@@ -17,7 +17,7 @@ def test_every_state_has_a_label_a_rank_and_a_place_in_the_filter() -> None:
     keys = [state.name.lower() for state in State]
 
     assert [each["key"] for each in WORDS["states"]] == keys
-    assert sorted(WORDS["severity"]) == sorted(WORDS["filterOrder"]) == sorted(keys)
+    assert sorted(WORDS["severity"]) == sorted(WORDS["filterOrder"]) == list(State)
 
 
 def test_every_value_of_the_contract_has_its_words() -> None:

@@ -194,15 +194,7 @@ const ConsentDialog = {
 /** A form before a command: fields, the line, one button. */
 const FormDialog = {
   components: { HitList, LineBox, Modal },
-  props: {
-    title: String,
-    target: Object,
-    action: Object,
-    fields: Array,
-    words: Function,
-    note: String,
-    boards: Boolean,
-  },
+  props: ["title", "target", "action", "fields", "words", "note", "boards"],
   emits: ["close"],
   setup(props) {
     const values = reactive(Object.fromEntries(props.fields.map(({ name, value = "" }) => [name, value])));

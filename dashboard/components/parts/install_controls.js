@@ -10,15 +10,7 @@ import { CopyButton, Icon, LineBox, Modal } from "./widgets.js";
  * is held back; with a listener for `ask` that stands between the button and the command. */
 export const Control = {
   components: { CopyButton, Icon },
-  props: {
-    label: String,
-    says: String,
-    words: Array,
-    stack: { type: Number, default: null },
-    kind: String,
-    guard: String,
-    onAsk: Function,
-  },
+  props: ["label", "says", "words", "stack", "kind", "guard", "onAsk"],
   setup(props) {
     const why = computed(() => hindrance() || props.guard || "");
     const action = () => installAction(props.says ?? "Install", ...props.words);

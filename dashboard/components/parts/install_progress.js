@@ -141,19 +141,6 @@ const Idle = {
   </div>`,
 };
 
-const Preflight = {
-  components: { Control, Stages },
-  props: { state: Object },
-  setup: () => ({ run, cancel: () => openDialog(CancelDialog, { waiting: true }) }),
-  template: `
-  <Stages step="preflight"/>
-  <div class="in-head">
-    <div><h2>{{ run.stepWords(state)[0] }}</h2><p class="in-lead">{{ run.stepWords(state)[1] }}</p></div>
-    <div class="in-actions"><Control label="Cancel…" says="Cancel install" :words="['cancel']" @ask="cancel"/></div>
-  </div>
-  <div class="in-bar busy" role="progressbar" aria-label="Checking"><span></span></div>`,
-};
-
 const Confirm = {
   components: { Control, Hindrance, Mark, Points, Stages, Warnings },
   props: { state: Object },
@@ -197,33 +184,36 @@ const Confirm = {
   </div>`,
 };
 
+/** A run that checks, or that switches and listens. */
 const Running = {
   components: { Control, Hindrance, Stages, Verdicts },
   props: { state: Object },
   setup(props) {
+    const checks = computed(() => run.kindOf(props.state) === "preflight");
     const eta = computed(() => {
       const { eta_s, heard } = props.state;
       return run.stalled() || eta_s === null ? "" : run.etaWords(eta_s - (now() - (heard || run.install.learnt)));
     });
     const found = computed(() => run.verdictCounts(props.state).filter(({ verdict }) => verdict !== "ok"));
-    const cancel = () => openDialog(CancelDialog, { waiting: false });
-    return { eta, found, cancel, plural, run };
+    const cancel = () => openDialog(CancelDialog, { waiting: checks.value });
+    return { checks, eta, found, cancel, plural, run };
   },
   template: `
   <div><Stages :step="state.step"/></div>
   <div class="in-head">
     <div><h2>{{ run.stepWords(state)[0] }}</h2><p class="in-lead">{{ run.stepWords(state)[1] }}</p></div>
-    <div class="in-actions"><Control label="Cancel…" says="Cancel install" :words="['cancel', 'restore']"
-        @ask="cancel"/>
-    </div></div>
-  <div class="in-progress">
+    <div class="in-actions"><Control label="Cancel…" says="Cancel install" @ask="cancel"
+        :words="checks ? ['cancel'] : ['cancel', 'restore']"/></div>
+  </div>
+  <div v-if="checks" class="in-bar busy" role="progressbar" aria-label="Checking"><span></span></div>
+  <div v-else class="in-progress">
     <div class="in-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-label="The whole run"
       :aria-valuenow="state.share"><span :style="{ transform: 'scaleX(' + state.share / 100 + ')' }"></span></div>
     <div class="in-count"><b>{{ state.done }}</b>
       <span>of {{ plural(state.total, "board") }} {{ state.step === "verify" ? "verified" : "found" }}</span>
       <div class="in-found"><Verdicts :rows="found"/></div><span class="in-eta">{{ eta }}</span></div>
   </div>
-  <Hindrance v-if="!run.stalled()"/>`,
+  <Hindrance v-if="!checks && !run.stalled()"/>`,
 };
 
 /** What else can be begun after a run, folded away. */
@@ -322,7 +312,7 @@ const Over = {
 
 /** The head of the page: another view for each kind of state, made anew for another run or end. */
 export const InstallProgress = {
-  components: { Confirm, Idle, Off, Over, Preflight, Running },
+  components: { Confirm, Idle, Off, Over, Preflight: Running, Running },
   setup() {
     const element = ref();
     const said = ref("");

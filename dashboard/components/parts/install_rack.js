@@ -57,17 +57,7 @@ function phaseWords(row, phase, { slots, power }, cut, here) {
  * way, will cut its power, works on it. */
 const InstallCard = {
   components: { Icon, Mark },
-  props: {
-    stack: Object,
-    row: Object,
-    lines: Boolean,
-    now: Boolean,
-    cut: Boolean,
-    here: Boolean,
-    mine: Boolean,
-    hindered: Boolean,
-    area: String,
-  },
+  props: ["stack", "row", "lines", "now", "cut", "here", "mine", "hindered", "area"],
   setup(props) {
     const phase = computed(() => (props.mine ? props.row.phase : "untouched"));
     const words = computed(() => phaseWords(props.row, phase.value, props.stack, props.cut, props.here));

@@ -40,10 +40,20 @@ const ActionRow = {
   </li>`,
 };
 
+const ActionGroup = {
+  components: { ActionRow },
+  props: { of: Object, label: String, actions: Array },
+  emits: ["done"],
+  template: `
+  <ul v-if="actions.length" :aria-label="label">
+    <ActionRow v-for="each in actions" :key="each.verb + each.args" :of="of" :action="each" @done="$emit('done')"/>
+  </ul>`,
+};
+
 /** The actions of a target: the common first, the red after them. What comes and goes, to
  * cancel what is under way, is last: nothing moves for it. */
 export const ActionList = {
-  components: { ActionRow },
+  components: { ActionGroup },
   props: { target: Object },
   emits: ["done"],
   setup(props) {
@@ -51,37 +61,23 @@ export const ActionList = {
       const { common, own, last } = offered(props.target);
       const stops = store.settings.role === "viewer" ? [] : underWay(props.target.nodes).map(cancelling);
       const [alone, shared] = [last.filter(({ where }) => !where), last.filter(({ where }) => where)];
-      return { common, own, alone, shared, stops, none: !common.length && !own.length && !last.length };
+      const where = shared[0]?.where;
+      return { common, own, alone, shared, where, stops, none: !common.length && !own.length && !last.length };
     });
     return { groups, blocked, plural, rackTarget, store };
   },
   template: `
   <div class="actions">
     <p class="why" :hidden="groups.none || !blocked()">{{ blocked() }}</p>
-    <ul v-if="groups.common.length" aria-label="Common">
-      <ActionRow v-for="each in groups.common" :key="each.verb" :of="target" :action="each" @done="$emit('done')"/>
-    </ul>
+    <ActionGroup :of="target" label="Common" :actions="groups.common" @done="$emit('done')"/>
     <details v-if="groups.own.length" class="more-actions">
       <summary>More <span class="quiet">{{ plural(groups.own.length, "command") }} of the board's own</span></summary>
-      <ul aria-label="The board's own commands">
-        <ActionRow v-for="each in groups.own" :key="each.verb" :of="target" :action="each" @done="$emit('done')"/>
-      </ul>
+      <ActionGroup :of="target" label="The board's own commands" :actions="groups.own" @done="$emit('done')"/>
     </details>
-    <ul v-if="groups.alone.length" aria-label="Interrupting">
-      <ActionRow v-for="each in groups.alone" :key="each.verb + each.args" :of="target" :action="each"
-        @done="$emit('done')"/>
-    </ul>
-    <template v-if="groups.shared.length">
-      <p class="quiet actions-of">{{ groups.shared[0].where }}</p>
-      <ul :aria-label="groups.shared[0].where">
-        <ActionRow v-for="each in groups.shared" :key="each.verb + each.args" :of="target" :action="each"
-          @done="$emit('done')"/>
-      </ul>
-    </template>
-    <ul v-if="groups.stops.length" aria-label="Under way">
-      <ActionRow v-for="each in groups.stops" :key="each.args[0]" :of="rackTarget()" :action="each"
-        @done="$emit('done')"/>
-    </ul>
+    <ActionGroup :of="target" label="Interrupting" :actions="groups.alone" @done="$emit('done')"/>
+    <p v-if="groups.where" class="quiet actions-of">{{ groups.where }}</p>
+    <ActionGroup :of="target" :label="groups.where" :actions="groups.shared" @done="$emit('done')"/>
+    <ActionGroup :of="rackTarget()" label="Under way" :actions="groups.stops" @done="$emit('done')"/>
     <p v-if="groups.none" class="quiet">Your role, {{ store.settings.role }}, may look but not ask.</p>
   </div>`,
 };

@@ -4,7 +4,7 @@ import { computed, nextTick, onMounted, onUnmounted, ref, toRaw, watch } from "v
 import { underWay } from "./actions.js";
 import { layOut, useWidth } from "./layout.js";
 import { boardOf, Cell, METRICS, Slot } from "./slot.js";
-import { boards, countStates, filtering, listen, State, shown, store } from "./store.js";
+import { boards, filtering, listen, State, shown, statesOf, store } from "./store.js";
 import { Icon } from "./widgets.js";
 import { byName, list, lockWords, plural, stackName } from "./words.js";
 
@@ -16,19 +16,14 @@ const BORDERED = ["crit", "offline", "warn"];
 /** @typedef {{ key: string, stack: Stack | null, nodes: Board[], places: (Board | string)[], title: string }} Card */
 
 /** The states among nodes with their counts, the worst first. @param {Board[]} nodes */
-function bySeverity(nodes) {
-  const counts = countStates(nodes);
-  const all = store.settings.severity.map((key) => ({ key, count: counts[State[key.toUpperCase()]] }));
-  return all.filter(({ count }) => count);
-}
+const bySeverity = (nodes) => statesOf(nodes, store.settings.severity).filter(({ count }) => count);
 
 /** The worst state among nodes, by its key. @param {Board[]} nodes */
 export const worst = (nodes) => bySeverity(nodes)[0]?.key ?? "ok";
 
 /** One sentence on what a set of nodes is. @param {Board[]} nodes */
 export function describe(nodes) {
-  const label = (key) => store.settings.states[State[key.toUpperCase()]].label.toLowerCase();
-  const said = bySeverity(nodes).map(({ key, count }) => `${count} ${label(key)}`);
+  const said = bySeverity(nodes).map(({ label, count }) => `${count} ${label.toLowerCase()}`);
   return `${plural(nodes.length, "board")}: ${list(said, 9)}`;
 }
 

@@ -115,6 +115,13 @@ export function countStates(nodes) {
   return counts;
 }
 
+/** States in an order of the vocabulary, with how many boards are in each.
+ * @param {Board[]} nodes @param {number[]} order */
+export function statesOf(nodes, order) {
+  const counts = countStates(nodes);
+  return order.map((state) => ({ state, ...store.settings.states[state], count: counts[state] }));
+}
+
 /** Takes one message of the hub. @param {number} number @param {any} shared @param {any} own */
 export function apply(number, shared, own) {
   if (!shared.snapshot && number !== lastNumber + 1) return store.say({ kind: "resync" });

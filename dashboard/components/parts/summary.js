@@ -18,6 +18,7 @@ import {
   now,
   State,
   setFilter,
+  statesOf,
   store,
 } from "./store.js";
 import { Glyph } from "./widgets.js";
@@ -86,11 +87,9 @@ export const Figures = {
     const nothing = { value: "–", unit: "", note: "" };
     const online = computed(() => (store.loaded ? onlineFigure(boardsEachSecond()) : nothing));
     const rest = computed(() => figures(boardsEachSecond(), [...store.stacks.values()]));
-    const shares = computed(() => {
-      const counts = countStates(boardsEachSecond());
-      const all = store.settings.filterOrder.map((key) => ({ key, count: counts[State[key.toUpperCase()]] }));
-      return all.filter(({ count }) => count);
-    });
+    const shares = computed(() =>
+      statesOf(boardsEachSecond(), store.settings.filterOrder).filter(({ count }) => count),
+    );
     const line = shallowRef("");
     const history = new Uint8Array(HISTORY).fill(NO_SAMPLE);
     /** Start with what the nodes remember, so that a fresh page is not blank. */
@@ -142,19 +141,9 @@ export const StateFilter = {
   components: { Glyph },
   setup() {
     const element = ref();
-    const chips = computed(() => {
-      const counts = countStates(boards());
-      return store.settings.filterOrder.map((key) => {
-        const state = State[key.toUpperCase()];
-        return {
-          key,
-          state,
-          label: store.settings.states[state].label,
-          count: counts[state],
-          on: store.filter.has(key),
-        };
-      });
-    });
+    const chips = computed(() =>
+      statesOf(boards(), store.settings.filterOrder).map((each) => ({ ...each, on: store.filter.has(each.key) })),
+    );
     const absent = steady(
       () => chips.value.filter(({ count, on }) => !count && !on).map(({ key }) => key),
       () => element.value,
