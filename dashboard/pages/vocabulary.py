@@ -176,7 +176,7 @@ _INSTALL_STEPS = {
             "This takes a few seconds."
         ),
     ),
-    InstallStep.CONFIRM: ("Waiting for your word", ""),
+    InstallStep.CONFIRM: ("Waiting for your confirmation", ""),
     InstallStep.ALL_OFF: (
         "Switching off",
         (
@@ -186,7 +186,7 @@ _INSTALL_STEPS = {
     ),
     InstallStep.BASELINE: (
         "Listening to the silence",
-        "All stacks to be scanned are off: whoever talks now is no board of theirs.",
+        "All stacks to be scanned are off: what talks now is not one of their boards.",
     ),
     InstallStep.SCAN: (
         "{Stack} is on, its boards are booting",
@@ -194,7 +194,7 @@ _INSTALL_STEPS = {
     ),
     InstallStep.CHECK: (
         "{Stack} is off again, to be sure",
-        "Whoever still answers now is no board of this stack.",
+        "What still answers now is not a board of this stack.",
     ),
     InstallStep.COMMIT: (
         "Giving the boards of {stack} their places",
@@ -211,13 +211,13 @@ _INSTALL_STEPS = {
         "Waiting for every board at its address",
         (
             "Boards move there when they ask for their lease again, within about a "
-            "minute. A board counts as verified when it answers there, and nobody "
-            "else does."
+            "minute. A board counts as verified when it answers there, and no other "
+            "device does."
         ),
     ),
     InstallStep.RESTORE: (
         "Ending early",
-        "The outlets are brought where they are to be left.",
+        "The outlets are switched to the level at which they are left.",
     ),
 }
 _INSTALL_ENDS = {

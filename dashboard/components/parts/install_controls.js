@@ -75,7 +75,7 @@ export const CancelDialog = {
   <Modal title="Cancel the install run?" danger back="Go on with it" wary @close="$emit('close')">
     <div class="dialog-body">
       <p>{{ waiting ? "Nothing was switched yet, and nothing will be."
-        : "Boards that have a place by now keep it. How shall the outlets be left?" }}</p>
+        : "Boards that have a place by now keep it. How do you want to leave the outlets?" }}</p>
       <fieldset v-if="!waiting" class="in-ways"><legend class="sr-only">Outlets</legend>
         <label v-for="[value, title, text] in WAYS" :key="value" class="in-way">
           <input v-model="way" type="radio" name="in-way" :value="value">
@@ -102,8 +102,8 @@ export const ForceDialog = {
   template: `
   <Modal title="Start over these problems?" danger back="Back" wary @close="$emit('close')">
     <div class="dialog-body">
-      <p>The checks found what usually makes a run fail or disturbs a network. It still waits for your word before
-        anything is switched.</p>
+      <p>The checks found what usually makes a run fail or disturbs a network. It still waits for your confirmation
+        before anything is switched.</p>
       <ul class="in-points"><li v-for="text in problems">{{ upper(text) }}</li></ul>
       <LineBox :line="line"/>
     </div>

@@ -239,7 +239,7 @@ const DryEnd = {
   <div class="in-actions">
     <Control label="Do it for real…" :words="['start']" :stack="state.only" kind="primary"/>
     <Control label="Dry run again" says="Dry run" :words="['start', 'dry']" :stack="state.only"/></div>
-  <p class="quiet">Doing it for real checks again, then waits for your word before anything is switched.</p>
+  <p class="quiet">Doing it for real checks again, then waits for your confirmation before anything is switched.</p>
   <More><OneStack label="Check one stack"/></More>`,
 };
 

@@ -123,7 +123,7 @@ export function troubleWords(boards) {
 }
 
 /** One slot of a stack, or a board without one: its mark, words, and whether the mark and
- * the stack's phase already say them to whoever sees.
+ * the stack's phase already say them to a person who sees.
  * @param {InstallBoard} board @param {string} phase @param {boolean} now */
 export function boardWords({ verdict, verified, mac, slot }, phase, now) {
   const said = (mark, words, quiet = false) => ({ mark, words, quiet });
