@@ -89,7 +89,7 @@ export default {
   setup(props, { emit, expose }) {
     const vocabulary = document.getElementById("vocabulary")?.textContent ?? "";
     begin({ ...JSON.parse(vocabulary), ...props.settings });
-    store.say = (wish) => window.did_handshake && emit("say", wish);
+    store.say = (message) => window.did_handshake && emit("say", message);
     const element = ref();
     const label = computed(() => PAGES.find(({ name }) => name === props.page)?.label ?? "");
     const setTitle = () => {

@@ -156,7 +156,7 @@ export default {
     showFailures();
     const frame = ref();
     const search = ref("");
-    const wish = ref("");
+    const chosen = ref("");
     const metric = ref("cpu");
     const { open, close } = useOpenBoard(frame);
     useAddress(search, open);
@@ -184,7 +184,7 @@ export default {
       store.say({ kind: "search", text: "" });
     });
     /** "slots" or "cells": as chosen, else by the number of boards. */
-    const view = computed(() => wish.value || (boards().length > CELLS_ABOVE ? "cells" : "slots"));
+    const view = computed(() => chosen.value || (boards().length > CELLS_ABOVE ? "cells" : "slots"));
     const empty = computed(emptiness);
     const known = computed(() => store.structure >= 0 && store.nodes.size + store.stacks.size > 0);
     const waiting = computed(() => {
@@ -192,7 +192,7 @@ export default {
       return !store.loaded || (broker && !ready && !known.value);
     });
     const menus = { openStackMenu, openRackMenu };
-    return { frame, search, wish, metric, open, close, clear, view, empty, known, waiting, store, ...menus };
+    return { frame, search, chosen, metric, open, close, clear, view, empty, known, waiting, store, ...menus };
   },
   template: `
   <div class="overview">
@@ -204,7 +204,7 @@ export default {
           <div class="switches" role="group" aria-label="View">
             <button v-for="each in ['slots', 'cells']" class="switch" type="button" :data-view="each"
               :aria-label="'Show as ' + each" :title="'Show as ' + each" :aria-pressed="view === each"
-              @click="wish = each"><Icon :name="each"/></button>
+              @click="chosen = each"><Icon :name="each"/></button>
           </div>
           <button class="button rack-actions" type="button" aria-haspopup="dialog" @click="openRackMenu">
             <Icon name="bolt" :size="16"/>Rack<Icon name="down" :size="14"/></button>

@@ -195,7 +195,7 @@ interface PageStore {
   seconds: number;
   revision: number;
   failure: string;
-  say: (wish: Record<string, unknown>) => void;
+  say: (message: Record<string, unknown>) => void;
 }
 
 /** Whom a command means: the scope of its topic, what to call it, and the boards. */

@@ -31,11 +31,11 @@ export const OneStack = {
   components: { Control },
   props: { label: String, chosen: { type: Number, default: null } },
   setup(props) {
-    const wish = ref(props.chosen);
+    const picked = ref(props.chosen);
     const numbers = computed(() => [...store.stacks.keys()].sort((a, b) => a - b));
-    const stack = computed(() => (numbers.value.includes(wish.value ?? -1) ? wish.value : numbers.value[0]));
+    const stack = computed(() => (numbers.value.includes(picked.value ?? -1) ? picked.value : numbers.value[0]));
     const choose = (event) => {
-      wish.value = Number(event.target.value);
+      picked.value = Number(event.target.value);
     };
     return { numbers, stack, choose };
   },

@@ -54,7 +54,7 @@ test("the line for a terminal confirms where more than one board is hit", () => 
 test("an answer comes to whom it belongs, by the command's id", () => {
   rack();
   const said = [];
-  store.say = (wish) => said.push(wish);
+  store.say = (message) => said.push(message);
   const got = [];
   actions.ask(actions.rackTarget(), { verb: "ping", args: [] }, [], (answer) => got.push(answer));
   apply(1, {}, { sent: [{ reference: said[0].reference, id: "c-1" }] });

@@ -27,7 +27,7 @@ test("a message changes the rows it names and tells which", () => {
 test("a message that does not follow the last one asks for everything", () => {
   const store = rack();
   const said = [];
-  store.say = (wish) => said.push(wish.kind);
+  store.say = (message) => said.push(message.kind);
   apply(7, { rows: [[11, State.OFF, -1, -1, -1, 0, 0]] }, {});
   assert.deepEqual(said, ["resync"]);
   assert.equal(board(1, 1).state, State.OK);
