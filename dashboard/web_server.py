@@ -53,9 +53,7 @@ def serve(
     """Serves the pages until SIGINT or SIGTERM.
 
     Args:
-        settings: ``[dashboard]``.
         broker: ``[broker]``, for the lines people copy.
-        rack: The rack's name.
         connect: Makes the link to the broker.
         connect_as: Makes the link by which the commands of a role are sent.
 

@@ -58,7 +58,6 @@ class PendingCommand(msgspec.Struct, eq=False):
     """A command that was sent, until its last answer.
 
     Args:
-        id: Of the command.
         view: The tab that gets the receipt.
         heard_at: Monotonic time of its last answer, at first of sending, seconds.
         answered: Whether any answer has come.
@@ -90,7 +89,6 @@ class CommandSender:
     """Sends commands of tabs and brings them their receipts.
 
     Args:
-        topics: The rack's topics.
         users: Asked again for every command: an open page outlives a revoked session.
         clock: Monotonic time, seconds.
         new_id: Makes command ids.

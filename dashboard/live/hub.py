@@ -57,12 +57,7 @@ class Port(Protocol):
 
 
 class View:
-    """What one tab looks at, and what it has been sent.
-
-    Args:
-        port: The way to it.
-        user: Who looks.
-    """
+    """What one tab looks at, and what it has been sent."""
 
     def __init__(self, port: Port, user: PageUser) -> None:
         self.port = port
@@ -180,9 +175,6 @@ class TickNews(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         shared: JSON for all tabs; empty when there is nothing.
         snapshot: Makes the JSON of everything, once for all that need it.
-        changed: Nodes that changed in this tick.
-        nodes: All nodes by id.
-        install: The latest install run.
         now: Monotonic time, seconds.
         wall: Unix time, seconds.
     """
@@ -254,8 +246,6 @@ class Hub:
     """Tells every open tab what changed.
 
     Args:
-        model: What is known of the rack.
-        limits: From where on a vital is bad.
         tick_s: Time between messages, seconds.
         clock: Monotonic time, seconds.
         wall: Unix time, seconds.

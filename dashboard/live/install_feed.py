@@ -91,7 +91,6 @@ def stack_object(stack: InstallStack, nodes: dict[str, str]) -> dict[str, Any]:
     """Returns a stack of the run; each board with the ``node`` that it is.
 
     Args:
-        stack: As the master said.
         nodes: Wired hardware address to the id of the node that has it.
     """
     boards = [
@@ -107,11 +106,7 @@ def stack_object(stack: InstallStack, nodes: dict[str, str]) -> dict[str, Any]:
 
 
 class InstallFeed:
-    """Everything of the latest install run, and what changed since the last look.
-
-    Args:
-        model: What is known of the rack.
-    """
+    """Everything of the latest install run, and what changed since the last look."""
 
     def __init__(self, model: RackModel) -> None:
         self._model = model

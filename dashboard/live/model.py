@@ -118,7 +118,6 @@ class Record:
         """Works out the tile again, and notes when its state began.
 
         Args:
-            limits: The rack's thresholds.
             wall: Unix time now, seconds.
         """
         tile = make_tile(
@@ -153,12 +152,7 @@ def subscriptions(topics: Topics) -> tuple[Subscription, ...]:
 
 
 class RackModel:
-    """Everything published about one rack, and what changed since the last look.
-
-    Args:
-        topics: The rack's topics.
-        rejections: Counts what cannot be read.
-    """
+    """Everything published about one rack, and what changed since the last look."""
 
     def __init__(self, topics: Topics, rejections: Rejections) -> None:
         self.topics = topics
@@ -191,7 +185,6 @@ class RackModel:
         """Updates the model from one message; returns it if it answers a command.
 
         Args:
-            message: As it came from the broker.
             now: Monotonic time of its arrival, seconds.
         """
         record = self._by_heartbeat.get(message.topic)

@@ -35,7 +35,6 @@ def tile_note(tile: Tile, seen_since: float) -> Note:
     """Returns ``words, since, reason``.
 
     Args:
-        tile: What the node shows.
         seen_since: Unix time this dashboard saw the state begin, seconds.
     """
     since = tile.since if tile.since is not None else seen_since
@@ -49,7 +48,6 @@ def meta_row(record: Record, abilities: int) -> list[Any]:
     asked to shut down, None if it can or need not be.
 
     Args:
-        record: The node.
         abilities: Number of its set of abilities.
     """
     state = record.state
@@ -127,7 +125,6 @@ def vitals(record: Record, now: float, wall: float) -> dict[str, Any]:
     """Returns what the panel of an open node shows and changes often.
 
     Args:
-        record: The node.
         now: Monotonic time, seconds.
         wall: Unix time, seconds.
     """

@@ -40,8 +40,6 @@ class HistoryLoader:
     It asks once for each life of the broker's connection and of the master.
 
     Args:
-        topics: The rack's topics.
-        model: Gets the lines.
         clock: Monotonic time, seconds.
         new_id: Makes command ids.
     """
@@ -96,10 +94,7 @@ class Dashboard:
     """Everything the pages draw from, one per process.
 
     Args:
-        settings: ``[dashboard]``.
-        rack: The rack's name.
         connect: Makes the link to the broker.
-        users: Who may do what.
         publish_hint: How a ``mosquitto_pub`` line begins.
         connect_as: Makes the link by which the commands of a role are sent.
         sweep_after_s: How long the rack has to publish everything again, seconds.

@@ -67,11 +67,9 @@ class Tile(msgspec.Struct, frozen=True):
     """Everything a tile draws.
 
     Args:
-        state: Decides glyph and colour.
         cpu: Percent, or NO_VALUE.
         memory: Percent, or NO_VALUE.
         temperature: °C, or NO_VALUE.
-        levels: How bad each vital is.
         working: A harmless command runs; a hint, no state.
         words: A few, for the place of the bars; empty when all is well.
         reason: A sentence, for the panel and the attention list.
@@ -140,9 +138,6 @@ def grade_vitals(
     """Returns how bad each vital of a heartbeat is.
 
     Args:
-        beat: The latest heartbeat.
-        limits: The rack's thresholds.
-        before: The levels so far.
         cpu_mean: Processor use over the last three minutes, percent; None while that
             is not known.
     """
@@ -171,11 +166,6 @@ def make_tile(
     """Returns what a node's tile shows.
 
     Args:
-        state: The master's view; None while it has said nothing.
-        details: What the node said about itself.
-        status: The node's presence topic.
-        beat: Its latest heartbeat.
-        limits: The rack's thresholds.
         before: The levels of the last tile.
         cpu_mean: Processor use over the last three minutes, percent, if known.
         confirmed: False until something of the node was heard since the broker came

@@ -45,8 +45,6 @@ class Frame(
     what they registered elsewhere.
 
     Args:
-        dashboard: What to show.
-        user: Who looks.
         alive: Whether the session behind this tab still holds.
     """
 

@@ -45,8 +45,6 @@ class Pages:
     """Builds the signed-in pages.
 
     Args:
-        dashboard: What they show.
-        sessions: Knows who is signed in.
         static: Where static files are served, with their version.
     """
 

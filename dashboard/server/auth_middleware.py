@@ -65,8 +65,6 @@ class AuthMiddleware:
     """Lets through who is signed in, before anything else runs.
 
     Args:
-        app: What is protected.
-        sessions: Knows who is signed in.
         refused: Counts what cannot be read; told its kind and what was wrong.
         https: Browsers come over TLS, and should never come otherwise again.
     """

@@ -32,11 +32,8 @@ class LoginPages:
     """Serves the pages that need no session: login, 404, failure.
 
     Args:
-        users: Verify passwords.
-        sessions: Begins and ends sessions.
         static: Where static files are served, with their version.
         fonts: The style sheet of the fonts that the other pages have.
-        rack: The rack's name.
     """
 
     def __init__(

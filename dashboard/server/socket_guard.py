@@ -25,11 +25,7 @@ _LOGGERS = ("engineio.server", "socketio.server")
 
 
 class SocketGuard:
-    """Checks socket messages before NiceGUI's own handlers get them.
-
-    Args:
-        rejections: Counts what is refused.
-    """
+    """Checks socket messages before NiceGUI's own handlers get them."""
 
     def __init__(self, rejections: Rejections) -> None:
         self._rejections = rejections

@@ -48,7 +48,6 @@ class PageUser(msgspec.Struct, frozen=True, kw_only=True):
     """One person who may sign in.
 
     Args:
-        name: Sign-in name.
         salt: Hex.
         digest: scrypt of the password, hex.
         stamp: Random, new with every password: sessions carry it, so a changed or
@@ -102,11 +101,7 @@ def make_user(name: str, role: PageRole, password: str) -> PageUser:
 
 
 class Users:
-    """The users file; a change on disk is seen at the next look.
-
-    Args:
-        path: The file; it need not exist.
-    """
+    """The users file; a change on disk is seen at the next look."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -232,7 +227,6 @@ def ensure_admin(
     """Creates the first administrator if there is nobody yet.
 
     Args:
-        path: The users file.
         name: Sign-in name of the administrator.
         password: Makes the password.
 
