@@ -12,7 +12,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from dashboard.server.auth_middleware import AuthMiddleware, same_origin
 from dashboard.server.login import LoginPages
 from dashboard.server.sessions import Sessions, SignInThrottle, safe_path
-from dashboard.server.users import PageRole, Users, make_user
+from dashboard.server.users import PageRole, PageUser, Users, make_user
 
 
 @pytest.mark.parametrize("wanted", ["/", "/about", "/?q=temp:%3E70&node=pi-1"])
@@ -98,12 +98,23 @@ def test_right_passwords_are_no_attack() -> None:
         throttle.was_right("ann", "10.0.0.1")
 
 
+@pytest.fixture
+def users(tmp_path: Path) -> Users:
+    users = Users(tmp_path / "users.json")
+    users.put(make_user("ada", PageRole.VIEWER, "right"))
+    return users
+
+
+@pytest.fixture
+def ada(users: Users) -> PageUser:
+    (ada,) = users.all()
+    return ada
+
+
 def test_a_sign_out_outlives_the_process_and_a_damaged_file_is_said(
-    tmp_path: Path,
+    tmp_path: Path, users: Users, ada: PageUser
 ) -> None:
-    users, path = Users(tmp_path / "users.json"), tmp_path / "ended.json"
-    ada = make_user("ada", PageRole.VIEWER, "x")
-    users.put(ada)
+    path = tmp_path / "ended.json"
     sessions = Sessions(users, ended=path)
     assert sessions.load()
     cookie: dict[str, Any] = {}
@@ -122,11 +133,8 @@ def test_a_sign_out_outlives_the_process_and_a_damaged_file_is_said(
 
 
 def test_a_session_ends_when_one_signs_out_even_for_a_copy_of_the_cookie(
-    tmp_path: Path,
+    users: Users, ada: PageUser
 ) -> None:
-    users = Users(tmp_path / "users.json")
-    ada = make_user("ada", PageRole.VIEWER, "x")
-    users.put(ada)
     sessions = Sessions(users)
     cookie: dict[str, Any] = {}
     sessions.begin(cookie, ada)
@@ -142,12 +150,10 @@ def test_a_session_ends_when_one_signs_out_even_for_a_copy_of_the_cookie(
     assert not live()
 
 
-def test_an_open_page_ends_when_its_session_would_have_to_be_begun_anew(
-    tmp_path: Path,
+def test_an_open_page_ends_when_its_session_would_have_to_be_begun_again(
+    users: Users, ada: PageUser
 ) -> None:
-    users, now = Users(tmp_path / "users.json"), [1000.0]
-    ada = make_user("ada", PageRole.VIEWER, "x")
-    users.put(ada)
+    now = [1000.0]
     sessions = Sessions(users, lasts_s=3600, clock=lambda: now[0])
     live = sessions.watch("one", ada)
 
@@ -182,16 +188,14 @@ def test_only_our_own_pages_may_change_things(
 
 
 @pytest.fixture
-async def visitor(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A stranger at the door of a rack that ada may see."""
-    users = Users(tmp_path / "users.json")
-    users.put(make_user("ada", PageRole.VIEWER, "right"))
+async def visitor(users: Users) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser without a session, at a rack that ada may see."""
     sessions, app = Sessions(users), FastAPI()
     LoginPages(users, sessions, static="/s", fonts="/f.css", rack="lab").mount(app)
     app.add_middleware(AuthMiddleware, sessions=sessions)
     app.add_middleware(SessionMiddleware, secret_key="x")
-    door = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=door, base_url="http://rack") as client:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://rack") as client:
         yield client
 
 

@@ -85,43 +85,95 @@ def test_every_verdict_has_its_state(
     assert (tile.words == "") == (state is State.OK)
 
 
-def test_no_verdict_was_forgotten(maker: Maker) -> None:
-    for verdict in Verdict:
-        assert maker.tile({"verdict": verdict}).state in State
-
-
-def test_no_power_is_said_only_where_the_outlet_reads_off(maker: Maker) -> None:
-    silent = {"verdict": Verdict.UNPOWERED}
-    assert maker.tile(silent | {"power": Power.ON}).words == "no contact"
-    assert maker.tile(silent | {"power": Power.OFF}).words == "no power"
-
-
-def test_an_online_node_shows_its_vitals_as_whole_numbers(maker: Maker) -> None:
-    tile = maker.tile()
-
-    assert (tile.cpu, tile.memory, tile.temperature) == (12, 31, 45)
-
-
-def test_a_node_that_is_not_online_shows_no_vitals(maker: Maker) -> None:
-    tile = maker.tile({"verdict": Verdict.LOST})
-
-    assert (tile.cpu, tile.memory, tile.temperature) == (NO_VALUE,) * 3
+UNPOWERED = {"verdict": Verdict.UNPOWERED}
+NO_VITALS = {"cpu": NO_VALUE, "memory": NO_VALUE, "temperature": NO_VALUE}
+LOW_SUPPLY = "under-voltage: its supply is too low now"
+TWO_BOARDS = "duplicate identity: two boards say pi-1"
+REBOOT = Running(id="1", verb="reboot", phase=Phase.RUNNING, by="ada")
+PING = Running(id="1", verb="ping", phase=Phase.RUNNING)
+NOW = Throttled(now=(ThrottleFlag.UNDER_VOLTAGE,))
+BOTH_NOW = Throttled(now=(ThrottleFlag.UNDER_VOLTAGE, ThrottleFlag.THROTTLED))
+SINCE_BOOT = Throttled(since_boot=(ThrottleFlag.UNDER_VOLTAGE,))
+HOT = {"temperature_c": 83.4, "memory_percent": 90}
+HOT_LEVELS = Levels(memory=TileLevel.WARN, temperature=TileLevel.CRIT)
+LATE = {"verdict": Verdict.LATE, "since": 500.0, "last_seen": 480.0}
+FULL = {"cpu_percent": 100}
+CASES: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+    ("outlet on", {"state": UNPOWERED | {"power": Power.ON}}, {"words": "no contact"}),
+    ("outlet off", {"state": UNPOWERED | {"power": Power.OFF}}, {"words": "no power"}),
+    ("vitals are whole numbers", {}, {"cpu": 12, "memory": 31, "temperature": 45}),
+    ("no vitals of who is lost", {"state": {"verdict": Verdict.LOST}}, NO_VITALS),
+    ("warm", {"beat": {"temperature_c": 69.9}}, {"state": State.OK}),
+    ("hot", {"beat": {"temperature_c": 70}}, {"state": State.WARN}),
+    ("too hot", {"beat": {"temperature_c": 80}}, {"state": State.CRIT}),
+    (
+        "no sensor",
+        {"beat": {"temperature_c": None}},
+        {"temperature": NO_VALUE, "state": State.OK},
+    ),
+    ("a moment of full CPU", {"beat": FULL}, {"state": State.OK}),
+    (
+        "three minutes of full CPU warn and are never critical",
+        {"beat": FULL, "cpu_mean": 100},
+        {"state": State.WARN, "words": "CPU 100 % for 3 min"},
+    ),
+    (
+        "under-voltage is critical at once",
+        {"beat": {"throttled": NOW}},
+        {"state": State.CRIT, "words": "under voltage"},
+    ),
+    (
+        "a fault the master names is not told twice",
+        {"state": {"faults": (LOW_SUPPLY,)}, "beat": {"throttled": BOTH_NOW}},
+        {"words": "under-voltage", "reason": f"{LOW_SUPPLY} · throttled"},
+    ),
+    ("since boot is over", {"beat": {"throttled": SINCE_BOOT}}, {"state": State.OK}),
+    ("read-only disk", {"beat": {"disk_read_only": True}}, {"state": State.CRIT}),
+    (
+        "a named fault is critical",
+        {"state": {"faults": (TWO_BOARDS,)}},
+        {"state": State.CRIT, "reason": TWO_BOARDS},
+    ),
+    (
+        "the worst reason comes first",
+        {"beat": HOT},
+        {"state": State.CRIT, "reason": "83 °C · memory 90 %", "levels": HOT_LEVELS},
+    ),
+    (
+        "a destructive command makes it busy",
+        {"state": {"running": REBOOT}},
+        {"state": State.BUSY, "reason": "Rebooting, asked by ada"},
+    ),
+    (
+        "a harmless command is a hint only",
+        {"state": {"running": PING}},
+        {"state": State.OK, "working": True},
+    ),
+    ("silence counts from when it was last heard", {"state": LATE}, {"since": 480}),
+    (
+        "an old verdict does not outlive the board's own word",
+        {"state": {}, "status": Status.OFFLINE},
+        {"state": State.OFFLINE, "cpu": NO_VALUE},
+    ),
+    ("not heard since an outage", {"confirmed": False}, {"state": State.FROZEN}),
+)
 
 
 @pytest.mark.parametrize(
-    ("temperature", "state"), [(69.9, State.OK), (70, State.WARN), (80, State.CRIT)]
+    ("given", "expected"),
+    [pytest.param(given, said, id=name) for name, given, said in CASES],
 )
-def test_heat_is_judged_by_the_thresholds(
-    maker: Maker, temperature: float, state: State
+def test_a_tile_shows(
+    maker: Maker, given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert maker.tile(beat={"temperature_c": temperature}).state is state
+    tile = maker.tile(**given)
+
+    assert {name: getattr(tile, name) for name in expected} == expected
 
 
-def test_a_node_without_a_sensor_has_no_temperature(maker: Maker) -> None:
-    tile = maker.tile(beat={"temperature_c": None})
-
-    assert tile.temperature == NO_VALUE
-    assert tile.state is State.OK
+def test_no_verdict_was_forgotten(maker: Maker) -> None:
+    for verdict in Verdict:
+        assert maker.tile({"verdict": verdict}).state in State
 
 
 @pytest.mark.parametrize(
@@ -145,51 +197,6 @@ def test_a_level_is_left_two_units_lower_than_it_was_reached() -> None:
     assert grade(67.9, 70, 80, TileLevel.WARN) is TileLevel.OK
 
 
-def test_one_moment_of_full_cpu_is_no_warning(maker: Maker) -> None:
-    assert maker.tile(beat={"cpu_percent": 100}).state is State.OK
-
-
-def test_three_minutes_of_full_cpu_are_a_warning_but_never_critical(
-    maker: Maker,
-) -> None:
-    tile = maker.tile(beat={"cpu_percent": 100}, cpu_mean=100)
-
-    assert tile.state is State.WARN
-    assert tile.words == "CPU 100 % for 3 min"
-
-
-def test_under_voltage_is_critical_at_once(maker: Maker) -> None:
-    bits = Throttled(now=(ThrottleFlag.UNDER_VOLTAGE,))
-
-    tile = maker.tile(beat={"throttled": bits})
-
-    assert tile.state is State.CRIT
-    assert tile.words == "under voltage"
-
-
-def test_a_fault_the_master_names_is_not_told_twice(maker: Maker) -> None:
-    bits = Throttled(now=(ThrottleFlag.UNDER_VOLTAGE, ThrottleFlag.THROTTLED))
-    fault = "under-voltage: its supply is too low now"
-
-    tile = maker.tile({"faults": (fault,)}, {"throttled": bits})
-
-    assert tile.words == "under-voltage"
-    assert tile.reason == f"{fault} · throttled"
-
-
-def test_what_has_been_since_boot_alarms_nobody(maker: Maker) -> None:
-    bits = Throttled(since_boot=(ThrottleFlag.UNDER_VOLTAGE,))
-
-    assert maker.tile(beat={"throttled": bits}).state is State.OK
-
-
-def test_a_read_only_disk_and_a_named_fault_are_critical(maker: Maker) -> None:
-    assert maker.tile(beat={"disk_read_only": True}).state is State.CRIT
-    tile = maker.tile({"faults": ("duplicate identity: two boards say pi-1",)})
-    assert tile.state is State.CRIT
-    assert tile.reason.startswith("duplicate identity")
-
-
 def test_errors_of_a_file_system_are_a_warning_and_not_read_only(
     maker: Maker, make_details: Make
 ) -> None:
@@ -199,38 +206,6 @@ def test_errors_of_a_file_system_are_a_warning_and_not_read_only(
     assert tile.reason == "disk errors: 3 recorded"
 
 
-def test_the_worst_reason_comes_first(maker: Maker) -> None:
-    tile = maker.tile(beat={"temperature_c": 83.4, "memory_percent": 90})
-
-    assert tile.state is State.CRIT
-    assert tile.reason == "83 °C · memory 90 %"
-    assert tile.levels == Levels(memory=TileLevel.WARN, temperature=TileLevel.CRIT)
-
-
-def test_a_destructive_command_makes_the_node_busy(maker: Maker) -> None:
-    running = Running(id="1", verb="reboot", phase=Phase.RUNNING, by="ada")
-
-    tile = maker.tile({"running": running})
-
-    assert tile.state is State.BUSY
-    assert tile.reason == "Rebooting, asked by ada"
-
-
-def test_a_harmless_command_only_hints_that_it_runs(maker: Maker) -> None:
-    running = Running(id="1", verb="ping", phase=Phase.RUNNING)
-
-    tile = maker.tile({"running": running})
-
-    assert tile.state is State.OK
-    assert tile.working
-
-
-def test_silence_is_counted_from_when_the_node_was_last_heard(maker: Maker) -> None:
-    tile = maker.tile({"verdict": Verdict.LATE, "since": 500.0, "last_seen": 480.0})
-
-    assert tile.since == 480
-
-
 def test_without_a_master_the_word_of_the_node_counts(maker: Maker) -> None:
     assert maker.tile(state=None, status=Status.ONLINE).state is State.OK
     alone: dict[str, Any] = {"beat": None, "limits": Thresholds()}
@@ -238,18 +213,6 @@ def test_without_a_master_the_word_of_the_node_counts(maker: Maker) -> None:
     assert offline.state is State.OFFLINE
     unheard = make_tile(state=None, details=None, status=None, **alone)
     assert unheard.state is State.UNSEEN
-
-
-def test_an_old_verdict_does_not_outlive_the_boards_own_word(maker: Maker) -> None:
-    tile = maker.tile({"verdict": Verdict.ONLINE}, status=Status.OFFLINE)
-
-    assert (tile.state, tile.cpu) == (State.OFFLINE, NO_VALUE)
-
-
-def test_what_was_not_heard_again_since_an_outage_is_not_shown_as_live(
-    maker: Maker,
-) -> None:
-    assert maker.tile(confirmed=False).state is State.FROZEN
 
 
 def test_levels_fit_into_one_number() -> None:
