@@ -204,12 +204,11 @@ SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
 from broker.mosquitto import program as mosquitto
-from broker.mosquitto.child import MosquittoChild
-from broker.mosquitto.child import MosquittoConfig
+from broker.mosquitto.child import MosquittoChild, MosquittoConfig
 
 async def main():
     found = mosquitto.find()
-    plan = Plan(
+    plan = MosquittoConfig(
         directory=Path(sys.argv[1]), plugin=found.plugin, port=int(sys.argv[2])
     )
     child = MosquittoChild(found, plan)
