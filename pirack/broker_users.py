@@ -33,7 +33,7 @@ def node_secret(
         renew: Make a new password in the place of the old one.
 
     Raises:
-        ConfigError: The file is there but is no credentials file.
+        ConfigError: The file is there but is not a credentials file.
         OSError: It cannot be written.
     """
     path = access.node(node)

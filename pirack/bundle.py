@@ -72,8 +72,8 @@ def read_board_id(text: str) -> BoardId:
         return BoardId(check_name(word, "id"), told=_DERIVED.fullmatch(word) is None)
     except TopicError as error:
         hint = (
-            f"{text[:64]!r} is no board: give its id (pi-1f3a9c2e), its serial (`cat "
-            "/proc/device-tree/serial-number`) or its MAC address"
+            f"{text[:64]!r} is not a board: give its id (pi-1f3a9c2e), serial (`cat "
+            "/proc/device-tree/serial-number`) or MAC address"
         )
         raise TopicError(hint) from error
 
@@ -98,7 +98,7 @@ def write(
         at: Where its files will be on the Pi.
         wheel: Our own package, for a Pi that cannot get it elsewhere.
         kinds: Of the boards that boards made wheels for, those whose wheels go with it;
-            None for all, where nobody knows yet what board it will be.
+            None for all, where it is not known yet what board it will be.
 
     Raises:
         ConfigError: This installation lacks the units.

@@ -45,10 +45,10 @@ class Module(Protocol):
     HELP: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add its options."""
+        """Adds its options."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it and return the exit code."""
+        """Does it and returns the exit code."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(*, only: str | None = None) -> argparse.ArgumentParser:
-    """Return the command line's parser.
+    """Returns the command line's parser.
 
     Args:
         only: Sub-command whose module is imported for its options; None for all.
@@ -129,7 +129,7 @@ def parser(*, only: str | None = None) -> argparse.ArgumentParser:
 
 
 def fill(sub: argparse.ArgumentParser, command: Command) -> None:
-    """Import a sub-command and let it add its options and its help.
+    """Imports a sub-command, which adds its options and its help.
 
     Raises:
         ModuleNotFoundError: A dependency of it is not installed.
@@ -143,7 +143,7 @@ def fill(sub: argparse.ArgumentParser, command: Command) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a sub-command and return its exit code."""
+    """Runs a sub-command and returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Run the sub-command that the words name and return its exit code.
+    """Runs the sub-command that the words name; returns its exit code.
 
     Raises:
         BrokenPipeError: The reader of the output went away.
@@ -183,7 +183,7 @@ def _run(words: list[str]) -> int:
 
 
 def _missing(name: str, error: ModuleNotFoundError) -> int:
-    """Say which extra brings what is not installed.
+    """Prints which extra brings what is not installed.
 
     Raises:
         ModuleNotFoundError: It is a module of our own: a broken installation.

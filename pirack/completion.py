@@ -18,12 +18,12 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the name of the shell."""
+    """Adds the name of the shell."""
     parser.add_argument("shell", choices=SHELLS, help="whose completion to print")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the script and return the exit code."""
+    """Prints the script and returns the exit code."""
     try:
         import shtab  # noqa: PLC0415  # an extra: the rest works without it
     except ModuleNotFoundError:

@@ -21,7 +21,7 @@ OWNERS: dict[str, type] = {
 
 
 def check(document: Document) -> None:
-    """Read all of a configuration, as the parts of a rack will.
+    """Reads all of a configuration, as the parts of a rack will.
 
     Raises:
         ConfigError: A table, a key or a value cannot be used.

@@ -200,6 +200,6 @@ def _stranger(word: str, port: int) -> Target:
     try:
         host, port = parse(word, port)
     except ValueError as error:
-        text = f"{word!r} is no address: write 192.168.23.11, or 192.168.23.11:2222"
+        text = f"{word!r} is not an address: write 192.168.23.11, or 192.168.23.11:2222"
         raise ConfigError(text) from error
     return Target(host=host, port=port)

@@ -60,7 +60,7 @@ def build_wheel() -> tuple[str, bytes]:
     """Returns file name and content of the wheel; the same files make the same bytes.
 
     Raises:
-        ConfigError: This is no installation that has metadata.
+        ConfigError: This installation has no metadata.
         OSError: A file cannot be read.
     """
     try:

@@ -248,7 +248,7 @@ class Follower:
         """The number of the connection up to which the history was asked."""
         self._newest = 0
         self._ended = asyncio.Event()
-        """Set when a person ends it, or when nobody reads on."""
+        """Set when a person ends it, or when the reader of the output goes away."""
 
     async def follow(self, asked: Question) -> int:
         """Prints the history, then new lines until the end; returns the exit code.

@@ -386,7 +386,7 @@ class InstallSession:
         return answer in {"y", "yes"}
 
     async def _refuse(self) -> int:
-        """Ends a run that nobody agreed to: it has touched nothing yet."""
+        """Ends a run that was not agreed to: it has touched nothing yet."""
         await self._ask(InstallAction.CANCEL, Leave.LEAVE)
         _say(["Not begun: nothing was switched."])
         return EXIT_FAILED

@@ -66,7 +66,7 @@ def exit_code(state: InstallState) -> int:
 
 
 def away(client: RackClient) -> str:
-    """Returns who is away, so that nothing new is heard; empty for nobody."""
+    """Returns who is away, so that nothing new is heard; empty if all are there."""
     if client.trouble:
         return f"the broker is away ({client.trouble}); the run does not need it"
     if client.picture.master == Status.OFFLINE:
@@ -169,7 +169,7 @@ def _phase(stack: InstallStack) -> str:
 
 
 class RunLog:
-    """Prints a line for whatever happens, for files, pipes and plain terminals."""
+    """Prints a line for each thing that happens: for files, pipes, plain terminals."""
 
     def __init__(self) -> None:
         self._step = ""

@@ -27,7 +27,7 @@ class Listen(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> Listen:
-    """Read ``0.0.0.0``, ``192.168.1.5:8883``, ``[::]:8883`` or ``::``.
+    """Reads ``0.0.0.0``, ``192.168.1.5:8883``, ``[::]:8883`` or ``::``.
 
     Raises:
         ConfigError: It is none of these.
@@ -51,7 +51,7 @@ def parse(text: str) -> Listen:
 def names(
     listen: Listen, given: Sequence[str], addresses: Sequence[str], hostname: str
 ) -> tuple[str, ...]:
-    """Return the names and addresses the certificate is for; Pis are told the first.
+    """Returns the names and addresses of the certificate; Pis connect to the first.
 
     Args:
         listen: Where the listener is.

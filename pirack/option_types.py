@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 
 def whole(what: str, lowest: int, highest: int) -> Callable[[str], int]:
-    """Return the type of a whole number within bounds.
+    """Returns the type of a whole number within bounds.
 
     Args:
-        what: It is, in words.
-        lowest: It may be.
-        highest: Likewise.
+        what: The number counts or names, for the error text.
+        lowest: Allowed number.
+        highest: Allowed number.
     """
 
     def read(text: str) -> int:
         if text.isdecimal() and lowest <= int(text) <= highest:
             return int(text)
-        message = f"{text!r} is no {what}; use {lowest} to {highest}"
+        message = f"{text!r} is not a {what}; use {lowest} to {highest}"
         raise argparse.ArgumentTypeError(message)
 
     return read
@@ -30,13 +30,13 @@ slot = whole("slot", 1, 9_999)
 
 
 def seconds(text: str) -> float:
-    """Read a duration.
+    """Reads a duration in seconds.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: It is not a finite number of at least 0.
     """
     with contextlib.suppress(ValueError):
         if 0 <= (found := float(text)) < math.inf:
             return found
-    message = f"{text!r} is no duration; use seconds from 0, for example 30"
+    message = f"{text!r} is not a duration; use seconds from 0, for example 30"
     raise argparse.ArgumentTypeError(message)

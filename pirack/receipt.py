@@ -72,7 +72,7 @@ class Receipt:
         return printable(self._last.error if self._last else "") or self.summary()
 
     def add(self, reply: Reply) -> tuple[TargetRow, ...]:
-        """Take one reply and return the rows it changed, in its own order.
+        """Takes one reply in; returns the rows it changed, in its own order.
 
         A final reply may come in numbered parts in any order; the receipt is complete
         when all have arrived.
@@ -91,7 +91,7 @@ class Receipt:
         return changed
 
     def whole(self) -> Reply | None:
-        """Return everything as one reply; None when nothing came back."""
+        """Returns everything as one reply; None when nothing came back."""
         if self._last is None:
             return None
         fields = {name: getattr(self._last, name) for name in Reply.__struct_fields__}
@@ -103,7 +103,7 @@ class Receipt:
         return {"targets": self.rows, "events": self.events, "part": 1, "parts": 1}
 
     def summary(self, *, below_rows: bool = False) -> str:
-        """Say in one line where it stands.
+        """Returns in one line where it stands.
 
         Args:
             below_rows: The rows are read above it: what they say is not said again.
@@ -123,7 +123,7 @@ class Receipt:
 
 
 def _key(row: TargetRow) -> str:
-    """Tell targets apart; an outlet that feeds no board has a name alone."""
+    """Returns what tells targets apart: an outlet without a board has only a name."""
     return row.node or row.name
 
 
@@ -134,7 +134,7 @@ def tells(row: TargetRow) -> bool:
 
 
 def row_lines(row: TargetRow) -> Iterable[str]:
-    """Say in words what became of one target; more lines only for more output."""
+    """Returns the result of one target in words; more lines only for more output."""
     symbol = _SYMBOL.get(row.phase, _NOT_DONE)
     said = [*_output(row.stdout), *_output(row.stderr)]
     rest = [row.error, f"exit code {row.exit_code}" if row.exit_code else ""]
@@ -154,7 +154,7 @@ def row_lines(row: TargetRow) -> Iterable[str]:
 
 
 def took(duration_s: float) -> str:
-    """Say how long a command took, as the page does: ``12 ms``, ``2.4 s``, ``13 s``."""
+    """Returns how long a command took, as the page does: ``12 ms``, ``2.4 s``."""
     if duration_s < _MILLISECOND_FROM_S:
         return "< 1 ms"
     if duration_s < _MILLISECONDS_BELOW_S:

@@ -56,17 +56,17 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     config: str = ""
 
     def uses(self, config: Path) -> bool:
-        """Return whether this rack was started with a configuration file."""
+        """Returns whether this rack was started with a configuration file."""
         return bool(self.config) and Path(self.config) == config.resolve()
 
 
 def data_directory(given: Path | None = None) -> Path:
-    """Return the data directory: as given, else ``$PIRACK_DATA``, else ``.pirack``."""
+    """Returns the data directory: as given, else ``$PIRACK_DATA``, else ``.pirack``."""
     return given or Path(os.environ.get(DATA_VARIABLE) or DEFAULT_DATA)
 
 
 def write(data: Path, run: RunFile) -> None:
-    """Put ``run.json`` in place, readable by its owner only.
+    """Writes ``run.json``, readable by its owner only.
 
     Raises:
         OSError: The directory cannot be written.
@@ -76,7 +76,7 @@ def write(data: Path, run: RunFile) -> None:
 
 
 def read(data: Path) -> RunFile | None:
-    """Return what a running ``pirack up`` says; None when none runs here.
+    """Returns what a running ``pirack up`` says; None when none runs here.
 
     A file left behind by a supervisor that was killed counts as none.
 
@@ -103,13 +103,13 @@ def read(data: Path) -> RunFile | None:
 
 
 def remove(data: Path) -> None:
-    """Take ``run.json`` away; that it is gone already is fine."""
+    """Removes ``run.json``; that it is gone already is fine."""
     with contextlib.suppress(FileNotFoundError):
         (data / RUN_FILE).unlink()
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process has this id."""
+    """Returns whether a process has this id."""
     if pid <= 0:
         return False
     try:
@@ -122,7 +122,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _owner(path: Path) -> str:
-    """Return the name of the user a path belongs to, its number if it has none."""
+    """Returns the name of the user a path belongs to, its number if it has none."""
     try:
         return path.owner()
     except KeyError:

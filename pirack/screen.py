@@ -149,7 +149,7 @@ class LiveScreen:
         console: "Console | None" = None,
     ) -> None:
         from rich.console import Console  # noqa: PLC0415  # an extra
-        from rich.live import Live  # noqa: PLC0415  # likewise
+        from rich.live import Live  # noqa: PLC0415  # an extra
 
         self._console = console or Console()
         self._live = Live(

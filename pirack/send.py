@@ -79,7 +79,7 @@ run_s``, 900 s."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``pirack send`` takes."""
+    """Adds what ``pirack send`` takes."""
     parser.add_argument(
         "target", help="node name or id, stack/<n>, tag/<tag>, rack, or sim"
     )
@@ -118,10 +118,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_target(text: str) -> Scope:
-    """Read a target as a person types it; a bare word is a node.
+    """Reads a target as a person types it; a bare word is a node.
 
     Raises:
-        TopicError: It is no target.
+        TopicError: It is not a target.
     """
     if "/" in text or text in {ScopeKind.RACK, ScopeKind.SIM}:
         return Scope.parse(text)
@@ -129,7 +129,7 @@ def parse_target(text: str) -> Scope:
 
 
 def question(args: argparse.Namespace) -> Question:
-    """Return what the options ask.
+    """Returns what the options ask.
 
     Raises:
         TopicError: Target or verb cannot stand in a topic.
@@ -157,7 +157,7 @@ def patience_for(args: argparse.Namespace) -> Patience:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Send and print the receipt; return the exit code."""
+    """Sends, and prints the receipt; returns the exit code."""
     try:
         asked = question(args)
     except (TopicError, PayloadError) as error:
@@ -184,7 +184,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def needs_confirm(asked: Question, receipt: Receipt) -> bool:
-    """Return whether it was refused because nobody said twice whom it hits."""
+    """Returns whether it was refused because it was not confirmed."""
     whole = receipt.whole()
     if whole is None or whole.phase is not Phase.REFUSED:
         return False
@@ -197,7 +197,7 @@ def needs_confirm(asked: Question, receipt: Receipt) -> bool:
 async def talk(
     place: FoundRack, asked: Question, patience: Patience, printer: "Printer"
 ) -> Receipt:
-    """Ask, print what comes, and return the receipt.
+    """Asks, prints what comes, and returns the receipt.
 
     Raises:
         LinkError: The broker cannot be reached.
@@ -236,7 +236,7 @@ class Printer:
         self._counter = sys.stderr.isatty() and not as_json
 
     def progress(self, receipt: Receipt, rows: tuple[TargetRow, ...]) -> None:
-        """Print the targets that are finished now."""
+        """Prints the targets that are finished now."""
         if self._as_json:
             return
         self._wipe()
@@ -249,7 +249,7 @@ class Printer:
         self._count(receipt)
 
     def end(self, receipt: Receipt, patience: Patience) -> int:
-        """Print the last line and return the exit code."""
+        """Prints the last line and returns the exit code."""
         if self._as_json:
             whole = receipt.whole()
             text = msgspec.json.encode(whole).decode() if whole else "null"
@@ -270,7 +270,7 @@ class Printer:
         return EXIT_OK if receipt.ok else EXIT_FAILED
 
     def _count(self, receipt: Receipt) -> None:
-        """Say on a terminal how many are finished, in a line that is written over."""
+        """Prints how many are finished, on a terminal, in a line it writes over."""
         if self._counter and not receipt.complete and receipt.rows:
             ended = sum(row.phase.final for row in receipt.rows)
             sys.stderr.write(f"  {ended} of {len(receipt.rows)} …")

@@ -137,7 +137,7 @@ class Watcher:
         )
         self._log_events = False
         self.ended = asyncio.Event()
-        """Set when a person ends it, or nobody reads on."""
+        """Set when a person ends it, or the reader goes away."""
 
     async def watch(self) -> int:
         """Connects, gathers, and shows; returns the exit code.

@@ -17,10 +17,10 @@ def options(*words: str) -> argparse.Namespace:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--parallel", "many"], "'many' is no number of boards; use 1 to 32"),
-        (["--ssh-port", "99999"], "'99999' is no port; use 1 to 65535"),
-        (["--deadline", "-5"], "'-5' is no duration"),
-        (["--stack", "0"], "'0' is no stack; use 1 to 9999"),
+        (["--parallel", "many"], "'many' is not a number of boards; use 1 to 32"),
+        (["--ssh-port", "99999"], "'99999' is not a port; use 1 to 65535"),
+        (["--deadline", "-5"], "'-5' is not a duration"),
+        (["--stack", "0"], "'0' is not a stack; use 1 to 9999"),
     ],
 )
 def test_a_value_that_cannot_be_is_wrong_usage_and_says_what_can(
