@@ -51,7 +51,7 @@ class Module(Protocol):
         """Does it and returns the exit code."""
 
 
-class Command(msgspec.Struct, frozen=True):
+class SubCommand(msgspec.Struct, frozen=True):
     """A sub-command that is not imported yet.
 
     Args:
@@ -68,28 +68,34 @@ class Command(msgspec.Struct, frozen=True):
 
 
 COMMANDS = (
-    Command("up", "pirack.up.cli", "run the whole rack on this machine", "rack"),
-    Command("init", "pirack.init.cli", "set up a rack for good, with system services"),
-    Command("node", "pirack.node", "let real Pis join, list and forget them"),
-    Command(
+    SubCommand("up", "pirack.up.cli", "run the whole rack on this machine", "rack"),
+    SubCommand(
+        "init", "pirack.init.cli", "set up a rack for good, with system services"
+    ),
+    SubCommand("node", "pirack.node", "let real Pis join, list and forget them"),
+    SubCommand(
         "deploy", "pirack.deployment", "bring the agent to boards over SSH", "rack"
     ),
-    Command("seed", "pirack.seed.cli", "prepare cards that join by themselves", "rack"),
-    Command("send", "pirack.send", "send a command and print its receipt"),
-    Command("watch", "pirack.watch", "show all nodes, live, in the terminal"),
-    Command("events", "pirack.events", "show the rack's history, and follow it"),
-    Command("install", "pirack.install", "find, place and address every board"),
-    Command("power", "pirack.power", "test the relays, with a person who looks"),
-    Command("doctor", "pirack.doctor.cli", "check everything and say what to do"),
-    Command("backup", "pirack.backup.backup", "write all of a rack into one file"),
-    Command("restore", "pirack.backup.restore", "bring a rack back from such a file"),
-    Command("agent", "node_agent.cli", "report this machine and obey orders"),
-    Command(
+    SubCommand(
+        "seed", "pirack.seed.cli", "prepare cards that join by themselves", "rack"
+    ),
+    SubCommand("send", "pirack.send", "send a command and print its receipt"),
+    SubCommand("watch", "pirack.watch", "show all nodes, live, in the terminal"),
+    SubCommand("events", "pirack.events", "show the rack's history, and follow it"),
+    SubCommand("install", "pirack.install", "find, place and address every board"),
+    SubCommand("power", "pirack.power", "test the relays, with a person who looks"),
+    SubCommand("doctor", "pirack.doctor.cli", "check everything and say what to do"),
+    SubCommand("backup", "pirack.backup.backup", "write all of a rack into one file"),
+    SubCommand(
+        "restore", "pirack.backup.restore", "bring a rack back from such a file"
+    ),
+    SubCommand("agent", "node_agent.cli", "report this machine and obey orders"),
+    SubCommand(
         "master", "master_service.cli", "keep the rack: verdicts, commands, events"
     ),
-    Command("dashboard", "dashboard.cli", "serve the page", "dashboard"),
-    Command("simulate", "node_agent.simulator.cli", "run a rack of invented boards"),
-    Command("completion", "pirack.completion", "print completion for your shell"),
+    SubCommand("dashboard", "dashboard.cli", "serve the page", "dashboard"),
+    SubCommand("simulate", "node_agent.simulator.cli", "run a rack of invented boards"),
+    SubCommand("completion", "pirack.completion", "print completion for your shell"),
 )
 
 
@@ -128,7 +134,7 @@ def parser(*, only: str | None = None) -> argparse.ArgumentParser:
     return top
 
 
-def fill(sub: argparse.ArgumentParser, command: Command) -> None:
+def fill(sub: argparse.ArgumentParser, command: SubCommand) -> None:
     """Imports a sub-command, which adds its options and its help.
 
     Raises:

@@ -82,7 +82,7 @@ GOES_ON = (
 )
 
 
-class InstallAction(enum.StrEnum):
+class InstallSubcommand(enum.StrEnum):
     """What a person wants."""
 
     START = "start"
@@ -106,8 +106,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         nargs="?",
-        choices=[action.value for action in InstallAction],
-        default=InstallAction.START.value,
+        choices=[action.value for action in InstallSubcommand],
+        default=InstallSubcommand.START.value,
         help="what to do (default: start)",
     )
     parser.add_argument(
@@ -177,7 +177,7 @@ def check_usage(args: argparse.Namespace, *, terminal: bool) -> None:
     Raises:
         UsageError: They do not.
     """
-    starts = args.action == InstallAction.START
+    starts = args.action == InstallSubcommand.START
     for option in ("stack", "dry_run", "force"):
         if not starts and getattr(args, option):
             text = f"--{option.replace('_', '-')} goes with start, not {args.action}"
@@ -193,15 +193,15 @@ def check_usage(args: argparse.Namespace, *, terminal: bool) -> None:
 
 def _check_words(action: str, words: list[str]) -> None:
     match action:
-        case InstallAction.CANCEL if len(words) <= 1 and set(words) <= set(Leave):
+        case InstallSubcommand.CANCEL if len(words) <= 1 and set(words) <= set(Leave):
             return
-        case InstallAction.CANCEL:
+        case InstallSubcommand.CANCEL:
             text = f"cancel takes one of {', '.join(Leave)}, not {' '.join(words)!r}"
-        case InstallAction.SWAP if len(words) != SLOTS:
+        case InstallSubcommand.SWAP if len(words) != SLOTS:
             text = "swap takes the names of two slots: pirack install swap s03n1 s03n2"
-        case InstallAction.SWAP if len(set(words)) != SLOTS:
+        case InstallSubcommand.SWAP if len(set(words)) != SLOTS:
             text = f"swap takes the names of two slots, not {words[0]} twice"
-        case InstallAction.SWAP:
+        case InstallSubcommand.SWAP:
             return
         case _ if not words:
             return
@@ -278,19 +278,19 @@ class InstallSession:
             NotDoneError: The master refused.
         """
         ways = {
-            InstallAction.START: self._start,
-            InstallAction.STATUS: self._status,
-            InstallAction.CONFIRM: self._confirm,
-            InstallAction.CANCEL: self._cancel,
-            InstallAction.SWAP: self._change,
-            InstallAction.UNDO: self._change,
+            InstallSubcommand.START: self._start,
+            InstallSubcommand.STATUS: self._status,
+            InstallSubcommand.CONFIRM: self._confirm,
+            InstallSubcommand.CANCEL: self._cancel,
+            InstallSubcommand.SWAP: self._change,
+            InstallSubcommand.UNDO: self._change,
         }
         async with self._client as client:
             picture = client.picture
             await client.wait_for(
                 lambda: picture.install is not None and picture.master != "", FIRST_S
             )
-            return await ways[InstallAction(self._args.action)]()
+            return await ways[InstallSubcommand(self._args.action)]()
 
     def _on_message(self, _message: Message, value: object) -> None:
         if isinstance(value, Event) and value.kind is EventKind.INSTALL:
@@ -303,7 +303,9 @@ class InstallSession:
         before = known.run if known else ""
         words = ["dry"] * args.dry_run + ["force"] * args.force
         confirm = str(self._scope) if args.yes else ""  # agreed to already
-        await self._ask(InstallAction.START, *words, scope=self._scope, confirm=confirm)
+        await self._ask(
+            InstallSubcommand.START, *words, scope=self._scope, confirm=confirm
+        )
         if not await self._until(lambda state: state.run not in {"", before}):
             topic = self._client.topics.install_state
             text = f"the master began, and says nothing on {topic}"
@@ -329,7 +331,7 @@ class InstallSession:
 
     async def _cancel(self) -> int:
         words = self._args.words or [Leave.RESTORE.value]
-        receipt = await self._ask(InstallAction.CANCEL, *words)
+        receipt = await self._ask(InstallSubcommand.CANCEL, *words)
         state = self._client.picture.install
         if state is None or self._args.once:
             _say(_told(receipt))
@@ -360,7 +362,7 @@ class InstallSession:
 
     async def _begun(self, run: str) -> int:
         """Lets a run begin that waits for a person, and follows it."""
-        await self._ask(InstallAction.CONFIRM, confirm=str(RACK))
+        await self._ask(InstallSubcommand.CONFIRM, confirm=str(RACK))
         await self._until(_has_begun)
         return await self._followed(run)
 
@@ -387,7 +389,7 @@ class InstallSession:
 
     async def _refuse(self) -> int:
         """Ends a run that was not agreed to: it has touched nothing yet."""
-        await self._ask(InstallAction.CANCEL, Leave.LEAVE)
+        await self._ask(InstallSubcommand.CANCEL, Leave.LEAVE)
         _say(["Not begun: nothing was switched."])
         return EXIT_FAILED
 

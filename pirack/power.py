@@ -27,7 +27,6 @@ from master_service.rack.settings import OutletRow, Settings, parse
 from pirack import rack_config, runfile, terminal
 from pirack.rack_client import RackClient
 from pirack.terminal import LineReader
-from pirack.up.data_directory import DataDirectory
 
 HELP = "test the relays, one by one, with a person who looks"
 
@@ -187,7 +186,7 @@ def _configuration(args: argparse.Namespace) -> Path:
     if args.config is not None:
         return Path(args.config)
     data = runfile.data_directory(args.data)
-    told = DataDirectory(data, "").part("master")
+    told = (data / rack_config.UP_FILE).with_name(rack_config.MASTER_FILE)
     for path, meant in (
         (told, args.data or runfile.read(data)),
         (rack_config.PRODUCTION, args.data is None),

@@ -14,9 +14,8 @@ from broker.common.errors import BrokerError, ConfigError, PiRackError
 from broker.common.extras import how_to_add
 from broker.mosquitto import program as mosquitto
 from broker.mosquitto.child import BROKEN, STORE
-from pirack import configuration
 from pirack.doctor.check_result import CheckResult, fail, ok, warn
-from pirack.up import client_tools, ports
+from pirack.up import client_tools, configuration, ports
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_MOSQUITTO = (2, 0)

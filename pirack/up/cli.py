@@ -14,8 +14,8 @@ from broker.common.errors import ConfigError, PiRackError
 from broker.common.service import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from broker.common.tasks import Tasks, first
 from broker.contract.topics import Topics
-from pirack import configuration, option_types, runfile, terminal
-from pirack.up import data_directory, ports, startup
+from pirack import option_types, runfile, terminal
+from pirack.up import configuration, data_directory, ports, startup
 from pirack.up.prepare import Prepared, prepare
 from pirack.up.settings import Options, resolve
 from pirack.up.supervisor import RackSupervisor
