@@ -25,7 +25,6 @@ def own_details(
     """Returns what is published about the master.
 
     Args:
-        settings: ``[master]``.
         session: Of its connection.
         started: Unix time it was started, seconds.
     """

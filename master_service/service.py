@@ -62,13 +62,6 @@ class Master:
     Its parts are there from ``start`` on: they are made of what is on disk.
 
     Args:
-        settings: From the configuration.
-        connect: Makes the link.
-        prober: Asks boards.
-        outlets: Switches power.
-        setup: Provisioning.
-        clock: Monotonic clock, seconds.
-        wall: Wall clock, Unix seconds.
         new_id: Makes ids for commands that have none.
         boot_id: Of this machine's present boot; empty: not known.
         sleep: Waits so many seconds between two attempts to switch.

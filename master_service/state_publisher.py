@@ -57,8 +57,6 @@ class StatePublisher:
     """Publishes the retained states of boards, stacks and the rack when they change.
 
     Args:
-        rack: The rack.
-        link: The connection.
         rejections: What was refused, for the rack's state.
         errors: Returns what went wrong in the master, by kind, for the rack's state.
     """

@@ -18,7 +18,6 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about one board at one moment.
 
     Args:
-        verdict: Of the board.
         sick_s: Seconds it has been hung or lost.
         connected: Its agent's connection is open, as far as anybody knows.
         abilities: What it said it can do.
@@ -63,7 +62,6 @@ class HealPlan(msgspec.Struct, frozen=True):
     """What is to be done about a board now.
 
     Args:
-        step: The step; None: nothing.
         why: Reasons of the steps that are left out, or why nothing is done; empty:
             nothing needs to be said.
         over: Nothing is left to try: a person is needed.
@@ -179,7 +177,6 @@ class HealLimits:
         Args:
             sick: Boards that are hung, lost or without power.
             whole: Boards that were ever heard.
-            now: Monotonic seconds.
         """
         if now < self._open_until:
             return f"stopped for another {words(self._open_until - now)}"

@@ -26,9 +26,6 @@ class Incidents:
     """Names the incident of each edge.
 
     Args:
-        registry: The boards.
-        panel: The outlets.
-        outbox: For the headlines.
         first: Number of the next line of history. Every incident has at least one line,
             so ids that count up from here are never given twice, restarts included.
     """
@@ -60,7 +57,6 @@ class Incidents:
         Args:
             node: Whose it is; it has it already.
             before: The one it had.
-            now: Monotonic seconds.
             asked: A command under way explains it, or it was told before.
         """
         mine = self._outage.verdict(node, before)

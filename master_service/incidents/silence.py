@@ -34,7 +34,6 @@ class Silence:
     """One incident.
 
     Args:
-        incident: Its id.
         stack: Where; None: a board without a place.
         now: Monotonic second of its first line.
     """
@@ -75,8 +74,6 @@ class Silences:
         """Takes a new verdict; returns the id of its incident, empty: none.
 
         Args:
-            node: Whose it is.
-            now: Monotonic seconds.
             asked: A command under way explains it.
             weak: The stack complained of under-voltage a moment ago.
         """

@@ -25,9 +25,6 @@ class InstallPublisher:
     """Publishes ``P/install/state`` and ``P/install/stack/<n>`` when they change.
 
     Args:
-        rack: The rack.
-        link: The connection.
-        settings: ``[install]``.
         places: Returns every place of the rack.
     """
 

@@ -66,9 +66,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """Provisioning as configured.
 
     Args:
-        settings: ``[install]``.
         problem: Why it cannot be used; empty: it can, or it is off.
-        make: Makes the installer.
     """
 
     settings: InstallSettings = InstallSettings()
@@ -77,12 +75,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_setup(document: Document, settings: Settings) -> Setup:
-    """Reads ``[install]``; a mistake there stops nothing but provisioning.
-
-    Args:
-        document: The configuration.
-        settings: The master's.
-    """
+    """Reads ``[install]``; a mistake there stops nothing but provisioning."""
     try:
         found = provisioning.read(document, plans(stacks(settings)))
     except ConfigError as error:
@@ -94,12 +87,7 @@ class Installs:
     """The install run of a rack, and its DHCP server.
 
     Args:
-        setup: As configured.
-        rack: The rack.
         dispatcher: Carries out the commands that switch power.
-        outlets: Read.
-        link: Publishes.
-        moment: Both clocks.
     """
 
     def __init__(
@@ -288,8 +276,6 @@ class Installs:
         """Takes what a board says about itself.
 
         Args:
-            node: The board.
-            details: As it said them.
             retained: They came out of the broker's store.
         """
         if node.id != self._rack.settings.master.node:  # it is in no stack of a run

@@ -32,8 +32,6 @@ class Identities:
 
         Args:
             node: The board as it was known until now.
-            details: What it says now.
-            now: Monotonic seconds.
         """
         past = self._past.setdefault(node.id, [])
         text = _other_board(past, details, node.id) if past else ""
@@ -133,7 +131,6 @@ def changed(last: Details | None, new: Details) -> str:
 
     Args:
         last: What it said before; None: nothing.
-        new: What it says now.
     """
     if last is None:
         return ""

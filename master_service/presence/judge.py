@@ -89,7 +89,6 @@ class Finding(msgspec.Struct, frozen=True):
     """A verdict and what follows from it.
 
     Args:
-        verdict: In one word.
         reason: In words a person can act on; empty where there is nothing to say.
         until: Monotonic second at which time alone may change it.
         ask: Whether the board should be probed.

@@ -42,9 +42,6 @@ class NodeTracker:
     """Takes what boards say; ``Verdicts`` says what it means.
 
     Args:
-        registry: The boards.
-        judging: Their verdicts.
-        outbox: For what changes.
         incidents: Told what may have a cause in common.
         clock_skew_s: Difference of clocks, seconds, from which it is a fault.
     """
@@ -89,9 +86,6 @@ class NodeTracker:
         """Takes a board's details.
 
         Args:
-            node: The board.
-            details: What it says.
-            now: Monotonic seconds.
             stored: They may be old: the broker keeps them.
         """
         if not details.boot_id:  # unreadable: that does not prove another boot
@@ -138,10 +132,7 @@ class NodeTracker:
         declares a board dead, comes back here too and is not news.
 
         Args:
-            node: The board.
-            status: What is said.
             session: The tag; empty when there is none.
-            now: Monotonic seconds.
             stored: It may be old: the broker keeps it.
         """
         foreign = bool(session and node.session) and session != node.session

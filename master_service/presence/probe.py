@@ -194,7 +194,6 @@ class ProbeQueue:
     """Asks many boards, each once at a time, and few of them at once.
 
     Args:
-        prober: Asks.
         tasks: Where the questions under way run.
         answered: Told what became of each question.
     """
@@ -214,7 +213,6 @@ class ProbeQueue:
         """Asks a board, unless it is being asked already or waits for it.
 
         Args:
-            node: The board.
             urgent: Before all others, and again if it is being asked already: the
                 answer to an older question would prove nothing.
         """

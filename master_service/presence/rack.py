@@ -18,12 +18,7 @@ from master_service.rack.times import words
 
 
 class Rack:
-    """Everything known about the rack.
-
-    Args:
-        settings: From the configuration.
-        saved: From disk.
-    """
+    """Everything known about the rack."""
 
     def __init__(self, settings: Settings, saved: Saved) -> None:
         self.settings = settings
@@ -62,9 +57,6 @@ class Rack:
         """Moves with the wall clock what began or ends at a moment told by it.
 
         Spans stay as long as they were; the history keeps the times it was told.
-
-        Args:
-            step_s: By how much the clock was set, seconds.
         """
         self.locks.clock_set(step_s)
         for fed in self.panel.outlets.values():

@@ -35,10 +35,6 @@ class Verdicts:
     """Finds the verdict of every board, whenever it may have changed.
 
     Args:
-        registry: The boards.
-        panel: The outlets.
-        outbox: For what changes.
-        settings: ``[master]``.
         incidents: Told every new verdict.
     """
 
@@ -82,12 +78,7 @@ class Verdicts:
             self._incidents.link_down(now)
 
     def link_up(self, now: float, wall: float) -> None:
-        """Begins the grace, and judges every board again.
-
-        Args:
-            now: Monotonic seconds.
-            wall: Unix time, seconds.
-        """
+        """Begins the grace, and judges every board again."""
         self.wall_less_monotonic = wall - now
         self._link_down = self._quiet = False
         self._back_at = self.heard_at = now
@@ -133,10 +124,6 @@ class Verdicts:
 
         A loop over all: at 5 000 boards it costs less than keeping a heap in order
         would on every heartbeat.
-
-        Args:
-            now: Monotonic seconds.
-            wall: Unix time, seconds.
         """
         if self._link_down:
             return []

@@ -123,12 +123,7 @@ class HistoryLimit:
         self._held: dict[str, tuple[int, Draft, RateLimit]] = {}
 
     def passed(self, drafts: list[Draft], now: float) -> list[Draft]:
-        """Returns what goes into the history.
-
-        Args:
-            drafts: What happened.
-            now: Monotonic seconds.
-        """
+        """Returns what goes into the history."""
         out: list[Draft] = []
         for draft in drafts:
             key, limit = self._key(draft)
@@ -198,7 +193,6 @@ class EventLog:
     """Numbers, keeps and publishes what happened.
 
     Args:
-        seq: First number to give.
         keep: Puts a line on disk, soon.
         publish: Publishes a line; without a broker it is on disk all the same.
     """
@@ -215,13 +209,7 @@ class EventLog:
         self._limit = HistoryLimit()
 
     def write(self, drafts: list[Draft], now: float, wall: float) -> None:
-        """Writes lines, and empties the list.
-
-        Args:
-            drafts: Emptied.
-            now: Monotonic seconds.
-            wall: Unix time, seconds.
-        """
+        """Writes lines, and empties the list."""
         for draft in self._limit.passed(drafts, now):
             event = draft.event(seq=self._seq, ts=wall)
             self._seq += 1
@@ -231,12 +219,7 @@ class EventLog:
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How much history is kept; what is older by either measure goes.
-
-    Args:
-        rows: Lines.
-        days: Age, days.
-    """
+    """How much history is kept; what is older by either measure goes."""
 
     rows: int = 100_000
     days: float = 365.0
@@ -300,7 +283,6 @@ def prune(retention: Retention, *, seq: int, wall: float | None) -> list[Stateme
     """Returns the statements that drop what is too old.
 
     Args:
-        retention: How much is kept.
         seq: Number of the newest line.
         wall: Unix time, seconds; None: it is not known, so nothing is too old.
     """

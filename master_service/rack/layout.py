@@ -123,7 +123,6 @@ class Placement:
     Args:
         registry: The boards, with what a person said.
         rows: The boards that the configuration names: these keep what it says.
-        outbox: For what changes.
     """
 
     def __init__(
@@ -138,11 +137,7 @@ class Placement:
         self._noted: Sequence[Place] = ()
 
     def note(self, places: Sequence[Place]) -> None:
-        """Notes which boards were found where, also in the middle of a run.
-
-        Args:
-            places: Every place of the rack.
-        """
+        """Notes which boards were found where, also in the middle of a run."""
         if places is self._noted:
             return
         self._noted = places
@@ -154,9 +149,6 @@ class Placement:
 
     def seat(self, places: Sequence[Place]) -> list[Node]:
         """Gives boards name and place of the slots they were found in.
-
-        Args:
-            places: Every place of the rack.
 
         Returns:
             The boards that changed.

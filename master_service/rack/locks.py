@@ -66,7 +66,6 @@ class Locks:
 
         Args:
             run: Its id, the name under which it switches; empty: the run is over.
-            stacks: Numbers.
         """
         self.run, self.of_run = run, frozenset(stacks if run else ())
 
@@ -94,22 +93,14 @@ class Locks:
         self._held.pop(scope, None)
 
     def over(self, wall: float) -> list[Lock]:
-        """Removes and returns the locks whose time is over.
-
-        Args:
-            wall: Unix time, seconds.
-        """
+        """Removes and returns the locks whose time is over."""
         ended = [lock for lock in self._held.values() if lock.until <= wall]
         for lock in ended:
             self.release(lock.scope)
         return ended
 
     def clock_set(self, step_s: float) -> list[Lock]:
-        """Moves the end of each lock with the clock: a lock is for a span of time.
-
-        Args:
-            step_s: By how much the wall clock was set, seconds.
-        """
+        """Moves the end of each lock with the clock: a lock is for a span of time."""
         moved = (
             msgspec.structs.replace(lock, until=_moment(lock.until + step_s))
             for lock in self._held.values()
@@ -133,11 +124,8 @@ def restored(
     """Returns a lock from disk with the end that it has by the clock of now.
 
     Args:
-        lock: As it was written.
         left_s: How much of it was left when it was written, seconds; None: an older
             release wrote it.
-        wall: Unix time, seconds.
-        clock_synced: Whether that is right.
     """
     most_s = LONGEST_S if left_s is None else min(left_s, LONGEST_S)
     by_clock_s = min(max(lock.until - wall, 0.0), most_s)
@@ -160,7 +148,6 @@ def held(lock: Lock, name: str) -> str:
     """Returns who holds something, until when and why.
 
     Args:
-        lock: The lock.
         name: What people call what it stops.
     """
     kind, _, stack = lock.scope.partition("/")

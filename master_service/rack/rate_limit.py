@@ -27,12 +27,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str, now: float) -> bool:
-        """Takes a token of a key; returns False if there is none.
-
-        Args:
-            key: Who, or what.
-            now: Monotonic seconds.
-        """
+        """Takes a token of a key; returns False if there is none."""
         tokens, at = self._buckets.pop(key, (self._at_once, now))
         tokens = min(self._at_once, tokens + (now - at) * self._a_second)
         enough = tokens >= 1

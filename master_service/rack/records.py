@@ -174,7 +174,6 @@ class Tombstone(msgspec.Struct, frozen=True):
     """A node that was forgotten.
 
     Args:
-        node: Its id.
         lifted: The node may come back: the tombstone is removed.
     """
 
@@ -223,7 +222,6 @@ class Saved(msgspec.Struct, frozen=True):
 
     Args:
         nodes: Every node ever known, those that were forgotten lately among them.
-        tombstones: Ids that were forgotten.
         outlets: Wanted and last level of each.
         done: Ids of destructive commands that were begun.
         locks: Reservations that had not been taken back.
@@ -251,8 +249,6 @@ def load(
 
     Args:
         database: Of the store.
-        wall: Unix time, seconds.
-        clock_synced: Whether that is right.
     """
 
     def column(sql: str) -> Iterable[object]:

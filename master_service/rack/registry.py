@@ -38,7 +38,6 @@ class Registry:
 
         Args:
             records: See ``layout.at_start``.
-            tombstones: Ids that were forgotten.
         """
         self.tombstones.update(tombstones)
         for record in records:

@@ -1,4 +1,7 @@
-"""Spans and moments as people write them: ``90m``, ``1d12h``, an ISO date; pure."""
+"""Spans and moments as people write them: ``90m``, ``1d12h``, an ISO date; pure.
+
+In all of the master ``now`` is monotonic seconds and ``wall`` is Unix time, seconds.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -49,7 +52,6 @@ def moment(text: str, wall: float) -> float:
     Args:
         text: A span (so long ago), a date and time of ISO 8601 (UTC unless it says
             otherwise), or Unix seconds.
-        wall: Unix time now, seconds.
 
     Raises:
         SpanError: It is none of these.
