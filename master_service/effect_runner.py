@@ -20,7 +20,7 @@ from broker.contract.topics import NodeLeaf
 from master_service.commands.dispatcher import Dispatcher
 from master_service.message_router import MessageRouter
 from master_service.power.switching import Switcher, SwitchResult
-from master_service.presence.probe import Answer as ProbeAnswer
+from master_service.presence.probe import PingAnswer as ProbeAnswer
 from master_service.presence.probe import ProbeQueue, Prober
 from master_service.presence.rack import Rack
 from master_service.rack.effects import (
@@ -38,7 +38,7 @@ from master_service.rack.effects import (
     SwitchOutlet,
 )
 from master_service.rack.locks import locked_stack
-from master_service.rack.node import Node, Probe
+from master_service.rack.node import PingState, RackNode
 from master_service.rack.outlet_state import OutletState
 from master_service.rack.records import (
     CommandEnded,
@@ -174,7 +174,7 @@ class EffectRunner:
         """Publishes the last replies that found no broker, or no place in its queue."""
         self.replies.publish_held()
 
-    def probe(self, node: Node, *, urgent: bool = False) -> None:
+    def probe(self, node: RackNode, *, urgent: bool = False) -> None:
         """Asks a board whether it is there, soon; see ``ProbeQueue.ask``."""
         if not self._stopping:
             self._probes.ask(node, urgent=urgent)
@@ -403,9 +403,11 @@ class EffectRunner:
         await work
         self._settled()
 
-    def _probed(self, node: Node, found: ProbeAnswer) -> None:
+    def _probed(self, node: RackNode, found: ProbeAnswer) -> None:
         if self._rack.registry.nodes.get(node.id) is node:
-            self._rack.watch.probed(node, _probe(found), found.note, self._moment().now)
+            self._rack.tracker.probed(
+                node, _probe(found), found.note, self._moment().now
+            )
             self._settled()
 
     async def _switch(self, effect: SwitchOutlet, obstacle: str) -> None:
@@ -429,7 +431,7 @@ class EffectRunner:
             else:
                 moved = outlet.was_switched(brought.level, brought.error, at)
             if moved:
-                self._rack.judging.outlet_moved(outlet, at.now)
+                self._rack.verdicts.outlet_moved(outlet, at.now)
         done = OutletSwitched(
             effect.outlet,
             on=effect.on,
@@ -449,7 +451,7 @@ def _droppable(effect: Effect) -> bool:
     return asks or isinstance(effect, DROPPED_WHEN_FULL)
 
 
-def _probe(found: ProbeAnswer) -> Probe:
+def _probe(found: ProbeAnswer) -> PingState:
     if found.note:
-        return Probe.UNAVAILABLE
-    return Probe.ANSWERED if found.answered else Probe.SILENT
+        return PingState.UNAVAILABLE
+    return PingState.ANSWERED if found.answered else PingState.SILENT

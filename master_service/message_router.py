@@ -34,7 +34,7 @@ from master_service.master_details import OtherMasters
 from master_service.presence.rack import Rack
 from master_service.rack.command import CommandMessage
 from master_service.rack.effects import ClearTopics, Effects, Route
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.times import Moment
 
 ECHO_S = 10.0
@@ -100,7 +100,7 @@ class MessageRouter:
         except PayloadError as error:
             self._rejections.add("heartbeat", str(error))
             return True
-        self._rack.watch.heartbeat(node, beat, now)
+        self._rack.tracker.heartbeat(node, beat, now)
         return True
 
     def take(self, message: Message, at: Moment) -> Effects:
@@ -233,7 +233,7 @@ class MessageRouter:
         self, node_id: str, leaf: NodeLeaf, message: Message, at: Moment
     ) -> Effects:
         """Takes what a board says; it is known from the first message that is valid."""
-        watch, registry = self._rack.watch, self._rack.registry
+        watch, registry = self._rack.tracker, self._rack.registry
         if leaf is NodeLeaf.STATUS:
             status = _STATUS.get(message.payload)
             if status is None:
@@ -258,7 +258,7 @@ class MessageRouter:
                 return self._dispatcher.result(known, result, at)
         return []
 
-    def _node(self, node_id: str) -> Node:
+    def _node(self, node_id: str) -> RackNode:
         node = self._rack.registry.add(node_id)
         self._rack.outbox.changed.add(node_id)
         return node

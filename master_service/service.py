@@ -137,7 +137,7 @@ class Master:
         cold = "" not in {self._boot_id, saved.boot_id}
         cold = cold and self._boot_id != saved.boot_id
         if cold:
-            self.rack.judging.power_came()
+            self.rack.verdicts.power_came()
         await claim_all(self._outlets, self.rack, self._moment(), cold=cold)
         for fed in self.rack.panel.outlets.values():
             self._store.put(fed.record())
@@ -170,7 +170,7 @@ class Master:
     def on_connected(self, session: str) -> None:
         """Judges every board and publishes every state again."""
         at = self._moment()
-        self.rack.judging.link_up(at.now, at.wall)
+        self.rack.verdicts.link_up(at.now, at.wall)
         self._router.connected(session)
         self._note_link("the broker is there")
         self._publisher.everything()
@@ -181,7 +181,7 @@ class Master:
 
     def on_disconnected(self, reason: str) -> None:
         """Freezes every verdict."""
-        self.rack.judging.link_down(self._clock())
+        self.rack.verdicts.link_down(self._clock())
         self._router.disconnected()
         self._note_link(f"the broker is away: {reason}")
         self._collect()
@@ -189,7 +189,7 @@ class Master:
     def on_message(self, message: Message) -> None:
         """Takes one message; what is bad is counted and dropped."""
         now = self._clock()
-        self.rack.judging.heard_at = now
+        self.rack.verdicts.heard_at = now
         if not self._router.heartbeat(message, now):
             self._effects.perform(self._router.take(message, self._moment()))
         if self.rack.outbox.waiting:
@@ -231,11 +231,11 @@ class Master:
                 step(at)
 
     def _judge(self, at: Moment) -> None:
-        for node in self.rack.judging.tick(at.now, at.wall):
+        for node in self.rack.verdicts.tick(at.now, at.wall):
             self._effects.probe(node)
-        if self.rack.judging.echo_due(at.now):
+        if self.rack.verdicts.echo_due(at.now):
             self._publish_own_details(self._link.session)
-        self.rack.watch.tick(at.now)
+        self.rack.tracker.tick(at.now)
 
     def _read_outlets(self, at: Moment) -> None:
         for outlet in self._poller.due(at.now, self._dispatcher.power.unsure(at.now)):

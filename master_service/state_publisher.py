@@ -29,7 +29,7 @@ from broker.contract.messages import (
 from broker.contract.topics import NodeLeaf
 from master_service.power.evidence import latest_ruling
 from master_service.presence.rack import Rack
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class StatePublisher:
                 self._node(node)
             changed.discard(node_id)
 
-    def _node(self, node: Node) -> None:
+    def _node(self, node: RackNode) -> None:
         dead = node.verdict in DECLARED_DEAD and node.status is Status.ONLINE
         if dead and not node.declared_dead:
             self._declare_offline(node)
@@ -159,7 +159,7 @@ class StatePublisher:
         self._put(self._rack.topics.node(node.id, NodeLeaf.STATE), state)
         node.published = state
 
-    def _declare_offline(self, node: Node) -> None:
+    def _declare_offline(self, node: RackNode) -> None:
         """Corrects the stored ``online`` of a board whose will did not fire.
 
         If it lives after all, it sees that on its own topic and publishes ``online``.
@@ -186,7 +186,7 @@ class StatePublisher:
         self._link.publish(topic, payload, qos=1, retain=True)
 
 
-def _node_state(rack: Rack, node: Node) -> NodeState:
+def _node_state(rack: Rack, node: RackNode) -> NodeState:
     fed = rack.panel.of_node(node)
     heard = node.heard_at
     ruling = latest_ruling(rack, node)
@@ -201,7 +201,9 @@ def _node_state(rack: Rack, node: Node) -> NodeState:
         tags=node.tags,
         power=fed.level if fed is not None else None,
         outlet=fed.row.name if fed is not None else "",
-        last_seen=(None if heard is None else heard + rack.judging.wall_less_monotonic),
+        last_seen=(
+            None if heard is None else heard + rack.verdicts.wall_less_monotonic
+        ),
         faults=tuple(f"{name}: {text}" for name, text in sorted(node.faults.items())),
         running=node.running,
         lock=rack.locks.of_node(node),
@@ -251,17 +253,17 @@ def _rack_state(
         nodes=len(nodes),
         totals=_totals(nodes),
         versions={"pirack": VERSION, "python": platform.python_version()},
-        frozen=rack.judging.frozen(now),
+        frozen=rack.verdicts.frozen(now),
         rejected=rejected,
         errors=errors,
     )
 
 
-def _totals(nodes: Iterable[Node]) -> dict[Verdict, int]:
+def _totals(nodes: Iterable[RackNode]) -> dict[Verdict, int]:
     return dict(sorted(Counter(node.verdict for node in nodes).items()))
 
 
-def worst(nodes: Iterable[Node]) -> Verdict | None:
+def worst(nodes: Iterable[RackNode]) -> Verdict | None:
     """Returns the verdict that most needs a person; None if there are no boards."""
     return min((node.verdict for node in nodes), key=_RANK.__getitem__, default=None)
 

@@ -18,7 +18,7 @@ from master_service.rack.effects import (
     Persist,
     SendOrder,
 )
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.records import Tombstone
 from master_service.rack.settings import MAX_TAGS
 from master_service.rack.times import Moment
@@ -44,7 +44,7 @@ class Admin:
         self._rack = rack
         self._registry = rack.registry
 
-    def begin(self, run: CommandRun, nodes: list[Node], at: Moment) -> Effects:
+    def begin(self, run: CommandRun, nodes: list[RackNode], at: Moment) -> Effects:
         """Carries a command out for every target; all of it is over at once.
 
         Raises:
@@ -69,7 +69,7 @@ class Admin:
             run.end(node.id, Phase.DONE, at.now, verified=True)
         return [*effects, Commit(run.id)] if effects else []
 
-    def _require(self, run: CommandRun, node: Node) -> None:
+    def _require(self, run: CommandRun, node: RackNode) -> None:
         """Refuses to change a board that somebody else has reserved.
 
         Its place and name are what a lock holds it by, and tags are what commands find
@@ -127,7 +127,7 @@ class Admin:
             and asked.scope.name not in self._registry.nodes
         )
 
-    def _do(self, verb: str, node: Node, args: tuple[str, ...]) -> Effects:
+    def _do(self, verb: str, node: RackNode, args: tuple[str, ...]) -> Effects:
         if verb in _NOT_MEANWHILE and (why := interrupted_by(node)):
             text = f"{why}; wait for its end, or `cancel` it"
             raise CommandRefusedError(text)
@@ -142,7 +142,7 @@ class Admin:
         self._rack.outbox.changed.add(node.id)
         return [Persist(self._registry.record(node))]
 
-    def _place(self, node: Node, args: tuple[str, ...]) -> None:
+    def _place(self, node: RackNode, args: tuple[str, ...]) -> None:
         slot = self._slot(args)
         stack, position = slot or (None, None)
         self._registry.move(node, stack, position)
@@ -167,11 +167,11 @@ class Admin:
             raise CommandRefusedError(text)
         return stack, slot
 
-    def _forget(self, node: Node, args: tuple[str, ...]) -> Effects:
+    def _forget(self, node: RackNode, args: tuple[str, ...]) -> Effects:
         if args:
             text = f"forget {' '.join(args)!r}: write nothing, or `undo`"
             raise CommandRefusedError(text)
-        self._rack.watch.forget(node)
+        self._rack.tracker.forget(node)
         self._registry.forget(node)
         self._rack.outbox.changed.discard(node.id)
         topics = retained_topics(self._rack, node.id)
@@ -202,7 +202,7 @@ def _one(args: tuple[str, ...], usage: str) -> str:
     return args[0]
 
 
-def _tags(node: Node, args: Iterable[str]) -> set[str]:
+def _tags(node: RackNode, args: Iterable[str]) -> set[str]:
     """Returns the tags after adding ``word`` or ``+word`` and taking ``-word`` away."""
     words = list(args)
     if not words:

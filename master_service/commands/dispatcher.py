@@ -46,7 +46,7 @@ from master_service.rack.effects import (
     Route,
     SendReply,
 )
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.rate_limit import (
     COMMANDS_A_SECOND,
     COMMANDS_AT_ONCE,
@@ -186,7 +186,7 @@ class Dispatcher:
 
     # --- what happens -----------------------------------------------------------------
 
-    def result(self, node: Node, result: Result, at: Moment) -> Effects:
+    def result(self, node: RackNode, result: Result, at: Moment) -> Effects:
         """Takes a node's answer to an order."""
         run = self._runs.get(result.id)
         if run is None or node.id not in run.rows:
@@ -197,7 +197,7 @@ class Dispatcher:
         self._orders.proof.result(run, node, result, at.now)
         return self._go_on(run, at)
 
-    def look(self, node: Node, at: Moment) -> Effects:
+    def look(self, node: RackNode, at: Moment) -> Effects:
         """Looks at a node about which something is new."""
         effects: Effects = []
         for run_id in tuple(self._by_node.get(node.id, ())):

@@ -40,7 +40,7 @@ from master_service.rack.effects import (
     SendOrder,
 )
 from master_service.rack.events import Draft
-from master_service.rack.node import NEVER, Node, Pending
+from master_service.rack.node import NEVER, Pending, RackNode
 from master_service.rack.times import Moment
 
 LEAVE_S = 30.0
@@ -59,7 +59,7 @@ class Orders:
         self._settings = rack.settings.master
         self._waves: dict[str, Waves] = {}
 
-    def begin(self, run: CommandRun, nodes: list[Node], at: Moment) -> Effects:
+    def begin(self, run: CommandRun, nodes: list[RackNode], at: Moment) -> Effects:
         """Starts on the first targets of a command; the others wait their turn.
 
         Raises:
@@ -113,7 +113,7 @@ class Orders:
         for key in waves.drop() if waves is not None else ():
             run.end(key, Phase.NOT_DELIVERED, now, error=f"not started: {why}")
 
-    def shut_down(self, run: CommandRun, node: Node, at: Moment) -> Effects:
+    def shut_down(self, run: CommandRun, node: RackNode, at: Moment) -> Effects:
         """Returns the order to shut down as a part of switching its outlet off."""
         row = run.rows[node.id]
         row.began, row.deadline = at.now, at.now + self._settings.stop_s
@@ -121,7 +121,7 @@ class Orders:
         self._expect(run, node, Verb.SHUTDOWN, row.deadline, at.now)
         return [self._send(run, node, Verb.SHUTDOWN, at)]
 
-    def _order(self, run: CommandRun, node: Node, at: Moment) -> Effects:
+    def _order(self, run: CommandRun, node: RackNode, at: Moment) -> Effects:
         """Returns the order to one node, or ends its row with the reason."""
         obstacle = self._obstacle(run, node)
         if obstacle:
@@ -141,7 +141,7 @@ class Orders:
             run.end(node.id, Phase.NOT_DELIVERED, at.now, error=absence(node))
         return []
 
-    def _obstacle(self, run: CommandRun, node: Node) -> str:
+    def _obstacle(self, run: CommandRun, node: RackNode) -> str:
         why = inability(node, run.verb, run.asked.command.args)
         if why or not run.destructive:
             return why
@@ -170,7 +170,9 @@ class Orders:
             )
         )
 
-    def _leave(self, run: CommandRun, node: Node, verb: Verb, at: Moment) -> Effects:
+    def _leave(
+        self, run: CommandRun, node: RackNode, verb: Verb, at: Moment
+    ) -> Effects:
         row = run.rows[node.id]
         patience_s = self._settings.stop_s
         if verb is Verb.REBOOT:
@@ -184,12 +186,14 @@ class Orders:
         return [*ping, self._send(run, node, verb, at)]
 
     def _expect(
-        self, run: CommandRun, node: Node, verb: Verb, deadline: float, now: float
+        self, run: CommandRun, node: RackNode, verb: Verb, deadline: float, now: float
     ) -> None:
         pending = Pending(verb, run.asked.command.by, deadline)
-        self._rack.watch.expect(node, pending, now)
+        self._rack.tracker.expect(node, pending, now)
 
-    def _send(self, run: CommandRun, node: Node, verb: str, at: Moment) -> SendOrder:
+    def _send(
+        self, run: CommandRun, node: RackNode, verb: str, at: Moment
+    ) -> SendOrder:
         run.sent(node.id)
         asked, row = run.asked, run.rows[node.id]
         row.session = node.details.session if node.details is not None else ""
@@ -272,7 +276,7 @@ def wave_size(verb: str, command: Command, targets: int) -> int:
     return min(asked, targets) or targets
 
 
-def require_able(asked: AskedCommand, nodes: list[Node]) -> None:
+def require_able(asked: AskedCommand, nodes: list[RackNode]) -> None:
     """Refuses at once what none of the nodes asked can do.
 
     Raises:
@@ -289,14 +293,14 @@ def require_able(asked: AskedCommand, nodes: list[Node]) -> None:
     raise CommandRefusedError(text, rows)
 
 
-def _refused_row(node: Node, unable: str) -> TargetRow:
+def _refused_row(node: RackNode, unable: str) -> TargetRow:
     """Returns the row of a node that is not asked; one never heard may yet be able."""
     phase = Phase.REFUSED if unable else Phase.NOT_DELIVERED
     error = unable or absence(node)
     return TargetRow(node=node.id, name=node.name, phase=phase, error=error)
 
 
-def _none_can(wanted: str, nodes: list[Node]) -> str:
+def _none_can(wanted: str, nodes: list[RackNode]) -> str:
     """Says once what holds for all of them, and what would be right."""
     who = f"none of {len(nodes)} boards can" if len(nodes) > 1 else "it cannot"
     reasons = {unable_because(node, wanted) for node in nodes if node.abilities}
@@ -309,6 +313,6 @@ def _none_can(wanted: str, nodes: list[Node]) -> str:
     return f"{who} {wanted!r}; {meant}it can: {', '.join(known)}"
 
 
-def _may_hear(run: CommandRun, node: Node) -> bool:
+def _may_hear(run: CommandRun, node: RackNode) -> bool:
     """Returns whether an order has a chance, or is worth an attempt all the same."""
     return reachable(node) or (run.asked.attempt and node.status is Status.ONLINE)

@@ -13,7 +13,7 @@ from master_service.presence.availability import absence, reachable
 from master_service.presence.rack import Rack
 from master_service.rack.command_run import CommandRow, CommandRun
 from master_service.rack.effects import Effects, PingBoard
-from master_service.rack.node import Node, Pending, Probe
+from master_service.rack.node import Pending, PingState, RackNode
 
 BOARD_S = 2.5
 """Seconds a probe that a ping waits for may take, several places in its queue too."""
@@ -25,7 +25,7 @@ LONG_S = 10.0
 """Seconds after which a program is one that takes long."""
 AWAY_S = 120.0
 """Seconds such an agent may be without a connection, the next repetition included."""
-_SAME = {Verdict.HUNG: Probe.ANSWERED, Verdict.LOST: Probe.SILENT}
+_SAME = {Verdict.HUNG: PingState.ANSWERED, Verdict.LOST: PingState.SILENT}
 """Verdicts whose reason says already what the board answered."""
 LEAVING = frozenset({Verb.REBOOT, Verb.SHUTDOWN})
 """Verbs that take the board along; they have a deadline of their own."""
@@ -38,7 +38,9 @@ class Proof:
         self._rack = rack
         self._settings = rack.settings.master
 
-    def result(self, run: CommandRun, node: Node, result: Result, now: float) -> None:
+    def result(
+        self, run: CommandRun, node: RackNode, result: Result, now: float
+    ) -> None:
         """Takes a node's answer."""
         row = run.rows[node.id]
         if not row.open or not row.told:
@@ -63,7 +65,7 @@ class Proof:
         """Ends the row of an order that could not be sent."""
         self._fail(run, run.rows[key], why, now, Phase.NOT_DELIVERED)
 
-    def look(self, run: CommandRun, node: Node, now: float) -> Effects:
+    def look(self, run: CommandRun, node: RackNode, now: float) -> Effects:
         """Checks whether the effect of an order is there, or cannot come any more."""
         row = run.rows[node.id]
         if not row.open or not (row.told or row.board_asked):
@@ -71,7 +73,7 @@ class Proof:
         match run.verb:
             case Verb.REBOOT:
                 if node.boot_id != row.boot_id:
-                    self._rack.watch.expect(node, None, now)
+                    self._rack.tracker.expect(node, None, now)
                     run.end(node.id, Phase.DONE, now, verified=True)
             case Verb.SHUTDOWN:
                 self._look_down(run, row, node, now)
@@ -112,19 +114,19 @@ class Proof:
         self._fail(run, row, error, now)
         return []
 
-    def ask_board(self, run: CommandRun, node: Node, now: float) -> Effects:
+    def ask_board(self, run: CommandRun, node: RackNode, now: float) -> Effects:
         """Pings the board itself, for a ``ping`` that no agent answers."""
         row = run.rows[node.id]
         row.board_asked = True
         row.deadline = now + BOARD_S
         fresh = now - node.probe_at < FRESH_PROBE_S and not reachable(node)
-        if fresh and node.probe is not Probe.UNASKED:
+        if fresh and node.probe is not PingState.UNASKED:
             self._look_board(run, row, node, now)
             return []
         return [PingBoard(node.id)]
 
     def _works_on(
-        self, run: CommandRun, row: CommandRow, node: Node, now: float
+        self, run: CommandRun, row: CommandRow, node: RackNode, now: float
     ) -> None:
         """Extends the deadline: the agent works on it, and repeats so while it does."""
         run.mark(node.id, Phase.RUNNING, now)
@@ -133,16 +135,16 @@ class Proof:
             row.deadline = now + self._settings.run_s
 
     def _restarts(
-        self, run: CommandRun, row: CommandRow, node: Node, now: float
+        self, run: CommandRun, row: CommandRow, node: RackNode, now: float
     ) -> None:
         """Marks the agent as restarting, so that missing heartbeats are no outage."""
         run.mark(node.id, Phase.RUNNING, now)
         row.deadline = now + RESTART_S
         pending = Pending(Verb.RESTART_AGENT, run.asked.command.by, row.deadline)
-        self._rack.watch.expect(node, pending, now)
+        self._rack.tracker.expect(node, pending, now)
 
     def _end_update(
-        self, run: CommandRun, node: Node, result: Result, now: float
+        self, run: CommandRun, node: RackNode, result: Result, now: float
     ) -> None:
         """Ends an update with what was read back; an exit code alone proves nothing."""
         seen = update_report.found(result.stdout)
@@ -153,7 +155,7 @@ class Proof:
         run.end(node.id, Phase.DONE, now, error=error, verified=verified)
 
     def _look_restarted(
-        self, run: CommandRun, row: CommandRow, node: Node, now: float
+        self, run: CommandRun, row: CommandRow, node: RackNode, now: float
     ) -> None:
         """Looks for another session, after the agent said that it restarts.
 
@@ -163,7 +165,7 @@ class Proof:
         details = node.details
         if not said or details is None or details.session == row.session:
             return
-        self._rack.watch.expect(node, None, now)
+        self._rack.tracker.expect(node, None, now)
         if details.boot_id == row.boot_id:
             run.end(node.id, Phase.DONE, now, verified=True)
         else:
@@ -171,7 +173,7 @@ class Proof:
             run.end(node.id, Phase.FAILED, now, error=error)
 
     def _look_left(
-        self, run: CommandRun, row: CommandRow, node: Node, now: float
+        self, run: CommandRun, row: CommandRow, node: RackNode, now: float
     ) -> None:
         """Checks whether an agent left before it answered.
 
@@ -186,14 +188,14 @@ class Proof:
             row.deadline = min(row.deadline, node.status_at + AWAY_S)
 
     def _look_down(
-        self, run: CommandRun, row: CommandRow, node: Node, now: float
+        self, run: CommandRun, row: CommandRow, node: RackNode, now: float
     ) -> None:
         if _left_since(node, row.began) and is_down(self._rack, node, now):
             note_halted(self._rack, run, row, now)
             run.end(node.id, Phase.DONE, now, verified=True)
 
     def _left_unproven(
-        self, run: CommandRun, row: CommandRow, node: Node, now: float
+        self, run: CommandRun, row: CommandRow, node: RackNode, now: float
     ) -> bool:
         """Ends a shutdown after which silence proves nothing, if it had all its time.
 
@@ -201,8 +203,8 @@ class Proof:
         all that will ever be known. It is done, and not verified.
         """
         left = _left_since(node, row.began) and bool(node.goodbye)
-        provable = node.answers_ping and node.probe is not Probe.UNAVAILABLE
-        if not left or provable or node.probe is Probe.ANSWERED:
+        provable = node.answers_ping and node.probe is not PingState.UNAVAILABLE
+        if not left or provable or node.probe is PingState.ANSWERED:
             return False
         error = f"not proven down: {ruling(self._rack, node, now).why}"
         note_halted(self._rack, run, row, now)
@@ -210,14 +212,14 @@ class Proof:
         return True
 
     def _look_board(
-        self, run: CommandRun, row: CommandRow, node: Node, now: float
+        self, run: CommandRun, row: CommandRow, node: RackNode, now: float
     ) -> None:
         """Ends a ``ping`` whose agent is silent with what the board answered."""
-        if node.probe_at < row.began - FRESH_PROBE_S or node.probe is Probe.UNASKED:
+        if node.probe_at < row.began - FRESH_PROBE_S or node.probe is PingState.UNASKED:
             return
         board = {
-            Probe.ANSWERED: "hung: the board answers ping, but no agent does",
-            Probe.SILENT: "no answer to ping either",
+            PingState.ANSWERED: "hung: the board answers ping, but no agent does",
+            PingState.SILENT: "no answer to ping either",
         }.get(node.probe, f"not pinged: {node.probe_note}")
         if reachable(node):
             error = f"no answer in {self._settings.answer_s:.0f} s; {board}"
@@ -240,12 +242,12 @@ class Proof:
         run.end(row.node.id, phase, now, error=error)
         pending = row.node.pending
         if pending is not None and pending.verb == run.verb:
-            self._rack.watch.expect(row.node, None, now)
+            self._rack.tracker.expect(row.node, None, now)
 
 
-def _left_since(node: Node, began: float) -> bool:
+def _left_since(node: RackNode, began: float) -> bool:
     return node.status is Status.OFFLINE and node.status_at >= began
 
 
-def _left_early(node: Node) -> str:
+def _left_early(node: RackNode) -> str:
     return f"its agent left before it answered: {node.reason}"

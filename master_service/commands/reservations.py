@@ -14,7 +14,7 @@ from master_service.rack.locks import (
     own,
     stack_scope,
 )
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.records import LockEnd
 from master_service.rack.times import Moment, SpanError, clock, seconds
 
@@ -64,7 +64,7 @@ class Reservations:
             effects.append(Persist(LockEnd(lock.scope)))
         return effects
 
-    def _what(self, asked: AskedCommand) -> tuple[str, str, list[Node]]:
+    def _what(self, asked: AskedCommand) -> tuple[str, str, list[RackNode]]:
         """Returns what is meant: its scope, its name, and the nodes it holds."""
         scope = asked.scope
         if scope.kind is ScopeKind.NODE:
@@ -78,7 +78,7 @@ class Reservations:
         return stack_scope(stack), f"stack {stack}", nodes
 
     def _lock(
-        self, asked: AskedCommand, scope: str, name: str, nodes: list[Node]
+        self, asked: AskedCommand, scope: str, name: str, nodes: list[RackNode]
     ) -> Lock:
         by, args = asked.command.by, asked.command.args
         if not by:
@@ -102,7 +102,7 @@ class Reservations:
         return Lock(scope=scope, by=by, until=asked.at.wall + span_s, reason=reason)
 
     def _unlock(
-        self, asked: AskedCommand, scope: str, name: str, nodes: list[Node]
+        self, asked: AskedCommand, scope: str, name: str, nodes: list[RackNode]
     ) -> str:
         by, args = asked.command.by, asked.command.args
         if args not in {(), (FORCE,)}:
@@ -121,7 +121,7 @@ class Reservations:
         self._locks.release(scope)
         return f"{name} was locked by {lock.by} until {clock(lock.until)}; it is free"
 
-    def _nodes(self, scope: str) -> list[Node]:
+    def _nodes(self, scope: str) -> list[RackNode]:
         _, _, name = scope.partition("/")
         if not _is_node(scope):
             return list(self._rack.registry.in_stack(int(name)))
@@ -130,7 +130,7 @@ class Reservations:
 
 
 def require(
-    rack: Rack, asked: AskedCommand, nodes: list[Node], stacks: list[int]
+    rack: Rack, asked: AskedCommand, nodes: list[RackNode], stacks: list[int]
 ) -> None:
     """Refuses to hit boards or stacks that somebody else has reserved.
 
@@ -158,7 +158,9 @@ def _is_node(scope: str) -> bool:
     return scope.startswith(f"{ScopeKind.NODE}/")
 
 
-def _answer(asked: AskedCommand, name: str, said: str, nodes: list[Node]) -> SendReply:
+def _answer(
+    asked: AskedCommand, name: str, said: str, nodes: list[RackNode]
+) -> SendReply:
     node = nodes[0].id if asked.scope.kind is ScopeKind.NODE else ""
     row = TargetRow(node=node, name=name, phase=Phase.DONE, verified=True, stdout=said)
     reply = asked.reply(Phase.DONE, ok=True, targets=(row,), verified=True)

@@ -22,7 +22,7 @@ from master_service.power.power_command import FORCE
 from master_service.presence.rack import Rack
 from master_service.rack.command import OwnCommand
 from master_service.rack.events import Draft
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.settings import HealStep
 from master_service.rack.times import Moment
 
@@ -75,7 +75,7 @@ class Healer:
         if not self._settings.enabled or at.now < self._due:
             return []
         self._due = at.now + EVERY_S
-        if self._rack.judging.frozen(at.now):
+        if self._rack.verdicts.frozen(at.now):
             return []
         self._recoveries()
         sick = [n for n in self._rack.registry.nodes.values() if n.verdict in SICK]
@@ -86,7 +86,7 @@ class Healer:
         requests = (self._look(node, at) for node in sick)
         return [request for request in requests if request is not None]
 
-    def _look(self, node: Node, at: Moment) -> OwnCommand | None:
+    def _look(self, node: RackNode, at: Moment) -> OwnCommand | None:
         record = self._records.setdefault(node.id, BoardRecord())
         if record.over:
             return None
@@ -107,7 +107,7 @@ class Healer:
         return self._step(node, found.step, candidate.outlet, what)
 
     def _step(
-        self, node: Node, step: HealStep, outlet: str, what: str
+        self, node: RackNode, step: HealStep, outlet: str, what: str
     ) -> OwnCommand | None:
         """Writes what is done; returns it as a command, unless in a dry run."""
         if self._settings.dry_run:
@@ -118,7 +118,7 @@ class Healer:
         return _command(node, step, outlet, command_id)
 
     def _leave(
-        self, node: Node, record: BoardRecord, found: HealPlan, now: float
+        self, node: RackNode, record: BoardRecord, found: HealPlan, now: float
     ) -> None:
         """Writes once why a board is left alone, and that a person is needed."""
         if found.over:
@@ -153,7 +153,7 @@ class Healer:
         self._held = why
         return bool(why)
 
-    def _candidate(self, node: Node, at: Moment) -> Candidate:
+    def _candidate(self, node: RackNode, at: Moment) -> Candidate:
         outlet, mates = _supply(self._rack, node)
         fed = self._rack.panel.of_node(node)
         mute = {} if fed is None else unasked(self._rack, [fed], mates)
@@ -184,7 +184,7 @@ class Healer:
         return sum(one is not None and one.by == NAME for one in doing)
 
     def _say(
-        self, node: Node, text: str, *, step: str = "", correlation: str = ""
+        self, node: RackNode, text: str, *, step: str = "", correlation: str = ""
     ) -> None:
         self._rack.outbox.drafts.append(
             Draft(
@@ -200,7 +200,7 @@ class Healer:
         )
 
 
-def _supply(rack: Rack, node: Node) -> tuple[str, list[Node]]:
+def _supply(rack: Rack, node: RackNode) -> tuple[str, list[RackNode]]:
     """Returns the scope that switches a board's outlet, and who else loses power.
 
     Only an outlet that is the board's own, or the one of its whole stack, can be named
@@ -220,7 +220,7 @@ def _supply(rack: Rack, node: Node) -> tuple[str, list[Node]]:
     return (str(Scope(ScopeKind.STACK, str(node.stack))) if alone else ""), mates
 
 
-def _words(node: Node, step: HealStep, candidate: Candidate, why: str) -> str:
+def _words(node: RackNode, step: HealStep, candidate: Candidate, why: str) -> str:
     """Returns what is done to a board, for how long it was bad, and why not less."""
     what = f"{step} of {node.name}, {node.verdict} for {candidate.sick_s:.0f} s"
     if why:
@@ -230,7 +230,9 @@ def _words(node: Node, step: HealStep, candidate: Candidate, why: str) -> str:
     return what
 
 
-def _command(node: Node, step: HealStep, outlet: str, command_id: str) -> OwnCommand:
+def _command(
+    node: RackNode, step: HealStep, outlet: str, command_id: str
+) -> OwnCommand:
     """Returns a step as the command that a person would give."""
     scope, verb = Scope(ScopeKind.NODE, node.id), str(step)
     args: tuple[str, ...] = ()

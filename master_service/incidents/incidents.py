@@ -13,7 +13,7 @@ from broker.contract.messages import EventKind, Verdict
 from master_service.incidents.silence import Silences
 from master_service.incidents.voltage import Voltages
 from master_service.rack.events import Outbox
-from master_service.rack.node import SILENT, Node
+from master_service.rack.node import SILENT, RackNode
 from master_service.rack.outlet_state import Panel
 from master_service.rack.registry import Registry
 from master_service.rack.times import words
@@ -47,11 +47,13 @@ class Incidents:
         """Id of the broker's outage that is not over yet; empty: there is none."""
         return self._outage.id
 
-    def of(self, node: Node) -> str:
+    def of(self, node: RackNode) -> str:
         """Returns the id of the incident a silent board belongs to; empty: none."""
         return self._outage.of(node.id) or self._silences.of(node.id)
 
-    def verdict(self, node: Node, before: Verdict, now: float, *, asked: bool) -> str:
+    def verdict(
+        self, node: RackNode, before: Verdict, now: float, *, asked: bool
+    ) -> str:
         """Takes a new verdict; returns the id of its incident, empty: none.
 
         Args:
@@ -65,7 +67,7 @@ class Incidents:
         weak = self._voltages.recent(node.stack, now)
         return self._silences.verdict(node, now, asked=asked, weak=weak)
 
-    def voltage(self, node: Node, now: float, *, low: bool) -> str:
+    def voltage(self, node: RackNode, now: float, *, low: bool) -> str:
         """Takes an edge of a board's under-voltage; returns the id of its incident."""
         return self._voltages.edge(node, now, low=low)
 
@@ -77,7 +79,7 @@ class Incidents:
         """Notes that the broker is back: boards may be silent until the grace ends."""
         self._outage.up(now, grace_until)
 
-    def forget(self, node: Node) -> None:
+    def forget(self, node: RackNode) -> None:
         """Drops a board that is forgotten."""
         self._outage.drop(node.id)
         self._silences.drop(node.id)
@@ -137,7 +139,7 @@ class Outage:
         """Returns our id if a board is not back since the outage."""
         return self.id if node_id in self._missing else ""
 
-    def verdict(self, node: Node, before: Verdict) -> str:
+    def verdict(self, node: RackNode, before: Verdict) -> str:
         """Takes a new verdict; returns our id if it is a consequence of the outage."""
         if node.id in self._missing and node.verdict not in SILENT:
             self.drop(node.id)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from broker.contract.messages import EventKind, Power, Verdict
 from master_service.rack.events import Outbox
-from master_service.rack.node import SILENT, Node
+from master_service.rack.node import SILENT, RackNode
 from master_service.rack.outlet_state import Panel
 from master_service.rack.registry import Registry
 from master_service.rack.times import words
@@ -70,7 +70,7 @@ class Silences:
         mine = self._by_node.get(node_id)
         return "" if mine is None else mine.id
 
-    def verdict(self, node: Node, now: float, *, asked: bool, weak: bool) -> str:
+    def verdict(self, node: RackNode, now: float, *, asked: bool, weak: bool) -> str:
         """Takes a new verdict; returns the id of its incident, empty: none.
 
         Args:
@@ -107,7 +107,7 @@ class Silences:
                 mine.cause = cause
                 self._say(mine, self._headline(mine))
 
-    def _join(self, node: Node, now: float) -> Silence:
+    def _join(self, node: RackNode, now: float) -> Silence:
         """Returns the incident of its stack if that has just begun, else another."""
         window_s = JOIN_INTERVALS * (node.interval_s or 10.0) + JOIN_S
         for mine in self._open.values():
@@ -157,7 +157,7 @@ class Silences:
             lasted = words(now - mine.opened)
             self._say(mine, f"stack {mine.stack} is well again after {lasted}")
 
-    def _nodes(self, mine: Silence) -> list[Node]:
+    def _nodes(self, mine: Silence) -> list[RackNode]:
         return [self._registry.nodes[node_id] for node_id in sorted(mine.members)]
 
     def _say(self, mine: Silence, text: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from broker.contract.messages import EventKind
 from master_service.rack.events import Outbox
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.registry import Registry
 
 WINDOW_S = 60.0
@@ -53,7 +53,7 @@ class Voltages:
         self._new_id = new_id
         self._open: dict[int | str, Weakness] = {}
 
-    def edge(self, node: Node, now: float, *, low: bool) -> str:
+    def edge(self, node: RackNode, now: float, *, low: bool) -> str:
         """Takes an edge; returns the id of its incident."""
         place = _place(node)
         mine = self._open.get(place)
@@ -72,7 +72,7 @@ class Voltages:
         mine = self._open.get(stack) if stack is not None else None
         return mine is not None and (bool(mine.low) or now - mine.last_at <= WINDOW_S)
 
-    def drop(self, node: Node) -> None:
+    def drop(self, node: RackNode) -> None:
         """Takes a board out that is forgotten."""
         for each in self._open.values():
             each.low.discard(node.id)
@@ -111,6 +111,6 @@ class Voltages:
         self._outbox.note(EventKind.INCIDENT, text, stack=stack, incident=mine.id)
 
 
-def _place(node: Node) -> int | str:
+def _place(node: RackNode) -> int | str:
     """Returns where a weakness belongs: its stack, or the board itself."""
     return node.id if node.stack is None else node.stack

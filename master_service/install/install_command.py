@@ -32,7 +32,7 @@ from master_service.rack.effects import (
     SendReply,
 )
 from master_service.rack.layout import plans
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.records import CommandBegun
 from provisioning.common.errors import NoRunError
 from provisioning.run.state import Params
@@ -228,7 +228,7 @@ class InstallCommands:
         return msgspec.structs.replace(wanted, pace=pace)
 
 
-def _running(nodes: Iterable[Node]) -> tuple[str, ...]:
+def _running(nodes: Iterable[RackNode]) -> tuple[str, ...]:
     return tuple(sorted(node.name for node in nodes if reachable(node)))
 
 

@@ -18,7 +18,7 @@ from master_service.power.power_command import FORCE, NOWAIT, fed_by, outlets_of
 from master_service.presence.judge import BOOT_MARGIN
 from master_service.presence.rack import Rack
 from master_service.rack.command import OwnCommand
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.outlet_state import OutletState
 from master_service.rack.times import Moment
 from provisioning.run.state import InstallRun
@@ -178,7 +178,7 @@ class RackPower:
         nodes = [node for node in fed_by(self._rack, outlets) if node.known]
         if not nodes or all(outlet.level is Power.OFF for outlet in outlets):
             return ""
-        if frozen := self._rack.judging.frozen(now):
+        if frozen := self._rack.verdicts.frozen(now):
             return frozen
         if now - began < self._rack.settings.master.stop_s:
             leaving = [node.name for node in nodes if _leaving(node)]
@@ -210,7 +210,7 @@ class RackPower:
         return outlet.level is Power.ON and not late and not up
 
 
-def _leaving(node: Node) -> bool:
+def _leaving(node: RackNode) -> bool:
     """Returns whether its agent said goodbye and the board is not proven down."""
     gone = node.status is Status.OFFLINE and bool(node.goodbye)
     return gone and node.verdict in {Verdict.LATE, Verdict.HUNG}

@@ -22,7 +22,7 @@ from master_service.power.outlets import Outlets
 from master_service.presence.rack import Rack
 from master_service.rack.events import Draft
 from master_service.rack.layout import plans, stacks
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.settings import Settings
 from master_service.rack.times import Moment
 from provisioning import settings as provisioning
@@ -272,7 +272,7 @@ class Installs:
 
     # --- messages of boards -----------------------------------------------------------
 
-    def said(self, node: Node, details: Details, *, retained: bool) -> None:
+    def said(self, node: RackNode, details: Details, *, retained: bool) -> None:
         """Takes what a board says about itself.
 
         Args:
@@ -289,7 +289,7 @@ class Installs:
         if self.settings.on:
             now = self._moment().now
             for node in self.seating.seat(self.places):
-                self._rack.judging.judge(node, now)
+                self._rack.verdicts.judge(node, now)
 
 
 def _cannot(error: Exception) -> str:

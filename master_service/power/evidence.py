@@ -20,7 +20,7 @@ from master_service.presence.identity import DUPLICATE_ID
 from master_service.presence.rack import Rack
 from master_service.rack.command_run import CommandRow, CommandRun
 from master_service.rack.layout import FoundBoard
-from master_service.rack.node import NEVER, Node, Probe
+from master_service.rack.node import NEVER, PingState, RackNode
 from master_service.rack.outlet_state import OutletState
 
 FRESH_S = 5.0
@@ -70,7 +70,7 @@ class PowerFacts(msgspec.Struct, frozen=True, kw_only=True):
     left_for: str = ""
     answers_ping: bool | None = None
     answered_at: float | None = None
-    probe: Probe = Probe.UNASKED
+    probe: PingState = PingState.UNASKED
     probe_at: float = 0.0
     probe_note: str = ""
     stop_s: float = 90.0
@@ -118,14 +118,16 @@ def _running(facts: PowerFacts) -> CutRuling:
         return CutRuling(Askable.CANNOT_BE_ASKED, facts.unable)
     if facts.answers_ping is None:
         return CutRuling(Askable.MUST_BE_ASKED, ping=True)
-    if facts.answers_ping and not _fresh(facts, Probe.SILENT, Probe.UNAVAILABLE):
+    if facts.answers_ping and not _fresh(
+        facts, PingState.SILENT, PingState.UNAVAILABLE
+    ):
         return CutRuling(Askable.MUST_BE_ASKED)
     return CutRuling(Askable.CANNOT_BE_ASKED, f"{NO_PROOF}: {_mute(facts)}", ping=True)
 
 
 def _unpowered(facts: PowerFacts) -> CutRuling:
     came = -float("inf") if facts.outlet_at is None else facts.outlet_at
-    if facts.probe is Probe.ANSWERED and facts.probe_at > came:
+    if facts.probe is PingState.ANSWERED and facts.probe_at > came:
         why = "it answers ping although its outlet reads off; check the wiring"
         return CutRuling(Askable.CANNOT_BE_ASKED, why, ping=True)
     return CutRuling(Askable.DOWN, "its outlet reads off")
@@ -167,30 +169,30 @@ def _runs_on(facts: PowerFacts, left_at: float) -> str:
 
 def _not_silent(facts: PowerFacts, left_at: float) -> str:
     """Returns why its silence is not seen now; empty: it is."""
-    asked = facts.probe is not Probe.UNASKED and facts.probe_at >= left_at
+    asked = facts.probe is not PingState.UNASKED and facts.probe_at >= left_at
     if not asked or facts.now - facts.probe_at > FRESH_S:
         return "it was not pinged since"
-    if facts.probe is Probe.ANSWERED:
+    if facts.probe is PingState.ANSWERED:
         return "but the board answers ping"
-    if facts.probe is Probe.UNAVAILABLE:
+    if facts.probe is PingState.UNAVAILABLE:
         return f"it cannot be pinged now: {facts.probe_note}"
     return ""
 
 
-def _fresh(facts: PowerFacts, *probes: Probe) -> bool:
+def _fresh(facts: PowerFacts, *probes: PingState) -> bool:
     """Returns whether the last ping is fresh and found one of these."""
     return facts.probe in probes and facts.now - facts.probe_at <= FRESH_S
 
 
 def _mute(facts: PowerFacts) -> str:
-    if facts.probe is Probe.UNAVAILABLE:
+    if facts.probe is PingState.UNAVAILABLE:
         return f"it cannot be pinged: {facts.probe_note}"
     if facts.answers_ping:
         return "it answered pings in this boot, and does not answer ping now"
     return "it did not answer a ping since it booted"
 
 
-def ruling(rack: Rack, node: Node, now: float) -> CutRuling:
+def ruling(rack: Rack, node: RackNode, now: float) -> CutRuling:
     """Returns whether a board is down, or must or cannot be asked to shut down.
 
     Args:
@@ -219,7 +221,7 @@ def ruling(rack: Rack, node: Node, now: float) -> CutRuling:
     )
 
 
-def is_down(rack: Rack, node: Node, now: float) -> bool:
+def is_down(rack: Rack, node: RackNode, now: float) -> bool:
     """Returns whether there is evidence that a board is down."""
     return ruling(rack, node, now).askable is Askable.DOWN
 
@@ -228,10 +230,10 @@ def note_halted(rack: Rack, run: CommandRun, row: CommandRow, now: float) -> Non
     """Notes that the board of a row was shut down by a command."""
     row.down_at = now
     if row.node is not None:
-        rack.watch.halted(row.node, run.asked.command.by, now)
+        rack.tracker.halted(row.node, run.asked.command.by, now)
 
 
-def latest_ruling(rack: Rack, node: Node) -> CutRuling:
+def latest_ruling(rack: Rack, node: RackNode) -> CutRuling:
     """Returns the same by the last ping, however old it is.
 
     It is what people are shown: a command pings once more before it cuts.
@@ -241,7 +243,7 @@ def latest_ruling(rack: Rack, node: Node) -> CutRuling:
 
 
 def unasked(
-    rack: Rack, outlets: list[OutletState], nodes: Iterable[Node]
+    rack: Rack, outlets: list[OutletState], nodes: Iterable[RackNode]
 ) -> dict[str, str]:
     """Returns the boards on some outlets that cannot be asked to shut down, and why.
 
@@ -319,7 +321,7 @@ def row_ruling(
     return None if row.found is None else found_ruling(outlet, row.found, now)
 
 
-def came_back(node: Node, since: float) -> bool:
+def came_back(node: RackNode, since: float) -> bool:
     """Returns whether a board gave a sign of life after it counted as down.
 
     Args:
@@ -330,7 +332,7 @@ def came_back(node: Node, since: float) -> bool:
     return spoke or answered or reachable(node)
 
 
-def cannot_come(node: Node, level: Power) -> str:
+def cannot_come(node: RackNode, level: Power) -> str:
     """Returns why switching on does not bring a board back; empty if it may."""
     if not node.halted_by or level is not Power.ON:
         return ""
@@ -361,13 +363,13 @@ def _supply(outlet: OutletState | None, now: float) -> PowerFacts:
     return PowerFacts(now=now, outlet=level, outlet_at=outlet.since)
 
 
-def _left_for(node: Node) -> str:
+def _left_for(node: RackNode) -> str:
     """Returns what a board left for, if its agent comes back after that by itself."""
     boot_id, verb = node.pings.left_for
     return verb if boot_id and boot_id == node.boot_id else ""
 
 
-def _known_as(rack: Rack, node: Node) -> str:
+def _known_as(rack: Rack, node: RackNode) -> str:
     """Returns what shows that a node that was never heard is a board."""
     place = node.stack, node.slot
     found = (one for one in rack.found if (one.stack, one.slot) == place)
@@ -375,6 +377,6 @@ def _known_as(rack: Rack, node: Node) -> str:
     return f"MAC {board.mac}, {board.address}" if board else f"node {node.id}"
 
 
-def _macs(node: Node) -> set[str]:
+def _macs(node: RackNode) -> set[str]:
     said = node.details.macs if node.details is not None else ()
     return {mac.lower() for mac in said}

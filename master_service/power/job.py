@@ -39,13 +39,13 @@ from master_service.rack.effects import (
     PingBoard,
     SwitchOutlet,
 )
-from master_service.rack.node import Node, Probe
+from master_service.rack.node import PingState, RackNode
 from master_service.rack.outlet_state import UNTIL_ON, OutletState
 from master_service.rack.records import PartRecord
 from master_service.rack.settings import OutletRow
 from master_service.rack.times import Moment
 
-ShutDown = Callable[[CommandRun, Node, Moment], Effects]
+ShutDown = Callable[[CommandRun, RackNode, Moment], Effects]
 """Returns the order to shut a board down; the dispatcher of commands has it."""
 
 LOOK_EVERY_S = 1.0
@@ -185,9 +185,11 @@ class Job:
             if not row.pings or now >= self._until:
                 continue
             answered = (
-                node.probe is not Probe.UNASKED and node.probe_at >= row.pinged_at
+                node.probe is not PingState.UNASKED and node.probe_at >= row.pinged_at
             )
-            again = node.probe is Probe.SILENT and reachable(node) and row.pings < PINGS
+            again = (
+                node.probe is PingState.SILENT and reachable(node) and row.pings < PINGS
+            )
             waits |= again or not answered
             if answered and again:
                 effects += _ping(node, row, now)
@@ -442,7 +444,7 @@ class Job:
         rows = [(key, self.run.rows[key]) for key in self.keys]
         return [(key, row) for key, row in rows if row.open]
 
-    def _boards(self) -> list[tuple[Node, CommandRow]]:
+    def _boards(self) -> list[tuple[RackNode, CommandRow]]:
         """Returns the nodes it feeds that something is still to come from."""
         rows = [row for _, row in self._open()]
         return [(row.node, row) for row in rows if row.node is not None]
@@ -624,12 +626,12 @@ def in_flight_s(row: OutletRow) -> float:
     return 0.0 if row.plug is None else ATTEMPTS * row.plug.timeout_s
 
 
-def _ping(node: Node, row: CommandRow, now: float) -> Effects:
+def _ping(node: RackNode, row: CommandRow, now: float) -> Effects:
     row.pings, row.pinged_at = row.pings + 1, now
     return [PingBoard(node.id)]
 
 
-def _left(node: Node, now: float, settle_s: float) -> bool:
+def _left(node: RackNode, now: float, settle_s: float) -> bool:
     """Returns whether a board left so lately that its card may be busy."""
     return node.status is Status.OFFLINE and now - node.status_at < settle_s
 

@@ -97,7 +97,7 @@ class OutletPoller:
         elif not outlet.read:
             self._note(EventKind.FAULT, outlet, f"outlet {name} answers again")
             first_reading(self._rack, outlet, seen.level, at)
-            self._rack.judging.outlet_moved(outlet, at.now)
+            self._rack.verdicts.outlet_moved(outlet, at.now)
         elif seen.level is not outlet.level and seen.level is not Power.UNKNOWN:
             self._moved(outlet, seen.level, at)
 
@@ -107,7 +107,7 @@ class OutletPoller:
         outlet.read_back(level, at)
         if level is not outlet.wanted and not outlet.owed:
             outlet.set_fault(fault)
-        self._rack.judging.outlet_moved(outlet, at.now)
+        self._rack.verdicts.outlet_moved(outlet, at.now)
         if outlet.owed or self._awaited(outlet.row.name):
             return
         text = f"outlet {outlet.row.name} was switched {level} by hand or by itself"
@@ -154,7 +154,7 @@ def first_reading(
     """
     wanted = outlet.wanted
     if outlet.read_back(level, at) and level is Power.ON:
-        rack.judging.power_came(outlet)
+        rack.verdicts.power_came(outlet)
     if not cold and not outlet.owed and wanted not in {level, Power.UNKNOWN}:
         found = f"outlet {outlet.row.name} is {level}; {wanted} was wanted"
         text = f"{found}; left as it is"

@@ -7,7 +7,7 @@ from broker.contract.verbs import PowerAction
 from master_service.presence.rack import Rack
 from master_service.rack.command import CommandRefusedError
 from master_service.rack.command_run import CommandRow, CommandRun
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.outlet_state import OutletState
 
 FORCE = "force"
@@ -67,13 +67,13 @@ def all_outlets(rack: Rack) -> list[OutletState]:
     return _sorted(rack.panel.outlets.values())
 
 
-def fed_by(rack: Rack, outlets: list[OutletState]) -> list[Node]:
+def fed_by(rack: Rack, outlets: list[OutletState]) -> list[RackNode]:
     """Returns every node that loses power with some outlets."""
     feeder = rack.panel.of_node
     return [n for n in rack.registry.nodes.values() if feeder(n) in outlets]
 
 
-def awaited(run: CommandRun, key: str) -> Node | None:
+def awaited(run: CommandRun, key: str) -> RackNode | None:
     """Returns the board of a row if switching it on is done only when it came."""
     node = run.rows[key].node
     known = node is not None and node.known

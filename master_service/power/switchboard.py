@@ -27,7 +27,7 @@ from master_service.rack.effects import (
     SwitchOutlet,
 )
 from master_service.rack.events import Draft
-from master_service.rack.node import NEVER, Node
+from master_service.rack.node import NEVER, RackNode
 from master_service.rack.outlet_state import OutletState
 from master_service.rack.records import PartRecord
 from master_service.rack.settings import OutletRow
@@ -206,14 +206,16 @@ class Switchboard:
                 goes_on |= dict.fromkeys(job.keys if obstacle else (), obstacle)
         return effects, goes_on
 
-    def result(self, run: CommandRun, node: Node, result: Result, now: float) -> None:
+    def result(
+        self, run: CommandRun, node: RackNode, result: Result, now: float
+    ) -> None:
         """Handles a node's answer to its order to shut down."""
         if not result.phase.final or result.phase is Phase.DONE:
             return
         for job in self._jobs.values():
             if job.run is run and job.waits_for(node.id):
                 job.refuse(node.id, result.error or f"exit code {result.exit_code}")
-                self._rack.watch.expect(node, None, now)
+                self._rack.tracker.expect(node, None, now)
 
     def undelivered(self, run: CommandRun, key: str, why: str, now: float) -> bool:
         """Notes that a board was not told to shut down, if it should: it runs on."""
@@ -222,7 +224,7 @@ class Switchboard:
         for job in jobs:
             job.refuse(key, f"could not be told to shut down: {why}")
             if node is not None:
-                self._rack.watch.expect(node, None, now)
+                self._rack.tracker.expect(node, None, now)
         return bool(jobs)
 
     def switched(self, done: OutletSwitched, at: Moment) -> Effects:
@@ -306,7 +308,7 @@ class Switchboard:
     def _judged(self, now: float) -> bool:
         """Returns whether every board had time to boot after the mains cut."""
         boots_s = BOOT_MARGIN * self._settings.master.boot_s
-        return now - self._since >= boots_s and not self._rack.judging.frozen(now)
+        return now - self._since >= boots_s and not self._rack.verdicts.frozen(now)
 
     def _may_come(self, job: Job, now: float) -> bool:
         if job.outlet.level is Power.ON:
@@ -337,7 +339,7 @@ class Switchboard:
         """Clears what was expected of the boards of an outlet that is done."""
         for node in fed_by(self._rack, [job.outlet]):
             if node.pending is not None:
-                self._rack.watch.expect(node, None, now)
+                self._rack.tracker.expect(node, None, now)
 
     def _rows(self, run: CommandRun, outlet: OutletState, at: Moment) -> list[str]:
         """Adds a row for each board an outlet feeds, or one for the outlet alone."""
@@ -378,7 +380,7 @@ class Switchboard:
         return [target.key for target in record.targets]
 
     def _refuse_busy(
-        self, outlets: list[OutletState], nodes: list[Node], *, force: bool
+        self, outlets: list[OutletState], nodes: list[RackNode], *, force: bool
     ) -> None:
         why = self._busy(outlets, nodes, force=force)
         if why:
@@ -386,7 +388,7 @@ class Switchboard:
             raise CommandRefusedError(text)
 
     def _busy(
-        self, outlets: list[OutletState], nodes: list[Node], *, force: bool
+        self, outlets: list[OutletState], nodes: list[RackNode], *, force: bool
     ) -> str:
         for outlet in outlets:
             if outlet.row.name in self._jobs:

@@ -6,7 +6,7 @@ sessions that come back after another took their place are the proof.
 """
 
 from broker.contract.messages import Details
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 
 DUPLICATE_ID = "duplicate identity"
 CLOCK = "clock skew"
@@ -27,7 +27,7 @@ class Identities:
         self._seen_at: dict[str, float] = {}
         self._hosts: dict[str, set[str]] = {}
 
-    def duplicate(self, node: Node, details: Details, now: float) -> str:
+    def duplicate(self, node: RackNode, details: Details, now: float) -> str:
         """Returns why these details show a second board with this id, or nothing.
 
         Args:
@@ -41,7 +41,7 @@ class Identities:
             self._seen_at[node.id] = now
         return text
 
-    def session_returned(self, node: Node, now: float) -> bool:
+    def session_returned(self, node: RackNode, now: float) -> bool:
         """Counts a beat of the session before; returns whether two boards send them."""
         count = self._returns.get(node.id, 0) + 1
         self._returns[node.id] = count
@@ -50,7 +50,7 @@ class Identities:
         self._seen_at[node.id] = now
         return True
 
-    def over(self, node: Node, now: float) -> bool:
+    def over(self, node: RackNode, now: float) -> bool:
         """Returns whether the last sign of a duplicate is long ago, or never was."""
         seen = self._seen_at.get(node.id)
         if seen is not None and now - seen < DUPLICATE_MEMORY_S:
@@ -59,7 +59,7 @@ class Identities:
         self._returns.pop(node.id, None)
         return True
 
-    def hostname(self, node: Node, hostname: str) -> str:
+    def hostname(self, node: RackNode, hostname: str) -> str:
         """Takes a host name; returns a line when a second board has it, else nothing.
 
         Equal host names are not a fault: cards flashed from one image have them, and
@@ -79,7 +79,7 @@ class Identities:
             "fault: PiRack goes by the id"
         )
 
-    def forget(self, node: Node) -> None:
+    def forget(self, node: RackNode) -> None:
         """Drops a board."""
         for memory in (self._past, self._returns, self._seen_at):
             memory.pop(node.id, None)

@@ -8,7 +8,7 @@ import msgspec
 
 from broker.contract.messages import Power, Status, Verdict
 from broker.contract.verbs import Verb
-from master_service.rack.node import NEVER, Pending, Probe
+from master_service.rack.node import NEVER, Pending, PingState
 from master_service.rack.outlet_state import Outlet
 
 LATE_INTERVALS = 2.0
@@ -74,7 +74,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     no_vitals: bool = False
     link_answers: bool = False
     goodbye: str = ""
-    probe: Probe = Probe.UNASKED
+    probe: PingState = PingState.UNASKED
     probe_at: float = 0.0
     probe_note: str = ""
     outlet: Outlet | None = None
@@ -85,7 +85,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     shares: str = "stack"
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Judgement(msgspec.Struct, frozen=True):
     """A verdict and what follows from it.
 
     Args:
@@ -100,10 +100,12 @@ class Finding(msgspec.Struct, frozen=True):
     ask: bool = False
 
 
-def judge(facts: Facts) -> Finding:
+def judge(facts: Facts) -> Judgement:
     """Returns the verdict on one board."""
     if facts.link_down:
-        return Finding(facts.before, "frozen: the master has no connection to a broker")
+        return Judgement(
+            facts.before, "frozen: the master has no connection to a broker"
+        )
     plain = _asked_for(facts) or _switched_off(facts) or _talking(facts)
     return plain or _coming(facts) or _silent(facts)
 
@@ -124,7 +126,7 @@ def _left(facts: Facts) -> bool:
     )
 
 
-def _asked_for(facts: Facts) -> Finding | None:
+def _asked_for(facts: Facts) -> Judgement | None:
     pending = facts.pending
     if pending is None or facts.now >= pending.deadline:
         return None
@@ -134,17 +136,17 @@ def _asked_for(facts: Facts) -> Finding | None:
     by = f" by {pending.by}" if pending.by else ""
     reason = f"{pending.verb} asked{by}; waiting {awaited}"
     ask = verdict is Verdict.STOPPING and _left(facts)
-    return Finding(verdict, reason, pending.deadline, ask=ask)
+    return Judgement(verdict, reason, pending.deadline, ask=ask)
 
 
-def _switched_off(facts: Facts) -> Finding | None:
+def _switched_off(facts: Facts) -> Judgement | None:
     outlet = facts.outlet
     if outlet is None or outlet.level is not Power.OFF or _heard_after(facts, outlet):
         return None
     if outlet.wanted is Power.OFF:
-        return Finding(Verdict.OFF, "its outlet is off")
+        return Judgement(Verdict.OFF, "its outlet is off")
     reason = "its outlet reads off although it should be on; check the relay"
-    return Finding(Verdict.UNPOWERED, reason)
+    return Judgement(Verdict.UNPOWERED, reason)
 
 
 def _heard_after(facts: Facts, outlet: Outlet) -> bool:
@@ -157,7 +159,7 @@ def _heard_after(facts: Facts, outlet: Outlet) -> bool:
     )
 
 
-def _talking(facts: Facts) -> Finding | None:
+def _talking(facts: Facts) -> Judgement | None:
     if not talking(facts) or facts.heard_at is None:
         return None
     reason = _NO_VITALS if facts.no_vitals else ""
@@ -167,25 +169,25 @@ def _talking(facts: Facts) -> Finding | None:
     elif outlet is not None and (outlet.wanted, outlet.level) == (Power.OFF, Power.ON):
         reason = "its outlet should be off and reads on; check the relay"
     until = facts.heard_at + LATE_INTERVALS * facts.interval_s
-    return Finding(Verdict.ONLINE, reason, until)
+    return Judgement(Verdict.ONLINE, reason, until)
 
 
-def _coming(facts: Facts) -> Finding | None:
+def _coming(facts: Facts) -> Judgement | None:
     """Returns the verdict on a board that need not speak yet; None: it should."""
     on_since = _powered_since(facts)
     if on_since is not None:
         ready = on_since + BOOT_MARGIN * facts.boot_s
         if facts.now < ready:
             reason = f"power came; it may take {BOOT_MARGIN * facts.boot_s:.0f} s"
-            return Finding(Verdict.BOOTING, reason, ready)
+            return Judgement(Verdict.BOOTING, reason, ready)
     if facts.halted_by:
         reason = f"shut down by {facts.halted_by}; its outlet is not switched off"
-        return Finding(Verdict.OFF, reason)
+        return Judgement(Verdict.OFF, reason)
     if not facts.known:
-        return Finding(Verdict.UNSEEN, "never heard")
+        return Judgement(Verdict.UNSEEN, "never heard")
     if facts.now < _excused_until(facts):
         reason = "the broker or the master just came back; not heard again yet"
-        return Finding(Verdict.UNKNOWN, reason, facts.grace_until)
+        return Judgement(Verdict.UNKNOWN, reason, facts.grace_until)
     return None
 
 
@@ -211,20 +213,20 @@ def _news(facts: Facts) -> bool:
     return facts.heard_at is not None and facts.heard_at >= facts.back_at
 
 
-def _silent(facts: Facts) -> Finding:
+def _silent(facts: Facts) -> Judgement:
     """Returns the verdict on a board that should speak and does not."""
     quiet = _quiet(facts)
     since = max(_silent_since(facts), _excused_until(facts))
     if not _left(facts) and facts.heard_at is not None:
         gone_at = facts.heard_at + GONE_INTERVALS * facts.interval_s
         if facts.now < gone_at:
-            return Finding(Verdict.LATE, quiet, gone_at, ask=True)
-    asked = facts.probe is not Probe.UNASKED and facts.probe_at >= since
+            return Judgement(Verdict.LATE, quiet, gone_at, ask=True)
+    asked = facts.probe is not PingState.UNASKED and facts.probe_at >= since
     if not asked and facts.now < since + PROBE_PATIENCE_S:
         verdict = facts.before if facts.before is Verdict.UNKNOWN else Verdict.LATE
         reason = f"{quiet}; asking the board itself"
-        return Finding(verdict, reason, since + PROBE_PATIENCE_S, ask=True)
-    return _gone(facts, quiet, facts.probe if asked else Probe.UNASKED)
+        return Judgement(verdict, reason, since + PROBE_PATIENCE_S, ask=True)
+    return _gone(facts, quiet, facts.probe if asked else PingState.UNASKED)
 
 
 def _silent_since(facts: Facts) -> float:
@@ -236,23 +238,23 @@ def _silent_since(facts: Facts) -> float:
     return facts.heard_at + LATE_INTERVALS * facts.interval_s
 
 
-def _gone(facts: Facts, quiet: str, probe: Probe) -> Finding:
-    if probe is Probe.ANSWERED:
-        return _back_without_agent(facts) or Finding(
+def _gone(facts: Facts, quiet: str, probe: PingState) -> Judgement:
+    if probe is PingState.ANSWERED:
+        return _back_without_agent(facts) or Judgement(
             Verdict.HUNG, f"{quiet}, but the board answers ping", ask=True
         )
     if facts.link_answers:
         # Of an agent that cannot read its counters: the board has power and network.
-        return Finding(Verdict.HUNG, f"{_NO_VITALS}; {quiet}", ask=True)
+        return Judgement(Verdict.HUNG, f"{_NO_VITALS}; {quiet}", ask=True)
     if facts.together > 1:
-        return Finding(Verdict.UNPOWERED, _supply(facts), ask=True)
-    if probe is Probe.SILENT:
-        return Finding(Verdict.LOST, f"{quiet}, and no answer to ping", ask=True)
+        return Judgement(Verdict.UNPOWERED, _supply(facts), ask=True)
+    if probe is PingState.SILENT:
+        return Judgement(Verdict.LOST, f"{quiet}, and no answer to ping", ask=True)
     why = facts.probe_note or "no probe was finished in time"
-    return Finding(Verdict.LOST, f"{quiet}; not pinged: {why}", ask=True)
+    return Judgement(Verdict.LOST, f"{quiet}; not pinged: {why}", ask=True)
 
 
-def _back_without_agent(facts: Facts) -> Finding | None:
+def _back_without_agent(facts: Facts) -> Judgement | None:
     """Returns the verdict on a board that answers ping again before its agent."""
     if facts.before in {Verdict.LOST, Verdict.UNPOWERED}:
         began = facts.now
@@ -265,7 +267,7 @@ def _back_without_agent(facts: Facts) -> Finding | None:
     if facts.now >= until:
         return None
     reason = f"it answers ping again; its agent may take {patience_s:.0f} s"
-    return Finding(Verdict.BOOTING, reason, until, ask=True)
+    return Judgement(Verdict.BOOTING, reason, until, ask=True)
 
 
 def _supply(facts: Facts) -> str:

@@ -27,7 +27,7 @@ from master_service.presence.identity import (
 )
 from master_service.presence.verdicts import Verdicts
 from master_service.rack.events import Outbox
-from master_service.rack.node import NEVER, Node, Pending, Probe
+from master_service.rack.node import NEVER, Pending, PingState, RackNode
 from master_service.rack.registry import Registry
 
 SHORTEST_INTERVAL_S = 0.2
@@ -49,39 +49,39 @@ class NodeTracker:
     def __init__(
         self,
         registry: Registry,
-        judging: Verdicts,
+        verdicts: Verdicts,
         outbox: Outbox,
         incidents: Incidents,
         *,
         clock_skew_s: float,
     ) -> None:
         self._registry = registry
-        self._judging = judging
+        self._verdicts = verdicts
         self._outbox = outbox
         self._incidents = incidents
         self._allowed_skew_s = clock_skew_s
         self._identities = Identities()
 
-    def heartbeat(self, node: Node, beat: Heartbeat, now: float) -> None:
+    def heartbeat(self, node: RackNode, beat: Heartbeat, now: float) -> None:
         """Takes a live heartbeat."""
         node.heard_at = now
         if beat.session != node.session:
             self._session(node, beat.session, now)
         if node.under_voltage or beat.throttled is not None:
             self._voltage(node, beat.throttled, now)
-        skew_s = beat.ts - now - self._judging.wall_less_monotonic
+        skew_s = beat.ts - now - self._verdicts.wall_less_monotonic
         if abs(skew_s) > self._allowed_skew_s or CLOCK in node.faults:
             self._clock(node, skew_s)
         if node.no_vitals is beat.has_vitals:
             node.no_vitals = not beat.has_vitals
-            self._judging.judge(node, now)
+            self._verdicts.judge(node, now)
         if node.verdict is not Verdict.ONLINE:
             self._heard(node, now)
-        if self._judging.trusted_at is NEVER:
-            self._judging.connected_for((beat.seq - 1) * node.interval_s, now)
+        if self._verdicts.trusted_at is NEVER:
+            self._verdicts.connected_for((beat.seq - 1) * node.interval_s, now)
 
     def details(
-        self, node: Node, details: Details, now: float, *, stored: bool
+        self, node: RackNode, details: Details, now: float, *, stored: bool
     ) -> None:
         """Takes a board's details.
 
@@ -90,9 +90,9 @@ class NodeTracker:
         """
         if not details.boot_id:  # unreadable: that does not prove another boot
             details = msgspec.structs.replace(details, boot_id=node.boot_id)
-        again = node.details_round == self._judging.round
-        node.details_round = self._judging.round
-        age_s = now + self._judging.wall_less_monotonic - details.ts
+        again = node.details_round == self._verdicts.round
+        node.details_round = self._verdicts.round
+        age_s = now + self._verdicts.wall_less_monotonic - details.ts
         gone = bool(details.reason) or node.status is Status.OFFLINE
         live = not stored or again or (abs(age_s) < FRESH_S and not gone)
         if live:
@@ -123,7 +123,7 @@ class NodeTracker:
             self._news(node, now)
 
     def status(
-        self, node: Node, status: Status, session: str, now: float, *, stored: bool
+        self, node: RackNode, status: Status, session: str, now: float, *, stored: bool
     ) -> bool:
         """Takes a message on a board's status topic; returns False if it was fenced.
 
@@ -144,8 +144,8 @@ class NodeTracker:
             node.declared_dead = False  # its will: it had contradicted us before
         if status is Status.OFFLINE:
             node.contradicted_round = 0
-        again = node.status_round == self._judging.round
-        node.status_round = self._judging.round
+        again = node.status_round == self._verdicts.round
+        node.status_round = self._verdicts.round
         if status is Status.ONLINE and stored and not again:
             node.declared_dead = False  # the broker's store is older than what we said
         if status is Status.OFFLINE and node.status is not Status.OFFLINE:
@@ -155,7 +155,7 @@ class NodeTracker:
             self._session(node, session, now, kept=stored and not again)
         elif status is Status.ONLINE and node.declared_dead:
             # Its link contradicts us; its agent has still said nothing.
-            node.contradicted_round = self._judging.round
+            node.contradicted_round = self._verdicts.round
             self._news(node, now)
             return True
         if status is Status.ONLINE and (not stored or again):
@@ -166,13 +166,13 @@ class NodeTracker:
             self._news(node, now)
         return True
 
-    def spoke(self, node: Node, now: float) -> None:
+    def spoke(self, node: RackNode, now: float) -> None:
         """Takes any other live message of a board: its agent is there."""
         node.heard_at = now
         if node.verdict is not Verdict.ONLINE:
             self._heard(node, now)
 
-    def probed(self, node: Node, probe: Probe, note: str, now: float) -> None:
+    def probed(self, node: RackNode, probe: PingState, note: str, now: float) -> None:
         """Takes what the board itself answered, or why it was not asked."""
         before = node.probe, node.answers_ping
         node.probe, node.probe_at, node.probe_note = probe, now, note
@@ -182,9 +182,9 @@ class NodeTracker:
         if before != (node.probe, node.answers_ping):
             self._outbox.changed.add(node.id)
         self._outbox.moved.add(node.id)
-        self._judging.judge(node, now)
+        self._verdicts.judge(node, now)
 
-    def expect(self, node: Node, pending: Pending | None, now: float) -> None:
+    def expect(self, node: RackNode, pending: Pending | None, now: float) -> None:
         """Notes that a board is being rebooted or shut down, or (None) no more."""
         node.pending = pending
         if pending is not None:
@@ -192,20 +192,20 @@ class NodeTracker:
             node.pings.left_for = ("", "")
             if pending.verb is not Verb.SHUTDOWN:
                 node.pings.left_for = (node.boot_id, pending.verb.value)
-        self._judging.judge(node, now)
+        self._verdicts.judge(node, now)
 
-    def halted(self, node: Node, by: str, now: float) -> None:
+    def halted(self, node: RackNode, by: str, now: float) -> None:
         """Notes that a board was shut down, with proof."""
         node.pending = None
         self._set_halted(node, by or "a command")
-        self._judging.judge(node, now)
+        self._verdicts.judge(node, now)
 
-    def forget(self, node: Node) -> None:
+    def forget(self, node: RackNode) -> None:
         """Drops what is remembered about a board that is forgotten."""
         self._incidents.forget(node)
         self._identities.forget(node)
 
-    def fault(self, node: Node, name: str, text: str, incident: str = "") -> None:
+    def fault(self, node: RackNode, name: str, text: str, incident: str = "") -> None:
         """Raises a named fault; an empty text ends it."""
         if node.faults.get(name, "") == text:
             return
@@ -227,7 +227,7 @@ class NodeTracker:
             if DUPLICATE_ID in node.faults and self._identities.over(node, now):
                 self.fault(node, DUPLICATE_ID, "")
 
-    def _heard(self, node: Node, now: float) -> None:
+    def _heard(self, node: RackNode, now: float) -> None:
         """Notes that a board spoke just now."""
         self._met(node)
         node.declared_dead = False
@@ -236,7 +236,7 @@ class NodeTracker:
             self._set_halted(node, "")
         self._news(node, now)
 
-    def _met(self, node: Node) -> None:
+    def _met(self, node: RackNode) -> None:
         """Notes that there is, or was, such a board."""
         if node.known:
             return
@@ -246,17 +246,17 @@ class NodeTracker:
         text = f"{node.name} was heard for the first time"
         self._outbox.note(EventKind.REGISTRY, text, node.id)
 
-    def _set_halted(self, node: Node, by: str) -> None:
+    def _set_halted(self, node: RackNode, by: str) -> None:
         if node.halted_by != by:
             node.halted_by = by
             self._outbox.learnt.add(node.id)
 
-    def _news(self, node: Node, now: float) -> None:
+    def _news(self, node: RackNode, now: float) -> None:
         self._outbox.moved.add(node.id)
-        self._judging.judge(node, now)
+        self._verdicts.judge(node, now)
 
     def _session(
-        self, node: Node, session: str, now: float, *, kept: bool = False
+        self, node: RackNode, session: str, now: float, *, kept: bool = False
     ) -> None:
         returned = session == node.older_session
         if returned and kept:
@@ -266,10 +266,10 @@ class NodeTracker:
             self.fault(node, DUPLICATE_ID, node.faults.get(DUPLICATE_ID, text))
         node.older_session, node.session = node.session, session
 
-    def _rebooted(self, node: Node, now: float) -> None:
+    def _rebooted(self, node: RackNode, now: float) -> None:
         self._outbox.note(EventKind.VERDICT, f"{node.name} has booted", node.id)
         self._set_halted(node, "")
-        down_at = self._judging.down_since(node)
+        down_at = self._verdicts.down_since(node)
         node.dropped_at = None
         if down_at is None or not 0 < now - down_at < LONGEST_BOOT_S:
             return
@@ -277,7 +277,7 @@ class NodeTracker:
         node.boot_s = took_s if node.boot_s is None else (node.boot_s + took_s) / 2
         self._outbox.learnt.add(node.id)
 
-    def _voltage(self, node: Node, throttled: Throttled | None, now: float) -> None:
+    def _voltage(self, node: RackNode, throttled: Throttled | None, now: float) -> None:
         low = throttled is not None and ThrottleFlag.UNDER_VOLTAGE in throttled.now
         if low is node.under_voltage:
             return
@@ -286,17 +286,17 @@ class NodeTracker:
         text = "its supply is too low now" if low else ""
         self.fault(node, "under-voltage", text, incident)
 
-    def _clock(self, node: Node, skew_s: float) -> None:
+    def _clock(self, node: RackNode, skew_s: float) -> None:
         before = node.faults.get(CLOCK, "")
         text = clock_skew(skew_s, allowed_s=self._allowed_skew_s, standing=bool(before))
         if bool(before) is not bool(text):
             self.fault(node, CLOCK, text)
 
-    def _note(self, node: Node, text: str) -> None:
+    def _note(self, node: RackNode, text: str) -> None:
         line = f"{node.name}: {text}"
         self._outbox.note(EventKind.REGISTRY, line, node.id, stack=node.stack)
 
-    def _say(self, node: Node, text: str, incident: str) -> None:
+    def _say(self, node: RackNode, text: str, incident: str) -> None:
         line = f"{node.name}: {text}"
         self._outbox.note(
             EventKind.FAULT, line, node.id, stack=node.stack, incident=incident

@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from broker.common.tasks import Tasks, log_failure
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _TOKEN = struct.Struct("!8sQ")
 _MARK = b"pirack-p"
 
 
-class Answer(msgspec.Struct, frozen=True):
+class PingAnswer(msgspec.Struct, frozen=True):
     """What became of one probe.
 
     Args:
@@ -52,7 +52,7 @@ class Prober(Protocol):
     async def start(self) -> None:
         """Opens what is needed; if that fails, every answer says why."""
 
-    async def probe(self, address: str) -> Answer:
+    async def probe(self, address: str) -> PingAnswer:
         """Asks a board once; takes about a second when it is not there.
 
         Args:
@@ -69,9 +69,9 @@ class NoProber:
     async def start(self) -> None:
         """Does nothing."""
 
-    async def probe(self, address: str) -> Answer:  # noqa: ARG002  # none is asked
+    async def probe(self, address: str) -> PingAnswer:  # noqa: ARG002  # none is asked
         """Returns that no board is asked."""
-        return Answer(answered=False, note='[master] probe is "none"')
+        return PingAnswer(answered=False, note='[master] probe is "none"')
 
     async def stop(self) -> None:
         """Does nothing."""
@@ -88,10 +88,10 @@ class FakeProber:
     async def start(self) -> None:
         """Does nothing."""
 
-    async def probe(self, address: str) -> Answer:
+    async def probe(self, address: str) -> PingAnswer:
         """Answers at once."""
         self.asked.append(address)
-        return Answer(address in self.alive)
+        return PingAnswer(address in self.alive)
 
     async def stop(self) -> None:
         """Does nothing."""
@@ -134,13 +134,13 @@ class SocketProber:
         self._socket.settimeout(0)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
-    async def probe(self, address: str) -> Answer:
+    async def probe(self, address: str) -> PingAnswer:
         """Asks a board once."""
         if self._socket is None:
-            return Answer(answered=False, note=self._why_not)
+            return PingAnswer(answered=False, note=self._why_not)
         if not _is_ipv4(address):
             # Never a name: the socket would have it resolved, and block the loop.
-            return Answer(answered=False, note="no IPv4 address is known")
+            return PingAnswer(answered=False, note="no IPv4 address is known")
         async with self._places:
             return await self._ask(self._socket, address)
 
@@ -151,7 +151,7 @@ class SocketProber:
             self._socket.close()
             self._socket = None
 
-    async def _ask(self, sock: socket.socket, address: str) -> Answer:
+    async def _ask(self, sock: socket.socket, address: str) -> PingAnswer:
         loop = asyncio.get_running_loop()
         token = _TOKEN.pack(_MARK, next(self._numbers))
         answer: asyncio.Future[None] = loop.create_future()
@@ -161,13 +161,13 @@ class SocketProber:
                 sock.sendto(self._pack(token), (address, self._port))
                 await asyncio.wait([answer], timeout=TIMEOUT_S / ATTEMPTS)
                 if answer.done():
-                    return Answer(answered=True)
+                    return PingAnswer(answered=True)
         except OSError as error:
             unreachable = f"cannot send: {error.strerror or error}"
-            return Answer(answered=False, note=unreachable)
+            return PingAnswer(answered=False, note=unreachable)
         finally:
             del self._waiting[token, address]
-        return Answer(answered=False)
+        return PingAnswer(answered=False)
 
     def _read(self) -> None:
         """Reads every datagram that waits; anything unexpected is not for us."""
@@ -199,17 +199,20 @@ class ProbeQueue:
     """
 
     def __init__(
-        self, prober: Prober, tasks: Tasks, answered: Callable[[Node, Answer], None]
+        self,
+        prober: Prober,
+        tasks: Tasks,
+        answered: Callable[[RackNode, PingAnswer], None],
     ) -> None:
         self._prober = prober
         self._tasks = tasks
         self._answered = answered
-        self._waiting: dict[str, Node] = {}
-        self._first: dict[str, Node] = {}
+        self._waiting: dict[str, RackNode] = {}
+        self._first: dict[str, RackNode] = {}
         self._asking: set[str] = set()
         self._again: set[str] = set()
 
-    def ask(self, node: Node, *, urgent: bool = False) -> None:
+    def ask(self, node: RackNode, *, urgent: bool = False) -> None:
         """Asks a board, unless it is being asked already or waits for it.
 
         Args:
@@ -241,12 +244,12 @@ class ProbeQueue:
                 self._asking.add(node.id)
                 _ = self._tasks.spawn(f"probe {node.id}", self._ask(node))
 
-    async def _ask(self, node: Node) -> None:
+    async def _ask(self, node: RackNode) -> None:
         try:
             answer = await self._prober.probe(node.address)
         except Exception as error:  # noqa: BLE001  # noted; the next board is asked
             log_failure("asking a board whether it is there", error)
-            answer = Answer(answered=False, note=f"not asked: {error!r}")
+            answer = PingAnswer(answered=False, note=f"not asked: {error!r}")
         self._asking.discard(node.id)
         outdated = node.id in self._again
         if outdated:

@@ -36,12 +36,12 @@ class Rack:
         self.incidents = Incidents(
             self.registry, self.panel, self.outbox, first=saved.seq
         )
-        self.judging = Verdicts(
+        self.verdicts = Verdicts(
             self.registry, self.panel, self.outbox, settings.master, self.incidents
         )
-        self.watch = NodeTracker(
+        self.tracker = NodeTracker(
             self.registry,
-            self.judging,
+            self.verdicts,
             self.outbox,
             self.incidents,
             clock_skew_s=settings.master.clock_skew_s,

@@ -8,9 +8,9 @@ further away, so it does not touch it: the deadline is looked at when it comes.
 from broker.contract.messages import EventKind, Power, Running, Verdict
 from broker.contract.verbs import DESTRUCTIVE
 from master_service.incidents.incidents import Incidents
-from master_service.presence.judge import Facts, Finding, judge
+from master_service.presence.judge import Facts, Judgement, judge
 from master_service.rack.events import Draft, Outbox
-from master_service.rack.node import NEVER, Node, PingMemory, Probe
+from master_service.rack.node import NEVER, PingMemory, PingState, RackNode
 from master_service.rack.outlet_state import OutletState, Panel
 from master_service.rack.registry import Registry
 from master_service.rack.settings import MasterSettings
@@ -119,7 +119,7 @@ class Verdicts:
         away_s = self._back_at - self._down_at
         return f"the broker was away for {away_s:.0f} s; {waiting}"
 
-    def tick(self, now: float, wall: float) -> list[Node]:
+    def tick(self, now: float, wall: float) -> list[RackNode]:
         """Judges the boards whose moment has come; returns those to probe.
 
         A loop over all: at 5 000 boards it costs less than keeping a heap in order
@@ -128,7 +128,7 @@ class Verdicts:
         if self._link_down:
             return []
         self.wall_less_monotonic = wall - now
-        to_probe: list[Node] = []
+        to_probe: list[RackNode] = []
         if self._broker_is_quiet(now):
             return to_probe
         for node in self._registry.nodes.values():
@@ -182,7 +182,7 @@ class Verdicts:
             # Also after an unknown level: it may have been off.
             node.pings = PingMemory()
 
-    def down_since(self, node: Node) -> float | None:
+    def down_since(self, node: RackNode) -> float | None:
         """Returns when a board that now booted began to be away, monotonic seconds."""
         fed = self._panel.of_node(node)
         # After a time without an answer it is not known when the power came.
@@ -191,7 +191,7 @@ class Verdicts:
         known = [at for at in (powered, node.dropped_at) if at is not None]
         return max(known, default=None)
 
-    def judge(self, node: Node, now: float) -> None:
+    def judge(self, node: RackNode, now: float) -> None:
         """Finds the verdict of a board, and declares it if it is another one."""
         if self._link_down:
             return
@@ -208,7 +208,7 @@ class Verdicts:
             node.reason = finding.reason
             self._outbox.changed.add(node.id)
 
-    def _declare(self, node: Node, finding: Finding, now: float) -> None:
+    def _declare(self, node: RackNode, finding: Judgement, now: float) -> None:
         before, node.verdict = node.verdict, finding.verdict
         node.reason, node.verdict_at = finding.reason, now
         news = finding.verdict not in {Verdict.UNKNOWN, node.told}
@@ -229,13 +229,13 @@ class Verdicts:
             if mate is not node and mate.verdict in _DEAD:
                 mate.deadline = now
 
-    def _next_probe(self, node: Node, now: float) -> None:
+    def _next_probe(self, node: RackNode, now: float) -> None:
         """Asks a board soon at first, and ever less often while it stays the same."""
         age_s = max(PROBE_SOON_S, now - node.verdict_at)
         pause_s = PROBE_SOON_S if node.pending is not None else age_s
         node.probe_due = now + min(pause_s, PROBE_LATER_S)
 
-    def _facts(self, node: Node, now: float) -> Facts:
+    def _facts(self, node: RackNode, now: float) -> Facts:
         fed = self._panel.of_node(node)
         part = fed is not None and len(fed.row.nodes) > 1
         return Facts(
@@ -264,7 +264,7 @@ class Verdicts:
             shares="outlet" if part else "stack",
         )
 
-    def _together(self, node: Node, mates: list[Node]) -> int:
+    def _together(self, node: RackNode, mates: list[RackNode]) -> int:
         """Counts the boards that fell silent as one; 0 if any of its mates lives."""
         window_s = TOGETHER_INTERVALS * (node.interval_s or self._settings.interval_s)
         count = 1
@@ -276,7 +276,7 @@ class Verdicts:
             count += _as_one(node.heard_at, mate.heard_at, window_s)
         return count
 
-    def _mates(self, node: Node, fed: OutletState | None) -> list[Node]:
+    def _mates(self, node: RackNode, fed: OutletState | None) -> list[RackNode]:
         """Returns the boards that share its supply: an outlet's, else its stack's."""
         if fed is not None and len(fed.row.nodes) > 1:
             known = self._registry.nodes
@@ -284,10 +284,10 @@ class Verdicts:
         return [] if node.stack is None else self._registry.in_stack(node.stack)
 
 
-def _answers(node: Node) -> bool:
+def _answers(node: RackNode) -> bool:
     """Returns whether a board answered a ping after its agent was heard last."""
     heard_at = -NEVER if node.heard_at is None else node.heard_at
-    return node.probe is Probe.ANSWERED and node.probe_at > heard_at
+    return node.probe is PingState.ANSWERED and node.probe_at > heard_at
 
 
 def _as_one(one: float | None, other: float | None, window_s: float) -> bool:
@@ -297,13 +297,13 @@ def _as_one(one: float | None, other: float | None, window_s: float) -> bool:
     return abs(one - other) <= window_s
 
 
-def _command(node: Node) -> Running | None:
+def _command(node: RackNode) -> Running | None:
     """Returns the command under way that explains what becomes of a board."""
     running = node.running
     return running if running is not None and running.verb in DESTRUCTIVE else None
 
 
-def _line(node: Node, asked: Running | None, incident: str) -> Draft:
+def _line(node: RackNode, asked: Running | None, incident: str) -> Draft:
     """Returns the line of history about a new verdict."""
     tail = f": {node.reason}" if node.reason else ""
     return Draft(

@@ -19,7 +19,7 @@ from master_service.rack.command import AskedCommand
 from master_service.rack.effects import Effects, Route
 from master_service.rack.events import Outbox
 from master_service.rack.layout import FoundBoard
-from master_service.rack.node import NEVER, Node
+from master_service.rack.node import NEVER, RackNode
 from master_service.rack.records import PartRecord, TargetRecord
 from master_service.rack.registry import Registry
 from master_service.rack.times import Moment
@@ -68,7 +68,7 @@ class CommandRow:
     )
 
     def __init__(
-        self, node: Node | None, name: str, began: float, deadline: float
+        self, node: RackNode | None, name: str, began: float, deadline: float
     ) -> None:
         self.node = node
         self.name = name

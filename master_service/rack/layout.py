@@ -11,7 +11,7 @@ import msgspec
 
 from broker.contract.messages import EventKind, Verdict
 from master_service.rack.events import Outbox
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.records import NodeRecord
 from master_service.rack.registry import Registry
 from master_service.rack.settings import NodeRow, Settings, StackRow
@@ -147,7 +147,7 @@ class Placement:
             for mac, place in self._places.items()
         )
 
-    def seat(self, places: Sequence[Place]) -> list[Node]:
+    def seat(self, places: Sequence[Place]) -> list[RackNode]:
         """Gives boards name and place of the slots they were found in.
 
         Returns:
@@ -179,14 +179,14 @@ class Placement:
             self._tell(node)
         return moved
 
-    def _tell(self, node: Node) -> None:
+    def _tell(self, node: RackNode) -> None:
         where = "no place" if node.stack is None else f"{node.stack}/{node.slot}"
         text = f"{node.id} is {node.name}, at {where}: its board was found there"
         self._outbox.note(EventKind.REGISTRY, text, node.id, stack=node.stack)
         for news in (self._outbox.changed, self._outbox.learnt, self._outbox.moved):
             news.add(node.id)
 
-    def concerns(self, node: Node) -> bool:
+    def concerns(self, node: RackNode) -> bool:
         """Returns whether a board was found in a place that it has not.
 
         One look-up: when a whole rack comes, each of its boards asks this.
@@ -219,13 +219,13 @@ class Placement:
         nodes = self._registry.nodes.values()
         return next((n.id for n in nodes if mac and mac_of(n) == mac), "")
 
-    def _free(self, node: Node) -> bool:
+    def _free(self, node: RackNode) -> bool:
         """Returns whether nothing but an install run said its name and place."""
         bare = node.stack is None and node.name == node.id
         return node.id not in self._configured and (node.seated or bare)
 
 
-def mac_of(node: Node) -> str:
+def mac_of(node: RackNode) -> str:
     """Returns the wired hardware address of a board; empty if it told none."""
     try:
         return normal_mac(node.details.macs[0]) if node.details else ""
@@ -233,5 +233,5 @@ def mac_of(node: Node) -> str:
         return ""
 
 
-def _seat_of(node: Node) -> tuple[str, int | None, int | None] | None:
+def _seat_of(node: RackNode) -> tuple[str, int | None, int | None] | None:
     return (node.name, node.stack, node.slot) if node.seated else None

@@ -13,7 +13,7 @@ import msgspec
 from broker.contract.messages import Lock
 from broker.contract.messages.codec import LATEST
 from broker.contract.topics import Scope, ScopeKind
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.times import clock
 
 LONGEST_S = 30 * 86_400.0
@@ -34,7 +34,7 @@ class Locks:
         """Returns the lock on exactly this node or stack."""
         return self._held.get(scope)
 
-    def of_node(self, node: Node) -> Lock | None:
+    def of_node(self, node: RackNode) -> Lock | None:
         """Returns the lock that holds a board: its own, else its stack's."""
         own = self._held.get(node_scope(node.id))
         return own or (None if node.stack is None else self.of_stack(node.stack))
@@ -43,13 +43,13 @@ class Locks:
         """Returns the lock on a stack as a whole."""
         return self._held.get(stack_scope(stack))
 
-    def against(self, node: Node, by: str) -> str:
+    def against(self, node: RackNode, by: str) -> str:
         """Returns why ``by`` must not interrupt a board; empty: he may."""
         if node.stack in self.of_run:
             return self._taken(node.name, by)
         return self.against_change(node, by)
 
-    def against_change(self, node: Node, by: str) -> str:
+    def against_change(self, node: RackNode, by: str) -> str:
         """Returns why ``by`` must not rename or tag a board; empty: he may."""
         lock = self.of_node(node)
         return "" if lock is None or own(lock, by) else held(lock, node.name)

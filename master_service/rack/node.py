@@ -20,7 +20,7 @@ ANOTHER_BOOT_S = 5.0
 """A board that left, was silent for so long and answers again has booted again."""
 
 
-class Probe(enum.StrEnum):
+class PingState(enum.StrEnum):
     """What the board itself answered, apart from its agent."""
 
     UNASKED = "unasked"
@@ -70,7 +70,9 @@ class PingMemory:
         """Boot id and verb of the last order to reboot or to restart the agent: the
         goodbye that follows is not that of a board that goes down for good."""
 
-    def learn(self, probe: Probe, boot_id: str, now: float, *, connected: bool) -> bool:
+    def learn(
+        self, probe: PingState, boot_id: str, now: float, *, connected: bool
+    ) -> bool:
         """Notes a ping; returns whether ``boot`` changed.
 
         Silence means something only in a boot that has answered pings. What answers
@@ -85,9 +87,9 @@ class PingMemory:
         if self.asked_boot != boot_id:
             self.asked_boot, self.asked_times = boot_id, 0
         self.asked_times += 1
-        if probe is Probe.SILENT and self.silent_since is None:
+        if probe is PingState.SILENT and self.silent_since is None:
             self.silent_since = now
-        if probe is not Probe.ANSWERED:
+        if probe is not PingState.ANSWERED:
             return False
         silent_since, self.silent_since = self.silent_since, None
         self.answered_at = now
@@ -108,7 +110,7 @@ class PingMemory:
         return self.asked_boot != boot_id or self.asked_times < PINGS_A_BOOT
 
 
-class Node:
+class RackNode:
     """One board, made by the registry only. Slots: there may be thousands.
 
     The registry changes who and where it is; ``NodeTracker``, what it says;
@@ -187,7 +189,7 @@ class Node:
         self.status_round = 0
         self.details_round = 0
         self.dropped_at: float | None = None
-        self.probe = Probe.UNASKED
+        self.probe = PingState.UNASKED
         self.probe_at = 0.0
         self.probe_due = 0.0
         self.probe_note = ""
@@ -237,4 +239,4 @@ class Node:
 
     def __repr__(self) -> str:
         """Shows id, name and verdict in a debugger or a failed test."""
-        return f"Node({self.id!r}, name={self.name!r}, verdict={self.verdict})"
+        return f"RackNode({self.id!r}, name={self.name!r}, verdict={self.verdict})"

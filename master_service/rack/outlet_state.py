@@ -4,7 +4,7 @@ import msgspec
 
 from broker.contract.messages import Power
 from master_service.rack.layout import Stack
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.records import OutletRecord
 from master_service.rack.settings import Driver, OutletRow, Settings
 from master_service.rack.times import Moment
@@ -203,7 +203,7 @@ class Panel:
         """Returns the outlet that feeds a whole stack."""
         return self._by_stack.get(stack)
 
-    def of_node(self, node: Node) -> OutletState | None:
+    def of_node(self, node: RackNode) -> OutletState | None:
         """Returns the outlet that feeds a node: its own, else its stack's."""
         own = self._by_node.get(node.id)
         if own is not None or node.stack is None:

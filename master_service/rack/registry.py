@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from broker.common.errors import TopicError
 from broker.contract.topics import NodeLeaf, Scope, ScopeKind, Topics, check_name
-from master_service.rack.node import Node, PingMemory
+from master_service.rack.node import PingMemory, RackNode
 from master_service.rack.records import NodeRecord
 
 BOARD_ID = re.compile(r"pi-[0-9a-f]{8}")
@@ -22,16 +22,16 @@ class Registry:
     """The boards of the rack."""
 
     def __init__(self, topics: Topics) -> None:
-        self.nodes: dict[str, Node] = {}
-        self.by_heartbeat: dict[str, Node] = {}
+        self.nodes: dict[str, RackNode] = {}
+        self.by_heartbeat: dict[str, RackNode] = {}
         """Heartbeat topic to node: the one look-up of the hot path."""
         self.tombstones: set[str] = set()
         """Ids that were forgotten; what they still say is ignored."""
         self._forgotten: dict[str, NodeRecord] = {}
         """What was known of them, for when they come back."""
         self._topics = topics
-        self._names: dict[str, Node] = {}
-        self._stacks: dict[int, list[Node]] = {}
+        self._names: dict[str, RackNode] = {}
+        self._stacks: dict[int, list[RackNode]] = {}
 
     def restore(self, records: Iterable[NodeRecord], tombstones: Iterable[str]) -> None:
         """Fills the registry at start.
@@ -46,7 +46,7 @@ class Registry:
             else:
                 self._admit(record)
 
-    def add(self, node_id: str) -> Node:
+    def add(self, node_id: str) -> RackNode:
         """Returns a board; it is known from now on.
 
         Raises:
@@ -63,7 +63,7 @@ class Registry:
             raise TopicError(text)
         return self._admit(NodeRecord(check_name(node_id, "node"), node_id))
 
-    def find(self, word: str) -> Node | None:
+    def find(self, word: str) -> RackNode | None:
         """Returns the board with this id or display name; None if two are meant."""
         by_id, by_name = self.nodes.get(word), self._names.get(word)
         both = by_id is not None and by_name is not None and by_id is not by_name
@@ -74,11 +74,11 @@ class Registry:
         words = [*self._names, *self.nodes]
         return next(iter(difflib.get_close_matches(word, words, n=1)), "")
 
-    def in_stack(self, stack: int) -> list[Node]:
+    def in_stack(self, stack: int) -> list[RackNode]:
         """Returns the boards placed in a stack, in no order."""
         return self._stacks.get(stack, [])
 
-    def listed(self, nodes: Iterable[Node]) -> str:
+    def listed(self, nodes: Iterable[RackNode]) -> str:
         """Names boards in a sentence: ``stack 3 (4 boards), s05n1 and 2 more``."""
         meant = {node.id: node for node in nodes}
         said = []
@@ -92,7 +92,7 @@ class Registry:
         more = f" and {len(said) - NAMED} more" if len(said) > NAMED else ""
         return ", ".join(said[:NAMED]) + more
 
-    def targets(self, scope: Scope) -> list[Node]:
+    def targets(self, scope: Scope) -> list[RackNode]:
         """Returns the boards of a scope, in the order of their places.
 
         Raises:
@@ -112,7 +112,7 @@ class Registry:
             raise TopicError(text)
         return sorted(found, key=_by_place)
 
-    def rename(self, node: Node, name: str) -> None:
+    def rename(self, node: RackNode, name: str) -> None:
         """Gives a board a display name.
 
         Raises:
@@ -130,7 +130,7 @@ class Registry:
         self._call(node, name)
         node.edited, node.seated = True, False
 
-    def move(self, node: Node, stack: int | None, slot: int | None) -> None:
+    def move(self, node: RackNode, stack: int | None, slot: int | None) -> None:
         """Gives a board a place, or none.
 
         Raises:
@@ -144,7 +144,9 @@ class Registry:
         self._stand(node, stack, slot)
         node.edited, node.seated = True, False
 
-    def seat(self, node: Node, name: str, stack: int | None, slot: int | None) -> None:
+    def seat(
+        self, node: RackNode, name: str, stack: int | None, slot: int | None
+    ) -> None:
         """Gives a board the name and the place of a slot, as far as they are free."""
         if not self._other(name, node):
             self._call(node, name)
@@ -153,13 +155,13 @@ class Registry:
             self._stand(node, stack, slot)
         node.seated = True
 
-    def unseat(self, node: Node) -> None:
+    def unseat(self, node: RackNode) -> None:
         """Undoes ``seat``."""
         self._call(node, node.id)
         self._stand(node, None, None)
         node.seated = False
 
-    def retag(self, node: Node, tags: Iterable[str]) -> None:
+    def retag(self, node: RackNode, tags: Iterable[str]) -> None:
         """Gives a board its tags.
 
         Raises:
@@ -168,7 +170,7 @@ class Registry:
         node.tags = tuple(sorted({check_name(tag, "tag") for tag in tags}))
         node.edited = True
 
-    def forget(self, node: Node) -> None:
+    def forget(self, node: RackNode) -> None:
         """Drops a board; what it says is ignored from now on."""
         self.tombstones.add(node.id)
         self._forgotten[node.id] = self.record(node)
@@ -181,7 +183,7 @@ class Registry:
         """Returns whether it is still known what a forgotten board was."""
         return node_id in self._forgotten
 
-    def unforget(self, node_id: str) -> Node:
+    def unforget(self, node_id: str) -> RackNode:
         """Readmits a forgotten board, with its name and place if they are free.
 
         Raises:
@@ -195,7 +197,7 @@ class Registry:
             node.edited, node.seated = old.edited, old.seated
         return node
 
-    def record(self, node: Node) -> NodeRecord:
+    def record(self, node: RackNode) -> NodeRecord:
         """Returns what belongs on disk about a board."""
         return NodeRecord(
             node.id,
@@ -213,7 +215,7 @@ class Registry:
             node.pings.boot,
         )
 
-    def _named(self, word: str) -> Node:
+    def _named(self, word: str) -> RackNode:
         node = self.find(word)
         if node is not None:
             return node
@@ -232,8 +234,8 @@ class Registry:
         text = f"node {word!r} is not known; {hint}"
         raise TopicError(text)
 
-    def _admit(self, record: NodeRecord) -> Node:
-        node = Node(record.id, record.id)
+    def _admit(self, record: NodeRecord) -> RackNode:
+        node = RackNode(record.id, record.id)
         if not self._other(record.name, node):
             node.name = record.name
         node.stack, node.slot, node.tags = record.stack, record.slot, record.tags
@@ -249,7 +251,7 @@ class Registry:
         self._put_in(node)
         return node
 
-    def _other(self, name: str, node: Node) -> str:
+    def _other(self, name: str, node: RackNode) -> str:
         """Returns the id of another board with this id or name; empty: none."""
         if name == node.id:
             return ""
@@ -258,28 +260,28 @@ class Registry:
         named = self._names.get(name)
         return "" if named is None or named is node else named.id
 
-    def _call(self, node: Node, name: str) -> None:
+    def _call(self, node: RackNode, name: str) -> None:
         self._uncall(node)
         node.name = name
         self._names.setdefault(name, node)
 
-    def _uncall(self, node: Node) -> None:
+    def _uncall(self, node: RackNode) -> None:
         if self._names.get(node.name) is node:
             del self._names[node.name]
 
-    def _stand(self, node: Node, stack: int | None, slot: int | None) -> None:
+    def _stand(self, node: RackNode, stack: int | None, slot: int | None) -> None:
         self._take_out(node)
         node.stack, node.slot = stack, slot
         self._put_in(node)
 
-    def _put_in(self, node: Node) -> None:
+    def _put_in(self, node: RackNode) -> None:
         if node.stack is not None:
             self._stacks.setdefault(node.stack, []).append(node)
 
-    def _take_out(self, node: Node) -> None:
+    def _take_out(self, node: RackNode) -> None:
         if node.stack is not None:
             self._stacks[node.stack].remove(node)
 
 
-def _by_place(node: Node) -> tuple[int, int, str]:
+def _by_place(node: RackNode) -> tuple[int, int, str]:
     return node.stack or 10_000, node.slot or 100, node.name

@@ -9,7 +9,7 @@ from broker.contract.messages import Command, Reply, decode, encode
 from broker.contract.topics import Scope
 from master_service.install.service import Setup
 from master_service.power.fake import FakeOutlets
-from master_service.presence.probe import Answer
+from master_service.presence.probe import PingAnswer
 from master_service.rack.settings import (
     Driver,
     MasterSettings,
@@ -36,8 +36,8 @@ class Pings:
     async def start(self) -> None:
         """Do nothing."""
 
-    async def probe(self, address: str) -> Answer:
-        return Answer(self._rack.answers_ping(address))
+    async def probe(self, address: str) -> PingAnswer:
+        return PingAnswer(self._rack.answers_ping(address))
 
     async def stop(self) -> None:
         """Do nothing."""

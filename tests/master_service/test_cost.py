@@ -23,7 +23,7 @@ from master_service.rack.registry import Registry
 from master_service.rack.settings import MasterSettings
 
 if TYPE_CHECKING:
-    from master_service.rack.node import Node
+    from master_service.rack.node import RackNode
 
 NODES = 500
 VERBS = ("ping", "refresh", "run", "temperature", "uptime", "memory", "disk", "reboot")
@@ -75,7 +75,7 @@ def test_a_known_node_takes_at_most_20_kb() -> None:
     judging.link_up(0.0, 0.0)
     watch = NodeTracker(registry, judging, outbox, incidents, clock_skew_s=10.0)
     for number, (said, beaten) in enumerate(payloads):
-        node: Node = registry.add(f"pi-{number:08x}")
+        node: RackNode = registry.add(f"pi-{number:08x}")
         watch.details(node, decode(said, Details), 1.0, stored=False)
         watch.heartbeat(node, decode(beaten, Heartbeat), 1.0)
     used = tracemalloc.get_traced_memory()[0] - before

@@ -11,7 +11,7 @@ import pytest
 
 from broker.contract.messages import Askable, Power
 from master_service.power.evidence import PowerFacts, rule, ruling
-from master_service.rack.node import Probe
+from master_service.rack.node import PingState
 
 if TYPE_CHECKING:
     from tests.master_service.bench import Bench
@@ -25,10 +25,10 @@ BYE = {"goodbye": "shutting down", "left_at": 990.0}
 BROKE = {"goodbye": "", "left_at": 990.0}
 PINGED = {"answers_ping": True, "answered_at": 980.0}
 FIREWALL = {"answers_ping": False}
-ANSWERS = {"probe": Probe.ANSWERED, "probe_at": 999.0}
-SILENT = {"probe": Probe.SILENT, "probe_at": 999.0}
+ANSWERS = {"probe": PingState.ANSWERED, "probe_at": 999.0}
+SILENT = {"probe": PingState.SILENT, "probe_at": 999.0}
 CANNOT_PING = {
-    "probe": Probe.UNAVAILABLE,
+    "probe": PingState.UNAVAILABLE,
     "probe_at": 999.0,
     "probe_note": "ICMP is not allowed",
 }
@@ -41,7 +41,7 @@ CASES: list[tuple[str, dict[str, Any], Askable, str]] = [
     # a board that talks
     ("talks, pinged in this boot", {**TALKS, **PINGED}, MUST, ""),
     ("talks, not pinged yet: a ping decides", TALKS, MUST, ""),
-    ("talks, was late once", {**TALKS, **PINGED, "probe": Probe.SILENT}, MUST, ""),
+    ("talks, was late once", {**TALKS, **PINGED, "probe": PingState.SILENT}, MUST, ""),
     (
         "talks, and does not answer pings any more",
         {**TALKS, **PINGED, **SILENT},
@@ -138,13 +138,13 @@ CASES: list[tuple[str, dict[str, Any], Askable, str]] = [
     ),
     (
         "goodbye, silence is of before",
-        {**BYE, **PINGED, "probe": Probe.SILENT, "probe_at": 989.0},
+        {**BYE, **PINGED, "probe": PingState.SILENT, "probe_at": 989.0},
         CANNOT,
         "not pinged since",
     ),
     (
         "goodbye, silence is old news",
-        {**BYE, **PINGED, "probe": Probe.SILENT, "probe_at": 994.0},
+        {**BYE, **PINGED, "probe": PingState.SILENT, "probe_at": 994.0},
         CANNOT,
         "not pinged since",
     ),
@@ -239,10 +239,10 @@ def test_ruling(facts: dict[str, Any], askable: Askable, words: str) -> None:
     assert words in ruling.why
 
 
-@pytest.mark.parametrize("probe", list(Probe))
+@pytest.mark.parametrize("probe", list(PingState))
 @pytest.mark.parametrize("answers", [None, False, True])
 def test_without_a_goodbye_no_silence_is_evidence(
-    probe: Probe, *, answers: bool | None
+    probe: PingState, *, answers: bool | None
 ) -> None:
     for left_at in (None, 990.0):
         facts = PowerFacts(

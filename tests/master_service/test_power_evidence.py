@@ -18,7 +18,7 @@ from broker.contract.messages import (
     encode,
 )
 from master_service.power.fake import FakeOutlets
-from master_service.presence.probe import Answer
+from master_service.presence.probe import PingAnswer
 from master_service.rack.layout import FoundBoard
 from master_service.rack.settings import Driver, OutletRow
 
@@ -43,9 +43,9 @@ class Denied:
     async def start(self) -> None:
         """Do nothing."""
 
-    async def probe(self, address: str) -> Answer:
+    async def probe(self, address: str) -> PingAnswer:
         self.asked.append(address)
-        return Answer(answered=False, note="no socket: ICMP is not allowed")
+        return PingAnswer(answered=False, note="no socket: ICMP is not allowed")
 
     async def stop(self) -> None:
         """Do nothing."""

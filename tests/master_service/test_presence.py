@@ -13,7 +13,7 @@ import pytest
 from broker.contract.messages import Power, Status, Verdict
 from broker.contract.verbs import Verb
 from master_service.presence.judge import Facts, judge
-from master_service.rack.node import Pending, Probe
+from master_service.rack.node import Pending, PingState
 from master_service.rack.outlet_state import Outlet
 
 V = Verdict
@@ -36,9 +36,9 @@ def asked(verb: Verb, until: float = 1100.0) -> Pending:
     return Pending(verb, "ann", until)
 
 
-YES = {"probe": Probe.ANSWERED, "probe_at": 999.0}
-NO = {"probe": Probe.SILENT, "probe_at": 999.0}
-CANNOT = {"probe": Probe.UNAVAILABLE, "probe_at": 999.0, "probe_note": "no rights"}
+YES = {"probe": PingState.ANSWERED, "probe_at": 999.0}
+NO = {"probe": PingState.SILENT, "probe_at": 999.0}
+CANNOT = {"probe": PingState.UNAVAILABLE, "probe_at": 999.0, "probe_note": "no rights"}
 LEFT = {"status": OFFLINE, "status_at": 998.5}
 NEW = {"known": False}
 BACK = {"back_at": 990.0, "grace_until": 1020.0}

@@ -11,8 +11,8 @@ import pytest
 from broker.common.config import RackSettings
 from broker.common.tasks import Tasks
 from broker.contract.topics import NodeLeaf
-from master_service.presence.probe import AT_ONCE, Answer, ProbeQueue, SocketProber
-from master_service.rack.node import Node
+from master_service.presence.probe import AT_ONCE, PingAnswer, ProbeQueue, SocketProber
+from master_service.rack.node import RackNode
 from master_service.rack.settings import NodeRow
 from tests.master_service.bench import Bench
 
@@ -45,7 +45,7 @@ async def test_a_silence_from_before_an_urgent_question_is_not_told() -> None:
 
         async def stop(self) -> None: ...
 
-        async def probe(self, _address: str) -> Answer:
+        async def probe(self, _address: str) -> PingAnswer:
             return await next(waiting)
 
     told: list[bool] = []
@@ -53,15 +53,15 @@ async def test_a_silence_from_before_an_urgent_question_is_not_told() -> None:
     queue = ProbeQueue(
         SlowProber(), tasks, lambda _node, answer: told.append(answer.answered)
     )
-    node = Node("pi-11", "s01n1")
+    node = RackNode("pi-11", "s01n1")
     queue.ask(node)
     await asyncio.sleep(0)
     queue.ask(node, urgent=True)
-    answers[0].set_result(Answer(answered=False))
+    answers[0].set_result(PingAnswer(answered=False))
     for _ in range(5):
         await asyncio.sleep(0)
     assert told == []
-    answers[1].set_result(Answer(answered=True))
+    answers[1].set_result(PingAnswer(answered=True))
     await tasks.settle()
     assert told == [True]
 
@@ -80,12 +80,12 @@ class SlowProber:
 
     async def stop(self) -> None: ...
 
-    async def probe(self, address: str) -> Answer:
+    async def probe(self, address: str) -> PingAnswer:
         self.asked.append(address)
         done = asyncio.get_running_loop().create_future()
         self._open.append(done)
         await done
-        return Answer(answered=False)
+        return PingAnswer(answered=False)
 
     def pump(self) -> int:
         """Lets the questions under way end; returns how many there were."""

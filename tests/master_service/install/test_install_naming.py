@@ -10,7 +10,7 @@ from broker.contract.messages import Details
 from broker.contract.topics import Topics
 from master_service.rack.events import Outbox
 from master_service.rack.layout import Placement
-from master_service.rack.node import Node
+from master_service.rack.node import RackNode
 from master_service.rack.registry import Registry
 from master_service.rack.settings import NodeRow
 from provisioning.run.plan import Place
@@ -26,7 +26,7 @@ def place(stack: int, slot: int, mac: str = "") -> Place:
     )
 
 
-def where(node: Node) -> Where:
+def where(node: RackNode) -> Where:
     return node.name, node.stack, node.slot
 
 
@@ -36,7 +36,7 @@ def placement(registry: Registry, configured: Collection[str]) -> Placement:
 
 def seat(
     registry: Registry, places: Sequence[Place], configured: Collection[str]
-) -> list[Node]:
+) -> list[RackNode]:
     return placement(registry, configured).seat(places)
 
 
@@ -58,7 +58,7 @@ def registry() -> Registry:
     return registry
 
 
-def node(registry: Registry, name: str) -> Node:
+def node(registry: Registry, name: str) -> RackNode:
     return registry.nodes[f"pi-{name}"]
 
 
