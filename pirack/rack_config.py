@@ -8,7 +8,7 @@ password: it would be in the process list.
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -61,6 +61,27 @@ class EnrolSettings(msgspec.Struct, frozen=True, kw_only=True):
     secrets: str = ""
     tls: str = ""
     dynsec: str = ""
+
+
+class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``[up]``: what only ``pirack up`` reads.
+
+    Args:
+        data: Directory of all that is kept; empty: ``$PIRACK_DATA``, else ``.pirack``.
+        simulate: Stacks x boards to simulate, for example ``12x4``; ``0`` for none;
+            empty for the shape ``[rack]`` has, else ``12x4``.
+        allow_host_power: Let a simulated rack take down the machine it runs on, too.
+        listen: ``ADDRESS`` or ``ADDRESS:PORT`` of an encrypted listener for real Pis,
+            for example ``0.0.0.0``; empty for none: then only this machine can connect.
+        names: Host names and addresses by which Pis reach this machine, the one they
+            are told first; empty for its addresses and its host name.
+    """
+
+    data: str = ""
+    simulate: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    allow_host_power: bool = False
+    listen: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    names: tuple[str, ...] = ()
 
 
 class RackAccess(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,7 @@ from dashboard.server.settings import DashboardSettings
 from master_service.power import wiring
 from node_agent.settings import AgentSettings
 from node_agent.simulator.settings import SimulatorSettings
-from pirack.rack_config import EnrolSettings
-from pirack.up.settings import UpSettings
+from pirack.rack_config import EnrolSettings, UpSettings
 
 OWNERS: dict[str, type] = {
     "rack": RackSettings,

@@ -3,7 +3,7 @@
 import argparse
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -13,35 +13,13 @@ from broker.contract.topics import check_name
 from dashboard.server.settings import DashboardSettings
 from pirack import listen
 from pirack.listen import Listen
+from pirack.rack_config import UpSettings
 from pirack.runfile import data_directory
 from pirack.up.data_directory import DataDirectory
 
 DEFAULT_SHAPE = "12x4"
 MAX_BOARDS = 64
 _SHAPE = re.compile(r"([0-9]{1,4})(?:x([0-9]{1,2}))?")
-
-
-class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``[up]``: what only ``pirack up`` reads.
-
-    Args:
-        data: Directory of everything that is kept; empty for ``$PIRACK_DATA``, else
-            ``.pirack`` in the working directory.
-        simulate: Stacks x boards to simulate, for example ``12x4``; ``0`` for none;
-            empty for the shape ``[rack]`` has, else ``12x4``.
-        allow_host_power: Let a simulated rack reboot, switch off and update the machine
-            it runs on, too.
-        listen: ``ADDRESS`` or ``ADDRESS:PORT`` of an encrypted listener for real Pis,
-            for example ``0.0.0.0``; empty for none: then only this machine can connect.
-        names: Host names and addresses by which Pis reach this machine, the one they
-            are told first; empty for its addresses and its host name.
-    """
-
-    data: str = ""
-    simulate: Annotated[str, msgspec.Meta(max_length=16)] = ""
-    allow_host_power: bool = False
-    listen: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    names: tuple[str, ...] = ()
 
 
 class Shape(msgspec.Struct, frozen=True):
