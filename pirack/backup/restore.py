@@ -137,6 +137,8 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
         note = begun or held.enter_context(_unpacked(file, manifest, exchange, target))
         try:
             kept = exchange.exchange(note)
+            if target.kind is RackKind.UP and os.geteuid() == 0:
+                _give_away(exchange.folders[DATA], kept)
         except OSError as error:
             text = f"{terminal.reason(error)}; stopped in the middle: once that can be "
             raise PiRackError(text + "done, the same command completes it") from error
@@ -144,6 +146,18 @@ def _run(file: IO[bytes], args: argparse.Namespace) -> int:
             text = "stopped in the middle: the same command completes it"
             raise PiRackError(text) from error
     return _done(note, manifest, target, kept)
+
+
+def _give_away(data: Path, kept: tuple[Path, ...]) -> None:
+    """Gives what root restored to the user whose rack it is.
+
+    Args:
+        data: The data directory.
+        kept: What was there; without it the owner of the folder above is meant.
+    """
+    owner = (*kept, data.parent)[0].stat()
+    for path in (data, *data.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _target(manifest: Manifest, args: argparse.Namespace) -> RackFolders:

@@ -66,6 +66,9 @@ active_low = false
 """
 STACK_1, STACK_2 = 5, 17
 
+USER = 1234
+"""Of no name here."""
+
 
 class Relays:
     """Pins in a file, and what was done to them."""
@@ -363,6 +366,19 @@ def test_killed_in_the_middle_it_is_completed_by_the_next_run(
     assert all(
         (data.parent / e.name.replace("data", "three", 1)).exists() for e in files
     )
+
+
+def test_what_root_restores_is_its_users(first: First) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    home = first.room / "home"
+    home.mkdir()
+    os.chown(home, USER, USER)
+    for replace in ((), ("--replace",)):
+        words = ("restore", str(first.file), *replace)
+        done = command(*words, data=home / "rack")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {one.lstat().st_uid for one in home.rglob("*")} == {USER}
 
 
 @pytest.fixture(scope="module")
