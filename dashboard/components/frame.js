@@ -3,18 +3,12 @@
 
 import { useConnection } from "pirack/connection.js";
 import { ActionMenu, menu } from "pirack/menu.js";
-import { goKeys, help, typing } from "pirack/navigation.js";
+import { goKeys, help, PAGES, typing } from "pirack/navigation.js";
 import { Receipts } from "pirack/receipts.js";
 import { apply, begin, blocked, notify, startClock, store } from "pirack/store.js";
 import { closeDialog, dialogs, Icon } from "pirack/widgets.js";
 import { computed, onMounted, onUnmounted, ref, watch } from "vue";
 
-const PAGES = [
-  { name: "overview", path: "/", label: "Overview" },
-  { name: "install", path: "/install", label: "Install" },
-  { name: "activity", path: "/activity", label: "Activity" },
-  { name: "about", path: "/about", label: "About" },
-];
 const THEMES = ["auto", "light", "dark"];
 const DROPPED_MS = 700;
 

@@ -52,10 +52,17 @@ class Pages:
         self._dashboard = dashboard
         self._sessions = sessions
         self._static = static
+        self._pages: dict[str, tuple[str, Callable[[], object]]] = {
+            "/": ("overview", OverviewPage),
+            "/install": ("install", InstallPage),
+            "/activity": ("activity", ActivityPage),
+            "/about": ("about", self._about),
+        }
+        """By path: its name, as in parts/navigation.js, and what builds it."""
 
     def mount(self) -> None:
         """Adds the routes; all lead into the same frame."""
-        for path in ("/", "/install", "/activity", "/about"):
+        for path in self._pages:
             ui.page(path, title=f"PiRack · {self._dashboard.model.topics.rack}")(
                 self.shell
             )
@@ -82,10 +89,10 @@ class Pages:
         frame = Frame(self._dashboard, user, alive)
         with ui.element("div").props('id=main tabindex="-1"'):
             ui.sub_pages(
-                {"/": self._page(frame, "overview", OverviewPage)}
-                | {"/install": self._page(frame, "install", InstallPage)}
-                | {"/activity": self._page(frame, "activity", ActivityPage)}
-                | {"/about": self._page(frame, "about", self._about)}
+                {
+                    path: self._page(frame, name, build)
+                    for path, (name, build) in self._pages.items()
+                }
             )
 
     @staticmethod

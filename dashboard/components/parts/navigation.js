@@ -6,14 +6,22 @@ import { narrow } from "./layout.js";
 import { boards, shown, store } from "./store.js";
 import { Icon, Modal, openDialog } from "./widgets.js";
 
+/** Every page, as pages/routes.py names it; `key` after a "g" goes there. */
+export const PAGES = [
+  { name: "overview", path: "/", label: "Overview", key: "o" },
+  { name: "install", path: "/install", label: "Install", key: "i" },
+  { name: "activity", path: "/activity", label: "Activity", key: "a" },
+  { name: "about", path: "/about", label: "About", key: "" },
+];
+
+const WITH_KEY = PAGES.filter(({ key }) => key);
+
 const KEYS = {
   "/": "search",
   "← ↑ → ↓": "go from board to board",
   Enter: "open the board",
   Esc: "close, then clear the search",
-  "g then o": "Overview",
-  "g then i": "Install",
-  "g then a": "Activity",
+  ...Object.fromEntries(WITH_KEY.map(({ key, label }) => [`g then ${key}`, label])),
   "?": "this list",
 };
 
@@ -80,12 +88,12 @@ export const typing = ({ target }) =>
 
 const TOGETHER_MS = 1000;
 
-/** "g o", "g i" and "g a": two keys within a second go to a page.
+/** "g" and the key of a page within a second go there.
  * @param {(path: string) => void} go */
 export function goKeys(go) {
   let armed = Number.NEGATIVE_INFINITY;
   return (event) => {
-    const path = { o: "/", i: "/install", a: "/activity" }[event.key];
+    const path = WITH_KEY.find(({ key }) => key === event.key)?.path;
     if (path && performance.now() - armed < TOGETHER_MS) go(path);
     armed = event.key === "g" ? performance.now() : Number.NEGATIVE_INFINITY;
   };
