@@ -41,7 +41,7 @@ def make_backend(settings: InstallSettings) -> Backend:
         case BackendName.DNSMASQ:
             daemon = _daemon(settings, dnsmasq.command(folder), folder)
             return dnsmasq.Dnsmasq(subnet, folder, daemon, settings.boot_files)
-        case _:
+        case BackendName.OBSERVE | BackendName.NONE | BackendName.FAKE:
             return Observe(subnet, folder)
 
 
