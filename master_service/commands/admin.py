@@ -6,7 +6,7 @@ from broker.common.errors import TopicError
 from broker.contract.messages import Order, Phase
 from broker.contract.topics import NodeLeaf, ScopeKind, stack_number
 from broker.contract.verbs import Verb
-from master_service.commands.reservations import require
+from master_service.commands.lock_command import require_unlocked
 from master_service.presence.availability import interrupted_by
 from master_service.presence.rack import Rack
 from master_service.rack.command import CommandRefusedError
@@ -81,7 +81,7 @@ class Admin:
         asked = run.asked
         if run.destructive or asked.verb == Verb.PLACE:
             goal = None if run.destructive else self._slot(asked.command.args)
-            require(self._rack, asked, [node], [goal[0]] if goal else [])
+            require_unlocked(self._rack, asked, [node], [goal[0]] if goal else [])
         elif why := self._rack.locks.against_change(node, asked.command.by):
             text = f"{why}; ask there, or `unlock force`"
             raise CommandRefusedError(text)

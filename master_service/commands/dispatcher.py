@@ -23,8 +23,8 @@ from broker.contract.verbs import PowerAction, Verb
 from master_service.commands import cancel, parse
 from master_service.commands.admin import VERBS as REGISTRY_VERBS
 from master_service.commands.admin import Admin
+from master_service.commands.lock_command import LockCommands, require_unlocked
 from master_service.commands.orders import Orders
-from master_service.commands.reservations import Reservations, require
 from master_service.power.evidence import found
 from master_service.power.power_command import fed_by, outlets_of, requested
 from master_service.power.switchboard import Switchboard
@@ -97,12 +97,12 @@ class Dispatcher:
         self._moment = moment
         self._orders = Orders(rack)
         self._admin = Admin(rack)
-        self._reservations = Reservations(rack)
+        self._lock_commands = LockCommands(rack)
         self.power = Switchboard(rack, self._orders.shut_down)
         """What is under way with the outlets."""
         self.handlers: dict[str, Handler] = {
-            Verb.LOCK: self._reservations.begin,
-            Verb.UNLOCK: self._reservations.begin,
+            Verb.LOCK: self._lock_commands.begin,
+            Verb.UNLOCK: self._lock_commands.begin,
         }
         """Verbs that other parts of the master carry out."""
         self._runs: dict[str, CommandRun] = {}
@@ -235,7 +235,7 @@ class Dispatcher:
         """Lets time pass: deadlines, pauses, progress."""
         if self._halted:
             return []
-        effects = self._reservations.tick(at) + self.power.tick(at)
+        effects = self._lock_commands.tick(at) + self.power.tick(at)
         for run in list(self._runs.values()):
             if run.verb != Verb.POWER:
                 for key, row in run.rows.items():
@@ -333,7 +333,7 @@ class Dispatcher:
         stacks = [
             outlet.row.stack for outlet in outlets if outlet.row.stack is not None
         ]
-        require(self._rack, asked, nodes, stacks)
+        require_unlocked(self._rack, asked, nodes, stacks)
         if action is not PowerAction.ON:
             hit = [(node.id, node.name) for node in nodes]
             hit += [("", board.name) for _, board in found(self._rack, outlets)]

@@ -11,13 +11,13 @@ from broker.common.errors import PiRackError
 from broker.contract.messages import Phase, TargetRow
 from broker.contract.topics import ScopeKind
 from master_service.commands.dispatcher import Dispatcher
+from master_service.commands.lock_command import require_unlocked
 from master_service.commands.parse import (
     InstallOrder,
     InstallWord,
     WordsError,
     read_install,
 )
-from master_service.commands.reservations import require
 from master_service.install.service import Installs
 from master_service.power.evidence import unasked
 from master_service.power.power_command import fed_by, outlets_of
@@ -102,7 +102,7 @@ class InstallCommands:
         stacks = [
             outlet.row.stack for outlet in outlets if outlet.row.stack is not None
         ]
-        require(self._rack, asked, fed_by(self._rack, outlets), stacks)
+        require_unlocked(self._rack, asked, fed_by(self._rack, outlets), stacks)
         self._dispatcher.power.require_idle(outlets, force=order.force)
 
     async def _carry_out(

@@ -224,7 +224,7 @@ class Saved(msgspec.Struct, frozen=True):
         nodes: Every node ever known, those that were forgotten lately among them.
         outlets: Wanted and last level of each.
         done: Ids of destructive commands that were begun.
-        locks: Reservations that had not been taken back.
+        locks: Locks that had not been taken back.
         parts: Commands that were under way.
         boot_id: Of this machine when the master ran last; empty: it never did.
         seq: First event number that was never given.

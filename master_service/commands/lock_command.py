@@ -18,12 +18,11 @@ from master_service.rack.node import RackNode
 from master_service.rack.records import LockEnd
 from master_service.rack.times import Moment, SpanError, clock, seconds
 
-VERBS = frozenset({Verb.LOCK, Verb.UNLOCK})
 FORCE = "force"
 _USAGE = "write `lock 2h <why>`: at most 30d"
 
 
-class Reservations:
+class LockCommands:
     """Carries out ``lock`` and ``unlock``."""
 
     def __init__(self, rack: Rack) -> None:
@@ -129,7 +128,7 @@ class Reservations:
         return [] if node is None else [node]
 
 
-def require(
+def require_unlocked(
     rack: Rack, asked: AskedCommand, nodes: list[RackNode], stacks: list[int]
 ) -> None:
     """Refuses to hit boards or stacks that somebody else has reserved.
