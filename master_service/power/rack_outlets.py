@@ -229,15 +229,27 @@ def _make(
 ) -> Outlets:
     folder = Path(settings.master.data_dir)
     names = tuple(row.name for row in rows)
-    if driver is Driver.FAKE:
-        return FakeOutlets(folder / FAKE_FILE, names)
-    if driver is Driver.COMMAND:
-        return CommandOutlets({r.name: r.commands for r in rows if r.commands})
-    if driver is Driver.MQTT:
-        plugs = {row.name: resolve(row.plug) for row in rows if row.plug}
-        link = plug_link()
-        return MqttOutlets(plugs, connect=link.connect, client_id=link.client_id)
+    match driver:
+        case Driver.FAKE:
+            return FakeOutlets(folder / FAKE_FILE, names)
+        case Driver.COMMAND:
+            return CommandOutlets({r.name: r.commands for r in rows if r.commands})
+        case Driver.MQTT:
+            plugs = {row.name: resolve(row.plug) for row in rows if row.plug}
+            link = plug_link()
+            return MqttOutlets(plugs, connect=link.connect, client_id=link.client_id)
+        case Driver.RPI_GPIO | Driver.GPIOD | Driver.NONE:
+            return _make_gpio(driver, rows, settings, machine)
+
+
+def _make_gpio(
+    driver: Driver,
+    rows: tuple[OutletRow, ...],
+    settings: Settings,
+    machine: GpioMachine,
+) -> Outlets:
     if settings.power.holder:
+        names = tuple(row.name for row in rows)
         return PowerdOutlets(Path(settings.power.holder), names)
     keeping = machine.keeping(driver)
     if not keeping.keeps:
@@ -247,7 +259,8 @@ def _make(
             "relays; run pirack-powerd and name its socket in [power] holder"
         )
         raise ConfigError(text)
-    return gpio(driver, rows, machine, PinLevels(folder / LEVELS_FILE))
+    levels = PinLevels(Path(settings.master.data_dir) / LEVELS_FILE)
+    return gpio(driver, rows, machine, levels)
 
 
 def _wire(row: OutletRow) -> RelayWiring:
