@@ -370,8 +370,8 @@ def _add_checks(content: Initramfs) -> None:
     for folder in ("tests/system/power", "tests/system/machines/on_a_pi"):
         content.tree(PROJECT / folder, f"{CHECKS}/{folder}", but=("__pycache__",))
     content.file(f"{CHECKS}/pytest.ini", SETTINGS)
-    script = "scripts/try-on-a-pi"
-    content.file(f"{CHECKS}/{script}", (PROJECT / script).read_bytes())
+    for name in ("scripts/try-on-a-pi", "tests/gpio_stand_ins.py"):
+        content.file(f"{CHECKS}/{name}", (PROJECT / name).read_bytes())
 
 
 def _name_board(qemu: Path, device_tree: Path) -> None:
