@@ -229,7 +229,11 @@ class Rack:
             now = self.verdicts()
             return all(now.get(name) == verdict for name in names)
 
-        wait_until(all_have, f"{', '.join(names)}: {verdict}", timeout_s=timeout_s)
+        try:
+            wait_until(all_have, f"{', '.join(names)}: {verdict}", timeout_s=timeout_s)
+        except AssertionError as error:
+            text = f"{error}; they are {self.retained('node/+/state')}"
+            raise AssertionError(text) from error
 
     def disk_recoveries(self) -> dict[str, int]:
         """Returns how often each board's disk had to be recovered at its last boot."""
