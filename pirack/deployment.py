@@ -342,6 +342,9 @@ class AgentWaiter:
 def placing_commands(report: Report, state: NodeState | None) -> list[tuple[str, ...]]:
     """Returns the commands that bring a board's name and place to the rack; pure.
 
+    What the master has already stays: a person may have given it since the install run
+    (docs/decisions/who-names-a-board.md).
+
     Args:
         report: What came of it.
         state: What the master thinks of it.
@@ -350,11 +353,11 @@ def placing_commands(report: Report, state: NodeState | None) -> list[tuple[str,
     if report.step not in _INSTALLED or target.stack is None or target.slot is None:
         return []
     commands: list[tuple[str, ...]] = []
-    if target.name and (state is None or state.name != target.name):
+    if target.name and (state is None or state.name == report.node):
         commands.append((Verb.NAME.value, target.name))
-    place = (target.stack, target.slot)
-    if state is None or (state.stack, state.slot) != place:
-        commands.append((Verb.PLACE.value, *map(str, place)))
+    if state is None or state.stack is None:
+        place = (str(target.stack), str(target.slot))
+        commands.append((Verb.PLACE.value, *place))
     return commands
 
 

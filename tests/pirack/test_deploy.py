@@ -307,6 +307,14 @@ def test_the_master_is_told_only_what_it_does_not_know() -> None:
         assert placing_commands(msgspec.structs.replace(DONE, step=step), None) == []
 
 
+def test_what_a_person_named_or_placed_stays() -> None:
+    renamed = state("pi-1", "attic", stack=3, slot=2)
+    moved = state("pi-1", "attic", stack=7, slot=4)
+    assert placing_commands(DONE, renamed) == placing_commands(DONE, moved) == []
+    new = state("pi-1", "pi-1", stack=None, slot=None)
+    assert placing_commands(DONE, new) == placing_commands(DONE, None)
+
+
 def test_a_person_reads_who_why_and_how_many() -> None:
     failed = Report(
         target=Target(host="10.0.0.7"),
