@@ -51,16 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="<action>", required=True)
     one = actions.add_parser("add", help="let a board join; write its bundle")
     one.add_argument("board", help="its id, serial or MAC address")
-    one.add_argument("--name", default="", help="display name, for example s03n2")
-    one.add_argument(
-        "--stack", type=option_types.stack, metavar="N", help="where it stands"
-    )
-    one.add_argument(
-        "--slot", type=option_types.slot, metavar="N", help="its position there, from 1"
-    )
-    one.add_argument(
-        "--renew", action="store_true", help="a new password; the old one ends now"
-    )
+    option_types.add_board(one)
     one.add_argument(
         "--to", type=Path, metavar="DIR", help="write the bundle below this directory"
     )

@@ -29,6 +29,18 @@ stack = whole("stack", 1, 9_999)
 slot = whole("slot", 1, 9_999)
 
 
+def add_board(group: argparse._ActionsContainer) -> None:
+    """Adds what a board that joins is called, where it stands, and its password."""
+    group.add_argument("--name", default="", help="display name, for example s03n2")
+    group.add_argument("--stack", type=stack, metavar="N", help="where it stands")
+    group.add_argument(
+        "--slot", type=slot, metavar="N", help="its position there, from 1"
+    )
+    group.add_argument(
+        "--renew", action="store_true", help="a new password; the old one ends now"
+    )
+
+
 def seconds(text: str) -> float:
     """Reads a duration in seconds.
 

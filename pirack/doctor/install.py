@@ -364,9 +364,9 @@ def _program(settings: InstallSettings, machine: InstallMachine) -> CheckResult:
         return ok(
             "install server", f"{settings.backend}: {machine.program(name, package)}"
         )
-    except BackendError as error:
-        text, _, advice = str(error).partition("; install it with: ")
-        return fail("install server", text, advice)
+    except BackendError:
+        advice = f"sudo apt-get install {package}"
+        return fail("install server", f"{name} is not installed", advice)
 
 
 def _unit(settings: InstallSettings, machine: InstallMachine) -> CheckResult:

@@ -90,16 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="public key that is let in (default: that of `pirack deploy`)",
     )
     node = parser.add_argument_group("with --node")
-    node.add_argument("--name", default="", help="display name, for example s03n2")
-    node.add_argument(
-        "--stack", type=option_types.stack, metavar="N", help="where it stands"
-    )
-    node.add_argument(
-        "--slot", type=option_types.slot, metavar="N", help="its position, from 1"
-    )
-    node.add_argument(
-        "--renew", action="store_true", help="a new password; the old one ends now"
-    )
+    option_types.add_board(node)
     node.add_argument(
         "--wheel",
         type=Path,

@@ -228,6 +228,10 @@ def judged(
     )
 
 
+def _finding(place: Place, verdict: InstallVerdict, text: str) -> InstallFinding:
+    return InstallFinding(verdict=verdict, text=text, stack=place.stack, mac=place.mac)
+
+
 def _missing(place: Place) -> InstallFinding:
     if place.mac:
         text = (
@@ -240,9 +244,7 @@ def _missing(place: Place) -> InstallFinding:
             f"{place.name}: no board was heard; if there is one, check its card and "
             f"cable, then scan stack {place.stack} again"
         )
-    return InstallFinding(
-        verdict=InstallVerdict.MISSING, text=text, stack=place.stack, mac=place.mac
-    )
+    return _finding(place, InstallVerdict.MISSING, text)
 
 
 def _conflict(place: Place, user: str) -> InstallFinding:
@@ -250,9 +252,7 @@ def _conflict(place: Place, user: str) -> InstallFinding:
         f"{place.address}, the address of {place.name}, is used by {user}; give that "
         f"device another address, then scan stack {place.stack} again"
     )
-    return InstallFinding(
-        verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
-    )
+    return _finding(place, InstallVerdict.CONFLICT, text)
 
 
 def _doubled(mac: str, stack: int, other: int) -> InstallFinding:
@@ -309,9 +309,7 @@ def silent(place: Place, wait_s: float, declined_: str | None = None) -> Install
         f"{place.name}: its board {place.mac} did not answer at its address within "
         f"{wait_s:.0f} s; {why}"
     )
-    return InstallFinding(
-        verdict=InstallVerdict.MISSING, text=text, stack=place.stack, mac=place.mac
-    )
+    return _finding(place, InstallVerdict.MISSING, text)
 
 
 def usurped(place: Place, address: str, user: str) -> InstallFinding:
@@ -320,9 +318,7 @@ def usurped(place: Place, address: str, user: str) -> InstallFinding:
         f"{address}, the address of {place.name}, is answered by {user} instead of "
         f"{place.mac}; give that device another address"
     )
-    return InstallFinding(
-        verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
-    )
+    return _finding(place, InstallVerdict.CONFLICT, text)
 
 
 def twins(place: Place, address: str) -> InstallFinding:
@@ -331,9 +327,7 @@ def twins(place: Place, address: str) -> InstallFinding:
         f"{address}: two boards answer as {place.mac}; find the second one in stack "
         f"{place.stack} and change its hardware address"
     )
-    return InstallFinding(
-        verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
-    )
+    return _finding(place, InstallVerdict.CONFLICT, text)
 
 
 def one_board(place: Place, first: Place) -> InstallFinding:
@@ -343,9 +337,7 @@ def one_board(place: Place, first: Place) -> InstallFinding:
         f"{first.name} ({first.mac}): each answers for both addresses. {place.name} is "
         "free again; unplug one of the two, or put it into another network"
     )
-    return InstallFinding(
-        verdict=InstallVerdict.CONFLICT, text=text, stack=place.stack, mac=place.mac
-    )
+    return _finding(place, InstallVerdict.CONFLICT, text)
 
 
 def copied(macs: tuple[str, ...]) -> str:
